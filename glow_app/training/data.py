@@ -1,0 +1,284 @@
+"""Training data: any folder of pictures, packed once into uint8 at the model's size.
+
+A packed set is two files, ``NAME.npy`` (N, S, S, 3) uint8 and ``NAME.json`` (file names and what
+was left out); the first can be given as data itself, so it travels to a machine without the
+pictures. Batches are a pure function of (seed, step): nothing about their order is ever stored,
+and a resumed run goes on exactly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from glow_app import images
+
+__all__ = ["Batches", "DataError", "PackedPictures", "from_celeba", "from_source", "is_held_out"]
+
+_PACK_VERSION = 1  # raise it when images.prepare changes what it returns
+_HASH_SPACE = 2**32
+
+Report = Callable[[str], None]
+#: Wraps an iterable of known length to show progress on it.
+Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
+
+
+class DataError(ValueError):
+    """Data that cannot be trained on; the message is one sentence."""
+
+
+@dataclass(frozen=True)
+class PackedPictures:
+    """Pictures (N, S, S, 3) uint8, usually mapped from disk, with their names.
+
+    ``fingerprint`` changes when the pictures do.
+    """
+
+    pixels: np.ndarray
+    names: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...]
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def split(self, fraction: float) -> tuple[np.ndarray, np.ndarray]:
+        """Row numbers for (training, held-out), by a stable hash of each name.
+
+        A picture stays on its side when others come or go.
+        """
+        held_out = np.array([is_held_out(name, fraction) for name in self.names], dtype=bool)
+        return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+    def tensor(self, rows: Sequence[int] | np.ndarray) -> Tensor:
+        """uint8 (len(rows), 3, S, S)."""
+        return torch.from_numpy(np.ascontiguousarray(self.pixels[rows])).permute(0, 3, 1, 2)
+
+
+def is_held_out(name: str, fraction: float) -> bool:
+    """Whether the picture called ``name`` belongs to the held-out ``fraction`` in [0, 1)."""
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(digest[:4], "big") < fraction * _HASH_SPACE
+
+
+def from_source(
+    source: str | Path,
+    size: int,
+    cache: Path,
+    report: Report = print,
+    progress: Progress | None = None,
+) -> PackedPictures:
+    """Pictures from a folder (nested, any format, any size) or from a packed ``.npy`` file.
+
+    A folder is packed into ``cache`` the first time and whenever its files have changed.
+    Pictures that cannot be read are reported and left out.
+
+    Raises:
+        DataError: nothing usable at ``source``, or a packed file of another size.
+    """
+    source = Path(source)
+    if source.suffix == ".npy":
+        return _open_packed(source, size)
+    try:
+        files = images.list_pictures(source)
+    except images.PictureError as error:
+        raise DataError(str(error)) from error
+    names = [file.relative_to(source).as_posix() for file in files]
+    stats = [file.stat() for file in files]
+    key = [
+        _PACK_VERSION,
+        size,
+        [(n, s.st_size, s.st_mtime_ns) for n, s in zip(names, stats, strict=True)],
+    ]
+    fingerprint = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
+    packed = cache / f"{source.resolve().name}-{size}-{fingerprint}.npy"
+    if not (packed.exists() and packed.with_suffix(".json").exists()):
+        report(f"Packing {len(files):,} pictures at {size}x{size}, once.")
+        _pack(zip(names, files, strict=True), len(files), size, packed, report, progress)
+    return _open_packed(packed, size)
+
+
+def from_celeba(
+    root: str | Path,
+    size: int,
+    cache: Path,
+    split: str,
+    report: Report = print,
+    progress: Progress | None = None,
+) -> PackedPictures:
+    """CelebA (Liu et al. 2015) as torchvision reads it, ``split`` "train" or "valid".
+
+    Raises:
+        DataError: the data set is not at ``root``; it is never downloaded.
+    """
+    from glow_app.torchvision_compat import import_torchvision
+
+    import_torchvision()
+    from torchvision.datasets import CelebA
+
+    packed = cache / f"celeba-{split}-{size}.npy"
+    if not (packed.exists() and packed.with_suffix(".json").exists()):
+        try:
+            pictures = CelebA(str(root), split=split, download=False)
+        except (RuntimeError, OSError, ImportError, ModuleNotFoundError) as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(f"CelebA was not found complete in {root} ({reason}).") from error
+        entries = ((str(pictures.filename[i]), pictures[i][0]) for i in range(len(pictures)))
+        report(f"Packing {len(pictures):,} pictures of CelebA at {size}x{size}, once.")
+        _pack(entries, len(pictures), size, packed, report, progress)
+    return _open_packed(packed, size)
+
+
+def _pack(
+    entries: Iterable[tuple[str, Any]],
+    total: int,
+    size: int,
+    packed: Path,
+    report: Report,
+    progress: Progress | None,
+) -> None:
+    """Prepare every picture into ``packed``; readers never see a half-written file."""
+    packed.parent.mkdir(parents=True, exist_ok=True)
+    temporary = packed.with_name(f".{packed.name}.{os.getpid()}.tmp")
+    names: list[str] = []
+    skipped: list[tuple[str, str]] = []
+    try:
+        # Rows are written as raw bytes and the header last, when their number is known.
+        with open(temporary, "wb") as file:
+            _write_header(file, 0, size)
+            done: Iterable[Any] = _prepared(entries, size)
+            for name, result in progress(done, total, "packing") if progress else done:
+                if isinstance(result, str):
+                    skipped.append((name, result))
+                    report(f"Left out {name}: {result}")
+                else:
+                    names.append(name)
+                    file.write(result.tobytes())
+            file.seek(0)
+            _write_header(file, len(names), size)
+        if not names:
+            raise DataError("None of the pictures could be read.")
+        facts = {"names": names, "skipped": skipped}
+        packed.with_suffix(".json").write_text(json.dumps(facts), encoding="utf-8")
+        os.replace(temporary, packed)
+    except OSError as error:
+        raise DataError(f"The packed pictures could not be written: {error.strerror}.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write_header(file: Any, rows: int, size: int) -> None:
+    """A .npy header; its length does not depend on ``rows``: numpy pads for that purpose."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": (rows, size, size, 3)}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+def _prepared(entries: Iterable[tuple[str, Any]], size: int) -> Iterator[tuple[str, Any]]:
+    """(name, pixels or the reason why not) in order; Pillow decodes without holding the GIL."""
+
+    def one(entry: tuple[str, Any]) -> tuple[str, Any]:
+        name, picture = entry
+        try:
+            return name, images.prepare(picture, size, align="center").pixels
+        except images.PictureError as error:
+            return name, str(error)
+
+    window = 256  # bounded: Executor.map would open the whole folder ahead of the writer
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        batch: list[tuple[str, Any]] = []
+        for entry in entries:
+            batch.append(entry)
+            if len(batch) == window:
+                yield from pool.map(one, batch)
+                batch = []
+        yield from pool.map(one, batch)
+
+
+def _open_packed(path: Path, size: int) -> PackedPictures:
+    try:
+        pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError as error:
+        raise DataError(f"There is no packed data at {path}.") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path.name} is not a packed set of pictures.") from error
+    if pixels.dtype != np.uint8 or pixels.shape[1:] != (size, size, 3) or len(pixels) == 0:
+        raise DataError(
+            f"{path.name} holds {pixels.dtype} {pixels.shape}; the model needs "
+            f"uint8 pictures of {size}x{size}x3."
+        )
+    facts_path = path.with_suffix(".json")
+    facts = json.loads(facts_path.read_text(encoding="utf-8")) if facts_path.exists() else {}
+    names = facts.get("names") or [f"{i:08d}" for i in range(len(pixels))]
+    if len(names) != len(pixels):
+        raise DataError(f"{facts_path.name} does not belong to {path.name}.")
+    skipped = tuple((str(n), str(r)) for n, r in facts.get("skipped", []))
+    sample = np.ascontiguousarray(pixels[:: max(1, len(pixels) // 64)])
+    digest = hashlib.sha256(repr(pixels.shape).encode() + sample.tobytes()).hexdigest()[:16]
+    return PackedPictures(pixels, tuple(names), skipped, digest)
+
+
+class Batches:
+    """Batches of uint8 pictures (B, 3, S, S), shuffled anew each epoch, as a function of the step.
+
+    The stream is the concatenation of the shuffled epochs; step k takes pictures k*B to (k+1)*B
+    of it. Half of them are flipped left to right.
+
+    Args:
+        pictures: where the rows come from.
+        rows: the training rows.
+        batch: pictures a step.
+        seed: of shuffling and flips.
+        device: where the whole set is held if it is a GPU with room for it.
+    """
+
+    def __init__(
+        self,
+        pictures: PackedPictures,
+        rows: np.ndarray,
+        batch: int,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.pictures, self.rows, self.batch, self.seed = pictures, rows, batch, seed
+        self.device = device
+        self._orders: dict[int, Tensor] = {}
+        self._resident: Tensor | None = None
+        if device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(device)
+            if pictures.pixels[:1].nbytes * len(rows) < 0.3 * free:
+                self._resident = pictures.tensor(rows).to(device)
+
+    def at(self, step: int, generator: torch.Generator) -> Tensor:
+        """The batch of ``step`` (from 0), on the device; ``generator`` draws the flips."""
+        chosen = self._positions(step)
+        if self._resident is not None:
+            pictures = self._resident[chosen.to(self.device)]
+        else:
+            # Sorted reads: the memory map is on a disk, and order within a batch is nothing.
+            chosen = chosen.sort().values
+            pictures = self.pictures.tensor(self.rows[chosen.numpy()]).to(self.device)
+        flip = torch.rand(len(pictures), generator=generator, device=generator.device) < 0.5
+        return torch.where(flip.to(self.device)[:, None, None, None], pictures.flip(3), pictures)
+
+    def _positions(self, step: int) -> Tensor:
+        n = len(self.rows)
+        wanted = range(step * self.batch, (step + 1) * self.batch)
+        return torch.stack([self._order(i // n)[i % n] for i in wanted])
+
+    def _order(self, epoch: int) -> Tensor:
+        if epoch not in self._orders:
+            # Only the newest epochs are kept: a batch spans two at most, tiny sets excepted.
+            self._orders = {e: o for e, o in self._orders.items() if e >= epoch - 1}
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+            self._orders[epoch] = torch.randperm(len(self.rows), generator=generator)
+        return self._orders[epoch]

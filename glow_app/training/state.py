@@ -1,0 +1,99 @@
+"""Everything a run needs to go on exactly, in one safetensors file.
+
+Random numbers are drawn from generators seeded by (seed, step), so the step is the whole state
+of shuffling, flips and dequantisation noise.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models import CheckpointError, Glow
+from models.checkpoint import read_safetensors, write_safetensors
+
+__all__ = ["Ema", "TrainState"]
+
+_FORMAT = "glow-studio-training-state"
+
+
+class Ema:
+    """Exponential moving average of a model's parameters, as a model of its own.
+
+    Buffers (permutations, signs, flags) do not change after initialisation and are shared by
+    value.
+    """
+
+    def __init__(self, model: Glow) -> None:
+        self.model = Glow(model.config)
+        self.model.load_state_dict(model.state_dict())
+        self.model.to(model.top.mean.device).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self, model: Glow, decay: float) -> None:
+        averages = list(self.model.parameters())
+        torch._foreach_lerp_(averages, [p.detach() for p in model.parameters()], 1.0 - decay)
+
+
+@dataclass
+class TrainState:
+    """Model, average, optimiser and counters of a run."""
+
+    model: Glow
+    ema: Ema
+    optimizer: torch.optim.Optimizer
+    step: int = 0  # optimiser steps taken, skipped ones included: the position in the data
+    skipped: int = 0
+    minutes: float = 0.0  # time spent on steps, over all sittings
+    grad_norms: list[float] = field(default_factory=list)  # the last good ones
+
+    def save(self, path: Path) -> None:
+        """Write atomically. Raises OSError; the file that was there survives."""
+        tensors: dict[str, Tensor] = {}
+        tensors.update(_named("model", self.model.state_dict()))
+        tensors.update(_named("ema", self.ema.model.state_dict()))
+        state = self.optimizer.state_dict()["state"]
+        for index, values in state.items():
+            tensors.update(_named(f"optimizer.{index}", values))
+        counters = {
+            "step": self.step,
+            "skipped": self.skipped,
+            "minutes": self.minutes,
+            "grad_norms": self.grad_norms,
+        }
+        metadata = {"format": _FORMAT, "counters": json.dumps(counters)}
+        write_safetensors(tensors, metadata, path)
+
+    def load(self, path: Path) -> None:
+        """Take over what :meth:`save` wrote. Raises CheckpointError with one sentence."""
+        tensors, metadata = read_safetensors(path)
+        if metadata.get("format") != _FORMAT:
+            raise CheckpointError(f"{path} is not a training state of this program.")
+        try:
+            self.model.load_state_dict(_under("model", tensors))
+            self.ema.model.load_state_dict(_under("ema", tensors))
+            optimizer = self.optimizer.state_dict()
+            indices = range(len(list(self.model.parameters())))
+            per_parameter = {i: _under(f"optimizer.{i}", tensors) for i in indices}
+            optimizer["state"] = {i: s for i, s in per_parameter.items() if s}
+            self.optimizer.load_state_dict(optimizer)
+            counters: dict[str, Any] = json.loads(metadata["counters"])
+            self.step, self.skipped = int(counters["step"]), int(counters["skipped"])
+            self.minutes = float(counters["minutes"])
+            self.grad_norms = [float(g) for g in counters["grad_norms"]]
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise CheckpointError(f"{path} does not fit this model.") from error
+
+
+def _named(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}.{k}": v.detach().cpu().contiguous() for k, v in tensors.items()}
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    start = f"{prefix}."
+    return {k[len(start) :]: v for k, v in tensors.items() if k.startswith(start)}

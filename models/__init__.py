@@ -1,0 +1,27 @@
+"""The flow: pure PyTorch, tensors in and tensors out.
+
+>>> model = load(pretrained_path())
+>>> z, log_det = model.f(bin_centers(pictures))  # (N, 3, 64, 64) uint8 -> codes
+>>> to_levels(model.g(z))  # the very same pictures
+"""
+
+from models.checkpoint import CheckpointError, load, pretrained_path, save
+from models.config import PRESETS, GlowConfig
+from models.glow import Glow, bits_per_dim
+from models.networks import NETS
+from models.quantize import bin_centers, dequantize, to_levels
+
+__all__ = [
+    "NETS",
+    "PRESETS",
+    "CheckpointError",
+    "Glow",
+    "GlowConfig",
+    "bin_centers",
+    "bits_per_dim",
+    "dequantize",
+    "load",
+    "pretrained_path",
+    "save",
+    "to_levels",
+]

@@ -1,0 +1,145 @@
+"""Weights in and out: safetensors, with the configuration and the training facts inside."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from models.config import GlowConfig
+from models.glow import Glow
+
+__all__ = ["CheckpointError", "load", "pretrained_path", "save"]
+
+_FORMAT = "glow-studio"
+_VERSION = "1"
+_HALF_FROM = 4096  # float16 is for the big convolutions; actnorm, 1x1 and priors stay float32
+
+
+class CheckpointError(ValueError):
+    """A file that is not a usable checkpoint; the message is one sentence."""
+
+
+def pretrained_path(name: str = "faces64") -> Path:
+    """Where the released weights ``name`` lie (the file may be missing in a partial copy)."""
+    return Path(__file__).parent / "pretrained" / f"{name}.safetensors"
+
+
+def save(
+    model: Glow,
+    path: str | Path,
+    facts: dict[str, Any] | None = None,
+    half: bool = False,
+) -> Path:
+    """Write ``model`` to ``path`` atomically.
+
+    Args:
+        facts: training facts to keep with the weights, JSON data; by default ``model.facts``.
+        half: store the convolutions of the nets as float16, half the size. They are float32
+            again after :func:`load`; measure bits/dim on the loaded model.
+
+    Raises:
+        OSError: the disk is full or the folder missing; an older file at ``path`` survives.
+    """
+    path = Path(path)
+    state = {k: _storable(k, v, half) for k, v in model.state_dict().items()}
+    metadata = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "config": json.dumps(model.config.to_dict()),
+        "facts": json.dumps(model.facts if facts is None else facts),
+    }
+    write_safetensors(state, metadata, path)
+    return path
+
+
+def load(path: str | Path, device: str | torch.device = "cpu") -> Glow:
+    """Read a checkpoint into a :class:`Glow` on ``device``, in evaluation mode.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, no checkpoint of this project, or does
+            not match its own configuration; one sentence.
+    """
+    path = Path(path)
+    state, metadata = read_safetensors(path)
+    if metadata.get("format") != _FORMAT:
+        raise CheckpointError(f"{path.name} is not a Glow Studio checkpoint.")
+    if metadata.get("version") != _VERSION:
+        raise CheckpointError(
+            f"{path.name} has checkpoint version {metadata.get('version')}; "
+            f"this program reads version {_VERSION}."
+        )
+    try:
+        config = GlowConfig(**json.loads(metadata["config"]))
+        facts = json.loads(metadata.get("facts", "{}"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path.name} has a configuration that cannot be built ({_plain(error)})."
+        ) from error
+    with torch.device("meta"):  # shapes first: a wild configuration must not eat the memory
+        expected = {k: v.shape for k, v in _build(config, path).state_dict().items()}
+    if {k: v.shape for k, v in state.items()} != expected:
+        raise CheckpointError(f"The weights in {path.name} do not match its configuration.")
+    if not all(bool(v.isfinite().all()) for v in state.values() if v.is_floating_point()):
+        raise CheckpointError(f"{path.name} holds weights that are not finite numbers.")
+    model = _build(config, path)
+    model.load_state_dict(state)
+    model.facts = facts if isinstance(facts, dict) else {}
+    return model.to(device).eval()
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """All tensors and the metadata of a safetensors file, or :class:`CheckpointError`."""
+    if not path.is_file():
+        raise CheckpointError(f"There is no checkpoint at {path}.")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            return state, file.metadata() or {}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path.name} is damaged or not a safetensors file.") from error
+
+
+def write_safetensors(state: dict[str, Tensor], metadata: dict[str, str], path: Path) -> None:
+    """Write to a temporary name beside ``path``, flush to disk, rename."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        try:
+            save_file(state, temporary, metadata=metadata)
+        except SafetensorError as error:  # how a full disk shows
+            raise OSError(f"{path.name} could not be written: {error}") from error
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner can read
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _build(config: GlowConfig, path: Path) -> Glow:
+    try:
+        return Glow(config)
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise CheckpointError(
+            f"{path.name} has a configuration that cannot be built ({_plain(error)})."
+        ) from error
+
+
+def _storable(name: str, value: Tensor, half: bool) -> Tensor:
+    value = value.detach().cpu().contiguous()
+    big_net = ".net." in name and value.numel() >= _HALF_FROM
+    return value.half() if half and big_net else value
+
+
+def _plain(error: Exception) -> str:
+    """The first line of a message, to stand inside a sentence of ours."""
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,0 +1,117 @@
+"""What a flow looks like: the configuration dataclass and the named presets."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from models.networks import NETS
+
+__all__ = ["PRESETS", "GlowConfig"]
+
+
+@dataclass(frozen=True)
+class GlowConfig:
+    """Everything that determines the shape of a :class:`models.Glow`.
+
+    Tuples have one entry for each level, finest first. Raises :class:`ValueError` with one
+    sentence when the numbers do not fit together.
+    """
+
+    image_size: int = 64  # height and width of the images in pixels
+    channels: int = 3
+    steps: tuple[int, ...] = (4, 6, 8, 6)  # steps of flow
+    widths: tuple[int, ...] = (64, 96, 160, 192)  # channels inside the coupling nets
+    blocks: tuple[int, ...] = ()  # residual blocks in each coupling net; () is one a net
+    net: str = "residual"  # a name in models.NETS
+    dropout: float = 0.0  # inside residual blocks, in training only
+    prior_width: int = 64  # channels inside the nets of the split priors
+    scale_bound: float = 2.0  # largest |log s| of a coupling
+    n_bits: int = 8  # bits of a pixel's channel; 8 is an ordinary picture
+    squeeze: bool = True  # False: levels keep the resolution, for 2-D points as 1x1 images
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "widths", "blocks"):  # JSON has lists only
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if not self.blocks:
+            object.__setattr__(self, "blocks", (1,) * len(self.steps))
+        if not self.steps or len({len(self.steps), len(self.widths), len(self.blocks)}) != 1:
+            raise ValueError("steps, widths and blocks need one entry for each level.")
+        if min(self.steps) < 1 or min(self.widths) < 1 or min(self.blocks) < 0:
+            raise ValueError("steps and widths are at least 1, blocks at least 0.")
+        if self.net not in NETS:
+            raise ValueError(f"net is one of {', '.join(sorted(NETS))}, not {self.net!r}.")
+        if self.squeeze and self.image_size % 2**self.levels:
+            raise ValueError(f"image_size {self.image_size} cannot be halved {self.levels} times.")
+        if min(c for c, _, _ in self.shapes()) < 2:
+            raise ValueError("A level is left with less than two channels to couple.")
+        if not 1 <= self.n_bits <= 8:
+            raise ValueError("n_bits is between 1 and 8.")
+        if not 0 <= self.dropout < 1:
+            raise ValueError("dropout is at least 0 and below 1.")
+
+    @property
+    def levels(self) -> int:
+        """Number of levels L."""
+        return len(self.steps)
+
+    @property
+    def dims(self) -> int:
+        """Numbers in one image, and in its code z."""
+        return self.channels * self.image_size**2
+
+    def shapes(self) -> list[tuple[int, int, int]]:
+        """(C, H, W) that the steps of each level see, finest first."""
+        shapes, channels, size = [], self.channels, self.image_size
+        for level in range(self.levels):
+            if self.squeeze:
+                channels, size = channels * 4, size // 2
+            shapes.append((channels, size, size))
+            if level < self.levels - 1:
+                channels //= 2  # the split keeps the first half
+        return shapes
+
+    def code_shapes(self) -> list[tuple[int, int, int]]:
+        """(C, H, W) of the part of z that leaves the flow at each level, finest first."""
+        shapes = self.shapes()
+        leaving = [(c - c // 2, h, w) for c, h, w in shapes[:-1]]
+        return [*leaving, shapes[-1]]
+
+    def replace(self, **changes: Any) -> GlowConfig:
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that JSON can hold; ``GlowConfig(**d)`` is the way back."""
+        return dataclasses.asdict(self)
+
+
+PRESETS: dict[str, GlowConfig] = {
+    # The released model. Few steps at 32x32, which costs most, and residual nets throughout.
+    "faces64": GlowConfig(
+        image_size=64,
+        steps=(2, 4, 6, 4),
+        widths=(64, 96, 160, 192),
+        blocks=(1, 1, 1, 1),
+        net="residual",
+    ),
+    # Kingma & Dhariwal (2018): 32 steps a level, published nets of width 512. For comparison
+    # only: at 64x64 it costs about twenty times as much a frame as faces64.
+    "paper": GlowConfig(
+        image_size=64,
+        steps=(32, 32, 32, 32),
+        widths=(512, 512, 512, 512),
+        blocks=(0, 0, 0, 0),
+        net="conv",
+    ),
+    # Trains in seconds on a laptop; for tests and for trying things out.
+    "tiny": GlowConfig(
+        image_size=16,
+        steps=(2, 2),
+        widths=(16, 16),
+        blocks=(1, 1),
+        net="residual",
+        prior_width=16,
+    ),
+}

@@ -1,0 +1,84 @@
+"""Invertible 1x1 convolution (Kingma & Dhariwal 2018, Glow, section 3.2)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.bijection import Bijection
+
+__all__ = ["InvertibleConv"]
+
+
+class InvertibleConv(Bijection):
+    r"""Mixes the channels of every pixel by one learned matrix, :math:`y_{ij} = W x_{ij}`.
+
+    :math:`W = P L (U + \mathrm{diag}(\mathrm{sign}(s)\, e^{\log|s|}))` with a unit lower
+    triangular L and a strictly upper triangular U (equation 10), so that
+    :math:`\log|\det| = h w \sum \log|s|` costs nothing. The permutation P and the signs are
+    buffers: they are discrete and do not learn. W starts as a random rotation.
+
+    Args:
+        channels: number of channels C of (N, C, H, W) inputs.
+    """
+
+    permutation: Tensor
+    sign_s: Tensor
+    lower: Tensor
+    upper: Tensor
+    log_abs_s: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.lower = nn.Parameter(torch.zeros(channels, channels))
+        self.upper = nn.Parameter(torch.zeros(channels, channels))
+        self.log_abs_s = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("permutation", torch.eye(channels))
+        self.register_buffer("sign_s", torch.ones(channels))
+        self.register_buffer("eye", torch.eye(channels), persistent=False)
+        self.set_weight(torch.linalg.qr(torch.randn(channels, channels, dtype=torch.float64))[0])
+
+    @torch.no_grad()
+    def set_weight(self, weight: Tensor) -> None:
+        """Take over an invertible matrix ``weight`` (C, C), by its LU decomposition in float64."""
+        permutation, lower, upper = torch.linalg.lu(weight.double())
+        s = upper.diagonal()
+        self.permutation.copy_(permutation)
+        self.sign_s.copy_(s.sign())
+        self.log_abs_s.copy_(s.abs().log())
+        self.lower.copy_(lower.tril(-1))
+        self.upper.copy_(upper.triu(1))
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor) -> None:
+        """Rotate onto the principal axes of the channels of ``x`` (N, C, H, W).
+
+        The pixels of a squeezed patch are almost equal. On their principal axes they are
+        uncorrelated, which the next actnorm turns into white: the flow starts out as the best
+        Gaussian of its patches rather than having to learn that first.
+        """
+        values = x.double().transpose(0, 1).flatten(1)
+        _, axes = torch.linalg.eigh(torch.cov(values))
+        self.set_weight(axes.flip(1).T)
+
+    def weight(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """W (C, C), assembled from its factors in ``dtype``."""
+        eye = self.eye.to(dtype)
+        lower = self.lower.to(dtype).tril(-1) + eye
+        s = self.sign_s.to(dtype) * self.log_abs_s.to(dtype).exp()
+        upper = self.upper.to(dtype).triu(1) + torch.diag(s)
+        return self.permutation.to(dtype) @ lower @ upper
+
+    def log_det(self, height: int, width: int) -> Tensor:
+        """Scalar log-determinant of the map on images of ``height`` x ``width`` pixels."""
+        return self.log_abs_s.sum() * (height * width)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = F.conv2d(x, self.weight()[:, :, None, None])
+        return y, self.log_det(*x.shape[2:]).expand(x.shape[0])
+
+    def inverse(self, y: Tensor) -> Tensor:
+        # Inverted in float64: a float32 inverse would add its own error to every decoded image.
+        inverse = torch.linalg.inv(self.weight(torch.float64)).float()
+        return F.conv2d(y, inverse[:, :, None, None])

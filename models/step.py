@@ -1,0 +1,115 @@
+"""One step of flow: actnorm, invertible 1x1 convolution, affine coupling (Glow, figure 2a)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.actnorm import ActNorm
+from models.bijection import Bijection
+from models.coupling import AffineCoupling
+from models.invertible_conv import InvertibleConv
+
+__all__ = ["FlowStep"]
+
+
+class FlowStep(Bijection):
+    r"""Actnorm, 1x1 convolution and coupling, with the first two folded into one convolution.
+
+    :math:`W((x + b) e^{s}) = (W\,\mathrm{diag}(e^{s}))\,x + W(b\,e^{s})`: one pass over the
+    image instead of three. In training the fold is made in float32 at each call, so gradients
+    reach both layers; without gradients it is made once, in float64, for both directions.
+
+    Args:
+        channels: number of channels C of (N, C, H, W) inputs.
+        coupling: the coupling layer of this step.
+    """
+
+    def __init__(self, channels: int, coupling: AffineCoupling) -> None:
+        super().__init__()
+        self.actnorm = ActNorm(channels)
+        self.conv = InvertibleConv(channels)
+        self.coupling = coupling
+        self._folded: tuple[object, _Folded] | None = None
+
+    def initialize(self, x: Tensor, principal_axes: bool = False) -> Tensor:
+        """Initialise from data ``x`` (N, C, H, W), return where ``x`` goes.
+
+        With ``principal_axes`` the 1x1 convolution starts on those of ``x``. Does nothing to a
+        step that has been initialised or loaded.
+        """
+        fresh = not bool(self.actnorm.initialized)
+        self.actnorm.initialize(x)
+        y, _ = self.actnorm(x)
+        if fresh and principal_axes:
+            self.conv.initialize(y)
+        y, _ = self.conv(y)
+        y, _ = self.coupling(y)
+        return y
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        if self._may_cache():
+            fold = self._fold()
+            weight, bias = fold.weight, fold.bias
+        else:
+            scale = self.actnorm.log_scale.exp()
+            matrix = self.conv.weight() * scale
+            weight, bias = matrix[:, :, None, None], matrix @ self.actnorm.bias
+        y, log_det = self.coupling(F.conv2d(x, weight, bias))
+        per_pixel = self.actnorm.log_scale.sum() + self.conv.log_abs_s.sum()
+        return y, log_det + per_pixel * (x.shape[2] * x.shape[3])
+
+    def inverse(self, y: Tensor) -> Tensor:
+        y = self.coupling.inverse(y)
+        if self._may_cache():
+            fold = self._fold()
+            return F.conv2d(y, fold.inverse_weight, fold.inverse_bias)
+        return self.actnorm.inverse(self.conv.inverse(y))
+
+    def _may_cache(self) -> bool:
+        return not self.training and not torch.is_grad_enabled()
+
+    def _fold(self) -> _Folded:
+        """The folded convolutions, made anew whenever a parameter has changed."""
+        sources = (
+            self.actnorm.bias,
+            self.actnorm.log_scale,
+            self.conv.lower,
+            self.conv.upper,
+            self.conv.log_abs_s,
+            self.conv.permutation,
+            self.conv.sign_s,
+        )
+        key = tuple((p.data_ptr(), _version(p), p.device) for p in sources)
+        if self._folded is None or self._folded[0] != key:
+            self._folded = (key, _Folded(self.actnorm, self.conv))
+        return self._folded[1]
+
+    def train(self, mode: bool = True) -> FlowStep:
+        self._folded = None
+        return super().train(mode)
+
+    def __getstate__(self) -> dict:
+        # The fold belongs to this very object's tensors: a deepcopy makes its own.
+        return {**self.__dict__, "_folded": None}
+
+
+class _Folded:
+    """Weights and biases of the two folded convolutions, rounded once from float64."""
+
+    def __init__(self, actnorm: ActNorm, conv: InvertibleConv) -> None:
+        scale = actnorm.log_scale.double().exp()
+        bias = actnorm.bias.double()
+        matrix = conv.weight(torch.float64)
+        folded = matrix * scale
+        inverse = torch.linalg.inv(matrix) / scale[:, None]
+        self.weight = folded[:, :, None, None].float()
+        self.bias = (folded @ bias).float()
+        self.inverse_weight = inverse[:, :, None, None].float()
+        self.inverse_bias = (-bias).float()
+
+
+def _version(p: Tensor) -> int:
+    """How often ``p`` was written to; inference tensors, which cannot be, have no counter."""
+    return -1 if p.is_inference() else p._version

@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+"""Train a flow on a folder of pictures. The same command again resumes the run.
+
+python scripts/train.py --data PICTURES --out runs/mine --minutes 60
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from glow_app import cli
+from glow_app.devices import pick_device, pick_precision
+from glow_app.training import (
+    DataError,
+    PackedPictures,
+    TrainConfig,
+    TrainingError,
+    from_celeba,
+    from_source,
+    train,
+)
+from models import NETS, PRESETS
+
+
+def parser() -> argparse.ArgumentParser:
+    p = cli.Parser(description=__doc__.split("\n")[0])
+    data = p.add_argument_group("data")
+    data.add_argument(
+        "--data", required=True, metavar="DIR", help="folder of pictures, or a packed .npy file"
+    )
+    data.add_argument(
+        "--dataset",
+        choices=["folder", "celeba"],
+        default="folder",
+        help="celeba: DIR is the root that torchvision.datasets.CelebA reads",
+    )
+    data.add_argument("--val", metavar="DIR", help="held-out pictures; default: part of --data")
+    data.add_argument(
+        "--holdout",
+        type=cli.number(0, 0.99),
+        default=0.04,
+        metavar="F",
+        help="part of --data held out by a hash of the file name (default 0.04)",
+    )
+    data.add_argument("--cache", metavar="DIR", help="for packed pictures (default: RUN/data)")
+    run = p.add_argument_group("run")
+    run.add_argument("--out", required=True, metavar="RUN", help="run folder, made or resumed")
+    run.add_argument("--steps", type=cli.whole(1), help="optimiser steps in all")
+    run.add_argument("--minutes", type=cli.number(0.01), help="minutes of training in all")
+    run.add_argument("--init", metavar="P", help="weights to start a new run from")
+    run.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    run.add_argument(
+        "--precision",
+        default="auto",
+        choices=["auto", "float32", "bfloat16"],
+        help="inside the coupling and prior nets, in training only",
+    )
+    run.add_argument("--seed", type=cli.whole(0), default=0)
+    model = p.add_argument_group("model")
+    model.add_argument("--preset", default="faces64", choices=sorted(PRESETS))
+    model.add_argument("--image-size", type=cli.whole(2), help="instead of the preset's, pixels")
+    model.add_argument("--net", choices=sorted(NETS), help="instead of the preset's")
+    model.add_argument("--dropout", type=float, help="instead of the preset's")
+    tune = p.add_argument_group("tuning")
+    for name, kind in _TUNING.items():
+        default = TrainConfig.__dataclass_fields__[name].default
+        option = f"--{name.replace('_', '-')}"
+        tune.add_argument(option, type=kind, default=default, help=f"default {default}")
+    return p
+
+
+_TUNING = {
+    "batch": cli.whole(1),
+    "lr": cli.number(1e-9),
+    "weight_decay": cli.number(0),
+    "warmup_steps": cli.whole(0),
+    "cooldown": cli.number(0, 1),
+    "clip": cli.number(1e-9),
+    "ema": cli.number(0, 1),
+    "log_steps": cli.whole(1),
+    "eval_steps": cli.whole(1),
+    "eval_images": cli.whole(1),
+    "checkpoint_minutes": cli.number(0),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    p = parser()
+    args = p.parse_args(argv)
+    if args.steps is None and args.minutes is None:
+        p.error("give --steps or --minutes, so that the run knows its end")
+    overrides = {k: getattr(args, k) for k in ("image_size", "net", "dropout")}
+    overrides = {k: v for k, v in overrides.items() if v is not None}
+    try:
+        device = pick_device(args.device)
+        shape = PRESETS[args.preset].replace(**overrides)
+    except ValueError as error:
+        p.error(str(error))
+    config = TrainConfig(
+        model=shape,
+        steps=args.steps,
+        minutes=args.minutes,
+        seed=args.seed,
+        precision=pick_precision(args.precision, device),
+        **{name: getattr(args, name) for name in _TUNING},
+    )
+    out = Path(args.out)
+    cache = Path(args.cache) if args.cache else out / "data"
+    training, held_out = _pictures(args, shape.image_size, cache)
+    facts = {"preset": args.preset, "data": Path(args.data).name}
+    init = Path(args.init) if args.init else None
+    train(config, out, training, held_out, device, init, facts)
+    return 0
+
+
+def _pictures(args: argparse.Namespace, size: int, cache: Path) -> tuple[tuple, tuple]:
+    """((pictures, training rows), (pictures, held-out rows))."""
+    import numpy as np
+
+    def everything(pictures: PackedPictures) -> tuple:
+        return pictures, np.arange(len(pictures))
+
+    if args.dataset == "celeba":
+        parts = [
+            from_celeba(args.data, size, cache, split, progress=cli.progress)
+            for split in ("train", "valid")
+        ]
+        return everything(parts[0]), everything(parts[1])
+    pictures = from_source(args.data, size, cache, progress=cli.progress)
+    if args.val:
+        held_out = from_source(args.val, size, cache, progress=cli.progress)
+        return everything(pictures), everything(held_out)
+    rows, held_rows = pictures.split(args.holdout)
+    if len(rows) == 0:
+        raise DataError("No picture is left to train on.")
+    return (pictures, rows), (pictures, held_rows)
+
+
+if __name__ == "__main__":
+    raise SystemExit(cli.run(main, DataError, TrainingError))

@@ -1,0 +1,79 @@
+"""Fixtures that all tests share: faces, a tiny model, the released model."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import models
+from models import PRESETS, Glow
+
+_REAL_FACES = Path(__file__).resolve().parents[2] / "shared" / "faces" / "val"
+
+
+def perturb(module: nn.Module, amount: float = 0.05, seed: int = 0) -> nn.Module:
+    """Move every parameter off its start: zero-initialised nets would hide their errors."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for p in module.parameters():
+            p.add_(torch.randn(p.shape, generator=generator) * amount)
+    return module
+
+
+@pytest.fixture(scope="session")
+def released_checkpoint() -> Path:
+    return models.pretrained_path()
+
+
+@pytest.fixture(scope="session")
+def released(released_checkpoint: Path):
+    """An Editor on the released weights."""
+    from glow_app.editor import Editor
+
+    return Editor(released_checkpoint, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def face_folder(tmp_path_factory: pytest.TempPathFactory, released_checkpoint: Path) -> Path:
+    """A folder with at least 8 aligned faces: real ones where they lie beside the project,
+    else faces that the released model draws."""
+    if _REAL_FACES.is_dir() and not os.environ.get("GLOW_DRAWN_FACES"):
+        return _REAL_FACES
+    folder = tmp_path_factory.mktemp("faces")
+    model = models.load(released_checkpoint)
+    for seed in range(12):
+        x = model.sample(1, 0.6, torch.Generator().manual_seed(seed))
+        pixels = models.to_levels(x)[0].permute(1, 2, 0).numpy()
+        Image.fromarray(pixels).resize((128, 128), Image.Resampling.LANCZOS).save(
+            folder / f"drawn_{seed:02d}.png"
+        )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def faces(face_folder: Path) -> np.ndarray:
+    """Eight faces (8, 64, 64, 3) uint8."""
+    from glow_app import images
+
+    files = images.list_pictures(face_folder)
+    chosen = files[:: max(1, len(files) // 8)][:8]
+    return np.stack([images.prepare(file, 64, align="center").pixels for file in chosen])
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model whose couplings do something, untrained."""
+    torch.manual_seed(0)
+    model = Glow(PRESETS["tiny"])
+    size = model.config.image_size
+    model.initialize(torch.rand(256, 3, size, size))
+    perturb(model)
+    return models.save(
+        model, tmp_path_factory.mktemp("tiny") / "tiny.safetensors", {"preset": "tiny"}
+    )

@@ -1,0 +1,174 @@
+"""One contract for every bijection, one sweep that proves it for all."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from conftest import perturb
+from torch import Tensor, nn
+
+import models  # noqa: F401 - so that every bijection is imported
+from models.actnorm import ActNorm
+from models.bijection import Bijection
+from models.coupling import AffineCoupling, SplitPrior
+from models.invertible_conv import InvertibleConv
+from models.networks import ConvNet, ResidualNet
+from models.prior import TopPrior
+from models.squeeze import Squeeze
+from models.step import FlowStep
+
+SHAPES = {"image": (4, 4, 6), "odd channels": (5, 2, 2), "point": (2, 1, 1)}
+
+
+def conv_net(c: int, size: int) -> ConvNet:
+    return ConvNet(c // 2, 8, 2 * (c - c // 2))
+
+
+def residual_net(c: int, height: int, width: int) -> nn.Module:
+    net = ResidualNet(c // 2, 8, 2 * (c - c // 2), size=1, blocks=1)
+    net.position = nn.Parameter(torch.zeros(1, 8, height, width))
+    return net
+
+
+BIJECTIONS = {
+    "actnorm": lambda c, h, w: ActNorm(c),
+    "invertible conv": lambda c, h, w: InvertibleConv(c),
+    "coupling, published net": lambda c, h, w: AffineCoupling(conv_net(c, h)),
+    "coupling, residual net": lambda c, h, w: AffineCoupling(residual_net(c, h, w)),
+    "split prior": lambda c, h, w: SplitPrior(residual_net(c, h, w)),
+    "top prior": lambda c, h, w: TopPrior(c),
+    "step": lambda c, h, w: FlowStep(c, AffineCoupling(residual_net(c, h, w))),
+    "squeeze": lambda c, h, w: Squeeze(),
+}
+
+
+@pytest.fixture(params=SHAPES.items(), ids=SHAPES.keys())
+def x(request: pytest.FixtureRequest) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(3, *request.param[1], generator=generator)
+
+
+@pytest.fixture(params=BIJECTIONS.items(), ids=BIJECTIONS.keys())
+def bijection(request: pytest.FixtureRequest, x: Tensor) -> Bijection:
+    name, make = request.param
+    if name == "squeeze" and (x.shape[2] % 2 or x.shape[3] % 2):
+        pytest.skip("squeeze needs an even size")
+    torch.manual_seed(2)
+    return perturb(make(*x.shape[1:]), amount=0.3)
+
+
+def test_sweep_has_every_bijection() -> None:
+    def all_subclasses(c: type) -> set[type]:
+        return {c}.union(*(all_subclasses(s) for s in c.__subclasses__()))
+
+    swept = {type(make(4, 4, 4)) for make in BIJECTIONS.values()}
+    ours = {
+        c for c in all_subclasses(Bijection) - {Bijection} if c.__module__.startswith("models")
+    }
+    assert ours == swept
+
+
+@pytest.mark.parametrize("mode", ["training", "cached for decoding"])
+def test_inverse(bijection: Bijection, x: Tensor, mode: str) -> None:
+    bijection.train(mode == "training")
+    with torch.set_grad_enabled(mode == "training"):
+        y, log_det = bijection(x)
+        assert log_det.shape == (len(x),) and log_det.dtype == torch.float32
+        assert y.numel() == x.numel()
+        torch.testing.assert_close(bijection.inverse(y), x, atol=2e-5, rtol=1e-4)
+        # The other way round goes through 1 / s and W^-1: rounding grows with their condition.
+        again, _ = bijection(bijection.inverse(x.reshape(y.shape)))
+        torch.testing.assert_close(again.flatten(), x.flatten(), atol=2e-4, rtol=1e-3)
+
+
+def test_log_det_is_that_of_the_autograd_jacobian(bijection: Bijection, x: Tensor) -> None:
+    _, log_det = bijection(x)
+    for i in range(len(x)):
+        jacobian = torch.autograd.functional.jacobian(lambda v: bijection(v)[0], x[i : i + 1])
+        matrix = jacobian.reshape(x[i].numel(), x[i].numel()).double()
+        expected = torch.linalg.slogdet(matrix).logabsdet.float()
+        torch.testing.assert_close(log_det[i].detach(), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_inputs_are_left_alone(bijection: Bijection, x: Tensor) -> None:
+    before = x.clone()
+    y, _ = bijection(x)
+    kept = y.detach().clone()
+    bijection.inverse(y)
+    assert torch.equal(x, before) and torch.equal(y, kept)
+
+
+@pytest.mark.parametrize("kind", ["published", "residual"])
+def test_coupling_jacobian_is_triangular(kind: str) -> None:
+    c, size = 6, 2
+    net = conv_net(c, size) if kind == "published" else residual_net(c, size, size)
+    coupling = perturb(AffineCoupling(net), 0.3)
+    x = torch.randn(1, c, size, size)
+    d = x.numel()
+    jacobian = torch.autograd.functional.jacobian(lambda v: coupling(v)[0], x).reshape(d, d)
+    half = d // 2
+    assert torch.equal(jacobian[:half, :half], torch.eye(half))  # y_a = x_a
+    assert jacobian[:half, half:].abs().max() == 0  # y_a does not see x_b
+    scales = jacobian[half:, half:]
+    assert torch.equal(scales, torch.diag(scales.diagonal()))  # y_b is scaled elementwise
+    assert jacobian[half:, :half].abs().max() > 0  # and depends on x_a
+    torch.testing.assert_close(scales.diagonal().log().sum(), coupling(x)[1][0])
+
+
+def test_scales_stay_bounded_for_wild_inputs() -> None:
+    coupling = perturb(AffineCoupling(conv_net(4, 4), bound=2.0), 5.0)
+    x = torch.randn(2, 4, 4, 4) * 1e3
+    _, log_det = coupling(x)
+    per_value = log_det / (2 * 4 * 4)
+    assert per_value.abs().max() <= 2.0
+    assert coupling.inverse(coupling(x)[0]).isfinite().all()
+
+
+def test_actnorm_initialises_once_and_remembers_it(tmp_path) -> None:
+    x = torch.randn(300, 3, 4, 4) * torch.tensor([0.1, 1.0, 9.0]).view(1, 3, 1, 1) + 5
+    actnorm = ActNorm(3)
+    actnorm.initialize(x)
+    y, _ = actnorm(x)
+    torch.testing.assert_close(y.mean((0, 2, 3)), torch.zeros(3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(y.std((0, 2, 3)), torch.ones(3), atol=1e-3, rtol=0)
+    fresh = ActNorm(3)
+    fresh.load_state_dict(actnorm.state_dict())
+    fresh.initialize(x * 7)
+    assert torch.equal(fresh.log_scale, actnorm.log_scale)
+
+
+def test_actnorm_survives_a_constant_channel() -> None:
+    x = torch.randn(256, 2, 2, 2)
+    x[:, 0] = 0.25
+    actnorm = ActNorm(2)
+    actnorm.initialize(x)
+    y, log_det = actnorm(x)
+    assert y.isfinite().all() and log_det.isfinite().all()
+    torch.testing.assert_close(actnorm.inverse(y), x, atol=1e-5, rtol=1e-5)
+
+
+def test_lu_takes_over_any_invertible_matrix() -> None:
+    weight = torch.randn(7, 7, dtype=torch.float64)
+    conv = InvertibleConv(7)
+    conv.set_weight(weight)
+    torch.testing.assert_close(conv.weight(torch.float64), weight, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(
+        conv.log_det(3, 5).double(),
+        15 * torch.linalg.slogdet(weight).logabsdet,
+        atol=1e-4,
+        rtol=1e-5,
+    )
+    trained = {name for name, _ in conv.named_parameters()}
+    assert trained == {"lower", "upper", "log_abs_s"}  # P and sign(s) are discrete
+
+
+def test_principal_axes_decorrelate() -> None:
+    mix = torch.randn(4, 4)
+    x = torch.einsum("ij,njhw->nihw", mix, torch.randn(500, 4, 4, 4))
+    conv = InvertibleConv(4)
+    conv.initialize(x)
+    y, log_det = conv(x)
+    covariance = torch.cov(y.transpose(0, 1).flatten(1))
+    off = covariance - torch.diag(covariance.diagonal())
+    assert off.abs().max() < 1e-3 * covariance.diagonal().max()
+    torch.testing.assert_close(log_det, torch.zeros(500), atol=1e-3, rtol=0)  # a rotation

@@ -1,0 +1,179 @@
+"""Weights in and out; every bad file is one clear sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import perturb
+from safetensors.torch import load_file, save_file
+
+import models
+from models import PRESETS, CheckpointError, Glow
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def model() -> Glow:
+    torch.manual_seed(3)
+    return perturb(Glow(PRESETS["tiny"])).eval()
+
+
+def metadata_of(path: Path) -> dict[str, str]:
+    from safetensors import safe_open
+
+    with safe_open(str(path), framework="pt") as file:
+        return file.metadata()
+
+
+def test_save_and_load_keep_everything(model: Glow, tmp_path: Path) -> None:
+    path = models.save(model, tmp_path / "m.safetensors", {"images_seen": 5})
+    again = models.load(path)
+    x = torch.rand(2, 3, 16, 16)
+    with torch.no_grad():
+        assert torch.equal(again.f(x)[0], model.f(x)[0])
+    assert again.config == model.config
+    assert again.facts == {"images_seen": 5}
+    assert not again.training
+    assert list(tmp_path.iterdir()) == [path]  # no temporary file stays
+
+
+def test_half_precision_halves_the_file_and_keeps_the_flow_exact(tmp_path: Path) -> None:
+    model = perturb(Glow(PRESETS["faces64"].replace(steps=(1, 1, 1, 1)))).eval()
+    full = models.save(model, tmp_path / "full.safetensors")
+    half = models.save(model, tmp_path / "half.safetensors", half=True)
+    assert half.stat().st_size < 0.6 * full.stat().st_size
+    loaded = models.load(half)
+    assert all(p.dtype == torch.float32 for p in loaded.parameters())
+    x = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded.g(loaded.f(x)[0]), x, atol=1e-4, rtol=0)
+
+
+def truncated(good: Path, bad: Path) -> None:
+    bad.write_bytes(good.read_bytes()[:-1000])
+
+
+def empty(good: Path, bad: Path) -> None:
+    bad.write_bytes(b"")
+
+
+def text(good: Path, bad: Path) -> None:
+    bad.write_text("These are not weights.")
+
+
+def folder(good: Path, bad: Path) -> None:
+    bad.mkdir()
+
+
+def missing(good: Path, bad: Path) -> None:
+    return
+
+
+def foreign(good: Path, bad: Path) -> None:
+    save_file({"weight": torch.zeros(3)}, str(bad))
+
+
+def other_version(good: Path, bad: Path) -> None:
+    save_file(load_file(str(good)), str(bad), metadata_of(good) | {"version": "99"})
+
+
+def other_shape(good: Path, bad: Path) -> None:
+    metadata = metadata_of(good)
+    config = json.loads(metadata["config"]) | {"widths": [24, 24]}
+    save_file(load_file(str(good)), str(bad), metadata | {"config": json.dumps(config)})
+
+
+def missing_tensor(good: Path, bad: Path) -> None:
+    state = load_file(str(good))
+    del state[next(iter(state))]
+    save_file(state, str(bad), metadata_of(good))
+
+
+def impossible_config(good: Path, bad: Path) -> None:
+    metadata = metadata_of(good)
+    save_file(load_file(str(good)), str(bad), metadata | {"config": '{"steps": [-1], "x": 1}'})
+
+
+def gigantic_config(good: Path, bad: Path) -> None:
+    metadata = metadata_of(good)
+    config = json.loads(metadata["config"]) | {"widths": [1_000_000, 1_000_000]}
+    save_file(load_file(str(good)), str(bad), metadata | {"config": json.dumps(config)})
+
+
+def not_finite(good: Path, bad: Path) -> None:
+    state = load_file(str(good))
+    state["top.mean"] = torch.full_like(state["top.mean"], float("nan"))
+    save_file(state, str(bad), metadata_of(good))
+
+
+def pickled(good: Path, bad: Path) -> None:
+    torch.save(load_file(str(good)), bad)
+
+
+BAD = [
+    truncated,
+    empty,
+    text,
+    folder,
+    missing,
+    foreign,
+    other_version,
+    other_shape,
+    missing_tensor,
+    impossible_config,
+    gigantic_config,
+    not_finite,
+    pickled,
+]
+
+
+@pytest.mark.parametrize("spoil", BAD, ids=lambda f: f.__name__)
+def test_bad_files_are_refused_in_one_sentence(spoil, model: Glow, tmp_path: Path) -> None:
+    good = models.save(model, tmp_path / "good.safetensors")
+    bad = tmp_path / "bad.safetensors"
+    spoil(good, bad)
+    with pytest.raises(CheckpointError) as caught:
+        models.load(bad)
+    sentence = str(caught.value)
+    assert "bad.safetensors" in sentence and sentence.endswith(".") and "\n" not in sentence
+
+
+def test_a_full_disk_keeps_the_old_file(model: Glow, tmp_path: Path) -> None:
+    """A limit on file size stops the write half-way, as a full disk does."""
+    path = models.save(model, tmp_path / "m.safetensors", {"which": "old"})
+    code = (
+        "import models, sys\n"
+        "m = models.load(sys.argv[1])\n"
+        "try: models.save(m, sys.argv[1], {'which': 'new'})\n"
+        "except OSError as e: print('OSError', e)\n"
+    )
+    limit = path.stat().st_size // 2
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=120,
+    )
+    assert done.stdout.startswith("OSError"), done.stderr
+    assert models.load(path).facts == {"which": "old"}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_released_file_is_within_its_budget(released_checkpoint: Path) -> None:
+    assert released_checkpoint.stat().st_size <= 25_000_000
+    model = models.load(released_checkpoint)
+    assert sum(p.numel() for p in model.parameters()) <= 12_000_000
+    assert model.config == PRESETS["faces64"]
+    assert {"val_bits_per_dim", "images_seen", "data"} <= set(model.facts)
+    assert released_checkpoint.with_suffix(".md").exists()  # the model card

@@ -1,0 +1,304 @@
+"""The multiscale flow as a whole."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from conftest import perturb
+
+import models
+from models import PRESETS, Glow, GlowConfig, bin_centers, bits_per_dim, dequantize, to_levels
+
+POINTS = GlowConfig(image_size=1, channels=2, steps=(6,), widths=(16,), squeeze=False)
+SMALL = GlowConfig(image_size=8, steps=(2, 2), widths=(8, 8), prior_width=8)
+
+
+def small_sized(size: int) -> GlowConfig:
+    return GlowConfig(
+        image_size=size, steps=(1, 1, 2), widths=(8, 8, 16), blocks=(0, 1, 1), prior_width=8
+    )
+
+
+def made(config: GlowConfig, amount: float = 0.05) -> Glow:
+    torch.manual_seed(0)
+    model = Glow(config)
+    model.initialize(torch.rand(256 if config.image_size < 64 else 16, *shape(config)))
+    return perturb(model, amount).eval()
+
+
+def shape(config: GlowConfig) -> tuple[int, int, int]:
+    return config.channels, config.image_size, config.image_size
+
+
+CONFIGS = {
+    "points": POINTS,
+    "published net": SMALL.replace(net="conv"),
+    "tiny": PRESETS["tiny"],
+    **{str(size): small_sized(size) for size in (32, 64, 128, 256)},
+    "rgb without squeeze": GlowConfig(image_size=3, steps=(2,), widths=(8,), squeeze=False),
+}
+
+
+@pytest.fixture(scope="module", params=CONFIGS.items(), ids=CONFIGS.keys())
+def model(request: pytest.FixtureRequest) -> Glow:
+    return made(request.param[1])
+
+
+def test_g_inverts_f_and_f_inverts_g(model: Glow) -> None:
+    x = torch.rand(3, *shape(model.config), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        z, log_det = model.f(x)
+        assert z.shape == (3, model.dims) and z.dtype == torch.float32
+        assert log_det.shape == (3,)
+        torch.testing.assert_close(model.g(z), x, atol=1e-4, rtol=0)
+        noise = torch.randn(3, model.dims, generator=torch.Generator().manual_seed(2)) * 0.7
+        torch.testing.assert_close(model.f(model.g(noise))[0], noise, atol=2e-3, rtol=1e-3)
+
+
+def test_levels_are_views_that_join_again(model: Glow) -> None:
+    z = torch.randn(2, model.dims)
+    levels = model.split_levels(z)
+    assert [tuple(level.shape[1:]) for level in levels] == model.config.code_shapes()
+    assert all(
+        level.untyped_storage().data_ptr() == z.untyped_storage().data_ptr() for level in levels
+    )
+    assert torch.equal(model.join_levels(levels), z)
+
+
+@pytest.mark.parametrize("config", [POINTS, SMALL.replace(image_size=4)], ids=["points", "image"])
+def test_log_prob_against_the_brute_force_determinant(config: GlowConfig) -> None:
+    model = made(config, 0.2)
+    x = torch.rand(2, *shape(config))
+    z, log_det = model.f(x)
+    for i in range(2):
+        jacobian = torch.autograd.functional.jacobian(lambda v: model.f(v)[0], x[i : i + 1])
+        matrix = jacobian.reshape(model.dims, model.dims).double()
+        expected = torch.linalg.slogdet(matrix).logabsdet.float()
+        torch.testing.assert_close(log_det[i].detach(), expected, atol=1e-3, rtol=1e-4)
+    normal = torch.distributions.Normal(0, 1).log_prob(z).sum(1)
+    torch.testing.assert_close(model.log_prob(x), normal + log_det)
+    torch.testing.assert_close(model(x), model.log_prob(x))
+
+
+def test_density_of_points_integrates_to_one() -> None:
+    model = made(POINTS, 0.3)
+    axis = torch.linspace(-6, 7, 400)
+    grid = torch.cartesian_prod(axis, axis).view(-1, 2, 1, 1)
+    with torch.no_grad():
+        density = model.log_prob(grid).double().exp()
+    step = float(axis[1] - axis[0])
+    assert float(density.sum()) * step**2 == pytest.approx(1.0, abs=0.01)
+
+
+def test_uniform_noise_costs_at_least_8_bits() -> None:
+    for seed in range(3):
+        model = perturb(made(PRESETS["tiny"]), 0.1, seed)
+        noise = torch.rand(
+            512, *shape(model.config), generator=torch.Generator().manual_seed(seed)
+        )
+        with torch.no_grad():
+            assert bits_per_dim(model(noise), model.dims).mean() >= 8
+
+
+def test_bits_per_dim_of_the_uniform_density_is_the_number_of_bits() -> None:
+    assert bits_per_dim(torch.zeros(1), 10, n_bits=8).item() == 8
+    assert bits_per_dim(torch.zeros(1), 10, n_bits=5).item() == 5
+    # A density of 2 everywhere saves one bit in each dimension.
+    assert bits_per_dim(torch.tensor([10 * math.log(2)]), 10).item() == pytest.approx(7)
+
+
+def test_folded_and_unfolded_decode_the_same_pictures() -> None:
+    model = made(PRESETS["tiny"])
+    z = torch.randn(8, model.dims) * 0.7
+    with torch.no_grad():
+        folded = model.g(z)
+    unfolded = model.g(z).detach()  # with gradients on, nothing is cached
+    assert model.levels[0][0]._folded is not None
+    torch.testing.assert_close(folded, unfolded, atol=1e-5, rtol=0)
+    differs = to_levels(folded) != to_levels(unfolded)
+    assert differs.float().mean() < 1e-3  # a value on the edge of a level may fall either way
+
+
+def test_fold_follows_the_parameters() -> None:
+    model = made(PRESETS["tiny"])
+    z = torch.randn(2, model.dims)
+    with torch.no_grad():
+        before = model.g(z)
+        for p in model.parameters():
+            p.mul_(1.1)
+        after = model.g(z)
+        assert not torch.allclose(before, after)
+        x = torch.rand(2, *shape(model.config))
+        torch.testing.assert_close(model.g(model.f(x)[0]), x, atol=1e-4, rtol=0)
+
+
+def test_training_precision_stays_out_of_encoding_and_decoding() -> None:
+    model = made(PRESETS["tiny"])
+    x = torch.rand(4, *shape(model.config))
+    with torch.no_grad():
+        z, log_det = model.f(x)
+        model.set_training_dtype(torch.bfloat16)
+        assert torch.equal(model.f(x)[0], z) and torch.equal(model.f(x)[1], log_det)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert torch.equal(model.f(x)[0], z)
+        model.train()
+        assert model.f(x)[0].dtype == torch.float32
+        assert not torch.equal(model.f(x)[0], z)  # it does work in training
+
+
+def test_gradients_reach_every_parameter() -> None:
+    model = made(PRESETS["tiny"]).train()
+    model(torch.rand(4, *shape(model.config))).mean().backward()
+    missing = [
+        n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0
+    ]
+    triangles = {n for n in missing if n.endswith(("lower", "upper"))}
+    assert not set(missing) - triangles  # the unused triangle of L and U is zero, no more
+
+
+def test_sample_is_reproducible_and_temperature_scales_z() -> None:
+    model = made(PRESETS["tiny"])
+    a = model.sample(3, 0.7, torch.Generator().manual_seed(5))
+    b = model.sample(3, 0.7, torch.Generator().manual_seed(5))
+    assert torch.equal(a, b)
+    z, _ = model.f(a)
+    expected = torch.randn(3, model.dims, generator=torch.Generator().manual_seed(5)) * 0.7
+    torch.testing.assert_close(z.detach(), expected, atol=2e-3, rtol=1e-3)
+    assert model.sample(0).shape == (0, *shape(model.config))
+
+
+def test_initialise_leaves_a_loaded_model_alone() -> None:
+    model = made(PRESETS["tiny"])
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    model.initialize(torch.rand(256, *shape(model.config)) * 0.1)
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_wrong_shapes_are_said() -> None:
+    model = made(PRESETS["tiny"])
+    with pytest.raises(ValueError, match=r"\(N, 3, 16, 16\)"):
+        model.f(torch.rand(1, 3, 8, 8))
+    with pytest.raises(ValueError, match="768"):
+        model.g(torch.rand(1, 5))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"steps": (1,)},
+        {"steps": (0, 1)},
+        {"net": "transformer"},
+        {"image_size": 10},
+        {"n_bits": 9},
+        {"dropout": 1.0},
+        {"channels": 3, "squeeze": False},  # 3, then 1: nothing to couple
+    ],
+)
+def test_impossible_configurations_are_refused(changes: dict) -> None:
+    with pytest.raises(ValueError):
+        PRESETS["tiny"].replace(**changes)
+
+
+def test_released_preset_is_within_its_budget() -> None:
+    with torch.device("meta"):
+        model = Glow(PRESETS["faces64"])
+        assert sum(p.numel() for p in model.parameters()) <= 12_000_000
+    from torch.utils.flop_counter import FlopCounterMode
+
+    model = Glow(PRESETS["faces64"]).eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model.g(torch.randn(1, model.dims))
+    assert counter.get_total_flops() <= 5e9
+
+
+# ---------------------------------------------------------------------- quantisation
+
+
+def test_levels_survive_quantisation() -> None:
+    levels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    assert torch.equal(to_levels(bin_centers(levels)), levels)
+    noisy = dequantize(levels, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(to_levels(noisy), levels)
+    u = noisy * 256 - levels
+    assert u.min() >= 0 and u.max() < 1 and abs(float(u.mean()) - 0.5) < 0.1
+
+
+def test_five_bit_white_stays_white() -> None:
+    white = torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)
+    assert int(to_levels(bin_centers(white, 5), 5).min()) == 252
+    assert torch.equal(bin_centers(to_levels(bin_centers(white, 5), 5), 5), bin_centers(white, 5))
+
+
+def test_pixels_that_are_not_numbers_become_black() -> None:
+    x = torch.tensor([float("nan"), float("inf"), float("-inf"), 0.5, -1.0, 2.0]).view(1, 1, 2, 3)
+    assert to_levels(x).flatten().tolist() == [0, 255, 0, 128, 0, 255]
+
+
+# ---------------------------------------------------------------------- the released weights
+
+
+@pytest.fixture(scope="module")
+def released_model(released_checkpoint) -> Glow:
+    return models.load(released_checkpoint)
+
+
+def pictures(kind: str, faces) -> torch.Tensor:
+    g = torch.Generator().manual_seed(0)
+    size = (4, 3, 64, 64)
+    if kind == "faces":
+        return torch.from_numpy(faces).permute(0, 3, 1, 2)
+    if kind == "noise":
+        return torch.randint(0, 256, size, generator=g, dtype=torch.uint8)
+    if kind == "black and white noise":
+        return torch.randint(0, 2, size, generator=g, dtype=torch.uint8) * 255
+    if kind == "checkerboard":
+        board = (torch.arange(64)[:, None] + torch.arange(64)) % 2 * 255
+        return board.to(torch.uint8).expand(size).contiguous()
+    if kind == "flat":
+        values = torch.tensor([0, 255, 128, 1], dtype=torch.uint8)
+        return values.view(4, 1, 1, 1).expand(size).contiguous()
+    stripes = (torch.arange(64) // 3 % 2 * 255).to(torch.uint8)
+    return stripes.expand(size).contiguous()
+
+
+KINDS = ["faces", "noise", "black and white noise", "checkerboard", "flat", "stripes"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_picture_comes_back_byte_for_byte(released_model: Glow, faces, kind: str) -> None:
+    levels = pictures(kind, faces)
+    with torch.no_grad():
+        z, _ = released_model.f(bin_centers(levels))
+        back = to_levels(released_model.g(z))
+    worst = (back.int() - levels.int()).abs().max()
+    assert torch.equal(back, levels), f"off by up to {int(worst)} levels"
+
+
+def test_codes_of_faces_come_back(released_model: Glow, faces) -> None:
+    """f(g(z)) = z where people edit: between two faces."""
+    levels = torch.from_numpy(faces).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        z, _ = released_model.f(bin_centers(levels))
+        middle = (z[:4] + z[4:]) / 2
+        again, _ = released_model.f(released_model.g(middle))
+    torch.testing.assert_close(again, middle, atol=5e-3, rtol=1e-3)
+
+
+def test_released_model_charges_noise_and_knows_faces(released_model: Glow, faces) -> None:
+    noise = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    levels = torch.from_numpy(faces).permute(0, 3, 1, 2)
+    x = dequantize(levels, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert bits_per_dim(released_model(noise), released_model.dims).mean() >= 8
+        assert bits_per_dim(released_model(x), released_model.dims).mean() < 4
+
+
+def test_codes_of_faces_are_white(released_model: Glow, faces) -> None:
+    """Under the model z ~ N(0, I): each level of real faces has a mean square near 1."""
+    levels = torch.from_numpy(faces).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        z, _ = released_model.f(bin_centers(levels))
+    for part in released_model.split_levels(z):
+        assert 0.5 < float(part.square().mean()) < 1.5

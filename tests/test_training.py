@@ -1,0 +1,369 @@
+"""Training: the data, the schedule, exact resume, and what happens when things go wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+import models
+from glow_app.training import DataError, PackedPictures, TrainConfig, TrainingError, from_source
+from glow_app.training.data import Batches, is_held_out
+from glow_app.training.loop import train
+from glow_app.training.schedule import ema_decay, learning_rate, progress
+from models import PRESETS
+
+ROOT = Path(__file__).resolve().parents[1]
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 smooth pictures of all sorts in nested folders, and two that cannot be read."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for i in range(60):
+        small = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8))
+        size = (20 + i, 24) if i % 3 else (24, 24)
+        where = folder / f"part {i % 3}"
+        where.mkdir(exist_ok=True)
+        suffix = [".png", ".JPG", ".webp"][i % 3]
+        small.resize(size, Image.Resampling.BICUBIC).save(where / f"{i:02d}{suffix}")
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff not a picture")
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "notes.txt").write_text("not a picture, and not named like one")
+    return folder
+
+
+def command(data: Path, out: Path, *more: str) -> list[str]:
+    return [
+        sys.executable, str(ROOT / "scripts" / "train.py"),
+        "--data", str(data), "--out", str(out), "--preset", "tiny", "--device", "cpu",
+        "--batch", "8", "--log-steps", "5", "--eval-steps", "20", "--warmup-steps", "5",
+        *more,
+    ]  # fmt: skip
+
+
+def run(data: Path, out: Path, *more: str, **options) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        command(data, out, *more), capture_output=True, text=True, timeout=240, **options
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def stats(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "stats.jsonl").read_text().splitlines()]
+
+
+# ---------------------------------------------------------------------- data
+
+
+def test_folder_is_packed_once_and_bad_files_are_listed(pictures: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    packed = from_source(pictures, 16, tmp_path, said.append)
+    assert packed.pixels.shape == (60, 16, 16, 3) and packed.pixels.dtype == np.uint8
+    assert {name for name, _ in packed.skipped} == {"broken.jpg", "empty.png"}
+    assert sum("broken.jpg" in line for line in said) == 1
+    said.clear()
+    again = from_source(pictures, 16, tmp_path, said.append)
+    assert not said and again.fingerprint == packed.fingerprint and again.names == packed.names
+    by_file = from_source(next(tmp_path.glob("*.npy")), 16, tmp_path)
+    assert np.array_equal(by_file.pixels, packed.pixels) and by_file.names == packed.names
+
+
+def test_packed_pixels_are_those_of_the_one_prepare(pictures: Path, tmp_path: Path) -> None:
+    from glow_app import images
+
+    packed = from_source(pictures, 16, tmp_path, lambda _: None)
+    for i in (0, 25, 59):
+        expected = images.prepare(pictures / packed.names[i], 16, align="center").pixels
+        assert np.array_equal(packed.pixels[i], expected)
+
+
+def test_a_new_picture_means_packing_again(tmp_path: Path) -> None:
+    folder, cache = tmp_path / "in", tmp_path / "cache"
+    folder.mkdir()
+    for i in range(3):
+        Image.new("RGB", (16, 16), (i, i, i)).save(folder / f"{i}.png")
+    first = from_source(folder, 16, cache, lambda _: None)
+    Image.new("RGB", (16, 16), (9, 9, 9)).save(folder / "3.png")
+    second = from_source(folder, 16, cache, lambda _: None)
+    assert len(first) == 3 and len(second) == 4 and first.fingerprint != second.fingerprint
+
+
+@pytest.mark.parametrize("what", ["missing", "empty", "only broken", "wrong packed", "not packed"])
+def test_unusable_data_is_one_sentence(what: str, tmp_path: Path) -> None:
+    source = tmp_path / "data"
+    if what != "missing":
+        source.mkdir()
+    if what == "only broken":
+        (source / "a.png").write_bytes(b"x")
+    if what == "wrong packed":
+        source = tmp_path / "a.npy"
+        np.save(source, np.zeros((2, 8, 8, 3), np.uint8))
+    if what == "not packed":
+        source = tmp_path / "b.npy"
+        source.write_bytes(b"no numpy")
+    with pytest.raises(DataError) as caught:
+        from_source(source, 16, tmp_path / "cache", lambda _: None)
+    assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
+    cache = tmp_path / "cache"
+    assert not cache.exists() or not list(cache.iterdir())
+
+
+def test_held_out_part_is_stable_and_about_as_large_as_asked() -> None:
+    names = [f"folder/{i}.jpg" for i in range(5000)]
+    chosen = {n for n in names if is_held_out(n, 0.04)}
+    assert 140 < len(chosen) < 260
+    assert chosen <= {n for n in names if is_held_out(n, 0.08)}  # a larger part keeps the old
+    assert not any(is_held_out(n, 0.0) for n in names)
+
+
+def test_batches_visit_each_picture_once_an_epoch_and_depend_on_the_step_only() -> None:
+    pixels = np.arange(23, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
+    packed = PackedPictures(pixels, tuple(map(str, range(23))), (), "x")
+    rows = np.arange(3, 23)
+
+    def ids(step: int) -> list[int]:
+        batches = Batches(packed, rows, 6, 7, CPU)
+        return batches.at(step, torch.Generator().manual_seed(0))[:, 0, 0, 0].tolist()
+
+    stream = [i for step in range(10) for i in ids(step)]  # 60 pictures, three epochs
+    assert sorted(stream) == sorted(rows.tolist() * 3)
+    assert len(set(stream[:18])) == 18  # three batches into the first epoch, none came twice
+    assert [ids(step) for step in (0, 9)] == [stream[:6], stream[54:]]
+    assert {tuple(ids(s)) for s in range(3)} != {tuple(ids(s)) for s in range(10, 13)}
+
+
+def test_flips_happen_to_about_half() -> None:
+    pixels = np.zeros((200, 2, 2, 3), np.uint8)
+    pixels[:, :, 0] = 255
+    packed = PackedPictures(pixels, tuple(map(str, range(200))), (), "x")
+    batch = Batches(packed, np.arange(200), 200, 0, CPU).at(0, torch.Generator().manual_seed(1))
+    assert 60 < int((batch[:, 0, 0, 0] == 0).sum()) < 140
+
+
+# ---------------------------------------------------------------------- schedules
+
+
+def test_learning_rate_warms_up_stays_and_cools_down() -> None:
+    def rate(step: int, done: float) -> float:
+        return learning_rate(1.0, step, done, warmup_steps=10, cooldown=0.25)
+
+    assert [rate(s, 0.0) for s in (0, 4, 9, 50)] == [0.1, 0.5, 1.0, 1.0]
+    assert rate(99, 0.75) == 1.0 and rate(99, 0.875) == pytest.approx(0.5)
+    assert rate(99, 1.0) == pytest.approx(0.01)
+    assert progress(50, 3.0, 100, None) == 0.5
+    assert progress(50, 3.0, None, 4.0) == 0.75
+    assert progress(50, 3.0, 100, 4.0) == 0.75  # whichever is further
+    assert progress(500, 3.0, 100, None) == 1.0
+    assert ema_decay(0.999, 0) == 0.1 and ema_decay(0.999, 10**6) == 0.999
+
+
+# ---------------------------------------------------------------------- the run
+
+
+@pytest.fixture(scope="module")
+def unbroken(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "unbroken"
+    done = run(pictures, out, "--steps", "60")
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_a_run_leaves_what_it_promises(unbroken: Path) -> None:
+    records = stats(unbroken)
+    fields = {
+        "step", "images", "images_per_s", "train_bits_per_dim", "grad_norm", "lr", "skipped",
+    }  # fmt: skip
+    assert all(fields <= set(r) for r in records[:-1])
+    assert [r["step"] for r in records] == [*range(5, 65, 5), 60]
+    val = [r["val_bits_per_dim"] for r in records if "val_bits_per_dim" in r]
+    assert len(val) == 4 and val[-1] < val[0]  # it learns
+    assert json.loads((unbroken / "config.json").read_text())["steps"] == 60
+    assert (unbroken / "checkpoint" / "state.safetensors").exists()
+    assert list(unbroken.glob("events.out.tfevents.*"))
+    for step in (20, 40, 60):
+        for kind, size in (("grid", (8 * 16, 4 * 16)), ("morph", (9 * 16, 16))):
+            with Image.open(unbroken / "samples" / f"{kind}_{step:08d}.png") as picture:
+                assert picture.size == size
+    model = models.load(unbroken / "model.safetensors")
+    assert model.facts["images_seen"] == 480 and model.facts["preset"] == "tiny"
+    assert model.facts["val_bits_per_dim"] == pytest.approx(val[-1])
+
+
+def test_killed_at_any_moment_it_ends_with_the_same_numbers(
+    unbroken: Path, pictures: Path, tmp_path: Path
+) -> None:
+    """kill -9, twice, then the same command: byte for byte the unbroken run."""
+    out = tmp_path / "killed"
+    for resumed_past in (12, 33):
+        with subprocess.Popen(
+            command(pictures, out, "--steps", "60", "--checkpoint-minutes", "0.001"),
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        ) as process:  # fmt: skip
+            deadline = time.monotonic() + 120
+            while time.monotonic() < deadline and process.poll() is None:
+                with contextlib.suppress(OSError, ValueError, IndexError, KeyError):
+                    if stats(out)[-1]["step"] >= resumed_past:
+                        break
+                time.sleep(0.01)
+            process.send_signal(signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL, "it ended before it could be killed"
+    done = run(pictures, out, "--steps", "60")
+    assert done.returncode == 0, done.stderr
+    assert "from step 0." not in done.stdout
+    ours, theirs = (load_file(d / "model.safetensors") for d in (out, unbroken))
+    assert all(torch.equal(ours[k], theirs[k]) for k in theirs)
+    ours, theirs = (load_file(d / "checkpoint/state.safetensors") for d in (out, unbroken))
+    assert all(torch.equal(ours[k], theirs[k]) for k in theirs)
+    same = ("step", "train_bits_per_dim", "val_bits_per_dim", "grad_norm", "lr")
+    last = {r["step"]: [r.get(k) for k in same] for r in stats(out)}
+    expected = {r["step"]: [r.get(k) for k in same] for r in stats(unbroken)}
+    # A log line right after a resume averages over fewer steps; all else must agree.
+    assert list(last) == list(expected) and last[60] == expected[60]
+
+
+def test_ctrl_c_saves_and_the_same_command_goes_on(pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "stopped"
+    with subprocess.Popen(
+        command(pictures, out, "--steps", "100000"),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        while process.poll() is None:
+            if (out / "stats.jsonl").exists() and stats(out):
+                break
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        said, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in errors
+    assert "the same command continues" in said
+    step = json.loads(_metadata(out / "checkpoint/state.safetensors")["counters"])["step"]
+    assert step >= 5
+    done = run(pictures, out, "--steps", str(step + 1))
+    assert done.returncode == 0 and f"from step {step:,}." in done.stdout
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    from safetensors import safe_open
+
+    with safe_open(str(path), framework="pt") as file:
+        return file.metadata()
+
+
+def test_a_full_disk_leaves_the_last_good_checkpoint(pictures: Path, tmp_path: Path) -> None:
+    """A limit on the size of files stops the writing of a checkpoint half-way."""
+    out = tmp_path / "full"
+    assert run(pictures, out, "--steps", "10").returncode == 0
+    state = out / "checkpoint" / "state.safetensors"
+    before = state.read_bytes()
+    limit = len(before) // 2
+    done = run(
+        pictures, out, "--steps", "30", "--checkpoint-minutes", "0",
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert state.read_bytes() == before
+    assert [p.name for p in state.parent.iterdir()] == ["state.safetensors"]
+    assert run(pictures, out, "--steps", "12").returncode == 0  # and it goes on from there
+
+
+def test_a_folder_of_another_run_is_refused(unbroken: Path, pictures: Path) -> None:
+    done = run(pictures, unbroken, "--steps", "60", "--lr", "0.5")
+    assert done.returncode == 2
+    assert "another lr" in done.stderr and len(done.stderr.strip().splitlines()) == 1
+
+
+def test_init_starts_from_given_weights(unbroken: Path, pictures: Path, tmp_path: Path) -> None:
+    weights = unbroken / "model.safetensors"
+    done = run(pictures, tmp_path / "more", "--steps", "5", "--lr", "1e-9", "--init", str(weights))
+    assert done.returncode == 0, done.stderr
+    started = stats(tmp_path / "more")[-1]["val_bits_per_dim"]
+    assert started == pytest.approx(models.load(weights).facts["val_bits_per_dim"], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--data", "nowhere", "--out", "x", "--steps", "1"],
+        ["--data", "nowhere", "--out", "x"],
+        ["--data", "nowhere", "--out", "x", "--steps", "-1"],
+        ["--data", ".", "--out", "x", "--steps", "1", "--image-size", "37"],
+        ["--dataset", "celeba", "--data", "nowhere", "--out", "x", "--steps", "1"],
+        ["--out", "x", "--steps", "1"],
+    ],
+    ids=["no data", "no end", "negative", "odd size", "no celeba", "no --data"],
+)
+def test_wrong_arguments_are_one_line_and_status_2(arguments: list[str], tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "train.py"), *arguments],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+def test_training_imports_nothing_of_gradio() -> None:
+    code = "import sys, glow_app.training, models; print('gradio' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.stdout.strip() == "False", done.stderr
+
+
+# ---------------------------------------------------------------------- numbers going wrong
+
+
+def in_process(packed: PackedPictures, out: Path, **changes) -> TrainConfig:
+    settings = {"steps": 20, "batch": 4, "log_steps": 5, "eval_steps": 100, "warmup_steps": 0}
+    config = TrainConfig(model=PRESETS["tiny"], **{**settings, **changes})
+    rows = np.arange(len(packed))
+    train(config, out, (packed, rows[4:]), (packed, rows[:4]), CPU)
+    return config
+
+
+def test_diverging_training_skips_counts_and_says_so(pictures: Path, tmp_path: Path) -> None:
+    """A learning rate that is absurd makes the loss infinite; nobody gets NaN weights."""
+    packed = from_source(pictures, 16, tmp_path / "cache", lambda _: None)
+    out = tmp_path / "diverged"
+    with pytest.raises(TrainingError, match="lower --lr") as caught:
+        in_process(packed, out, lr=1e4, steps=2000, eval_steps=10_000)
+    assert "\n" not in str(caught.value)
+    records = stats(out)
+    assert records[-1]["skipped"] > 0
+    assert all(np.isfinite(v) for r in records for v in r.values())
+
+
+def test_one_exploding_gradient_is_skipped(pictures: Path, tmp_path: Path, monkeypatch) -> None:
+    """One batch whose gradient is not finite leaves weights and average untouched."""
+    from glow_app.training import loop
+
+    packed = from_source(pictures, 16, tmp_path / "cache", lambda _: None)
+    real = loop.dequantize
+
+    def poisoned(levels, n_bits=8, generator=None):
+        x = real(levels, n_bits, generator)
+        calls.append(1)
+        return x * float("nan") if len(calls) == 8 else x
+
+    calls: list[int] = []
+    monkeypatch.setattr(loop, "dequantize", poisoned)
+    in_process(packed, tmp_path / "poisoned")
+    assert stats(tmp_path / "poisoned")[-1]["skipped"] == 1
+    model = models.load(tmp_path / "poisoned" / "model.safetensors")  # refuses NaN
+    assert model.facts["steps"] == 20
