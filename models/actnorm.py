@@ -50,9 +50,11 @@ class ActNorm(Bijection):
         self.initialized.fill_(True)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        y = (x + self.bias.view(1, -1, 1, 1)) * self.log_scale.exp().view(1, -1, 1, 1)
-        log_det = self.log_scale.sum() * (x.shape[2] * x.shape[3])
+        log_scale = self.log_scale.to(x.dtype)
+        y = (x + self.bias.view(1, -1, 1, 1)) * log_scale.exp().view(1, -1, 1, 1)
+        log_det = log_scale.sum() * (x.shape[2] * x.shape[3])
         return y, log_det.expand(x.shape[0])
 
     def inverse(self, y: Tensor) -> Tensor:
-        return y * (-self.log_scale).exp().view(1, -1, 1, 1) - self.bias.view(1, -1, 1, 1)
+        scale = (-self.log_scale.to(y.dtype)).exp()
+        return y * scale.view(1, -1, 1, 1) - self.bias.view(1, -1, 1, 1)

@@ -18,8 +18,9 @@ class Bijection(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         r"""Map ``x`` (N, C, H, W) to ``(y, log_det)``.
 
-        ``log_det`` has shape (N,), is float32 and holds the natural logarithm of
-        :math:`|\det \partial y / \partial x|` of each example.
+        ``log_det`` has shape (N,) and holds the natural logarithm of
+        :math:`|\det \partial y / \partial x|` of each example. Both results are float32 for a
+        float32 ``x``, and float64 for a float64 one, which is how photos are encoded and decoded.
         """
         raise NotImplementedError
 

@@ -75,7 +75,7 @@ class Glow(nn.Module):
         """
         self._check_images(x)
         with exact_float32(x.device):
-            h = x.float() - _CENTRE
+            h = x.to(self._dtype()) - _CENTRE
             log_det = h.new_zeros(h.shape[0])
             codes = []
             for level, steps in enumerate(self.levels):
@@ -89,7 +89,7 @@ class Glow(nn.Module):
                 kept = self._kept(level)
                 codes.append(h[:, kept:])
                 h = h[:, :kept]
-            return self.join_levels(codes), log_det
+            return self.join_levels(codes).float(), log_det.float()
 
     def g(self, z: Tensor) -> Tensor:
         """Generation direction, the inverse of :meth:`f`: z (N, C*H*W) to x (N, C, H, W).
@@ -97,7 +97,7 @@ class Glow(nn.Module):
         x may leave [0, 1] for codes that no photo has; :func:`models.to_levels` clamps.
         """
         with exact_float32(z.device):
-            codes = self.split_levels(z.float())
+            codes = self.split_levels(z.to(self._dtype()))
             h = codes[-1][:, :0]
             for level in reversed(range(self.config.levels)):
                 h = torch.cat([h, codes[level]], dim=1)
@@ -106,7 +106,7 @@ class Glow(nn.Module):
                 for step in reversed(self.levels[level]):
                     h = step.inverse(h)
                 h = self._leave_level(h)
-            return h + _CENTRE
+            return (h + _CENTRE).float()
 
     # ------------------------------------------------------------------ likelihood and samples
 
@@ -179,6 +179,14 @@ class Glow(nn.Module):
 
     # ------------------------------------------------------------------ inside
 
+    def _dtype(self) -> torch.dtype:
+        """Of the flow's state: float32 in training, float64 when encoding and decoding.
+
+        The nets, which take nearly all of the time, stay float32. What float64 buys is that
+        rounding on the way never adds to that of z itself.
+        """
+        return torch.float32 if self.training else torch.float64
+
     def _enter_level(self, h: Tensor) -> Tensor:
         if self.squeeze is not None:
             h, _ = self.squeeze(h)
@@ -214,6 +222,7 @@ def _level_steps(config: GlowConfig, level: int) -> nn.ModuleList:
             blocks=config.blocks[level],
             dropout=config.dropout,
         )
+        net.input_bound = config.input_bound
         return FlowStep(channels, AffineCoupling(net, config.scale_bound))
 
     return nn.ModuleList(step() for _ in range(config.steps[level]))
@@ -230,4 +239,5 @@ def _split_prior(config: GlowConfig, shape: tuple[int, int, int]) -> SplitPrior:
         blocks=0,
         dropout=0.0,
     )
+    net.input_bound = config.input_bound
     return SplitPrior(net)

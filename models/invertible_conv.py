@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from models.bijection import Bijection
 
-__all__ = ["InvertibleConv"]
+__all__ = ["InvertibleConv", "mix_channels"]
 
 
 class InvertibleConv(Bijection):
@@ -75,10 +75,17 @@ class InvertibleConv(Bijection):
         return self.log_abs_s.sum() * (height * width)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        y = F.conv2d(x, self.weight()[:, :, None, None])
-        return y, self.log_det(*x.shape[2:]).expand(x.shape[0])
+        log_det = self.log_det(*x.shape[2:]).to(x.dtype)
+        return mix_channels(x, self.weight(x.dtype)), log_det.expand(x.shape[0])
 
     def inverse(self, y: Tensor) -> Tensor:
         # Inverted in float64: a float32 inverse would add its own error to every decoded image.
-        inverse = torch.linalg.inv(self.weight(torch.float64)).float()
-        return F.conv2d(y, inverse[:, :, None, None])
+        return mix_channels(y, torch.linalg.inv(self.weight(torch.float64)).to(y.dtype))
+
+
+def mix_channels(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """A 1x1 convolution: ``weight`` (C_out, C) and ``bias`` (C_out,) at each pixel of ``x``."""
+    if x.dtype == torch.float32:
+        return F.conv2d(x, weight[:, :, None, None], bias)
+    # A matrix product: libraries have no fast convolution in float64.
+    return F.linear(x.permute(0, 2, 3, 1), weight, bias).permute(0, 3, 1, 2)

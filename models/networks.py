@@ -6,6 +6,7 @@ that a new flow is the identity up to its actnorms and rotations (Glow, section 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -18,14 +19,22 @@ __all__ = ["NETS", "ConvNet", "Net", "ResidualNet"]
 
 
 class Net(nn.Module):
-    """Base: runs its body in ``training_dtype`` while training, and in float32 otherwise."""
+    """Base: bounds the input; runs the body in ``training_dtype`` while training, else float32.
+
+    Far outside of what training pictures look like, a net's slope amplifies every rounding error
+    of the flow until the inverse explodes (Behrmann et al. 2021). Inputs beyond
+    ``input_bound`` deviations are cut off for the net, and for the net only: nothing is lost,
+    since the flow itself carries them on, and even white noise comes back exactly.
+    """
 
     training_dtype: torch.dtype | None = None
+    input_bound: float = math.inf
 
     def body(self, x: Tensor) -> Tensor:
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
+        x = x.clamp(-self.input_bound, self.input_bound)
         with low_precision(x.device, self.training_dtype if self.training else None):
             y = self.body(x)
         return y.float()

@@ -28,15 +28,15 @@ class TopPrior(Bijection):
         self.raw_log_std = nn.Parameter(torch.zeros(channels))
         self.bound = bound
 
-    def _log_std(self) -> Tensor:
-        return bounded(self.raw_log_std, self.bound)
+    def _log_std(self, dtype: torch.dtype) -> Tensor:
+        return bounded(self.raw_log_std.to(dtype), self.bound)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        log_std = self._log_std()
+        log_std = self._log_std(x.dtype)
         y = (x - self.mean.view(1, -1, 1, 1)) * torch.exp(-log_std).view(1, -1, 1, 1)
         log_det = -log_std.sum() * (x.shape[2] * x.shape[3])
         return y, log_det.expand(x.shape[0])
 
     def inverse(self, y: Tensor) -> Tensor:
-        std = self._log_std().exp().view(1, -1, 1, 1)
+        std = self._log_std(y.dtype).exp().view(1, -1, 1, 1)
         return y * std + self.mean.view(1, -1, 1, 1)

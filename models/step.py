@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from models.actnorm import ActNorm
 from models.bijection import Bijection
 from models.coupling import AffineCoupling
-from models.invertible_conv import InvertibleConv
+from models.invertible_conv import InvertibleConv, mix_channels
 
 __all__ = ["FlowStep"]
 
@@ -50,28 +49,27 @@ class FlowStep(Bijection):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         if self._may_cache():
-            fold = self._fold()
+            fold = self._fold(x.dtype)
             weight, bias = fold.weight, fold.bias
         else:
-            scale = self.actnorm.log_scale.exp()
-            matrix = self.conv.weight() * scale
-            weight, bias = matrix[:, :, None, None], matrix @ self.actnorm.bias
-        y, log_det = self.coupling(F.conv2d(x, weight, bias))
+            weight = self.conv.weight(x.dtype) * self.actnorm.log_scale.to(x.dtype).exp()
+            bias = weight @ self.actnorm.bias.to(x.dtype)
+        y, log_det = self.coupling(mix_channels(x, weight, bias))
         per_pixel = self.actnorm.log_scale.sum() + self.conv.log_abs_s.sum()
         return y, log_det + per_pixel * (x.shape[2] * x.shape[3])
 
     def inverse(self, y: Tensor) -> Tensor:
         y = self.coupling.inverse(y)
         if self._may_cache():
-            fold = self._fold()
-            return F.conv2d(y, fold.inverse_weight, fold.inverse_bias)
+            fold = self._fold(y.dtype)
+            return mix_channels(y, fold.inverse_weight, fold.inverse_bias)
         return self.actnorm.inverse(self.conv.inverse(y))
 
     def _may_cache(self) -> bool:
         return not self.training and not torch.is_grad_enabled()
 
-    def _fold(self) -> _Folded:
-        """The folded convolutions, made anew whenever a parameter has changed."""
+    def _fold(self, dtype: torch.dtype) -> _Folded:
+        """The folded convolutions in ``dtype``, made anew whenever a parameter has changed."""
         sources = (
             self.actnorm.bias,
             self.actnorm.log_scale,
@@ -81,9 +79,9 @@ class FlowStep(Bijection):
             self.conv.permutation,
             self.conv.sign_s,
         )
-        key = tuple((p.data_ptr(), _version(p), p.device) for p in sources)
+        key = (dtype, *((p.data_ptr(), _version(p), p.device) for p in sources))
         if self._folded is None or self._folded[0] != key:
-            self._folded = (key, _Folded(self.actnorm, self.conv))
+            self._folded = (key, _Folded(self.actnorm, self.conv, dtype))
         return self._folded[1]
 
     def train(self, mode: bool = True) -> FlowStep:
@@ -98,16 +96,14 @@ class FlowStep(Bijection):
 class _Folded:
     """Weights and biases of the two folded convolutions, rounded once from float64."""
 
-    def __init__(self, actnorm: ActNorm, conv: InvertibleConv) -> None:
+    def __init__(self, actnorm: ActNorm, conv: InvertibleConv, dtype: torch.dtype) -> None:
         scale = actnorm.log_scale.double().exp()
         bias = actnorm.bias.double()
         matrix = conv.weight(torch.float64)
         folded = matrix * scale
         inverse = torch.linalg.inv(matrix) / scale[:, None]
-        self.weight = folded[:, :, None, None].float()
-        self.bias = (folded @ bias).float()
-        self.inverse_weight = inverse[:, :, None, None].float()
-        self.inverse_bias = (-bias).float()
+        self.weight, self.bias = folded.to(dtype), (folded @ bias).to(dtype)
+        self.inverse_weight, self.inverse_bias = inverse.to(dtype), (-bias).to(dtype)
 
 
 def _version(p: Tensor) -> int:

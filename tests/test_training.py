@@ -27,6 +27,8 @@ from models import PRESETS
 
 ROOT = Path(__file__).resolve().parents[1]
 CPU = torch.device("cpu")
+# One thread: a tiny model gains nothing from two, and on a busy machine they wait for each other.
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +54,16 @@ def command(data: Path, out: Path, *more: str) -> list[str]:
         sys.executable, str(ROOT / "scripts" / "train.py"),
         "--data", str(data), "--out", str(out), "--preset", "tiny", "--device", "cpu",
         "--batch", "8", "--log-steps", "5", "--eval-steps", "20", "--warmup-steps", "5",
+        "--holdout", "0.2",
         *more,
     ]  # fmt: skip
 
 
 def run(data: Path, out: Path, *more: str, **options) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        command(data, out, *more), capture_output=True, text=True, timeout=240, **options
-    )
+        command(data, out, *more), capture_output=True, text=True, timeout=240,
+        env=ONE_THREAD, **options,
+    )  # fmt: skip
     assert "Traceback" not in done.stderr, done.stderr
     return done
 
@@ -213,7 +217,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_numbers(
     for resumed_past in (12, 33):
         with subprocess.Popen(
             command(pictures, out, "--steps", "60", "--checkpoint-minutes", "0.001"),
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=ONE_THREAD,
         ) as process:  # fmt: skip
             deadline = time.monotonic() + 120
             while time.monotonic() < deadline and process.poll() is None:
@@ -241,7 +245,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(pictures: Path, tmp_path: Pat
     out = tmp_path / "stopped"
     with subprocess.Popen(
         command(pictures, out, "--steps", "100000"),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ONE_THREAD,
     ) as process:  # fmt: skip
         while process.poll() is None:
             if (out / "stats.jsonl").exists() and stats(out):

@@ -1,7 +1,7 @@
 """Training a flow on a folder of pictures. Knows nothing of the page."""
 
 from glow_app.training.data import DataError, PackedPictures, from_celeba, from_source
-from glow_app.training.loop import TrainConfig, TrainingError, train
+from glow_app.training.loop import TrainConfig, TrainingError, held_out_bits_per_dim, train
 
 __all__ = [
     "DataError",
@@ -10,5 +10,6 @@ __all__ = [
     "TrainingError",
     "from_celeba",
     "from_source",
+    "held_out_bits_per_dim",
     "train",
 ]

@@ -28,7 +28,7 @@ from glow_app.training.schedule import ema_decay, learning_rate, progress
 from glow_app.training.state import Ema, TrainState
 from models import Glow, GlowConfig, bin_centers, bits_per_dim, dequantize, to_levels
 
-__all__ = ["TrainConfig", "TrainingError", "train"]
+__all__ = ["TrainConfig", "TrainingError", "held_out_bits_per_dim", "train"]
 
 _INIT_IMAGES = 512  # for actnorm; at least 256
 _GRAD_WINDOW = 100  # good gradient norms that say what is usual
@@ -294,10 +294,9 @@ class _Run:
         grid = self._sample_grid(ema)
         export.save_grid(grid, self.out / "samples" / f"grid_{name}", columns=_GRID[1])
         log.picture("samples", _tiled(grid, _GRID[1]), self.state.step)
-        if len(rows) >= 2:
-            strip = self._morph_strip(ema)
-            export.save_grid(strip, self.out / "samples" / f"morph_{name}", columns=_STRIP)
-            log.picture("morph", _tiled(strip, _STRIP), self.state.step)
+        strip = self._morph_strip(ema)
+        export.save_grid(strip, self.out / "samples" / f"morph_{name}", columns=_STRIP)
+        log.picture("morph", _tiled(strip, _STRIP), self.state.step)
         models.save(ema, self.out / "model.safetensors", self._facts())
         return val
 
@@ -318,7 +317,7 @@ class _Run:
         return _pixels(ema.sample(rows * columns, 0.7, generator), self.config.model.n_bits)
 
     def _morph_strip(self, ema: Glow) -> np.ndarray:
-        pictures, rows = self.held_out
+        pictures, rows = self.held_out if len(self.held_out[1]) > 1 else self.training
         n_bits = self.config.model.n_bits
         pair = pictures.tensor(rows[[0, len(rows) // 2]]).to(self.device)
         with torch.no_grad():

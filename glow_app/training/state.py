@@ -78,9 +78,12 @@ class TrainState:
             self.model.load_state_dict(_under("model", tensors))
             self.ema.model.load_state_dict(_under("ema", tensors))
             optimizer = self.optimizer.state_dict()
-            indices = range(len(list(self.model.parameters())))
-            per_parameter = {i: _under(f"optimizer.{i}", tensors) for i in indices}
-            optimizer["state"] = {i: s for i, s in per_parameter.items() if s}
+            parameters = [p for g in self.optimizer.param_groups for p in g["params"]]
+            optimizer["state"] = {
+                i: {k: _laid_out_like(p, v) for k, v in values.items()}
+                for i, p in enumerate(parameters)
+                if (values := _under(f"optimizer.{i}", tensors))
+            }
             self.optimizer.load_state_dict(optimizer)
             counters: dict[str, Any] = json.loads(metadata["counters"])
             self.step, self.skipped = int(counters["step"]), int(counters["skipped"])
@@ -97,3 +100,10 @@ def _named(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     start = f"{prefix}."
     return {k[len(start) :]: v for k, v in tensors.items() if k.startswith(start)}
+
+
+def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
+    """``value`` with the strides of ``parameter``: fused optimisers pair them by memory."""
+    if value.shape != parameter.shape:
+        return value
+    return torch.empty_like(parameter, requires_grad=False).copy_(value)

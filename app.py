@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""Open the page: ``python app.py``, then visit the address it prints."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import signal
+import socket
+import sys
+import time
+import webbrowser
+
+from glow_app import cli
+
+_FIRST_PORT, _TRIES = 7860, 40
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = cli.Parser(prog="app.py", description="Glow Studio in the browser.")
+    cli.add_model_arguments(parser)
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; 0.0.0.0 lets your network in (default: this computer only)",
+    )
+    parser.add_argument(
+        "--port",
+        type=cli.whole(1, 65535),
+        help=f"port to listen on (default: the first free one from {_FIRST_PORT})",
+    )
+    parser.add_argument("--open", action="store_true", help="open the page in your browser")
+    return parser.parse_args(argv)
+
+
+def find_port(host: str, wanted: int | None) -> int:
+    """``wanted`` if it is free, or the first free port when none is asked for.
+
+    Raises:
+        OSError: the port is taken, or the host is none of this machine's addresses.
+    """
+    for port in [wanted] if wanted else range(_FIRST_PORT, _FIRST_PORT + _TRIES):
+        try:
+            family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            with socket.socket(family) as probe:
+                if sys.platform != "win32":  # there it would allow a port in use
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+            return port
+        except OSError as error:
+            if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+                raise OSError(f"{host} is not an address of this computer.") from error
+            if error.errno != errno.EADDRINUSE:
+                raise OSError(f"Cannot listen on port {port}: {error.strerror}.") from error
+    if wanted:
+        raise OSError(f"Port {wanted} is in use: choose another with --port.")
+    raise OSError(f"Ports {_FIRST_PORT} to {_FIRST_PORT + _TRIES - 1} are all in use: use --port.")
+
+
+def main(argv: list[str] | None = None) -> int | None:
+    """Parse options, build, launch."""
+    options = parse(argv)
+    try:
+        port = find_port(options.host, options.port)
+    except OSError as error:
+        cli.say(f"app.py: {error}")
+        return cli.FAILED
+    print("Starting…", flush=True)
+    editor = cli.open_editor(options)
+
+    from glow_app.ui.page import build_page, launch_options
+    from glow_app.ui.welcome import Welcome
+
+    welcome = Welcome(editor)
+    page = build_page(editor, welcome)
+    _, url, _ = page.launch(
+        server_name=options.host,
+        server_port=port,
+        prevent_thread_lock=True,
+        **launch_options(),
+    )
+    welcome.warm_up()
+    print(f"Glow Studio is at {url} (Ctrl+C stops it)", flush=True)
+    if options.open:
+        webbrowser.open(url)
+    try:
+        while True:
+            time.sleep(1)
+    finally:
+        page.close(verbose=False)
+
+
+if __name__ == "__main__":
+    # SIGTERM ends like Ctrl+C, so that uploaded photos are removed on the way out.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    raise SystemExit(cli.run(main))

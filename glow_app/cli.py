@@ -1,0 +1,179 @@
+"""What all command lines share: one-line errors, exit statuses, model arguments, progress.
+
+Nothing heavy is imported here before it is needed, so `--help` and wrong arguments answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import math
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+if TYPE_CHECKING:
+    from glow_app.editor import Editor
+
+__all__ = [
+    "Parser",
+    "add_model_arguments",
+    "number",
+    "open_editor",
+    "progress",
+    "run",
+    "say",
+    "whole",
+]
+
+T = TypeVar("T")
+
+OK, FAILED = 0, 2
+INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + the signal's number, as shells have it
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line on stderr, with exit status 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(FAILED, f"{self.prog}: {_one_line(message)} (--help tells more)\n")
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add `--checkpoint` and `--device`."""
+    parser.add_argument(
+        "--checkpoint", metavar="P", help="weights to use (default: the released model)"
+    )
+    parser.add_argument(
+        "--device",
+        default="auto",
+        metavar="{auto,cpu,cuda}",
+        help="where to compute (default: a CUDA GPU if there is one)",
+    )
+
+
+def open_editor(args: argparse.Namespace) -> Editor:
+    """The Editor that `add_model_arguments` asked for; its errors are `run`'s to report."""
+    from glow_app.editor import Editor
+
+    return Editor(args.checkpoint, args.device)
+
+
+def whole(low: int, high: float = math.inf) -> Callable[[str], int]:
+    """An argparse type: a whole number from `low` to `high`, both allowed."""
+    return _ranged(int, "a whole number", low, high)
+
+
+def number(low: float, high: float = math.inf) -> Callable[[str], float]:
+    """An argparse type: a finite number from `low` to `high`, both allowed."""
+    return _ranged(float, "a number", low, high)
+
+
+def run(
+    main: Callable[[list[str] | None], int | None],
+    *errors: type[Exception],
+    argv: list[str] | None = None,
+) -> int:
+    """Run `main(argv)` and turn its end into an exit status.
+
+    Args:
+        main: takes the arguments (None: those of the process), returns a status or None for 0.
+        errors: exceptions that are the user's business besides those known here (PictureError,
+            EditorError, ExportError, CheckpointError, OSError, MemoryError): one line on stderr
+            and status 2. Anything else is a bug and keeps its traceback.
+        argv: passed to `main`.
+
+    Returns:
+        The exit status, for `raise SystemExit(run(main))`.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # no crash over a name the terminal cannot show
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        status = main(argv)
+        sys.stdout.flush()  # so that a closed pipe shows here and not at exit
+        return OK if status is None else status
+    except KeyboardInterrupt:
+        say("Stopped.")
+        return INTERRUPTED
+    except BrokenPipeError:  # `evaluate.py ... | head`: the reader has what it wanted
+        _settle_stdout()
+        return BROKEN_PIPE
+    except Exception as error:
+        if not isinstance(error, (*errors, *_users_errors())):
+            raise
+        say(f"{os.path.basename(sys.argv[0])}: {_sentence(error)}")
+        _settle_stdout()
+        return FAILED
+
+
+def progress(iterable: Iterable[T], total: int | None = None, desc: str = "") -> Iterator[T]:
+    """Yield from `iterable` and show how far it is, on stderr.
+
+    A bar on a terminal; elsewhere (log files, pipes) one plain line for about each tenth.
+    """
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        yield from tqdm(iterable, total=total, desc=desc, file=sys.stderr)
+        return
+    every = max(1, -(-total // 10)) if total else 100
+    for done, item in enumerate(iterable, start=1):
+        yield item
+        if done % every == 0 or done == total:
+            say(f"{desc}: {done}/{total}" if total else f"{desc}: {done}")
+
+
+def say(message: str) -> None:
+    """One line on stderr, above a progress bar where there is one."""
+    if sys.stderr.isatty() and "tqdm" in sys.modules:
+        sys.modules["tqdm"].tqdm.write(message, file=sys.stderr)
+    else:
+        print(message, file=sys.stderr, flush=True)
+
+
+def _settle_stdout() -> None:
+    """Give up what stdout will not take, or Python complains about it once more at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _ranged(kind: Callable[[str], T], words: str, low: float, high: float) -> Callable[[str], T]:
+    limits = f"from {low} up" if high == math.inf else f"from {low} to {high}"
+
+    def parse(text: str) -> T:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not (low <= value <= high and value < math.inf):  # NaN fails every comparison
+            raise argparse.ArgumentTypeError(f"must be {words} {limits}, not {text!r}")
+        return value
+
+    return parse
+
+
+def _users_errors() -> tuple[type[BaseException], ...]:
+    """Looked up only when something was raised: importing them takes PyTorch, seconds."""
+    from glow_app.editor import EditorError
+    from glow_app.export import ExportError
+    from glow_app.images import PictureError
+    from models import CheckpointError
+
+    return (PictureError, EditorError, ExportError, CheckpointError, OSError, MemoryError)
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        return "There is not enough memory."
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return _one_line(f"{where}{error.strerror}.")
+    return _one_line(str(error)) or type(error).__name__
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

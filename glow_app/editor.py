@@ -1,0 +1,419 @@
+"""The model on its device, and what one can do with pictures through it. No page, no files.
+
+Pictures are uint8 arrays (S, S, 3) at the model's size, codes are float32 tensors (N, D) on the
+CPU. Everything runs in float32 (`models` keeps TF32 off): encode then decode returns the very
+same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import models
+from glow_app import images, latents
+from glow_app.devices import pick_device
+
+__all__ = ["MAX_FRAMES", "MAX_SEED", "SAMPLE_PASS", "Editor", "EditorError", "Morph", "Reading"]
+
+MAX_FRAMES = 2000  # of one morph; at 64 px that is 25 MB of pictures and 100 MB of codes
+MAX_SEED = 2**32 - 1  # torch's CPU generator looks at no more bits of a seed
+CACHED_CODES = 64  # 48 KiB each at 64 px
+
+# Pictures a pass. On two cores 33 frames took 0.58 s in one pass, 0.61 s in two, 0.67 s in five
+# (faces64 preset, best of 20, on a machine that was busy otherwise). A GPU wants more at once.
+_BATCH = {"cpu": 33, "cuda": 64}
+SAMPLE_PASS = 8  # samples a pass, always just as many: see Editor.sample
+
+
+class EditorError(RuntimeError):
+    """Something that cannot be done with this model here. The message is one sentence."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the model says about one picture.
+
+    Attributes:
+        bits_per_dim: bits that a channel of a pixel needs under the model, lower for what is more
+            familiar; uniform dequantisation with fixed noise, as in `scripts/evaluate.py`.
+        roundtrip_max_levels: max |level - g(f(level))| over the picture, 0 when exact.
+    """
+
+    bits_per_dim: float
+    roundtrip_max_levels: int
+
+
+@dataclass(frozen=True)
+class Morph:
+    """Decoded frames along a path.
+
+    Attributes:
+        frames: (T, S, S, 3) uint8.
+        t: (T,) float32 in [0, 1], the position of each frame on the path.
+        path: one of `latents.PATHS`.
+        clamped: share of decoded numbers, 0 to 1, that were outside [0, 1] or not finite.
+    """
+
+    frames: np.ndarray
+    t: np.ndarray
+    path: str
+    clamped: float
+
+
+class Editor:
+    """Encode, decode, morph and sample with one model. Safe to call from several threads.
+
+    Args:
+        checkpoint: a file written by `models.save`; None for the released weights.
+        device: "auto" (a CUDA GPU if there is one), "cpu", "cuda" or "cuda:1".
+
+    Attributes:
+        model: the `models.Glow`, in evaluation mode on `device`.
+        device: where it runs.
+        image_size: S, the side of its pictures in pixels.
+        name: the file name of the checkpoint without its ending.
+        facts: training facts stored in the checkpoint.
+        batch: pictures or codes a pass, at first what is fastest on this kind of device.
+
+    Raises:
+        EditorError: there is no such device.
+        models.CheckpointError: the file is missing or not a checkpoint.
+    """
+
+    def __init__(self, checkpoint: str | Path | None = None, device: str = "auto") -> None:
+        path = models.pretrained_path() if checkpoint is None else Path(checkpoint)
+        self.device = _find_device(device)
+        self.model = models.load(path, self.device)
+        self.model.eval()
+        if self.model.config.channels != 3:
+            raise EditorError(f"{path.name} is not a model of colour pictures.")
+        self.image_size: int = self.model.config.image_size
+        self.name = path.stem
+        self.facts: dict[str, Any] = dict(self.model.facts)
+        self._n_bits: int = self.model.config.n_bits
+        self.batch: int = _BATCH[self.device.type]
+        self._lock = threading.RLock()
+        self._codes: OrderedDict[bytes, Tensor] = OrderedDict()
+
+    # -------------------------------------------------------------------------------- pictures
+
+    def prepare(self, source: Any, align: str = "auto") -> images.Prepared:
+        """`images.prepare` at the model's size; raises `images.PictureError`."""
+        return images.prepare(source, self.image_size, align=align)
+
+    def encode(self, pixels: np.ndarray) -> Tensor:
+        """Codes of pictures: z = f((level + 0.5) / 256), all of it, whitened.
+
+        Bin centres, so a picture always has the same code, up to float32 rounding between
+        batches. The last few codes are kept by content.
+
+        Args:
+            pixels: (N, S, S, 3) or (S, S, 3) uint8.
+
+        Returns:
+            (N, D) float32 on the CPU, D = 3·S·S; N = 1 for a single picture.
+
+        Raises:
+            EditorError: wrong shape or type, or the device ran out of memory.
+        """
+        pictures = self._check_pictures(pixels)
+        keys = [
+            hashlib.blake2b(picture.tobytes(), digest_size=16).digest() for picture in pictures
+        ]
+        with self._lock:
+            known = {key: self._codes[key] for key in keys if key in self._codes}
+            missing = {k: p for k, p in zip(keys, pictures, strict=True) if k not in known}
+            if missing:
+                fresh = self._encode(np.stack([*missing.values()]))
+                known.update(zip(missing, fresh, strict=True))
+            self._remember(known)
+        return torch.stack([known[key] for key in keys])
+
+    def decode(self, z: Tensor, batch: int | None = None) -> np.ndarray:
+        """Pictures (N, S, S, 3) uint8 of codes (N, D) or (D,); see `decode_with_report`."""
+        return self.decode_with_report(z, batch)[0]
+
+    def decode_with_report(self, z: Tensor, batch: int | None = None) -> tuple[np.ndarray, float]:
+        """Pictures of codes, and how much of them had to be clamped.
+
+        Codes made by hand can leave the region where g is well conditioned. Infinite and
+        undefined numbers in z become the nearest finite ones and 0, in x black, white and grey;
+        x is clamped to [0, 1]. Nothing of that happens to the code of a picture.
+
+        Args:
+            z: (N, D) or (D,), any float type, any device.
+            batch: codes a pass; None for what is fastest on this device.
+
+        Returns:
+            frames (N, S, S, 3) uint8, and the share, 0 to 1, of numbers of x outside [0, 1] or
+            not finite (numbers of z that were not finite count as well).
+
+        Raises:
+            EditorError: wrong shape, or the device ran out of memory.
+        """
+        z = self._check_codes(z)
+        frames, bad = [], 0
+        for chunk in z.split(batch or self.batch):
+            pixels, bad_here = self._decode(chunk)
+            frames.append(pixels)
+            bad += bad_here
+        return np.concatenate(frames), min(1.0, bad / z.numel())
+
+    # --------------------------------------------------------------------------- measurements
+
+    def read(self, pixels: np.ndarray) -> Reading:
+        """Measure one picture (S, S, 3) uint8; the same picture reads the same each time."""
+        pictures = self._check_pictures(pixels)
+        if len(pictures) != 1:
+            raise EditorError("One picture at a time can be read.")
+        return Reading(
+            bits_per_dim=float(self.bits_per_dim(pictures, [0])[0]),
+            roundtrip_max_levels=int(self.roundtrip(pictures)[0]),
+        )
+
+    def bits_per_dim(self, pixels: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
+        """Bits a dimension of pictures under the model, with uniform dequantisation.
+
+        Args:
+            pixels: (N, S, S, 3) uint8.
+            seeds: N seeds, one for the noise of each picture, so that neither order nor batch
+                changes a result.
+
+        Returns:
+            (N,) float64. NaN or infinite where the model breaks down.
+        """
+        pictures = self._check_pictures(pixels)
+        noisy = [
+            models.dequantize(_planes(picture[None]), self._n_bits, _generator(seed))
+            for picture, seed in zip(pictures, seeds, strict=True)
+        ]
+        with self._on_device():
+            parts = [
+                self.model.log_prob(chunk.to(self.device)).cpu()
+                for chunk in torch.cat(noisy).split(self.batch)
+            ]
+        log_prob = torch.cat(parts).double()
+        return models.bits_per_dim(log_prob, self.model.dims, self._n_bits).numpy()
+
+    def roundtrip(self, pixels: np.ndarray) -> np.ndarray:
+        """max |level - g(f(level))| of each picture (N, S, S, 3) uint8: (N,) int, 0 = exact."""
+        pictures = self._check_pictures(pixels)
+        # A model of fewer bits promises the picture at its own depth.
+        promised = _pixels(models.to_levels(self._centres(pictures), self._n_bits))
+        returned = self.decode(self.encode(pictures))
+        return np.abs(promised.astype(int) - returned).max(axis=(1, 2, 3))
+
+    # ----------------------------------------------------------------------- morphs and samples
+
+    def morph_frames(
+        self,
+        a: np.ndarray,
+        b: np.ndarray,
+        frames: int | Sequence[float] = 33,
+        path: str = "linear",
+    ) -> Morph:
+        """Morph picture A into picture B: x_t = g(z_t), z_t on a path from f(A) to f(B).
+
+        The ends are decoded like any other frame; they equal A and B because g(f(x)) = x.
+
+        Args:
+            a: (S, S, 3) uint8.
+            b: (S, S, 3) uint8.
+            frames: how many, evenly spaced with both ends, at least 2; or the positions t
+                themselves, each in [0, 1].
+            path: one of `latents.PATHS`.
+
+        Raises:
+            EditorError: wrong pictures, frames or path.
+        """
+        t = _positions(frames)
+        z = self.encode(np.stack([self._check_one(a), self._check_one(b)]))
+        decoded, clamped = self.decode_with_report(_along(latents.path, z[0], z[1], t, path))
+        return Morph(decoded, t.numpy(), path, clamped)
+
+    def journey(
+        self,
+        pictures: Sequence[np.ndarray],
+        frames: int = 33,
+        path: str = "linear",
+        loop: bool = False,
+    ) -> Morph:
+        """Morph through several pictures A → B → C …; with `loop`, back to A without repeating it.
+
+        Args:
+            pictures: K ≥ 2 pictures (S, S, 3) uint8. Picture k is frame k·(frames - 1).
+            frames: frames a leg with both ends; neighbouring legs share one. See
+                `latents.polyline` for the total.
+            path: one of `latents.PATHS`.
+            loop: add the leg from the last picture to the first.
+
+        Raises:
+            EditorError: wrong pictures, frames or path, or fewer than two pictures.
+        """
+        if len(pictures) < 2:
+            raise EditorError("A morph needs at least two pictures.")
+        legs = len(pictures) if loop else len(pictures) - 1
+        if frames < 2 or legs * (frames - 1) >= MAX_FRAMES:
+            raise EditorError(f"A morph needs 2 to {MAX_FRAMES} frames.")
+        z = self.encode(np.stack([self._check_one(picture) for picture in pictures]))
+        decoded, clamped = self.decode_with_report(_along(latents.polyline, z, frames, path, loop))
+        t = latents.journey_times(len(pictures), frames, loop)
+        return Morph(decoded, t.numpy(), path, clamped)
+
+    def sample(self, n: int = 1, temperature: float = 0.7, seed: int = 0) -> np.ndarray:
+        """New faces: x = g(T·ε), ε ~ N(0, I).
+
+        Picture i of n with seed s is the picture of `sample(1, T, s + i)`, to the byte on one
+        device: each has a generator of its own, on the CPU, and is decoded in a pass of one
+        fixed size, since another size may round differently.
+
+        Args:
+            n: how many, at least 1.
+            temperature: T ≥ 0; 1 is the model's own distribution, less is tamer.
+            seed: that of the first; the last, seed + n - 1, is at most `MAX_SEED`.
+
+        Returns:
+            (n, S, S, 3) uint8.
+
+        Raises:
+            EditorError: an argument out of range, or the device ran out of memory.
+        """
+        if n < 1:
+            raise EditorError(f"At least one sample must be asked for, not {n}.")
+        if not (math.isfinite(temperature) and temperature >= 0):
+            raise EditorError(f"The temperature must be a number from 0 up, not {temperature}.")
+        if not 0 <= seed <= MAX_SEED + 1 - n:
+            raise EditorError(f"Seeds are whole numbers from 0 to {MAX_SEED}, not {seed}.")
+        pictures = []
+        for first in range(0, n, SAMPLE_PASS):
+            count = min(SAMPLE_PASS, n - first)
+            z = torch.zeros(SAMPLE_PASS, self.model.dims)
+            for i in range(count):
+                z[i] = torch.randn(self.model.dims, generator=_generator(seed + first + i))
+            pictures.append(self._decode(temperature * z)[0][:count])
+        return np.concatenate(pictures)
+
+    # ---------------------------------------------------------------------------------- inside
+
+    @contextmanager
+    def _on_device(self) -> Iterator[None]:
+        """Every use of the model: one thread at a time, no autograd, memory errors in words."""
+        with self._lock, torch.inference_mode():
+            try:
+                yield
+            except torch.OutOfMemoryError as error:
+                raise EditorError(
+                    "The GPU has not enough free memory: ask for less at once or use the CPU."
+                ) from error
+
+    def _centres(self, pictures: np.ndarray) -> Tensor:
+        return models.bin_centers(_planes(pictures), self._n_bits)
+
+    def _encode(self, pictures: np.ndarray) -> list[Tensor]:
+        codes: list[Tensor] = []
+        with self._on_device():
+            for chunk in self._centres(pictures).split(self.batch):
+                z, _ = self.model.f(chunk.to(self.device))
+                codes.extend(row.clone() for row in z.cpu())  # a view would keep the whole batch
+        return codes
+
+    def _decode(self, z: Tensor) -> tuple[np.ndarray, int]:
+        """One pass: pictures, and how many numbers were out of range or not finite."""
+        with self._on_device():
+            z = z.to(self.device, torch.float32)
+            bad = int((~z.isfinite()).sum())
+            x = self.model.g(torch.nan_to_num(z) if bad else z)
+            bad += int((~((x >= 0) & (x <= 1))).sum())
+            x = torch.nan_to_num(x, nan=0.5, posinf=1.0, neginf=0.0)
+            return _pixels(models.to_levels(x, self._n_bits)), bad
+
+    def _remember(self, codes: dict[bytes, Tensor]) -> None:
+        """Keep the codes used last, the latest at the end."""
+        for key, z in codes.items():
+            self._codes[key] = z
+            self._codes.move_to_end(key)
+        while len(self._codes) > CACHED_CODES:
+            self._codes.popitem(last=False)
+
+    def _check_one(self, picture: np.ndarray) -> np.ndarray:
+        if np.ndim(picture) != 3:
+            raise EditorError(f"One picture is (S, S, 3), not {np.shape(picture)}.")
+        return self._check_pictures(picture)[0]
+
+    def _check_pictures(self, pixels: np.ndarray) -> np.ndarray:
+        pixels = np.asarray(pixels)
+        pictures = pixels[None] if pixels.ndim == 3 else pixels
+        side = self.image_size
+        if pictures.shape[1:] != (side, side, 3) or not len(pictures):
+            raise EditorError(f"This model takes {side}x{side} RGB pictures, not {pixels.shape}.")
+        if pictures.dtype != np.uint8:
+            raise EditorError(f"Pictures must be uint8, not {pictures.dtype}.")
+        return pictures
+
+    def _check_codes(self, z: Tensor) -> Tensor:
+        codes = z[None] if z.ndim == 1 else z
+        if codes.ndim != 2 or codes.shape[1] != self.model.dims or not len(codes):
+            raise EditorError(f"Codes are (N, {self.model.dims}) here, not {tuple(z.shape)}.")
+        return codes
+
+
+def _find_device(name: str) -> torch.device:
+    try:
+        device = pick_device(name)
+    except ValueError as error:
+        raise EditorError(str(error)) from error
+    except RuntimeError as error:
+        raise EditorError(f"There is no device {name!r}: choose auto, cpu or cuda.") from error
+    if device.type not in _BATCH:
+        raise EditorError(f"Device {name!r} is not supported: choose auto, cpu or cuda.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise EditorError(f"This machine has no device {name!r}: choose auto or cpu.")
+    return device
+
+
+def _positions(frames: int | Sequence[float]) -> Tensor:
+    """(T,) float32 positions in [0, 1] from a count or from positions."""
+    if isinstance(frames, int | np.integer):
+        if not 2 <= frames <= MAX_FRAMES:
+            raise EditorError(f"A morph needs 2 to {MAX_FRAMES} frames, not {frames}.")
+        return torch.linspace(0, 1, int(frames))
+    t = torch.tensor(np.asarray(frames, dtype=np.float32))
+    if t.ndim != 1 or not 1 <= len(t) <= MAX_FRAMES:
+        raise EditorError(f"A morph needs a row of 1 to {MAX_FRAMES} positions.")
+    if not bool(((t >= 0) & (t <= 1)).all()):
+        raise EditorError("Positions on the path must lie between 0 and 1.")
+    return t
+
+
+def _along(make: Any, *args: Any) -> Tensor:
+    """A path of `latents`, its refusals in this module's words."""
+    try:
+        return make(*args)
+    except ValueError as error:
+        raise EditorError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
+
+
+def _planes(pictures: np.ndarray) -> Tensor:
+    """(N, S, S, 3) uint8 array to (N, 3, S, S) uint8 tensor."""
+    return torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
+
+
+def _pixels(levels: Tensor) -> np.ndarray:
+    """(N, 3, S, S) uint8 tensor to (N, S, S, 3) uint8 array."""
+    return np.ascontiguousarray(levels.permute(0, 2, 3, 1).cpu().numpy())
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)

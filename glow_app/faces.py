@@ -1,0 +1,456 @@
+"""Find faces and align them to the face template. The only module that knows MediaPipe.
+
+The finder is `find_faces(image) -> list[Face]`: write another one with the same signature and
+nothing else has to change. Alignment needs only the four points of a `Face`.
+
+**Template.** Direction and size after the FFHQ recipe (Karras et al. 2019) at 0.62 of its scale, a
+similarity transform only; the middle of the eyes lies 0.42 of half a side above the centre. The
+eyes come to lie at (0.30, 0.29) and (0.70, 0.29) of the square, the mouth corners near
+(0.33, 0.71) and (0.67, 0.71). This is where the faces lie that the released model learned from: on
+280 of them the height of the eyes is 0.2905 with a deviation of 0.0016. A model draws and morphs
+faces where it has seen them, so nothing here may be tuned by taste.
+
+Coordinates are in pixels with y pointing down, and (0, 0) is the outer corner of the first pixel,
+not its centre.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, Final
+
+import numpy as np
+from PIL import Image
+
+from glow_app.images import RESAMPLE
+
+__all__ = [
+    "DOWN",
+    "MISSING",
+    "ZOOM",
+    "Face",
+    "align",
+    "available",
+    "find_faces",
+    "is_aligned",
+    "template_square",
+]
+
+MISSING: Final = "Finding faces needs mediapipe: pip install mediapipe==0.10.21."
+
+Point = tuple[float, float]
+
+# Face mesh points: the two iris centres and the two mouth corners make the template; the outer
+# corners of the eyes lie on bone, so their depth tells the yaw whatever the mouth does.
+_IRISES: Final = (468, 473)
+_MOUTH: Final = (61, 291)
+_EYE_CORNERS: Final = (33, 263)
+
+_OVERVIEW: Final = 1280  # pixels: faces are looked for on a copy with at most this long a side
+_WINDOW: Final = 256  # pixels: side of the picture that the mesh gets, about one face
+_PAD: Final = 0.25  # of the long side: the short-range detector misses faces that fill the picture
+_SMALL: Final = 0.25  # of the long side: below this, look again in tiles
+_MAX_FACES: Final = 32
+
+# How far the square of a face may be from the whole picture for the picture to count as aligned
+# already. Landmarks found again in an aligned crop of 64 to 256 px stay within this in 99 of 100.
+_SAME_SHIFT: Final = 0.05  # of the side
+_SAME_SCALE: Final = 0.08  # of the side
+_SAME_TILT: Final = 4.0  # degrees
+
+
+@dataclass(frozen=True)
+class Face:
+    """Where a face is. Points are (x, y) in pixels, ordered left to right as the upright face
+    is seen, so `left_eye` is the person's right eye.
+
+    Attributes:
+        left_eye, right_eye: iris centres.
+        mouth_left, mouth_right: mouth corners.
+        yaw: degrees the head is turned to the side, about; 0 is frontal, positive when the face
+            looks towards the right of the picture.
+    """
+
+    left_eye: Point
+    right_eye: Point
+    mouth_left: Point
+    mouth_right: Point
+    yaw: float = 0.0
+
+    @cached_property
+    def size(self) -> float:
+        """Side in pixels of the square that `align` cuts out."""
+        _, x, _ = template_square(self)
+        return 2 * math.hypot(*x)
+
+
+def available() -> bool:
+    """Whether faces can be found here: mediapipe is installed and can be imported.
+
+    The first call imports it, which takes about two seconds.
+    """
+    return _face_mesh_module() is not None
+
+
+def find_faces(image: Image.Image) -> list[Face]:
+    """All faces in a picture, largest first.
+
+    Args:
+        image: mode RGB, any size.
+
+    Raises:
+        RuntimeError: mediapipe is not installed; ask `available` first.
+    """
+    if not available():
+        raise RuntimeError(MISSING)
+    with _lock:  # neither the models nor the muting of stderr can be shared by threads
+        return _finder().find(image)
+
+
+ZOOM: Final = 0.62  # of FFHQ's size, 2 max(2.0 |E|, 1.8 |M|)
+DOWN: Final = 0.42  # from the middle of the eyes to the centre, in half-sides
+
+
+def template_square(face: Face) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The template's square for a face: centre c and half-sides x, y, each (2,) in pixels.
+
+    Its corners are c ± x ± y. With e the middle of the eyes, E the vector between them, M the
+    vector from e to the middle of the mouth and rot90(a, b) = (-b, a):
+    x = E - rot90(M), scaled to the length 0.62·max(2.0·|E|, 1.8·|M|); y = rot90(x);
+    c = e + 0.42·y.
+    """
+    left, right = np.asarray(face.left_eye), np.asarray(face.right_eye)
+    eyes = (left + right) / 2
+    mouth = (np.asarray(face.mouth_left) + np.asarray(face.mouth_right)) / 2
+    across, down = right - left, mouth - eyes
+    x = across - _rot90(down)
+    length = ZOOM * max(2.0 * math.hypot(*across), 1.8 * math.hypot(*down))
+    x = x * (length / max(math.hypot(*x), 1e-9))
+    y = _rot90(x)
+    return eyes + DOWN * y, x, y
+
+
+def align(image: Image.Image, face: Face, size: int) -> tuple[Image.Image, float]:
+    """Cut a face out, turned and scaled to the template.
+
+    Antialiased at every scale: the surroundings of the face are reduced to two to four times the
+    target, turned there by bicubic interpolation onto a grid of an integer multiple of `size`,
+    and that is reduced with `RESAMPLE`. Beyond the border the picture is reflected.
+
+    Args:
+        image: mode RGB, any size.
+        face: of that picture.
+        size: side of the result in pixels.
+
+    Returns:
+        The crop (size x size, mode RGB) and the fraction of it, in [0, 1], that lies outside the
+        picture and was invented by reflection.
+    """
+    centre, x, y = template_square(face)
+    shrink = max(1, int(face.size / (2 * size)))
+    region, origin = _surroundings(image, centre, np.abs(x) + np.abs(y), shrink)
+    multiple = max(1, math.ceil(face.size / shrink / size))
+    wide = multiple * size
+    corner = (centre - x - y - origin) / shrink
+    step_x, step_y = 2 * x / shrink / wide, 2 * y / shrink / wide
+    turned = region.transform(
+        (wide, wide),
+        Image.Transform.AFFINE,
+        (step_x[0], step_y[0], corner[0], step_x[1], step_y[1], corner[1]),
+        Image.Resampling.BICUBIC,
+    )
+    crop = turned if multiple == 1 else turned.resize((size, size), RESAMPLE)
+    return crop, _fraction_outside(image.size, centre, x, y)
+
+
+def is_aligned(image: Image.Image, face: Face) -> bool:
+    """Whether a picture already is its face's template square, give or take the noise of finding.
+
+    Such a picture must not be aligned again: that would blur it, and the same picture would get
+    other bits each time it goes round.
+    """
+    width, height = image.size
+    if width != height:
+        return False
+    return _covers(template_square(face), width)
+
+
+# --------------------------------------------------------------------------------------- alignment
+
+
+def _rot90(v: np.ndarray) -> np.ndarray:
+    return np.array([-v[1], v[0]])
+
+
+def _covers(square: tuple[np.ndarray, np.ndarray, np.ndarray], side: int) -> bool:
+    """Whether a face's square is the whole picture, give or take the noise of finding."""
+    centre, x, _ = square
+    return bool(
+        np.abs(centre / side - 0.5).max() <= _SAME_SHIFT
+        and abs(2 * math.hypot(*x) / side - 1) <= _SAME_SCALE
+        and abs(math.degrees(math.atan2(x[1], x[0]))) <= _SAME_TILT
+    )
+
+
+def _surroundings(
+    image: Image.Image, centre: np.ndarray, reach: np.ndarray, shrink: int
+) -> tuple[Image.Image, np.ndarray]:
+    """The picture around `centre`, reduced by `shrink`, and where its first corner lay."""
+    margin = 4 * shrink  # what bicubic interpolation looks at beyond the square
+    first = np.floor(centre - reach).astype(int) - margin
+    count = np.ceil((centre + reach + margin - first) / shrink).astype(int)
+    columns = _reflect(np.arange(first[0], first[0] + count[0] * shrink), image.width)
+    rows = _reflect(np.arange(first[1], first[1] + count[1] * shrink), image.height)
+    box = (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
+    pixels = np.asarray(image.crop(box))[rows - box[1]][:, columns - box[0]]
+    region = Image.fromarray(np.ascontiguousarray(pixels))
+    if shrink > 1:
+        region = region.resize((int(count[0]), int(count[1])), RESAMPLE, reducing_gap=3.0)
+    return region, first
+
+
+def _reflect(index: np.ndarray, n: int) -> np.ndarray:
+    """Indices into n pixels, mirrored at both ends without repeating the last one."""
+    period = max(1, 2 * (n - 1))
+    folded = index % period
+    return np.minimum(folded, period - folded) if n > 1 else np.zeros_like(index)
+
+
+def _fraction_outside(
+    size: tuple[int, int], centre: np.ndarray, x: np.ndarray, y: np.ndarray, grid: int = 64
+) -> float:
+    t = (np.arange(grid) + 0.5) / grid * 2 - 1
+    points = centre + t[:, None, None] * x + t[None, :, None] * y
+    inside = ((points >= 0) & (points <= np.asarray(size))).all(axis=-1)
+    return float(1 - inside.mean())
+
+
+# -------------------------------------------------------------------------------------- the finder
+
+_lock = threading.RLock()
+
+
+@lru_cache(maxsize=1)
+def _face_mesh_module() -> Any:
+    """MediaPipe's module of the face mesh, or None where it cannot be imported."""
+    with _lock, suppress(Exception):  # a broken installation raises more than ImportError
+        return importlib.import_module("mediapipe.python.solutions.face_mesh")
+    return None
+
+
+@lru_cache(maxsize=1)
+def _finder() -> _Finder:
+    return _Finder()
+
+
+class _Finder:
+    """Two detectors propose squares, the face mesh says whether and where a face is in each.
+
+    The short-range detector knows large faces, the full-range one those below about a third of
+    the picture. The models lie in mediapipe's wheel; nothing is downloaded.
+    """
+
+    def __init__(self) -> None:
+        detection = importlib.import_module("mediapipe.python.solutions.face_detection")
+        self._muted = True  # the libraries write notices until the first face has gone through
+        with _muted_stderr():
+            self._near, self._far = (
+                detection.FaceDetection(model_selection=k, min_detection_confidence=0.5)
+                for k in (0, 1)
+            )
+            self._mesh = _face_mesh_module().FaceMesh(
+                static_image_mode=True,
+                refine_landmarks=True,
+                max_num_faces=2,
+                min_detection_confidence=0.3,
+            )
+            blank = np.zeros((64, 64, 3), np.uint8)
+            for model in (self._near, self._far, self._mesh):
+                model.process(blank)
+
+    def find(self, image: Image.Image) -> list[Face]:
+        if not self._muted:
+            return self._find(image)
+        with _muted_stderr():
+            found = self._find(image)
+        self._muted = not found
+        return found
+
+    def _find(self, image: Image.Image) -> list[Face]:
+        views = _Views(image)
+        long = max(image.size)
+        faces: list[Face] = []
+        self._add(faces, views, self._detect(self._near, views.whole(_PAD)))
+        self._add(faces, views, self._detect(self._far, views.whole(0.0)))
+        if all(face.size < _SMALL * long for face in faces):
+            for tile in views.tiles():
+                self._add(faces, views, self._detect(self._far, tile))
+        return sorted(faces, key=lambda face: -face.size)[:_MAX_FACES]
+
+    def _detect(self, detector: Any, view: _View) -> list[Square]:
+        """Squares about each face that a detector sees."""
+        result = detector.process(view.pixels)
+        boxes = [d.location_data.relative_bounding_box for d in result.detections or ()]
+        return [
+            view.square(b.xmin + b.width / 2, b.ymin + b.height / 2, max(b.width, b.height))
+            for b in boxes
+        ]
+
+    def _add(self, faces: list[Face], views: _Views, squares: list[Square]) -> None:
+        for x, y, side in squares:
+            if len(faces) >= 2 * _MAX_FACES or any(_near(face, x, y, 0.25) for face in faces):
+                continue
+            face = self._landmarks(views.window(x, y, 2 * side))
+            if face is None:
+                continue
+            # Landmarks depend a little on the window, so the last one is set by the face itself:
+            # then the same face gives the same points however it was come by.
+            (x, y), *_ = template_square(face)
+            face = self._landmarks(views.window(x, y, 1.3 * face.size)) or face
+            (x, y), *_ = template_square(face)
+            if not any(_near(other, x, y, 0.25) for other in faces):
+                faces.append(face)
+
+    def _landmarks(self, view: _View) -> Face | None:
+        """The face nearest to the middle of a view, if the mesh finds one near there."""
+        found = self._mesh.process(view.pixels).multi_face_landmarks or ()
+        faces = [_face_of(view, mesh.landmark) for mesh in found]
+        middle = view.square(0.5, 0.5, 1.0)
+        near = [face for face in faces if _near(face, middle[0], middle[1], 0.4)]
+        return min(near, key=lambda face: _distance(face, middle[0], middle[1]), default=None)
+
+
+Square = tuple[float, float, float]  # centre x, y and side, in pixels of the picture
+
+
+@dataclass(frozen=True)
+class _View:
+    """Part of a picture as a model gets it: (H, W, 3) uint8; pixel p lies at origin + p·scale."""
+
+    pixels: np.ndarray
+    origin: Point
+    scale: float
+
+    def square(self, x: float, y: float, side: float) -> Square:
+        """From fractions of the view (side: of its width) to pixels of the picture."""
+        px, py = self.point(x, y)
+        return px, py, side * self.pixels.shape[1] * self.scale
+
+    def point(self, x: float, y: float) -> Point:
+        height, width = self.pixels.shape[:2]
+        return self.origin[0] + x * width * self.scale, self.origin[1] + y * height * self.scale
+
+
+class _Views:
+    """Cuts square views out of a picture, antialiased, from a reduced copy if that is enough."""
+
+    def __init__(self, image: Image.Image) -> None:
+        self.width, self.height = image.size
+        self._factor = max(1, math.ceil(max(image.size) / _OVERVIEW))
+        self._copy = image.reduce(self._factor) if self._factor > 1 else image
+        self._image = image
+
+    def whole(self, pad: float) -> _View:
+        """The whole picture with `pad` of its long side added on each side."""
+        long = max(self.width, self.height)
+        return self.window(self.width / 2, self.height / 2, long * (1 + 2 * pad))
+
+    def tiles(self) -> Iterator[_View]:
+        """Overlapping squares of half the long side that cover the picture."""
+        side = max(self.width, self.height) / 2
+        for y in _centres(self.height, side):
+            for x in _centres(self.width, side):
+                yield self.window(x, y, side)
+
+    def window(self, x: float, y: float, side: float) -> _View:
+        """A square about (x, y), in pixels of the picture, as _WINDOW x _WINDOW pixels.
+
+        What lies outside repeats the nearest pixel of the border: a reflection would be one more
+        face to find.
+        """
+        coarse = side >= _WINDOW * self._factor
+        source, factor = (self._copy, self._factor) if coarse else (self._image, 1)
+        step = max(1, int(side / factor / _WINDOW))
+        n = max(8, math.ceil(side / factor / step))
+        left, top = (round((v - side / 2) / factor) for v in (x, y))
+        columns = _inside(left, n, step, source.width)
+        rows = _inside(top, n, step, source.height)
+        box = (
+            left + columns[0] * step, top + rows[0] * step,
+            left + columns[1] * step, top + rows[1] * step,
+        )  # fmt: skip
+        pixels = np.asarray(source.reduce(step, box) if step > 1 else source.crop(box))
+        borders = ((rows[0], n - rows[1]), (columns[0], n - columns[1]), (0, 0))
+        square = Image.fromarray(np.pad(pixels, borders, mode="edge"))
+        if n != _WINDOW:
+            square = square.resize((_WINDOW, _WINDOW), Image.Resampling.BILINEAR)
+        scale = factor * step * n / _WINDOW
+        return _View(np.asarray(square), (left * factor, top * factor), scale)
+
+
+def _inside(start: int, n: int, step: int, length: int) -> tuple[int, int]:
+    """Which of n cells of `step` pixels from `start` lie within 0..length; one at least."""
+    first = min(max(0, math.ceil(-start / step)), (length - step - start) // step)
+    return max(0, first), max(first + 1, min(n, (length - start) // step))
+
+
+def _centres(length: int, side: float) -> np.ndarray:
+    """Centres of windows of `side` that cover `length` and overlap by half at least."""
+    if length <= side:
+        return np.array([length / 2])
+    return np.linspace(side / 2, length - side / 2, math.ceil((length - side) / (side / 2)) + 1)
+
+
+def _face_of(view: _View, landmarks: Any) -> Face:
+    def point(k: int) -> np.ndarray:
+        return np.array(view.point(landmarks[k].x, landmarks[k].y))
+
+    eyes, mouth = [point(k) for k in _IRISES], [point(k) for k in _MOUTH]
+    down = sum(mouth) / 2 - sum(eyes) / 2
+    # "Right" is where the mouth lies a quarter turn clockwise of it. For every face tilted by less
+    # than 90 degrees this is the order of x; beyond that x alone would turn it upside down.
+    if _rot90(eyes[1] - eyes[0]) @ down < 0:
+        eyes.reverse()
+    if (mouth[1] - mouth[0]) @ (eyes[1] - eyes[0]) < 0:
+        mouth.reverse()
+    a, b = (landmarks[k] for k in _EYE_CORNERS)
+    flat = math.hypot(b.x - a.x, b.y - a.y)  # views are square, and z is in units of their width
+    yaw = math.degrees(math.atan2(b.z - a.z, flat))
+    points = [(float(p[0]), float(p[1])) for p in (*eyes, *mouth)]
+    return Face(*points, yaw=yaw)
+
+
+def _distance(face: Face, x: float, y: float) -> float:
+    centre, *_ = template_square(face)
+    return math.hypot(centre[0] - x, centre[1] - y)
+
+
+def _near(face: Face, x: float, y: float, fraction: float) -> bool:
+    """Whether (x, y) lies within `fraction` of the face's square from its centre."""
+    return _distance(face, x, y) < fraction * face.size
+
+
+@contextmanager
+def _muted_stderr() -> Iterator[None]:
+    """Send the process's stderr to nowhere: TFLite and absl write there whatever they are told."""
+    try:
+        sys.stderr.flush()
+        saved = os.dup(2)
+    except (AttributeError, OSError, ValueError):  # a process without stderr
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)

@@ -1,0 +1,66 @@
+"""Failures become one human sentence in the page and in the API, never a traceback."""
+
+from __future__ import annotations
+
+import functools
+import html
+import inspect
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+__all__ = ["Refusal", "in_words"]
+
+_log = logging.getLogger(__name__)
+_SECONDS = 8
+_UNEXPECTED = "Something went wrong inside the app; the terminal it runs in has the details."
+
+
+class Refusal(ValueError):
+    """An input the page cannot work with; the message is one sentence for the user."""
+
+
+def _sentence(error: Exception) -> gr.Error:
+    """The toast for ``error``: its own sentence if it was written for people."""
+    # Imported late: the page can be built (and its errors tested) without torch.
+    from glow_app.editor import EditorError
+    from glow_app.export import ExportError
+    from glow_app.images import PictureError
+
+    if isinstance(error, (Refusal, PictureError, EditorError, ExportError)):
+        text = str(error)
+    else:
+        _log.error("unexpected error in the page", exc_info=error)
+        text = _UNEXPECTED
+    # Gradio shows messages as HTML, and a file's name may be part of one.
+    text = html.escape(text, quote=False)
+    return gr.Error(text, duration=_SECONDS, print_exception=False)
+
+
+def in_words(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap an event handler (a function or a generator) so that it fails with a sentence."""
+    if inspect.isgeneratorfunction(handler):
+
+        @functools.wraps(handler)
+        def generator(*args: Any, **kwargs: Any) -> Any:
+            try:
+                yield from handler(*args, **kwargs)
+            except gr.Error:
+                raise
+            except Exception as error:
+                raise _sentence(error) from error
+
+        return generator
+
+    @functools.wraps(handler)
+    def function(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return handler(*args, **kwargs)
+        except gr.Error:
+            raise
+        except Exception as error:
+            raise _sentence(error) from error
+
+    return function

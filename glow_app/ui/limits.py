@@ -1,0 +1,78 @@
+"""What the page and its API accept, checked on the server; each refusal is one sentence."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from glow_app.ui.errors import Refusal
+
+__all__ = [
+    "FRAMES",
+    "MAX_FRAMES",
+    "MAX_SAMPLES",
+    "MAX_SEED",
+    "MAX_UPLOAD_MB",
+    "PATHS",
+    "SIZES",
+    "one_of",
+    "position",
+    "seed",
+    "temperature",
+    "whole",
+]
+
+FRAMES = 33  # what the player shows: 32 steps, which halve evenly down to the first five
+MAX_FRAMES = 129
+MAX_SAMPLES = 64
+MAX_SEED = 2**32 - 1
+MAX_UPLOAD_MB = 40
+PATHS = ("linear", "spherical")
+SIZES = (64, 128, 256, 512)  # downloads; the page offers the model's own size beside them
+
+
+def _number(value: Any, name: str) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise Refusal(f"{name} must be a number.") from None
+    if not math.isfinite(number):
+        raise Refusal(f"{name} must be a finite number.")
+    return number
+
+
+def whole(value: Any, name: str, low: int, high: int) -> int:
+    """``value`` as a whole number from ``low`` to ``high``."""
+    number = _number(value, name)
+    if number != int(number) or not low <= number <= high:
+        raise Refusal(f"{name} must be a whole number from {low} to {high}.")
+    return int(number)
+
+
+def seed(value: Any) -> int:
+    """A seed for drawing faces."""
+    return whole(value, "The seed", 0, MAX_SEED)
+
+
+def temperature(value: Any) -> float:
+    """How far from the average face to draw: 0 is the average itself, 1 the full variety."""
+    number = _number(value, "The temperature")
+    if not 0 <= number <= 1.5:
+        raise Refusal("The temperature must be from 0 to 1.5.")
+    return number
+
+
+def position(value: Any) -> float:
+    """A place on the path: 0 is A, 1 is B."""
+    number = _number(value, "The position t")
+    if not 0 <= number <= 1:
+        raise Refusal("The position t must be from 0 (A) to 1 (B).")
+    return number
+
+
+def one_of(value: Any, name: str, choices: tuple[Any, ...]) -> Any:
+    """``value`` if it is among ``choices``."""
+    if value not in choices:
+        listed = ", ".join(str(choice) for choice in choices[:-1])
+        raise Refusal(f"{name} must be {listed} or {choices[-1]}.")
+    return value

@@ -1,0 +1,75 @@
+"""The whole page: header, tabs, API, and how it is launched."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+import gradio as gr
+
+from glow_app.editor import Editor
+from glow_app.ui import limits
+from glow_app.ui.api import build_api
+from glow_app.ui.morph_tab import build_morph_tab
+from glow_app.ui.static_files import STATIC, asset
+from glow_app.ui.theme import build_theme
+from glow_app.ui.uploads import DELETE_CACHE, private_folder
+from glow_app.ui.welcome import Welcome
+
+__all__ = ["build_page", "launch_options"]
+
+_QUEUE = 32  # events that may wait; one more is told to try again
+
+_TIP = (
+    "The two faces you see first were drawn by the model: these people do not exist. "
+    "Put your own photo on either side. Nothing leaves the computer that this page runs on; "
+    "photos are forgotten within an hour."
+)
+
+
+def build_page(editor: Editor, welcome: Welcome | None = None) -> gr.Blocks:
+    """Build the page for ``editor``; launch it with :func:`launch_options`.
+
+    Args:
+        editor: the model that everything on the page uses.
+        welcome: the pair of faces shown first, if it is already being prepared.
+    """
+    private_folder()
+    welcome = welcome or Welcome(editor)
+    with gr.Blocks(
+        title="Glow Studio", analytics_enabled=False, delete_cache=DELETE_CACHE
+    ) as page:
+        build_api(editor)  # first: private events must not take its names
+        gr.HTML(_masthead(editor), elem_id="masthead-block", padding=False)
+        build_morph_tab(page, editor, welcome)
+        gr.HTML(f"<p>{_TIP}</p>", elem_id="tip")
+    page.queue(max_size=_QUEUE)
+    return page
+
+
+def launch_options() -> dict[str, Any]:
+    """Arguments for ``launch()`` that belong to the page rather than to where it runs."""
+    return {
+        "theme": build_theme(),
+        "css": asset("page.css"),
+        "js": asset("page.js"),
+        "favicon_path": STATIC / "favicon.svg",
+        "footer_links": ["api"],
+        "max_file_size": f"{limits.MAX_UPLOAD_MB}mb",
+        "run_history": False,
+        "share": False,
+        "ssr_mode": False,
+        "quiet": True,
+    }
+
+
+def _masthead(editor: Editor) -> str:
+    """Name, one line, and which model this is."""
+    size = editor.image_size
+    model = html.escape(f"{editor.name} · {size}×{size} · {editor.device}")
+    logo = (STATIC / "favicon.svg").read_text(encoding="utf-8")
+    return (
+        f'<header id="masthead">{logo}<div><h1>Glow Studio</h1>'
+        "<p>Morph one face into another with a model that can be run backwards, exactly.</p>"
+        f'</div><span class="model" title="Model, picture size, device">{model}</span></header>'
+    )

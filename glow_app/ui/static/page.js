@@ -1,0 +1,13 @@
+// Page-wide behaviour; Gradio calls this function once when the page has loaded.
+() => {
+  // Ctrl+Enter (Cmd+Enter) morphs from anywhere on the page.
+  document.addEventListener('keydown', (event) => {
+    if (event.key !== 'Enter' || !(event.ctrlKey || event.metaKey)) return;
+    event.preventDefault();
+    document.querySelector('#morph')?.click();
+  });
+  // A file dropped beside the cards must not replace the page.
+  for (const kind of ['dragover', 'drop']) {
+    document.addEventListener(kind, (event) => event.preventDefault());
+  }
+}

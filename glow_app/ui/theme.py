@@ -1,0 +1,94 @@
+"""The look of the page: system fonts, a calm palette, light and dark from the same variables.
+
+Teal belongs to photo A and to actions, copper to photo B; the player's slider runs from one to
+the other. The page's own style sheet reads the ``--glow-*`` variables of ``static/page.css``.
+"""
+
+from __future__ import annotations
+
+import gradio as gr
+from gradio.themes.utils.colors import Color
+
+__all__ = ["build_theme"]
+
+_TEAL = Color(
+    name="teal",
+    c50="#eefaf9",
+    c100="#d3f1ef",
+    c200="#a8e2df",
+    c300="#74cdc9",
+    c400="#45b3ae",
+    c500="#23958f",
+    c600="#0e7c77",
+    c700="#0c6562",
+    c800="#0d514f",
+    c900="#0c4342",
+    c950="#042928",
+)
+_STONE = Color(
+    name="stone",
+    c50="#f6f8f7",
+    c100="#edf1f0",
+    c200="#dde4e3",
+    c300="#c3cdcc",
+    c400="#95a4a3",
+    c500="#6a7a79",
+    c600="#516060",
+    c700="#3a4747",
+    c800="#253031",
+    c900="#182021",
+    c950="#0f1516",
+)
+_SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial")
+_MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
+
+
+def build_theme() -> gr.themes.Base:
+    """The theme of the page; every font is already on the visitor's machine."""
+    theme = gr.themes.Base(
+        primary_hue=_TEAL,
+        secondary_hue=_TEAL,
+        neutral_hue=_STONE,
+        font=(*_SANS, "sans-serif"),
+        font_mono=_MONO,
+        radius_size=gr.themes.sizes.radius_md,
+    )
+    return theme.set(
+        body_background_fill="*neutral_50",
+        body_background_fill_dark="*neutral_950",
+        body_text_color="*neutral_900",
+        body_text_color_dark="*neutral_100",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_400",
+        background_fill_primary="white",
+        background_fill_primary_dark="*neutral_900",
+        background_fill_secondary="*neutral_100",
+        background_fill_secondary_dark="*neutral_800",
+        border_color_primary="*neutral_200",
+        border_color_primary_dark="*neutral_800",
+        block_background_fill="white",
+        block_background_fill_dark="*neutral_900",
+        block_border_width="1px",
+        block_shadow="none",
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+        button_primary_background_fill_dark="*primary_400",
+        button_primary_background_fill_hover_dark="*primary_300",
+        button_primary_text_color="white",
+        button_primary_text_color_dark="*neutral_950",
+        button_secondary_background_fill="white",
+        button_secondary_background_fill_hover="*neutral_100",
+        button_secondary_background_fill_dark="*neutral_800",
+        button_secondary_background_fill_hover_dark="*neutral_700",
+        button_secondary_border_color="*neutral_300",
+        button_secondary_border_color_dark="*neutral_700",
+        button_border_width="1px",
+        button_large_radius="10px",
+        button_medium_radius="10px",
+        block_radius="14px",
+        slider_color="*primary_600",
+        slider_color_dark="*primary_400",
+        color_accent="*primary_600",
+        link_text_color="*primary_700",
+        link_text_color_dark="*primary_300",
+    )

@@ -1,0 +1,74 @@
+"""The pair of faces that greets a visitor: drawn and morphed once, for everyone."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from glow_app.ui import limits
+from glow_app.ui.sides import Shown, Side, draw_side, morph_steps
+
+if TYPE_CHECKING:
+    from glow_app.editor import Editor
+
+__all__ = ["TEMPERATURE", "Welcome"]
+
+SEEDS = (12, 3)  # chosen by eye
+TEMPERATURE = 0.7
+
+
+class Welcome:
+    """Draws the welcoming pair on first use; later visitors get it at once.
+
+    Args:
+        editor: the model.
+        seeds: of face A and face B.
+    """
+
+    def __init__(self, editor: Editor, seeds: tuple[int, int] = SEEDS) -> None:
+        self._editor = editor
+        self._seeds = seeds
+        self._lock = threading.Lock()
+        self._sides: tuple[Side, Side] | None = None
+        self._morph: Shown | None = None
+
+    def sides(self) -> tuple[Side, Side]:
+        """The two faces."""
+        with self._lock:
+            if self._sides is None:
+                a, b = (draw_side(self._editor, seed, TEMPERATURE) for seed in self._seeds)
+                self._sides = a, b
+            return self._sides
+
+    def morph(self) -> Shown:
+        """Their morph, all frames."""
+        a, b = self.sides()
+        with self._lock:
+            if self._morph is None:
+                *_, (self._morph, _) = morph_steps(self._editor, a, b, "linear", limits.FRAMES)
+            return self._morph
+
+    def is_for(self, a: Side, b: Side, path: str) -> bool:
+        """Whether these are the welcoming pair, whose morph is already known."""
+        return self._sides == (a, b) and path == "linear"
+
+    def warm_up(self) -> None:
+        """Prepare in the background, while the browser still loads the page.
+
+        The face finder is built on its first use, which takes a second or two: here as well, so
+        that the first photo does not wait for it.
+        """
+        threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
+
+    def _warm_up(self) -> None:
+        from PIL import Image
+
+        from glow_app import faces
+        from glow_app.editor import EditorError
+
+        try:
+            self.morph()
+        except EditorError:
+            return  # the page will say so when it asks
+        if faces.available():
+            faces.find_faces(Image.new("RGB", (64, 64)))

@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+"""Make a release of a training run: half-precision weights, measured after the rounding.
+
+python scripts/release.py runs/mine --val faces/val --out models/pretrained/faces64.safetensors
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from glow_app import cli
+
+
+def parser() -> cli.Parser:
+    p = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("run", metavar="RUN", help="run folder, or a weights file")
+    p.add_argument("--val", required=True, metavar="DIR", help="held-out pictures, or packed .npy")
+    p.add_argument("--out", required=True, metavar="FILE", help=".safetensors to write")
+    p.add_argument("--data-name", metavar="TEXT", help="what to call the training data")
+    p.add_argument("--float32", action="store_true", help="do not store float16")
+    return p
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parser().parse_args(argv)
+
+    import tempfile
+
+    import numpy as np
+
+    import models
+    from glow_app.devices import pick_device
+    from glow_app.training import from_source, held_out_bits_per_dim
+
+    source = Path(args.run)
+    source = source / "model.safetensors" if source.is_dir() else source
+    model = models.load(source)
+    device = pick_device()
+    with tempfile.TemporaryDirectory() as folder:
+        rounded = models.save(model, Path(folder, "rounded.safetensors"), half=not args.float32)
+        with tempfile.TemporaryDirectory() as cache:
+            pictures = from_source(args.val, model.config.image_size, Path(cache), cli.say)
+            rows = np.arange(len(pictures))
+            bits = held_out_bits_per_dim(models.load(rounded, device), pictures, rows, device)
+    facts = {**model.facts, "val_bits_per_dim": round(bits, 4), "val_images": len(rows)}
+    if args.data_name:
+        facts["data"] = args.data_name
+    out = models.save(model, args.out, facts, half=not args.float32)
+    print(f"{out}: {bits:.4f} bits/dim on {len(rows)} pictures, {out.stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    from glow_app.training import DataError
+
+    raise SystemExit(cli.run(main, DataError))

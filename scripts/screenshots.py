@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+"""Picture the running page for the README, with faces that the model draws.
+
+    python scripts/screenshots.py --out docs
+
+Writes screenshot-{light,dark}.png (1280 px wide) and screenshot-phone-{light,dark}.png (380 px).
+No photo of anybody is involved. Needs Playwright and a Chromium (CHROMIUM names one).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from glow_app import cli
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+_VIEWS = {  # name: (width, height, theme)
+    "light": (1280, 860, "light"),
+    "dark": (1280, 860, "dark"),
+    "phone-light": (380, 820, "light"),
+    "phone-dark": (380, 820, "dark"),
+}
+_READY = ".player[data-state=ready]:not([data-working])"
+
+
+def parser() -> cli.Parser:
+    p = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--out", default="docs", metavar="DIR", help="folder to write to (docs)")
+    seed = cli.whole(0, 2**32 - 1)
+    p.add_argument("--seed-a", type=seed, metavar="N", help="face A (default: the page's own)")
+    p.add_argument("--seed-b", type=seed, metavar="N", help="face B (default: the page's own)")
+    p.add_argument(
+        "--t", type=cli.number(0, 1), default=0.5, help="where the slider stands (default 0.5)"
+    )
+    cli.add_model_arguments(p)
+    return p
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parser().parse_args(argv)
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    editor = cli.open_editor(args)
+
+    from playwright.sync_api import sync_playwright
+
+    from glow_app.ui import welcome
+    from glow_app.ui.page import build_page, launch_options
+
+    a, b = welcome.SEEDS
+    a = a if args.seed_a is None else args.seed_a
+    b = b if args.seed_b is None else args.seed_b
+    page = build_page(editor)
+    _, url, _ = page.launch(server_name="127.0.0.1", prevent_thread_lock=True, **launch_options())
+    try:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(
+                executable_path=os.environ.get("CHROMIUM") or shutil.which("chromium"),
+                args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+            )
+            for name, (width, height, theme) in _VIEWS.items():
+                address = f"{url}?a={a}&b={b}&__theme={theme}"
+                file = out / f"screenshot-{name}.png"
+                _picture(browser, address, (width, height), args.t, file)
+                print(file)
+            browser.close()
+    finally:
+        page.close(verbose=False)
+
+
+def _picture(browser: Browser, address: str, size: tuple[int, int], t: float, file: Path) -> None:
+    """One picture of the whole page in a fresh tab, with the slider at ``t``."""
+    width, height = size
+    context = browser.new_context(
+        viewport={"width": width, "height": height}, reduced_motion="reduce"
+    )
+    tab = context.new_page()
+    tab.goto(address)
+    tab.locator(_READY).wait_for(timeout=60_000)
+    tab.locator("#player input[type=range]").evaluate(
+        "(range, t) => { range.value = t; range.dispatchEvent(new Event('input')); }", t
+    )
+    tab.wait_for_timeout(300)  # the last repaint, and fonts
+    tab.screenshot(path=file, full_page=True)
+    context.close()
+
+
+if __name__ == "__main__":
+    raise SystemExit(cli.run(main))

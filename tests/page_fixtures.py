@@ -1,0 +1,125 @@
+"""Fixtures of the page's tests: one running page, one Chromium, fresh tabs that watch errors.
+
+Test modules take them with ``pytest_plugins = ["tests.page_fixtures"]``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.page_tools import WAIT_MS, wait_ready
+
+PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "photos"
+
+# Chromium as root and in a container, without traffic of its own, with a drawn camera.
+_CHROMIUM_ARGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+)
+
+
+@pytest.fixture(scope="session")
+def server(released_checkpoint: Path) -> Iterator[str]:
+    """The address of the page, running in this process on the released model."""
+    from glow_app.editor import Editor
+    from glow_app.ui.page import build_page, launch_options
+    from glow_app.ui.welcome import Welcome
+
+    editor = Editor(released_checkpoint, device="cpu")
+    welcome = Welcome(editor)
+    page = build_page(editor, welcome)
+    _, url, _ = page.launch(
+        server_name="127.0.0.1", prevent_thread_lock=True, inbrowser=False, **launch_options()
+    )
+    welcome.warm_up()
+    yield url.rstrip("/")
+    page.close(verbose=False)
+
+
+@pytest.fixture(scope="session")
+def photos(face_folder: Path) -> list[Path]:
+    """Two photos to upload: unaligned portraits where they lie beside the project."""
+    portraits = sorted(PHOTOS.glob("person_*.jpg"))[:2]
+    if len(portraits) == 2:
+        return portraits
+    return sorted(p for p in face_folder.rglob("*") if p.suffix in {".jpg", ".png"})[:2]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A headless Chromium; without one the tests fail, because the page would go untested."""
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    with sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(executable_path=path, args=_CHROMIUM_ARGS)
+        except Exception as error:
+            pytest.fail(
+                f"No Chromium to test the page with; install it or set CHROMIUM. {error}",
+                pytrace=False,
+            )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_tab(chromium: Browser, server: str) -> Iterator[Callable[..., Page]]:
+    """Open the page in a fresh visitor's tab: ``open_tab(query="?a=1&b=2", **context options)``.
+
+    Whatever a test does, at its end there was no error of the page, none in its console and no
+    request to anywhere else.
+    """
+    contexts: list[BrowserContext] = []
+    wrong: list[str] = []
+
+    def watch(page: Page) -> None:
+        page.on("pageerror", lambda error: wrong.append(f"page error: {error}"))
+        page.on(
+            "console",
+            lambda message: (
+                wrong.append(f"console: {message.text}") if message.type == "error" else None
+            ),
+        )
+        own = (server, "data:", "blob:")
+        page.on(
+            "request",
+            lambda request: (
+                None
+                if request.url.startswith(own)
+                else wrong.append(f"request to elsewhere: {request.url}")
+            ),
+        )
+
+    def open_page(query: str = "", *, ready: bool = True, **options: object) -> Page:
+        # Without motion the morph stays where a test puts it; tests of playing ask for motion.
+        options = {
+            "reduced_motion": "reduce",
+            "viewport": {"width": 1280, "height": 860},
+        } | options
+        context = chromium.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(WAIT_MS)
+        watch(page)
+        page.goto(f"{server}/{query}")
+        if ready:
+            wait_ready(page)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not wrong, wrong

@@ -1,0 +1,106 @@
+"""What the page's tests share: waiting, uploading, and looking at pixels."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+WAIT_MS = 20_000  # for what the model does; the machine may be busy
+
+
+def wait_ready(page: Page) -> None:
+    """Wait until the player has every frame of a morph and nothing is under way."""
+    expect(page.locator(".player[data-state=ready]:not([data-working])")).to_be_visible(
+        timeout=WAIT_MS
+    )
+
+
+@contextmanager
+def new_morph(page: Page) -> Iterator[None]:
+    """What happens inside leads to another morph: wait for it."""
+    player = page.locator(".player")
+    before = player.get_attribute("data-sheet")
+    yield
+    expect(player).not_to_have_attribute("data-sheet", before or "", timeout=WAIT_MS)
+    wait_ready(page)
+
+
+def choose(page: Page, side: str, file: Path) -> None:
+    """Upload ``file`` on side ``"a"`` or ``"b"``; wait for its crop and the morph."""
+    with new_morph(page):
+        page.locator(f"#photo-{side} input[type=file]").set_input_files(file)
+        wait_card(page, side, "photo")
+
+
+def wait_card(page: Page, side: str, kind: str = "") -> None:
+    """Wait until a card is idle and shows a ``"photo"`` or a ``"drawn"`` face."""
+    kind = f"[data-kind={kind}]" if kind else ""
+    expect(page.locator(f"#photo-{side} .card{kind}:not([aria-busy])")).to_be_visible(
+        timeout=WAIT_MS
+    )
+
+
+_READ_CANVAS = """(canvas) => {
+    const size = [canvas.width, canvas.height];
+    const data = canvas.getContext('2d').getImageData(0, 0, ...size).data;
+    let text = '';
+    for (let i = 0; i < data.length; i += 8192) {
+        text += String.fromCharCode(...data.subarray(i, i + 8192));
+    }
+    return [size, btoa(text)];
+}"""
+
+
+def canvas(page: Page) -> np.ndarray:
+    """What the player's canvas shows: (H, W, 3) uint8."""
+    data = page.evaluate(f"() => ({_READ_CANVAS})(document.querySelector('#player canvas'))")
+    return _pixels(data)
+
+
+def painted(page: Page, pixels: np.ndarray) -> np.ndarray:
+    """What the player's canvas would show for the picture (S, S, 3), to compare with."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    source = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    data = page.evaluate(
+        f"""async (source) => {{
+            const blob = await (await fetch(source)).blob();
+            const image = await createImageBitmap(blob); // an <img> is enlarged differently
+            const player = document.querySelector('#player canvas');
+            const canvas = document.createElement('canvas');
+            [canvas.width, canvas.height] = [player.width, player.height];
+            const paper = canvas.getContext('2d');
+            paper.imageSmoothingQuality = 'high';
+            paper.drawImage(image, 0, 0, canvas.width, canvas.height);
+            return ({_READ_CANVAS})(canvas);
+        }}""",
+        source,
+    )
+    return _pixels(data)
+
+
+def _pixels(data: tuple[tuple[int, int], str]) -> np.ndarray:
+    (width, height), encoded = data
+    rgba = np.frombuffer(base64.b64decode(encoded), np.uint8).reshape(height, width, 4)
+    assert (rgba[..., 3] == 255).all()  # no edge shines through
+    return rgba[..., :3]
+
+
+def crop(page: Page, side: str) -> np.ndarray:
+    """The crop that a card shows, at the model's size: (S, S, 3) uint8."""
+    source = page.locator(f"#photo-{side} .crop").get_attribute("src")
+    assert source and source.startswith("data:image/png"), source
+    with Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def enlarged(pixels: np.ndarray, size: int) -> np.ndarray:
+    """``pixels`` at ``size``, as downloads are enlarged."""
+    return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.LANCZOS))

@@ -1,0 +1,116 @@
+"""``python app.py`` as a newcomer runs it: the address, the refusals, the end."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def start(*arguments: object, **options: object) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "app.py"), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def refusal(*arguments: object) -> str:
+    """The one line on stderr of a command that cannot work."""
+    process = start(*arguments)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 2, (out, err)
+    assert err.count("\n") == 1 and "Traceback" not in err, err
+    return err.strip()
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def test_it_serves_the_page_and_cleans_up(released_checkpoint: Path, tmp_path: Path) -> None:
+    # From another folder, with a private place for temporary files to look into afterwards.
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    environment.pop("GRADIO_TEMP_DIR", None)
+    began = time.monotonic()
+    process = start("--checkpoint", released_checkpoint, cwd=tmp_path, env=environment)
+    try:
+        assert process.stdout
+        lines = [process.stdout.readline(), process.stdout.readline()]
+        url = re.search(r"http://127\.0\.0\.1:\d+/", lines[1])
+        assert url, (lines, process.poll())
+        print(f"\ncommand to address: {time.monotonic() - began:.1f} s")
+        page = httpx.get(url[0])
+        assert page.status_code == 200 and "Glow Studio" in page.text
+        assert list(tmp_path.glob("glow-studio-*"))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
+    assert "Traceback" not in err and not out
+    assert not list(tmp_path.glob("glow-studio-*"))
+
+
+def test_a_missing_checkpoint_is_one_sentence(tmp_path: Path) -> None:
+    assert "nowhere" in refusal("--checkpoint", tmp_path / "nowhere.safetensors")
+
+
+def test_a_foreign_checkpoint_is_one_sentence(tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign.safetensors"
+    foreign.write_bytes(b"something else entirely")
+    assert "foreign.safetensors" in refusal("--checkpoint", foreign)
+
+
+def test_a_port_in_use_is_one_sentence(taken_port: int) -> None:
+    message = refusal("--port", taken_port)
+    assert str(taken_port) in message and "--port" in message
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--port", "70000"), ("--port", "http"), ("--host", "192.0.2.1"), ("--frames", "3"), ("x",)],
+)
+def test_wrong_arguments_are_one_sentence(arguments: tuple[str, ...]) -> None:
+    refusal(*arguments)
+
+
+def test_without_a_port_the_next_free_one_is_taken() -> None:
+    import app
+
+    with socket.socket() as listener:
+        try:
+            listener.bind(("127.0.0.1", 7860))
+            listener.listen()
+        except OSError:
+            pass  # something else holds it, which serves as well
+        assert app.find_port("127.0.0.1", None) > 7860
+
+
+def test_help_is_quick_and_names_the_options() -> None:
+    began = time.monotonic()
+    text = subprocess.run(
+        [sys.executable, str(ROOT / "app.py"), "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    print(f"\n--help: {time.monotonic() - began:.2f} s")
+    for option in ("--checkpoint", "--device", "--host", "--port", "--open"):
+        assert option in text
+    assert "torch" not in sys.modules or time.monotonic() - began < 10

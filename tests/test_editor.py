@@ -1,0 +1,374 @@
+"""The editor: exact ends, honest reports, reproducible samples, threads, refusals.
+
+Most tests use a tiny model with random couplings, so they hold for any weights; those that speak
+of faces use the released one.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import models
+from glow_app import editor as editor_module
+from glow_app.editor import SAMPLE_PASS, Editor, EditorError
+from glow_app.latents import PATHS
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_checkpoint: Path) -> Editor:
+    return Editor(tiny_checkpoint, device="cpu")
+
+
+def noise(editor: Editor, count: int, seed: int = 0) -> np.ndarray:
+    """Pictures without any structure: the hardest ones to return exactly."""
+    side = editor.image_size
+    return np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+
+
+def flats(editor: Editor) -> np.ndarray:
+    """Black, grey and white."""
+    side = editor.image_size
+    return np.stack([np.full((side, side, 3), v, np.uint8) for v in (0, 127, 255)])
+
+
+# --------------------------------------------------------------------------------- exact and equal
+
+
+def test_every_picture_comes_back_to_the_byte(tiny):
+    pictures = np.concatenate([noise(tiny, 11), flats(tiny)])
+    z = tiny.encode(pictures)
+    assert z.shape == (14, tiny.model.dims) and z.dtype == torch.float32
+    decoded, clamped = tiny.decode_with_report(z)
+    np.testing.assert_array_equal(decoded, pictures)
+    assert clamped == 0
+    np.testing.assert_array_equal(tiny.roundtrip(pictures), np.zeros(14))
+
+
+def test_faces_come_back_to_the_byte(released, faces):
+    np.testing.assert_array_equal(released.decode(released.encode(faces)), faces)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_morph_of_faces_starts_on_a_and_ends_on_b(released, faces, path):
+    a, b = faces[0], faces[5]
+    morph = released.morph_frames(a, b, frames=9, path=path)
+    assert morph.frames.shape == (9, 64, 64, 3) and morph.frames.dtype == np.uint8
+    assert morph.path == path and morph.t.dtype == np.float32
+    np.testing.assert_allclose(morph.t, np.linspace(0, 1, 9), atol=1e-7)
+    np.testing.assert_array_equal(morph.frames[0], a)
+    np.testing.assert_array_equal(morph.frames[-1], b)
+    # Between them each frame is nearer to its neighbours than A is to B.
+    steps = np.abs(np.diff(morph.frames.astype(int), axis=0)).mean(axis=(1, 2, 3))
+    assert steps.min() > 0 and steps.max() < np.abs(a.astype(int) - b).mean()
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_morph_is_decoded_and_not_pasted(tiny, path, monkeypatch):
+    """The ends come out of g: a model that is off shows it."""
+    a, b = noise(tiny, 2)
+    g = tiny.model.g
+    monkeypatch.setattr(tiny.model, "g", lambda z: g(z) + 3 / 256)
+    frames = tiny.morph_frames(a, b, 3, path).frames
+    np.testing.assert_array_equal(frames[0], np.minimum(a.astype(int) + 3, 255))
+    np.testing.assert_array_equal(frames[-1], np.minimum(b.astype(int) + 3, 255))
+
+
+def test_the_middle_of_a_morph_is_the_middle_of_the_codes(tiny):
+    a, b = noise(tiny, 2)
+    z = tiny.encode(np.stack([a, b]))
+    middle = tiny.decode(z.mean(dim=0))[0]
+    np.testing.assert_allclose(
+        tiny.morph_frames(a, b, [0.5]).frames[0].astype(int), middle.astype(int), atol=1
+    )
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_identical_photos_stand_still(tiny, path):
+    a = noise(tiny, 1)[0]
+    morph = tiny.morph_frames(a, a.copy(), 17, path)
+    np.testing.assert_array_equal(morph.frames, np.repeat(a[None], 17, axis=0))
+
+
+def test_morph_at_given_positions(tiny):
+    a, b = noise(tiny, 2)
+    morph = tiny.morph_frames(a, b, np.array([1.0, 0.0, 0.5]))
+    np.testing.assert_array_equal(morph.t, np.array([1.0, 0.0, 0.5], np.float32))
+    np.testing.assert_array_equal(morph.frames[0], b)
+    np.testing.assert_array_equal(morph.frames[1], a)
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_a_journey_visits_every_photo(tiny, loop):
+    pictures = list(noise(tiny, 3))
+    morph = tiny.journey(pictures, frames=5, loop=loop)
+    assert len(morph.frames) == len(morph.t) == (12 if loop else 9)
+    for k, picture in enumerate(pictures):
+        np.testing.assert_array_equal(morph.frames[4 * k], picture)
+    assert bool((np.diff(morph.t) > 0).all()) and morph.t[0] == 0
+    assert morph.t[-1] == pytest.approx(11 / 12 if loop else 1)
+
+
+def test_a_journey_of_two_is_the_morph(tiny):
+    a, b = noise(tiny, 2)
+    np.testing.assert_array_equal(
+        tiny.journey([a, b], frames=9).frames, tiny.morph_frames(a, b, 9).frames
+    )
+
+
+def test_fewer_bits_are_exact_at_their_own_depth(tmp_path):
+    """A 5-bit model cannot hold the low bits, but returns its own levels exactly."""
+    torch.manual_seed(0)
+    model = models.Glow(models.PRESETS["tiny"].replace(n_bits=5))
+    side = model.config.image_size
+    model.initialize(torch.rand(256, 3, side, side))
+    five = Editor(models.save(model, tmp_path / "five.safetensors"), device="cpu")
+    pictures = noise(five, 3)
+    np.testing.assert_array_equal(five.decode(five.encode(pictures)), pictures // 8 * 8 + 4)
+    np.testing.assert_array_equal(five.roundtrip(pictures), [0, 0, 0])
+
+
+# --------------------------------------------------------------------------------------- the cache
+
+
+def test_codes_are_computed_once_and_kept_apart(tiny_checkpoint, monkeypatch):
+    editor = Editor(tiny_checkpoint, device="cpu")
+    f, seen = editor.model.f, []
+    monkeypatch.setattr(editor.model, "f", lambda x: (seen.append(len(x)), f(x))[1])
+    pictures = noise(editor, 3)
+    first = editor.encode(pictures)
+    twice = editor.encode(pictures[[2, 0, 2]])
+    assert sum(seen) == 3
+    assert torch.equal(twice, first[[2, 0, 2]])
+    twice.zero_()  # a caller may do what it likes with its codes
+    assert torch.equal(editor.encode(pictures), first)
+    assert sum(seen) == 3
+    changed = pictures.copy()
+    changed[0, 0, 0, 0] ^= 1
+    assert not torch.equal(editor.encode(changed)[0], first[0])
+
+
+def test_the_cache_is_bounded_and_forgets_the_oldest(tiny_checkpoint, monkeypatch):
+    editor = Editor(tiny_checkpoint, device="cpu")
+    pictures = noise(editor, editor_module.CACHED_CODES + 5)
+    codes = editor.encode(pictures)  # more than fit, in one call
+    assert len(editor._codes) == editor_module.CACHED_CODES
+    calls = []
+    f = editor.model.f
+    monkeypatch.setattr(editor.model, "f", lambda x: (calls.append(len(x)), f(x))[1])
+    editor.encode(pictures[5:])
+    assert calls == []
+    torch.testing.assert_close(editor.encode(pictures[:1]), codes[:1], rtol=1e-4, atol=1e-4)
+    assert calls == [1] and len(editor._codes) == editor_module.CACHED_CODES
+
+
+# ------------------------------------------------------------------------------ codes made by hand
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf"), 1e38, -1e30])
+def test_wild_codes_neither_crash_nor_spread(tiny, bad):
+    pictures = noise(tiny, 3)
+    z = tiny.encode(pictures)
+    z[1, ::7] = bad
+    decoded, clamped = tiny.decode_with_report(z)
+    np.testing.assert_array_equal(decoded[[0, 2]], pictures[[0, 2]])
+    assert 0 < clamped <= 1
+
+
+def test_a_wholly_undefined_code(tiny):
+    decoded, clamped = tiny.decode_with_report(torch.full((tiny.model.dims,), torch.nan))
+    assert decoded.shape == (1, tiny.image_size, tiny.image_size, 3)
+    assert clamped == 1
+
+
+def test_clamped_counts_what_left_the_range(tiny, monkeypatch):
+    x = torch.full((1, 3, tiny.image_size, tiny.image_size), 0.5)
+    x[0, 0, 0, :4] = torch.tensor([-0.1, 1.1, float("nan"), float("inf")])
+    monkeypatch.setattr(tiny.model, "g", lambda z: x)
+    decoded, clamped = tiny.decode_with_report(torch.zeros(1, tiny.model.dims))
+    assert clamped == pytest.approx(4 / tiny.model.dims)
+    assert decoded[0, 0, :5, 0].tolist() == [0, 255, 128, 255, 128]
+
+
+# ------------------------------------------------------------------------------------ measurements
+
+
+def test_reading_is_the_likelihood_of_this_picture(tiny):
+    picture = noise(tiny, 1)[0]
+    reading = tiny.read(picture)
+    levels = torch.from_numpy(picture).permute(2, 0, 1)[None]
+    x = models.dequantize(levels, 8, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = models.bits_per_dim(tiny.model.log_prob(x), tiny.model.dims)
+    assert reading.bits_per_dim == pytest.approx(float(expected), rel=1e-5)
+    assert reading.roundtrip_max_levels == 0
+    assert tiny.read(picture) == reading
+
+
+def test_reading_reports_a_round_trip_that_is_off(tiny_checkpoint, monkeypatch):
+    editor = Editor(tiny_checkpoint, device="cpu")
+    g = editor.model.g
+    monkeypatch.setattr(editor.model, "g", lambda z: g(z) + 2 / 256)
+    assert editor.read(flats(editor)[1]).roundtrip_max_levels == 2
+
+
+def test_faces_cost_less_than_noise(released, faces):
+    face = released.read(faces[0])
+    random = released.read(noise(released, 1)[0])
+    assert face.roundtrip_max_levels == 0
+    assert face.bits_per_dim < 5
+    assert random.bits_per_dim >= 8  # no model codes uniform noise in fewer
+
+
+def test_bits_per_dim_depends_on_neither_batch_nor_order(tiny_checkpoint):
+    editor = Editor(tiny_checkpoint, device="cpu")
+    pictures, seeds = noise(editor, 9), list(range(100, 109))
+    together = editor.bits_per_dim(pictures, seeds)
+    editor.batch = 2
+    backwards = editor.bits_per_dim(pictures[::-1], seeds[::-1])[::-1]
+    np.testing.assert_allclose(together, backwards, rtol=1e-5)
+    assert len(np.unique(editor.bits_per_dim(np.repeat(pictures[:1], 3, 0), [1, 2, 3]))) == 3
+
+
+# ----------------------------------------------------------------------------------------- samples
+
+
+@pytest.mark.parametrize("which", ["tiny", "released"])
+def test_each_sample_has_its_own_seed(which, request):
+    editor = request.getfixturevalue(which)
+    count = SAMPLE_PASS + 3  # one full pass and one that is not
+    grid = editor.sample(count, temperature=0.8, seed=40)
+    assert grid.shape == (count, editor.image_size, editor.image_size, 3)
+    assert len({picture.tobytes() for picture in grid}) == count
+    for i in (0, SAMPLE_PASS - 1, count - 1):
+        np.testing.assert_array_equal(editor.sample(1, 0.8, 40 + i)[0], grid[i])
+
+
+def test_temperature_scales_the_code(tiny):
+    cold = tiny.sample(3, temperature=0, seed=1)
+    np.testing.assert_array_equal(cold[0], cold[1])
+    z = torch.randn(tiny.model.dims, generator=torch.Generator().manual_seed(7))
+    np.testing.assert_array_equal(
+        tiny.sample(1, temperature=0.5, seed=7),
+        tiny.decode(torch.stack([0.5 * z] * SAMPLE_PASS))[:1],
+    )
+
+
+# ----------------------------------------------------------------------------- threads and devices
+
+
+def test_threads_do_not_disturb_each_other(tiny_checkpoint):
+    editor = Editor(tiny_checkpoint, device="cpu")
+    pictures = noise(editor, 8)
+    alone = [editor.morph_frames(pictures[i], pictures[-1 - i], 9).frames for i in range(4)]
+    fresh = Editor(tiny_checkpoint, device="cpu")  # with an empty cache
+    barrier = threading.Barrier(4)
+
+    def work(i: int) -> list[np.ndarray]:
+        barrier.wait()
+        return [fresh.morph_frames(pictures[i], pictures[-1 - i], 9).frames for _ in range(3)]
+
+    with ThreadPoolExecutor(4) as pool:
+        for expected, results in zip(alone, pool.map(work, range(4)), strict=True):
+            for frames in results:
+                difference = np.abs(frames.astype(int) - expected)
+                assert difference.max() <= 1  # codes of another batch may round differently
+                np.testing.assert_array_equal(frames[0], expected[0])
+
+
+def test_codes_are_ordinary_tensors(tiny):
+    z = tiny.encode(noise(tiny, 1))
+    assert not z.is_inference() and not z.requires_grad
+    z += 1  # tensors made under inference_mode would refuse
+
+
+def test_attributes(tiny, tiny_checkpoint):
+    assert tiny.name == tiny_checkpoint.stem
+    assert tiny.image_size == tiny.model.config.image_size
+    assert tiny.device == torch.device("cpu")
+    assert tiny.facts == {"preset": "tiny"}
+    assert not tiny.model.training
+
+
+def test_prepare_is_at_the_models_size(tiny, faces):
+    prepared = tiny.prepare(Image.fromarray(faces[0]), align="center")
+    assert prepared.pixels.shape == (tiny.image_size, tiny.image_size, 3)
+    np.testing.assert_array_equal(tiny.decode(tiny.encode(prepared.pixels))[0], prepared.pixels)
+
+
+@pytest.mark.parametrize("device", ["warp", "cuda:99", "meta", ""])
+def test_unknown_devices_are_one_sentence(tiny_checkpoint, device):
+    with pytest.raises(EditorError) as caught:
+        Editor(tiny_checkpoint, device=device)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_cuda_without_a_gpu_is_one_sentence(tiny_checkpoint):
+    with pytest.raises(EditorError, match="CUDA"):
+        Editor(tiny_checkpoint, device="cuda")
+    assert Editor(tiny_checkpoint, device="auto").device.type == "cpu"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_gpu_is_exact_too(released_checkpoint, faces):
+    editor = Editor(released_checkpoint, device="cuda")
+    np.testing.assert_array_equal(editor.roundtrip(faces), np.zeros(len(faces)))
+    morph = editor.morph_frames(faces[0], faces[1], 9)
+    np.testing.assert_array_equal(morph.frames[0], faces[0])
+    np.testing.assert_array_equal(morph.frames[-1], faces[1])
+    np.testing.assert_array_equal(editor.sample(3, seed=5)[2], editor.sample(1, seed=7)[0])
+
+
+# ---------------------------------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", None, "half"])
+def test_broken_checkpoints_are_one_sentence(tiny_checkpoint, tmp_path, content):
+    path = tmp_path / "broken.safetensors"
+    if content == "half":
+        content = tiny_checkpoint.read_bytes()[: tiny_checkpoint.stat().st_size // 2]
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(models.CheckpointError) as caught:
+        Editor(path, device="cpu")
+    assert "\n" not in str(caught.value) and "broken.safetensors" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda e, p: e.encode(p[:, :-1]), "takes 16x16"),
+        (lambda e, p: e.encode(p[:0]), "takes 16x16"),
+        (lambda e, p: e.encode(p / 255), "uint8"),
+        (lambda e, p: e.decode(torch.zeros(2, 5)), "Codes are"),
+        (lambda e, p: e.read(p), "One picture"),
+        (lambda e, p: e.morph_frames(p, p), "One picture"),
+        (lambda e, p: e.morph_frames(p[0], p[1], 1), "frames"),
+        (lambda e, p: e.morph_frames(p[0], p[1], 10**9), "frames"),
+        (lambda e, p: e.morph_frames(p[0], p[1], []), "positions"),
+        (lambda e, p: e.morph_frames(p[0], p[1], [0.5, 1.2]), "between 0 and 1"),
+        (lambda e, p: e.morph_frames(p[0], p[1], [float("nan")]), "between 0 and 1"),
+        (lambda e, p: e.morph_frames(p[0], p[1], 3, "curly"), "curly"),
+        (lambda e, p: e.journey(p[:1]), "two pictures"),
+        (lambda e, p: e.journey(p, frames=1), "frames"),
+        (lambda e, p: e.journey(p, frames=10**9), "frames"),
+        (lambda e, p: e.sample(0), "sample"),
+        (lambda e, p: e.sample(1, temperature=-1), "temperature"),
+        (lambda e, p: e.sample(1, temperature=float("nan")), "temperature"),
+        (lambda e, p: e.sample(1, seed=-1), "Seeds"),
+        (lambda e, p: e.sample(1, seed=2**32), "Seeds"),  # would be the picture of seed 0
+        (lambda e, p: e.sample(2, seed=2**32 - 1), "Seeds"),
+    ],
+)
+def test_refusals_are_one_sentence(tiny, call, words):
+    with pytest.raises(EditorError, match=words) as caught:
+        call(tiny, noise(tiny, 2))
+    assert "\n" not in str(caught.value) and str(caught.value).endswith(".")

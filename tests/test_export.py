@@ -1,0 +1,375 @@
+"""Every format is opened again and compared with the frames that went in."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import stat
+import subprocess
+import sys
+import textwrap
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageSequence
+
+from glow_app import export
+from glow_app.export import ExportError
+
+ROOT = Path(__file__).resolve().parents[1]
+SIDE = 24
+LOOPING = (".gif", ".webp", ".png")  # what Pillow can open again
+needs_av = pytest.mark.skipif(".mp4" not in export.available_formats(), reason="PyAV missing")
+FACTS = {"checkpoint": "faces64", "path": "linear", "temperature": 0.7, "note": "é"}
+
+
+def drawn(phase: float, side: int = SIDE) -> np.ndarray:
+    """A smooth colour picture, as different from the next phase as a face from another."""
+    y, x = np.mgrid[0:side, 0:side] / side
+    waves = [np.sin(2 * np.pi * (x + phase)), np.cos(2 * np.pi * (y - phase)), np.sin(7 * x * y)]
+    return np.stack([128 + 100 * w for w in waves], axis=-1).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def frames() -> np.ndarray:
+    """(9, 24, 24, 3), all different."""
+    return np.stack([drawn(t) for t in np.linspace(0, 0.6, 9)])
+
+
+def enlarged(picture: np.ndarray, side: int) -> np.ndarray:
+    return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS))
+
+
+def opened(content: bytes | Path) -> tuple[list[np.ndarray], list[float]]:
+    """All frames as RGB, and their durations in milliseconds."""
+    source = io.BytesIO(content) if isinstance(content, bytes) else content
+    pictures, durations = [], []
+    with Image.open(source) as image:
+        assert image.info.get("loop", 0) == 0  # 0 = for ever
+        for frame in ImageSequence.Iterator(image):
+            pictures.append(np.asarray(frame.convert("RGB")))
+            durations.append(frame.info["duration"])
+    return pictures, durations
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    """Peak signal-to-noise ratio in dB; 30 is a good JPEG."""
+    error = np.mean((a.astype(float) - b) ** 2)
+    return float("inf") if error == 0 else 10 * np.log10(255**2 / error)
+
+
+def averaged(picture: np.ndarray, k: int) -> np.ndarray:
+    """k x k means: what the eye sees of a dithered picture."""
+    side = len(picture) // k
+    return picture.astype(float).reshape(side, k, side, k, 3).mean(axis=(1, 3))
+
+
+def there_and_back(count: int) -> list[int]:
+    return [*range(count), *range(count - 2, 0, -1)]
+
+
+# ------------------------------------------------------------------------------------ animations
+
+
+@pytest.mark.parametrize("size", [None, 96])
+def test_apng_holds_the_frames_exactly(frames, size):
+    pictures, durations = opened(export.encode_animation(frames, ".png", size=size))
+    order = there_and_back(len(frames))
+    assert len(pictures) == len(order)
+    for picture, i in zip(pictures, order, strict=True):
+        expected = frames[i] if size is None else enlarged(frames[i], size)
+        np.testing.assert_array_equal(picture, expected)
+    assert durations == [40] * len(order)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_lossy_frames_look_like_the_originals(frames, suffix):
+    pictures, durations = opened(export.encode_animation(frames, suffix, size=96))
+    order = there_and_back(len(frames))
+    assert len(pictures) == len(order) and durations == [40] * len(order)
+    for picture, i in zip(pictures, order, strict=True):
+        expected = enlarged(frames[i], 96)
+        assert picture.shape == expected.shape
+        # Nearest to its own frame, and close: the eye averages GIF's dither away.
+        assert psnr(averaged(picture, 4), averaged(expected, 4)) > 38
+        near = [psnr(averaged(picture, 4), averaged(enlarged(f, 96), 4)) for f in frames]
+        assert int(np.argmax(near)) == i
+
+
+@pytest.mark.parametrize("suffix", LOOPING)
+def test_loop_has_no_jump_and_no_stop(frames, suffix):
+    pictures, _ = opened(export.encode_animation(frames, suffix, size=48))
+    count = len(frames)
+    assert len(pictures) == 2 * count - 2
+    for i in range(1, count - 1):  # the way back is the way there, mirrored
+        np.testing.assert_array_equal(pictures[i], pictures[-i])
+    ring = [*pictures, pictures[0]]
+    moves = [np.abs(a.astype(int) - b).mean() for a, b in pairwise(ring)]
+    assert min(moves) > 0.5  # no frame twice in a row, the seam included
+    assert moves[-1] < 2 * np.median(moves) and moves[count - 1] < 2 * np.median(moves)
+
+
+@pytest.mark.parametrize("suffix", LOOPING)
+def test_one_way_ends_on_the_last_frame(frames, suffix):
+    pictures, _ = opened(export.encode_animation(frames, suffix, size=48, there_and_back=False))
+    assert len(pictures) == len(frames)
+    assert psnr(averaged(pictures[0], 4), averaged(enlarged(frames[0], 48), 4)) > 35
+    assert psnr(averaged(pictures[-1], 4), averaged(enlarged(frames[-1], 48), 4)) > 35
+
+
+@pytest.mark.parametrize("suffix", LOOPING)
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_equal_frames_are_kept(suffix, count):
+    still = np.repeat(drawn(0.2)[None], count, axis=0)
+    pictures, durations = opened(export.encode_animation(still, suffix, size=48))
+    assert len(pictures) == len(there_and_back(count))
+    assert durations == [40] * len(pictures)
+    for picture in pictures[1:]:
+        np.testing.assert_array_equal(picture, pictures[0])
+
+
+def test_flat_and_extreme_pictures(frames):
+    """One colour, black and white: palettes of one entry and clamped overshoot."""
+    flat = np.zeros((3, SIDE, SIDE, 3), np.uint8)
+    flat[1] = 255
+    flat[2, :, SIDE // 2 :] = 255
+    for suffix in LOOPING:
+        pictures, _ = opened(export.encode_animation(flat, suffix, size=48, there_and_back=False))
+        for picture, expected in zip(pictures, flat, strict=True):
+            assert psnr(picture, enlarged(expected, 48)) > 35
+
+
+@pytest.mark.parametrize("fps", [7, 24, 25, 30, 50])
+@pytest.mark.parametrize("suffix", LOOPING)
+def test_the_clip_keeps_time(frames, suffix, fps):
+    _, durations = opened(export.encode_animation(frames, suffix, size=None, fps=fps))
+    unit = 10 if suffix == ".gif" else 1  # milliseconds
+    assert abs(sum(durations) - len(durations) * 1000 / fps) <= unit / 2
+    assert max(durations) - min(durations) <= unit
+
+
+def test_gif_never_asks_for_delays_that_browsers_ignore(frames):
+    _, durations = opened(export.encode_animation(frames, ".gif", size=None, fps=100))
+    assert set(durations) == {20}
+
+
+def test_gif_frames_are_each_complete(frames):
+    """No frame leans on the one before: also the first, which viewers show as a still."""
+    still = np.concatenate([frames[:1], frames[:1]])
+    still[1, :4, :4] = 0  # a small change, which Pillow's writer would store as a small patch
+    content = export.encode_animation(still, ".gif", size=None, there_and_back=False)
+    with Image.open(io.BytesIO(content)) as image:
+        for n in range(2):
+            image.seek(n)
+            assert image.tile[0].extents == (0, 0, SIDE, SIDE)
+
+
+@needs_av
+@pytest.mark.parametrize("size", [96, 95])
+def test_mp4_plays_the_frames(frames, tmp_path, size):
+    import av
+
+    path = export.save_animation(frames, tmp_path / "m.mp4", size=size, fps=30, metadata=FACTS)
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert stream.codec_context.name == "h264"
+        assert stream.codec_context.pix_fmt == "yuv420p"
+        assert stream.average_rate == 30
+        assert json.loads(container.metadata["comment"]) == FACTS
+        pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+    order = there_and_back(len(frames))
+    assert len(pictures) == len(order)
+    for picture, i in zip(pictures, order, strict=True):
+        assert psnr(picture, enlarged(frames[i], 96)) > 30
+    content = path.read_bytes()
+    assert content.index(b"moov") < content.index(b"mdat")  # plays before it has arrived whole
+
+
+@needs_av
+def test_mp4_of_equal_frames_lasts_as_long(tmp_path):
+    import av
+
+    still = np.repeat(drawn(0.2)[None], 5, axis=0)
+    path = export.save_animation(still, tmp_path / "m.mp4", size=48, there_and_back=False)
+    with av.open(str(path)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 5
+
+
+def test_without_pyav_mp4_is_not_offered(frames, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)  # import av now raises ImportError
+    export._av.cache_clear()
+    try:
+        assert export.available_formats() == (".gif", ".webp", ".png")
+        with pytest.raises(ExportError, match="PyAV"):
+            export.save_animation(frames, tmp_path / "m.mp4")
+    finally:
+        monkeypatch.undo()
+        export._av.cache_clear()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", LOOPING)
+def test_metadata_comes_back(frames, suffix):
+    content = export.encode_animation(frames, suffix, size=None, metadata=FACTS)
+    with Image.open(io.BytesIO(content)) as image:
+        image.load()
+        note = {
+            ".gif": lambda: image.info["comment"].decode("ascii"),
+            ".webp": lambda: image.getexif()[0x010E],
+            ".png": lambda: image.text["glow"],
+        }[suffix]()
+    assert json.loads(note) == FACTS
+
+
+def test_long_metadata_in_gif(frames):
+    facts = {"words": "x" * 1000}  # more than one 255-byte block
+    content = export.encode_animation(frames, ".gif", size=None, metadata=facts)
+    with Image.open(io.BytesIO(content)) as image:
+        assert json.loads(image.info["comment"]) == facts
+        assert image.n_frames == len(there_and_back(len(frames)))
+
+
+@pytest.mark.parametrize("suffix", LOOPING)
+def test_saved_file_is_the_encoded_bytes(frames, tmp_path, suffix):
+    path = export.save_animation(frames, tmp_path / f"M{suffix.upper()}", size=48)
+    assert path.read_bytes() == export.encode_animation(frames, suffix, size=48)
+
+
+# ----------------------------------------------------------------------------------------- stills
+
+
+def read_png(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        assert image.format == "PNG" and image.mode == "RGB"
+        return np.asarray(image)
+
+
+def test_still(frames, tmp_path):
+    path = export.save_still(frames[3], tmp_path / "a.png", metadata=FACTS)
+    np.testing.assert_array_equal(read_png(path), frames[3])
+    with Image.open(path) as image:
+        assert json.loads(image.text["glow"]) == FACTS
+    export.save_still(frames[3], path, size=60)
+    np.testing.assert_array_equal(read_png(path), enlarged(frames[3], 60))
+
+
+@pytest.mark.parametrize(
+    ("count", "columns", "shown"),
+    [
+        (33, None, [0, 4, 8, 12, 16, 20, 24, 28, 32]),
+        (33, 3, [0, 16, 32]),
+        (5, None, [0, 1, 2, 3, 4]),
+        (4, 10, [0, 1, 2, 3]),
+        (4, 2, [0, 3]),
+        (1, None, [0]),
+    ],
+)
+def test_strip_shows_even_stages_with_both_ends(tmp_path, count, columns, shown):
+    frames = np.stack([drawn(t) for t in np.linspace(0, 0.9, count)])
+    sheet = read_png(export.save_strip(frames, tmp_path / "s.png", columns=columns))
+    np.testing.assert_array_equal(sheet, np.concatenate(frames[shown], axis=1))
+
+
+def test_grid_fills_rows_and_leaves_the_rest_white(frames, tmp_path):
+    sheet = read_png(export.save_grid(frames[:7], tmp_path / "g.png"))
+    assert sheet.shape == (3 * SIDE, 3 * SIDE, 3)
+    for i in range(9):
+        y, x = divmod(i, 3)
+        tile = sheet[y * SIDE : (y + 1) * SIDE, x * SIDE : (x + 1) * SIDE]
+        np.testing.assert_array_equal(tile, frames[i] if i < 7 else np.full_like(tile, 255))
+    wide = read_png(export.save_grid(frames[:7], tmp_path / "g.png", columns=5, size=10))
+    assert wide.shape == (20, 50, 3)
+    np.testing.assert_array_equal(wide[10:, 10:20], enlarged(frames[6], 10))
+
+
+# ---------------------------------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda f, d: export.save_animation(f, d / "m.bmp"), "ending"),
+        (lambda f, d: export.save_animation(f, d / "m"), "ending"),
+        (lambda f, d: export.encode_animation(f, ".avi"), "ending"),
+        (lambda f, d: export.save_grid(f, d / "g.gif"), "ending must be .png"),
+        (lambda f, d: export.save_animation(f, d / "no" / "m.gif"), "does not exist"),
+        (lambda f, d: export.save_animation(f, d / "folder.gif"), "not a file"),
+        (lambda f, d: export.save_animation(f[:0], d / "m.gif"), "at least one"),
+        (lambda f, d: export.save_animation(f / 255, d / "m.gif"), "uint8"),
+        (lambda f, d: export.save_animation(f[0], d / "m.gif"), "uint8"),
+        (lambda f, d: export.save_animation(f[:, :5], d / "m.gif"), "uint8"),
+        (lambda f, d: export.save_animation(f, d / "m.gif", fps=0), "second"),
+        (lambda f, d: export.save_animation(f, d / "m.gif", fps=float("nan")), "second"),
+        (lambda f, d: export.save_animation(f, d / "m.gif", size=0), "size"),
+        (lambda f, d: export.save_animation(f, d / "m.gif", size=10**6), "size"),
+        (lambda f, d: export.save_grid(f, d / "g.png", columns=0), "column"),
+        (lambda f, d: export.save_strip(f, d / "g.png", columns=0), "column"),
+        (lambda f, d: export.save_grid(np.repeat(f, 9, 0), d / "g.png", size=2048), "too large"),
+    ],
+)
+def test_refusals_are_one_sentence_and_leave_nothing(frames, tmp_path, call, words):
+    (tmp_path / "folder.gif").mkdir()
+    with pytest.raises(ExportError, match=words) as caught:
+        call(frames, tmp_path)
+    assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
+    assert [p.name for p in tmp_path.iterdir()] == ["folder.gif"]
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="no symbolic links here")
+def test_special_files_are_never_replaced(frames, tmp_path):
+    """os.replace on a device node would turn it into a picture."""
+    link = tmp_path / "full.png"
+    link.symlink_to("/dev/full")
+    with pytest.raises(ExportError):
+        export.save_grid(frames, link)
+    assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
+
+
+def test_a_link_stays_and_its_file_is_written(frames, tmp_path):
+    target, link = tmp_path / "real.png", tmp_path / "link.png"
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    export.save_still(frames[0], link)
+    assert link.is_symlink()
+    np.testing.assert_array_equal(read_png(target), frames[0])
+
+
+def test_files_get_ordinary_permissions(frames, tmp_path):
+    before = os.umask(0o027)
+    try:
+        path = export.save_still(frames[0], tmp_path / "a.png")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("suffix", export.available_formats())
+def test_full_disk_leaves_the_old_file_and_no_rubbish(tmp_path, suffix):
+    """A real write that fails half way: the process may write no file beyond 4 KiB."""
+    target = tmp_path / f"m{suffix}"
+    target.write_bytes(b"the old one")
+    program = """
+        import resource, sys
+        import numpy as np
+        from glow_app import export
+        noise = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+        try:
+            export.save_animation(noise, sys.argv[1])
+        except export.ExportError as error:
+            print(error)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), str(target)],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 1 and done.stdout.strip().endswith(".")
+    assert target.read_bytes() == b"the old one"
+    assert [p.name for p in tmp_path.iterdir()] == [target.name]

@@ -1,0 +1,315 @@
+"""Faces are found, and come to lie on the template whatever the photo."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from glow_app import faces, images
+from glow_app.faces import Face, align, find_faces, is_aligned, template_square
+
+ROOT = Path(__file__).resolve().parents[1]
+PHOTOS = ROOT.parent / "shared" / "photos"
+
+needs_mediapipe = pytest.mark.skipif(not faces.available(), reason="mediapipe is not installed")
+
+# Where the faces lie that the released model was trained on.
+TEMPLATE = np.array([(0.30, 0.29), (0.70, 0.29), (0.33, 0.71), (0.67, 0.71)])
+
+# Frontal, with a mouth that sets the scale neither way: 2.0·|E| = 1.8·|M|, |E| = 36, |M| = 40.
+PLAIN = Face((82, 100), (118, 100), (85, 140), (115, 140))
+
+
+@pytest.fixture(scope="session")
+def portraits(face_folder) -> list[Image.Image]:
+    """Photos of one face each, not aligned: real ones, or aligned faces put into a larger one."""
+    if PHOTOS.is_dir() and not os.environ.get("GLOW_DRAWN_FACES"):
+        return [images.open_picture(file) for file in sorted(PHOTOS.glob("[ps]*_0[0-4].jpg"))]
+    crops = [images.open_picture(file) for file in images.list_pictures(face_folder)[:8]]
+    return [in_a_photo(crop, turn=5.0 * i - 15) for i, crop in enumerate(crops)]
+
+
+def in_a_photo(face: Image.Image, turn: float, side: int = 260) -> Image.Image:
+    """A face on a plain canvas of 640 x 480, turned by `turn` degrees counterclockwise."""
+    face = face.resize((side, side), Image.Resampling.BICUBIC)
+    mask = Image.new("L", face.size, 255).rotate(turn, expand=True)
+    canvas = Image.new("RGB", (640, 480), (150, 155, 160))
+    canvas.paste(face.rotate(turn, Image.Resampling.BICUBIC, expand=True), (170, 60), mask)
+    return canvas
+
+
+def points(face: Face) -> np.ndarray:
+    """(4, 2)"""
+    return np.array([face.left_eye, face.right_eye, face.mouth_left, face.mouth_right])
+
+
+def moved(face: Face, scale: float = 1.0, degrees: float = 0.0, by=(0.0, 0.0)) -> Face:
+    c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    p = points(face) @ (scale * np.array([[c, s], [-s, c]])) + by
+    return Face(*(tuple(v) for v in p), yaw=face.yaw)
+
+
+# ------------------------------------------------------------------------------------ the template
+
+
+def test_the_formula_by_hand():
+    centre, x, y = template_square(PLAIN)
+    half = 0.62 * 72  # 0.62 · max(2.0 · 36, 1.8 · 40)
+    assert np.allclose([centre, x, y], [(100, 100 + 0.42 * half), (half, 0), (0, half)])
+    assert PLAIN.size == pytest.approx(2 * half)
+    in_square = (points(PLAIN) - (centre - x - y)) / PLAIN.size
+    assert np.allclose(in_square[:2], [[0.298, 0.29], [0.702, 0.29]], atol=0.005)
+    assert np.allclose(in_square[2:], [[0.332, 0.738], [0.668, 0.738]], atol=0.005)
+
+
+@pytest.mark.parametrize("degrees", [0, 20, 90, 200])
+@pytest.mark.parametrize("scale", [0.3, 7.0])
+def test_the_square_moves_with_the_face(degrees, scale):
+    face = moved(PLAIN, scale, degrees, by=(30, -10))
+    expected = moved(Face(*((tuple(v)) for v in corners(PLAIN))), scale, degrees, by=(30, -10))
+    assert np.allclose(corners(face), points(expected))
+
+
+def corners(face: Face) -> np.ndarray:
+    c, x, y = template_square(face)
+    return np.array([c - x - y, c + x - y, c + x + y, c - x + y])
+
+
+def test_align_cuts_exactly_the_square():
+    """A square that is the middle of the picture comes out as plain cropping and resizing does."""
+    rng = np.random.default_rng(0)
+    noise = Image.fromarray(rng.integers(0, 256, (25, 25, 3), np.uint8))
+    picture = noise.resize((400, 400), Image.Resampling.BICUBIC)
+    face = Face((164, 184), (236, 184), (170, 264), (230, 264))  # its square: 99.2..300.8, both
+    centre, x, _ = template_square(face)
+    left, top = centre - x[0]
+    crop, invented = align(picture, face, 64)
+    side = 2 * x[0]
+    plain = picture.resize((64, 64), images.RESAMPLE, box=(left, top, left + side, top + side))
+    assert invented == 0
+    assert np.abs(np.asarray(crop).astype(int) - np.asarray(plain)).max() <= 4
+
+
+@pytest.mark.parametrize("size", [16, 64, 300])
+def test_align_undoes_a_known_turn_at_any_scale(size):
+    y, x = np.mgrid[0:700, 0:700]
+    centre = np.array([340.0, 360.0])
+    face = moved(PLAIN, 2.5, 25)
+    face = moved(face, by=centre - template_square(face)[0])
+    _, across, _ = template_square(face)
+    unit = across / math.hypot(*across)
+    along = ((x + 0.5 - centre[0]) * unit[0] + (y + 0.5 - centre[1]) * unit[1]) / face.size + 0.5
+    grey = np.clip(along * 200 + 20, 0, 255).astype(np.uint8)
+    crop, _ = align(Image.fromarray(grey).convert("RGB"), face, size)
+    expected = (np.arange(size) + 0.5) / size * 200 + 19.5
+    assert np.abs(np.asarray(crop)[..., 0] - expected).max() < 2.5
+
+
+def test_align_is_antialiased():
+    fine = np.zeros((1200, 1200, 3), np.uint8)
+    fine[::2, ::2] = 255  # a mean of 64
+    face = moved(PLAIN, 6, 10, by=(100, -130))
+    crop, invented = align(Image.fromarray(fine), face, 64)
+    assert invented == 0
+    assert np.abs(np.asarray(crop).astype(int) - 64).max() <= 6
+
+
+def test_beyond_the_border_the_picture_is_mirrored():
+    rng = np.random.default_rng(1)
+    picture = Image.fromarray(rng.integers(100, 200, (128, 128, 3), np.uint8))
+    half = PLAIN.size / 2
+    face = moved(PLAIN, 128 / PLAIN.size, by=(-64, 0))
+    face = moved(face, by=(0, 64) - template_square(face)[0])  # centred on the left edge
+    crop, invented = align(picture, face, 64)
+    pixels = np.asarray(crop).astype(int)
+    assert half > 0 and invented == pytest.approx(0.5, abs=0.02)
+    assert pixels.min() > 80  # nothing black
+    assert np.abs(pixels[:, 31:15:-1] - pixels[:, 32:48]).mean() < 15
+
+
+def test_a_square_wholly_outside_still_works():
+    picture = Image.new("RGB", (40, 30), (50, 60, 70))
+    crop, invented = align(picture, moved(PLAIN, 2, by=(500, 900)), 32)
+    assert crop.size == (32, 32) and invented == 1
+    assert (np.asarray(crop) == (50, 60, 70)).all()
+
+
+def test_only_a_face_on_the_template_counts_as_aligned():
+    on = moved(PLAIN, 50 / template_square(PLAIN)[1][0])
+    on = moved(on, by=50 - template_square(on)[0])
+    picture = Image.new("RGB", (100, 100))
+    assert is_aligned(picture, on)
+    assert is_aligned(picture, moved(on, 1.03, 1, by=(-2, 0)))
+    assert not is_aligned(Image.new("RGB", (100, 101)), on)
+    for off in (moved(on, by=(8, 0)), moved(on, by=(0, -8)), moved(on, 0.8, by=(10, 10))):
+        assert not is_aligned(picture, off)
+    tilted = moved(on, 1, 8)
+    assert not is_aligned(picture, moved(tilted, by=50 - template_square(tilted)[0]))
+
+
+# -------------------------------------------------------------------------------------- the finder
+
+
+@needs_mediapipe
+def test_faces_come_to_lie_on_the_template(portraits):
+    off = []
+    for photo in portraits:
+        prepared = images.prepare(photo, 256, align="face")
+        assert prepared.aligned and prepared.faces == 1
+        again = find_faces(Image.fromarray(prepared.pixels))
+        assert len(again) == 1
+        off.append(points(again[0]) / 256 - TEMPLATE)
+    off = np.array(off)
+    # How far apart the eyes are depends on the length of the face: long ones set the scale.
+    assert np.abs(off[:, :2]).max() < 0.03 and np.abs(off[:, :2].mean(0)).max() < 0.01
+    assert np.abs(off[:, 2:]).max() < 0.08 and np.abs(off[:, 2:].mean(0)).max() < 0.03
+
+
+@needs_mediapipe
+@pytest.mark.parametrize("turn", [-60, -25, 40])
+def test_a_turned_photo_gives_the_same_crop(portraits, turn):
+    photo = portraits[1]
+    turned = photo.rotate(turn, Image.Resampling.BICUBIC, expand=True, fillcolor=(128, 128, 128))
+    a, b = (images.prepare(p, 64, align="face").pixels.astype(int) for p in (photo, turned))
+    middle = np.s_[12:-12, 12:-12]
+    assert np.abs(a[middle] - b[middle]).mean() < 8
+
+
+@needs_mediapipe
+def test_left_is_left_in_the_picture_and_mirrors_agree(portraits):
+    for photo in portraits[:4]:
+        face = find_faces(photo)[0]
+        mirrored = find_faces(photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT))[0]
+        back = points(mirrored)[[1, 0, 3, 2]]
+        back[:, 0] = photo.width - back[:, 0]
+        assert face.left_eye[0] < face.right_eye[0] and face.mouth_left[0] < face.mouth_right[0]
+        assert np.abs(back - points(face)).max() < 0.02 * face.size
+        assert mirrored.yaw == pytest.approx(-face.yaw, abs=3)
+
+
+@needs_mediapipe
+def test_finding_is_repeatable(portraits):
+    first = [find_faces(photo) for photo in portraits[:4]]
+    again = [find_faces(photo) for photo in reversed(portraits[:4])]
+    assert first == again[::-1]
+
+
+@needs_mediapipe
+def test_threads_get_what_one_gets(portraits):
+    alone = [find_faces(photo) for photo in portraits[:4]]
+    found = [None] * 4
+
+    def work(i: int) -> None:
+        found[i] = find_faces(portraits[i])
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == alone
+
+
+@needs_mediapipe
+def test_the_largest_of_several_comes_first(portraits):
+    canvas = Image.new("RGB", (1500, 900), (150, 155, 160))
+    for photo, side, at in zip(portraits[:3], (300, 520, 380), (20, 420, 1050), strict=True):
+        canvas.paste(photo.resize((side, side)), (at, 100))
+    found = find_faces(canvas)
+    assert len(found) == 3
+    assert [f.size for f in found] == sorted((f.size for f in found), reverse=True)
+    assert 420 < found[0].left_eye[0] < 940
+    prepared = images.prepare(canvas, 64)
+    assert prepared.faces == 3 and "3 faces" in prepared.notes[0]
+    everyone = images.prepare_all(canvas, 64)
+    assert len(everyone) == 3 and (everyone[0].pixels == prepared.pixels).all()
+
+
+@needs_mediapipe
+def test_a_small_face_in_a_large_photo(portraits):
+    canvas = Image.new("RGB", (4000, 3000), (150, 155, 160))
+    canvas.paste(portraits[0].resize((500, 500)), (2700, 1700))
+    (face,) = find_faces(canvas)
+    assert 2700 < face.left_eye[0] < face.right_eye[0] < 3200
+
+
+@needs_mediapipe
+def test_aligned_crops_keep_their_bits(portraits, face_folder):
+    """Our own crops, and pictures laid out like the training data, are not aligned again."""
+    kept = 0
+    crops = [images.prepare(photo, 128, align="face").pixels for photo in portraits]
+    files = images.list_pictures(face_folder)
+    for file in files[:: max(1, len(files) // 6)][:6]:
+        crops.append(images.prepare(file, 128, align="center").pixels)
+    for crop in crops:
+        kept += (images.prepare(crop, 128).pixels == crop).all()
+        small = images.prepare(crop, 64).pixels
+        kept += (small == images.prepare(crop, 64, align="center").pixels).all()
+    assert kept >= 2 * len(crops) - 1
+
+
+@needs_mediapipe
+def test_faces_in_tight_crops_are_found(face_folder):
+    files = images.list_pictures(face_folder)
+    files = files[:: max(1, len(files) // 12)][:12]
+    found = sum(bool(find_faces(images.open_picture(file))) for file in files)
+    assert found >= len(files) - 1
+
+
+@needs_mediapipe
+def test_notes_tell_of_poor_crops(portraits, monkeypatch):
+    photo = portraits[0]
+    face = find_faces(photo)[0]
+    turned = Face(*(tuple(p) for p in points(face)), yaw=35.0)
+    monkeypatch.setattr(faces, "find_faces", lambda _: [turned])
+    assert "turned far to the side" in " ".join(images.prepare(photo, 64).notes)
+    assert "pixels wide" in " ".join(images.prepare(photo, 2048).notes)
+    edge = moved(turned, by=(-face.left_eye[0], 0))
+    monkeypatch.setattr(faces, "find_faces", lambda _: [edge])
+    assert "outside the photo" in " ".join(images.prepare(photo, 64).notes)
+
+
+@needs_mediapipe
+def test_pictures_without_faces():
+    rng = np.random.default_rng(0)
+    noise = Image.fromarray(rng.integers(0, 256, (300, 500, 3), np.uint8))
+    for picture in (noise, Image.new("RGB", (16, 16)), Image.new("RGB", (16, 250), "white")):
+        assert find_faces(picture) == []
+
+
+@needs_mediapipe
+def test_the_finder_is_silent_and_needs_no_network(portraits, tmp_path):
+    portraits[0].save(tmp_path / "a.png")
+    code = (
+        "import socket, sys, warnings; warnings.simplefilter('error', UserWarning)\n"
+        "def refuse(*_, **__): raise AssertionError('network')\n"
+        "socket.socket.connect = socket.getaddrinfo = refuse\n"
+        "from glow_app import images\n"
+        "assert 'mediapipe' not in sys.modules\n"
+        f"images.prepare({str(tmp_path / 'a.png')!r}, 64, 'face')\n"
+        "print('heard', file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "heard\n")
+
+
+def test_without_mediapipe(monkeypatch):
+    for name in [n for n in sys.modules if n.split(".")[0] == "mediapipe"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "mediapipe", None)
+    faces._face_mesh_module.cache_clear()
+    try:
+        assert not faces.available()
+        with pytest.raises(RuntimeError, match="pip install mediapipe"):
+            find_faces(Image.new("RGB", (64, 64)))
+        assert "mediapipe" in images.prepare(Image.new("RGB", (64, 64)), 32).notes[0]
+    finally:
+        faces._face_mesh_module.cache_clear()

@@ -1,0 +1,358 @@
+"""The command lines as a user runs them: real processes, real files, exit statuses.
+
+Each process imports PyTorch, about three seconds; what needs no process of its own runs `main`
+through `cli.run` in this one.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageSequence
+
+from glow_app import cli, images, latents
+from glow_app.editor import Editor
+
+SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
+
+
+def command(name: str, *arguments: object) -> list[str]:
+    return [sys.executable, str(SCRIPTS / f"{name}.py"), *map(str, arguments)]
+
+
+def process(name: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a script from a folder that is not the repository's."""
+    return subprocess.run(
+        command(name, *arguments), cwd=cwd, capture_output=True, text=True, timeout=120
+    )
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """`here(name, *arguments)` runs a script's main in this process and returns its status."""
+
+    def run(name: str, *arguments: object) -> int:
+        spec = importlib.util.spec_from_file_location(f"script_{name}", SCRIPTS / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        monkeypatch.setattr(sys, "argv", [f"{name}.py"])
+        try:
+            return cli.run(module.main, argv=[str(a) for a in arguments])
+        except SystemExit as stop:  # argparse
+            return stop.code
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def photos(face_folder: Path, tmp_path_factory) -> list[Path]:
+    """Copies of four faces."""
+    folder = tmp_path_factory.mktemp("photos")
+    files = images.list_pictures(face_folder)[:4]
+    return [Path(shutil.copy(file, folder / f"{i}_{file.name}")) for i, file in enumerate(files)]
+
+
+def frames_of(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.stack([np.asarray(f.convert("RGB")) for f in ImageSequence.Iterator(image)])
+
+
+# ------------------------------------------------------------------------------------------- morph
+
+
+def test_morph_starts_on_a_and_ends_on_b(photos, tiny_checkpoint, tmp_path):
+    side = Editor(tiny_checkpoint, device="cpu").image_size
+    done = process(
+        "morph", photos[0], photos[1], photos[2], "--out", "m.png", "--strip", "s.png",
+        "--frames", 5, "--size", side, "--align", "center", "--checkpoint", tiny_checkpoint,
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert len(lines) == 3 + 2  # the photos, the animation, the strip
+    for photo, line in zip(photos[:3], lines[:3], strict=True):
+        assert line.startswith(photo.name) and "bits/dim" in line and "round trip exact" in line
+    frames = frames_of(tmp_path / "m.png")
+    assert len(frames) == 9
+    for k in range(3):
+        expected = images.prepare(photos[k], side, align="center").pixels
+        np.testing.assert_array_equal(frames[4 * k], expected)
+    strip = frames_of(tmp_path / "s.png")[0]
+    np.testing.assert_array_equal(strip, np.concatenate(frames, axis=1))
+
+
+def test_morph_with_all_defaults(photos, tmp_path, released_checkpoint):
+    """The command of the manual: the released model, a GIF, 33 frames of 256 pixels."""
+    done = process("morph", photos[0], photos[1], "--out", "m.gif", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    with Image.open(tmp_path / "m.gif") as image:
+        assert image.n_frames == 33 and image.size == (256, 256) and image.info["loop"] == 0
+        assert json.loads(image.info["comment"])["checkpoint"] == released_checkpoint.stem
+    frames = frames_of(tmp_path / "m.gif")
+    for frame, photo in ((frames[0], photos[0]), (frames[-1], photos[1])):
+        expected = np.asarray(
+            Image.fromarray(images.prepare(photo, 64).pixels).resize((256, 256), 1), float
+        )
+        seen = frame.astype(float).reshape(64, 4, 64, 4, 3).mean(axis=(1, 3))
+        assert np.abs(seen - expected.reshape(64, 4, 64, 4, 3).mean(axis=(1, 3))).mean() < 3
+
+
+@pytest.mark.parametrize(
+    ("option", "count"), [("--one-way", 9), ("--there-and-back", 16), ("--loop", 12)]
+)
+def test_ways_round(here, photos, tiny_checkpoint, tmp_path, option, count):
+    arguments = ["--frames", 5, "--size", 16, "--align", "center", "--checkpoint", tiny_checkpoint]
+    out = tmp_path / "m.png"
+    assert here("morph", *photos[:3], "--out", out, option, *arguments) == 0
+    frames = frames_of(out)
+    assert len(frames) == count
+    keys = {frame.tobytes() for frame in frames[[0, 4, 8]]}
+    assert len(keys) == 3
+    assert frames[-1].tobytes() not in keys or option == "--one-way"
+
+
+@pytest.mark.parametrize("path", latents.PATHS)
+def test_paths_differ_between_the_same_ends(here, photos, tiny_checkpoint, tmp_path, path):
+    out = tmp_path / f"{path}.png"
+    status = here(
+        "morph", *photos[:2], "--out", out, "--frames", 3, "--size", 16, "--align", "center",
+        "--checkpoint", tiny_checkpoint, "--path", path,
+    )  # fmt: skip
+    assert status == 0
+    editor = Editor(tiny_checkpoint, device="cpu")
+    a, b = (images.prepare(photo, 16, align="center").pixels for photo in photos[:2])
+    expected = editor.morph_frames(a, b, 3, path).frames
+    assert np.abs(frames_of(out).astype(int) - expected).max() <= 1
+    other = editor.morph_frames(a, b, 3, next(p for p in latents.PATHS if p != path)).frames
+    assert np.abs(other[1].astype(int) - expected[1]).max() > 1
+
+
+# ------------------------------------------------------------------------------------------ sample
+
+
+def test_sample_grid_is_reproducible_tile_by_tile(here, tiny_checkpoint, tmp_path):
+    options = ["--checkpoint", tiny_checkpoint, "--temperature", 0.8]
+    assert here("sample", "--out", tmp_path / "g.png", "--n", 11, "--seed", 5, *options) == 0
+    grid = frames_of(tmp_path / "g.png")[0]
+    assert grid.shape == (3 * 16, 4 * 16, 3)
+    one = tmp_path / "one.png"
+    for i in (0, 7, 10):
+        assert here("sample", "--out", one, "--n", 1, "--seed", 5 + i, *options) == 0
+        y, x = divmod(i, 4)
+        tile = grid[16 * y : 16 * y + 16, 16 * x : 16 * x + 16]
+        np.testing.assert_array_equal(frames_of(one)[0], tile)
+    assert (grid[2 * 16 :, 3 * 16 :] == 255).all()  # the empty place
+
+
+def test_sample_size_and_columns(here, tiny_checkpoint, tmp_path):
+    out = tmp_path / "g.png"
+    options = ["--n", 4, "--size", 32, "--columns", 4, "--checkpoint", tiny_checkpoint]
+    assert here("sample", "--out", out, *options) == 0
+    assert frames_of(out)[0].shape == (32, 4 * 32, 3)
+
+
+# ---------------------------------------------------------------------------------------- evaluate
+
+
+@pytest.fixture(scope="module")
+def mixed_folder(photos, tmp_path_factory) -> Path:
+    """Four faces and, sorted between them, a picture that is none."""
+    folder = tmp_path_factory.mktemp("mixed")
+    for photo in photos:
+        shutil.copy(photo, folder)
+    (folder / "1_broken.jpg").write_bytes(b"\xff\xd8 no picture")
+    return folder
+
+
+def test_evaluate_measures_and_skips(mixed_folder, photos, tiny_checkpoint, tmp_path):
+    done = process(
+        "evaluate", "--checkpoint", tiny_checkpoint, "--data", mixed_folder, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["images"] == 4 and result["skipped"] == 1
+    assert "1_broken.jpg" in done.stderr and "Traceback" not in done.stderr
+    assert result["image_size"] == 16 and result["dims"] == 768
+    assert result["checkpoint"] == tiny_checkpoint.stem
+    assert result["roundtrip_max_levels"] == 0
+    editor = Editor(tiny_checkpoint, device="cpu")
+    places = [i for i, f in enumerate(sorted(mixed_folder.iterdir())) if "broken" not in f.name]
+    pictures = np.stack([images.prepare(photo, 16, align="center").pixels for photo in photos])
+    bits = editor.bits_per_dim(pictures, places)
+    assert result["bits_per_dim"] == pytest.approx(bits.mean(), rel=1e-6)
+    assert result["bits_per_dim_sem"] == pytest.approx(bits.std(ddof=1) / 2, rel=1e-4)
+
+
+def test_evaluate_json_only_and_the_same_for_any_batch(
+    here, mixed_folder, tiny_checkpoint, capsys
+):
+    results = []
+    for batch in (1, 3, 8):
+        status = here(
+            "evaluate", "--checkpoint", tiny_checkpoint, "--data", mixed_folder,
+            "--batch", batch, "--json",
+        )  # fmt: skip
+        assert status == 0
+        printed = capsys.readouterr()
+        assert len(printed.out.splitlines()) == 1
+        assert len(printed.err.splitlines()) == 1  # the skipped one
+        results.append(json.loads(printed.out))
+    for other in results[1:]:
+        assert other["bits_per_dim"] == pytest.approx(results[0]["bits_per_dim"], rel=1e-6)
+
+
+def test_evaluate_limit_and_seed(here, mixed_folder, tiny_checkpoint, capsys):
+    options = ["--checkpoint", tiny_checkpoint, "--data", mixed_folder, "--json", "--limit", 1]
+    results = []
+    for seed in (0, 1):
+        assert here("evaluate", *options, "--seed", seed) == 0
+        results.append(json.loads(capsys.readouterr().out))
+    assert all(r["images"] == 1 and r["bits_per_dim_sem"] is None for r in results)
+    assert results[0]["bits_per_dim"] != results[1]["bits_per_dim"]
+
+
+# ---------------------------------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize("name", ["morph", "sample", "evaluate"])
+def test_wrong_arguments_answer_at_once(name, tmp_path):
+    """One line, status 2, and no PyTorch loaded for it."""
+    program = (
+        "import runpy, sys; sys.argv = sys.argv[1:]\n"
+        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "finally: print('torch' in sys.modules, 'gradio' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(SCRIPTS / f"{name}.py"), "--frobnicate"],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1 and done.stderr.startswith(f"{name}.py: ")
+    assert done.stdout.split() == ["False", "False"]
+
+
+def refused(status: int, printed) -> str:
+    """The one line of a refusal."""
+    assert status == 2
+    assert len(printed.err.splitlines()) == 1, printed.err
+    assert "Traceback" not in printed.err
+    return printed.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["morph", "{a}", "--out", "m.gif"], "two photos"),
+        (["morph", "{a}", "{b}", "--out", "m.gif", "--frames", "1"], "--frames"),
+        (["morph", "{a}", "{b}", "--out", "m.gif", "--fps", "nan"], "--fps"),
+        (["morph", "{a}", "{b}", "--out", "m.gif", "--loop", "--one-way"], "not allowed"),
+        (["morph", "{a}", "{b}", "--out", "m.xyz"], "ending"),
+        (["morph", "{a}", "{b}", "--out", "m.gif", "--strip", "s.gif"], "ending"),
+        (["morph", "{a}", "{b}", "--out", "no/m.gif"], "does not exist"),
+        (["morph", "{a}", "{p}", "--out", "{p}"], "replace a photo"),
+        (["morph", "{a}", "{b}", "--out", "m.png", "--strip", "m.png"], "replace"),
+        (["morph", "{a}", "gone.jpg", "--out", "m.gif"], "gone.jpg"),
+        (["morph", "{a}", "{broken}", "--out", "m.gif"], ""),
+        (["sample", "--out", "g.gif"], "ending must be .png"),
+        (["sample", "--out", "g.png", "--n", "0"], "--n"),
+        (["sample", "--out", "g.png", "--temperature", "-1"], "--temperature"),
+        (["sample", "--out", "g.png", "--device", "warp"], "device"),
+        (["evaluate", "--data", "nowhere"], "nowhere"),
+        (["evaluate", "--data", "empty"], "empty"),
+    ],
+)
+def test_refusals(here, photos, tiny_checkpoint, tmp_path, monkeypatch, capsys, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    Image.new("RGB", (70, 70), "tan").save("p.png")
+    names = {"a": photos[0], "b": photos[1], "p": "p.png", "broken": "broken.jpg"}
+    filled = [argument.format(**names) for argument in arguments]
+    before = sorted(p.name for p in tmp_path.iterdir()), Path("p.png").read_bytes()
+    status = here(*filled, "--checkpoint", tiny_checkpoint)
+    assert words in refused(status, capsys.readouterr())
+    assert (sorted(p.name for p in tmp_path.iterdir()), Path("p.png").read_bytes()) == before
+
+
+def test_broken_checkpoint(here, photos, tmp_path, capsys):
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(b"no weights")
+    status = here("morph", *photos[:2], "--out", tmp_path / "m.gif", "--checkpoint", bad)
+    assert "bad.safetensors" in refused(status, capsys.readouterr())
+
+
+def test_a_folder_of_unreadable_pictures(here, tiny_checkpoint, tmp_path, capsys):
+    (tmp_path / "x.jpg").write_bytes(b"no picture")
+    status = here("evaluate", "--data", tmp_path, "--checkpoint", tiny_checkpoint, "--json")
+    printed = capsys.readouterr()
+    assert status == 2 and printed.out == ""
+    assert ["x.jpg" in line for line in printed.err.splitlines()] == [True, False]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_full_standard_output(tiny_checkpoint, mixed_folder, tmp_path):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command("evaluate", "--checkpoint", tiny_checkpoint, "--data", mixed_folder, "--json"),
+            stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert "No space left on device" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_interrupt_is_quiet(face_folder, tiny_checkpoint, tmp_path):
+    """Ctrl-C in the middle of the work: status 130, nothing half written, no traceback."""
+    out = tmp_path / "g.png"
+    running = subprocess.Popen(
+        command("sample", "--checkpoint", tiny_checkpoint, "--n", 4096, "--out", out),
+        stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    first = running.stderr.readline()  # the first progress line: it is at work
+    assert first.startswith("sampling")
+    os.kill(running.pid, signal.SIGINT)
+    _, rest = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "Traceback" not in rest and "Stopped" in rest
+    assert list(tmp_path.iterdir()) == []
+
+
+# ------------------------------------------------------------------------------------- cli helpers
+
+
+def test_run_reports_errors_of_others_and_lets_bugs_through(capsys):
+    class OwnError(Exception):
+        pass
+
+    def fails(error: Exception):
+        def main(argv):
+            raise error
+
+        return main
+
+    assert cli.run(fails(OwnError("Two\nlines.")), OwnError) == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith("Two lines.")
+    assert cli.run(fails(FileNotFoundError(2, "No such file", "x.jpg"))) == 2
+    assert "x.jpg: No such file." in capsys.readouterr().err
+    with pytest.raises(ZeroDivisionError):
+        cli.run(fails(ZeroDivisionError()))
+    assert cli.run(fails(KeyboardInterrupt())) == 130
+    assert cli.run(lambda argv: None) == 0
+    assert cli.run(lambda argv: 3) == 3
+
+
+def test_progress_yields_everything_in_a_few_plain_lines(capsys):
+    assert list(cli.progress(iter(range(1281)), 1281, "packing")) == list(range(1281))
+    lines = capsys.readouterr().err.splitlines()
+    assert 5 <= len(lines) <= 11
+    assert lines[-1] == "packing: 1281/1281"
+    assert list(cli.progress([], 0, "nothing")) == []
