@@ -1,9 +1,8 @@
 """Write animations, stills, film strips and grids.
 
-GIF, WebP and APNG are put together here from single coded pictures instead of by Pillow's
-animation writers: those merge equal neighbours (a morph of A into A would become one frame), and
-they code the way back of a there-and-back loop a second time. Here every frame is coded once,
-whole, and its bytes are used twice.
+GIF, WebP and APNG are Pillow's work, MP4 is PyAV's. Pillow merges equal neighbours (in WebP also
+those that differ by a level or two) into one frame that stands as long as all of them, so the
+clip keeps its play time; one picture throughout becomes a plain still in WebP and APNG.
 
 Every writer is atomic: a temporary file beside the target, then `os.replace`. When anything
 fails the temporary file is gone and a file that was there before is as it was.
@@ -19,7 +18,6 @@ import os
 import secrets
 import struct
 import tempfile
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise
@@ -27,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import GifImagePlugin, Image, PngImagePlugin
+from PIL import Image, PngImagePlugin
 
 __all__ = [
     "FORMATS",
@@ -230,11 +228,8 @@ def save_grid(
     sheet = Image.new("RGB", (width, height), "white")
     for i, tile in enumerate(_resized(pictures, side)):
         sheet.paste(tile, (i % columns * side, i // columns * side))
-    text = PngImagePlugin.PngInfo()
-    if metadata:
-        text.add_text("glow", _note(metadata))
     buffer = io.BytesIO()
-    sheet.save(buffer, "PNG", pnginfo=text)
+    sheet.save(buffer, "PNG", pnginfo=_png_text(_note(metadata)))
     return _write(target, buffer.getvalue())
 
 
@@ -288,7 +283,7 @@ def _play_order(count: int, there_and_back: bool) -> list[int]:
 
 
 def _resized(frames: np.ndarray, side: int) -> Iterator[Image.Image]:
-    """One picture at a time, so that memory holds one large frame and not all of them."""
+    """One picture at a time: the caller may keep something smaller than all large frames."""
     for frame in frames:
         image = Image.fromarray(np.ascontiguousarray(frame))
         if image.width != side:
@@ -307,21 +302,15 @@ def _delays(count: int, fps: float, unit: float, shortest: int = 1) -> list[int]
     return [b - a for a, b in pairwise(ends)]
 
 
-# ------------------------------------------------------------------------------------------- GIF
+# ----------------------------------------------------------------------------- GIF, WebP, APNG
 
 
 def _gif(frames: np.ndarray, order: list[int], side: int, fps: float, note: str) -> bytes:
-    """GIF89a: each frame complete, with its own palette and an endless loop."""
-    images = [_gif_image(frame) for frame in _gif_quantised(frames, side)]
-    parts = [b"GIF89a", struct.pack("<HHBBB", side, side, 0x70, 0, 0)]  # no global palette
-    parts.append(b"!\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00")  # 0 = for ever
-    if note:
-        parts.append(b"!\xfe" + _gif_blocks(note.encode("ascii")))
-    for i, delay in zip(order, _delays(len(order), fps, 1 / 100, shortest=2), strict=True):
-        keep = 1 << 2  # disposal 1: the next complete frame is drawn over this one
-        parts.append(struct.pack("<BBBBHBB", 0x21, 0xF9, 4, keep, delay, 0, 0))
-        parts.append(images[i])
-    return b"".join([*parts, b";"])
+    """Each frame with its own palette. Pillow stores only the box that changed."""
+    images = list(_gif_quantised(frames, side))
+    delays = [10 * d for d in _delays(len(order), fps, 1 / 100, shortest=2)]  # milliseconds
+    # optimize=False: Pillow writes pixels and palettes as they are.
+    return _looped("GIF", images, order, delays, comment=note, optimize=False)
 
 
 def _gif_quantised(frames: np.ndarray, side: int) -> Iterator[Image.Image]:
@@ -337,88 +326,44 @@ def _gif_quantised(frames: np.ndarray, side: int) -> Iterator[Image.Image]:
         yield image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
 
 
-def _gif_image(image: Image.Image) -> bytes:
-    return b"".join(GifImagePlugin.getdata(image, include_color_table=True))
-
-
-def _gif_blocks(data: bytes) -> bytes:
-    chunks = (data[i : i + 255] for i in range(0, len(data), 255))
-    return b"".join(bytes([len(chunk)]) + chunk for chunk in chunks) + b"\0"
-
-
-# ------------------------------------------------------------------------------------------ WebP
-
-
 def _webp(frames: np.ndarray, order: list[int], side: int, fps: float, note: str) -> bytes:
-    """Animated WebP (RFC 9649): VP8X, ANIM, then one ANMF a frame, each a whole picture."""
-    images = [_webp_image(image) for image in _resized(frames, side)]
-    corner = struct.pack("<I", side - 1)[:3]
-    flags = 0x02 | (0x08 if note else 0)  # animation, EXIF
-    chunks = [
-        _riff(b"VP8X", bytes([flags, 0, 0, 0]) + corner * 2),
-        _riff(b"ANIM", struct.pack("<IH", 0xFFFFFFFF, 0)),  # white ground, 0 = for ever
-    ]
-    for i, delay in zip(order, _delays(len(order), fps, 1 / 1000), strict=True):
-        header = bytes(6) + corner * 2 + struct.pack("<I", delay)[:3] + b"\x02"  # no blending
-        chunks.append(_riff(b"ANMF", header + images[i]))
+    """Key frames only (kmax=1): others drift, by 5 dB over a morph, and save 5 % of the file."""
+    options: dict[str, Any] = {"quality": _WEBP_QUALITY, "method": 4, "kmax": 1}
     if note:
-        exif = Image.Exif()
-        exif[0x010E] = note  # ImageDescription
-        chunks.append(_riff(b"EXIF", exif.tobytes().removeprefix(b"Exif\0\0")))
-    return _riff(b"RIFF", b"WEBP" + b"".join(chunks))
-
-
-def _webp_image(image: Image.Image) -> bytes:
-    """The picture's own chunk (VP8), without the file header round it."""
-    buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=_WEBP_QUALITY, method=4)
-    return buffer.getvalue()[12:]
-
-
-def _riff(name: bytes, payload: bytes) -> bytes:
-    return name + struct.pack("<I", len(payload)) + payload + b"\0" * (len(payload) % 2)
-
-
-# ------------------------------------------------------------------------------------------ APNG
+        options["exif"] = Image.Exif()
+        options["exif"][0x010E] = note  # ImageDescription
+    delays = _delays(len(order), fps, 1 / 1000)
+    return _looped("WEBP", list(_resized(frames, side)), order, delays, **options)
 
 
 def _apng(frames: np.ndarray, order: list[int], side: int, fps: float, note: str) -> bytes:
-    """APNG (PNG specification, third edition): lossless, endless."""
-    images = [_png_parts(image) for image in _resized(frames, side)]
-    header = images[0][0]
-    chunks = [_chunk(b"IHDR", header), _chunk(b"acTL", struct.pack(">II", len(order), 0))]
-    if note:
-        chunks.append(_chunk(b"tEXt", b"glow\0" + note.encode("ascii")))
-    sequence = 0
-    for n, (i, delay) in enumerate(zip(order, _delays(len(order), fps, 1 / 1000), strict=True)):
-        control = struct.pack(">IIIIIHHBB", sequence, side, side, 0, 0, delay, 1000, 0, 0)
-        chunks.append(_chunk(b"fcTL", control))
-        sequence += 1
-        if n == 0:  # the first frame is also what viewers without APNG show
-            chunks.append(_chunk(b"IDAT", images[i][1]))
-        else:
-            chunks.append(_chunk(b"fdAT", struct.pack(">I", sequence) + images[i][1]))
-            sequence += 1
-    return b"\x89PNG\r\n\x1a\n" + b"".join([*chunks, _chunk(b"IEND", b"")])
+    """Lossless; the first frame is also what viewers without APNG show."""
+    delays = _delays(len(order), fps, 1 / 1000)
+    images = list(_resized(frames, side))
+    return _looped("PNG", images, order, delays, pnginfo=_png_text(note))
 
 
-def _png_parts(image: Image.Image) -> tuple[bytes, bytes]:
-    """(IHDR payload, all IDAT payloads joined) of the picture as PNG."""
+def _looped(
+    kind: str, images: Sequence[Image.Image], order: list[int], delays: list[int], **options: Any
+) -> bytes:
+    """Pillow's animation of `images` in this order, endless, delays in milliseconds."""
+    first, *others = (images[i] for i in order)
     buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    data, at, found = buffer.getvalue(), 8, {b"IHDR": b"", b"IDAT": b""}
-    while at < len(data):
-        (length,) = struct.unpack(">I", data[at : at + 4])
-        name = data[at + 4 : at + 8]
-        if name in found:
-            found[name] += data[at + 8 : at + 8 + length]
-        at += 12 + length
-    return found[b"IHDR"], found[b"IDAT"]
+    try:
+        first.save(
+            buffer, kind, save_all=True, append_images=others, duration=delays, loop=0, **options
+        )
+    # What Pillow raises for delays beyond the range of a format.
+    except (ValueError, OverflowError, RuntimeError, OSError, struct.error) as error:
+        raise ExportError(f"The animation could not be made: {_reason(error)}.") from error
+    return buffer.getvalue()
 
 
-def _chunk(name: bytes, payload: bytes) -> bytes:
-    body = name + payload
-    return struct.pack(">I", len(payload)) + body + struct.pack(">I", zlib.crc32(body))
+def _png_text(note: str) -> PngImagePlugin.PngInfo:
+    text = PngImagePlugin.PngInfo()
+    if note:
+        text.add_text("glow", note)
+    return text
 
 
 # ------------------------------------------------------------------------------------------- MP4

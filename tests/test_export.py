@@ -43,15 +43,14 @@ def enlarged(picture: np.ndarray, side: int) -> np.ndarray:
     return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS))
 
 
-def opened(content: bytes | Path) -> tuple[list[np.ndarray], list[float]]:
-    """All frames as RGB, and their durations in milliseconds."""
-    source = io.BytesIO(content) if isinstance(content, bytes) else content
+def opened(content: bytes, loops: bool = True) -> tuple[list[np.ndarray], list[float | None]]:
+    """All frames as RGB, and their durations in milliseconds (a still has none)."""
     pictures, durations = [], []
-    with Image.open(source) as image:
-        assert image.info.get("loop", 0) == 0  # 0 = for ever
+    with Image.open(io.BytesIO(content)) as image:
+        assert not loops or image.info["loop"] == 0  # 0 = for ever
         for frame in ImageSequence.Iterator(image):
             pictures.append(np.asarray(frame.convert("RGB")))
-            durations.append(frame.info["duration"])
+            durations.append(frame.info.get("duration"))
     return pictures, durations
 
 
@@ -122,13 +121,23 @@ def test_one_way_ends_on_the_last_frame(frames, suffix):
 
 @pytest.mark.parametrize("suffix", LOOPING)
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_equal_frames_are_kept(suffix, count):
+def test_one_picture_throughout_becomes_one_frame(suffix, count):
+    """A morph of A into A. GIF keeps its time; in the others a still has none."""
     still = np.repeat(drawn(0.2)[None], count, axis=0)
-    pictures, durations = opened(export.encode_animation(still, suffix, size=48))
-    assert len(pictures) == len(there_and_back(count))
-    assert durations == [40] * len(pictures)
-    for picture in pictures[1:]:
-        np.testing.assert_array_equal(picture, pictures[0])
+    content = export.encode_animation(still, suffix, size=48)
+    pictures, durations = opened(content, loops=suffix == ".gif")
+    assert len(pictures) == 1
+    assert psnr(averaged(pictures[0], 4), averaged(enlarged(still[0], 48), 4)) > 35
+    assert (durations[0] or 0) == (40 * len(there_and_back(count)) if suffix == ".gif" else 0)
+
+
+@pytest.mark.parametrize("suffix", LOOPING)
+def test_equal_neighbours_keep_their_time(frames, suffix):
+    stops = frames[[0, 0, 0, 4, 8, 8]]
+    pictures, durations = opened(export.encode_animation(stops, suffix, size=48))
+    assert durations == [120, 40, 120, 40, 80]  # played: 0 0 0, 4, 8 8 8, 4, 0 0
+    for picture, i in zip(pictures, [0, 4, 8, 4, 0], strict=True):
+        assert psnr(averaged(picture, 4), averaged(enlarged(frames[i], 48), 4)) > 35
 
 
 def test_flat_and_extreme_pictures(frames):
@@ -156,15 +165,24 @@ def test_gif_never_asks_for_delays_that_browsers_ignore(frames):
     assert set(durations) == {20}
 
 
-def test_gif_frames_are_each_complete(frames):
-    """No frame leans on the one before: also the first, which viewers show as a still."""
-    still = np.concatenate([frames[:1], frames[:1]])
-    still[1, :4, :4] = 0  # a small change, which Pillow's writer would store as a small patch
-    content = export.encode_animation(still, ".gif", size=None, there_and_back=False)
-    with Image.open(io.BytesIO(content)) as image:
-        for n in range(2):
-            image.seek(n)
-            assert image.tile[0].extents == (0, 0, SIDE, SIDE)
+@pytest.mark.parametrize("suffix", LOOPING)
+def test_a_delay_beyond_the_format_is_refused_in_words(frames, suffix):
+    with pytest.raises(ExportError, match="could not be made"):
+        export.encode_animation(frames, suffix, fps=1e-9)
+
+
+def test_gif_frames_are_written_as_quantised(frames):
+    """Each in its own 256 colours, not quantised again, also where only a patch is stored."""
+    patched = np.full((4, SIDE, SIDE, 3), 90, np.uint8)
+    for n in range(1, 4):
+        patched[n, 4 * n : 4 * n + 4, 4:8] = 60 * n
+    for clip in (frames, patched):
+        pictures, _ = opened(export.encode_animation(clip, ".gif", size=None))
+        quantised = [
+            np.asarray(image.convert("RGB")) for image in export._gif_quantised(clip, SIDE)
+        ]
+        wanted = [quantised[i] for i in there_and_back(len(clip))]
+        np.testing.assert_array_equal(pictures, wanted)
 
 
 @needs_av
@@ -212,8 +230,9 @@ def test_without_pyav_mp4_is_not_offered(frames, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("suffix", LOOPING)
-def test_metadata_comes_back(frames, suffix):
-    content = export.encode_animation(frames, suffix, size=None, metadata=FACTS)
+@pytest.mark.parametrize("count", [1, 9])
+def test_metadata_comes_back(frames, suffix, count):
+    content = export.encode_animation(frames[:count], suffix, size=None, metadata=FACTS)
     with Image.open(io.BytesIO(content)) as image:
         image.load()
         note = {

@@ -23,10 +23,10 @@ _ABOUT_MORPH = """Morph photo A into photo B with the exact flow.
 
 Each photo is opened, turned upright, aligned by its face (or cropped at the centre) and resized
 to the model's size. Returns [0] the animation, there and back, as a seamless loop that starts
-with A; [1] facts: `t` (position of each frame), `path_kind`, `frames`, `model`, `image_size`,
-`clamped` (share of colours that had to be clipped), and for each photo in `photos`:
-`bits_per_dim` (null when off the scale), `roundtrip_max_levels` (0 = exact), `aligned`,
-`notes`."""
+with A; [1] facts: t (position of each frame), path_kind, frames, model, image_size,
+clamped (share of colours that had to be clipped), and for each photo in photos:
+bits_per_dim (null when off the scale), roundtrip_max_levels (0 = exact), aligned,
+notes."""
 
 _ABOUT_SAMPLE = """Draw faces that do not exist from the model's prior.
 
@@ -46,6 +46,7 @@ def _photo(label: str) -> gr.File:
     component = gr.File(label=label, type="filepath")
     component.example_payload = lambda: {
         "path": "face.jpg",
+        "url": "face.jpg",
         "meta": {"_type": "gradio.FileData"},
     }
     return component

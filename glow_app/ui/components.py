@@ -119,7 +119,7 @@ def player_value(
 
     Args:
         final: these are all the frames, so that they can be saved.
-        play: go there and back once, if the visitor has not touched the slider.
+        play: go there and back once, where motion is welcome.
     """
     count, size = frames.shape[:2]
     rows = -(-count // _COLUMNS)

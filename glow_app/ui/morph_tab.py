@@ -135,7 +135,7 @@ class _Handlers:
     @in_words
     def photo(self, event: gr.EventData) -> tuple[dict[str, Any], Side]:
         """A photo was chosen: show the crop that the model sees, and its reading."""
-        side = sides.photo_side(self.editor, uploaded_file(event._data))
+        side = sides.photo_side(self.editor, uploaded_file(_field(event, "path")))
         return self._card(side), side
 
     @in_words
@@ -274,7 +274,10 @@ class _Handlers:
 
 def _field(event: gr.EventData, name: str) -> Any:
     """One field of what a browser sent with its event, which can be anything."""
-    return event._data.get(name) if isinstance(event._data, dict) else None
+    try:
+        return getattr(event, name, None)
+    except TypeError:  # not even an object
+        return None
 
 
 def _sheet(morph: Shown, *, final: bool, play: bool = False, status: str = "") -> dict[str, Any]:

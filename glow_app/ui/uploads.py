@@ -31,13 +31,12 @@ def private_folder() -> Path:
     return Path(os.environ["GRADIO_TEMP_DIR"])
 
 
-def uploaded_file(data: Any) -> Path:
+def uploaded_file(path: Any) -> Path:
     """The uploaded file that a browser's event names.
 
     The path comes from outside, so only files inside the upload folder are accepted: otherwise
     anyone could look at any picture on this machine.
     """
-    path = data.get("path") if isinstance(data, dict) else None
     if not isinstance(path, str) or "\0" in path:
         raise Refusal("The upload did not arrive: please try again.")
     file = Path(path).resolve()

@@ -58,7 +58,7 @@ class Welcome:
         The face finder is built on its first use, which takes a second or two: here as well, so
         that the first photo does not wait for it.
         """
-        threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
+        threading.Thread(target=self._warm_up, name="warm-up").start()
 
     def _warm_up(self) -> None:
         from PIL import Image

@@ -79,7 +79,6 @@ async function load() {
     blend = new OffscreenCanvas(value.size, value.size).getContext('2d', { alpha: false });
     canvas.width = canvas.height = Math.max(512, value.size);
   }
-  const first = range.disabled;
   range.disabled = playButton.disabled = false;
   saveButtons.forEach((button) => { button.disabled = !value.final || 'missing' in button.dataset; });
   status.textContent = value.status;
@@ -88,7 +87,7 @@ async function load() {
   player.dataset.sheet = value.rev;
   if (value.final) delete player.dataset.working;
   paint();
-  if (value.play && !playing && !calm.matches && (first || range.valueAsNumber === 0)) play(true);
+  if (value.play && !playing && !calm.matches) play(true);
 }
 
 function clear() {
