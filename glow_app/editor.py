@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import math
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from torch import Tensor
 
 import models
 from glow_app import images, latents
+from glow_app.code_cache import CodeCache
 from glow_app.devices import pick_device
 
 __all__ = ["MAX_FRAMES", "MAX_SEED", "SAMPLE_PASS", "Editor", "EditorError", "Morph", "Reading"]
@@ -30,6 +30,7 @@ __all__ = ["MAX_FRAMES", "MAX_SEED", "SAMPLE_PASS", "Editor", "EditorError", "Mo
 MAX_FRAMES = 2000  # of one morph; at 64 px that is 25 MB of pictures and 100 MB of codes
 MAX_SEED = 2**32 - 1  # torch's CPU generator looks at no more bits of a seed
 CACHED_CODES = 64  # 48 KiB each at 64 px
+CACHED_SECONDS = 900.0  # a code is as private as the photo it decodes to
 
 # Pictures a pass. On two cores 33 frames took 0.58 s in one pass, 0.61 s in two, 0.67 s in five
 # (faces64 preset, best of 20, on a machine that was busy otherwise). A GPU wants more at once.
@@ -105,7 +106,7 @@ class Editor:
         self._n_bits: int = self.model.config.n_bits
         self.batch: int = _BATCH[self.device.type]
         self._lock = threading.RLock()
-        self._codes: OrderedDict[bytes, Tensor] = OrderedDict()
+        self._codes = CodeCache(CACHED_CODES, CACHED_SECONDS)
 
     # -------------------------------------------------------------------------------- pictures
 
@@ -133,12 +134,13 @@ class Editor:
             hashlib.blake2b(picture.tobytes(), digest_size=16).digest() for picture in pictures
         ]
         with self._lock:
-            known = {key: self._codes[key] for key in keys if key in self._codes}
+            known = {key: z for key in keys if (z := self._codes.get(key)) is not None}
             missing = {k: p for k, p in zip(keys, pictures, strict=True) if k not in known}
             if missing:
                 fresh = self._encode(np.stack([*missing.values()]))
                 known.update(zip(missing, fresh, strict=True))
-            self._remember(known)
+            for key, z in known.items():
+                self._codes.keep(key, z)
         return torch.stack([known[key] for key in keys])
 
     def decode(self, z: Tensor, batch: int | None = None) -> np.ndarray:
@@ -338,14 +340,6 @@ class Editor:
             bad += int((~((x >= 0) & (x <= 1))).sum())
             x = torch.nan_to_num(x, nan=0.5, posinf=1.0, neginf=0.0)
             return _pixels(models.to_levels(x, self._n_bits)), bad
-
-    def _remember(self, codes: dict[bytes, Tensor]) -> None:
-        """Keep the codes used last, the latest at the end."""
-        for key, z in codes.items():
-            self._codes[key] = z
-            self._codes.move_to_end(key)
-        while len(self._codes) > CACHED_CODES:
-            self._codes.popitem(last=False)
 
     def _check_one(self, picture: np.ndarray) -> np.ndarray:
         if np.ndim(picture) != 3:

@@ -83,16 +83,18 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Glow:
         raise CheckpointError(
             f"{path.name} has a configuration that cannot be built ({_plain(error)})."
         ) from error
-    with torch.device("meta"):  # shapes first: a wild configuration must not eat the memory
-        expected = {k: v.shape for k, v in _build(config, path).state_dict().items()}
+    # Without memory: a wild configuration must not eat it, and random weights would be wasted.
+    with torch.device("meta"):
+        model = _build(config, path)
+    expected = {k: v.shape for k, v in model.state_dict().items()}
     if {k: v.shape for k, v in state.items()} != expected:
         raise CheckpointError(f"The weights in {path.name} do not match its configuration.")
     if not all(bool(v.isfinite().all()) for v in state.values() if v.is_floating_point()):
         raise CheckpointError(f"{path.name} holds weights that are not finite numbers.")
-    model = _build(config, path)
-    model.load_state_dict(state)
+    state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+    model.load_state_dict(state, assign=True)
     model.facts = facts if isinstance(facts, dict) else {}
-    return model.to(device).eval()
+    return model.to(device).to(memory_format=torch.channels_last).eval()
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

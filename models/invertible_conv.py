@@ -36,7 +36,6 @@ class InvertibleConv(Bijection):
         self.log_abs_s = nn.Parameter(torch.zeros(channels))
         self.register_buffer("permutation", torch.eye(channels))
         self.register_buffer("sign_s", torch.ones(channels))
-        self.register_buffer("eye", torch.eye(channels), persistent=False)
         self.set_weight(torch.linalg.qr(torch.randn(channels, channels, dtype=torch.float64))[0])
 
     @torch.no_grad()
@@ -64,8 +63,8 @@ class InvertibleConv(Bijection):
 
     def weight(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """W (C, C), assembled from its factors in ``dtype``."""
-        eye = self.eye.to(dtype)
-        lower = self.lower.to(dtype).tril(-1) + eye
+        unit = torch.ones_like(self.log_abs_s, dtype=dtype)
+        lower = self.lower.to(dtype).tril(-1) + torch.diag(unit)
         s = self.sign_s.to(dtype) * self.log_abs_s.to(dtype).exp()
         upper = self.upper.to(dtype).triu(1) + torch.diag(s)
         return self.permutation.to(dtype) @ lower @ upper

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+
+# Before torch loads: threads that wait must not spin, for a browser needs the same two cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 from pathlib import Path
 
 import numpy as np

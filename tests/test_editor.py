@@ -7,6 +7,7 @@ of faces use the released one.
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from PIL import Image
 
 import models
 from glow_app import editor as editor_module
+from glow_app.code_cache import CodeCache
 from glow_app.editor import SAMPLE_PASS, Editor, EditorError
 from glow_app.latents import PATHS
 
@@ -152,6 +154,16 @@ def test_codes_are_computed_once_and_kept_apart(tiny_checkpoint, monkeypatch):
     changed = pictures.copy()
     changed[0, 0, 0, 0] ^= 1
     assert not torch.equal(editor.encode(changed)[0], first[0])
+
+
+def test_a_code_is_forgotten_even_if_nobody_calls_again():
+    cache = CodeCache(size=4, seconds=0.2)
+    cache.keep(b"photo", torch.zeros(3))
+    assert cache.get(b"photo") is not None
+    deadline = time.monotonic() + 5
+    while len(cache) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert len(cache) == 0 and cache.get(b"photo") is None
 
 
 def test_the_cache_is_bounded_and_forgets_the_oldest(tiny_checkpoint, monkeypatch):

@@ -316,6 +316,8 @@ def test_interrupt_is_quiet(face_folder, tiny_checkpoint, tmp_path):
     running = subprocess.Popen(
         command("sample", "--checkpoint", tiny_checkpoint, "--n", 4096, "--out", out),
         stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+        # A test run in the background of a shell ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     first = running.stderr.readline()  # the first progress line: it is at work
     assert first.startswith("sampling")

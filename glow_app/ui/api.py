@@ -80,7 +80,7 @@ def build_api(editor: Editor) -> None:
         count = limits.whole(frames, "frames", 2, limits.MAX_FRAMES)
         limits.one_of(path, "path", limits.PATHS)
         limits.one_of(format, "format", _FORMATS)
-        side = limits.whole(size, "size", 16, max(limits.SIZES))
+        side = limits.download_size(size)
         prepared = [editor.prepare(photo) for photo in (photo_a, photo_b)]
         readings = [editor.read(one.pixels) for one in prepared]
         a, b = (one.pixels for one in prepared)
@@ -131,7 +131,7 @@ def build_api(editor: Editor) -> None:
                 _number(limits.FRAMES, f"frames, 2 to {limits.MAX_FRAMES}"),
                 gr.Textbox("linear", label="path, linear or spherical"),
                 gr.Textbox("gif", label="format, gif, webp, png (APNG) or mp4"),
-                _number(256, f"size in pixels, 16 to {max(limits.SIZES)}"),
+                _number(256, f"size in pixels, {limits.MIN_SIZE} to {limits.MAX_SIZE}"),
             ],
             [gr.File(label="animation"), gr.JSON(label="facts")],
             api_name="morph",

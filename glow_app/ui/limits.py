@@ -12,9 +12,10 @@ __all__ = [
     "MAX_FRAMES",
     "MAX_SAMPLES",
     "MAX_SEED",
+    "MAX_SIZE",
     "MAX_UPLOAD_MB",
     "PATHS",
-    "SIZES",
+    "download_size",
     "one_of",
     "position",
     "seed",
@@ -28,7 +29,7 @@ MAX_SAMPLES = 64
 MAX_SEED = 2**32 - 1
 MAX_UPLOAD_MB = 40
 PATHS = ("linear", "spherical")
-SIZES = (64, 128, 256, 512)  # downloads; the page offers the model's own size beside them
+MIN_SIZE, MAX_SIZE = 16, 512  # pixels a side of a download
 
 
 def _number(value: Any, name: str) -> float:
@@ -68,6 +69,11 @@ def position(value: Any) -> float:
     if not 0 <= number <= 1:
         raise Refusal("The position t must be from 0 (A) to 1 (B).")
     return number
+
+
+def download_size(value: Any) -> int:
+    """Pixels a side of what is downloaded."""
+    return whole(value, "The size", MIN_SIZE, MAX_SIZE)
 
 
 def one_of(value: Any, name: str, choices: tuple[Any, ...]) -> Any:

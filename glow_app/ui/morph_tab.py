@@ -240,7 +240,7 @@ class _Handlers:
         if shown is None:
             raise Refusal("Make a morph first, then save it.")
         kind = limits.one_of(_field(event, "kind"), "The format", ("gif", "webp", "mp4", "png"))
-        size = limits.whole(size, "The size", 16, max(limits.SIZES))
+        size = limits.download_size(size)
         about: dict[str, Any] = {
             "made_with": "Glow Studio",
             "checkpoint": self.editor.name,

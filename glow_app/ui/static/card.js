@@ -34,10 +34,11 @@ function show() {
     find('.bits').dataset.tone = value.tone;
     find('.trip').textContent = value.roundtrip;
     find('.trip').dataset.exact = value.exact;
-    if (value.seed !== null) {
-      seedInput.value = value.seed;
-      seedTyped = false;
-    }
+  }
+  const seed = value && value.seed !== null ? value.seed : '';
+  if (seed !== '' || !seedTyped) { // a photo has no seed, but one being typed stays
+    seedInput.value = seed;
+    seedTyped = false;
   }
   find('.notes').replaceChildren(...((value && value.notes) || []).map((text) => {
     const item = document.createElement('li');
