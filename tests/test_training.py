@@ -19,7 +19,14 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import models
-from glow_app.training import DataError, PackedPictures, TrainConfig, TrainingError, from_source
+from glow_app.training import (
+    DataError,
+    PackedPictures,
+    TrainConfig,
+    TrainingError,
+    from_celeba,
+    from_source,
+)
 from glow_app.training.data import Batches, is_held_out
 from glow_app.training.loop import train
 from glow_app.training.schedule import ema_decay, learning_rate, progress
@@ -106,6 +113,35 @@ def test_a_new_picture_means_packing_again(tmp_path: Path) -> None:
     Image.new("RGB", (16, 16), (9, 9, 9)).save(folder / "3.png")
     second = from_source(folder, 16, cache, lambda _: None)
     assert len(first) == 3 and len(second) == 4 and first.fingerprint != second.fingerprint
+
+
+def test_celeba_is_read_as_torchvision_lays_it_out(tmp_path: Path, monkeypatch) -> None:
+    """Six pictures in CelebA's folder layout; only the checksums of the real files are waived."""
+    from glow_app.torchvision_compat import import_torchvision
+
+    celeba = import_torchvision().datasets.CelebA
+    monkeypatch.setattr(celeba, "_check_integrity", lambda self: True)
+    base = tmp_path / "celeba"
+    (base / "img_align_celeba").mkdir(parents=True)
+    names = [f"{i:06d}.jpg" for i in range(1, 7)]
+    for i, name in enumerate(names):
+        Image.new("RGB", (178, 218), (40 * i, 0, 0)).save(base / "img_align_celeba" / name)
+
+    def table(file: str, header: str, rows: list[str]) -> None:
+        lines = [header] if header else []
+        lines += [f"{n} {r}" for n, r in zip(names, rows, strict=True)]
+        (base / file).write_text("\n".join(lines) + "\n")
+
+    table("list_eval_partition.txt", "", ["0", "0", "0", "0", "1", "1"])
+    table("identity_CelebA.txt", "", ["1"] * 6)
+    table("list_bbox_celeba.txt", "6\nimage_id x_1 y_1 width height", ["0 0 9 9"] * 6)
+    table("list_landmarks_align_celeba.txt", "6\nlefteye_x lefteye_y", ["1 2"] * 6)
+    table("list_attr_celeba.txt", "6\nSmiling Young", ["1 -1"] * 6)
+    packed = from_celeba(tmp_path, 16, tmp_path / "cache", "train", lambda _: None)
+    assert packed.names == tuple(names[:4])
+    assert packed.pixels[:, 8, 8, 0].tolist() == pytest.approx([0, 40, 80, 120], abs=3)
+    held_out = from_celeba(tmp_path, 16, tmp_path / "cache", "valid", lambda _: None)
+    assert held_out.names == tuple(names[4:])
 
 
 @pytest.mark.parametrize("what", ["missing", "empty", "only broken", "wrong packed", "not packed"])

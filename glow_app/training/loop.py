@@ -97,7 +97,7 @@ def train(
     checkpoint; on one CPU it ends with the very numbers of an unbroken run (by steps).
 
     Args:
-        out: the run folder; see design in the README, section Training.
+        out: the run folder: config.json, stats.jsonl, samples/, checkpoint/, model.safetensors.
         training: pictures and the rows of them to train on.
         held_out: pictures and rows for validation; nothing is learned from them.
         init: weights to start a new run from, instead of random ones.
@@ -154,6 +154,7 @@ class _Run:
         self.batches = Batches(*training, config.batch, config.seed, device)
         self.checkpoint = out / "checkpoint" / "state.safetensors"
         self.stop = False
+        self.in_a_row = 0  # skipped steps
         self.last_val: float | None = None
 
     # ------------------------------------------------------------------ start
@@ -262,8 +263,6 @@ class _Run:
                 )
         state.step += 1
         return bits, norm
-
-    in_a_row = 0  # skipped steps
 
     def _is_sound(self, bits: float, norm: float) -> bool:
         if not (math.isfinite(bits) and math.isfinite(norm)):
