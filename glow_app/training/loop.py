@@ -163,13 +163,12 @@ class _Run:
         """Build or restore the state."""
         config = self.config
         torch.manual_seed(config.seed)
+        model = Glow(config.model).to(self.device)
         if init is not None and not self.checkpoint.exists():
-            model = models.load(init, self.device)
-            if model.config.replace(dropout=config.model.dropout) != config.model:
+            given = models.load(init, self.device)
+            if given.config.replace(dropout=config.model.dropout) != config.model:
                 raise TrainingError(f"{init.name} has another configuration than this run.")
-            model.config = config.model
-        else:
-            model = Glow(config.model).to(self.device)
+            model.load_state_dict(given.state_dict())
         model.train()
         dtype = {"float32": None, "bfloat16": torch.bfloat16}[config.precision]
         model.set_training_dtype(dtype)
