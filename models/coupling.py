@@ -40,7 +40,7 @@ class AffineCoupling(Bijection):
         self.bound = bound
 
     def _parameters_for(self, x_a: Tensor) -> tuple[Tensor, Tensor]:
-        shift, raw = self.net(x_a.float()).to(x_a.dtype).chunk(2, dim=1)
+        shift, raw = self.net(x_a).to(x_a.dtype).chunk(2, dim=1)
         return shift, bounded(raw, self.bound)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -77,7 +77,7 @@ class SplitPrior(Bijection):
         self.bound = bound
 
     def _prior(self, x_a: Tensor) -> tuple[Tensor, Tensor]:
-        mean, raw = self.net(x_a.float()).to(x_a.dtype).chunk(2, dim=1)
+        mean, raw = self.net(x_a).to(x_a.dtype).chunk(2, dim=1)
         return mean, bounded(raw, self.bound)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -20,6 +20,9 @@ from models.step import FlowStep
 
 __all__ = ["Glow", "bits_per_dim"]
 
+# Photos have codes within 8 deviations; white noise and worse are far beyond this many, where the
+# flow is so steep that even float32 rounding inside the nets moves a pixel by a level.
+_WILD = 30.0
 _CENTRE = 0.5  # images in [0, 1] enter the flow as [-0.5, 0.5): a shift costs no log_det
 
 
@@ -74,6 +77,28 @@ class Glow(nn.Module):
         see :func:`models.bin_centers`: then the same photo always has the same z.
         """
         self._check_images(x)
+        z, log_det = self._f(x)
+        wild = self._wild(z)
+        if wild.any():
+            z, log_det = z.clone(), log_det.clone()
+            z[wild], log_det[wild] = self._in_float64()._f(x[wild])
+        return z, log_det
+
+    def g(self, z: Tensor) -> Tensor:
+        """Generation direction, the inverse of :meth:`f`: z (N, C*H*W) to x (N, C, H, W).
+
+        x may leave [0, 1] for codes that no photo has; :func:`models.to_levels` clamps.
+        """
+        wild = self._wild(z)
+        if wild.all():
+            return self._in_float64()._g(z) if len(z) else self._g(z)
+        x = self._g(z)
+        if wild.any():
+            x = x.clone()
+            x[wild] = self._in_float64()._g(z[wild])
+        return x
+
+    def _f(self, x: Tensor) -> tuple[Tensor, Tensor]:
         with exact_float32(x.device):
             h = x.to(self._dtype()) - _CENTRE
             log_det = h.new_zeros(h.shape[0])
@@ -91,11 +116,7 @@ class Glow(nn.Module):
                 h = h[:, :kept]
             return self.join_levels(codes).float(), log_det.float()
 
-    def g(self, z: Tensor) -> Tensor:
-        """Generation direction, the inverse of :meth:`f`: z (N, C*H*W) to x (N, C, H, W).
-
-        x may leave [0, 1] for codes that no photo has; :func:`models.to_levels` clamps.
-        """
+    def _g(self, z: Tensor) -> Tensor:
         with exact_float32(z.device):
             codes = self.split_levels(z.to(self._dtype()))
             h = codes[-1][:, :0]
@@ -186,6 +207,22 @@ class Glow(nn.Module):
         rounding on the way never adds to that of z itself.
         """
         return torch.float32 if self.training else torch.float64
+
+    def _wild(self, z: Tensor) -> Tensor:
+        """(N,) bool: codes so far out that the rounding of the nets themselves would show."""
+        if self.training or torch.is_grad_enabled():
+            return torch.zeros(z.shape[0], dtype=torch.bool, device=z.device)
+        return z.abs().amax(dim=1) > _WILD if len(z) else z.new_zeros(0, dtype=torch.bool)
+
+    def _in_float64(self) -> Glow:
+        """This model with its nets in float64 too: several times slower, for a few wild codes."""
+        with torch.device("meta"):
+            wide = Glow(self.config)
+        state = {
+            k: v.double() if v.is_floating_point() else v for k, v in self.state_dict().items()
+        }
+        wide.load_state_dict(state, assign=True)
+        return wide.eval()
 
     def _enter_level(self, h: Tensor) -> Tensor:
         if self.squeeze is not None:

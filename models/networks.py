@@ -29,15 +29,17 @@ class Net(nn.Module):
 
     training_dtype: torch.dtype | None = None
     input_bound: float = math.inf
+    conv_in: nn.Conv2d
 
     def body(self, x: Tensor) -> Tensor:
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.clamp(-self.input_bound, self.input_bound)
+        dtype = self.conv_in.weight.dtype
+        x = x.to(dtype).clamp(-self.input_bound, self.input_bound)
         with low_precision(x.device, self.training_dtype if self.training else None):
             y = self.body(x)
-        return y.float()
+        return y.to(dtype)
 
 
 class ConvNet(Net):
