@@ -1,8 +1,7 @@
 """The model on its device, and what one can do with pictures through it. No page, no files.
 
 Pictures are uint8 arrays (S, S, 3) at the model's size, codes are float32 tensors (N, D) on the
-CPU. Everything runs in float32 (`models` keeps TF32 off): encode then decode returns the very
-same bytes.
+CPU. `models` keeps the precision that this needs: encode then decode returns the very same bytes.
 """
 
 from __future__ import annotations
@@ -97,7 +96,6 @@ class Editor:
         path = models.pretrained_path() if checkpoint is None else Path(checkpoint)
         self.device = _find_device(device)
         self.model = models.load(path, self.device)
-        self.model.eval()
         if self.model.config.channels != 3:
             raise EditorError(f"{path.name} is not a model of colour pictures.")
         self.image_size: int = self.model.config.image_size
@@ -113,6 +111,10 @@ class Editor:
     def prepare(self, source: Any, align: str = "auto") -> images.Prepared:
         """`images.prepare` at the model's size; raises `images.PictureError`."""
         return images.prepare(source, self.image_size, align=align)
+
+    def made_with(self) -> dict[str, Any]:
+        """What the metadata of every file made with this model begins with."""
+        return {"made_with": "Glow Studio", "checkpoint": self.name}
 
     def encode(self, pixels: np.ndarray) -> Tensor:
         """Codes of pictures: z = f((level + 0.5) / 256), all of it, whitened.

@@ -39,19 +39,15 @@ class AffineCoupling(Bijection):
         self.net = net
         self.bound = bound
 
-    def _parameters_for(self, x_a: Tensor) -> tuple[Tensor, Tensor]:
-        shift, raw = self.net(x_a).to(x_a.dtype).chunk(2, dim=1)
-        return shift, bounded(raw, self.bound)
-
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x_a, x_b = _halves(x)
-        shift, log_scale = self._parameters_for(x_a)
+        shift, log_scale = _shift_and_log_scale(self.net, x_a, self.bound)
         y_b = (x_b + shift) * log_scale.exp()
         return torch.cat([x_a, y_b], dim=1), log_scale.sum(dim=(1, 2, 3))
 
     def inverse(self, y: Tensor) -> Tensor:
         y_a, y_b = _halves(y)
-        shift, log_scale = self._parameters_for(y_a)
+        shift, log_scale = _shift_and_log_scale(self.net, y_a, self.bound)
         return torch.cat([y_a, y_b * (-log_scale).exp() - shift], dim=1)
 
 
@@ -76,20 +72,22 @@ class SplitPrior(Bijection):
         self.net = net
         self.bound = bound
 
-    def _prior(self, x_a: Tensor) -> tuple[Tensor, Tensor]:
-        mean, raw = self.net(x_a).to(x_a.dtype).chunk(2, dim=1)
-        return mean, bounded(raw, self.bound)
-
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x_a, x_b = _halves(x)
-        mean, log_std = self._prior(x_a)
+        mean, log_std = _shift_and_log_scale(self.net, x_a, self.bound)
         y_b = (x_b - mean) * (-log_std).exp()
         return torch.cat([x_a, y_b], dim=1), -log_std.sum(dim=(1, 2, 3))
 
     def inverse(self, y: Tensor) -> Tensor:
         y_a, y_b = _halves(y)
-        mean, log_std = self._prior(y_a)
+        mean, log_std = _shift_and_log_scale(self.net, y_a, self.bound)
         return torch.cat([y_a, y_b * log_std.exp() + mean], dim=1)
+
+
+def _shift_and_log_scale(net: Net, x_a: Tensor, bound: float) -> tuple[Tensor, Tensor]:
+    """What ``net`` makes of the half that stays: a shift and a bounded log-scale, in its dtype."""
+    shift, raw = net(x_a).to(x_a.dtype).chunk(2, dim=1)
+    return shift, bounded(raw, bound)
 
 
 def _halves(x: Tensor) -> tuple[Tensor, Tensor]:

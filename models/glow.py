@@ -79,8 +79,7 @@ class Glow(nn.Module):
         self._check_images(x)
         z, log_det = self._f(x)
         wild = self._wild(z)
-        if wild.any():
-            z, log_det = z.clone(), log_det.clone()
+        if wild is not None:
             z[wild], log_det[wild] = self._in_float64()._f(x[wild])
         return z, log_det
 
@@ -89,12 +88,9 @@ class Glow(nn.Module):
 
         x may leave [0, 1] for codes that no photo has; :func:`models.to_levels` clamps.
         """
-        wild = self._wild(z)
-        if wild.all():
-            return self._in_float64()._g(z) if len(z) else self._g(z)
         x = self._g(z)
-        if wild.any():
-            x = x.clone()
+        wild = self._wild(z)
+        if wild is not None:
             x[wild] = self._in_float64()._g(z[wild])
         return x
 
@@ -192,7 +188,7 @@ class Glow(nn.Module):
     def set_training_dtype(self, dtype: torch.dtype | None) -> None:
         """Let the insides of all nets run in ``dtype`` (bf16) while training; None: float32.
 
-        Everything else, and all of encoding and decoding, stays float32.
+        Everything else in training stays float32; encoding and decoding are never touched.
         """
         for module in self.modules():
             if isinstance(module, Net):
@@ -208,11 +204,15 @@ class Glow(nn.Module):
         """
         return torch.float32 if self.training else torch.float64
 
-    def _wild(self, z: Tensor) -> Tensor:
-        """(N,) bool: codes so far out that the rounding of the nets themselves would show."""
-        if self.training or torch.is_grad_enabled():
-            return torch.zeros(z.shape[0], dtype=torch.bool, device=z.device)
-        return z.abs().amax(dim=1) > _WILD if len(z) else z.new_zeros(0, dtype=torch.bool)
+    def _wild(self, z: Tensor) -> Tensor | None:
+        """(N,) bool: codes so far out that rounding inside the nets would show; None: none are.
+
+        Not asked in training, where the answer would make the host wait for the device.
+        """
+        if self.training or torch.is_grad_enabled() or len(z) == 0:
+            return None
+        wild = z.abs().amax(dim=1) > _WILD
+        return wild if wild.any() else None
 
     def _in_float64(self) -> Glow:
         """This model with its nets in float64 too: several times slower, for a few wild codes."""
@@ -247,34 +247,27 @@ class Glow(nn.Module):
 
 
 def _level_steps(config: GlowConfig, level: int) -> nn.ModuleList:
-    channels, size, _ = config.shapes()[level]
-    half = channels // 2
+    shape = config.shapes()[level]
 
     def step() -> Bijection:
-        net = NETS[config.net](
-            half,
-            config.widths[level],
-            2 * (channels - half),
-            size=size,
-            blocks=config.blocks[level],
-            dropout=config.dropout,
-        )
-        net.input_bound = config.input_bound
-        return FlowStep(channels, AffineCoupling(net, config.scale_bound))
+        net = _net(config, shape, config.widths[level], config.blocks[level], config.dropout)
+        return FlowStep(shape[0], AffineCoupling(net, config.scale_bound))
 
     return nn.ModuleList(step() for _ in range(config.steps[level]))
 
 
 def _split_prior(config: GlowConfig, shape: tuple[int, int, int]) -> SplitPrior:
+    return SplitPrior(_net(config, shape, config.prior_width, blocks=0, dropout=0.0))
+
+
+def _net(
+    config: GlowConfig, shape: tuple[int, int, int], width: int, blocks: int, dropout: float
+) -> Net:
+    """A net that sees the first half of the channels and speaks of the rest, twice."""
     channels, size, _ = shape
     half = channels // 2
     net = NETS[config.net](
-        half,
-        config.prior_width,
-        2 * (channels - half),
-        size=size,
-        blocks=0,
-        dropout=0.0,
+        half, width, 2 * (channels - half), size=size, blocks=blocks, dropout=dropout
     )
     net.input_bound = config.input_bound
-    return SplitPrior(net)
+    return net

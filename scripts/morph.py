@@ -93,8 +93,7 @@ def main(argv: list[str] | None = None) -> None:
     pictures = [_prepare(editor, photo, args.align) for photo in photos]
     morph = editor.journey(pictures, args.frames, args.path, loop=args.loop)
     facts = {
-        "made_with": "Glow Studio",
-        "checkpoint": editor.name,
+        **editor.made_with(),
         "path": args.path,
         "frames": args.frames,
         "pictures": len(pictures),

@@ -58,8 +58,7 @@ def main(argv: list[str] | None = None) -> None:
         for first in cli.progress(starts, len(starts), "sampling")
     ]
     facts = {
-        "made_with": "Glow Studio",
-        "checkpoint": editor.name,
+        **editor.made_with(),
         "temperature": args.temperature,
         "seed": args.seed,
     }

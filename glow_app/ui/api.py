@@ -57,11 +57,6 @@ def _finite(value: float) -> float | None:
     return round(value, 4) if math.isfinite(value) else None
 
 
-def _made_with(editor: Editor) -> dict[str, Any]:
-    """What every file's metadata begins with."""
-    return {"made_with": "Glow Studio", "checkpoint": editor.name}
-
-
 def build_api(editor: Editor) -> None:
     """Add the endpoints to the Blocks whose context is open; nothing of them is visible."""
 
@@ -86,7 +81,7 @@ def build_api(editor: Editor) -> None:
         a, b = (one.pixels for one in prepared)
         result = editor.morph_frames(a, b, count, path)
         file = outgoing(f"glow-morph-{path}.{format}")
-        about = {**_made_with(editor), "path": path, "frames": count}
+        about = {**editor.made_with(), "path": path, "frames": count}
         export.save_animation(result.frames, file, size=side, metadata=about)
         facts = {
             "model": editor.name,
@@ -116,7 +111,7 @@ def build_api(editor: Editor) -> None:
         files = []
         for i, face in enumerate(faces):
             file = outgoing(f"glow-face-{first + i}.png")
-            about = {**_made_with(editor), "seed": first + i, "temperature": spread}
+            about = {**editor.made_with(), "seed": first + i, "temperature": spread}
             export.save_still(face, file, metadata=about)
             files.append(str(file))
         return files

@@ -242,8 +242,7 @@ class _Handlers:
         kind = limits.one_of(_field(event, "kind"), "The format", ("gif", "webp", "mp4", "png"))
         size = limits.download_size(size)
         about: dict[str, Any] = {
-            "made_with": "Glow Studio",
-            "checkpoint": self.editor.name,
+            **self.editor.made_with(),
             "path": shown.path,
         }
         for name, side in (("a", shown.a), ("b", shown.b)):
