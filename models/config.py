@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from models.coupling import SCALE_MAPS
 from models.networks import NETS
 
 __all__ = ["PRESETS", "GlowConfig"]
@@ -26,8 +27,9 @@ class GlowConfig:
     blocks: tuple[int, ...] = ()  # residual blocks in each coupling net; () is one a net
     net: str = "residual"  # a name in models.NETS
     dropout: float = 0.0  # inside residual blocks, in training only
-    prior_width: int = 64  # channels inside the nets of the split priors
+    prior_width: int = 64  # channels inside the nets of the split priors; 0: one convolution only
     scale_bound: float = 2.0  # largest |log s| of a coupling
+    scale_map: str = "tanh"  # a name in models.coupling.SCALE_MAPS
     input_bound: float = 3.0  # nets see their inputs, of unit variance, cut off here
     n_bits: int = 8  # bits of a pixel's channel; 8 is an ordinary picture
     squeeze: bool = True  # False: levels keep the resolution, for 2-D points as 1x1 images
@@ -43,6 +45,12 @@ class GlowConfig:
             raise ValueError("steps and widths are at least 1, blocks at least 0.")
         if self.net not in NETS:
             raise ValueError(f"net is one of {', '.join(sorted(NETS))}, not {self.net!r}.")
+        if self.scale_map not in SCALE_MAPS:
+            raise ValueError(
+                f"scale_map is one of {', '.join(sorted(SCALE_MAPS))}, not {self.scale_map!r}."
+            )
+        if self.prior_width < 0:
+            raise ValueError("prior_width is at least 0.")
         if self.squeeze and self.image_size % 2**self.levels:
             raise ValueError(f"image_size {self.image_size} cannot be halved {self.levels} times.")
         if min(c for c, _, _ in self.shapes()) < 2:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from models.bijection import Bijection
 from models.networks import Net
 
-__all__ = ["AffineCoupling", "SplitPrior", "bounded"]
+__all__ = ["SCALE_MAPS", "AffineCoupling", "SplitPrior", "bounded"]
 
 
 def bounded(raw: Tensor, bound: float) -> Tensor:
@@ -18,6 +21,22 @@ def bounded(raw: Tensor, bound: float) -> Tensor:
     way out (Behrmann et al. 2021, exploding inverses).
     """
     return bound * torch.tanh(raw / bound)
+
+
+def bounded_sigmoid(raw: Tensor, bound: float) -> Tensor:
+    """Log of a scale 2 sigmoid(raw), as in Jet (Kolesnikov et al. 2024), but never below e^-bound.
+
+    The scale is 1 at zero and at most 2 - e^-bound: it can shrink by more than it can grow.
+    """
+    floor = math.exp(-bound)
+    return torch.log(floor + 2 * (1 - floor) * torch.sigmoid(raw))
+
+
+#: Ways from what a net says to the log-scale of a coupling, by the name in a GlowConfig.
+SCALE_MAPS: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "tanh": bounded,
+    "sigmoid": bounded_sigmoid,
+}
 
 
 class AffineCoupling(Bijection):
@@ -32,23 +51,56 @@ class AffineCoupling(Bijection):
     Args:
         net: maps ``channels // 2`` channels to ``2 * (channels - channels // 2)``.
         bound: largest absolute log-scale b.
+        scale_map: a name in :data:`SCALE_MAPS`; "tanh" is the one in the formula.
     """
 
-    def __init__(self, net: Net, bound: float = 2.0) -> None:
+    def __init__(self, net: Net, bound: float = 2.0, scale_map: str = "tanh") -> None:
         super().__init__()
         self.net = net
         self.bound = bound
+        self.scale_map = SCALE_MAPS[scale_map]
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x_a, x_b = _halves(x)
-        shift, log_scale = _shift_and_log_scale(self.net, x_a, self.bound)
+        shift, log_scale = self._shift_and_log_scale(x_a)
         y_b = (x_b + shift) * log_scale.exp()
         return torch.cat([x_a, y_b], dim=1), log_scale.sum(dim=(1, 2, 3))
 
     def inverse(self, y: Tensor) -> Tensor:
         y_a, y_b = _halves(y)
-        shift, log_scale = _shift_and_log_scale(self.net, y_a, self.bound)
+        shift, log_scale = self._shift_and_log_scale(y_a)
         return torch.cat([y_a, y_b * (-log_scale).exp() - shift], dim=1)
+
+    def undo(
+        self, y: Tensor, grad_y: Tensor, grad_log_det: Tensor
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """Inverse and backward in one pass of the net, for training without stored activations.
+
+        Args:
+            y: output of :meth:`forward`, (N, C, H, W), and its gradient ``grad_y``.
+            grad_log_det: gradient of the other output, (N,).
+
+        Returns:
+            The input x, its gradient, and the gradients of ``self.parameters()``.
+        """
+        y_a, y_b = _halves(y)
+        grad_a, grad_b = _halves(grad_y)
+        with torch.enable_grad():
+            x_a = y_a.detach().requires_grad_()
+            shift, log_scale = self._shift_and_log_scale(x_a)
+        scale = log_scale.detach().exp()
+        x_b = y_b / scale - shift.detach()
+        grad_x_b = grad_b * scale  # also that of the shift
+        grad_log_scale = grad_b * y_b + grad_log_det.view(-1, 1, 1, 1)
+        grad_x_a, *grad_parameters = torch.autograd.grad(
+            (shift, log_scale), (x_a, *self.parameters()), (grad_x_b, grad_log_scale)
+        )
+        grad_x = torch.cat([grad_a + grad_x_a, grad_x_b], dim=1)
+        return torch.cat([y_a, x_b], dim=1), grad_x, tuple(grad_parameters)
+
+    def _shift_and_log_scale(self, x_a: Tensor) -> tuple[Tensor, Tensor]:
+        shift, raw = _heads(self.net, x_a)
+        return shift, self.scale_map(raw, self.bound)
 
 
 class SplitPrior(Bijection):
@@ -74,20 +126,24 @@ class SplitPrior(Bijection):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x_a, x_b = _halves(x)
-        mean, log_std = _shift_and_log_scale(self.net, x_a, self.bound)
+        mean, log_std = self._mean_and_log_std(x_a)
         y_b = (x_b - mean) * (-log_std).exp()
         return torch.cat([x_a, y_b], dim=1), -log_std.sum(dim=(1, 2, 3))
 
     def inverse(self, y: Tensor) -> Tensor:
         y_a, y_b = _halves(y)
-        mean, log_std = _shift_and_log_scale(self.net, y_a, self.bound)
+        mean, log_std = self._mean_and_log_std(y_a)
         return torch.cat([y_a, y_b * log_std.exp() + mean], dim=1)
 
+    def _mean_and_log_std(self, x_a: Tensor) -> tuple[Tensor, Tensor]:
+        mean, raw = _heads(self.net, x_a)
+        return mean, bounded(raw, self.bound)
 
-def _shift_and_log_scale(net: Net, x_a: Tensor, bound: float) -> tuple[Tensor, Tensor]:
-    """What ``net`` makes of the half that stays: a shift and a bounded log-scale, in its dtype."""
-    shift, raw = net(x_a).to(x_a.dtype).chunk(2, dim=1)
-    return shift, bounded(raw, bound)
+
+def _heads(net: Net, x_a: Tensor) -> tuple[Tensor, Tensor]:
+    """What ``net`` says of the other half, twice its channels in two parts, in its dtype."""
+    first, second = net(x_a).to(x_a.dtype).chunk(2, dim=1)
+    return first, second
 
 
 def _halves(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.bijection import Bijection
 from models.config import GlowConfig
 from models.coupling import AffineCoupling, SplitPrior
-from models.networks import NETS, Net
+from models.networks import NETS, LinearNet, Net
 from models.numerics import exact_float32
 from models.prior import TopPrior
 from models.squeeze import Squeeze
 from models.step import FlowStep
+from models.steps import FlowSteps
 
 __all__ = ["Glow", "bits_per_dim"]
 
@@ -101,12 +101,10 @@ class Glow(nn.Module):
             codes = []
             for level, steps in enumerate(self.levels):
                 h = self._enter_level(h)
-                for step in steps:
-                    h, step_log_det = step(h)
-                    log_det = log_det + step_log_det
+                h, steps_log_det = steps(h)
                 leaves = self.splits[level] if level < len(self.splits) else self.top
                 h, leaves_log_det = leaves(h)
-                log_det = log_det + leaves_log_det
+                log_det = log_det + steps_log_det + leaves_log_det
                 kept = self._kept(level)
                 codes.append(h[:, kept:])
                 h = h[:, :kept]
@@ -120,8 +118,7 @@ class Glow(nn.Module):
                 h = torch.cat([h, codes[level]], dim=1)
                 leaves = self.splits[level] if level < len(self.splits) else self.top
                 h = leaves.inverse(h)
-                for step in reversed(self.levels[level]):
-                    h = step.inverse(h)
+                h = self.levels[level].inverse(h)
                 h = self._leave_level(h)
             return (h + _CENTRE).float()
 
@@ -194,6 +191,26 @@ class Glow(nn.Module):
             if isinstance(module, Net):
                 module.training_dtype = dtype
 
+    def set_reversible(self, reversible: bool) -> None:
+        """Train in memory that does not grow with the number of steps; see :class:`FlowSteps`.
+
+        Raises ValueError for a model with dropout, whose masks could not be drawn again.
+        """
+        if reversible and self.config.dropout:
+            raise ValueError("Reversible training needs dropout 0.")
+        for steps in self.levels:
+            steps.reversible = reversible
+
+    def compile_couplings(self) -> None:
+        """Compile what training spends its time on by ``torch.compile``, in place.
+
+        One module for each step, so that the steps of a level share one graph. The names in
+        the state dict stay. Call it last, after :meth:`set_reversible`.
+        """
+        for steps in self.levels:
+            for step in steps:
+                (step.coupling.net if steps.reversible else step.coupling).compile()
+
     # ------------------------------------------------------------------ inside
 
     def _dtype(self) -> torch.dtype:
@@ -246,18 +263,23 @@ class Glow(nn.Module):
             )
 
 
-def _level_steps(config: GlowConfig, level: int) -> nn.ModuleList:
+def _level_steps(config: GlowConfig, level: int) -> FlowSteps:
     shape = config.shapes()[level]
 
-    def step() -> Bijection:
+    def step() -> FlowStep:
         net = _net(config, shape, config.widths[level], config.blocks[level], config.dropout)
-        return FlowStep(shape[0], AffineCoupling(net, config.scale_bound))
+        return FlowStep(shape[0], AffineCoupling(net, config.scale_bound, config.scale_map))
 
-    return nn.ModuleList(step() for _ in range(config.steps[level]))
+    return FlowSteps(step() for _ in range(config.steps[level]))
 
 
 def _split_prior(config: GlowConfig, shape: tuple[int, int, int]) -> SplitPrior:
-    return SplitPrior(_net(config, shape, config.prior_width, blocks=0, dropout=0.0))
+    if config.prior_width:
+        return SplitPrior(_net(config, shape, config.prior_width, blocks=0, dropout=0.0))
+    half = shape[0] // 2
+    net = LinearNet(half, 2 * (shape[0] - half))
+    net.input_bound = config.input_bound
+    return SplitPrior(net)
 
 
 def _net(

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from models.bijection import Bijection
 
-__all__ = ["InvertibleConv", "mix_channels"]
+__all__ = ["InvertibleConv", "lu_product", "mix_channels"]
 
 
 class InvertibleConv(Bijection):
@@ -63,11 +63,8 @@ class InvertibleConv(Bijection):
 
     def weight(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """W (C, C), assembled from its factors in ``dtype``."""
-        unit = torch.ones_like(self.log_abs_s, dtype=dtype)
-        lower = self.lower.to(dtype).tril(-1) + torch.diag(unit)
-        s = self.sign_s.to(dtype) * self.log_abs_s.to(dtype).exp()
-        upper = self.upper.to(dtype).triu(1) + torch.diag(s)
-        return self.permutation.to(dtype) @ lower @ upper
+        factors = (self.permutation, self.lower, self.upper, self.sign_s, self.log_abs_s)
+        return lu_product(*(factor.to(dtype) for factor in factors))
 
     def log_det(self, height: int, width: int) -> Tensor:
         """Scalar log-determinant of the map on images of ``height`` x ``width`` pixels."""
@@ -80,6 +77,19 @@ class InvertibleConv(Bijection):
     def inverse(self, y: Tensor) -> Tensor:
         # Inverted in float64: a float32 inverse would add its own error to every decoded image.
         return mix_channels(y, torch.linalg.inv(self.weight(torch.float64)).to(y.dtype))
+
+
+def lu_product(
+    permutation: Tensor, lower: Tensor, upper: Tensor, sign_s: Tensor, log_abs_s: Tensor
+) -> Tensor:
+    r"""W = P L (U + diag(s)), equation 10, for one matrix (C, C) or many (..., C, C) at once.
+
+    Only the strict triangles of ``lower`` and ``upper`` count; ``sign_s`` and ``log_abs_s`` are
+    (..., C).
+    """
+    unit = torch.diag_embed(torch.ones_like(log_abs_s))
+    s = torch.diag_embed(sign_s * log_abs_s.exp())
+    return permutation @ (lower.tril(-1) + unit) @ (upper.triu(1) + s)
 
 
 def mix_channels(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

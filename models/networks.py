@@ -2,6 +2,9 @@
 
 Each maps (N, C_in, H, W) to (N, C_out, H, W) and ends in a convolution that starts at zero, so
 that a new flow is the identity up to its actnorms and rotations (Glow, section 3.3).
+
+What a convolution returns is changed in place: its backward needs its input only, and a pass over
+fresh memory costs almost as much as a convolution.
 """
 
 from __future__ import annotations
@@ -15,7 +18,10 @@ from torch import Tensor, nn
 
 from models.numerics import low_precision
 
-__all__ = ["NETS", "ConvNet", "Net", "ResidualNet"]
+__all__ = ["NETS", "ConvNet", "LinearNet", "Net", "ResidualNet"]
+
+_ATTENTION_UP_TO = 16  # pixels a side; above, convolutions give more for their time
+_HEADS = 4
 
 
 class Net(nn.Module):
@@ -42,6 +48,21 @@ class Net(nn.Module):
         return y.to(dtype)
 
 
+class LinearNet(Net):
+    """A single 3x3 convolution, the published net of the split priors (openai/glow).
+
+    Args:
+        in_channels, out_channels: channels before and after.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv_in = _zeroed(nn.Conv2d(in_channels, out_channels, 3, padding=1))
+
+    def body(self, x: Tensor) -> Tensor:
+        return self.conv_in(x)
+
+
 class ConvNet(Net):
     """The published net: 3x3 - ReLU - 1x1 - ReLU - 3x3 (Glow, section 5).
 
@@ -56,8 +77,8 @@ class ConvNet(Net):
         self.conv_out = _zeroed(nn.Conv2d(width, out_channels, 3, padding=1))
 
     def body(self, x: Tensor) -> Tensor:
-        x = F.relu(self.conv_in(x))
-        x = F.relu(self.conv_mid(x))
+        x = F.relu_(self.conv_in(x))
+        x = F.relu_(self.conv_mid(x))
         return self.conv_out(x)
 
 
@@ -74,6 +95,7 @@ class ResidualNet(Net):
         size: height and width of the inputs, fixed by the learned position.
         blocks: number of residual blocks, 0 or more.
         dropout: probability inside each block while training.
+        attention: let all positions see each other after the blocks.
     """
 
     def __init__(
@@ -84,19 +106,22 @@ class ResidualNet(Net):
         size: int,
         blocks: int = 1,
         dropout: float = 0.0,
+        attention: bool = False,
     ) -> None:
         super().__init__()
         self.conv_in = nn.Conv2d(in_channels, width, 3, padding=1)
         self.position = nn.Parameter(torch.zeros(1, width, size, size))
         self.blocks = nn.ModuleList(_ResidualBlock(width, dropout) for _ in range(blocks))
+        if attention:
+            self.blocks.append(_Attention(width))
         self.conv_out = _zeroed(nn.Conv2d(width, out_channels, 3, padding=1))
 
     def body(self, x: Tensor) -> Tensor:
         x = self.conv_in(x)
-        x = x + self.position.to(x.dtype)
+        x = x.add_(self.position.to(x.dtype))
         for block in self.blocks:
             x = block(x)
-        return self.conv_out(F.relu(x))
+        return self.conv_out(F.relu_(x))
 
 
 class _ResidualBlock(nn.Module):
@@ -107,10 +132,31 @@ class _ResidualBlock(nn.Module):
         self.dropout = dropout
 
     def forward(self, x: Tensor) -> Tensor:
-        h = F.relu(self.conv1(F.relu(x)))
+        h = F.relu_(self.conv1(F.relu(x)))
         if self.dropout:
             h = F.dropout(h, self.dropout, self.training)
-        return x + self.conv2(h)
+        return self.conv2(h).add_(x)
+
+
+class _Attention(nn.Module):
+    """Self-attention over all positions (Vaswani et al. 2017), added to its input.
+
+    Starts as the identity, like the other blocks, so it can be added to trained weights.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        if width % _HEADS:
+            raise ValueError(f"Attention needs a width that {_HEADS} divides, not {width}.")
+        self.norm = nn.GroupNorm(1, width)  # of each picture by itself: no batch statistics
+        self.qkv = nn.Conv2d(width, 3 * width, 1)
+        self.out = _zeroed(nn.Conv2d(width, width, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, c, h, w = x.shape
+        qkv = self.qkv(self.norm(x)).view(n, 3, _HEADS, c // _HEADS, h * w).transpose(3, 4)
+        mixed = F.scaled_dot_product_attention(*qkv.unbind(dim=1))
+        return self.out(mixed.transpose(2, 3).reshape(n, c, h, w)).add_(x)
 
 
 def _zeroed(conv: nn.Conv2d) -> nn.Conv2d:
@@ -127,5 +173,14 @@ def _residual(in_channels, width, out_channels, *, size, blocks, dropout) -> Net
     return ResidualNet(in_channels, width, out_channels, size, blocks, dropout)
 
 
+def _attention(in_channels, width, out_channels, *, size, blocks, dropout) -> Net:
+    attends = size <= _ATTENTION_UP_TO
+    return ResidualNet(in_channels, width, out_channels, size, blocks, dropout, attends)
+
+
 #: Coupling nets by the name a :class:`models.GlowConfig` gives them. Add a line to plug one in.
-NETS: dict[str, Callable[..., Net]] = {"conv": _conv, "residual": _residual}
+NETS: dict[str, Callable[..., Net]] = {
+    "conv": _conv,
+    "residual": _residual,
+    "attention": _attention,
+}

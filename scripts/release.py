@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
 
     import models
     from glow_app.devices import pick_device
-    from glow_app.training import from_source, held_out_bits_per_dim
+    from glow_app.training import World, from_source, held_out_bits_per_dim
 
     source = Path(args.run)
     source = source / "model.safetensors" if source.is_dir() else source
@@ -45,7 +45,9 @@ def main(argv: list[str] | None = None) -> None:
         with tempfile.TemporaryDirectory() as cache:
             pictures = from_source(args.val, model.config.image_size, Path(cache), cli.say)
             rows = np.arange(len(pictures))
-            bits = held_out_bits_per_dim(models.load(rounded, device), pictures, rows, device)
+            bits = held_out_bits_per_dim(
+                models.load(rounded, device), pictures, rows, World(device)
+            )
     facts = {**model.facts, "val_bits_per_dim": round(bits, 4), "val_images": len(rows)}
     if args.data_name:
         facts["data"] = args.data_name

@@ -12,10 +12,11 @@ from models.actnorm import ActNorm
 from models.bijection import Bijection
 from models.coupling import AffineCoupling, SplitPrior
 from models.invertible_conv import InvertibleConv
-from models.networks import ConvNet, ResidualNet
+from models.networks import ConvNet, LinearNet, ResidualNet
 from models.prior import TopPrior
 from models.squeeze import Squeeze
 from models.step import FlowStep
+from models.steps import FlowSteps
 
 SHAPES = {"image": (4, 4, 6), "odd channels": (5, 2, 2), "point": (2, 1, 1)}
 
@@ -24,8 +25,16 @@ def conv_net(c: int, size: int) -> ConvNet:
     return ConvNet(c // 2, 8, 2 * (c - c // 2))
 
 
-def residual_net(c: int, height: int, width: int) -> nn.Module:
-    net = ResidualNet(c // 2, 8, 2 * (c - c // 2), size=1, blocks=1)
+def chain(c: int, height: int, width: int, reversible: bool = False) -> FlowSteps:
+    steps = FlowSteps(
+        FlowStep(c, AffineCoupling(residual_net(c, height, width))) for _ in range(3)
+    )
+    steps.reversible = reversible
+    return steps
+
+
+def residual_net(c: int, height: int, width: int, attention: bool = False) -> nn.Module:
+    net = ResidualNet(c // 2, 8, 2 * (c - c // 2), size=1, blocks=1, attention=attention)
     net.position = nn.Parameter(torch.zeros(1, 8, height, width))
     return net
 
@@ -38,6 +47,15 @@ BIJECTIONS = {
     "split prior": lambda c, h, w: SplitPrior(residual_net(c, h, w)),
     "top prior": lambda c, h, w: TopPrior(c),
     "step": lambda c, h, w: FlowStep(c, AffineCoupling(residual_net(c, h, w))),
+    "steps": lambda c, h, w: chain(c, h, w),
+    "steps, reversible": lambda c, h, w: chain(c, h, w, reversible=True),
+    "coupling, sigmoid scale": lambda c, h, w: AffineCoupling(
+        residual_net(c, h, w), scale_map="sigmoid"
+    ),
+    "coupling, attention": lambda c, h, w: AffineCoupling(residual_net(c, h, w, attention=True)),
+    "split prior of one convolution": lambda c, h, w: SplitPrior(
+        LinearNet(c // 2, 2 * (c - c // 2))
+    ),
     "squeeze": lambda c, h, w: Squeeze(),
 }
 

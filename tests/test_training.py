@@ -28,6 +28,7 @@ from glow_app.training import (
     from_source,
 )
 from glow_app.training.data import Batches, is_held_out
+from glow_app.training.distributed import World
 from glow_app.training.loop import train
 from glow_app.training.schedule import ema_decay, learning_rate, progress
 from models import PRESETS
@@ -178,7 +179,7 @@ def test_batches_visit_each_picture_once_an_epoch_and_depend_on_the_step_only() 
     rows = np.arange(3, 23)
 
     def ids(step: int) -> list[int]:
-        batches = Batches(packed, rows, 6, 7, CPU)
+        batches = Batches(packed, rows, 6, 7, World(CPU))
         return batches.at(step, torch.Generator().manual_seed(0))[:, 0, 0, 0].tolist()
 
     stream = [i for step in range(10) for i in ids(step)]  # 60 pictures, three epochs
@@ -192,7 +193,9 @@ def test_flips_happen_to_about_half() -> None:
     pixels = np.zeros((200, 2, 2, 3), np.uint8)
     pixels[:, :, 0] = 255
     packed = PackedPictures(pixels, tuple(map(str, range(200))), (), "x")
-    batch = Batches(packed, np.arange(200), 200, 0, CPU).at(0, torch.Generator().manual_seed(1))
+    batch = Batches(packed, np.arange(200), 200, 0, World(CPU)).at(
+        0, torch.Generator().manual_seed(1)
+    )
     assert 60 < int((batch[:, 0, 0, 0] == 0).sum()) < 140
 
 
@@ -200,12 +203,18 @@ def test_flips_happen_to_about_half() -> None:
 
 
 def test_learning_rate_warms_up_stays_and_cools_down() -> None:
-    def rate(step: int, done: float) -> float:
-        return learning_rate(1.0, step, done, warmup_steps=10, cooldown=0.25)
+    def rates(done: list[float], last: float = 0.0) -> list[float]:
+        taken = []
+        for part in done:
+            last = learning_rate(1.0, last, part, warmup_steps=10, cooldown=0.25)
+            taken.append(last)
+        return taken
 
-    assert [rate(s, 0.0) for s in (0, 4, 9, 50)] == [0.1, 0.5, 1.0, 1.0]
-    assert rate(99, 0.75) == 1.0 and rate(99, 0.875) == pytest.approx(0.5)
-    assert rate(99, 1.0) == pytest.approx(0.01)
+    assert rates([0.0] * 12) == pytest.approx([min(1.0, 0.1 * k) for k in range(1, 13)])
+    assert rates([0.75, 0.875, 1.0], last=1.0) == pytest.approx([1.0, 0.5, 0.01])
+    # A run that had cooled down and was given more time warms up again, without a jump.
+    assert rates([0.5] * 3, last=0.01) == pytest.approx([0.11, 0.21, 0.31])
+    assert learning_rate(1.0, 0.0, 0.0, warmup_steps=0, cooldown=0.25) == 1.0
     assert progress(50, 3.0, 100, None) == 0.5
     assert progress(50, 3.0, None, 4.0) == 0.75
     assert progress(50, 3.0, 100, 4.0) == 0.75  # whichever is further
@@ -318,7 +327,8 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(pictures: Path, tmp_path: P
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert state.read_bytes() == before
-    assert [p.name for p in state.parent.iterdir()] == ["state.safetensors"]
+    names = {p.name for p in state.parent.iterdir()}
+    assert names == {"state.safetensors", "constant.safetensors"}  # and nothing half-written
     assert run(pictures, out, "--steps", "12").returncode == 0  # and it goes on from there
 
 
@@ -373,7 +383,7 @@ def in_process(packed: PackedPictures, out: Path, **changes) -> TrainConfig:
     settings = {"steps": 20, "batch": 4, "log_steps": 5, "eval_steps": 100, "warmup_steps": 0}
     config = TrainConfig(model=PRESETS["tiny"], **{**settings, **changes})
     rows = np.arange(len(packed))
-    train(config, out, (packed, rows[4:]), (packed, rows[:4]), CPU)
+    train(config, out, (packed, rows[4:]), (packed, rows[:4]), World(CPU))
     return config
 
 

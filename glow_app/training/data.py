@@ -22,6 +22,8 @@ import torch
 from torch import Tensor
 
 from glow_app import images
+from glow_app.training.augment import Augment
+from glow_app.training.distributed import World
 
 __all__ = ["Batches", "DataError", "PackedPictures", "from_celeba", "from_source", "is_held_out"]
 
@@ -236,9 +238,11 @@ class Batches:
     Args:
         pictures: where the rows come from.
         rows: the training rows.
-        batch: pictures a step.
+        batch: pictures a step, over all processes.
         seed: of shuffling and flips.
-        device: where the whole set is held if it is a GPU with room for it.
+        world: the processes that share each batch; the whole set is held on the device of this
+            one if it is a GPU with room for it.
+        augment: what else is done to the pictures, if anything.
     """
 
     def __init__(
@@ -247,38 +251,53 @@ class Batches:
         rows: np.ndarray,
         batch: int,
         seed: int,
-        device: torch.device,
+        world: World,
+        augment: Augment | None = None,
     ) -> None:
         self.pictures, self.rows, self.batch, self.seed = pictures, rows, batch, seed
-        self.device = device
+        self.world, self.augment = world, augment
         self._orders: dict[int, Tensor] = {}
         self._resident: Tensor | None = None
-        if device.type == "cuda":
-            free, _ = torch.cuda.mem_get_info(device)
+        if world.device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(world.device)
             if pictures.pixels[:1].nbytes * len(rows) < 0.3 * free:
-                self._resident = pictures.tensor(rows).to(device)
+                self._resident = pictures.tensor(rows).to(world.device)
 
     def at(self, step: int, generator: torch.Generator) -> Tensor:
-        """The batch of ``step`` (from 0), on the device; ``generator`` draws the flips."""
-        chosen = self._positions(step)
+        """This process's part of the batch of ``step`` (from 0), on its device.
+
+        ``generator`` draws for the whole batch, so the pictures do not depend on the number of
+        processes.
+        """
+        flip = torch.rand(self.batch, generator=generator, device=generator.device) < 0.5
+        chosen = self.world.share(self._positions(step))
         if self._resident is not None:
-            pictures = self._resident[chosen.to(self.device)]
+            pictures = self._resident[chosen]
         else:
-            # Sorted reads: the memory map is on a disk, and order within a batch is nothing.
-            chosen = chosen.sort().values
-            pictures = self.pictures.tensor(self.rows[chosen.numpy()]).to(self.device)
-        flip = torch.rand(len(pictures), generator=generator, device=generator.device) < 0.5
-        return torch.where(flip.to(self.device)[:, None, None, None], pictures.flip(3), pictures)
+            pictures = self.pictures.tensor(self.rows[chosen.numpy()]).to(self.world.device)
+        flip = self.world.share(flip).to(self.world.device)
+        pictures = torch.where(flip[:, None, None, None], pictures.flip(3), pictures)
+        if self.augment is None:
+            return pictures
+        return self.augment(pictures, self.world.share(self.augment.draws(self.batch, generator)))
 
     def _positions(self, step: int) -> Tensor:
-        n = len(self.rows)
-        wanted = range(step * self.batch, (step + 1) * self.batch)
-        return torch.stack([self._order(i // n)[i % n] for i in wanted])
+        """Which rows, on the device where the pictures are: no transfer within an epoch."""
+        n, start = len(self.rows), step * self.batch
+        parts = []
+        while start < (step + 1) * self.batch:
+            epoch, first = divmod(start, n)
+            last = min(n, first + (step + 1) * self.batch - start)
+            parts.append(self._order(epoch)[first:last])
+            start += last - first
+        return torch.cat(parts)
 
     def _order(self, epoch: int) -> Tensor:
         if epoch not in self._orders:
             # Only the newest epochs are kept: a batch spans two at most, tiny sets excepted.
             self._orders = {e: o for e, o in self._orders.items() if e >= epoch - 1}
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-            self._orders[epoch] = torch.randperm(len(self.rows), generator=generator)
+            order = torch.randperm(len(self.rows), generator=generator)
+            where = self._resident.device if self._resident is not None else order.device
+            self._orders[epoch] = order.to(where)
         return self._orders[epoch]

@@ -5,11 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import signal
-import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,17 +20,20 @@ from torch import Tensor
 
 import models
 from glow_app import export
+from glow_app.files import write_text
+from glow_app.training.augment import Augment
 from glow_app.training.data import Batches, PackedPictures
+from glow_app.training.distributed import World
+from glow_app.training.evaluation import held_out_bits_per_dim, morph_strip, noisy, sample_grid
+from glow_app.training.guard import GradientGuard
 from glow_app.training.log import RunLog
 from glow_app.training.schedule import ema_decay, learning_rate, progress
 from glow_app.training.state import Ema, TrainState
-from models import Glow, GlowConfig, bin_centers, bits_per_dim, dequantize, to_levels
+from models import Glow, GlowConfig, bits_per_dim, dequantize
 
-__all__ = ["TrainConfig", "TrainingError", "held_out_bits_per_dim", "train"]
+__all__ = ["TrainConfig", "TrainingError", "train"]
 
 _INIT_IMAGES = 512  # for actnorm; at least 256
-_GRAD_WINDOW = 100  # good gradient norms that say what is usual
-_GRAD_EXPLODES = 10.0  # times the usual norm: the step is skipped (STARFlow's grad_skip)
 _GIVE_UP_AFTER = 200  # skipped steps in a row
 _GRID = (4, 8)  # rows and columns of the sample grid
 _STRIP = 9  # frames of the morph strip
@@ -46,13 +47,13 @@ class TrainingError(RuntimeError):
 class TrainConfig:
     """What a run does. All of it is in ``config.json`` of the run folder.
 
-    Only ``steps``, ``minutes``, ``cooldown`` and the intervals may change between sittings.
+    What is named in ``_MAY_CHANGE`` may be another in the next sitting.
     """
 
     model: GlowConfig
     steps: int | None = None  # optimiser steps in all; with minutes, whichever ends first
     minutes: float | None = None  # training time in all, over all sittings
-    batch: int = 32  # pictures a step
+    batch: int = 32  # pictures a step, over all processes
     lr: float = 1e-3  # AdamW, betas 0.9 and 0.99
     weight_decay: float = 1e-4  # on the convolutions of the nets only
     warmup_steps: int = 100
@@ -61,6 +62,10 @@ class TrainConfig:
     ema: float = 0.999
     seed: int = 0
     precision: str = "float32"  # inside the nets while training: "float32" or "bfloat16"
+    noise: float = 0.0  # deviation on [-1, 1] of Gaussian noise; 0: uniform dequantisation
+    augment: bool = False  # vary the pictures, which are then larger than the model's
+    reversible: bool = False  # recompute activations: memory does not grow with the steps
+    compile: bool = False  # the couplings, by torch.compile
     log_steps: int = 20
     eval_steps: int = 500
     checkpoint_minutes: float = 2.0
@@ -70,6 +75,8 @@ class TrainConfig:
         "steps",
         "minutes",
         "cooldown",
+        "reversible",
+        "compile",
         "log_steps",
         "eval_steps",
         "checkpoint_minutes",
@@ -87,31 +94,47 @@ def train(
     out: Path,
     training: tuple[PackedPictures, np.ndarray],
     held_out: tuple[PackedPictures, np.ndarray],
-    device: torch.device,
+    world: World,
     init: Path | None = None,
     facts: dict[str, Any] | None = None,
+    from_constant: bool = False,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Path:
     """Train, or go on with what lies in ``out``; returns the path of ``out/model.safetensors``.
 
     The same call again after any interruption, kill -9 included, continues from the last
-    checkpoint; on one CPU it ends with the very numbers of an unbroken run (by steps).
+    checkpoint; on one CPU it ends with the very numbers of an unbroken run (by steps). The state
+    before the cooldown stays in ``checkpoint/constant.safetensors``.
 
     Args:
         out: the run folder: config.json, stats.jsonl, samples/, checkpoint/, model.safetensors.
         training: pictures and the rows of them to train on.
         held_out: pictures and rows for validation; nothing is learned from them.
+        world: the processes that train together, and the device of this one.
         init: weights to start a new run from, instead of random ones.
         facts: what to say of the data in the saved weights.
+        from_constant: continue from the state before the last cooldown, not from the one after.
+        clock: seconds, for ``config.minutes`` and the rates that are reported.
 
     Raises:
-        TrainingError: the run in ``out`` is another one, or training diverged.
+        TrainingError: the run in ``out`` is another one, the batch cannot be shared by the
+            processes, or training diverged.
         OSError: the disk is full; the last good checkpoint is kept.
     """
-    (out / "checkpoint").mkdir(parents=True, exist_ok=True)
-    (out / "samples").mkdir(exist_ok=True)
-    _claim(out / "config.json", config, training[0].fingerprint)
-    run = _Run(config, out, training, held_out, device, facts or {})
-    run.start(init)
+    if config.batch % world.size:
+        raise TrainingError(
+            f"A batch of {config.batch} cannot be shared by {world.size} processes."
+        )
+    if world.first:
+        (out / "checkpoint").mkdir(parents=True, exist_ok=True)
+        (out / "samples").mkdir(exist_ok=True)
+        _claim(out / "config.json", config, training[0].fingerprint)
+    world.wait()
+    run = _Run(config, out, training, held_out, world, facts or {}, clock)
+    run.start(init, from_constant)
+    if not world.first:
+        run.loop(None)
+        return out / "model.safetensors"
     with RunLog(out, run.state.step) as log:
         run.loop(log)
     return out / "model.safetensors"
@@ -132,13 +155,11 @@ def _claim(path: Path, config: TrainConfig, data: str) -> None:
                 "choose another --out or the same settings."
             )
     text = json.dumps({**dataclasses.asdict(config), "data": data}, indent=2) + "\n"
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    write_text(path, text)
 
 
 class _Run:
-    """One sitting of a training run."""
+    """One sitting of a training run, in one process."""
 
     def __init__(
         self,
@@ -146,223 +167,261 @@ class _Run:
         out: Path,
         training: tuple[PackedPictures, np.ndarray],
         held_out: tuple[PackedPictures, np.ndarray],
-        device: torch.device,
+        world: World,
         facts: dict[str, Any],
+        clock: Callable[[], float],
     ) -> None:
-        self.config, self.out, self.device, self.facts = config, out, device, facts
-        self.training, self.held_out = training, held_out
-        self.batches = Batches(*training, config.batch, config.seed, device)
+        self.config, self.out, self.world, self.facts = config, out, world, facts
+        self.training, self.held_out, self.clock = training, held_out, clock
+        size, source = config.model.image_size, training[0].pixels.shape[1]
+        augment = Augment(source, size, world.device) if config.augment else None
+        self.batches = Batches(*training, config.batch, config.seed, world, augment)
         self.checkpoint = out / "checkpoint" / "state.safetensors"
+        self.constant = out / "checkpoint" / "constant.safetensors"
         self.stop = False
-        self.in_a_row = 0  # skipped steps
         self.last_val: float | None = None
 
     # ------------------------------------------------------------------ start
 
-    def start(self, init: Path | None) -> None:
+    def start(self, init: Path | None, from_constant: bool) -> None:
         """Build or restore the state."""
-        config = self.config
+        config, device = self.config, self.world.device
+        saved = self.constant if from_constant and self.constant.exists() else self.checkpoint
+        resumed = saved.exists()
         torch.manual_seed(config.seed)
-        model = Glow(config.model).to(self.device)
-        if init is not None and not self.checkpoint.exists():
-            given = models.load(init, self.device)
+        model = Glow(config.model).to(device)
+        if init is not None and not resumed:
+            given = models.load(init, device)
             if given.config.replace(dropout=config.model.dropout) != config.model:
                 raise TrainingError(f"{init.name} has another configuration than this run.")
             model.load_state_dict(given.state_dict())
         model.train()
         dtype = {"float32": None, "bfloat16": torch.bfloat16}[config.precision]
         model.set_training_dtype(dtype)
-        if not self.checkpoint.exists():
+        try:
+            model.set_reversible(config.reversible)
+        except ValueError as error:
+            raise TrainingError(str(error)) from error
+        if not resumed and self.world.first:
             model.initialize(self._initial_images())
-        self.state = TrainState(model, Ema(model), _optimizer(model, config))
-        if self.checkpoint.exists():
-            self.state.load(self.checkpoint)
+        self.trained = self.world.wrap(model)  # from here on every process has rank 0's weights
+        optimizer = _optimizer(model, config)
+        self.state = TrainState(model, Ema(model), optimizer, GradientGuard(device))
+        if resumed:
+            self.state.load(saved)
 
     def _initial_images(self) -> Tensor:
-        pictures, rows = self.training
         generator = torch.Generator().manual_seed(self.config.seed)
-        order = torch.randperm(len(rows), generator=generator)[:_INIT_IMAGES]
-        levels = pictures.tensor(rows[order.numpy()])
-        return dequantize(levels, self.config.model.n_bits, generator).to(self.device)
+        n, alone = min(_INIT_IMAGES, len(self.training[1])), World(self.world.device)
+        batches = Batches(*self.training, n, self.config.seed, alone, self.batches.augment)
+        levels = batches.at(0, generator).cpu()
+        return dequantize(levels, self.config.model.n_bits, generator).to(self.world.device)
+
+    def _compile(self, log: RunLog | None) -> None:
+        """Compile, and pay for it before the clock of the run starts."""
+        began = time.monotonic()
+        self.state.model.compile_couplings()
+        self._loss(self.state.step).backward()
+        self.state.optimizer.zero_grad(set_to_none=True)
+        if self.world.device.type == "cuda":
+            torch.cuda.synchronize(self.world.device)
+        if log is not None:
+            log.say(f"Compiled in {time.monotonic() - began:.0f} s.")
 
     # ------------------------------------------------------------------ loop
 
-    def loop(self, log: RunLog) -> None:
+    def loop(self, log: RunLog | None) -> None:
+        """Until the end of the run or a signal; only the process with a ``log`` writes."""
         config, state = self.config, self.state
-        parameters = sum(p.numel() for p in state.model.parameters())
-        log.say(
-            f"{parameters:,} parameters, {len(self.training[1]):,} pictures, "
-            f"{len(self.held_out[1]):,} held out, {self.device}, {config.precision}, "
-            f"from step {state.step:,}."
-        )
-        recent = _Recent()
-        last_checkpoint = time.monotonic()
+        if log is not None:
+            parameters = sum(p.numel() for p in state.model.parameters())
+            log.say(
+                f"{parameters:,} parameters, {len(self.training[1]):,} pictures, "
+                f"{len(self.held_out[1]):,} held out, {self._where()}, {config.precision}, "
+                f"from step {state.step:,}."
+            )
+        if config.compile:
+            self._compile(log)
+        recent = _Recent(self.clock())
+        minutes_before, last_checkpoint = state.minutes, time.monotonic()
         with _graceful_stop(self):
-            while not self.stop and self._done() < 1.0:
-                began = time.monotonic()
-                recent.add(*self._step(), config.batch)
-                spent = time.monotonic() - began
-                recent.seconds += spent
-                state.minutes += spent / 60
+            while self._goes_on():
+                recent.began += self._keep_constant()
+                recent.add(*self._step())
                 evaluated = state.step % config.eval_steps == 0
                 if evaluated or state.step % config.log_steps == 0:
-                    log.record(self._values(recent, self.evaluate(log) if evaluated else None))
-                    recent = _Recent()
-                log.advance(self._done())
-                if time.monotonic() - last_checkpoint >= config.checkpoint_minutes * 60:
-                    self._keep()
-                    last_checkpoint = time.monotonic()
-        self._keep()
+                    self._give_up_if_diverged()
+                    # Everything since the last line is on the device: here the host waits for it.
+                    values = self._values(recent, minutes_before)
+                    if evaluated:
+                        values |= self.evaluate(log)
+                    if log is not None:
+                        log.record(values)
+                    recent, minutes_before = _Recent(self.clock()), state.minutes
+                else:
+                    state.minutes = minutes_before + (self.clock() - recent.began) / 60
+                if log is not None:
+                    log.advance(self._done())
+                    if time.monotonic() - last_checkpoint >= config.checkpoint_minutes * 60:
+                        recent.began += self._keep(self.checkpoint)
+                        last_checkpoint = time.monotonic()
+        if log is not None:
+            self._keep(self.checkpoint)
         if self.stop:
-            log.say(f"Stopped at step {state.step:,}; the same command continues.")
+            if log is not None:
+                log.say(f"Stopped at step {state.step:,}; the same command continues.")
             raise KeyboardInterrupt
-        log.record(self._values(recent, self.evaluate(log, everything=True)))
-        log.say(f"Done: {self.out / 'model.safetensors'}")
+        values = self._values(recent, minutes_before) | self.evaluate(log, everything=True)
+        if log is not None:
+            log.record(values)
+            log.say(f"Done: {self.out / 'model.safetensors'}")
 
-    def _keep(self) -> None:
-        """Save the state, unless it is just going wrong: the last good one stays."""
-        if self.in_a_row == 0:
-            self.state.save(self.checkpoint)
+    def _where(self) -> str:
+        processes = f"{self.world.size} processes on " if self.world.size > 1 else ""
+        return f"{processes}{self.world.device}"
+
+    def _goes_on(self) -> bool:
+        """Whether there is another step; all processes go by the clock of the first."""
+        self.stop = self.world.total([float(self.stop)])[0] > 0
+        self.state.minutes = self.world.told([self.state.minutes])[0]
+        return not self.stop and self._done() < 1.0
+
+    def _keep(self, path: Path) -> float:
+        """Save the state, unless it is just going wrong: the last good one stays.
+
+        Returns the seconds it took, which are no training time.
+        """
+        began = self.clock()
+        if int(self.state.guard.in_a_row) == 0:
+            self.state.save(path)
+        return self.clock() - began
+
+    def _keep_constant(self) -> float:
+        """Keep the state at the full learning rate, from which another cooldown can branch."""
+        ends = self.state.lr == self.config.lr > self._rate()
+        return self._keep(self.constant) if ends and self.world.first else 0.0
+
+    def _give_up_if_diverged(self) -> None:
+        skipped = int(self.state.guard.in_a_row)
+        if skipped >= _GIVE_UP_AFTER:
+            raise TrainingError(
+                f"Training diverged: {skipped} steps in a row had a gradient that is "
+                "not finite or far too large; try a lower --lr."
+            )
 
     def _done(self) -> float:
         c, s = self.config, self.state
         return progress(s.step, s.minutes, c.steps, c.minutes)
 
-    def _step(self) -> tuple[float, float]:
-        """One optimiser step; returns (bits/dim, gradient norm) of the batch."""
+    def _rate(self) -> float:
+        c = self.config
+        return learning_rate(c.lr, self.state.lr, self._done(), c.warmup_steps, c.cooldown)
+
+    def _step(self) -> tuple[Tensor, Tensor]:
+        """One optimiser step; returns bits/dim and gradient norm, both still on the device."""
         config, state = self.config, self.state
-        # Everything random in this step follows from its number: resuming needs no RNG state.
-        seed = (config.seed * 1_000_003 + state.step) * 2 + 1
-        generator = torch.Generator(self.device).manual_seed(seed)
-        torch.manual_seed(seed)  # dropout
-        levels = self.batches.at(state.step, generator)
-        x = dequantize(levels, config.model.n_bits, generator)
-        done = self._done()
+        state.lr = self._rate()
         for group in state.optimizer.param_groups:
-            group["lr"] = learning_rate(
-                config.lr, state.step, done, config.warmup_steps, config.cooldown
-            )
+            group["lr"] = state.lr
         state.optimizer.zero_grad(set_to_none=True)
-        loss = bits_per_dim(state.model(x), state.model.dims, config.model.n_bits).mean()
+        loss = self._loss(state.step)
         loss.backward()
-        norm = float(torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.clip))
-        bits = float(loss.detach())
-        if self._is_sound(bits, norm):
-            state.optimizer.step()
-            state.ema.update(state.model, ema_decay(config.ema, state.step))
-            state.grad_norms = [*state.grad_norms, norm][-_GRAD_WINDOW:]
-            self.in_a_row = 0
-        else:
-            state.skipped += 1
-            self.in_a_row += 1
-            if self.in_a_row >= _GIVE_UP_AFTER:
-                raise TrainingError(
-                    f"Training diverged: {self.in_a_row} steps in a row had a gradient that is "
-                    "not finite or far too large; try a lower --lr."
-                )
+        norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.clip)
+        # The way in which GradScaler tells a fused optimiser, on the device, to leave a step out.
+        state.optimizer.found_inf = state.guard.judge(norm)
+        state.optimizer.step()
+        state.ema.update(state.model, ema_decay(config.ema, state.step))
         state.step += 1
-        return bits, norm
+        return loss.detach(), norm
 
-    def _is_sound(self, bits: float, norm: float) -> bool:
-        if not (math.isfinite(bits) and math.isfinite(norm)):
-            return False
-        known = self.state.grad_norms
-        return len(known) < _GRAD_WINDOW or norm <= _GRAD_EXPLODES * statistics.median(known)
+    def _loss(self, step: int) -> Tensor:
+        """Mean bits/dim of this process's part of the batch of ``step``."""
+        config, world = self.config, self.world
+        # Everything random in a step follows from its number: resuming needs no RNG state.
+        seed = (config.seed * 1_000_003 + step) * 2 + 1
+        generator = torch.Generator(world.device).manual_seed(seed)
+        torch.manual_seed(seed + world.rank)  # dropout
+        levels = self.batches.at(step, generator)
+        if config.noise:
+            x = noisy(levels, config.noise, generator)
+        else:
+            x = dequantize(levels, config.model.n_bits, generator)
+        return bits_per_dim(self.trained(x), self.state.model.dims, config.model.n_bits).mean()
 
-    def _values(self, recent: _Recent, val: float | None) -> dict[str, Any]:
-        config, state = self.config, self.state
+    def _values(self, recent: _Recent, minutes_before: float) -> dict[str, Any]:
+        config, state, world = self.config, self.state, self.world
         values: dict[str, Any] = {"step": state.step, "images": state.step * config.batch}
         if recent.steps:
-            values |= recent.summary()
-            values["lr"] = state.optimizer.param_groups[0]["lr"]
-        if val is not None:
-            values["val_bits_per_dim"] = val
-        values |= {"skipped": state.skipped, "minutes": round(state.minutes, 3)}
-        return values
+            bits, norm = recent.means()
+            seconds = self.clock() - recent.began
+            state.minutes = minutes_before + seconds / 60
+            values["images_per_s"] = round(recent.steps * config.batch / max(seconds, 1e-9), 2)
+            bits = world.total([bits])[0] / world.size
+            values["train_bits_per_dim"] = round(bits, 5) if math.isfinite(bits) else None
+            values["grad_norm"] = round(norm, 4) if math.isfinite(norm) else None
+            values = {k: v for k, v in values.items() if v is not None}
+            values["lr"] = state.lr
+        skipped = int(state.guard.skipped)
+        return values | {"skipped": skipped, "minutes": round(state.minutes, 3)}
 
     # ------------------------------------------------------------------ evaluation
 
-    def evaluate(self, log: RunLog, everything: bool = False) -> float | None:
+    def evaluate(self, log: RunLog | None, everything: bool = False) -> dict[str, float]:
         """Validation bits/dim of the average; writes samples, strip and model.safetensors."""
-        ema, (pictures, rows) = self.state.ema.model, self.held_out
-        rows = rows if everything else rows[:: max(1, len(rows) // self.config.eval_images)]
-        val = held_out_bits_per_dim(ema, pictures, rows, self.device) if len(rows) else None
-        self.last_val = val if val is not None else self.last_val
-        name = f"{self.state.step:08d}.png"
-        grid = self._sample_grid(ema)
-        export.save_grid(grid, self.out / "samples" / f"grid_{name}", columns=_GRID[1])
-        log.picture("samples", _tiled(grid, _GRID[1]), self.state.step)
-        strip = self._morph_strip(ema)
-        export.save_grid(strip, self.out / "samples" / f"morph_{name}", columns=_STRIP)
-        log.picture("morph", _tiled(strip, _STRIP), self.state.step)
+        config, ema, (pictures, rows) = self.config, self.state.ema.model, self.held_out
+        chosen = rows if everything else rows[:: max(1, len(rows) // config.eval_images)]
+        values = {}
+        if len(rows):
+            bits = held_out_bits_per_dim(ema, pictures, chosen, self.world, config.noise)
+            values = {"val_noisy_bits_per_dim" if config.noise else "val_bits_per_dim": bits}
+        if log is None:
+            return values
+        self.last_val = values.get("val_bits_per_dim", self.last_val)
+        between = self.held_out if len(rows) > 1 else self.training
+        pictures_of = {
+            "grid": (sample_grid(ema, _GRID[0] * _GRID[1]), _GRID[1]),
+            "morph": (morph_strip(ema, *between, _STRIP), _STRIP),
+        }
+        for name, (frames, columns) in pictures_of.items():
+            path = self.out / "samples" / f"{name}_{self.state.step:08d}.png"
+            export.save_grid(frames, path, columns=columns)
+            log.picture(name, _tiled(frames, columns), self.state.step)
         models.save(ema, self.out / "model.safetensors", self._facts())
-        return val
+        return values
 
     def _facts(self) -> dict[str, Any]:
-        state = self.state
+        state, noise = self.state, self.config.noise
         return {
             **self.facts,
             "steps": state.step,
             "images_seen": state.step * self.config.batch,
             "minutes": round(state.minutes, 1),
             "val_bits_per_dim": self.last_val,
-            "device": self.device.type,
+            "device": self.world.device.type,
+            **({"noise": noise} if noise else {}),
         }
-
-    def _sample_grid(self, ema: Glow) -> np.ndarray:
-        generator = torch.Generator().manual_seed(0)
-        rows, columns = _GRID
-        return _pixels(ema.sample(rows * columns, 0.7, generator), self.config.model.n_bits)
-
-    def _morph_strip(self, ema: Glow) -> np.ndarray:
-        pictures, rows = self.held_out if len(self.held_out[1]) > 1 else self.training
-        n_bits = self.config.model.n_bits
-        pair = pictures.tensor(rows[[0, len(rows) // 2]]).to(self.device)
-        with torch.no_grad():
-            z, _ = ema.f(bin_centers(pair, n_bits))
-            t = torch.linspace(0, 1, _STRIP, device=z.device)[:, None]
-            return _pixels(ema.g(torch.lerp(z[:1], z[1:], t)), n_bits)
-
-
-@torch.no_grad()
-def held_out_bits_per_dim(
-    model: Glow,
-    pictures: PackedPictures,
-    rows: np.ndarray,
-    device: torch.device,
-    batch: int = 64,
-) -> float:
-    """Mean bits/dim of ``rows`` under uniform dequantisation with fixed noise."""
-    total, n_bits = 0.0, model.config.n_bits
-    for start in range(0, len(rows), batch):
-        generator = torch.Generator().manual_seed(start)
-        levels = pictures.tensor(rows[start : start + batch])
-        x = dequantize(levels, n_bits, generator).to(device)
-        total += float(bits_per_dim(model(x), model.dims, n_bits).double().sum())
-    return total / len(rows)
 
 
 class _Recent:
-    """Sums since the last log line."""
+    """What happened since the last log line; sums stay on the device until asked for."""
 
-    def __init__(self) -> None:
-        self.steps, self.images, self.seconds = 0, 0, 0.0
-        self.bits: list[float] = []
-        self.norms: list[float] = []
+    def __init__(self, began: float) -> None:
+        self.began, self.steps = began, 0
+        self._sums: Tensor | None = None
+        self._counts: Tensor | None = None
 
-    def add(self, bits: float, norm: float, images: int) -> None:
+    def add(self, bits: Tensor, norm: Tensor) -> None:
         self.steps += 1
-        self.images += images
-        self.bits += [bits] if math.isfinite(bits) else []
-        self.norms += [norm] if math.isfinite(norm) else []
+        values = torch.stack([bits, norm])
+        finite = values.isfinite()
+        sums, counts = torch.where(finite, values, 0), finite.float()
+        self._sums = sums if self._sums is None else self._sums + sums
+        self._counts = counts if self._counts is None else self._counts + counts
 
-    def summary(self) -> dict[str, float]:
-        values = {"images_per_s": round(self.images / max(self.seconds, 1e-9), 2)}
-        if self.bits:
-            values["train_bits_per_dim"] = round(statistics.fmean(self.bits), 5)
-        if self.norms:
-            values["grad_norm"] = round(statistics.fmean(self.norms), 4)
-        return values
+    def means(self) -> tuple[float, float]:
+        """Mean bits/dim and gradient norm over the steps where they were finite, else NaN."""
+        bits, norm = (self._sums / self._counts).tolist()
+        return bits, norm
 
 
 def _optimizer(model: Glow, config: TrainConfig) -> torch.optim.Optimizer:
@@ -377,10 +436,6 @@ def _optimizer(model: Glow, config: TrainConfig) -> torch.optim.Optimizer:
     return torch.optim.AdamW(
         groups, lr=config.lr, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
     )
-
-
-def _pixels(x: Tensor, n_bits: int) -> np.ndarray:
-    return to_levels(x, n_bits).permute(0, 2, 3, 1).cpu().numpy()
 
 
 def _tiled(pictures: np.ndarray, columns: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Schedules as pure functions of progress: a resumed run needs no scheduler state."""
+"""Schedules as functions of progress and of the last step: there is no scheduler to save."""
 
 from __future__ import annotations
 
@@ -17,17 +17,21 @@ def progress(
 
 
 def learning_rate(
-    base: float, step: int, done: float, warmup_steps: int, cooldown: float
+    base: float, last: float, done: float, warmup_steps: int, cooldown: float
 ) -> float:
-    """Linear warm-up over ``warmup_steps``, constant, linear cooldown to 1 % of ``base``.
+    """Linear warm-up, constant, linear cooldown to 1 % of ``base``.
+
+    The rate never rises by more than ``base / warmup_steps`` a step, so a run that had cooled
+    down and is given more time warms up again (Wen et al. 2024, WSD-S): a jump to the full rate
+    would undo what was learned.
 
     Args:
-        step: optimiser steps taken, from 0.
+        last: the rate of the step before; 0 at the start.
         done: :func:`progress`; the last ``cooldown`` of it cools down.
     """
-    warm = min(1.0, (step + 1) / warmup_steps) if warmup_steps else 1.0
     left = (1.0 - done) / cooldown if cooldown > 0 else 1.0
-    return base * warm * max(_FLOOR, min(1.0, left))
+    target = base * max(_FLOOR, min(1.0, left))
+    return min(target, last + base / warmup_steps) if warmup_steps else target
 
 
 def ema_decay(decay: float, step: int) -> float:

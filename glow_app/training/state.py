@@ -7,13 +7,14 @@ of shuffling, flips and dequantisation noise.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from glow_app.training.guard import GradientGuard
 from models import CheckpointError, Glow
 from models.checkpoint import read_safetensors, write_safetensors
 
@@ -42,15 +43,15 @@ class Ema:
 
 @dataclass
 class TrainState:
-    """Model, average, optimiser and counters of a run."""
+    """Model, average, optimiser, guard and counters of a run."""
 
     model: Glow
     ema: Ema
     optimizer: torch.optim.Optimizer
+    guard: GradientGuard
     step: int = 0  # optimiser steps taken, skipped ones included: the position in the data
-    skipped: int = 0
     minutes: float = 0.0  # time spent on steps, over all sittings
-    grad_norms: list[float] = field(default_factory=list)  # the last good ones
+    lr: float = 0.0  # learning rate of the last step
 
     def save(self, path: Path) -> None:
         """Write atomically. Raises OSError; the file that was there survives."""
@@ -62,9 +63,10 @@ class TrainState:
             tensors.update(_named(f"optimizer.{index}", values))
         counters = {
             "step": self.step,
-            "skipped": self.skipped,
+            "skipped": int(self.guard.skipped),
             "minutes": self.minutes,
-            "grad_norms": self.grad_norms,
+            "lr": self.lr,
+            "grad_norms": self.guard.norms(),
         }
         metadata = {"format": _FORMAT, "counters": json.dumps(counters)}
         write_safetensors(tensors, metadata, path)
@@ -86,9 +88,9 @@ class TrainState:
             }
             self.optimizer.load_state_dict(optimizer)
             counters: dict[str, Any] = json.loads(metadata["counters"])
-            self.step, self.skipped = int(counters["step"]), int(counters["skipped"])
-            self.minutes = float(counters["minutes"])
-            self.grad_norms = [float(g) for g in counters["grad_norms"]]
+            self.step, self.minutes = int(counters["step"]), float(counters["minutes"])
+            self.lr = float(counters["lr"])
+            self.guard.restore([float(g) for g in counters["grad_norms"]], counters["skipped"])
         except (RuntimeError, KeyError, ValueError) as error:
             raise CheckpointError(f"{path} does not fit this model.") from error
 

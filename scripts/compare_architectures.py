@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+"""Train many architectures for the same time on the same pictures, and write a table of them.
+
+python scripts/compare_architectures.py --data FACES --val HELD_OUT --out runs/compare
+
+Results are kept in OUT; the same command goes on where it stopped. Seconds are of processor time
+on a CPU, where other work must not decide who wins (run it on one thread: OMP_NUM_THREADS=1),
+and of the clock on a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from glow_app import cli
+from glow_app.devices import keep_freed_memory, pick_device, pick_precision
+from glow_app.files import write_text
+from glow_app.measure import flops_per_frame, parameter_count
+from glow_app.training import DataError, TrainConfig, TrainingError, World, from_source, train
+from models import Glow, GlowConfig
+
+# Small enough to learn something in minutes on one core; all others differ from it in one thing.
+_BASE = GlowConfig(image_size=32, steps=(3, 5, 6), widths=(48, 64, 64), prior_width=48)
+
+#: name -> (what differs from the base, fields of TrainConfig that differ)
+VARIANTS: dict[str, tuple[GlowConfig, dict[str, Any]]] = {
+    "residual nets (base)": (_BASE, {}),
+    "base, another seed": (_BASE, {"seed": 1}),
+    "published nets, same GFLOP": (
+        _BASE.replace(net="conv", blocks=(0, 0, 0), widths=(136, 176, 176)),
+        {},
+    ),
+    "published nets, twice the steps": (
+        _BASE.replace(net="conv", blocks=(0, 0, 0), steps=(6, 10, 12), widths=(80, 104, 104)),
+        {},
+    ),
+    "residual nets with attention": (_BASE.replace(net="attention"), {}),
+    "two blocks, fewer steps": (_BASE.replace(blocks=(2, 2, 2), steps=(2, 3, 4)), {}),
+    "more steps at the fine level": (_BASE.replace(steps=(5, 4, 3)), {}),
+    "more steps at the coarse levels": (_BASE.replace(steps=(2, 6, 14)), {}),
+    "scale by sigmoid": (_BASE.replace(scale_map="sigmoid"), {}),
+    "split priors of one convolution": (_BASE.replace(prior_width=0), {}),
+    "dropout 0.1": (_BASE.replace(dropout=0.1), {}),
+    "augmented pictures": (_BASE, {"augment": True}),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    p = cli.Parser(description=__doc__.split("\n")[0])
+    p.add_argument("--data", required=True, metavar="DIR", help="folder of pictures")
+    p.add_argument("--val", required=True, metavar="DIR", help="held-out pictures")
+    p.add_argument("--out", required=True, metavar="DIR", help="results, resumed")
+    p.add_argument("--seconds", type=cli.whole(1), default=150, help="of training each (150)")
+    p.add_argument("--image-size", type=cli.whole(8), default=32, help="pixels (32)")
+    p.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    p.add_argument("--only", nargs="*", metavar="NAME", help="some of the variants")
+    p.add_argument("--table", metavar="FILE", help="write the table there, as Markdown")
+    return p
+
+
+def main(argv: list[str] | None = None) -> int:
+    p = parser()
+    args = p.parse_args(argv)
+    unknown = set(args.only or ()) - set(VARIANTS)
+    if unknown:
+        p.error(f"there is no variant {sorted(unknown)[0]!r}")
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    keep_freed_memory()
+    for name in args.only or VARIANTS:
+        _measure(name, args, out)
+    table = _table([_result(out, name) for name in VARIANTS if _path(out, name).exists()])
+    if args.table:
+        write_text(Path(args.table), table)
+    print(table)
+    return 0
+
+
+def _measure(name: str, args: argparse.Namespace, out: Path) -> None:
+    """Train one variant, unless its result is there."""
+    import numpy as np
+
+    if _path(out, name).exists():
+        return
+    shape, changes = VARIANTS[name]
+    shape = shape.replace(image_size=args.image_size)
+    device = pick_device(args.device)
+    config = TrainConfig(
+        model=shape,
+        minutes=args.seconds / 60,
+        precision=pick_precision("auto", device),
+        warmup_steps=50,
+        cooldown=0.3,
+        log_steps=50,
+        eval_steps=10**9,
+        checkpoint_minutes=10**9,
+        **changes,
+    )
+    size = shape.image_size * 2 if config.augment else shape.image_size
+    cache = out / "data"
+    training = from_source(args.data, size, cache, progress=cli.progress)
+    held_out = from_source(args.val, shape.image_size, cache, progress=cli.progress)
+    run = out / "run"
+    shutil.rmtree(run, ignore_errors=True)
+    print(f"-- {name}", flush=True)
+    parts = [(pictures, np.arange(len(pictures))) for pictures in (training, held_out)]
+    clock = time.process_time if device.type == "cpu" else time.monotonic
+    train(config, run, parts[0], parts[1], World(device), clock=clock)
+    records = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
+    model = Glow(shape)
+    result = {
+        "name": name,
+        "val_bits_per_dim": records[-1]["val_bits_per_dim"],
+        "train_bits_per_dim": records[-2]["train_bits_per_dim"],
+        "images": records[-1]["images"],
+        "seconds": args.seconds,
+        "parameters": parameter_count(model),
+        "gflop": flops_per_frame(model) / 1e9,
+    }
+    write_text(_path(out, name), json.dumps(result, indent=2) + "\n")
+
+
+def _path(out: Path, name: str) -> Path:
+    return out / (name.replace(" ", "-").replace(",", "") + ".json")
+
+
+def _result(out: Path, name: str) -> dict[str, Any]:
+    return json.loads(_path(out, name).read_text(encoding="utf-8"))
+
+
+def _table(results: list[dict[str, Any]]) -> str:
+    head = (
+        "| architecture | val bits/dim | seconds | images seen | parameters | GFLOP a frame |\n"
+        "|---|---|---|---|---|---|\n"
+    )
+    rows = (
+        f"| {r['name']} | {r['val_bits_per_dim']:.3f} | {r['seconds']} | {r['images']:,} | "
+        f"{r['parameters'] / 1e6:.2f} M | {r['gflop']:.3f} |\n"
+        for r in sorted(results, key=lambda r: r["val_bits_per_dim"])
+    )
+    return head + "".join(rows)
+
+
+if __name__ == "__main__":
+    raise SystemExit(cli.run(main, DataError, TrainingError))
