@@ -27,7 +27,7 @@ def conv_net(c: int, size: int) -> ConvNet:
 
 def chain(c: int, height: int, width: int, reversible: bool = False) -> FlowSteps:
     steps = FlowSteps(
-        FlowStep(c, AffineCoupling(residual_net(c, height, width))) for _ in range(3)
+        FlowStep(c, AffineCoupling(residual_net(c, height, width))) for _ in range(2)
     )
     steps.reversible = reversible
     return steps
@@ -77,7 +77,8 @@ def x(shape: tuple[int, int, int]) -> Tensor:
 @pytest.fixture
 def bijection(name: str, shape: tuple[int, int, int]) -> Bijection:
     torch.manual_seed(2)
-    return perturb(BIJECTIONS[name](*shape), amount=0.3)
+    # In a chain the conditions of the parts multiply, and with them float32 rounding.
+    return perturb(BIJECTIONS[name](*shape), amount=0.1 if name.startswith("steps") else 0.3)
 
 
 sweep = pytest.mark.parametrize(("name", "shape"), CASES)

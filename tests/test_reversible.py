@@ -1,0 +1,112 @@
+"""Training without stored activations: the same gradients, in memory that does not grow."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+import torch
+from conftest import perturb
+from torch import Tensor
+
+from models import PRESETS, Glow, GlowConfig, bits_per_dim
+
+SMALL = GlowConfig(image_size=16, steps=(4, 4), widths=(16, 16), net="attention", prior_width=8)
+
+
+def small_model(config: GlowConfig = SMALL) -> tuple[Glow, Tensor]:
+    torch.manual_seed(0)
+    model = Glow(config)
+    x = torch.rand(64, 3, config.image_size, config.image_size)
+    model.initialize(x)
+    return perturb(model, 0.02).train(), x[:8]
+
+
+def loss_and_gradient(model: Glow, x: Tensor) -> tuple[Tensor, Tensor]:
+    model.zero_grad()
+    loss = bits_per_dim(model(x), model.dims).mean()
+    loss.backward()
+    return loss.detach(), torch.cat([p.grad.flatten() for p in model.parameters()])
+
+
+def distance(a: Tensor, b: Tensor) -> float:
+    return float((a - b).norm() / b.norm())
+
+
+def test_gradients_equal_those_of_stored_activations() -> None:
+    model, x = small_model()
+    expected_loss, expected = loss_and_gradient(model, x)
+    model.set_reversible(True)
+    loss, gradient = loss_and_gradient(model, x)
+    assert float(loss) == pytest.approx(float(expected_loss), abs=1e-6)
+    assert distance(gradient, expected) < 1e-5
+
+
+def test_gradient_reaches_the_input_too() -> None:
+    model, x = small_model()
+    gradients = []
+    for reversible in (False, True):
+        model.set_reversible(reversible)
+        leaf = x.clone().requires_grad_()
+        model(leaf).sum().backward()
+        gradients.append(leaf.grad)
+    assert distance(gradients[1], gradients[0]) < 1e-5
+
+
+def test_bfloat16_nets_differ_by_their_rounding_only() -> None:
+    model, x = small_model()
+    _, exact = loss_and_gradient(model, x)
+    model.set_training_dtype(torch.bfloat16)
+    _, stored = loss_and_gradient(model, x)
+    model.set_reversible(True)
+    _, recomputed = loss_and_gradient(model, x)
+    rounding = distance(stored, exact)
+    assert 0 < rounding < 0.1
+    assert distance(recomputed, stored) < 2 * rounding
+
+
+def test_compiled_gradients_are_the_same() -> None:
+    one_graph = SMALL.replace(steps=(2,), widths=(8,), net="conv", blocks=(0,))
+    model, x = small_model(one_graph)
+    _, expected = loss_and_gradient(model, x)
+    names = list(model.state_dict())
+    model.set_reversible(True)
+    model.compile_couplings()
+    _, gradient = loss_and_gradient(model, x)
+    assert distance(gradient, expected) < 1e-5
+    assert list(model.state_dict()) == names  # checkpoints do not know of it
+
+
+def test_dropout_is_refused() -> None:
+    model, _ = small_model(PRESETS["tiny"].replace(dropout=0.1))
+    with pytest.raises(ValueError, match="dropout 0"):
+        model.set_reversible(True)
+
+
+def stored_by_autograd(steps: int, reversible: bool) -> int:
+    """Bytes that backward keeps alive, parameters aside, counted by autograd's own hooks."""
+    model, _ = small_model(SMALL.replace(steps=(steps, 1), net="residual"))
+    x = torch.rand(64, 3, 16, 16)
+    model.set_reversible(reversible)
+    own = {p.data_ptr() for p in model.state_dict().values()}
+    alive: dict[int, int] = {}
+
+    def keep(t: Tensor) -> Tensor:
+        if t.data_ptr() not in own:
+            storage = t.untyped_storage()
+            alive[storage.data_ptr()] = storage.nbytes()
+        return t
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
+        loss = model(x).mean()
+    held = sum(alive.values())
+    del loss
+    gc.collect()
+    return held
+
+
+def test_memory_does_not_grow_with_the_number_of_steps() -> None:
+    plain = [stored_by_autograd(k, reversible=False) for k in (4, 16)]
+    reversible = [stored_by_autograd(k, reversible=True) for k in (4, 16)]
+    assert plain[1] > 2.5 * plain[0]
+    assert reversible[1] < 1.15 * reversible[0] and reversible[1] < plain[0]
