@@ -18,17 +18,22 @@ def bin_centers(levels: Tensor, n_bits: int = 8) -> Tensor:
 
 
 def dequantize(
-    levels: Tensor, n_bits: int = 8, generator: torch.Generator | None = None
+    levels: Tensor,
+    n_bits: int = 8,
+    generator: torch.Generator | None = None,
+    noise: Tensor | None = None,
 ) -> Tensor:
     """uint8 pictures to uniform draws from each bin, (level + u) / 2^n_bits with u ~ U[0, 1).
+
+    u is ``noise``, of the shape of ``levels``, or drawn by ``generator``.
 
     For training and for bits/dim: the density of the result bounds the probability of the
     picture from below (Theis et al. 2016, section 3.1).
     """
     base = _reduced(levels, n_bits)
-    noise = torch.rand(
-        base.shape, generator=generator, device=generator.device if generator else levels.device
-    )
+    if noise is None:
+        device = generator.device if generator else levels.device
+        noise = torch.rand(base.shape, generator=generator, device=device)
     return (base + noise.to(base.device)) / 2**n_bits
 
 

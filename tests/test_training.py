@@ -406,8 +406,8 @@ def test_one_exploding_gradient_is_skipped(pictures: Path, tmp_path: Path, monke
     packed = from_source(pictures, 16, tmp_path / "cache", lambda _: None)
     real = loop.dequantize
 
-    def poisoned(levels, n_bits=8, generator=None):
-        x = real(levels, n_bits, generator)
+    def poisoned(levels, n_bits=8, generator=None, noise=None):
+        x = real(levels, n_bits, generator, noise)
         calls.append(1)
         return x * float("nan") if len(calls) == 8 else x
 

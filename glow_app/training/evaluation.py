@@ -13,15 +13,14 @@ from models import Glow, bin_centers, bits_per_dim, dequantize, to_levels
 __all__ = ["held_out_bits_per_dim", "morph_strip", "noisy", "sample_grid"]
 
 
-def noisy(levels: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
+def noisy(levels: Tensor, sigma: float, noise: Tensor) -> Tensor:
     """uint8 pictures to real ones under Gaussian noise, instead of uniform dequantisation.
 
     For the noise-trained model of TarFlow (Zhai et al. 2024, section 2.4). ``sigma`` is the
     deviation for pictures on [-1, 1]; the result is on [0, 1], so half of it is added.
+    ``noise`` is N(0, 1), of the shape of ``levels``.
     """
-    centres = bin_centers(levels)
-    noise = torch.randn(centres.shape, generator=generator, device=generator.device)
-    return centres + 0.5 * sigma * noise.to(centres.device)
+    return bin_centers(levels) + 0.5 * sigma * noise.to(levels.device)
 
 
 @torch.no_grad()
@@ -42,7 +41,10 @@ def held_out_bits_per_dim(
     for start in range(world.rank * batch, len(rows), world.size * batch):
         generator = torch.Generator().manual_seed(start)
         levels = pictures.tensor(rows[start : start + batch])
-        x = noisy(levels, noise, generator) if noise else dequantize(levels, n_bits, generator)
+        if noise:
+            x = noisy(levels, noise, torch.randn(levels.shape, generator=generator))
+        else:
+            x = dequantize(levels, n_bits, generator)
         bits += bits_per_dim(model(x.to(world.device)), model.dims, n_bits).double().sum()
     return world.total([float(bits)])[0] / len(rows)
 

@@ -342,10 +342,14 @@ class _Run:
         generator = torch.Generator(world.device).manual_seed(seed)
         torch.manual_seed(seed + world.rank)  # dropout
         levels = self.batches.at(step, generator)
+        # For the whole batch: what one process sees must not depend on how many there are.
+        shape = (config.batch, *levels.shape[1:])
+        draw = torch.randn if config.noise else torch.rand
+        noise = world.share(draw(shape, generator=generator, device=world.device))
         if config.noise:
-            x = noisy(levels, config.noise, generator)
+            x = noisy(levels, config.noise, noise)
         else:
-            x = dequantize(levels, config.model.n_bits, generator)
+            x = dequantize(levels, config.model.n_bits, noise=noise)
         return bits_per_dim(self.trained(x), self.state.model.dims, config.model.n_bits).mean()
 
     def _values(self, recent: _Recent, minutes_before: float) -> dict[str, Any]:

@@ -1,0 +1,96 @@
+"""Several processes train as one: real torchrun, two gloo processes on the CPU."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """300 smooth random pictures, already of the model's size."""
+    rng = np.random.default_rng(0)
+    corners = rng.integers(0, 256, (300, 2, 2, 3)).astype(np.float32)
+    ramp = np.linspace(1, 0, 16, dtype=np.float32)
+    weights = np.stack([ramp, 1 - ramp], axis=1)
+    pictures = np.einsum("yi,xj,nijc->nyxc", weights, weights, corners)
+    noise = rng.normal(0, 3, pictures.shape)
+    path = tmp_path_factory.mktemp("packed") / "smooth.npy"
+    np.save(path, (pictures + noise).round().clip(0, 255).astype(np.uint8))
+    return path
+
+
+def train(packed: Path, out: Path, processes: int, *more: str) -> subprocess.CompletedProcess[str]:
+    launcher = [sys.executable]
+    if processes > 1:
+        launcher += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    return subprocess.run(
+        [
+            *launcher, str(ROOT / "scripts" / "train.py"), "--data", str(packed), "--out", str(out),
+            "--preset", "tiny", "--device", "cpu", "--precision", "float32", "--batch", "8",
+            "--warmup-steps", "0", "--log-steps", "4", "--holdout", "0.2", *more,
+        ],
+        capture_output=True, text=True, timeout=240, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def records(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "stats.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def alone(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "alone"
+    done = train(packed, out, 1, "--steps", "1")
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.mark.parametrize("mode", [[], ["--reversible"]], ids=["stored", "reversible"])
+def test_two_processes_have_the_gradients_of_one(
+    packed: Path, alone: Path, tmp_path: Path, mode: list[str]
+) -> None:
+    """After one step the first moments of AdamW are a tenth of the gradients."""
+    done = train(packed, tmp_path / "two", 2, "--steps", "1", *mode)
+    assert done.returncode == 0, done.stderr
+    assert "2 processes on cpu" in done.stdout
+    states = [load_file(o / "checkpoint/state.safetensors") for o in (alone, tmp_path / "two")]
+    moments = [k for k in states[0] if k.endswith("exp_avg")]
+    assert len(moments) > 20
+    one, two = (torch.cat([s[k].flatten() for k in moments]) for s in states)
+    assert one.norm() > 0
+    assert float((one - two).norm() / one.norm()) < 1e-5
+    # Dequantisation, flips and validation do not depend on the number of processes either.
+    first, second = records(alone)[-1], records(tmp_path / "two")[-1]
+    for name in ("train_bits_per_dim", "grad_norm", "val_bits_per_dim"):
+        assert second[name] == pytest.approx(first[name], rel=1e-4)
+
+
+def test_a_run_goes_on_with_another_number_of_processes(packed: Path, tmp_path: Path) -> None:
+    out, unbroken = tmp_path / "changed", tmp_path / "unbroken"
+    assert train(packed, out, 2, "--steps", "12").returncode == 0
+    done = train(packed, out, 1, "--steps", "24")
+    assert done.returncode == 0 and "from step 12." in done.stdout, done.stderr
+    # The first sitting had cooled down at its end; so must the run that it is compared with.
+    assert train(packed, unbroken, 1, "--steps", "12").returncode == 0
+    assert train(packed, unbroken, 1, "--steps", "24").returncode == 0
+    ours, theirs = records(out), records(unbroken)
+    assert [r["images"] for r in ours] == [r["images"] for r in theirs]
+    assert ours[-1]["val_bits_per_dim"] == pytest.approx(theirs[-1]["val_bits_per_dim"], abs=0.02)
+    assert len(list(out.glob("events.out.tfevents.*"))) == 2  # one writer a sitting
+
+
+def test_a_batch_that_cannot_be_shared_is_one_sentence(packed: Path, tmp_path: Path) -> None:
+    done = train(packed, tmp_path / "odd", 2, "--steps", "1", "--batch", "7")
+    assert done.returncode != 0
+    assert "A batch of 7 cannot be shared by 2 processes." in done.stderr
