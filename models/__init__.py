@@ -7,6 +7,7 @@
 
 from models.checkpoint import CheckpointError, load, pretrained_path, save
 from models.config import PRESETS, GlowConfig
+from models.denoise import denoise
 from models.glow import Glow, bits_per_dim
 from models.networks import NETS
 from models.quantize import bin_centers, dequantize, to_levels
@@ -19,6 +20,7 @@ __all__ = [
     "GlowConfig",
     "bin_centers",
     "bits_per_dim",
+    "denoise",
     "dequantize",
     "load",
     "pretrained_path",

@@ -33,10 +33,16 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def train(packed: Path, out: Path, processes: int, *more: str) -> subprocess.CompletedProcess[str]:
     launcher = [sys.executable]
     if processes > 1:
-        launcher += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+        launcher += [
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            f"--nproc_per_node={processes}",
+        ]
     return subprocess.run(
         [
-            *launcher, str(ROOT / "scripts" / "train.py"), "--data", str(packed), "--out", str(out),
+            *launcher, str(ROOT / "scripts" / "train.py"),
+            "--data", str(packed), "--out", str(out),
             "--preset", "tiny", "--device", "cpu", "--precision", "float32", "--batch", "8",
             "--warmup-steps", "0", "--log-steps", "4", "--holdout", "0.2", *more,
         ],

@@ -24,6 +24,7 @@ from torch import Tensor
 from glow_app import images
 from glow_app.training.augment import Augment
 from glow_app.training.distributed import World
+from glow_app.training.parts import PartsError, count_pictures, picture_parts, read_pictures
 
 __all__ = ["Batches", "DataError", "PackedPictures", "from_celeba", "from_source", "is_held_out"]
 
@@ -82,8 +83,9 @@ def from_source(
 ) -> PackedPictures:
     """Pictures from a folder (nested, any format, any size) or from a packed ``.npy`` file.
 
-    A folder is packed into ``cache`` the first time and whenever its files have changed.
-    Pictures that cannot be read are reported and left out.
+    A folder is packed into ``cache`` the first time and whenever its files have changed; it may
+    also be one that ``scripts/pack.py`` filled. Pictures that cannot be read are reported and
+    left out.
 
     Raises:
         DataError: nothing usable at ``source``, or a packed file of another size.
@@ -91,8 +93,9 @@ def from_source(
     source = Path(source)
     if source.suffix == ".npy":
         return _open_packed(source, size)
+    parts = picture_parts(source)
     try:
-        files = images.list_pictures(source)
+        files = parts or images.list_pictures(source)
     except images.PictureError as error:
         raise DataError(str(error)) from error
     names = [file.relative_to(source).as_posix() for file in files]
@@ -105,8 +108,13 @@ def from_source(
     fingerprint = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
     packed = cache / f"{source.resolve().name}-{size}-{fingerprint}.npy"
     if not (packed.exists() and packed.with_suffix(".json").exists()):
-        report(f"Packing {len(files):,} pictures at {size}x{size}, once.")
-        _pack(zip(names, files, strict=True), len(files), size, packed, report, progress)
+        try:
+            total = count_pictures(parts) if parts else len(files)
+            entries = read_pictures(parts) if parts else zip(names, files, strict=True)
+            report(f"Packing {total:,} pictures at {size}x{size}, once.")
+            _pack(entries, total, size, packed, report, progress)
+        except PartsError as error:
+            raise DataError(str(error)) from error
     return _open_packed(packed, size)
 
 

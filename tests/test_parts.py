@@ -1,0 +1,108 @@
+"""Data and weights in small files, and the recipe for a rented machine that is made of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import models
+from glow_app.training import DataError, from_source
+from glow_app.training.parts import PartsError, join_file, pack_pictures, split_file
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for i in range(40):
+        small = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8))
+        (folder / f"part {i % 2}").mkdir(exist_ok=True)
+        small.resize((24, 24)).save(folder / f"part {i % 2}" / f"ä{i:02d}.png")
+    return folder
+
+
+def script(name: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / name), *arguments],
+        cwd=cwd, capture_output=True, text=True, timeout=240,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def test_packed_parts_hold_the_very_pixels(pictures: Path, tmp_path: Path) -> None:
+    folder = from_source(pictures, 16, tmp_path / "a", lambda _: None)
+    entries = zip(folder.names, folder.pixels, strict=True)
+    parts = pack_pictures(entries, tmp_path / "parts", 8000)
+    assert len(parts) > 2 and all(part.stat().st_size <= 8000 for part in parts)
+    packed = from_source(tmp_path / "parts", 16, tmp_path / "b", lambda _: None)
+    assert packed.names == folder.names
+    assert np.array_equal(packed.pixels, folder.pixels)
+
+
+def test_a_damaged_part_is_one_sentence(pictures: Path, tmp_path: Path) -> None:
+    folder = from_source(pictures, 16, tmp_path / "a", lambda _: None)
+    parts = pack_pictures(zip(folder.names, folder.pixels, strict=True), tmp_path / "parts", 10**6)
+    parts[0].write_bytes(parts[0].read_bytes()[:500])
+    with pytest.raises(DataError, match="damaged") as caught:
+        from_source(tmp_path / "parts", 16, tmp_path / "b", lambda _: None)
+    assert "\n" not in str(caught.value)
+
+
+def test_pieces_join_to_the_same_file_or_to_none(tmp_path: Path) -> None:
+    content = np.random.default_rng(0).bytes(10_000)
+    whole = tmp_path / "whole.bin"
+    whole.write_bytes(content)
+    pieces = split_file(whole, tmp_path / "pieces", 3000)
+    assert [p.stat().st_size for p in pieces] == [3000, 3000, 3000, 1000]
+    target = tmp_path / "again.bin"
+    assert join_file(tmp_path / "pieces", "whole.bin", target).read_bytes() == content
+    pieces[1].write_bytes(b"x" * 3000)
+    target.unlink()
+    with pytest.raises(PartsError, match="not those"):
+        join_file(tmp_path / "pieces", "whole.bin", target)
+    pieces[1].unlink()
+    with pytest.raises(PartsError, match="missing"):
+        join_file(tmp_path / "pieces", "whole.bin", target)
+    assert not list(tmp_path.glob("*again*")) and not list(tmp_path.glob(".again*"))
+
+
+def test_a_rented_machine_goes_on_where_another_stopped(pictures: Path, tmp_path: Path) -> None:
+    """Pack, train, carry the pieces to an empty folder, go on there exactly; or from the weights."""
+    done = script(
+        "pack.py", "--data", str(pictures), "--out", "packed", "--size", "16", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    common = ["--data", str(tmp_path / "packed"), "--val", str(tmp_path / "packed")]
+    model = ["--", "--preset", "tiny", "--batch", "8", "--device", "cpu", "--warmup-steps", "5"]
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    for folder in (first, second, third):
+        folder.mkdir()
+    done = script(
+        "rental.py", *common, "--minutes", "0.02", "--out", "out", "--state", *model, cwd=first
+    )
+    assert done.returncode == 0, done.stderr
+    left = json.loads((first / "out/stats.jsonl").read_text().splitlines()[-1])
+    assert max(f.stat().st_size for f in (first / "out").iterdir()) < 16 * 2**20
+    for name, half in (("model.safetensors", False), ("model-half.safetensors", True)):
+        joined = models.load(join_file(first / "out", name, first / name))
+        assert joined.facts["steps"] == left["step"], half
+    carried = shutil.copytree(first / "out", tmp_path / "carried")
+    more = ["--minutes", "0.02", "--out", "out", "--from", str(carried)]
+    done = script("rental.py", *common, *more, *model, cwd=second)
+    assert done.returncode == 0 and f"from step {left['step']:,}." in done.stdout, done.stderr
+    records = [json.loads(r) for r in (second / "out/stats.jsonl").read_text().splitlines()]
+    assert records[-1]["step"] > left["step"] and records[-1]["minutes"] > left["minutes"]
+    for piece in carried.glob("state*"):
+        piece.unlink()
+    done = script("rental.py", *common, *more, *model, cwd=third)
+    assert done.returncode == 0 and "from step 0." in done.stdout, done.stderr
