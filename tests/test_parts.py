@@ -77,7 +77,7 @@ def test_pieces_join_to_the_same_file_or_to_none(tmp_path: Path) -> None:
 
 
 def test_a_rented_machine_goes_on_where_another_stopped(pictures: Path, tmp_path: Path) -> None:
-    """Pack, train, carry the pieces to an empty folder, go on there exactly; or from the weights."""
+    """Pack, train, carry the pieces to an empty folder, go on there: exactly, or by weights."""
     done = script(
         "pack.py", "--data", str(pictures), "--out", "packed", "--size", "16", cwd=tmp_path
     )

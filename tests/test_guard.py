@@ -1,0 +1,39 @@
+"""Which steps are skipped, and that none is skipped for ever."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from glow_app.training.guard import GradientGuard
+
+
+def judged(guard: GradientGuard, *norms: float) -> list[float]:
+    return [float(guard.judge(torch.tensor(norm))) for norm in norms]
+
+
+def test_only_what_is_not_finite_or_far_off_is_skipped() -> None:
+    guard = GradientGuard(torch.device("cpu"))
+    assert judged(guard, 1e9, math.nan, math.inf) == [0, 1, 1]  # at first nobody knows what is far
+    assert judged(guard, *[2.0] * 120) == [0] * 120
+    assert judged(guard, 19.0, 21.0, math.nan, 2.0) == [0, 1, 1, 0]
+    assert int(guard.skipped) == 4 and int(guard.in_a_row) == 0
+
+
+def test_when_large_gradients_are_the_rule_training_goes_on() -> None:
+    """A rate that rises after a cooldown makes all gradients larger; that is no explosion."""
+    guard = GradientGuard(torch.device("cpu"))
+    judged(guard, *[2.0] * 100)
+    skipped = judged(guard, *[50.0] * 100)
+    assert skipped[0] == 1 and skipped[-1] == 0 and sum(skipped) < 60
+
+
+def test_state_comes_back() -> None:
+    guard = GradientGuard(torch.device("cpu"))
+    judged(guard, math.nan, *[float(n) for n in range(1, 131)])
+    again = GradientGuard(torch.device("cpu"))
+    again.restore(guard.norms(), int(guard.skipped))
+    assert again.norms() == guard.norms() == [float(n) for n in range(31, 131)]
+    assert int(again.skipped) == 1
+    assert judged(again, 1e5, 100.0) == judged(guard, 1e5, 100.0) == [1, 0]
