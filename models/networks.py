@@ -155,8 +155,11 @@ class _Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         n, c, h, w = x.shape
         qkv = self.qkv(self.norm(x)).view(n, 3, _HEADS, c // _HEADS, h * w).transpose(3, 4)
+        if not x.is_cuda and qkv.dtype == torch.bfloat16:
+            qkv = qkv.float()  # several times as fast on a CPU
         mixed = F.scaled_dot_product_attention(*qkv.unbind(dim=1))
-        return self.out(mixed.transpose(2, 3).reshape(n, c, h, w)).add_(x)
+        mixed = mixed.transpose(2, 3).reshape(n, c, h, w).to(x.dtype)
+        return self.out(mixed).add_(x)
 
 
 def _zeroed(conv: nn.Conv2d) -> nn.Conv2d:
