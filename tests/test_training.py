@@ -189,6 +189,20 @@ def test_batches_visit_each_picture_once_an_epoch_and_depend_on_the_step_only() 
     assert {tuple(ids(s)) for s in range(3)} != {tuple(ids(s)) for s in range(10, 13)}
 
 
+def test_processes_share_each_batch_without_overlap() -> None:
+    pixels = np.arange(23, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
+    packed = PackedPictures(pixels, tuple(map(str, range(23))), (), "x")
+
+    def ids(step: int, world: World) -> list[int]:
+        batches = Batches(packed, np.arange(23), 6, 7, world)
+        return batches.at(step, torch.Generator().manual_seed(0))[:, 0, 0, 0].tolist()
+
+    for step in (0, 3, 4):
+        shares = [ids(step, World(CPU, rank, 3)) for rank in range(3)]
+        assert [len(share) for share in shares] == [2, 2, 2]
+        assert sum(shares, []) == ids(step, World(CPU))
+
+
 def test_flips_happen_to_about_half() -> None:
     pixels = np.zeros((200, 2, 2, 3), np.uint8)
     pixels[:, :, 0] = 255
@@ -417,3 +431,41 @@ def test_one_exploding_gradient_is_skipped(pictures: Path, tmp_path: Path, monke
     assert stats(tmp_path / "poisoned")[-1]["skipped"] == 1
     model = models.load(tmp_path / "poisoned" / "model.safetensors")  # refuses NaN
     assert model.facts["steps"] == 20
+
+
+# ---------------------------------------------------------------------- phases
+
+
+def test_the_state_before_a_cooldown_stays_to_branch_from(pictures: Path, tmp_path: Path) -> None:
+    packed = from_source(pictures, 16, tmp_path / "cache", lambda _: None)
+    out = tmp_path / "run"
+    in_process(packed, out, steps=20, cooldown=0.5)
+    constant = _metadata(out / "checkpoint/constant.safetensors")
+    counters = json.loads(constant["counters"])
+    assert counters["lr"] == TrainConfig.lr and 10 <= counters["step"] <= 11
+    rows = np.arange(len(packed))
+    config = TrainConfig(
+        model=PRESETS["tiny"], steps=counters["step"] + 1, batch=4, log_steps=1, eval_steps=100,
+        warmup_steps=0, cooldown=0.0,
+    )  # fmt: skip
+    parts = (packed, rows[4:]), (packed, rows[:4])
+    train(config, out, *parts, World(CPU), from_constant=True)
+    assert stats(out)[-1]["step"] == counters["step"] + 1
+    assert stats(out)[-2]["lr"] == TrainConfig.lr
+
+
+def test_noise_and_augmentation_are_trained_and_named(pictures: Path, tmp_path: Path) -> None:
+    large = from_source(pictures, 32, tmp_path / "cache", lambda _: None)
+    small = from_source(pictures, 16, tmp_path / "cache", lambda _: None)
+    rows, out = np.arange(len(large)), tmp_path / "run"
+    config = TrainConfig(
+        model=PRESETS["tiny"], steps=10, batch=4, log_steps=5, eval_steps=100, warmup_steps=0,
+        noise=0.05, augment=True,
+    )  # fmt: skip
+    train(config, out, (large, rows[4:]), (small, rows[:4]), World(CPU))
+    last = stats(out)[-1]
+    # A number that must not be taken for the bits/dim of dequantised pictures has its own name.
+    assert "val_bits_per_dim" not in last and last["val_noisy_bits_per_dim"] > 0
+    model = models.load(out / "model.safetensors")
+    assert model.facts["noise"] == 0.05 and model.facts["val_bits_per_dim"] is None
+    assert model.config.image_size == 16
