@@ -14,11 +14,11 @@ __all__ = ["FlowStep"]
 
 
 class FlowStep(Bijection):
-    r"""Actnorm, 1x1 convolution and coupling, with the first two folded into one convolution.
+    r"""Actnorm, 1x1 convolution and coupling; without gradients the first two are folded into one.
 
     :math:`W((x + b) e^{s}) = (W\,\mathrm{diag}(e^{s}))\,x + W(b\,e^{s})`: one pass over the
-    image instead of three. In training the fold is made in float32 at each call, so gradients
-    reach both layers; without gradients it is made once, in float64, for both directions.
+    image instead of three. The fold is made once, in float64, for both directions; in training
+    :class:`models.steps.FlowSteps` makes those of a whole level at each call.
 
     Args:
         channels: number of channels C of (N, C, H, W) inputs.
@@ -48,13 +48,13 @@ class FlowStep(Bijection):
         return y
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        if self._may_cache():
-            fold = self._fold(x.dtype)
-            weight, bias = fold.weight, fold.bias
-        else:
-            weight = self.conv.weight(x.dtype) * self.actnorm.log_scale.to(x.dtype).exp()
-            bias = weight @ self.actnorm.bias.to(x.dtype)
-        y, log_det = self.coupling(mix_channels(x, weight, bias))
+        if not self._may_cache():
+            y, actnorm_log_det = self.actnorm(x)
+            y, conv_log_det = self.conv(y)
+            y, coupling_log_det = self.coupling(y)
+            return y, actnorm_log_det + conv_log_det + coupling_log_det
+        fold = self._fold(x.dtype)
+        y, log_det = self.coupling(mix_channels(x, fold.weight, fold.bias))
         per_pixel = self.actnorm.log_scale.sum() + self.conv.log_abs_s.sum()
         return y, log_det + per_pixel * (x.shape[2] * x.shape[3])
 
