@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from glow_app.benchmarks.timing import Work
 from models import Glow
 from models.networks import Net
+from models.numerics import exact_float32
 
 __all__ = ["convolutions_of_decoding"]
 
@@ -20,7 +21,7 @@ _convolution = torch.ops.aten.convolution.default
 def convolutions_of_decoding(model: Glow, z: Tensor) -> Work:
     """Work that runs exactly the convolutions that the nets run in ``model.g(z)``.
 
-    The same inputs, weights, dtypes and memory formats in the same order, and nothing else.
+    The same inputs, weights, precision and memory formats in the same order, and nothing else.
     """
     recorder = _Recorder()
     hooks = []
@@ -39,8 +40,9 @@ def convolutions_of_decoding(model: Glow, z: Tensor) -> Work:
 
     @torch.no_grad()
     def work() -> None:
-        for arguments in recorder.calls:
-            _convolution(*arguments)
+        with exact_float32(z.device):  # as the flow does
+            for arguments in recorder.calls:
+                _convolution(*arguments)
 
     return work
 
