@@ -1,180 +1,137 @@
 #!/usr/bin/env python3
-"""Measure speed and memory of a model on this machine, everything in one run.
+"""Measure speed and memory on this machine, everything in one run and as ratios.
 
-python scripts/benchmark.py            # a table
-python scripts/benchmark.py --json     # one JSON object
+    python scripts/benchmark.py             # the released model, and ours against normflows
+    python scripts/benchmark.py --latency   # the released model only, in seconds
+    python scripts/benchmark.py --memory    # memory of training at several depths only
+    python scripts/benchmark.py --json      # one JSON object instead of tables
+
+normflows (pip install --no-deps -r requirements-benchmark.txt) gets the same K, L, width and
+batch, the same threads and the same allocator. All work is timed in turns; figures are medians.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
-import platform
-import resource
-import statistics
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from glow_app import cli
 
+if TYPE_CHECKING:
+    import torch
+
+    from glow_app.benchmarks.contenders import Setting
+
 FRAMES = 33  # of one morph
+# K, L, width, picture size and batch where none is given: what takes a minute or two.
+DEFAULTS = {"cpu": (8, 3, 64, 32, 32), "cuda": (32, 3, 512, 32, 64)}
 
 
 def parser() -> argparse.ArgumentParser:
-    p = cli.Parser(description=__doc__.split("\n")[0])
+    p = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_model_arguments(p)
-    p.add_argument("--repeats", type=cli.whole(1), default=5, help="timed runs of each (5)")
-    p.add_argument("--batch", type=cli.whole(1), default=32, help="pictures a training step (32)")
+    parts = p.add_argument_group("parts (default: --latency and --compare)")
+    parts.add_argument("--latency", action="store_true", help="the checkpoint, as on the page")
+    parts.add_argument("--compare", action="store_true", help="ours against normflows")
+    parts.add_argument("--memory", action="store_true", help="training, plain and reversible")
+    shape = p.add_argument_group("architecture to compare and to measure memory of")
+    shape.add_argument("--steps", type=cli.whole(1), metavar="K", help="of flow in each level")
+    shape.add_argument("--levels", type=cli.whole(1), metavar="L")
+    shape.add_argument("--width", type=cli.whole(1), help="channels inside the coupling nets")
+    shape.add_argument("--image-size", type=cli.whole(2), help="pixels")
+    shape.add_argument("--batch", type=cli.whole(1), help="pictures a training step")
+    shape.add_argument(
+        "--memory-steps",
+        type=cli.whole(1),
+        nargs="+",
+        default=[8, 16, 32],
+        metavar="K",
+        help="for --memory (8 16 32)",
+    )
+    p.add_argument("--repeats", type=cli.whole(1), default=7, help="timed turns of each (7)")
+    p.add_argument(
+        "--compile",
+        action=argparse.BooleanOptionalAction,
+        help="also train compiled (default: on a GPU)",
+    )
     p.add_argument("--json", action="store_true", help="one JSON object on stdout and no table")
     return p
 
 
-def main(argv: list[str] | None = None) -> int:
-    args = parser().parse_args(argv)
-    results = measure(args)
-    if args.json:
-        print(json.dumps(results, indent=2))
-    else:
-        _table(results)
-    return 0
+def main(argv: list[str] | None = None) -> None:
+    p = parser()
+    args = p.parse_args(argv)
+    if not (args.latency or args.compare or args.memory):
+        args.latency = args.compare = True
+
+    from glow_app.benchmarks.report import report
+    from glow_app.devices import keep_freed_memory, pick_device
+
+    keep_freed_memory()
+    try:
+        device = pick_device(args.device)
+        setting = _setting(args, device)
+        setting.config()
+    except ValueError as error:
+        p.error(str(error))
+    results = measure(args, setting, device)
+    print(json.dumps(results, indent=2) if args.json else report(results))
 
 
-def measure(args: argparse.Namespace) -> dict[str, Any]:
-    """All figures: medians in seconds, and what they were measured on."""
-    import torch
-
+def measure(args: argparse.Namespace, setting: Setting, device: torch.device) -> dict[str, Any]:
+    """The parts that were asked for, and what they were measured on."""
+    from glow_app.benchmarks.hardware import hardware
     from glow_app.devices import pick_precision
-    from models import Glow
 
-    editor = cli.open_editor(args)
-    model, device = editor.model, editor.device
-    generator = torch.Generator().manual_seed(0)
-    z = torch.randn(FRAMES, model.dims, generator=generator) * 0.7
-    pictures = editor.decode(z)
+    precisions = ["float32"]
+    if pick_precision("auto", device) == "bfloat16":
+        precisions.append("bfloat16")
+    results: dict[str, Any] = {"hardware": hardware(device)}
+    if args.latency:
+        from glow_app.benchmarks.released import measure_released
 
-    def timed(work: Callable[[], Any]) -> float:
-        work()  # caches, code paths and memory are warm
-        seconds = []
-        for _ in range(args.repeats):
-            _wait(device)
-            start = time.perf_counter()
-            work()
-            _wait(device)
-            seconds.append(time.perf_counter() - start)
-        return statistics.median(seconds)
+        editor = cli.open_editor(args)
+        cli.say(f"Measuring {editor.name} ...")
+        results["released"] = measure_released(
+            editor, precisions, args.batch or 32, FRAMES, args.repeats
+        )
+    if args.compare:
+        from glow_app.benchmarks.comparison import compare
 
-    decode = timed(lambda: editor.decode(z))
-    a, b = pictures[0], pictures[-1]
-    results: dict[str, Any] = {
-        "hardware": _hardware(device),
-        "checkpoint": editor.name,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "gflop_per_frame": round(_flops(model) / 1e9, 3),
-        f"decode_{FRAMES}_frames_s": decode,
-        "decode_one_frame_s": timed(lambda: editor.decode(z[:1])),
-        f"encode_{FRAMES}_pictures_s": timed(lambda: _encode(editor, pictures)),
-        "morph_of_two_pictures_s": timed(lambda: editor.morph_frames(a, b, FRAMES)),
-        "train_images_per_s": {},
-    }
-    trained = Glow(model.config).to(device)
-    trained.load_state_dict(model.state_dict())
-    rates: dict[str, float] = {}
-    for precision in sorted({"float32", pick_precision("auto", device)}):
-        rates[precision] = args.batch / timed(_training_step(trained, precision, args.batch))
-    results["train_images_per_s"] = rates
-    if "bfloat16" in rates:
-        results["train_bfloat16_over_float32"] = rates["bfloat16"] / rates["float32"]
-    if device.type == "cuda":
-        results["peak_gpu_memory_mb"] = torch.cuda.max_memory_allocated(device) / 1e6
-    results["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+        cli.say("Comparing with normflows ...")
+        compiled = device.type == "cuda" if args.compile is None else args.compile
+        results["comparison"] = compare(
+            setting, device, precisions, FRAMES, args.repeats, compiled
+        )
+    if args.memory:
+        results["memory"] = _memory(args, setting, device, precisions[-1])
     return results
 
 
-def _encode(editor: Any, pictures: Any) -> None:
-    import torch
+def _setting(args: argparse.Namespace, device: torch.device) -> Setting:
+    from glow_app.benchmarks.contenders import Setting
 
-    from models import bin_centers
-
-    levels = torch.from_numpy(pictures).permute(0, 3, 1, 2).to(editor.device)
-    with torch.inference_mode():  # past the editor's cache of codes
-        editor.model.f(bin_centers(levels))
+    setting = Setting(*DEFAULTS[device.type])
+    given = {f.name: getattr(args, f.name) for f in dataclasses.fields(setting)}
+    return dataclasses.replace(setting, **{k: v for k, v in given.items() if v is not None})
 
 
-def _training_step(model: Any, precision: str, batch: int) -> Callable[[], None]:
-    import torch
+def _memory(
+    args: argparse.Namespace, setting: Setting, device: torch.device, precision: str
+) -> dict[str, Any]:
+    from glow_app.benchmarks.memory import growth, memory_curve
 
-    from models import bits_per_dim
-
-    size = model.config.image_size
-    device = model.top.mean.device
-    x = torch.rand(batch, 3, size, size, device=device)
-    model.train().set_training_dtype(torch.bfloat16 if precision == "bfloat16" else None)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
-
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        bits_per_dim(model(x), model.dims).mean().backward()
-        optimizer.step()
-
-    return step
-
-
-def _flops(model: Any) -> int:
-    """Floating point operations of decoding one frame, a multiply-add counted as two."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    device = model.top.mean.device
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model.g(torch.zeros(1, model.dims, device=device))
-    return counter.get_total_flops()
-
-
-def _wait(device: Any) -> None:
-    if device.type == "cuda":
-        import torch
-
-        torch.cuda.synchronize(device)
-
-
-def _hardware(device: Any) -> dict[str, Any]:
-    import torch
-
-    facts: dict[str, Any] = {
-        "device": str(device),
-        "cpu": _cpu_name(),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }
-    if device.type == "cuda":
-        facts["gpu"] = torch.cuda.get_device_name(device)
-    return facts
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
-def _table(results: dict[str, Any], indent: str = "") -> None:
-    for name, value in results.items():
-        label = f"{indent}{name.replace('_', ' ')}"
-        if isinstance(value, dict):
-            print(label)
-            _table(value, indent + "  ")
-        else:
-            shown = f"{value:.3f}" if isinstance(value, float) else str(value)
-            print(f"{label:<36}{shown:>24}")
+    jobs = memory_curve(setting, str(device), precision, args.memory_steps)
+    curve = list(cli.progress(jobs, 2 * len(args.memory_steps), "memory"))
+    shape = dataclasses.asdict(setting)
+    del shape["steps"]
+    return {**shape, "precision": precision, "curve": curve, "growth": growth(curve)}
 
 
 if __name__ == "__main__":

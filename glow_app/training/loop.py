@@ -21,6 +21,7 @@ from torch import Tensor
 import models
 from glow_app import export
 from glow_app.files import write_text
+from glow_app.measure import parameter_count
 from glow_app.training.augment import Augment
 from glow_app.training.data import Batches, PackedPictures
 from glow_app.training.distributed import World
@@ -234,9 +235,8 @@ class _Run:
         """Until the end of the run or a signal; only the process with a ``log`` writes."""
         config, state = self.config, self.state
         if log is not None:
-            parameters = sum(p.numel() for p in state.model.parameters())
             log.say(
-                f"{parameters:,} parameters, {len(self.training[1]):,} pictures, "
+                f"{parameter_count(state.model):,} parameters, {len(self.training[1]):,} pictures, "
                 f"{len(self.held_out[1]):,} held out, {self._where()}, {config.precision}, "
                 f"from step {state.step:,}."
             )

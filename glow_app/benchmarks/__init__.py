@@ -1,0 +1,1 @@
+"""What `scripts/benchmark.py` measures: speed and memory, as ratios within one run."""

@@ -1,0 +1,77 @@
+"""Latency of a checkpoint as the page uses it, and training speed on its architecture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from glow_app.benchmarks.convolutions import convolutions_of_decoding
+from glow_app.benchmarks.timing import Work, interleaved
+from glow_app.editor import Editor
+from glow_app.measure import flops_per_frame, parameter_count
+from models import Glow, bin_centers, bits_per_dim
+
+__all__ = ["measure_released"]
+
+
+def measure_released(
+    editor: Editor, precisions: list[str], batch: int, frames: int, repeats: int
+) -> dict[str, Any]:
+    """Medians in seconds, training in images/s.
+
+    Args:
+        editor: the checkpoint on its device.
+        precisions: to train in, "float32" first.
+        batch: pictures a training step.
+        frames: of one morph.
+        repeats: timed turns of each piece of work.
+    """
+    model, device = editor.model, editor.device
+    z = torch.randn(frames, model.dims, generator=torch.Generator().manual_seed(0)) * 0.7
+    pictures = editor.decode(z)
+    works: dict[str, Work] = {
+        "decode_frames": lambda: editor.decode(z),
+        "convolutions": convolutions_of_decoding(model, z.to(device)),
+        "decode_one": lambda: editor.decode(z[:1]),
+        "encode_frames": lambda: _encode(editor, pictures),
+        "morph": lambda: editor.morph_frames(pictures[0], pictures[-1], frames),
+    }
+    steps = {p: _training_step(model, p, batch) for p in precisions}
+    seconds = interleaved({**works, **steps}, device, repeats)
+    return {
+        "checkpoint": editor.name,
+        "parameters": parameter_count(model),
+        "gflop_per_frame": flops_per_frame(model) / 1e9,
+        "frames": frames,
+        "decode_frames_s": seconds["decode_frames"],
+        "decode_over_its_convolutions": seconds["decode_frames"] / seconds["convolutions"],
+        "decode_one_frame_s": seconds["decode_one"],
+        "encode_frames_s": seconds["encode_frames"],
+        "morph_s": seconds["morph"],
+        "batch": batch,
+        "train_images_per_s": {p: batch / seconds[p] for p in precisions},
+    }
+
+
+def _encode(editor: Editor, pictures: np.ndarray) -> None:
+    levels = torch.from_numpy(pictures).permute(0, 3, 1, 2).to(editor.device)
+    with torch.inference_mode():  # past the editor's cache of codes
+        editor.model.f(bin_centers(levels, editor.model.config.n_bits))
+
+
+def _training_step(released: Glow, precision: str, batch: int) -> Work:
+    device, size = released.top.mean.device, released.config.image_size
+    model = Glow(released.config).to(device)
+    model.load_state_dict(released.state_dict())
+    model.train().set_training_dtype(torch.bfloat16 if precision == "bfloat16" else None)
+    x = torch.rand(batch, 3, size, size, device=device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        bits_per_dim(model(x), model.dims).mean().backward()
+        optimizer.step()
+
+    return step

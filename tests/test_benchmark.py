@@ -1,0 +1,152 @@
+"""The benchmark measures what it says: turns, convolutions, memory, and two flows built alike."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from glow_app.benchmarks.comparison import compare
+from glow_app.benchmarks.contenders import NormflowsGlow, OurGlow, Setting
+from glow_app.benchmarks.convolutions import convolutions_of_decoding
+from glow_app.benchmarks.memory import MemoryJob, growth, peak_bytes
+from glow_app.benchmarks.report import report
+from glow_app.benchmarks.timing import interleaved
+
+CPU = torch.device("cpu")
+SMALL = Setting(steps=2, levels=2, width=16, image_size=8, batch=4)
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    """`benchmark(*arguments)` runs the script in this process and returns its status."""
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[1] / "scripts"))
+    monkeypatch.setattr(sys, "argv", ["benchmark.py"])
+    import benchmark as script
+
+    from glow_app import cli
+
+    def run(*arguments: object) -> int:
+        try:
+            return cli.run(script.main, argv=[str(a) for a in arguments])
+        except SystemExit as stop:  # argparse
+            return stop.code
+
+    return run
+
+
+def test_work_is_timed_in_turns():
+    calls: list[str] = []
+    works = {name: lambda name=name: calls.append(name) for name in "ab"}
+    seconds = interleaved(works, CPU, repeats=3, warmup=1)
+    assert "".join(calls) == "ab" + "ababab"
+    assert set(seconds) == {"a", "b"} and min(seconds.values()) >= 0
+
+
+def test_peak_counts_what_is_held_at_once():
+    mb = 10**6
+
+    def one_after_the_other() -> None:
+        for _ in range(3):
+            torch.empty(mb, dtype=torch.uint8)
+
+    def together() -> None:
+        held = [torch.empty(mb, dtype=torch.uint8) for _ in range(3)]
+        del held
+
+    assert peak_bytes(one_after_the_other, CPU) == pytest.approx(mb, rel=0.01)
+    assert peak_bytes(together, CPU) == pytest.approx(3 * mb, rel=0.01)
+
+
+def test_convolutions_alone_are_those_of_the_nets():
+    ours = OurGlow(SMALL, CPU)
+    z = torch.randn(3, ours.model.dims)
+
+    def convolution_flops(work) -> int:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            work()
+        return counter.get_flop_counts()["Global"][torch.ops.aten.convolution]
+
+    # The flow mixes channels by matrix products when it decodes: all convolutions are the nets'.
+    alone = convolutions_of_decoding(ours.model, z)
+    assert convolution_flops(alone) == convolution_flops(lambda: ours.model.g(z)) > 0
+
+
+def test_the_two_flows_are_alike():
+    pytest.importorskip("normflows")
+    flops, parameters = [], []
+    for kind in (OurGlow, NormflowsGlow):
+        contender = kind(SMALL, CPU)
+        x = SMALL.pictures(SMALL.batch, CPU)
+        with torch.no_grad():
+            torch.testing.assert_close(contender.decode(contender.encode(x)), x)
+        nets = [m for m in contender.model.modules() if isinstance(m, torch.nn.Conv2d)]
+        hidden = [m for m in nets if SMALL.width in (m.in_channels, m.out_channels)]
+        parameters.append(sum(p.numel() for m in hidden for p in m.parameters()))
+        trained = contender.for_training("bfloat16")
+        before = [p.detach().clone() for p in trained.model.parameters()]
+        with FlopCounterMode(display=False) as counter:
+            trained.training_step(x)()
+        flops.append(counter.get_total_flops())
+        changed = zip(before, trained.model.parameters(), strict=True)
+        assert any(not torch.equal(a, b) for a, b in changed)
+    assert parameters[0] == parameters[1]  # the coupling nets are the same ones
+    assert flops[0] == pytest.approx(flops[1], rel=0.1)
+
+
+def test_memory_of_a_training_step_by_depth():
+    """What the curve is for: plain training grows with the depth, reversible does not."""
+    setting = dataclasses.replace(SMALL, image_size=16, batch=32)
+    curve = [
+        {
+            "steps": steps,
+            "reversible": reversible,
+            **MemoryJob(
+                dataclasses.replace(setting, steps=steps), "cpu", "float32", reversible=reversible
+            ).measure(),
+        }
+        for steps in (2, 8)
+        for reversible in (False, True)
+    ]
+    ratios = growth(curve)
+    assert 3 < ratios["plain"] < 4.5
+    assert ratios["reversible"] < 1.5
+
+
+def test_a_step_that_does_not_fit_is_said_to_be_so():
+    setting = dataclasses.replace(SMALL, batch=10**10)
+    assert MemoryJob(setting, "cpu", "float32").measure_apart() == {
+        "error": "does not fit into memory"
+    }
+
+
+def test_without_normflows_the_rest_is_measured(monkeypatch):
+    monkeypatch.setitem(sys.modules, "normflows", None)  # how Python marks what cannot be imported
+    result = compare(SMALL, CPU, ["float32"], frames=2, repeats=1, compiled=False)
+    assert result["ours"]["decode_s"] > 0 and "normflows" not in result
+    assert result["ratios"]["train_float32_of_ceiling"] > 0
+    facts = {"cpu": "c", "threads": 2, "python": "3", "torch": "2"}
+    text = report({"hardware": facts, "comparison": result})
+    assert text.count("normflows is not installed") == 1
+
+
+def test_command_measures_a_checkpoint(benchmark, tiny_checkpoint, capsys):
+    arguments = ["--latency", "--checkpoint", tiny_checkpoint, "--repeats", 1, "--batch", 4]
+    assert benchmark(*arguments, "--device", "cpu", "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert set(result) == {"hardware", "released"}
+    assert result["hardware"]["torch"] == torch.__version__
+    assert result["released"]["checkpoint"] == tiny_checkpoint.stem
+    assert result["released"]["decode_frames_s"] > 0
+    assert result["released"]["train_images_per_s"]["float32"] > 0
+
+
+def test_command_refuses_pictures_that_cannot_be_halved(benchmark, capsys):
+    assert benchmark("--compare", "--image-size", 20, "--levels", 3, "--device", "cpu") == 2
+    error = capsys.readouterr().err
+    assert "cannot be halved" in error and error.count("\n") == 1
