@@ -236,8 +236,9 @@ class _Run:
         config, state = self.config, self.state
         if log is not None:
             log.say(
-                f"{parameter_count(state.model):,} parameters, {len(self.training[1]):,} pictures, "
-                f"{len(self.held_out[1]):,} held out, {self._where()}, {config.precision}, "
+                f"{parameter_count(state.model):,} parameters, "
+                f"{len(self.training[1]):,} pictures, {len(self.held_out[1]):,} held out, "
+                f"{self._where()}, {config.precision}, "
                 f"from step {state.step:,}."
             )
         if config.compile:
