@@ -13,6 +13,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from glow_app.training import PackedPictures, TrainConfig, TrainingError, World, train
+from models import PRESETS
+from scripts import train as train_script
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -30,24 +34,29 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def train(packed: Path, out: Path, processes: int, *more: str) -> subprocess.CompletedProcess[str]:
-    launcher = [sys.executable]
-    if processes > 1:
-        launcher += [
-            "-m",
-            "torch.distributed.run",
-            "--standalone",
-            f"--nproc_per_node={processes}",
-        ]
-    return subprocess.run(
+def options(packed: Path, out: Path, *more: str) -> list[str]:
+    return [
+        "--data", str(packed), "--out", str(out), "--preset", "tiny", "--device", "cpu",
+        "--precision", "float32", "--batch", "8", "--warmup-steps", "0", "--log-steps", "4",
+        "--holdout", "0.2", *more,
+    ]  # fmt: skip
+
+
+def train_alone(packed: Path, out: Path, *more: str) -> None:
+    assert train_script.main(options(packed, out, *more)) == 0
+
+
+def train_as_two(packed: Path, out: Path, *more: str) -> str:
+    """What torchrun prints, with two processes."""
+    done = subprocess.run(
         [
-            *launcher, str(ROOT / "scripts" / "train.py"),
-            "--data", str(packed), "--out", str(out),
-            "--preset", "tiny", "--device", "cpu", "--precision", "float32", "--batch", "8",
-            "--warmup-steps", "0", "--log-steps", "4", "--holdout", "0.2", *more,
+            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
+            str(ROOT / "scripts" / "train.py"), *options(packed, out, *more),
         ],
         capture_output=True, text=True, timeout=240, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def records(out: Path) -> list[dict]:
@@ -57,8 +66,7 @@ def records(out: Path) -> list[dict]:
 @pytest.fixture(scope="module")
 def alone(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "alone"
-    done = train(packed, out, 1, "--steps", "1")
-    assert done.returncode == 0, done.stderr
+    train_alone(packed, out, "--steps", "1")
     return out
 
 
@@ -67,9 +75,8 @@ def test_two_processes_have_the_gradients_of_one(
     packed: Path, alone: Path, tmp_path: Path, mode: list[str]
 ) -> None:
     """After one step the first moments of AdamW are a tenth of the gradients."""
-    done = train(packed, tmp_path / "two", 2, "--steps", "1", *mode)
-    assert done.returncode == 0, done.stderr
-    assert "2 processes on cpu" in done.stdout
+    said = train_as_two(packed, tmp_path / "two", "--steps", "1", *mode)
+    assert "2 processes on cpu" in said
     states = [load_file(o / "checkpoint/state.safetensors") for o in (alone, tmp_path / "two")]
     moments = [k for k in states[0] if k.endswith("exp_avg")]
     assert len(moments) > 20
@@ -82,21 +89,27 @@ def test_two_processes_have_the_gradients_of_one(
         assert second[name] == pytest.approx(first[name], rel=1e-4)
 
 
-def test_a_run_goes_on_with_another_number_of_processes(packed: Path, tmp_path: Path) -> None:
+def test_a_run_goes_on_with_another_number_of_processes(
+    packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out, unbroken = tmp_path / "changed", tmp_path / "unbroken"
-    assert train(packed, out, 2, "--steps", "12").returncode == 0
-    done = train(packed, out, 1, "--steps", "24")
-    assert done.returncode == 0 and "from step 12." in done.stdout, done.stderr
+    train_as_two(packed, out, "--steps", "12")
+    train_alone(packed, out, "--steps", "24")
+    assert "from step 12." in capsys.readouterr().out
     # The first sitting had cooled down at its end; so must the run that it is compared with.
-    assert train(packed, unbroken, 1, "--steps", "12").returncode == 0
-    assert train(packed, unbroken, 1, "--steps", "24").returncode == 0
+    train_alone(packed, unbroken, "--steps", "12")
+    train_alone(packed, unbroken, "--steps", "24")
     ours, theirs = records(out), records(unbroken)
     assert [r["images"] for r in ours] == [r["images"] for r in theirs]
     assert ours[-1]["val_bits_per_dim"] == pytest.approx(theirs[-1]["val_bits_per_dim"], abs=0.02)
     assert len(list(out.glob("events.out.tfevents.*"))) == 2  # one writer a sitting
 
 
-def test_a_batch_that_cannot_be_shared_is_one_sentence(packed: Path, tmp_path: Path) -> None:
-    done = train(packed, tmp_path / "odd", 2, "--steps", "1", "--batch", "7")
-    assert done.returncode != 0
-    assert "A batch of 7 cannot be shared by 2 processes." in done.stderr
+def test_a_batch_that_cannot_be_shared_is_one_sentence(tmp_path: Path) -> None:
+    world = World(torch.device("cpu"), rank=0, size=2)
+    config = TrainConfig(model=PRESETS["tiny"], steps=1, batch=7)
+    pictures = PackedPictures(np.zeros((9, 16, 16, 3), np.uint8), tuple("abcdefghi"), (), "x")
+    part = (pictures, np.arange(9))
+    with pytest.raises(TrainingError, match="A batch of 7 cannot be shared by 2 processes."):
+        train(config, tmp_path, part, part, world)
+    assert not list(tmp_path.iterdir())
