@@ -55,10 +55,8 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 def open_editor(args: argparse.Namespace) -> Editor:
     """The Editor that `add_model_arguments` asked for; its errors are `run`'s to report."""
-    from glow_app.devices import keep_freed_memory
     from glow_app.editor import Editor
 
-    keep_freed_memory()
     return Editor(args.checkpoint, args.device)
 
 

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
-
 import torch
 
-__all__ = ["keep_freed_memory", "pick_device", "pick_precision"]
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+__all__ = ["pick_device", "pick_precision"]
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -35,20 +30,3 @@ def pick_precision(name: str, device: torch.device) -> str:
         capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 and later
         fast = bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
     return "bfloat16" if fast else "float32"
-
-
-def keep_freed_memory() -> None:
-    """Let the C library keep freed memory for the next tensor, instead of giving it back.
-
-    By default glibc maps every large activation anew, and the kernel fills it with zeros first:
-    about a tenth of training and a fifth of decoding on a CPU. Peak memory stays as it is; it
-    is only held for longer. Does nothing where there is no glibc.
-    """
-    if sys.platform != "linux":
-        return
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return
-    mallopt(_M_MMAP_THRESHOLD, 1 << 30)
-    mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)

@@ -7,7 +7,7 @@
     python scripts/benchmark.py --json      # one JSON object instead of tables
 
 normflows (pip install --no-deps -r requirements-benchmark.txt) gets the same K, L, width and
-batch, the same threads and the same allocator. All work is timed in turns; figures are medians.
+batch and the same threads. All work is timed in turns; figures are medians.
 """
 
 from __future__ import annotations
@@ -71,9 +71,8 @@ def main(argv: list[str] | None = None) -> None:
         args.latency = args.compare = True
 
     from glow_app.benchmarks.report import report
-    from glow_app.devices import keep_freed_memory, pick_device
+    from glow_app.devices import pick_device
 
-    keep_freed_memory()
     try:
         device = pick_device(args.device)
         setting = _setting(args, device)

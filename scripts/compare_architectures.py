@@ -21,7 +21,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from glow_app import cli
-from glow_app.devices import keep_freed_memory, pick_device, pick_precision
+from glow_app.devices import pick_device, pick_precision
 from glow_app.files import write_text
 from glow_app.measure import flops_per_frame, parameter_count
 from glow_app.training import DataError, TrainConfig, TrainingError, World, from_source, train
@@ -74,7 +74,6 @@ def main(argv: list[str] | None = None) -> int:
         p.error(f"there is no variant {sorted(unknown)[0]!r}")
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
-    keep_freed_memory()
     for name in args.only or VARIANTS:
         _measure(name, args, out)
     table = _table([_result(out, name) for name in VARIANTS if _path(out, name).exists()])

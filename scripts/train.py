@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from glow_app import cli
-from glow_app.devices import keep_freed_memory, pick_device, pick_precision
+from glow_app.devices import pick_device, pick_precision
 from glow_app.training import (
     DataError,
     PackedPictures,
@@ -147,7 +147,6 @@ def main(argv: list[str] | None = None) -> int:
     out = Path(args.out)
     facts = {"preset": args.preset, "data": Path(args.data).name}
     init = Path(args.init) if args.init else None
-    keep_freed_memory()
     with join_world(device) as world:
         training, held_out = _shared_pictures(args, config, out, world)
         train(config, out, training, held_out, world, init, facts, args.from_constant)
