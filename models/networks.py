@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from models.numerics import low_precision
 
-__all__ = ["NETS", "ConvNet", "Net", "ResidualNet"]
+__all__ = ["NETS", "ConvNet", "Net", "PointNet", "ResidualNet"]
 
 
 class Net(nn.Module):
@@ -59,6 +59,34 @@ class ConvNet(Net):
         x = F.relu(self.conv_in(x))
         x = F.relu(self.conv_mid(x))
         return self.conv_out(x)
+
+
+class PointNet(Net):
+    """1x1 - SiLU - 1x1 - SiLU - 1x1: no neighbours, for points of the plane as 1x1 images.
+
+    Smooth, so that a density drawn as a picture has no creases. Computed as matrix products:
+    libraries take ten times as long for a convolution of a single pixel.
+
+    Args:
+        in_channels, width, out_channels: channels before, inside and after.
+    """
+
+    def __init__(self, in_channels: int, width: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv_in = nn.Conv2d(in_channels, width, 1)
+        self.conv_mid = nn.Conv2d(width, width, 1)
+        self.conv_out = _zeroed(nn.Conv2d(width, out_channels, 1))
+
+    def body(self, x: Tensor) -> Tensor:
+        h = x.permute(0, 2, 3, 1)
+        h = F.silu(_pointwise(self.conv_in, h))
+        h = F.silu(_pointwise(self.conv_mid, h))
+        return _pointwise(self.conv_out, h).permute(0, 3, 1, 2)
+
+
+def _pointwise(conv: nn.Conv2d, h: Tensor) -> Tensor:
+    """A 1x1 convolution of ``h`` (N, H, W, C) as a matrix product."""
+    return F.linear(h, conv.weight.flatten(1), conv.bias)
 
 
 class ResidualNet(Net):
@@ -123,9 +151,13 @@ def _conv(in_channels, width, out_channels, *, size, blocks, dropout) -> Net:
     return ConvNet(in_channels, width, out_channels)
 
 
+def _point(in_channels, width, out_channels, *, size, blocks, dropout) -> Net:
+    return PointNet(in_channels, width, out_channels)
+
+
 def _residual(in_channels, width, out_channels, *, size, blocks, dropout) -> Net:
     return ResidualNet(in_channels, width, out_channels, size, blocks, dropout)
 
 
 #: Coupling nets by the name a :class:`models.GlowConfig` gives them. Add a line to plug one in.
-NETS: dict[str, Callable[..., Net]] = {"conv": _conv, "residual": _residual}
+NETS: dict[str, Callable[..., Net]] = {"conv": _conv, "point": _point, "residual": _residual}
