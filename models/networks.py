@@ -62,25 +62,32 @@ class ConvNet(Net):
 
 
 class PointNet(Net):
-    """1x1 - SiLU - 1x1 - SiLU - 1x1: no neighbours, for points of the plane as 1x1 images.
+    """1x1 - sine - 1x1 - sine - 1x1: no neighbours, for points of the plane as 1x1 images.
 
-    Smooth, so that a density drawn as a picture has no creases. Computed as matrix products:
+    Sines of several frequencies (Sitzmann et al. 2020, SIREN) learn the fine detail of a function
+    of one number far sooner than ReLUs, and draw no creases. Computed as matrix products:
     libraries take ten times as long for a convolution of a single pixel.
 
     Args:
         in_channels, width, out_channels: channels before, inside and after.
+        frequency: the first convolution starts at this multiple of its usual size.
     """
 
-    def __init__(self, in_channels: int, width: int, out_channels: int) -> None:
+    def __init__(
+        self, in_channels: int, width: int, out_channels: int, frequency: float = 3.0
+    ) -> None:
         super().__init__()
         self.conv_in = nn.Conv2d(in_channels, width, 1)
+        with torch.no_grad():
+            self.conv_in.weight.mul_(frequency)
+            self.conv_in.bias.mul_(frequency)
         self.conv_mid = nn.Conv2d(width, width, 1)
         self.conv_out = _zeroed(nn.Conv2d(width, out_channels, 1))
 
     def body(self, x: Tensor) -> Tensor:
         h = x.permute(0, 2, 3, 1)
-        h = F.silu(_pointwise(self.conv_in, h))
-        h = F.silu(_pointwise(self.conv_mid, h))
+        h = torch.sin(_pointwise(self.conv_in, h))
+        h = torch.sin(_pointwise(self.conv_mid, h))
         return _pointwise(self.conv_out, h).permute(0, 3, 1, 2)
 
 

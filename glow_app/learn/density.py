@@ -153,9 +153,7 @@ class ChangeOfVariables:
 
     def sample(self, n: int, seed: int = 0) -> tuple[Tensor, Tensor]:
         """``n`` draws z (n,) and where they go, x = g(z) (n,)."""
-        uniform = torch.rand(
-            n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
-        )
+        uniform = torch.rand(n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         z = self.base.icdf(uniform.clamp(_TAIL, 1 - _TAIL))
         return z, self.map.g(z)
 

@@ -16,11 +16,20 @@ from glow_app.learn.points import SPAN, Draw, as_images, as_points
 from glow_app.training.schedule import learning_rate, progress
 from models import Glow, GlowConfig
 
-__all__ = ["FLOW", "GRID", "FitConfig", "Snapshot", "density_on_grid", "example_flow", "fit", "shown_points"]
+__all__ = [
+    "FLOW",
+    "GRID",
+    "FitConfig",
+    "Snapshot",
+    "density_on_grid",
+    "example_flow",
+    "fit",
+    "shown_points",
+]
 
 #: Eight steps of actnorm, 1x1 (a 2x2 matrix here) and affine coupling: the faces' own layers.
 FLOW = GlowConfig(
-    image_size=1, channels=2, steps=(8,), widths=(64,), blocks=(0,), net="point", squeeze=False
+    image_size=1, channels=2, steps=(8,), widths=(128,), blocks=(0,), net="point", squeeze=False
 )
 GRID = 72  # cells a side of a density that is drawn
 SHOWN = 600  # data points and samples that are drawn
@@ -34,7 +43,7 @@ class FitConfig:
     steps: int = 1500
     seconds: float = 22.0  # leaves some of half a minute to drawing and to the page
     batch: int = 256  # points a step
-    lr: float = 5e-3  # AdamW
+    lr: float = 4e-3  # AdamW
     warmup_steps: int = 30
     cooldown: float = 0.5  # last part, in which the learning rate falls to 1 %
     clip: float = 5.0  # largest gradient norm

@@ -14,7 +14,7 @@ from models import Glow
 
 __all__ = ["Probe", "area", "grid_lines", "probe_x", "probe_z"]
 
-_RING = 0.05  # radius of the small ring that shows how f stretches
+_RING = 0.1  # radius of the small ring that shows how f stretches
 _RING_POINTS = 64
 
 
@@ -25,7 +25,7 @@ class Probe:
     Attributes:
         x, z: (2,) the point and its code, z = f(x).
         back: (2,) where the round trip ends: g(f(x)), or f(g(z)) if z was given.
-        error: largest coordinate of the difference to where it began.
+        off: largest coordinate of the difference to where it began.
         log_prob: log p(x) in nats.
         log_det: log |det ∂f/∂x| at x.
         ring_x, ring_z: (M, 2) a small ring around x, and where f takes it.
@@ -35,7 +35,7 @@ class Probe:
     x: np.ndarray
     z: np.ndarray
     back: np.ndarray
-    error: float
+    off: float
     log_prob: float
     log_det: float
     ring_x: np.ndarray
@@ -85,7 +85,7 @@ def _probe(model: Glow, x: Tensor, z: Tensor, back: Tensor, start: Tensor) -> Pr
         x=x.numpy(),
         z=z.numpy(),
         back=back.numpy(),
-        error=float((back - start).abs().max()),
+        off=float((back - start).abs().max()),
         log_prob=float(model.log_prob(as_images(x[None]))),
         log_det=float(log_det),
         ring_x=ring_x.numpy(),

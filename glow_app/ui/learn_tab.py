@@ -77,9 +77,7 @@ def build_learn_tab(editor: Editor, welcome: Welcome) -> None:
     for event, name in ((training, "fit"), (walking, "directions")):
         settle = f"() => document.querySelector('#learn-{name} .lesson')"
         for ended in (event.success, event.failure):
-            ended(
-                None, None, None, js=f"{settle}?.dispatchEvent(new Event('settle'))", **_QUIET
-            )
+            ended(None, None, None, js=f"{settle}?.dispatchEvent(new Event('settle'))", **_QUIET)
 
 
 def _board(
@@ -189,7 +187,8 @@ class _Lessons:
         session = str(request.session_hash)
         stop = self._stops[session] = threading.Event()
         try:
-            for model, shot in fit.fit(draw, stopped=stop.is_set):
+            for fitted in fit.fit(draw, stopped=stop.is_set):
+                model, shot = fitted
                 running = shot.done < 1.0 and not stop.is_set()
                 value = {**packed(shot), "running": running, "stopped": stop.is_set()}
                 yield value, gr.skip()
@@ -264,14 +263,16 @@ class _Lessons:
 
     def _path(self, a: Side, b: Side, kind: str) -> dict[str, Any]:
         z_a, z_b = (self.editor.encode(side.pixels)[0] for side in (a, b))
+        frames = self.editor.decode(latents.path(z_a, z_b, _T, kind))
         return {
             **packed(directions.path_view(z_a, z_b, _T, kind, self._shell)),
             "shell": packed(self._shell),
-            "frames": [
-                picture_uri(frame) for frame in self.editor.decode(latents.path(z_a, z_b, _T, kind))
-            ],
+            "frames": [picture_uri(frame) for frame in frames],
             "faces": [picture_uri(side.pixels) for side in (a, b)],
-            "sources": [side.source for side in (a, b)],
+            "sources": [
+                "your photo" if side.seed is None else f"drawn at temperature {TEMPERATURE}"
+                for side in (a, b)
+            ],
             "notes": [note for side in (a, b) for note in side.notes],
         }
 

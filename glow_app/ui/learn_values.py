@@ -51,9 +51,10 @@ def code_html(things: Sequence[Callable[..., Any]]) -> str:
     """A foldable block with the source of each of ``things``."""
     found = [listing(thing) for thing in things]
     blocks = "".join(
-        f'<figure><figcaption><code>{html.escape(one.name)}</code> '
+        f"<figure><figcaption><code>{html.escape(one.name)}</code> "
         f"<span>{html.escape(one.path)}, line {one.line}</span></figcaption>"
-        f'<pre tabindex="0" aria-label="{html.escape(one.name)}"><code>{_coloured(one)}</code></pre>'
+        f'<pre tabindex="0" aria-label="{html.escape(one.name)}">'
+        f"<code>{_coloured(one)}</code></pre>"
         "</figure>"
         for one in found
     )
@@ -96,6 +97,6 @@ def _style(piece: tokenize.TokenInfo) -> str:
 
 
 def _plain(text: str) -> str:
-    """Escaped for HTML, and for the JavaScript and Handlebars templates that Gradio makes of it."""
+    """Escaped for HTML, and for the JavaScript and Handlebars templates it goes through."""
     text = html.escape(text, quote=False)
     return "".join(f"&#{ord(letter)};" if letter in "{}$`\\" else letter for letter in text)

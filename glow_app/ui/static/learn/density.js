@@ -13,15 +13,17 @@ const board = new Board(find('canvas'), (paper, w, h, colour) => {
   const small = w < 420;
   const [left, bottom, gap] = [small ? 30 : 40, 26, small ? 10 : 16];
   const column = left + (w - left) * 0.64;
-  const row = (h - bottom) * 0.62;
+  const row = (h - bottom) * 0.6;
   const rangeZ = [z[0], z[last]];
   const rangeX = [x[0], x[last]];
-  // A density that is infinite at an end is cut where all but a few cells are below.
-  const top = (p) => 1.12 * Math.min(largest(p), 2.6 * [...p].sort((a, b) => a - b)[Math.floor(0.93 * last)]);
+  const top = (p) => { // of the axis: a density that is infinite at an end is cut
+    const rising = [...p].sort((a, b) => a - b);
+    return 1.12 * Math.min(rising[last], Math.max(6 * rising[last >> 1], rising[Math.floor(0.88 * last)]));
+  };
   const [topZ, topX] = [top(view.p_z), top(view.p_x)];
-  const main = new Frame(paper, [left, 4, column, row], rangeZ, rangeX);
+  const main = new Frame(paper, [left, 8, column, row], rangeZ, rangeX);
   const below = new Frame(paper, [left, row + gap, column, h - bottom], rangeZ, [0, topZ]);
-  const beside = new Frame(paper, [column + gap, 4, w - 4, row], [0, topX], rangeX);
+  const beside = new Frame(paper, [column + gap, 8, w - 2, row], [0, topX], rangeX);
 
   for (const frame of [main, below, beside]) frame.ground(colour.sunken);
 
@@ -56,13 +58,11 @@ const board = new Board(find('canvas'), (paper, w, h, colour) => {
     beside.line(height, x, colour.x, 2.4);
   });
 
-  below.ticksX(ticks(...rangeZ, small ? 3 : 5), colour.muted);
-  main.ticksY(ticks(...rangeX, small ? 4 : 6), colour.muted);
+  below.ticksX(ticks(...rangeZ, small ? 3 : 5), colour.z);
+  main.ticksY(ticks(...rangeX, small ? 4 : 6), colour.x);
   main.text('x = g(z)', main.left + 10, main.top + 10, colour.ink, 'left', 'top');
   below.text('p(z)', below.left + 10, below.top + 8, colour.z, 'left', 'top');
   beside.text('p(x)', beside.right - 8, beside.bottom - 8, colour.x, 'right', 'bottom');
-  below.text('z', below.right, below.bottom + 5, colour.z, 'right', 'top');
-  main.text('x', main.left - 6, main.top + 2, colour.x, 'right', 'top');
   const words = [`${view.samples.toLocaleString('en')} draws`, 'as bars, the', 'formula as', 'a line'];
   words.forEach((line, k) => below.text(line, column + gap, below.top + 6 + 16 * k, colour.muted, 'left', 'top'));
 

@@ -38,9 +38,9 @@ const map = new Board(find('.map'), (paper, w, h, colour) => {
     frame.dot(xs[at], ys[at], 7, colour.ink, colour.surface);
   });
   frame.text('0', frame.x(0) + 7, frame.y(0) + 3, colour.muted, 'left', 'top');
-  frame.text('z_a'.replace('_a', 'ₐ'), frame.x(a[0]) - 10, frame.y(a[1]) - 10, colour.z, 'right', 'bottom');
-  frame.text('z_b'.replace('_b', ' b'), frame.x(b[0]) + 10, frame.y(b[1]) - 10, colour.x, 'left', 'bottom');
-  frame.text('shell of Gaussian samples', frame.x(0), frame.y(-shell.radius) - 10, colour.muted, 'center', 'bottom');
+  frame.text('A', frame.x(a[0]), frame.y(a[1]) + 11, colour.z, 'center', 'top');
+  frame.text('B', frame.x(b[0]), frame.y(b[1]) + 11, colour.x, 'center', 'top');
+  frame.text('shell of Gaussian samples', frame.x(0), frame.y(-shell.radius) - 30, colour.muted, 'center', 'bottom');
 });
 
 const norms = new Board(find('.norms'), (paper, w, h, colour) => {
@@ -99,7 +99,7 @@ function show(value) {
   view.frames.forEach(picture); // decoded by the browser before the slider asks for them
   findAll('[data-side]').forEach((side, k) => {
     side.querySelector('img').src = view.faces[k];
-    side.querySelector('.source').textContent = view.sources[k].toLowerCase();
+    side.querySelector('.source').textContent = view.sources[k];
   });
   fact('radius', fixed(view.shell.radius, 1));
   fact('shell', `${fixed(view.shell.low, 1)} to ${fixed(view.shell.high, 1)}`);

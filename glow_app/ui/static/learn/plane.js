@@ -15,8 +15,8 @@ function paintSide(paper, w, h, colour, side) {
     frame.dots(inX ? still.data : still.codes, 1.5, faint(colour.x, 0.75));
     if (!probe) return;
     const ring = inX ? probe.ring_x : probe.ring_z;
-    frame.line([...even(ring), ring[0]], [...odd(ring), ring[1]], colour.ink, 1.6);
-    frame.dot(probe[side][0], probe[side][1], 6, inX ? colour.x : colour.z, colour.surface);
+    frame.line([...even(ring), ring[0]], [...odd(ring), ring[1]], colour.ink, 2);
+    frame.dot(probe[side][0], probe[side][1], 3, colour.ink);
   });
   return frame;
 }
@@ -35,9 +35,15 @@ function lines(frame, bent, tint) {
 const frames = {};
 const boards = {
   x: new Board(find('.data'), (...about) => { frames.x = paintSide(...about, 'x'); }),
-  z: new Board(find('.code'), (...about) => { frames.z = paintSide(...about, 'z'); }),
+  z: new Board(find('.codes'), (...about) => { frames.z = paintSide(...about, 'z'); }),
 };
 
+/** A small number by its power of ten. */
+function tiny(value) {
+  if (value === 0) return '0';
+  const [factor, power] = value.toExponential(0).split('e-');
+  return `${factor} · 10⁻${[...power].map((digit) => '⁰¹²³⁴⁵⁶⁷⁸⁹'[digit]).join('')}`;
+}
 const couple = (pair) => `(${fixed(pair[0], 2)}, ${fixed(pair[1], 2)})`;
 
 const move = pump(async (wish) => {
@@ -50,7 +56,7 @@ const move = pump(async (wish) => {
   }
   fact('x', couple(probe.x));
   fact('z', couple(probe.z));
-  fact('error', probe.error === 0 ? '0' : probe.error.toExponential(0).replace('e-', ' · 10^−').replace(/\^−(\d+)/, (_, d) => `⁻${[...d].map((c) => '⁰¹²³⁴⁵⁶⁷⁸⁹'[c]).join('')}`));
+  fact('off', tiny(probe.off));
   fact('log-prob', fixed(probe.log_prob, 2));
   fact('det', fixed(Math.exp(probe.log_det), 3));
   fact('stretch', fixed(probe.stretch, 3));
