@@ -31,7 +31,7 @@ __all__ = [
 FLOW = GlowConfig(
     image_size=1, channels=2, steps=(8,), widths=(128,), blocks=(0,), net="point", squeeze=False
 )
-GRID = 72  # cells a side of a density that is drawn
+GRID = 60  # cells a side of a density that is drawn
 SHOWN = 600  # data points and samples that are drawn
 _INIT_POINTS = 2048
 
@@ -48,7 +48,7 @@ class FitConfig:
     cooldown: float = 0.5  # last part, in which the learning rate falls to 1 %
     clip: float = 5.0  # largest gradient norm
     seed: int = 0
-    frame_seconds: float = 0.4  # between snapshots
+    frame_seconds: float = 0.4  # between snapshots, or three times what one takes to make
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def fit(
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, betas=(0.9, 0.99), fused=True)
 
     began = drawn = time.monotonic()
-    step, done = 0, 0.0
+    step, done, pause = 0, 0.0, config.frame_seconds
     yield model.eval(), _snapshot(model, shown, step, 0.0, done)
     while done < 1.0 and not stopped():
         model.train()
@@ -111,9 +111,10 @@ def fit(
         step += 1
         now = time.monotonic()
         done = progress(step, (now - began) / 60, config.steps, config.seconds / 60)
-        if now - drawn >= config.frame_seconds and done < 1.0:
+        if now - drawn >= pause and done < 1.0:
             yield model.eval(), _snapshot(model, shown, step, now - began, done)
             drawn = time.monotonic()
+            pause = max(config.frame_seconds, 3 * (drawn - now))
     yield model.eval(), _snapshot(model, shown, step, time.monotonic() - began, done)
 
 
