@@ -31,8 +31,9 @@ def lesson(page: Page, name: str) -> Locator:
 
 def ready(page: Page, name: str, attribute: str) -> Locator:
     """The lesson, once it has shown something for the first time."""
+    lesson(page, name).scroll_into_view_if_needed()  # lessons begin when they are seen
     found = page.locator(f".lesson[data-lesson={name}][{attribute}]")
-    expect(found).to_be_visible(timeout=2 * WAIT_MS)  # the first one waits for all the others
+    expect(found).to_be_visible(timeout=2 * WAIT_MS)
     return found
 
 
@@ -58,7 +59,7 @@ def fact(board: Locator, name: str) -> str:
     return board.locator(f".fact-{name}").first.inner_text()
 
 
-def test_sliders_repaint_their_pictures(open_tab: OpenTab) -> None:
+def test_sliders_and_choices_change_the_pictures(open_tab: OpenTab, photos: list[Path]) -> None:
     page = learn(open_tab)
 
     board = ready(page, "density", "data-shows")
@@ -68,6 +69,12 @@ def test_sliders_repaint_their_pictures(open_tab: OpenTab) -> None:
     assert fact(board, "area-z") == fact(board, "area-x")
     assert float(fact(board, "area-z")) > 0
     assert fact(board, "integral") == "1.00000"
+    board.get_by_label("Density of z").select_option("symmetric")
+    refusal = board.get_by_role("alert")
+    expect(refusal).to_contain_text("turns round at z = 0", timeout=WAIT_MS)
+    board.get_by_label("Map x = g(z)").select_option("sinh")
+    expect(board).to_have_attribute("data-shows", "symmetric sinh", timeout=WAIT_MS)
+    expect(refusal).to_be_hidden()
 
     board = ready(page, "plane", "data-probe")
     with repaints(page, board.locator("canvas.codes")):
@@ -97,17 +104,10 @@ def test_sliders_repaint_their_pictures(open_tab: OpenTab) -> None:
     assert face.get_attribute("src") != before
     board.get_by_label("arc").check()
     expect(board).to_have_attribute("data-kind", "spherical", timeout=2 * WAIT_MS)
-
-
-def test_a_map_without_inverse_is_refused_in_one_sentence(open_tab: OpenTab) -> None:
-    page = learn(open_tab)
-    board = ready(page, "density", "data-shows")
-    board.get_by_label("Density of z").select_option("symmetric")
-    refusal = board.get_by_role("alert")
-    expect(refusal).to_contain_text("turns round at z = 0", timeout=WAIT_MS)
-    board.get_by_label("Map x = g(z)").select_option("sinh")
-    expect(board).to_have_attribute("data-shows", "symmetric sinh", timeout=WAIT_MS)
-    expect(refusal).to_be_hidden()
+    delta = fact(board, "delta")
+    board.get_by_label("Photo for face A").set_input_files(photos[0])
+    expect(board.locator("[data-side=a] .source")).to_have_text("your photo", timeout=2 * WAIT_MS)
+    assert fact(board, "delta") != delta
 
 
 def test_training_is_watched_and_stopped(open_tab: OpenTab) -> None:
@@ -137,12 +137,3 @@ def test_training_is_watched_and_stopped(open_tab: OpenTab) -> None:
     assert float(fact(board, "sum").replace("−", "-")) > first
     chained = lesson(page, "chain")
     expect(chained).to_have_attribute("data-flow", "trained", timeout=WAIT_MS)
-
-
-def test_a_photo_takes_the_place_of_a_face(open_tab: OpenTab, photos: list[Path]) -> None:
-    page = learn(open_tab)
-    board = ready(page, "directions", "data-t")
-    before = fact(board, "delta")
-    board.get_by_label("Photo for face A").set_input_files(photos[0])
-    expect(board.locator("[data-side=a] .source")).to_have_text("your photo", timeout=2 * WAIT_MS)
-    assert fact(board, "delta") != before

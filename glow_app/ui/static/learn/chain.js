@@ -101,7 +101,7 @@ function take(value) {
   tell();
 }
 watch('value', () => { if (props.value) take(unpack(props.value)); });
-(async () => {
+whenSeen(async () => {
   if (props.value) take(unpack(props.value));
   else {
     const found = await ask('chain', {});
@@ -111,4 +111,4 @@ watch('value', () => { if (props.value) take(unpack(props.value)); });
   if (!face) return;
   step.max = face.names.length;
   tellFace();
-})();
+});

@@ -106,4 +106,4 @@ const choose = pump(async () => {
 });
 for (const menu of [base, map]) menu.addEventListener('change', choose);
 for (const slider of [where, width]) slider.addEventListener('input', tell);
-choose();
+whenSeen(choose);

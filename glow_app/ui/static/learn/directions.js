@@ -96,7 +96,6 @@ function tell() {
 
 function show(value) {
   view = value;
-  view.frames.forEach(picture); // decoded by the browser before the slider asks for them
   findAll('[data-side]').forEach((side, k) => {
     side.querySelector('img').src = view.faces[k];
     side.querySelector('.source').textContent = view.sources[k];
@@ -151,7 +150,7 @@ lesson.addEventListener('settle', () => {
 });
 slider.addEventListener('input', tell);
 watch('value', () => { if (props.value) show(unpack(props.value)); });
-(async () => {
+whenSeen(async () => {
   const found = props.value ? unpack(props.value) : await ask('path', {});
   if (found && !view) show(found);
-})();
+});

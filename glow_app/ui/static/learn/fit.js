@@ -166,5 +166,5 @@ lesson.addEventListener('settle', () => {
   waiting = false;
 });
 watch('value', show);
-changeData();
+whenSeen(changeData);
 show();

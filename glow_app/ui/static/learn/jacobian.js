@@ -98,9 +98,5 @@ async function measure() {
   measureButton.disabled = false;
 }
 measureButton.addEventListener('click', measure);
-new IntersectionObserver((entries, observer) => { // only once somebody looks
-  if (!entries.some((entry) => entry.isIntersecting)) return;
-  observer.disconnect();
-  measure();
-}).observe(lesson);
 tell();
+whenSeen(measure);

@@ -63,6 +63,15 @@ function pump(work) {
   };
 }
 
+/** Begin a lesson only when somebody comes near it: a long page costs nothing unseen. */
+function whenSeen(begin) {
+  new IntersectionObserver((entries, observer) => {
+    if (!entries.some((entry) => entry.isIntersecting)) return;
+    observer.disconnect();
+    begin();
+  }, { rootMargin: '300px' }).observe(lesson);
+}
+
 // ---- painting -----------------------------------------------------------------------------
 
 /** Colours of the page as they are now, light or dark. */
@@ -227,12 +236,5 @@ function square(paper, width, height, reach, pad = 2) {
 /** Set a readout: every element of class `fact-name`. */
 function fact(name, words) {
   for (const place of findAll(`.fact-${name}`)) place.textContent = words;
-}
-
-/** A picture from a data URI, drawn unsmoothed into a small canvas or image. */
-function picture(uri) {
-  const image = new Image();
-  image.src = uri;
-  return image;
 }
 

@@ -80,7 +80,7 @@ for (const side of ['x', 'z']) {
   canvas.addEventListener('pointermove', drag);
 }
 
-(async () => {
+whenSeen(async () => {
   still = await ask('plane', {});
   if (!still) return;
   find('.face').src = still.face;
@@ -89,4 +89,4 @@ for (const side of ['x', 'z']) {
   fact('face', `${still.face_dims.toLocaleString('en')} numbers each; after the round trip the largest difference is ${still.face_levels} of 255 levels.`);
   find('.trip').hidden = false;
   move({ x: [sliders.x1.valueAsNumber, sliders.x2.valueAsNumber] });
-})();
+});
