@@ -62,7 +62,7 @@ const board = new Board(find('canvas'), (paper, w, h, colour) => {
   main.ticksY(ticks(...rangeX, small ? 4 : 6), colour.x);
   main.text('x = g(z)', main.left + 10, main.top + 10, colour.ink, 'left', 'top');
   below.text('p(z)', below.left + 10, below.top + 8, colour.z, 'left', 'top');
-  beside.text('p(x)', beside.right - 8, beside.bottom - 8, colour.x, 'right', 'bottom');
+  beside.text('p(x)', beside.right - 8, beside.top + 10, colour.x, 'right', 'top');
   const words = [`${view.samples.toLocaleString('en')} draws`, 'as bars, the', 'formula as', 'a line'];
   words.forEach((line, k) => below.text(line, column + gap, below.top + 6 + 16 * k, colour.muted, 'left', 'top'));
 

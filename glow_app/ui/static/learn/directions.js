@@ -40,7 +40,7 @@ const map = new Board(find('.map'), (paper, w, h, colour) => {
   frame.text('0', frame.x(0) + 7, frame.y(0) + 3, colour.muted, 'left', 'top');
   frame.text('A', frame.x(a[0]), frame.y(a[1]) + 11, colour.z, 'center', 'top');
   frame.text('B', frame.x(b[0]), frame.y(b[1]) + 11, colour.x, 'center', 'top');
-  frame.text('shell of Gaussian samples', frame.x(0), frame.y(-shell.radius) - 30, colour.muted, 'center', 'bottom');
+  frame.text(w < 240 ? 'shell' : 'shell of Gaussian samples', frame.x(0), frame.y(-shell.radius) - 30, colour.muted, 'center', 'bottom');
 });
 
 const norms = new Board(find('.norms'), (paper, w, h, colour) => {
@@ -77,7 +77,7 @@ const norms = new Board(find('.norms'), (paper, w, h, colour) => {
   box.text('N(0, I)', w - 2, box.y(shell.low) + 6, colour.muted, 'right', 'top');
   box.ticksY(ticks(low, high, 4), colour.muted);
   box.ticksX([0, 0.5, 1], colour.muted);
-  box.text('‖z‖ along the path', box.left + 8, box.bottom - 8, colour.muted, 'left', 'bottom');
+  box.text(w < 420 ? '‖z‖' : '‖z‖ along the path', box.left + 8, box.bottom - 8, colour.muted, 'left', 'bottom');
 });
 
 function tell() {
