@@ -6,11 +6,14 @@ import base64
 import itertools
 import math
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import models
 from glow_app.learn import chain, directions, fit, jacobian, plane, points, source
@@ -296,10 +299,20 @@ def test_a_listing_is_the_code_as_it_stands_in_its_file() -> None:
         assert any(f"def {thing.__name__}" in line for line in shown)
 
 
+def test_only_shown_files_are_sent() -> None:
+    for thing in (fit.fit, models.Glow.g):
+        found = source.listing(thing)
+        assert found.text.splitlines()[-1] in source.file_text(found.path)
+    for wrong in ("README.md", "models/../app.py", "/etc/passwd", "glow_app/ui/page.py", "None"):
+        with pytest.raises(ValueError, match="not among"):
+            source.file_text(wrong)
+
+
 def test_code_survives_the_templates_it_goes_through() -> None:
     import html
 
     page = code_html([ChangeOfVariables, models.Glow.g])
+    assert 'data-path="models/glow.py"' in page
     assert not set("{}$`\\") & set(page)
     text = html.unescape(re.sub(r"<[^>]*>", "", page))
     assert source.listing(ChangeOfVariables).text.strip() in text
@@ -310,3 +323,19 @@ def test_arrays_travel_as_float32() -> None:
     assert sent["n"] == [1, "a", None]
     assert tuple(sent["v"]["shape"]) == (1, 2)
     assert np.frombuffer(base64.b64decode(sent["v"]["f32"]), "<f4").tolist() == [1.5, math.inf]
+
+
+def test_the_script_draws_every_lesson(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    flow = tmp_path / "flow.safetensors"
+    command = [
+        sys.executable, str(ROOT / "scripts" / "learn.py"), "--out", str(tmp_path / "figures"),
+        "--steps", "3", "--save-flow", str(flow), "--checkpoint", str(tiny_checkpoint),
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    written = sorted((tmp_path / "figures").iterdir())
+    assert [file.name[0] for file in written] == list("1234456")
+    for file in written:
+        with Image.open(file) as image:
+            assert len(image.convert("L").getcolors()) > 20  # not blank
+    assert models.load(flow).config == fit.FLOW

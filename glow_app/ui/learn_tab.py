@@ -18,7 +18,7 @@ import torch
 import models
 from glow_app import latents
 from glow_app.editor import Editor
-from glow_app.learn import chain, density, directions, fit, jacobian, plane, points
+from glow_app.learn import chain, density, directions, fit, jacobian, plane, points, source
 from glow_app.ui import limits, sides
 from glow_app.ui.errors import Refusal, in_words
 from glow_app.ui.learn_values import code_html, packed, picture_uri
@@ -83,14 +83,14 @@ def build_learn_tab(editor: Editor, welcome: Welcome) -> None:
 def _board(
     name: str,
     code: Sequence[Callable[..., Any]],
-    functions: Sequence[Callable[..., Any]] = (),
+    functions: Sequence[Callable[..., Any]],
 ) -> gr.HTML:
     """One lesson: its text, picture and script in ``static/learn``, its code from the source."""
     return gr.HTML(
         None,
         html_template=asset(f"learn/{name}.html", code=code_html(code)),
         js_on_load=asset("learn/kit.js") + asset(f"learn/{name}.js"),
-        server_functions=[_answering(method) for method in functions],
+        server_functions=[_answering(method) for method in (*functions, source_file)],
         apply_default_css=False,
         elem_id=f"learn-{name}",
     )
@@ -110,6 +110,14 @@ def _answering(method: Callable[[dict[str, Any]], Any]) -> Callable[[Any], Any]:
 
     answer.__name__ = method.__name__
     return answer
+
+
+def source_file(asked: dict[str, Any]) -> dict[str, str]:
+    """A whole file of the code that lessons show."""
+    try:
+        return {"text": source.file_text(str(asked.get("path")))}
+    except ValueError as error:
+        raise Refusal(str(error)) from error
 
 
 class _Lessons:
@@ -270,7 +278,7 @@ class _Lessons:
             "frames": [picture_uri(frame) for frame in frames],
             "faces": [picture_uri(side.pixels) for side in (a, b)],
             "sources": [
-                "your photo" if side.seed is None else f"drawn at temperature {TEMPERATURE}"
+                "your photo" if side.seed is None else f"drawn, T = {TEMPERATURE}"
                 for side in (a, b)
             ],
             "notes": [note for side in (a, b) for note in side.notes],

@@ -52,7 +52,9 @@ def code_html(things: Sequence[Callable[..., Any]]) -> str:
     found = [listing(thing) for thing in things]
     blocks = "".join(
         f"<figure><figcaption><code>{html.escape(one.name)}</code> "
-        f"<span>{html.escape(one.path)}, line {one.line}</span></figcaption>"
+        f'<button type="button" class="link" data-path="{html.escape(one.path)}" '
+        f'data-line="{one.line}" title="Show the whole file here">'
+        f"{html.escape(one.path)}, line {one.line}</button></figcaption>"
         f'<pre tabindex="0" aria-label="{html.escape(one.name)}">'
         f"<code>{_coloured(one)}</code></pre>"
         "</figure>"

@@ -72,6 +72,17 @@ function whenSeen(begin) {
   }, { rootMargin: '300px' }).observe(lesson);
 }
 
+// The path above a listing shows the whole file, at the same line.
+for (const button of findAll('.code .link')) {
+  button.addEventListener('click', async () => {
+    const found = await ask('source_file', { path: button.dataset.path });
+    if (!found) return;
+    const block = button.closest('figure').querySelector('pre');
+    block.firstElementChild.textContent = found.text;
+    block.scrollTop = (block.scrollHeight * (button.dataset.line - 1)) / found.text.split('\n').length;
+  });
+}
+
 // ---- painting -----------------------------------------------------------------------------
 
 /** Colours of the page as they are now, light or dark. */
