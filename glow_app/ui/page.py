@@ -10,6 +10,7 @@ import gradio as gr
 from glow_app.editor import Editor
 from glow_app.ui import limits
 from glow_app.ui.api import build_api
+from glow_app.ui.learn_tab import build_learn_tab
 from glow_app.ui.morph_tab import build_morph_tab
 from glow_app.ui.static_files import STATIC, asset
 from glow_app.ui.theme import build_theme
@@ -41,8 +42,12 @@ def build_page(editor: Editor, welcome: Welcome | None = None) -> gr.Blocks:
     ) as page:
         build_api(editor)  # first: private events must not take its names
         gr.HTML(_masthead(editor), elem_id="masthead-block", padding=False)
-        build_morph_tab(page, editor, welcome)
-        gr.HTML(f"<p>{_TIP}</p>", elem_id="tip")
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Morph"):
+                build_morph_tab(page, editor, welcome)
+                gr.HTML(f"<p>{_TIP}</p>", elem_id="tip")
+            with gr.Tab("Learn"):
+                build_learn_tab(editor, welcome)
     page.queue(max_size=_QUEUE)
     return page
 
@@ -51,7 +56,7 @@ def launch_options() -> dict[str, Any]:
     """Arguments for ``launch()`` that belong to the page rather than to where it runs."""
     return {
         "theme": build_theme(),
-        "css": asset("page.css"),
+        "css": asset("page.css") + asset("learn/learn.css"),
         "js": asset("page.js"),
         "favicon_path": STATIC / "favicon.svg",
         "footer_links": ["api"],

@@ -1,0 +1,129 @@
+"""Lesson 4: a flow taken apart: the state after each layer of g, and each log-determinant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import models
+from models import Glow
+
+__all__ = ["Chain", "Link", "chain", "links", "pictures", "so_far"]
+
+_CENTRE = 0.5  # the flow works on x - 1/2 (see models.Glow); a shift costs no log-determinant
+
+
+@dataclass(frozen=True)
+class Link:
+    """One bijection of the chain: the level it works at, counted from 1, its name, itself."""
+
+    level: int
+    name: str
+    bijection: torch.nn.Module
+
+
+@dataclass(frozen=True)
+class Chain:
+    """g, walked through from z to x.
+
+    Attributes:
+        links: the K bijections in the order in which g undoes them.
+        states: (K + 1, N, C, H, W) float64: z laid out as an image, then the state after each
+            link, also laid out so; the last is x.
+        log_dets: (K, N) float64, log |det| of each link in generation direction. Their sum is
+            log |det ∂g/∂z| = -log |det ∂f/∂x|.
+    """
+
+    links: list[Link]
+    states: Tensor
+    log_dets: Tensor
+
+
+def links(model: Glow, whole_steps: bool = False) -> list[Link]:
+    """The bijections of a flow in the order of f.
+
+    Args:
+        whole_steps: one link for each step of flow rather than for each of its three layers.
+    """
+    found = []
+    for level, steps in enumerate(model.levels):
+        for i, step in enumerate(steps, start=1):
+            layers = (
+                {"": step}
+                if whole_steps
+                else {" actnorm": step.actnorm, " 1x1": step.conv, " coupling": step.coupling}
+            )
+            found += [Link(level + 1, f"step {i}{name}", layer) for name, layer in layers.items()]
+        last = level == len(model.splits)
+        leaves = model.top if last else model.splits[level]
+        found.append(Link(level + 1, "prior" if last else "split", leaves))
+    return found
+
+
+@torch.no_grad()
+def chain(model: Glow, z: Tensor, whole_steps: bool = False) -> Chain:
+    r"""Walk g from ``z`` (N, D) to x, one bijection after the other, in float64.
+
+    .. math:: x = g_1(g_2(\dots g_K(z))), \qquad
+        \log p(x) = \log N(z; 0, I) - \sum_k \log|\det \partial g_k|
+    """
+    backwards = links(model, whole_steps)[::-1]
+    codes = model.split_levels(z.to(model.top.mean.device, torch.float64))
+    level = model.config.levels
+    h = codes[-1]
+    states, log_dets = [_laid_out(model, h, codes, level)], []
+    for link in backwards:
+        if link.level < level:  # the half that had left joins again, one level finer
+            level = link.level
+            h = h if model.squeeze is None else model.squeeze.inverse(h)
+            h = torch.cat([h, codes[level - 1]], dim=1)
+        h = link.bijection.inverse(h)
+        _, log_det = link.bijection(h)  # of the flow direction; the other way it is the negative
+        log_dets.append(-log_det)
+        states.append(_laid_out(model, h, codes, level))
+    states[-1] = states[-1] + _CENTRE
+    return Chain(backwards, torch.stack(states).cpu(), torch.stack(log_dets).double().cpu())
+
+
+def pictures(walked: Chain) -> np.ndarray:
+    """The states of a chain of one colour picture, to look at: (K + 1, H, W, 3) uint8.
+
+    States are scaled to a common contrast, three deviations either way; the last one is x
+    itself, untouched.
+    """
+    states = walked.states[:, 0]
+    spread = states.flatten(1).std(dim=1).view(-1, 1, 1, 1)
+    seen = _CENTRE + (states - states.mean(dim=(1, 2, 3), keepdim=True)) / (6 * spread)
+    seen[-1] = states[-1]
+    return models.to_levels(seen).permute(0, 2, 3, 1).numpy()
+
+
+@torch.no_grad()
+def so_far(model: Glow, z: Tensor) -> Tensor:
+    """Pictures of what each level adds: (L, C, H, W) for ``z`` (1, D), coarsest level first.
+
+    Picture l is g of the code with everything that joins after it at 0, its most likely value;
+    the last picture is g(z).
+    """
+    codes = model.split_levels(z.to(model.top.mean.device))
+    kept = [
+        model.join_levels([c if i >= finest else torch.zeros_like(c) for i, c in enumerate(codes)])
+        for finest in reversed(range(len(codes)))
+    ]
+    return model.g(torch.cat(kept)).cpu()
+
+
+def _laid_out(model: Glow, h: Tensor, codes: list[Tensor], level: int) -> Tensor:
+    """The whole state as an image: ``h`` of ``level`` and the codes that have yet to join it.
+
+    Only moves numbers: what left at a split goes back to its place, and squeezes are undone.
+    """
+    for finer in reversed(range(level)):
+        if finer < level - 1:
+            h = torch.cat([h, codes[finer]], dim=1)
+        if model.squeeze is not None:
+            h = model.squeeze.inverse(h)
+    return h

@@ -1,0 +1,260 @@
+"""Lesson 1: a density carried through an increasing map of the line, x = g(z)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.distributions import (
+    Distribution,
+    Exponential,
+    Normal,
+    SigmoidTransform,
+    TransformedDistribution,
+    Uniform,
+)
+
+__all__ = [
+    "BASES",
+    "MAPS",
+    "ChangeOfVariables",
+    "DensityView",
+    "LineMap",
+    "NotInvertibleError",
+    "density_view",
+    "derivative",
+]
+
+_VIEW = 0.005  # the view leaves out this share of the samples at either open end
+_TAIL = 1e-9  # and an integral "over everything" this one
+_VIEW_CELLS = 240
+_INTEGRAL_CELLS = 500
+_NODE_SPACING, _NODE_REACH = 0.125, 3.0  # of the quadrature; reaches to 1e-13 from an edge
+_SAMPLES = 6000
+_BINS = 48
+
+
+class NotInvertibleError(ValueError):
+    """The map has no inverse on the support of z; the message is the reason, one sentence."""
+
+
+@dataclass(frozen=True)
+class LineMap:
+    """A map x = g(z) of the line and, where it is increasing, its inverse.
+
+    Attributes:
+        formula: g(z) as people write it.
+        g: z to x, elementwise.
+        inverse: x to z on the increasing branch.
+    """
+
+    formula: str
+    g: Callable[[Tensor], Tensor]
+    inverse: Callable[[Tensor], Tensor]
+
+
+#: Maps by the name that the page and the script give them.
+MAPS: dict[str, LineMap] = {
+    "square": LineMap("z²", torch.square, torch.sqrt),
+    "exp": LineMap("exp(z)", torch.exp, torch.log),
+    "sinh": LineMap("sinh(z)", torch.sinh, torch.asinh),
+    "softplus": LineMap(
+        "softplus(z) = log(1 + exp(z))",
+        lambda z: torch.logaddexp(z, torch.zeros_like(z)),
+        lambda x: torch.log(torch.expm1(x)),
+    ),
+    "affine": LineMap("2z + 1", lambda z: 2 * z + 1, lambda x: (x - 1) / 2),
+    "sine": LineMap("sin(z)", torch.sin, torch.asin),
+}
+
+
+def _number(value: float) -> Tensor:
+    return torch.tensor(value, dtype=torch.float64)
+
+
+def _logistic(scale: float) -> Distribution:
+    """The logistic distribution: the inverse sigmoid of a uniform number, times ``scale``."""
+    uniform = Uniform(_number(0.0), _number(1.0), validate_args=False)
+    stretch = torch.distributions.AffineTransform(_number(0.0), _number(scale))
+    return TransformedDistribution(uniform, [SigmoidTransform().inv, stretch], validate_args=False)
+
+
+#: Base densities of z by name: what people call it, and the distribution, in float64.
+BASES: dict[str, tuple[str, Distribution]] = {
+    "uniform": ("uniform on (0, 2)", Uniform(_number(0.0), _number(2.0), validate_args=False)),
+    "symmetric": (
+        "uniform on (−1, 1)",
+        Uniform(_number(-1.0), _number(1.0), validate_args=False),
+    ),
+    "normal": ("normal N(0, 1)", Normal(_number(0.0), _number(1.0), validate_args=False)),
+    "exponential": ("exponential, rate 2", Exponential(_number(2.0), validate_args=False)),
+    "logistic": ("logistic, scale ½", _logistic(0.5)),
+}
+
+
+def derivative(g: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
+    """g′(z) of an elementwise map, by autograd; same shape as ``z``."""
+    z = z.detach().requires_grad_()
+    (slope,) = torch.autograd.grad(g(z).sum(), z)
+    return slope
+
+
+class ChangeOfVariables:
+    r"""The density of x = g(z) where z has density p_z.
+
+    .. math:: p_x(x) = p_z(g^{-1}(x)) \, |g'(g^{-1}(x))|^{-1}
+
+    Args:
+        base: a name in :data:`BASES`.
+        line_map: a name in :data:`MAPS`.
+
+    Raises:
+        NotInvertibleError: g is not increasing where z lives.
+    """
+
+    def __init__(self, base: str, line_map: str) -> None:
+        self.base_name, self.base = BASES[base]
+        self.map = MAPS[line_map]
+        self._require_increasing()
+
+    def p_z(self, z: Tensor) -> Tensor:
+        """Density of z, any shape, inside its support."""
+        return self.base.log_prob(z).exp()
+
+    def p_x(self, x: Tensor) -> Tensor:
+        """Density of x by the change of variables, any shape, inside the image of g."""
+        z = self.map.inverse(x)
+        return self.p_z(z) / derivative(self.map.g, z).abs()
+
+    def quantiles(self, tail: float) -> tuple[float, float]:
+        """Where z leaves a share ``tail`` on either side; the ends of a bounded support."""
+        if isinstance(self.base, Uniform):
+            return float(self.base.low), float(self.base.high)
+        low = 0.0 if isinstance(self.base, Exponential) else float(self.base.icdf(_number(tail)))
+        return low, float(self.base.icdf(_number(1 - tail)))
+
+    def areas(self, z_edges: Tensor) -> tuple[Tensor, Tensor]:
+        """Probability of each cell between increasing ``z_edges`` (K + 1,), found twice.
+
+        Returns:
+            (K,) areas under p_z over the cells, and (K,) areas under p_x over their images. The
+            second integrates over x alone: that the two agree is the change of variables.
+        """
+        return _integrals(self.p_z, z_edges), _integrals(self.p_x, self.map.g(z_edges))
+
+    def integral(self) -> float:
+        """The integral of p_x over all x: 1 if the formula is right."""
+        edges = torch.linspace(*self.quantiles(_TAIL), _INTEGRAL_CELLS + 1, dtype=torch.float64)
+        return float(_integrals(self.p_x, self.map.g(edges)).sum())
+
+    def sample(self, n: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+        """``n`` draws z (n,) and where they go, x = g(z) (n,)."""
+        uniform = torch.rand(n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        z = self.base.icdf(uniform.clamp(_TAIL, 1 - _TAIL))
+        return z, self.map.g(z)
+
+    def _require_increasing(self) -> None:
+        z = torch.linspace(*self.quantiles(1e-4), 4001, dtype=torch.float64)
+        falls = derivative(self.map.g, z) < 0
+        if not falls.any():
+            return
+        x = self.map.g(z)
+        first = int(falls.nonzero()[0])
+        # The turning point lies where g begins or ceases to fall; a step to either side of it
+        # meet again at one x.
+        turn = first if first > 0 else int((~falls).nonzero()[0])
+        left = max(0, turn - min(turn, len(z) - 1 - turn) // 2)
+        right = turn + int((x[turn + 1 :] - x[left]).abs().argmin()) + 1
+        raise NotInvertibleError(
+            f"x = {self.map.formula} turns round at z = {_short(z[turn])}: "
+            f"z = {_short(z[left])} and z = {_short(z[right])} both go to "
+            f"x = {_short(x[left])}, so x does not say which z it came from, and g has no inverse."
+        )
+
+
+@dataclass(frozen=True)
+class DensityView:
+    """What lesson 1 draws. All arrays float64; K cells make K + 1 edges.
+
+    Attributes:
+        z, x: (K + 1,) edges of the cells and their images.
+        p_z, p_x: (K + 1,) the densities there; p_x may be infinite at an end.
+        slope: (K + 1,) g′(z).
+        mass_z, mass_x: (K + 1,) area to the left of each edge, found under p_z and under p_x.
+        histogram_z, histogram_x: (B,) densities of samples in B equal bins over the view.
+        integral: of p_x over all x.
+    """
+
+    base: str
+    formula: str
+    z: np.ndarray
+    x: np.ndarray
+    p_z: np.ndarray
+    p_x: np.ndarray
+    slope: np.ndarray
+    mass_z: np.ndarray
+    mass_x: np.ndarray
+    histogram_z: np.ndarray
+    histogram_x: np.ndarray
+    samples: int
+    integral: float
+
+
+def density_view(base: str, line_map: str) -> DensityView:
+    """Compute everything that lesson 1 shows for one choice of base density and map.
+
+    Raises:
+        NotInvertibleError: see :class:`ChangeOfVariables`.
+    """
+    change = ChangeOfVariables(base, line_map)
+    z = torch.linspace(*change.quantiles(_VIEW), _VIEW_CELLS + 1, dtype=torch.float64)
+    x = change.map.g(z)
+    mass_z, mass_x = (torch.cat([_number(0.0)[None], a.cumsum(0)]) for a in change.areas(z))
+    draws_z, draws_x = change.sample(_SAMPLES)
+    # The edges of a support belong to it: look a hair inside of them.
+    inside = z.clamp(z[0] + 1e-12, z[-1] - 1e-12)
+    return DensityView(
+        base=change.base_name,
+        formula=change.map.formula,
+        z=z.numpy(),
+        x=x.numpy(),
+        p_z=change.p_z(inside).numpy(),
+        p_x=change.p_x(change.map.g(inside)).numpy(),
+        slope=derivative(change.map.g, z).numpy(),
+        mass_z=mass_z.numpy(),
+        mass_x=mass_x.numpy(),
+        histogram_z=_histogram(draws_z, z),
+        histogram_x=_histogram(draws_x, x),
+        samples=_SAMPLES,
+        integral=change.integral(),
+    )
+
+
+def _integrals(p: Callable[[Tensor], Tensor], edges: Tensor) -> Tensor:
+    """Integrals of ``p`` over the cells between ``edges`` (K + 1,): (K,).
+
+    Tanh-sinh quadrature (Takahasi & Mori 1974), which crowds its nodes towards the edges without
+    ever looking at one: a density may be infinite there (1/(4√x) at 0).
+    """
+    t = torch.arange(-_NODE_REACH, _NODE_REACH + 1e-9, _NODE_SPACING, dtype=torch.float64)
+    inner = math.pi / 2 * torch.sinh(t)
+    nodes = torch.tanh(inner)
+    weights = _NODE_SPACING * math.pi / 2 * torch.cosh(t) / torch.cosh(inner).square()
+    middle, half = (edges[1:] + edges[:-1]) / 2, edges.diff() / 2
+    return (p(middle[:, None] + half[:, None] * nodes) * weights).sum(dim=1) * half
+
+
+def _histogram(draws: Tensor, edges: Tensor) -> np.ndarray:
+    """(B,) density of ``draws``, of all of which some lie outside, over the range of ``edges``."""
+    low, high = float(edges[0]), float(edges[-1])
+    counts = torch.histc(draws, _BINS, low, high)
+    return (counts / (len(draws) * (high - low) / _BINS)).numpy()
+
+
+def _short(value: Tensor) -> str:
+    rounded = round(float(value), 2)
+    return f"{0.0 if math.isclose(rounded, 0.0, abs_tol=5e-3) else rounded:g}".replace("-", "−")

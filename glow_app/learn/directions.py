@@ -1,0 +1,119 @@
+"""Lesson 6: where a morph goes: two codes, the direction between them, and the shell."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from glow_app import latents
+
+__all__ = ["PathView", "Shell", "path_view", "plane", "project", "shell"]
+
+_WIDTH = 3.0  # deviations of the norm that the shell is thick, either way
+_SAMPLES = 512
+_EVERYWHERE = 1e-9  # a length below this has no direction
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Where z ~ N(0, I_D) lives: nearly all of it at a distance of nearly √D from the origin.
+
+    Attributes:
+        radius: √D.
+        low, high: three deviations of ‖z‖ (1/√2 each, whatever D) to either side of its mean.
+        norms: (S,) float64, ‖z‖ of samples, drawn to see it.
+    """
+
+    radius: float
+    low: float
+    high: float
+    norms: np.ndarray
+
+    def holds(self, norm: np.ndarray) -> np.ndarray:
+        """Whether codes of this norm are inside of it."""
+        return (norm >= self.low) & (norm <= self.high)
+
+
+@dataclass(frozen=True)
+class PathView:
+    """A path from z_a to z_b, seen in the plane through the origin, z_a and z_b.
+
+    Attributes:
+        kind: one of `latents.PATHS`.
+        t: (T,) positions.
+        points: (T, 2) float64 coordinates of z_t in that plane; a and b those of the ends. The
+            plane holds the whole path, so lengths and angles are the true ones.
+        norms: (T,) float64, ‖z_t‖.
+        inside: (T,) bool, whether z_t is inside the shell.
+        distance: ‖Δ‖.
+        angle: between z_a and z_b, in degrees.
+    """
+
+    kind: str
+    t: np.ndarray
+    points: np.ndarray
+    a: np.ndarray
+    b: np.ndarray
+    norms: np.ndarray
+    inside: np.ndarray
+    distance: float
+    angle: float
+
+
+def shell(dims: int, seed: int = 0) -> Shell:
+    """The shell of N(0, I) in ``dims`` dimensions, from the chi distribution of ‖z‖.
+
+    Its mean is √(D − 1/2) and its deviation 1/√2, up to 1/D.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    # One by one: all at once would be 50 MB for the sake of 512 numbers.
+    norms = [
+        float(torch.randn(dims, generator=generator).double().norm()) for _ in range(_SAMPLES)
+    ]
+    mean, half = math.sqrt(dims - 0.5), _WIDTH / math.sqrt(2)
+    return Shell(math.sqrt(dims), mean - half, mean + half, np.array(norms))
+
+
+def plane(z_a: Tensor, z_b: Tensor) -> Tensor:
+    """Two orthonormal directions (2, D) float64 that span the origin, ``z_a`` and ``z_b`` (D,).
+
+    The first is that of Δ = z_b − z_a; the second points from the origin at the line through
+    both. Codes in line with the origin, or equal ones, get zeros for what does not exist.
+    """
+    a, delta = z_a.double(), z_b.double() - z_a.double()
+    along = _unit(delta)
+    return torch.stack([along, _unit(a - (a @ along) * along)])
+
+
+def project(z: Tensor, axes: Tensor) -> np.ndarray:
+    """Coordinates (T, 2) of codes (T, D) in the plane of ``axes`` (2, D)."""
+    return (z.double() @ axes.T).numpy()
+
+
+def path_view(z_a: Tensor, z_b: Tensor, t: Tensor, kind: str, around: Shell) -> PathView:
+    """See the path of `latents.path` from ``z_a`` to ``z_b`` (D,) at positions ``t`` (T,)."""
+    axes = plane(z_a, z_b)
+    z = latents.path(z_a, z_b, t, kind)
+    norms = z.double().norm(dim=1).numpy()
+    cosine = torch.nn.functional.cosine_similarity(z_a.double(), z_b.double(), dim=0)
+    a, b = project(torch.stack([z_a, z_b]), axes)
+    return PathView(
+        kind=kind,
+        t=t.numpy(),
+        points=project(z, axes),
+        a=a,
+        b=b,
+        norms=norms,
+        inside=around.holds(norms),
+        distance=float((z_b.double() - z_a.double()).norm()),
+        angle=math.degrees(math.acos(max(-1.0, min(1.0, float(cosine))))),
+    )
+
+
+def _unit(v: Tensor) -> Tensor:
+    length = v.norm()
+    return v / length if length > _EVERYWHERE else torch.zeros_like(v)

@@ -1,0 +1,146 @@
+"""Lesson 5: the Jacobian of one coupling, and what its determinant costs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models import NETS, Glow
+from models.bijection import Bijection
+from models.coupling import AffineCoupling
+
+__all__ = [
+    "DIMS",
+    "Cost",
+    "cost",
+    "face_coupling",
+    "heat_map",
+    "jacobian",
+    "log_det_brute_force",
+    "log_det_diagonal",
+    "random_coupling",
+]
+
+#: Sizes at which the two ways to a log-determinant are compared.
+DIMS = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
+_HEAT_MAP = 192  # cells a side, at most
+_CHUNK = 256  # rows of a Jacobian that are found at once
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One coupling's log-determinant, found in two ways.
+
+    Attributes:
+        dims: numbers D in its input.
+        log_det: as the flow finds it, with y: the sum of the log-scales.
+        log_det_diagonal: Σ log |J_ii| of the whole Jacobian.
+        log_det_brute_force: log |det J| by Gaussian elimination, ignorant of the triangle.
+        seconds: of the flow's way; y comes with it.
+        jacobian_seconds, elimination_seconds: of the two parts of the other way.
+        heat_map: (M, M) float32 in [0, 1], see :func:`heat_map`.
+        above: largest |J_ij| above the diagonal: 0, or it were no triangle.
+    """
+
+    dims: int
+    log_det: float
+    log_det_diagonal: float
+    log_det_brute_force: float
+    seconds: float
+    jacobian_seconds: float
+    elimination_seconds: float
+    heat_map: np.ndarray
+    above: float
+
+
+def jacobian(bijection: Bijection, x: Tensor) -> Tensor:
+    """∂y/∂x of a bijection at one input ``x`` (1, C, H, W), by autograd: (D, D) in its dtype."""
+
+    def flat(v: Tensor) -> Tensor:
+        return bijection(v.view(x.shape))[0].flatten()
+
+    return torch.func.jacrev(flat, chunk_size=_CHUNK)(x.flatten()).detach()
+
+
+def log_det_diagonal(matrix: Tensor) -> float:
+    """Σ log |J_ii|: the log-determinant of a triangular ``matrix`` (D, D), in D additions."""
+    return float(matrix.diagonal().abs().log().sum())
+
+
+def log_det_brute_force(matrix: Tensor) -> float:
+    """log |det J| of any ``matrix`` (D, D), by LU decomposition: about D³/3 multiplications."""
+    return float(torch.linalg.slogdet(matrix).logabsdet)
+
+
+def random_coupling(dims: int, seed: int = 0) -> tuple[AffineCoupling, Tensor]:
+    """A coupling of ``dims`` ≥ 2 numbers that does something, in float64, and an input of it."""
+    half = dims // 2
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = NETS["point"](half, 64, 2 * (dims - half), size=1, blocks=0, dropout=0.0)
+        # Nets start at zero, a coupling therefore as the identity.
+        nn.init.normal_(net.conv_out.weight, std=0.1)
+        x = torch.randn(1, dims, 1, 1, dtype=torch.float64)
+    return AffineCoupling(net).double().eval(), x
+
+
+@torch.no_grad()
+def face_coupling(model: Glow, z: Tensor) -> tuple[AffineCoupling, Tensor]:
+    """The coupling of a flow that g undoes first, and what f gives it for the picture of ``z``.
+
+    Args:
+        z: (1, D), the code of a picture.
+
+    Returns:
+        the coupling itself, and its input (1, C, H, W) float64 at the coarsest level.
+    """
+    coupling = model.levels[-1][-1].coupling
+    y = model.top.inverse(model.split_levels(z.to(model.top.mean.device, torch.float64))[-1])
+    return coupling, coupling.inverse(y)
+
+
+def cost(coupling: AffineCoupling, x: Tensor) -> Cost:
+    """Find the log-determinant of ``coupling`` at ``x`` (1, C, H, W) both ways, with the time."""
+    with torch.no_grad():
+        (_, log_det), seconds = _timed(lambda: coupling(x), repeats=5)
+    matrix, jacobian_seconds = _timed(lambda: jacobian(coupling, x))
+    brute_force, elimination_seconds = _timed(lambda: log_det_brute_force(matrix))
+    return Cost(
+        dims=x.numel(),
+        log_det=float(log_det),
+        log_det_diagonal=log_det_diagonal(matrix),
+        log_det_brute_force=brute_force,
+        seconds=seconds,
+        jacobian_seconds=jacobian_seconds,
+        elimination_seconds=elimination_seconds,
+        heat_map=heat_map(matrix),
+        above=float(matrix.triu(1).abs().max()),
+    )
+
+
+def heat_map(matrix: Tensor, cells: int = _HEAT_MAP) -> np.ndarray:
+    """|J_ij| on a cube root scale, its largest as 1: (M, M) float32, M at most ``cells``.
+
+    A larger matrix is drawn by the largest element in each cell, so that nothing is hidden.
+    """
+    size = matrix.abs()[None].float()
+    if len(matrix) > cells:
+        size = nn.functional.adaptive_max_pool2d(size, cells)
+    return (size[0] / size.max().clamp_min(1e-12)).pow(1 / 3).numpy()
+
+
+def _timed(compute: Callable[[], T], repeats: int = 1) -> tuple[T, float]:
+    """A result, and the least of ``repeats`` times it took in seconds."""
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        result = compute()
+        times.append(time.perf_counter() - began)
+    return result, min(times)

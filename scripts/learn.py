@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+"""Draw the figures of the Learn tab into a folder, from the same functions.
+
+    python scripts/learn.py --out figures
+    python scripts/learn.py --out figures --data rings --seconds 60
+
+Writes 1-density.png to 6-directions.png. Lesson 3 fits a flow to --data, lessons 2 and 4 use
+that flow; --save-flow keeps it (this is how glow_app/learn/moons.safetensors was made).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from glow_app import cli
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_DATA = ("moons", "rings", "checkerboard")
+_FRAMES = 9
+
+
+def parser() -> cli.Parser:
+    p = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--out", default="figures", metavar="DIR", help="folder to write to (figures)")
+    p.add_argument("--data", choices=_DATA, default="moons", help="what to fit (moons)")
+    p.add_argument(
+        "--steps", type=cli.whole(1), default=1500, help="most steps of the fit (default 1500)"
+    )
+    p.add_argument(
+        "--seconds", type=cli.number(1), default=25.0, help="longest time of the fit (default 25)"
+    )
+    p.add_argument("--save-flow", metavar="P", help="keep the fitted flow as a .safetensors file")
+    cli.add_model_arguments(p)
+    return p
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parser().parse_args(argv)
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    editor = cli.open_editor(args)
+
+    import torch
+
+    import models
+    from glow_app import latents
+    from glow_app.learn import density, directions, figures, fit, jacobian, points
+
+    def keep(name: str, figure: Figure) -> None:
+        file = out / f"{name}.png"
+        figure.savefig(file, dpi=110)
+        print(file)
+
+    keep("1-density", figures.density_figure(density.density_view("uniform", "square")))
+
+    draw = points.DATASETS[args.data]
+    config = fit.FitConfig(steps=args.steps, seconds=args.seconds)
+    shots = []
+    for fitted in cli.progress(fit.fit(draw, config), desc=f"fitting {args.data}"):
+        model, shot = fitted
+        shots.append(shot)
+    if args.save_flow:
+        models.save(model, args.save_flow, {"data": args.data, "steps": shots[-1].step}, half=True)
+    keep("2-plane", figures.plane_figure(model, draw))
+    keep("3-fit", figures.fit_figure(draw, shots))
+    keep("4-chain", figures.chain_figure(model))
+
+    faces = editor.sample(2, seed=18)
+    z = editor.encode(faces)
+    keep("4-chain-face", figures.face_chain_figure(editor.model, z[:1]))
+    costs = [jacobian.cost(*jacobian.random_coupling(dims)) for dims in jacobian.DIMS]
+    costs.append(jacobian.cost(*jacobian.face_coupling(editor.model, z[:1])))
+    keep("5-jacobian", figures.jacobian_figure(costs))
+
+    shell, t = directions.shell(editor.model.dims), torch.linspace(-0.25, 1.25, 97)
+    views = [directions.path_view(z[0], z[1], t, kind, shell) for kind in latents.PATHS]
+    frames = editor.morph_frames(faces[0], faces[1], _FRAMES).frames
+    keep("6-directions", figures.directions_figure(views, shell, frames))
+
+
+if __name__ == "__main__":
+    raise SystemExit(cli.run(main))

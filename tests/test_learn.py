@@ -1,0 +1,339 @@
+"""The numbers of the Learn tab: each is a claim of a lesson."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import itertools
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import models
+from glow_app.learn import chain, directions, fit, jacobian, plane, points, source
+from glow_app.learn.density import (
+    BASES,
+    MAPS,
+    ChangeOfVariables,
+    NotInvertibleError,
+    density_view,
+    derivative,
+)
+from glow_app.ui.learn_values import code_html, packed
+
+ROOT = Path(__file__).resolve().parents[1]
+# Maps that turn round where these bases live; all other pairs are increasing.
+REFUSED = {
+    *itertools.product(["symmetric", "normal", "logistic"], ["square"]),
+    *itertools.product(["uniform", "normal", "exponential", "logistic"], ["sine"]),
+}
+PAIRS = [*itertools.product(BASES, MAPS)]
+
+
+@pytest.fixture(scope="module")
+def flow() -> models.Glow:
+    """The fitted flow of the plane that comes with the page."""
+    return fit.example_flow()
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_checkpoint: Path) -> models.Glow:
+    return models.load(tiny_checkpoint)
+
+
+# ---- 1: density through a map -------------------------------------------------------------------
+
+
+def test_the_square_of_a_uniform_number_has_the_known_density() -> None:
+    x = torch.linspace(0.001, 3.999, 500, dtype=torch.float64)
+    found = ChangeOfVariables("uniform", "square").p_x(x)
+    assert torch.allclose(found, 1 / (4 * x.sqrt()), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("base", "line_map"), [p for p in PAIRS if p not in REFUSED])
+def test_areas_are_equal_and_the_integral_is_one(base: str, line_map: str) -> None:
+    view = density_view(base, line_map)
+    assert view.integral == pytest.approx(1, abs=1e-6)
+    # Every strip, not only those from the left edge: differences of the running areas.
+    strips_z, strips_x = np.diff(view.mass_z), np.diff(view.mass_x)
+    assert np.abs(strips_z - strips_x).max() < 1e-8
+    assert strips_z.min() > 0
+    width = view.x[-1] - view.x[0]
+    cells = np.linspace(view.x[0], view.x[-1], len(view.histogram_x) + 1)
+    drawn = view.histogram_x * width / len(view.histogram_x)
+    meant = np.diff(np.interp(cells, view.x, view.mass_x))
+    assert np.abs(drawn - meant).max() < 0.02  # 6,000 draws: their error is below 0.0065 each
+
+
+@pytest.mark.parametrize(("base", "line_map"), sorted(REFUSED))
+def test_a_map_that_turns_round_is_refused_with_two_points_that_meet(
+    base: str, line_map: str
+) -> None:
+    with pytest.raises(NotInvertibleError) as refusal:
+        ChangeOfVariables(base, line_map)
+    sentence = str(refusal.value).replace("−", "-")
+    assert "has no inverse" in sentence
+    turn, left, right = (float(v) for v in re.findall(r"z = (-?[\d.]+\d|-?\d)", sentence))
+    g = MAPS[line_map].g
+    left_x, right_x = (float(g(torch.tensor(v))) for v in (left, right))
+    assert left < turn < right
+    assert left_x == pytest.approx(right_x, abs=0.06)  # they are rounded to two digits
+    assert abs(float(derivative(g, torch.tensor(turn, dtype=torch.float64)))) < 0.02
+
+
+# ---- 2: f and g ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", [(-0.9, 0.9), (0.4, -0.7), (2.0, 2.0)])
+def test_a_point_comes_back_and_the_ring_stretches_by_the_determinant(
+    flow: models.Glow, place: tuple[float, float]
+) -> None:
+    probe = plane.probe_x(flow, torch.tensor(place))
+    assert probe.off < 1e-4
+    log_normal = -0.5 * float((probe.z**2).sum()) - math.log(2 * math.pi)
+    assert probe.log_prob == pytest.approx(log_normal + probe.log_det, abs=1e-3)
+    back = plane.probe_z(flow, torch.tensor(probe.z))
+    assert back.off < 1e-4
+    assert np.allclose(back.x, place, atol=1e-4)
+
+
+def test_the_area_of_a_ring() -> None:
+    angle = torch.arange(400) * (2 * math.pi / 400)
+    ring = torch.stack([3 * angle.cos(), 0.5 * angle.sin()], dim=1)
+    assert plane.area(ring) == pytest.approx(1.5 * math.pi, rel=1e-3)
+
+
+def test_the_stretch_is_the_determinant_where_the_flow_is_nearly_linear() -> None:
+    torch.manual_seed(1)
+    model = models.Glow(fit.FLOW)  # couplings start as the identity: all of it is linear
+    model.initialize(points.as_images(torch.randn(512, 2) * torch.tensor([0.3, 2.0])))
+    probe = plane.probe_x(model.eval(), torch.tensor([0.2, -0.1]))
+    assert probe.stretch == pytest.approx(math.exp(probe.log_det), rel=1e-3)
+
+
+# ---- 3: fitting by likelihood -------------------------------------------------------------------
+
+
+def test_training_raises_the_likelihood() -> None:
+    config = fit.FitConfig(steps=60, seconds=60, frame_seconds=60)
+    shots = [shot for _, shot in fit.fit(points.DATASETS["moons"], config)]
+    assert [shot.step for shot in shots] == [0, 60]
+    assert shots[-1].done == 1
+    assert shots[-1].log_prob > shots[0].log_prob + 200  # nats, over 600 points
+    assert shots[-1].samples.shape == (fit.SHOWN, 2)
+
+
+def test_the_example_flow_knows_its_data(flow: models.Glow) -> None:
+    density = fit.density_on_grid(flow, cells=160, span=4)
+    assert density.sum() * (8 / 160) ** 2 == pytest.approx(1, abs=0.02)
+    data = points.as_images(fit.shown_points(points.DATASETS["moons"], seed=7))
+    other = points.as_images(fit.shown_points(points.DATASETS["checkerboard"], seed=7))
+    with torch.no_grad():
+        assert flow.log_prob(data).mean() > -1.3
+        assert flow.log_prob(data).mean() > flow.log_prob(other).mean() + 3
+
+
+def test_row_zero_of_a_drawn_density_is_the_top(flow: models.Glow) -> None:
+    density = fit.density_on_grid(flow)
+    row, column = np.unravel_index(density.argmax(), density.shape)
+    cell = 2 * points.SPAN / fit.GRID
+    there = torch.tensor([[(column + 0.5) * cell, (fit.GRID - row - 0.5) * cell]]) - points.SPAN
+    with torch.no_grad():
+        at_peak = flow.log_prob(points.as_images(there)).exp()
+    assert float(at_peak) == pytest.approx(float(density.max()), rel=1e-3)
+
+
+def test_training_stops_when_asked() -> None:
+    wishes = iter([False] * 5 + [True] * 100)
+    shots = [shot for _, shot in fit.fit(points.DATASETS["rings"], stopped=lambda: next(wishes))]
+    assert shots[-1].step == 5
+    assert shots[-1].done < 1
+
+
+def test_clicked_points_are_learned_as_small_blobs() -> None:
+    draw = points.scattered([[1.0, 1.0], [-1.0, 0.5]])
+    drawn = draw(400, torch.Generator().manual_seed(0))
+    distance = torch.cdist(drawn, torch.tensor([[1.0, 1.0], [-1.0, 0.5]])).amin(dim=1)
+    assert 0.02 < distance.mean() < 0.2
+
+
+@pytest.mark.parametrize(
+    "wrong", [[], [[1.0]], [[1.0, "a"]], [[9.0, 0.0]], [[math.nan, 0.0]], ["ab"], [{}]]
+)
+def test_points_that_are_none_are_refused(wrong: list) -> None:
+    with pytest.raises(ValueError, match=r"^Points [^\n]*\.$"):
+        points.scattered(wrong)
+
+
+# ---- 4: a chain of transformations --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("whole_steps", [False, True])
+@pytest.mark.parametrize("which", ["flow", "tiny"])
+def test_log_determinants_add_up_and_the_chain_ends_on_x(
+    request: pytest.FixtureRequest, which: str, whole_steps: bool
+) -> None:
+    model: models.Glow = request.getfixturevalue(which)
+    z = torch.randn(6, model.dims, generator=torch.Generator().manual_seed(3))
+    walked = chain.chain(model, z, whole_steps)
+    with torch.no_grad():
+        x = model.g(z)
+        _, log_det = model.f(x)
+    assert len(walked.states) == len(walked.links) + 1 == len(walked.log_dets) + 1
+    assert torch.allclose(walked.states[-1].float(), x, atol=1e-5)
+    assert torch.allclose(walked.log_dets.sum(0).float(), -log_det, rtol=1e-4, atol=1e-3)
+    assert torch.allclose(walked.states[0].flatten().sort()[0], z.double().flatten().sort()[0])
+
+
+def test_the_sum_of_a_chain_is_the_determinant_by_brute_force(flow: models.Glow) -> None:
+    z = torch.tensor([[0.4, -0.8]])
+    matrix = torch.autograd.functional.jacobian(lambda v: flow.g(v).flatten(), z)[:, 0]
+    walked = chain.chain(flow, z)
+    expected = float(torch.linalg.slogdet(matrix.double()).logabsdet)
+    assert float(walked.log_dets.sum()) == pytest.approx(expected, abs=1e-3)
+
+
+def test_pictures_of_a_chain_end_on_the_picture_itself(tiny: models.Glow) -> None:
+    z = torch.randn(1, tiny.dims, generator=torch.Generator().manual_seed(4))
+    with torch.no_grad():
+        expected = models.to_levels(tiny.g(z))[0].permute(1, 2, 0).numpy()
+    seen = chain.pictures(chain.chain(tiny, z, whole_steps=True))
+    assert (seen[-1] == expected).all()
+    assert (seen[0] != seen[-1]).any()
+    decided = chain.so_far(tiny, z)
+    assert len(decided) == tiny.config.levels
+    assert torch.allclose(decided[-1], tiny.g(z)[0].detach(), atol=1e-6)
+    assert not torch.allclose(decided[0], decided[-1], atol=1e-3)
+
+
+# ---- 5: many dimensions -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dims", [2, 5, 64, 200])
+def test_the_layers_log_det_is_that_of_brute_force(dims: int) -> None:
+    found = jacobian.cost(*jacobian.random_coupling(dims))
+    assert found.dims == dims
+    assert abs(found.log_det) > 1e-3  # the coupling does something
+    assert found.log_det == pytest.approx(found.log_det_brute_force, abs=1e-9)
+    assert found.log_det == pytest.approx(found.log_det_diagonal, abs=1e-9)
+    assert found.above == 0
+    assert min(found.seconds, found.jacobian_seconds, found.elimination_seconds) > 0
+
+
+def test_a_coupling_of_a_picture_model_is_triangular_too(tiny: models.Glow) -> None:
+    z = torch.randn(1, tiny.dims, generator=torch.Generator().manual_seed(5))
+    coupling, x = jacobian.face_coupling(tiny, z)
+    found = jacobian.cost(coupling, x)
+    assert found.dims == math.prod(tiny.config.code_shapes()[-1])
+    assert found.above == 0
+    assert found.log_det == pytest.approx(found.log_det_brute_force, abs=1e-4)
+    with torch.no_grad():  # it is the input that f itself arrives at
+        y = tiny.top.inverse(tiny.split_levels(z.double())[-1])
+        assert torch.allclose(coupling(x)[0], y, atol=1e-5)
+
+
+def test_a_heat_map_hides_nothing_of_a_large_matrix() -> None:
+    matrix = torch.zeros(1000, 1000)
+    matrix[3, 997] = -8.0
+    matrix[500, 500] = 1.0
+    seen = jacobian.heat_map(matrix, cells=100)
+    assert seen.shape == (100, 100)
+    assert seen[0, 99] == 1
+    assert seen[50, 50] == pytest.approx(0.5)
+
+
+# ---- 6: positions and directions ----------------------------------------------------------------
+
+
+def test_the_plane_shows_true_lengths() -> None:
+    z_a, z_b = torch.randn(2, 500, generator=torch.Generator().manual_seed(6))
+    axes = directions.plane(z_a, z_b)
+    assert torch.allclose(axes @ axes.T, torch.eye(2, dtype=torch.float64), atol=1e-9)
+    a, b = directions.project(torch.stack([z_a, z_b]), axes)
+    assert np.linalg.norm(a - b) == pytest.approx(float((z_a - z_b).norm()), rel=1e-5)
+    for seen, z in ((a, z_a), (b, z_b)):
+        assert np.linalg.norm(seen) == pytest.approx(float(z.norm()), rel=1e-5)
+
+
+def test_the_straight_path_leaves_the_shell_and_the_arc_does_not() -> None:
+    dims = 3072
+    around = directions.shell(dims)
+    assert around.holds(around.norms).mean() > 0.99
+    z_a, z_b = (
+        v / v.norm() * math.sqrt(dims)
+        for v in torch.randn(2, dims, generator=torch.Generator().manual_seed(7))
+    )
+    t = torch.linspace(0, 1, 33)
+    line = directions.path_view(z_a, z_b, t, "linear", around)
+    arc = directions.path_view(z_a, z_b, t, "spherical", around)
+    assert line.inside[[0, -1]].all() and not line.inside[8:25].any()
+    assert line.norms[16] == pytest.approx(math.sqrt(dims / 2), rel=0.05)
+    assert arc.inside.all()
+    assert np.allclose(np.linalg.norm(arc.points, axis=1), arc.norms, rtol=1e-5)
+    assert np.allclose(line.points[0], line.a) and np.allclose(line.points[-1], line.b)
+
+
+def test_equal_codes_have_a_plane_without_directions() -> None:
+    z = torch.randn(50, generator=torch.Generator().manual_seed(8))
+    view = directions.path_view(z, z, torch.tensor([0.0, 1.0]), "linear", directions.shell(50))
+    assert view.distance == 0
+    assert np.isfinite(view.points).all()
+
+
+# ---- what the page is sent ----------------------------------------------------------------------
+
+
+def test_a_listing_is_the_code_as_it_stands_in_its_file() -> None:
+    for thing in (chain.chain, models.Glow.f, jacobian.random_coupling):
+        found = source.listing(thing)
+        lines = (ROOT / found.path).read_text(encoding="utf-8").splitlines()
+        shown = found.text.splitlines()
+        there = lines[found.line - 1 : found.line - 1 + len(shown)]
+        assert [line.strip() for line in shown] == [line.strip() for line in there]
+        assert any(f"def {thing.__name__}" in line for line in shown)
+
+
+def test_only_shown_files_are_sent() -> None:
+    for thing in (fit.fit, models.Glow.g):
+        found = source.listing(thing)
+        assert found.text.splitlines()[-1] in source.file_text(found.path)
+    for wrong in ("README.md", "models/../app.py", "/etc/passwd", "glow_app/ui/page.py", "None"):
+        with pytest.raises(ValueError, match="not among"):
+            source.file_text(wrong)
+
+
+def test_code_survives_the_templates_it_goes_through() -> None:
+    import html
+
+    page = code_html([ChangeOfVariables, models.Glow.g])
+    assert 'data-path="models/glow.py"' in page
+    assert not set("{}$`\\") & set(page)
+    text = html.unescape(re.sub(r"<[^>]*>", "", page))
+    assert source.listing(ChangeOfVariables).text.strip() in text
+
+
+def test_arrays_travel_as_float32() -> None:
+    sent = packed({"v": np.array([[1.5, math.inf]]), "n": [1, "a", None]})
+    assert sent["n"] == [1, "a", None]
+    assert tuple(sent["v"]["shape"]) == (1, 2)
+    assert np.frombuffer(base64.b64decode(sent["v"]["f32"]), "<f4").tolist() == [1.5, math.inf]
+
+
+def test_the_script_draws_every_lesson(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    spec = importlib.util.spec_from_file_location("script_learn", ROOT / "scripts" / "learn.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    flow, figures = tmp_path / "flow.safetensors", tmp_path / "figures"
+    options = f"--out {figures} --steps 3 --save-flow {flow} --checkpoint {tiny_checkpoint}"
+    script.main(options.split())
+    written = sorted(figures.iterdir())
+    assert [file.name[0] for file in written] == list("1234456")
+    for file in written:
+        with Image.open(file) as image:
+            assert len(image.convert("L").getcolors()) > 20  # not blank
+    assert models.load(flow).config == fit.FLOW
