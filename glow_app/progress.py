@@ -12,7 +12,7 @@ __all__ = ["Progress", "Steps", "Stopped"]
 Progress = Callable[[int, int], None]
 
 
-class Stopped(RuntimeError):
+class Stopped(Exception):
     """The user stopped the work; not a failure."""
 
     def __init__(self) -> None:
@@ -36,3 +36,8 @@ class Steps:
         self._done += count
         if self._report is not None:
             self._report(self._done, self._total)
+
+    def finish(self) -> None:
+        """All of it is done, even what was not counted."""
+        if self._done < self._total:
+            self.advance(self._total - self._done)
