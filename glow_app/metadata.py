@@ -1,11 +1,11 @@
 """What is stored in every file made here: how it was made, so that it can be opened again.
 
-A `Recipe` holds settings, seeds of drawn faces and names of directions. It never holds a photo, the
-code of one (which decodes to it) or its file name: whoever gets the file sees what it shows and no
-more. A morph of photos opens with its settings and asks for the photos.
+A `Recipe` holds settings, seeds of drawn faces and names of directions. It never holds a photo,
+the code of one (which decodes to it) or its file name: whoever gets the file sees what it shows
+and no more. A morph of photos opens with its settings and asks for the photos.
 
-Files come from strangers, so `read_morph` believes nothing: every value is checked, whatever is not
-known is left out, and what cannot be used is refused in one sentence.
+Files come from strangers, so `read_morph` believes nothing: every value is checked, whatever is
+not known is left out, and what cannot be used is refused in one sentence.
 """
 
 from __future__ import annotations

@@ -130,7 +130,7 @@ def test_what_a_later_version_adds_does_no_harm(tmp_path):
 
 @pytest.mark.parametrize("note", ["", "{", "[]", "7", "[" * 50_000, {"made_with": "others"}, {}])
 def test_notes_of_others_are_refused(tmp_path, note):
-    with pytest.raises(MetadataError, match="x.png was not made by Glow Studio"):
+    with pytest.raises(MetadataError, match=r"x\.png was not made by Glow Studio"):
         read_morph(foreign(tmp_path, note))
 
 
