@@ -7,11 +7,11 @@ from typing import Any
 
 import gradio as gr
 
-from glow_app import export
+from glow_app import export, latents
 from glow_app.editor import Editor
 from glow_app.ui import limits
 from glow_app.ui.errors import Refusal, in_words
-from glow_app.ui.morph_tab import HEAVY
+from glow_app.ui.events import HEAVY
 from glow_app.ui.uploads import outgoing
 from glow_app.ui.welcome import TEMPERATURE
 
@@ -73,7 +73,7 @@ def build_api(editor: Editor) -> None:
             if not photo:
                 raise Refusal(f"A morph needs two photos: {name} is missing.")
         count = limits.whole(frames, "frames", 2, limits.MAX_FRAMES)
-        limits.one_of(path, "path", limits.PATHS)
+        limits.one_of(path, "path", latents.PATHS)
         limits.one_of(format, "format", _FORMATS)
         side = limits.download_size(size)
         prepared = [editor.prepare(photo) for photo in (photo_a, photo_b)]

@@ -22,7 +22,7 @@ function show() {
   crop.hidden = !value;
   if (value) {
     crop.src = value.src;
-    crop.alt = `Photo ${card.dataset.side} as the model sees it: ${value.source.toLowerCase()}`;
+    crop.alt = `Photo ${card.dataset.name} as the model sees it: ${value.source.toLowerCase()}`;
   }
   removeButton.hidden = !value;
   find('.source').textContent = value ? value.source : '';
