@@ -7,10 +7,12 @@ drag or a key never waits for the server. Values are small JSON; pictures travel
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +30,13 @@ from glow_app.ui.sides import Side
 from glow_app.ui.static_files import asset
 
 __all__ = [
+    "Setting",
     "card_value",
     "download_value",
     "downloader",
+    "finite",
+    "gallery",
+    "gallery_value",
     "live_picture",
     "live_slider",
     "live_value",
@@ -38,6 +44,8 @@ __all__ = [
     "picture_uri",
     "player",
     "player_value",
+    "tray",
+    "tray_value",
     "working_value",
 ]
 
@@ -85,6 +93,20 @@ def _data_uri(image: Image.Image, kind: str, **options: Any) -> str:
     return f"data:image/{kind.lower()};base64,{encoded}"
 
 
+def _script(*names: str, **fields: str) -> str:
+    """The script of a component: what all share, then its own."""
+    return "\n".join(asset(name, **fields) for name in ("common.js", *names))
+
+
+def _job_function(jobs: Jobs) -> Callable[[Any], dict[str, int] | None]:
+    """What long_work.js calls as ``server.job``."""
+
+    def job(question: Any) -> dict[str, int] | None:
+        return jobs.look(question)
+
+    return job
+
+
 # ---- one side -------------------------------------------------------------------------------
 
 
@@ -99,7 +121,7 @@ def photo_card(name: str, tag: str | None = None, **kwargs: Any) -> gr.HTML:
         None,
         html_template=asset("card.html", name=name, tag=tag or name),
         css_template=asset("card.css"),
-        js_on_load=asset("card.js", max_mb=str(limits.MAX_UPLOAD_MB)),
+        js_on_load=_script("card.js", max_mb=str(limits.MAX_UPLOAD_MB)),
         apply_default_css=False,
         **kwargs,
     )
@@ -147,23 +169,21 @@ def player(jobs: Jobs, *, kind: str, native: int, **kwargs: Any) -> gr.HTML:
         native: side of the model's pictures in pixels, the smallest size of a download.
     """
 
-    def job(question: Any) -> dict[str, int] | None:
-        return jobs.look(question)
-
     mp4 = ".mp4" in export.available_formats()
     return gr.HTML(
         working_value() if kind == "morph" else None,  # the greeting is under way
         html_template=asset(
             "player.html",
             **_PLAYER_WORDS[kind],
+            long_work=asset("long_work.html"),
             sizes=_size_options(native),
             rates=_options(_FRAME_RATES, 25),
             mp4_hidden="" if mp4 else "hidden",
             mp4_hint="" if mp4 else export.MP4_HINT,
         ),
-        css_template=asset("player.css"),
-        js_on_load=asset("player.js"),
-        server_functions=[job],
+        css_template=asset("player.css") + asset("long_work.css"),
+        js_on_load=_script("long_work.js", "player.js"),
+        server_functions=[_job_function(jobs)],
         apply_default_css=False,
         **kwargs,
     )
@@ -196,10 +216,7 @@ def player_value(
     status = status or (f"{count} frames" if final else f"{count} frames, more to come…")
     return {
         "rev": next(_revisions),
-        "sheet": _sheet(morph.frames),
-        "n": count,
-        "cols": _COLUMNS,
-        "size": morph.frames.shape[1],
+        **_sheet(morph.frames),
         "final": final,
         "play": play,
         "status": status,
@@ -210,22 +227,23 @@ def player_value(
         "stops": list(morph.stops),
         "norms": [[round(float(norm), 4) for norm in level] for level in morph.norms.T],
         "clamped": [round(float(share), 4) for share in morph.clamped_frames],
-        "bits": None if shown.bits is None else [_finite(bits) for bits in shown.bits],
+        "bits": None if shown.bits is None else [finite(bits) for bits in shown.bits],
     }
 
 
-def _sheet(frames: np.ndarray) -> str:
-    """Frames (T, S, S, 3) row by row in one picture, as a data URI."""
-    count, size = frames.shape[:2]
+def _sheet(pictures: np.ndarray) -> dict[str, Any]:
+    """Pictures (N, S, S, 3) row by row in one, for ``cutSheet`` of common.js."""
+    count, size = pictures.shape[:2]
     sheet = np.zeros((-(-count // _COLUMNS) * size, _COLUMNS * size, 3), np.uint8)
-    for i, frame in enumerate(frames):
+    for i, picture in enumerate(pictures):
         top, left = i // _COLUMNS * size, i % _COLUMNS * size
-        sheet[top : top + size, left : left + size] = frame
+        sheet[top : top + size, left : left + size] = picture
     # quality is effort here: at 0 a sheet takes milliseconds, and stays exact
-    return _data_uri(Image.fromarray(sheet), "WEBP", lossless=True, quality=0, method=0)
+    uri = _data_uri(Image.fromarray(sheet), "WEBP", lossless=True, quality=0, method=0)
+    return {"sheet": uri, "n": count, "cols": _COLUMNS, "size": size}
 
 
-def _finite(bits: float) -> float | None:
+def finite(bits: float) -> float | None:
     """JSON has no word for a number off the scale."""
     return round(float(bits), 4) if math.isfinite(bits) else None
 
@@ -257,11 +275,19 @@ def live_picture(scenes: Scenes, *, kind: str, native: int, **kwargs: Any) -> gr
             "live.html", kind=kind, **_LIVE_WORDS[kind], sizes=_size_options(native)
         ),
         css_template=asset("live.css"),
-        js_on_load=asset("live.js"),
+        js_on_load=_script("live.js"),
         server_functions=[picture],
         apply_default_css=False,
         **kwargs,
     )
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where sliders shall stand: value by slider id, 0 for those left out."""
+
+    values: dict[str, float]
+    rev: int = dataclasses.field(default_factory=lambda: next(_revisions))
 
 
 def live_slider(
@@ -311,6 +337,7 @@ def live_value(
     original: np.ndarray | None = None,
     about: str = "",
     average: np.ndarray | None = None,
+    setting: Setting | None = None,
 ) -> dict[str, Any]:
     """A scene for a live picture, which then asks for its pictures by itself.
 
@@ -322,6 +349,7 @@ def live_value(
         original: (size, size, 3) uint8 to compare with.
         about: a hint below the sliders.
         average: (size, size, 3) uint8, the average of the visitor's photos.
+        setting: where the sliders shall stand, taken up once; otherwise they stay.
     """
     return {
         "rev": next(_revisions),
@@ -334,6 +362,77 @@ def live_value(
         else base64.b64encode(original.tobytes()).decode("ascii"),
         "about": about,
         "average": None if average is None else picture_uri(average),
+        "setting": None if setting is None else {"rev": setting.rev, "values": setting.values},
+    }
+
+
+# ---- faces of a journey, drawn faces ----------------------------------------------------------
+
+
+def tray(**kwargs: Any) -> gr.HTML:
+    """The faces of a journey: its events are ``photos``, ``draw``, ``pair`` and ``arrange``."""
+    return gr.HTML(
+        None,
+        html_template=asset("tray.html"),
+        css_template=asset("tray.css"),
+        js_on_load=_script("tray.js", max_mb=str(limits.MAX_UPLOAD_MB)),
+        apply_default_css=False,
+        **kwargs,
+    )
+
+
+def tray_value(faces: list[tuple[int, Side]]) -> dict[str, Any]:
+    """What a tray shows: faces in order, each with an id of its own."""
+    return {
+        "rev": next(_revisions),
+        "faces": [
+            {"id": id, "src": picture_uri(side.pixels), "label": side.source} for id, side in faces
+        ],
+        "most": limits.MAX_FACES,
+        "note": next((note for _, side in reversed(faces) for note in side.notes), ""),
+    }
+
+
+def gallery(jobs: Jobs, **kwargs: Any) -> gr.HTML:
+    """Drawn faces to choose from: its events are ``pair``, ``edit``, ``journey``, ``near`` and
+    ``save``."""
+    return gr.HTML(
+        None,
+        html_template=asset("gallery.html", long_work=asset("long_work.html")),
+        css_template=asset("gallery.css") + asset("long_work.css"),
+        js_on_load=_script("long_work.js", "gallery.js"),
+        server_functions=[_job_function(jobs)],
+        apply_default_css=False,
+        **kwargs,
+    )
+
+
+def gallery_value(
+    pictures: np.ndarray,
+    *,
+    captions: Sequence[str],
+    about: Sequence[str],
+    seeded: Sequence[bool],
+    columns: int | None,
+    title: str,
+) -> dict[str, Any]:
+    """Faces (N, S, S, 3) for a gallery.
+
+    Args:
+        captions: a word or two below each.
+        about: one line on each, shown when it is chosen.
+        seeded: whether faces near it can be drawn.
+        columns: faces a row; None for what fits.
+        title: of all of them.
+    """
+    return {
+        "rev": next(_revisions),
+        **_sheet(pictures),
+        "captions": list(captions),
+        "about": list(about),
+        "seeded": list(seeded),
+        "columns": columns,
+        "title": title,
     }
 
 

@@ -9,7 +9,7 @@ import gradio as gr
 from glow_app.directions import Direction
 from glow_app.editor import Editor
 from glow_app.ui import limits
-from glow_app.ui.components import live_picture, live_slider, live_value
+from glow_app.ui.components import Setting, live_picture, live_slider, live_value
 from glow_app.ui.desk import Desk
 from glow_app.ui.errors import Refusal, in_words
 from glow_app.ui.events import LIGHT, QUIET, STATE_SECONDS, settle
@@ -19,11 +19,11 @@ from glow_app.ui.sides import Side
 from glow_app.ui.uploads import uploaded_file
 from glow_app.ui.using import wire_live
 
-__all__ = ["build_edit_tab"]
+__all__ = ["AVERAGE_ID", "build_edit_tab", "direction_id"]
 
+AVERAGE_ID = "average"  # of the slider towards the average
 _SOURCE = "An edited face"
 _MAX_DIRECTIONS = 16  # on the page at once
-_MAX_PHOTOS = 64  # of an average
 _NONE_YET = (
     "No directions come with this model. Load one that scripts/find_direction.py has learned "
     "for it from two folders of faces, or move towards an average."
@@ -34,11 +34,16 @@ _ABOUT = (
 )
 
 
-def build_edit_tab(desk: Desk) -> None:
-    """Add the tab's components and events to the page, whose context is open."""
+def build_edit_tab(desk: Desk) -> gr.State:
+    """Add the tab's components and events to the page, whose context is open.
+
+    Returns:
+        a state that takes a `components.Setting` for the sliders.
+    """
     editor = desk.editor
     shipped = tuple(editor.directions())
     scene = gr.State(None, time_to_live=STATE_SECONDS)
+    setting = gr.State(None, time_to_live=STATE_SECONDS)
     loaded = gr.State((), time_to_live=STATE_SECONDS)
     average = gr.State(None, time_to_live=STATE_SECONDS)  # the code of an average, or None
     with gr.Column(elem_classes=["stage", "stage-edit", "compact"]):
@@ -52,13 +57,18 @@ def build_edit_tab(desk: Desk) -> None:
         )
 
     @in_words
-    def follow(face: Side | None, loaded: tuple[Direction, ...], average: Any) -> tuple[Any, Any]:
+    def follow(
+        face: Side | None,
+        loaded: tuple[Direction, ...],
+        average: Any,
+        setting: Setting | None,
+    ) -> tuple[Any, Any]:
         """The face, the directions or the average have changed: sliders keep their places."""
         if face is None:
             return None, None
         scene = EditScene(face, (*shipped, *loaded), average)
         desk.scenes.keep(scene)
-        return scene, _value(editor, scene)
+        return scene, _value(editor, scene, setting)
 
     @in_words
     def load(loaded: tuple[Direction, ...], event: gr.EventData) -> tuple[Direction, ...]:
@@ -74,14 +84,14 @@ def build_edit_tab(desk: Desk) -> None:
     def take_average(event: gr.EventData) -> Any:
         """The average of photos: the mean of their codes."""
         files = _files(event)
-        if len(files) > _MAX_PHOTOS:
-            raise Refusal(f"At most {_MAX_PHOTOS} photos make an average here.")
+        if len(files) > limits.MAX_AVERAGE:
+            raise Refusal(f"At most {limits.MAX_AVERAGE} photos make an average here.")
         return editor.average([editor.prepare(file).pixels for file in files])
 
     gr.on(
-        [desk.edited.state.change, loaded.change, average.change],
+        [state.change for state in (desk.edited.state, loaded, average, setting)],
         follow,
-        [desk.edited.state, loaded, average],
+        [desk.edited.state, loaded, average, setting],
         [scene, screen],
         trigger_mode="always_last",
         **QUIET,
@@ -89,6 +99,12 @@ def build_edit_tab(desk: Desk) -> None:
     settle(screen.directions(load, loaded, loaded, **LIGHT), "#edit .live")
     settle(screen.average(take_average, None, average, **LIGHT), "#edit .live")
     wire_live(desk, screen, scene, "#edit .live", _SOURCE)
+    return setting
+
+
+def direction_id(name: str) -> str:
+    """The id of a direction's slider."""
+    return f"direction-{name}"
 
 
 def _files(event: gr.EventData) -> list[Any]:
@@ -99,11 +115,11 @@ def _files(event: gr.EventData) -> list[Any]:
     return [uploaded_file(path) for path in paths]
 
 
-def _value(editor: Editor, scene: EditScene) -> dict[str, Any]:
+def _value(editor: Editor, scene: EditScene, setting: Setting | None) -> dict[str, Any]:
     """The sliders of an edit: towards the average, then one for each direction."""
     whose = "of your photos" if scene.average is not None else "of the model"
     toward = live_slider(
-        "average",
+        AVERAGE_ID,
         "Towards the average face",
         low=0.0,
         high=1.0,
@@ -112,7 +128,7 @@ def _value(editor: Editor, scene: EditScene) -> dict[str, Any]:
     )
     strengths = [
         live_slider(
-            f"direction-{direction.name}",
+            direction_id(direction.name),
             direction.name.capitalize(),
             low=-limits.MAX_STRENGTH,
             high=limits.MAX_STRENGTH,
@@ -129,6 +145,7 @@ def _value(editor: Editor, scene: EditScene) -> dict[str, Any]:
         original=scene.face.pixels,
         about=_ABOUT if strengths else _NONE_YET,
         average=average,
+        setting=setting,
     )
 
 

@@ -11,6 +11,7 @@ __all__ = [
     "BEYOND",
     "FRAMES",
     "LEG_FRAMES",
+    "MAX_AVERAGE",
     "MAX_FACES",
     "MAX_FRAMES",
     "MAX_SAMPLES",
@@ -31,6 +32,7 @@ FRAMES = 33  # what the player shows: 32 steps, which halve evenly down to the f
 MAX_FRAMES = 129
 BEYOND = (-0.5, 1.5)  # how far the slider goes where it leaves A and B behind
 LEG_FRAMES = 17  # of one leg of a journey, both its faces among them
+MAX_AVERAGE = 64  # photos of one average
 MAX_FACES = 8  # of a journey
 MAX_STRENGTH = 3.0  # of a direction, in differences between its classes
 MAX_SAMPLES = 64

@@ -8,7 +8,7 @@ import gradio as gr
 
 from glow_app import latents
 from glow_app.editor import Editor
-from glow_app.ui.components import live_picture, live_slider, live_value
+from glow_app.ui.components import Setting, live_picture, live_slider, live_value
 from glow_app.ui.desk import Desk
 from glow_app.ui.errors import in_words
 from glow_app.ui.events import QUIET, STATE_SECONDS
@@ -16,15 +16,20 @@ from glow_app.ui.scenes import MixScene
 from glow_app.ui.sides import Side
 from glow_app.ui.using import wire_live
 
-__all__ = ["build_mix_tab"]
+__all__ = ["build_mix_tab", "level_id"]
 
 _SOURCE = "A mix of two faces"
 
 
-def build_mix_tab(desk: Desk) -> None:
-    """Add the tab's components and events to the page, whose context is open."""
+def build_mix_tab(desk: Desk) -> gr.State:
+    """Add the tab's components and events to the page, whose context is open.
+
+    Returns:
+        a state that takes a `components.Setting` for the sliders.
+    """
     pair = desk.pair
     scene = gr.State(None, time_to_live=STATE_SECONDS)
+    setting = gr.State(None, time_to_live=STATE_SECONDS)
     with gr.Column(elem_classes=["stage", "stage-pair", "compact"]):
         pair.a.cards["mix-photo-a"].render()
         pair.b.cards["mix-photo-b"].render()
@@ -37,26 +42,32 @@ def build_mix_tab(desk: Desk) -> None:
         )
 
     @in_words
-    def follow(a: Side | None, b: Side | None) -> tuple[Any, Any]:
+    def follow(a: Side | None, b: Side | None, setting: Setting | None) -> tuple[Any, Any]:
         """A face has changed: the sliders keep their places and mix the new pair."""
         if a is None or b is None:
             return None, None
         scene = MixScene(a, b, len(desk.editor.level_shapes))
         desk.scenes.keep(scene)
-        return scene, _value(desk.editor, scene)
+        return scene, _value(desk.editor, scene, setting)
 
     gr.on(
-        [state.change for state in pair.states],
+        [state.change for state in (*pair.states, setting)],
         follow,
-        pair.states,
+        [*pair.states, setting],
         [scene, screen],
         trigger_mode="always_last",
         **QUIET,
     )
     wire_live(desk, screen, scene, "#mix .live", _SOURCE)
+    return setting
 
 
-def _value(editor: Editor, scene: MixScene) -> dict[str, Any]:
+def level_id(level: int) -> str:
+    """The id of a level's slider."""
+    return f"level-{level}"
+
+
+def _value(editor: Editor, scene: MixScene, setting: Setting | None) -> dict[str, Any]:
     """The sliders of a mix: at first the finer half of the levels comes from B."""
     shapes = editor.level_shapes
     count = len(shapes)
@@ -64,7 +75,7 @@ def _value(editor: Editor, scene: MixScene) -> dict[str, Any]:
     names = {0: "Finest detail", count - 1: "Coarse structure"}
     sliders = [
         live_slider(
-            f"level-{level}",
+            level_id(level),
             names.get(level, f"Level {level + 1}"),
             low=0.0,
             high=1.0,
@@ -86,4 +97,4 @@ def _value(editor: Editor, scene: MixScene) -> dict[str, Any]:
         }
         for cut in range(count + 1)
     ]
-    return live_value(scene.key, editor.image_size, sliders, shortcuts=shortcuts)
+    return live_value(scene.key, editor.image_size, sliders, shortcuts=shortcuts, setting=setting)

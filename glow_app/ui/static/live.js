@@ -1,12 +1,11 @@
 // A picture that follows its sliders: each new value asks the server for one picture, and while
 // one is under way only the latest values wait (the "latest wins" pump).
 // Gradio hands in: element, trigger(event, data), props, upload(file), watch(prop, callback),
-// server. props.value: {rev, key, size, sliders, first, shortcuts, original, about, average}
+// server. props.value: {rev, key, size, sliders, shortcuts, original, about, average, setting}
 // or null. server.picture({key, values}) -> {rgb, size, clamped} or {error}.
 // Events to Python: 'save' {values, size}, 'use' {values, to}, 'directions' {paths},
-// 'average' {paths}.
+// 'average' {paths}. common.js comes first.
 
-const find = (selector) => element.querySelector(selector);
 const live = find('.live');
 const canvas = find('canvas');
 const paper = canvas.getContext('2d', { alpha: false });
@@ -19,6 +18,7 @@ const MOST_STEPS = 100; // of the history
 let inputs = []; // one range a slider, in the order of the values
 let committed = []; // the values after the last finished move
 let [past, future] = [[], []];
+let setting = 0; // the last setting that came with a scene
 let becomes = null; // the mix is on its way to be photo A or B
 let still = null; // the last picture's pixels, ImageData
 let original = null; // what the picture is compared with, ImageData
@@ -102,13 +102,6 @@ function tell(input, slider) {
   input.style.setProperty('--from', `${100 * Math.min(zero, part(value))}%`);
   input.style.setProperty('--to', `${100 * Math.max(zero, part(value))}%`);
 }
-
-const make = (tag, className, text = '') => {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  node.textContent = text;
-  return node;
-};
 
 function row(slider, value) {
   const box = make('div', 'row');
@@ -211,8 +204,10 @@ function load() {
   const value = props.value;
   if (!value) return clear();
   const now = Object.fromEntries(inputs.map((input) => [input.dataset.id, input.valueAsNumber]));
+  const set = value.setting && value.setting.rev !== setting ? value.setting.values : null;
+  if (value.setting) setting = value.setting.rev;
   const start = value.sliders.map((slider) => (
-    becomes ? (becomes === 'b' ? 1 : 0) : value.set?.[slider.id] ?? now[slider.id] ?? slider.first
+    becomes ? (becomes === 'b' ? 1 : 0) : set ? set[slider.id] ?? 0 : now[slider.id] ?? slider.first
   ));
   becomes = null;
   const rows = value.sliders.map((slider, i) => row(slider, start[i]));

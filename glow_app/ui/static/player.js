@@ -2,14 +2,13 @@
 // Gradio hands in: element, trigger(event, data), props, watch(prop, callback), server.
 // props.value: a sheet with its measurements (player_value in components.py), or
 // {working: true, job}, or null. Event to Python: 'save' {kind, place, size, fps, back, job}.
-// server.job({job, stop}) -> {done, total} or null: how far long work is.
+// common.js comes first.
 
-const find = (selector) => element.querySelector(selector);
 const player = find('.player');
 const canvas = find('canvas');
 const paper = canvas.getContext('2d', { alpha: false });
 const [range, playButton, percent, place, status] = ['input', '.play', '.percent', '.t', '.status'].map(find);
-const [plot, clipped, long, bar] = ['.plot', '.clipped', '.long', '.progress'].map(find);
+const [plot, clipped] = ['.plot', '.clipped'].map(find);
 const [sizeSelect, rateSelect, waySelect] = ['.size', '.rate', '.way'].map(find);
 const saveButtons = [...element.querySelectorAll('.save')];
 const calm = matchMedia('(prefers-reduced-motion: reduce)');
@@ -18,7 +17,6 @@ const SECONDS_EACH_WAY = 2.2; // between two faces
 const CALM_STEPS = 8; // with reduced motion, playing shows this many stills each way
 const CALM_HOLD_MS = 800;
 const CLIPPED = 0.01; // share of clipped colours above which the picture says so
-const PATIENCE_MS = 700; // work that takes longer shows how far it is, and Stop
 
 let frames = []; // one ImageBitmap a frame: a tile of the sheet never bleeds into its neighbour
 let shown = null; // the value that the frames came with
@@ -100,7 +98,7 @@ const TALL = 76; // as in player.css: one unit of the drawing is one pixel, at e
 const BITS = [13, 36]; // top and bottom of the lanes
 const NORMS = [52, 71];
 const line = (points) => points.map(([x, y], i) => `${i ? 'L' : 'M'}${x.toFixed(2)} ${y.toFixed(2)}`).join('');
-const make = (tag, attributes) => {
+const shape = (tag, attributes) => {
   const node = document.createElementNS('http://www.w3.org/2000/svg', tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
   return node;
@@ -108,8 +106,7 @@ const make = (tag, attributes) => {
 
 /** Points of a row of numbers in its lane; a gap where there is no number. */
 function points(row, [low, high], [top, bottom]) {
-  const wide = shown.loop ? row.length : row.length - 1;
-  return row.map((value, i) => [1000 * i / wide, bottom - (value - low) / (high - low) * (bottom - top)])
+  return row.map((value, i) => [1000 * i / (row.length - 1), bottom - (value - low) / (high - low) * (bottom - top)])
     .filter(([, y]) => Number.isFinite(y));
 }
 
@@ -128,28 +125,28 @@ function draw() {
   const lines = [];
   const wide = shown.loop ? frames.length : frames.length - 1;
   for (const stop of shown.stops) {
-    grid.push(make('line', { class: 'stop-line', x1: 1000 * stop / wide, x2: 1000 * stop / wide, y1: 0, y2: TALL }));
+    grid.push(shape('line', { class: 'stop-line', x1: 1000 * stop / wide, x2: 1000 * stop / wide, y1: 0, y2: TALL }));
   }
-  grid.push(make('line', { class: 'base', x1: 0, x2: 1000, y1: TALL - 1, y2: TALL - 1 }));
+  grid.push(shape('line', { class: 'base', x1: 0, x2: 1000, y1: TALL - 1, y2: TALL - 1 }));
   const norms = extent([...shown.norms.flat(), 1], 0.2);
   const one = NORMS[1] - (1 - norms[0]) / (norms[1] - norms[0]) * (NORMS[1] - NORMS[0]);
-  grid.push(make('line', { class: 'one', x1: 0, x2: 1000, y1: one, y2: one }));
+  grid.push(shape('line', { class: 'one', x1: 0, x2: 1000, y1: one, y2: one }));
   shown.norms.forEach((row, level) => {
     const d = line(points(around(row), norms, NORMS));
-    lines.push(make('path', { class: `norm level-${level}`, d }));
+    lines.push(shape('path', { class: `norm level-${level}`, d }));
   });
   if (shown.bits) {
     const known = shown.bits.filter((b) => b !== null);
     const d = known.length > 1 ? line(points(around(shown.bits.map((b) => b ?? NaN)), extent(known, 0.4), BITS)) : '';
     if (d) {
-      lines.push(make('path', { class: 'under', d: `${d}L1000 ${BITS[1] + 3}L0 ${BITS[1] + 3}Z` }));
-      lines.push(make('path', { class: 'bits', d }));
+      lines.push(shape('path', { class: 'under', d: `${d}L1000 ${BITS[1] + 3}L0 ${BITS[1] + 3}Z` }));
+      lines.push(shape('path', { class: 'bits', d }));
     }
   }
   shown.clamped.forEach((lost, i) => {
     if (!(lost > CLIPPED)) return;
     const [from, to] = [Math.max(0, 1000 * (i - 0.5) / wide), Math.min(1000, 1000 * (i + 0.5) / wide)];
-    lines.push(make('rect', { class: 'clip', x: from, width: to - from, y: TALL - 5, height: 4 }));
+    lines.push(shape('rect', { class: 'clip', x: from, width: to - from, y: TALL - 5, height: 4 }));
   });
   svg.querySelector('.grid').replaceChildren(...grid);
   svg.querySelector('.lines').replaceChildren(...lines);
@@ -211,11 +208,7 @@ async function load() {
   }
   const turn = ++newest;
   if (value.sheet !== sheet) {
-    const image = await createImageBitmap(await (await fetch(value.sheet)).blob());
-    const cut = await Promise.all(Array.from({ length: value.n }, (_, i) => createImageBitmap(
-      image, (i % value.cols) * value.size, Math.floor(i / value.cols) * value.size, value.size, value.size,
-    )));
-    image.close();
+    const cut = await cutSheet(value);
     if (turn !== newest) return cut.forEach((bitmap) => bitmap.close());
     frames.forEach((bitmap) => bitmap.close());
     frames = cut;
@@ -258,7 +251,9 @@ function clear() {
   range.disabled = playButton.disabled = true;
   saveButtons.forEach((button) => { button.disabled = true; });
   status.textContent = '';
-  delete player.dataset.marks;
+  if (player.ariaLabel === 'Journey') player.dataset.marks = ''; // its faces are numbered
+  else delete player.dataset.marks;
+  find('.stops').replaceChildren();
   plot.querySelectorAll('g').forEach((group) => group.replaceChildren());
   find('.m-norm dd').textContent = '–';
   tell();
@@ -267,48 +262,6 @@ function clear() {
   delete player.dataset.working;
   canvas.setAttribute('aria-label', `The ${player.ariaLabel.toLowerCase()} will stand here`);
 }
-
-// ---- long work ----------------------------------------------------------------------------
-
-let watched = null; // {job, timer} of the work that is looked at
-
-/** Ask how far a job is; once it has taken a while, show that and a way to stop it. */
-function watchOver(job, word) {
-  settleWatch();
-  const began = performance.now();
-  const mine = { job, timer: 0 };
-  watched = mine;
-  const look = async () => {
-    const far = await server.job({ job }).catch(() => null);
-    if (watched !== mine) return;
-    if (far && performance.now() - began > PATIENCE_MS) {
-      const whole = far.total ? Math.round(100 * far.done / far.total) : 0;
-      long.hidden = false;
-      find('.long-text').textContent = `${word} ${whole} %`;
-      bar.dataset.known = '';
-      bar.setAttribute('aria-valuenow', whole);
-      bar.querySelector('i').style.width = `${whole}%`;
-    }
-    mine.timer = setTimeout(look, 200);
-  };
-  mine.timer = setTimeout(look, PATIENCE_MS / 2);
-}
-
-function settleWatch() {
-  if (watched) clearTimeout(watched.timer);
-  watched = null;
-  long.hidden = true;
-  delete bar.dataset.known;
-  bar.removeAttribute('aria-valuenow');
-  bar.querySelector('i').style.width = 0;
-}
-
-find('.stop').addEventListener('click', () => {
-  if (!watched) return;
-  find('.long-text').textContent = 'Stopping…';
-  server.job({ job: watched.job, stop: true });
-  (range.disabled ? playButton : range).focus();
-});
 
 // ---- slider -------------------------------------------------------------------------------
 
@@ -396,7 +349,7 @@ saveButtons.forEach((button) => button.addEventListener('click', () => {
   const what = kind === 'png' ? 'picture' : button.textContent.trim().replace('Download ', '');
   status.textContent = `Preparing the ${what}…`;
   button.classList.add('pending');
-  const job = crypto.getRandomValues(new Uint32Array(4)).join('-');
+  const job = newJob();
   watchOver(job, 'Saving');
   trigger('save', {
     kind,
