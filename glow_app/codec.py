@@ -107,10 +107,6 @@ class Codec:
         """`images.prepare` at the model's size; raises `images.PictureError`."""
         return images.prepare(source, self.image_size, align=align)
 
-    def made_with(self) -> dict[str, Any]:
-        """What the metadata of every file made with this model begins with."""
-        return {"made_with": "Glow Studio", "checkpoint": self.name}
-
     def encode(self, pixels: np.ndarray) -> Tensor:
         """Codes of pictures: z = f((level + 0.5) / 256), all of it, whitened.
 

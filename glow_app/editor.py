@@ -137,11 +137,7 @@ class Editor(Codec):
         if constant_speed:
             met = [stop for stop in (0.0, 1.0) if t[0] < stop < t[-1]]
             t = self._evenly(at, t, met, steps)
-        decoded, clamped = self.decode_with_report(codes := at(t), steps=steps)
-        stops = np.flatnonzero((t == 0) | (t == 1))
-        return Morph(
-            decoded, t.astype(np.float32), path, clamped, self._norms(codes), tuple(stops.tolist())
-        )
+        return self._decoded(at(t), t, path, (t == 0) | (t == 1), steps)
 
     def journey(
         self,
@@ -189,16 +185,7 @@ class Editor(Codec):
         if constant_speed:
             whole = np.append(u, float(legs)) if loop else u  # the way home counts as well
             u = self._evenly(at, whole, range(1, legs), steps)[: len(u)]
-        decoded, clamped = self.decode_with_report(codes := at(u), steps=steps)
-        stops = np.flatnonzero(u == u.round())
-        return Morph(
-            decoded,
-            (u / legs).astype(np.float32),
-            path,
-            clamped,
-            self._norms(codes),
-            tuple(stops.tolist()),
-        )
+        return self._decoded(at(u), u / legs, path, u == u.round(), steps)
 
     # ------------------------------------------------------------------------------------ edits
 
@@ -377,7 +364,15 @@ class Editor(Codec):
         """As many positions as `t`, between its ends, with equal changes of the picture."""
         frames, _ = self.decode_with_report(at(t), steps=steps)
         changes = np.abs(np.diff(frames.astype(np.int16), axis=0)).mean(axis=(1, 2, 3))
-        return latents.even_positions(t, changes, len(t), stops)
+        return _asked(latents.even_positions, t, changes, len(t), stops)
+
+    def _decoded(
+        self, z: Tensor, t: np.ndarray, path: str, stops: np.ndarray, steps: Steps
+    ) -> Morph:
+        """The morph along codes (T, D), where `stops` (T,) says which of them are photos."""
+        frames, clamped = self.decode_with_report(z, steps=steps)
+        met = tuple(np.flatnonzero(stops).tolist())
+        return Morph(frames, t.astype(np.float32), path, clamped, self._norms(z), met)
 
     def _norms(self, z: Tensor) -> np.ndarray:
         levels = self.model.split_levels(z)

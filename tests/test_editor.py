@@ -583,6 +583,10 @@ def test_broken_checkpoints_are_one_sentence(tiny_checkpoint, tmp_path, content)
         (lambda e, p: e.morph_frames(p[0], p[1], 3, sharpness=2), "sharpness"),
         (lambda e, p: e.morph_frames(p[0], p[1], 3, t_range=(-1, 1)), "range of t"),
         (lambda e, p: e.morph_frames(p[0], p[1], 3, t_range=(1, 0)), "range of t"),
+        (
+            lambda e, p: e.morph_frames(p[0], p[1], 3, t_range=(-0.5, 1.5), constant_speed=True),
+            "3 parts",
+        ),
         (lambda e, p: e.mix(p[0], p[1], [0.5]), "weights"),
         (lambda e, p: e.mix(p[0], p[1], [0.5, 1.6]), "weight"),
         (lambda e, p: e.mix(p[0], p[1], [0.5, float("nan")]), "weight"),
