@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 if TYPE_CHECKING:
     from glow_app.editor import Editor
+    from glow_app.progress import Progress
 
 __all__ = [
     "Parser",
@@ -22,6 +23,7 @@ __all__ = [
     "number",
     "open_editor",
     "progress",
+    "reporter",
     "run",
     "say",
     "whole",
@@ -80,8 +82,9 @@ def run(
     Args:
         main: takes the arguments (None: those of the process), returns a status or None for 0.
         errors: exceptions that are the user's business besides those known here (PictureError,
-            EditorError, ExportError, CheckpointError, OSError, MemoryError): one line on stderr
-            and status 2. Anything else is a bug and keeps its traceback.
+            EditorError, ExportError, DirectionError, LabelError, CheckpointError, OSError,
+            MemoryError): one line on stderr and status 2. Anything else is a bug and keeps its
+            traceback.
         argv: passed to `main`.
 
     Returns:
@@ -125,6 +128,23 @@ def progress(iterable: Iterable[T], total: int | None = None, desc: str = "") ->
             say(f"{desc}: {done}/{total}" if total else f"{desc}: {done}")
 
 
+def reporter(desc: str) -> Progress | None:
+    """A callback that draws a bar on a terminal; None elsewhere, for work of some seconds."""
+    if not sys.stderr.isatty():
+        return None
+    from tqdm import tqdm
+
+    bar = tqdm(desc=desc, file=sys.stderr, leave=False)
+
+    def report(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+        if done == total:
+            bar.close()
+
+    return report
+
+
 def say(message: str) -> None:
     """One line on stderr, above a progress bar where there is one."""
     if sys.stderr.isatty() and "tqdm" in sys.modules:
@@ -158,12 +178,15 @@ def _ranged(kind: Callable[[str], T], words: str, low: float, high: float) -> Ca
 
 def _users_errors() -> tuple[type[BaseException], ...]:
     """Looked up only when something was raised: importing them takes PyTorch, seconds."""
+    from glow_app.directions import DirectionError
     from glow_app.editor import EditorError
     from glow_app.export import ExportError
     from glow_app.images import PictureError
+    from glow_app.labels import LabelError
     from models import CheckpointError
 
-    return (PictureError, EditorError, ExportError, CheckpointError, OSError, MemoryError)
+    of_ours = (PictureError, EditorError, ExportError, DirectionError, LabelError, CheckpointError)
+    return (*of_ours, OSError, MemoryError)
 
 
 def _sentence(error: BaseException) -> str:

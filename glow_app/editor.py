@@ -1,16 +1,14 @@
-"""The model on its device, and what one can do with pictures through it. No page, no files.
+"""What one can do with faces in latent space: morph, travel, mix, edit, average, draw.
 
-Pictures are uint8 arrays (S, S, 3) at the model's size, codes are float32 tensors (N, D) on the
-CPU. `models` keeps the precision that this needs: encode then decode returns the very same bytes.
+No page, no files. Pictures come in and go out as uint8 arrays; codes stay inside, but for that of
+an average. The geometry is in `latents`, the model in `codec`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,207 +17,79 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import models
-from glow_app import images, latents
-from glow_app.code_cache import CodeCache
-from glow_app.devices import pick_device
+from glow_app import directions, latents
+from glow_app.codec import Codec, EditorError, Reading, generator
+from glow_app.directions import Direction, DirectionError
+from glow_app.progress import Progress, Steps
 
-__all__ = ["MAX_FRAMES", "MAX_SEED", "SAMPLE_PASS", "Editor", "EditorError", "Morph", "Reading"]
+__all__ = [
+    "MAX_FRAMES",
+    "MAX_SEED",
+    "SAMPLE_PASS",
+    "Editor",
+    "EditorError",
+    "Morph",
+    "Reading",
+    "Still",
+]
 
 MAX_FRAMES = 2000  # of one morph; at 64 px that is 25 MB of pictures and 100 MB of codes
 MAX_SEED = 2**32 - 1  # torch's CPU generator looks at no more bits of a seed
-CACHED_CODES = 64  # 48 KiB each at 64 px
-CACHED_SECONDS = 900.0  # a code is as private as the photo it decodes to
-
-# Pictures a pass. On two cores 33 frames took 0.58 s in one pass, 0.61 s in two, 0.67 s in five
-# (faces64 preset, best of 20, on a machine that was busy otherwise). A GPU wants more at once.
-_BATCH = {"cpu": 33, "cuda": 64}
 SAMPLE_PASS = 8  # samples a pass, always just as many: see Editor.sample
 
-
-class EditorError(RuntimeError):
-    """Something that cannot be done with this model here. The message is one sentence."""
+_NEIGHBOUR_SALT = 0x9E3779B9  # neighbours of seed s must not be made of the noise of s itself
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What the model says about one picture.
-
-    Attributes:
-        bits_per_dim: bits that a channel of a pixel needs under the model, lower for what is more
-            familiar; uniform dequantisation with fixed noise, as in `scripts/evaluate.py`.
-        roundtrip_max_levels: max |level - g(f(level))| over the picture, 0 when exact.
-    """
-
-    bits_per_dim: float
-    roundtrip_max_levels: int
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Morph:
     """Decoded frames along a path.
 
     Attributes:
         frames: (T, S, S, 3) uint8.
-        t: (T,) float32 in [0, 1], the position of each frame on the path.
-        path: one of `latents.PATHS`.
-        clamped: share of decoded numbers, 0 to 1, that were outside [0, 1] or not finite.
+        t: (T,) float32, the position of each frame: on a morph 0 is A and 1 is B, on a journey
+            the share of the whole way.
+        path: a name in `latents.JOURNEYS`.
+        clamped_frames: (T,) float32, of each frame the share, 0 to 1, of decoded numbers that
+            were outside [0, 1] or not finite.
+        norms: (T, L) float32, ‖z_l‖/√d_l of each level of each frame's code, finest first. A draw
+            from the prior at temperature T has about T.
+        stops: the frame of each photo that the path passes, in order.
     """
 
     frames: np.ndarray
     t: np.ndarray
     path: str
+    clamped_frames: np.ndarray
+    norms: np.ndarray
+    stops: tuple[int, ...]
+
+    @property
+    def clamped(self) -> float:
+        """`clamped_frames` over all frames together."""
+        return float(self.clamped_frames.mean())
+
+
+@dataclass(frozen=True, eq=False)
+class Still:
+    """One decoded picture.
+
+    Attributes:
+        pixels: (S, S, 3) uint8.
+        clamped: share, 0 to 1, of decoded numbers that were outside [0, 1] or not finite.
+    """
+
+    pixels: np.ndarray
     clamped: float
 
 
-class Editor:
-    """Encode, decode, morph and sample with one model. Safe to call from several threads.
+class Editor(Codec):
+    """A `Codec` with everything that can be done between encoding and decoding.
 
-    Args:
-        checkpoint: a file written by `models.save`; None for the released weights.
-        device: "auto" (a CUDA GPU if there is one), "cpu", "cuda" or "cuda:1".
-
-    Attributes:
-        model: the `models.Glow`, in evaluation mode on `device`.
-        device: where it runs.
-        image_size: S, the side of its pictures in pixels.
-        name: the file name of the checkpoint without its ending.
-        facts: training facts stored in the checkpoint.
-        batch: pictures or codes a pass, at first what is fastest on this kind of device.
-
-    Raises:
-        EditorError: there is no such device.
-        models.CheckpointError: the file is missing or not a checkpoint.
+    Long work takes `progress`, see `glow_app.progress.Progress`, which also stops it. Anything
+    out of range raises `EditorError`.
     """
 
-    def __init__(self, checkpoint: str | Path | None = None, device: str = "auto") -> None:
-        path = models.pretrained_path() if checkpoint is None else Path(checkpoint)
-        self.device = _find_device(device)
-        self.model = models.load(path, self.device)
-        if self.model.config.channels != 3:
-            raise EditorError(f"{path.name} is not a model of colour pictures.")
-        self.image_size: int = self.model.config.image_size
-        self.name = path.stem
-        self.facts: dict[str, Any] = dict(self.model.facts)
-        self._n_bits: int = self.model.config.n_bits
-        self.batch: int = _BATCH[self.device.type]
-        self._lock = threading.RLock()
-        self._codes = CodeCache(CACHED_CODES, CACHED_SECONDS)
-
-    # -------------------------------------------------------------------------------- pictures
-
-    def prepare(self, source: Any, align: str = "auto") -> images.Prepared:
-        """`images.prepare` at the model's size; raises `images.PictureError`."""
-        return images.prepare(source, self.image_size, align=align)
-
-    def made_with(self) -> dict[str, Any]:
-        """What the metadata of every file made with this model begins with."""
-        return {"made_with": "Glow Studio", "checkpoint": self.name}
-
-    def encode(self, pixels: np.ndarray) -> Tensor:
-        """Codes of pictures: z = f((level + 0.5) / 256), all of it, whitened.
-
-        Bin centres, so a picture always has the same code, up to float32 rounding between
-        batches. The last few codes are kept by content.
-
-        Args:
-            pixels: (N, S, S, 3) or (S, S, 3) uint8.
-
-        Returns:
-            (N, D) float32 on the CPU, D = 3·S·S; N = 1 for a single picture.
-
-        Raises:
-            EditorError: wrong shape or type, or the device ran out of memory.
-        """
-        pictures = self._check_pictures(pixels)
-        keys = [
-            hashlib.blake2b(picture.tobytes(), digest_size=16).digest() for picture in pictures
-        ]
-        with self._lock:
-            known = {key: z for key in keys if (z := self._codes.get(key)) is not None}
-            missing = {k: p for k, p in zip(keys, pictures, strict=True) if k not in known}
-            if missing:
-                fresh = self._encode(np.stack([*missing.values()]))
-                known.update(zip(missing, fresh, strict=True))
-            for key, z in known.items():
-                self._codes.keep(key, z)
-        return torch.stack([known[key] for key in keys])
-
-    def decode(self, z: Tensor, batch: int | None = None) -> np.ndarray:
-        """Pictures (N, S, S, 3) uint8 of codes (N, D) or (D,); see `decode_with_report`."""
-        return self.decode_with_report(z, batch)[0]
-
-    def decode_with_report(self, z: Tensor, batch: int | None = None) -> tuple[np.ndarray, float]:
-        """Pictures of codes, and how much of them had to be clamped.
-
-        Codes made by hand can leave the region where g is well conditioned. Infinite and
-        undefined numbers in z become the nearest finite ones and 0, in x black, white and grey;
-        x is clamped to [0, 1]. Nothing of that happens to the code of a picture.
-
-        Args:
-            z: (N, D) or (D,), any float type, any device.
-            batch: codes a pass; None for what is fastest on this device.
-
-        Returns:
-            frames (N, S, S, 3) uint8, and the share, 0 to 1, of numbers of x outside [0, 1] or
-            not finite (numbers of z that were not finite count as well).
-
-        Raises:
-            EditorError: wrong shape, or the device ran out of memory.
-        """
-        z = self._check_codes(z)
-        frames, bad = [], 0
-        for chunk in z.split(batch or self.batch):
-            pixels, bad_here = self._decode(chunk)
-            frames.append(pixels)
-            bad += bad_here
-        return np.concatenate(frames), min(1.0, bad / z.numel())
-
-    # --------------------------------------------------------------------------- measurements
-
-    def read(self, pixels: np.ndarray) -> Reading:
-        """Measure one picture (S, S, 3) uint8; the same picture reads the same each time."""
-        pictures = self._check_pictures(pixels)
-        if len(pictures) != 1:
-            raise EditorError("One picture at a time can be read.")
-        return Reading(
-            bits_per_dim=float(self.bits_per_dim(pictures, [0])[0]),
-            roundtrip_max_levels=int(self.roundtrip(pictures)[0]),
-        )
-
-    def bits_per_dim(self, pixels: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
-        """Bits a dimension of pictures under the model, with uniform dequantisation.
-
-        Args:
-            pixels: (N, S, S, 3) uint8.
-            seeds: N seeds, one for the noise of each picture, so that neither order nor batch
-                changes a result.
-
-        Returns:
-            (N,) float64. NaN or infinite where the model breaks down.
-        """
-        pictures = self._check_pictures(pixels)
-        noisy = [
-            models.dequantize(_planes(picture[None]), self._n_bits, _generator(seed))
-            for picture, seed in zip(pictures, seeds, strict=True)
-        ]
-        with self._on_device():
-            parts = [
-                self.model.log_prob(chunk.to(self.device)).cpu()
-                for chunk in torch.cat(noisy).split(self.batch)
-            ]
-        log_prob = torch.cat(parts).double()
-        return models.bits_per_dim(log_prob, self.model.dims, self._n_bits).numpy()
-
-    def roundtrip(self, pixels: np.ndarray) -> np.ndarray:
-        """max |level - g(f(level))| of each picture (N, S, S, 3) uint8: (N,) int, 0 = exact."""
-        pictures = self._check_pictures(pixels)
-        # A model of fewer bits promises the picture at its own depth.
-        promised = _pixels(models.to_levels(self._centres(pictures), self._n_bits))
-        returned = self.decode(self.encode(pictures))
-        return np.abs(promised.astype(int) - returned).max(axis=(1, 2, 3))
-
-    # ----------------------------------------------------------------------- morphs and samples
+    # ------------------------------------------------------------------------------------ paths
 
     def morph_frames(
         self,
@@ -227,6 +97,11 @@ class Editor:
         b: np.ndarray,
         frames: int | Sequence[float] = 33,
         path: str = "linear",
+        *,
+        sharpness: float | None = None,
+        t_range: tuple[float, float] = (0.0, 1.0),
+        constant_speed: bool = False,
+        progress: Progress | None = None,
     ) -> Morph:
         """Morph picture A into picture B: x_t = g(z_t), z_t on a path from f(A) to f(B).
 
@@ -235,48 +110,172 @@ class Editor:
         Args:
             a: (S, S, 3) uint8.
             b: (S, S, 3) uint8.
-            frames: how many, evenly spaced with both ends, at least 2; or the positions t
-                themselves, each in [0, 1].
+            frames: how many, at least 2, evenly spaced over `t_range` with both its ends; or the
+                positions t themselves, each within `latents.T_RANGE`.
             path: one of `latents.PATHS`.
+            sharpness: 0 to 1, see `latents.path`; None for what the path says.
+            t_range: first and last t, within `latents.T_RANGE`; beyond 0 and 1 the path goes on
+                straight ahead, and colours may have to be clamped.
+            constant_speed: choose the positions so that the picture changes by the same amount
+                from frame to frame (mean absolute difference of levels, measured on frames that
+                are decoded first, which doubles the time). A and B are still met where the
+                range has them. Only for a number of frames.
+            progress: counts decoded frames.
 
         Raises:
-            EditorError: wrong pictures, frames or path.
+            EditorError: wrong pictures, frames, path or range.
         """
-        t = _positions(frames)
+        t = _positions(frames, t_range)
+        if constant_speed and not isinstance(frames, int | np.integer):
+            raise EditorError("Constant speed chooses the positions: give a number of frames.")
         z = self.encode(np.stack([self._check_one(a), self._check_one(b)]))
-        decoded, clamped = self.decode_with_report(_along(latents.path, z[0], z[1], t, path))
-        return Morph(decoded, t.numpy(), path, clamped)
+
+        def at(t: np.ndarray) -> Tensor:
+            return _asked(latents.path, z[0], z[1], torch.from_numpy(t), path, sharpness)
+
+        steps = Steps(len(t) * (1 + constant_speed), progress)
+        if constant_speed:
+            met = [stop for stop in (0.0, 1.0) if t[0] < stop < t[-1]]
+            t = self._evenly(at, t, met, steps)
+        return self._decoded(at(t), t, path, (t == 0) | (t == 1), steps)
 
     def journey(
         self,
         pictures: Sequence[np.ndarray],
         frames: int = 33,
-        path: str = "linear",
+        path: str = "cubic",
         loop: bool = False,
+        *,
+        sharpness: float | None = None,
+        constant_speed: bool = False,
+        progress: Progress | None = None,
     ) -> Morph:
         """Morph through several pictures A → B → C …; with `loop`, back to A without repeating it.
 
         Args:
-            pictures: K ≥ 2 pictures (S, S, 3) uint8. Picture k is frame k·(frames - 1).
+            pictures: K ≥ 2 pictures (S, S, 3) uint8.
             frames: frames a leg with both ends; neighbouring legs share one. See
-                `latents.polyline` for the total.
-            path: one of `latents.PATHS`.
-            loop: add the leg from the last picture to the first.
+                `latents.journey_positions` for the total.
+            path: one of `latents.JOURNEYS`.
+            loop: add the leg from the last picture to the first; a cubic loop has no seam.
+            sharpness: 0 to 1, see `latents.journey`; None for what the path says.
+            constant_speed: as for `morph_frames`, over the whole journey: legs on which more
+                changes get more of the frames.
+            progress: counts decoded frames.
+
+        Returns:
+            The frames; picture k is frame `stops[k]`, which without `constant_speed` is
+            k·(frames - 1).
 
         Raises:
             EditorError: wrong pictures, frames or path, or fewer than two pictures.
         """
         if len(pictures) < 2:
-            raise EditorError("A morph needs at least two pictures.")
+            raise EditorError("A journey needs at least two pictures.")
         legs = len(pictures) if loop else len(pictures) - 1
         if frames < 2 or legs * (frames - 1) >= MAX_FRAMES:
-            raise EditorError(f"A morph needs 2 to {MAX_FRAMES} frames.")
+            raise EditorError(f"A journey needs 2 to {MAX_FRAMES} frames.")
         z = self.encode(np.stack([self._check_one(picture) for picture in pictures]))
-        decoded, clamped = self.decode_with_report(_along(latents.polyline, z, frames, path, loop))
-        t = latents.journey_times(len(pictures), frames, loop)
-        return Morph(decoded, t.numpy(), path, clamped)
 
-    def sample(self, n: int = 1, temperature: float = 0.7, seed: int = 0) -> np.ndarray:
+        def at(u: np.ndarray) -> Tensor:
+            return _asked(latents.journey, z, torch.from_numpy(u), path, loop, sharpness)
+
+        u = latents.journey_positions(len(pictures), frames, loop).numpy()
+        steps = Steps(len(u) * (1 + constant_speed) + (constant_speed and loop), progress)
+        if constant_speed:
+            whole = np.append(u, float(legs)) if loop else u  # the way home counts as well
+            u = self._evenly(at, whole, range(1, legs), steps)[: len(u)]
+        return self._decoded(at(u), u / legs, path, u == u.round(), steps)
+
+    # ------------------------------------------------------------------------------------ edits
+
+    def mix(self, a: np.ndarray, b: np.ndarray, weights: Sequence[float]) -> Still:
+        """Mix two pictures scale by scale: z_l = z_a,l + w_l·(z_b,l - z_a,l) at each level l.
+
+        Args:
+            a: (S, S, 3) uint8.
+            b: (S, S, 3) uint8.
+            weights: one for each level of the flow, finest first, within `latents.T_RANGE`: 0
+                takes the level from A, 1 from B. `latents.coarse_fine` makes the usual ones.
+
+        Raises:
+            EditorError: wrong pictures or weights.
+        """
+        low, high = latents.T_RANGE
+        if not all(low <= w <= high for w in weights):
+            raise EditorError(f"The weight of a level lies between {low:g} and {high:g}.")
+        z = self.encode(np.stack([self._check_one(a), self._check_one(b)]))
+        levels_a, levels_b = (self.model.split_levels(row[None]) for row in z)
+        levels = _asked(latents.mix, levels_a, levels_b, weights)
+        return self._still(self.model.join_levels(levels))
+
+    def edit(
+        self,
+        picture: np.ndarray,
+        strengths: Sequence[tuple[Direction, float]] = (),
+        *,
+        toward: float = 0.0,
+        average: Tensor | None = None,
+    ) -> Still:
+        """Move a face along directions: z' = z + w·(average - z) + Σ s_i·d_i.
+
+        Args:
+            picture: (S, S, 3) uint8.
+            strengths: directions, learned for this very model, each with its strength s: 1 moves
+                by one difference between the two classes it was learned from.
+            toward: w in [0, 1], how far to go towards the average first.
+            average: (D,) code from `average`; None for the mean of the model's prior, z = 0.
+
+        Raises:
+            EditorError: wrong picture, a strength that is not finite, a direction or an average
+                of another model.
+        """
+        if not 0 <= toward <= 1:
+            raise EditorError(f"How far to go towards the average lies in 0 to 1, not {toward}.")
+        z = self.encode(self._check_one(picture))
+        target = torch.zeros_like(z) if average is None else self._check_codes(average).to(z)
+        z = latents.toward(z[0], target[0], toward)
+        for direction, strength in strengths:
+            if not math.isfinite(strength):
+                raise EditorError(f"The strength of {direction.name} must be finite.")
+            if direction.fingerprint != self.fingerprint:
+                raise EditorError(f"The direction {direction.name} is of another model.")
+            z = z + strength * direction.vector.to(z)
+        return self._still(z[None])
+
+    def average(self, pictures: Sequence[np.ndarray], progress: Progress | None = None) -> Tensor:
+        """The mean code (D,) of one or more pictures; `decode` shows it.
+
+        It lies where few codes do, near the origin, so the face is smooth and plain.
+        """
+        if not len(pictures):
+            raise EditorError("An average needs at least one picture.")
+        total = torch.zeros(self.model.dims, dtype=torch.float64)
+        for codes in self.encode_each(pictures, progress):
+            total += codes.double().sum(dim=0)
+        return (total / len(pictures)).float()
+
+    def load_direction(self, path: str | Path) -> Direction:
+        """A direction from a file; raises `DirectionError` if it is not one of this model."""
+        return directions.load(path, self.fingerprint)
+
+    def directions(self) -> list[Direction]:
+        """The directions that come with the program and fit this model, by name; often none."""
+        found = []
+        for path in sorted(directions.pretrained_folder().glob("*.safetensors")):
+            with suppress(DirectionError):  # of other weights
+                found.append(self.load_direction(path))
+        return found
+
+    # ---------------------------------------------------------------------------------- samples
+
+    def sample(
+        self,
+        n: int = 1,
+        temperature: float = 0.7,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> np.ndarray:
         """New faces: x = g(T·ε), ε ~ N(0, I).
 
         Picture i of n with seed s is the picture of `sample(1, T, s + i)`, to the byte on one
@@ -287,6 +286,7 @@ class Editor:
             n: how many, at least 1.
             temperature: T ≥ 0; 1 is the model's own distribution, less is tamer.
             seed: that of the first; the last, seed + n - 1, is at most `MAX_SEED`.
+            progress: counts pictures.
 
         Returns:
             (n, S, S, 3) uint8.
@@ -294,122 +294,139 @@ class Editor:
         Raises:
             EditorError: an argument out of range, or the device ran out of memory.
         """
-        if n < 1:
-            raise EditorError(f"At least one sample must be asked for, not {n}.")
-        if not (math.isfinite(temperature) and temperature >= 0):
-            raise EditorError(f"The temperature must be a number from 0 up, not {temperature}.")
+        return self.sample_temperatures([temperature], n, seed, progress)[0]
+
+    def sample_temperatures(
+        self,
+        temperatures: Sequence[float],
+        n: int = 8,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> np.ndarray:
+        """The same seeds at several temperatures: (R, n, S, S, 3) uint8, one row for each.
+
+        Row r is `sample(n, temperatures[r], seed)`.
+        """
+        _check_count(n)
+        for temperature in temperatures:
+            _check_temperature(temperature)
         if not 0 <= seed <= MAX_SEED + 1 - n:
             raise EditorError(f"Seeds are whole numbers from 0 to {MAX_SEED}, not {seed}.")
+        steps = Steps(n * len(temperatures), progress)
+        rows = []
+        for temperature in temperatures:
+            noise = (self._noise(generator(seed + i)) for i in range(n))
+            rows.append(self._drawn(n, (z * temperature for z in noise), steps))
+        return np.stack(rows)
+
+    def neighbours(
+        self,
+        seed: int,
+        n: int = 8,
+        radius: float = 0.3,
+        temperature: float = 0.7,
+        progress: Progress | None = None,
+    ) -> np.ndarray:
+        """Faces near the one that `seed` draws: T·(√(1 - r²)·ε_seed + r·ε_i).
+
+        Args:
+            seed: of the face in the middle, as for `sample`.
+            n: how many, at least 1. Neighbour i is the same picture for every n.
+            radius: r in [0, 1], see `latents.near`: 0 is the face itself, 1 any other.
+            temperature: T ≥ 0, as for `sample`.
+            progress: counts pictures.
+
+        Returns:
+            (n, S, S, 3) uint8.
+        """
+        _check_count(n)
+        _check_temperature(temperature)
+        if not 0 <= seed <= MAX_SEED:
+            raise EditorError(f"Seeds are whole numbers from 0 to {MAX_SEED}, not {seed}.")
+        centre, others = self._noise(generator(seed)), generator(seed ^ _NEIGHBOUR_SALT)
+        noise = (self._noise(others) for _ in range(n))
+        codes = (_asked(latents.near, centre, own, radius) * temperature for own in noise)
+        return self._drawn(n, codes, Steps(n, progress))
+
+    # ----------------------------------------------------------------------------------- inside
+
+    def _still(self, z: Tensor) -> Still:
+        pixels, clamped = self.decode_with_report(z)
+        return Still(pixels[0], float(clamped[0]))
+
+    def _evenly(
+        self,
+        at: Callable[[np.ndarray], Tensor],
+        t: np.ndarray,
+        stops: Sequence[float],
+        steps: Steps,
+    ) -> np.ndarray:
+        """As many positions as `t`, between its ends, with equal changes of the picture."""
+        frames, _ = self.decode_with_report(at(t), steps=steps)
+        changes = np.abs(np.diff(frames.astype(np.int16), axis=0)).mean(axis=(1, 2, 3))
+        return _asked(latents.even_positions, t, changes, len(t), stops)
+
+    def _decoded(
+        self, z: Tensor, t: np.ndarray, path: str, stops: np.ndarray, steps: Steps
+    ) -> Morph:
+        """The morph along codes (T, D), where `stops` (T,) says which of them are photos."""
+        frames, clamped = self.decode_with_report(z, steps=steps)
+        met = tuple(np.flatnonzero(stops).tolist())
+        return Morph(frames, t.astype(np.float32), path, clamped, self._norms(z), met)
+
+    def _norms(self, z: Tensor) -> np.ndarray:
+        levels = self.model.split_levels(z)
+        norms = [level.flatten(1).square().mean(dim=1).sqrt() for level in levels]
+        return torch.stack(norms, dim=1).numpy()
+
+    def _noise(self, source: torch.Generator) -> Tensor:
+        return torch.randn(self.model.dims, generator=source)
+
+    def _drawn(self, n: int, codes: Iterator[Tensor], steps: Steps) -> np.ndarray:
+        """Pictures of `n` codes (D,), in passes of one size, the last one filled up with zeros."""
         pictures = []
         for first in range(0, n, SAMPLE_PASS):
             count = min(SAMPLE_PASS, n - first)
             z = torch.zeros(SAMPLE_PASS, self.model.dims)
             for i in range(count):
-                z[i] = torch.randn(self.model.dims, generator=_generator(seed + first + i))
-            pictures.append(self._decode(temperature * z)[0][:count])
+                z[i] = next(codes)
+            pictures.append(self._decode(z)[0][:count])
+            steps.advance(count)
         return np.concatenate(pictures)
 
-    # ---------------------------------------------------------------------------------- inside
 
-    @contextmanager
-    def _on_device(self) -> Iterator[None]:
-        """Every use of the model: one thread at a time, no autograd, memory errors in words."""
-        with self._lock, torch.inference_mode():
-            try:
-                yield
-            except torch.OutOfMemoryError as error:
-                raise EditorError(
-                    "The GPU has not enough free memory: ask for less at once or use the CPU."
-                ) from error
-
-    def _centres(self, pictures: np.ndarray) -> Tensor:
-        return models.bin_centers(_planes(pictures), self._n_bits)
-
-    def _encode(self, pictures: np.ndarray) -> list[Tensor]:
-        codes: list[Tensor] = []
-        with self._on_device():
-            for chunk in self._centres(pictures).split(self.batch):
-                z, _ = self.model.f(chunk.to(self.device))
-                codes.extend(row.clone() for row in z.cpu())  # a view would keep the whole batch
-        return codes
-
-    def _decode(self, z: Tensor) -> tuple[np.ndarray, int]:
-        """One pass: pictures, and how many numbers were out of range or not finite."""
-        with self._on_device():
-            z = z.to(self.device, torch.float32)
-            bad = int((~z.isfinite()).sum())
-            x = self.model.g(torch.nan_to_num(z) if bad else z)
-            bad += int((~((x >= 0) & (x <= 1))).sum())
-            x = torch.nan_to_num(x, nan=0.5, posinf=1.0, neginf=0.0)
-            return _pixels(models.to_levels(x, self._n_bits)), bad
-
-    def _check_one(self, picture: np.ndarray) -> np.ndarray:
-        if np.ndim(picture) != 3:
-            raise EditorError(f"One picture is (S, S, 3), not {np.shape(picture)}.")
-        return self._check_pictures(picture)[0]
-
-    def _check_pictures(self, pixels: np.ndarray) -> np.ndarray:
-        pixels = np.asarray(pixels)
-        pictures = pixels[None] if pixels.ndim == 3 else pixels
-        side = self.image_size
-        if pictures.shape[1:] != (side, side, 3) or not len(pictures):
-            raise EditorError(f"This model takes {side}x{side} RGB pictures, not {pixels.shape}.")
-        if pictures.dtype != np.uint8:
-            raise EditorError(f"Pictures must be uint8, not {pictures.dtype}.")
-        return pictures
-
-    def _check_codes(self, z: Tensor) -> Tensor:
-        codes = z[None] if z.ndim == 1 else z
-        if codes.ndim != 2 or codes.shape[1] != self.model.dims or not len(codes):
-            raise EditorError(f"Codes are (N, {self.model.dims}) here, not {tuple(z.shape)}.")
-        return codes
-
-
-def _find_device(name: str) -> torch.device:
-    try:
-        device = pick_device(name)
-    except ValueError as error:
-        raise EditorError(str(error)) from error
-    except RuntimeError as error:
-        raise EditorError(f"There is no device {name!r}: choose auto, cpu or cuda.") from error
-    if device.type not in _BATCH:
-        raise EditorError(f"Device {name!r} is not supported: choose auto, cpu or cuda.")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise EditorError(f"This machine has no device {name!r}: choose auto or cpu.")
-    return device
-
-
-def _positions(frames: int | Sequence[float]) -> Tensor:
-    """(T,) float32 positions in [0, 1] from a count or from positions."""
+def _positions(frames: int | Sequence[float], t_range: tuple[float, float]) -> np.ndarray:
+    """(T,) float64 positions from a count or from positions."""
+    low, high = latents.T_RANGE
     if isinstance(frames, int | np.integer):
         if not 2 <= frames <= MAX_FRAMES:
             raise EditorError(f"A morph needs 2 to {MAX_FRAMES} frames, not {frames}.")
-        return torch.linspace(0, 1, int(frames))
-    t = torch.tensor(np.asarray(frames, dtype=np.float32))
+        first, last = t_range
+        if not low <= first < last <= high:
+            raise EditorError(f"The range of t must lie between {low:g} and {high:g} and go up.")
+        # Rounded, so that a 0 or a 1 on the way is one and meets its photo.
+        return np.linspace(first, last, int(frames)).round(12)
+    t = np.asarray(frames, dtype=np.float64)
     if t.ndim != 1 or not 1 <= len(t) <= MAX_FRAMES:
         raise EditorError(f"A morph needs a row of 1 to {MAX_FRAMES} positions.")
-    if not bool(((t >= 0) & (t <= 1)).all()):
-        raise EditorError("Positions on the path must lie between 0 and 1.")
+    if not ((t >= low) & (t <= high)).all():
+        raise EditorError(f"Positions on the path must lie between {low:g} and {high:g}.")
     return t
 
 
-def _along(make: Any, *args: Any) -> Tensor:
-    """A path of `latents`, its refusals in this module's words."""
+def _check_count(n: int) -> None:
+    if n < 1:
+        raise EditorError(f"At least one sample must be asked for, not {n}.")
+
+
+def _check_temperature(temperature: float) -> None:
+    if not (math.isfinite(temperature) and temperature >= 0):
+        raise EditorError(f"The temperature must be a number from 0 up, not {temperature}.")
+
+
+def _asked(make: Callable[..., Any], *args: Any) -> Any:
+    """A result of `latents`, its refusals in this module's words."""
     try:
         return make(*args)
     except ValueError as error:
         raise EditorError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
-
-
-def _planes(pictures: np.ndarray) -> Tensor:
-    """(N, S, S, 3) uint8 array to (N, 3, S, S) uint8 tensor."""
-    return torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
-
-
-def _pixels(levels: Tensor) -> np.ndarray:
-    """(N, 3, S, S) uint8 tensor to (N, S, S, 3) uint8 array."""
-    return np.ascontiguousarray(levels.permute(0, 2, 3, 1).cpu().numpy())
-
-
-def _generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Write animations, stills, film strips and grids.
+"""Write animations, stills, film strips, contact sheets and grids.
 
 GIF, WebP and APNG are Pillow's work, MP4 is PyAV's. Pillow merges equal neighbours (in WebP also
 those that differ by a level or two) into one frame that stands as long as all of them, so the
@@ -18,24 +18,30 @@ import os
 import secrets
 import struct
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
+
+from glow_app.images import RESAMPLE
+from glow_app.progress import Progress, Steps
 
 __all__ = [
     "FORMATS",
     "MAX_SIZE",
+    "MP4_HINT",
     "ExportError",
     "available_formats",
     "check_target",
     "encode_animation",
+    "pyav",
     "save_animation",
     "save_grid",
+    "save_sheet",
     "save_still",
     "save_strip",
 ]
@@ -43,6 +49,8 @@ __all__ = [
 FORMATS: tuple[str, ...] = (".gif", ".webp", ".png", ".mp4")  # .png is an animated PNG (APNG)
 MAX_SIZE = 2048  # pixels a side of one frame; a larger one is a slip of the finger
 STRIP_COLUMNS = 9
+SHEET_COLUMNS = 8
+MP4_HINT = "Writing .mp4 needs PyAV: pip install av, or choose .gif or .webp."
 
 _MAX_SHEET = 178_000_000  # pixels of a strip or grid; Pillow takes larger ones for attacks
 
@@ -58,7 +66,17 @@ class ExportError(RuntimeError):
 
 def available_formats() -> tuple[str, ...]:
     """The suffixes of `FORMATS` that can be written here: `.mp4` needs PyAV."""
-    return FORMATS if _av() is not None else tuple(f for f in FORMATS if f != ".mp4")
+    return FORMATS if pyav() is not None else tuple(f for f in FORMATS if f != ".mp4")
+
+
+@functools.cache
+def pyav() -> Any | None:
+    """The optional module PyAV, or None where it is not installed or does not load."""
+    try:
+        import av
+    except (ImportError, OSError):
+        return None
+    return av
 
 
 def check_target(path: str | Path, formats: Sequence[str] = FORMATS) -> Path:
@@ -97,6 +115,7 @@ def save_animation(
     fps: float = 25,
     there_and_back: bool = True,
     metadata: dict[str, Any] | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Write an animation in the format that the suffix of `path` names.
 
@@ -110,8 +129,9 @@ def save_animation(
             than 50 frames a second become 50.
         there_and_back: append the inner frames in reverse, so that the endless loop has no jump.
         metadata: small JSON facts about how the clip was made, stored in the file (PNG text
-            "glow", GIF comment, WebP EXIF image description, MP4 comment). Never put photos,
-            names or paths in it.
+            "glow", GIF comment, WebP EXIF image description, MP4 comment), see
+            `glow_app.metadata`. Never put photos, names or paths in it.
+        progress: counts frames, as they are enlarged and again as they are written.
 
     Returns:
         The written path.
@@ -127,6 +147,7 @@ def save_animation(
         fps=fps,
         there_and_back=there_and_back,
         metadata=metadata,
+        progress=progress,
     )
     return _write(target, content)
 
@@ -139,6 +160,7 @@ def encode_animation(
     fps: float = 25,
     there_and_back: bool = True,
     metadata: dict[str, Any] | None = None,
+    progress: Progress | None = None,
 ) -> bytes:
     """The bytes of `save_animation`, for the format named by `suffix` (".gif", ...)."""
     suffix = suffix.lower()
@@ -149,7 +171,10 @@ def encode_animation(
         raise ExportError(f"Frames a second must lie above 0 and at most at 100, not {fps}.")
     order = _play_order(len(frames), there_and_back)
     encoder = {".gif": _gif, ".webp": _webp, ".png": _apng, ".mp4": _mp4}[suffix]
-    return encoder(frames, order, side, fps, _note(metadata))
+    steps = Steps(len(frames) + len(order), progress)
+    content = encoder(frames, order, side, fps, _note(metadata), steps)
+    steps.finish()  # a still is not counted
+    return content
 
 
 def save_still(
@@ -216,20 +241,72 @@ def save_grid(
     """
     target = check_target(path, (".png",))
     pictures = _check_frames(pictures)
-    count = len(pictures)
-    columns = math.ceil(math.sqrt(count)) if columns is None else _check_columns(columns)
-    columns = min(columns, count)
     side = _check_size(size, pictures.shape[1])
-    width, height = columns * side, math.ceil(count / columns) * side
-    if width * height > _MAX_SHEET:
+    if columns is None:
+        columns = math.ceil(math.sqrt(len(pictures)))
+    sheet, corners = _sheet(len(pictures), columns, side, side)
+    for tile, corner in zip(_resized(pictures, side), corners, strict=True):
+        sheet.paste(tile, corner)
+    return _write_png(sheet, target, metadata)
+
+
+def save_sheet(
+    frames: np.ndarray,
+    path: str | Path,
+    *,
+    captions: Sequence[str] | None = None,
+    columns: int | None = None,
+    size: int | None = None,
+    metadata: dict[str, Any] | None = None,
+) -> Path:
+    """Write a contact sheet: all frames in rows, with white between them and words below each.
+
+    Args:
+        frames: (T, S, S, 3) uint8.
+        path: target, .png.
+        captions: one for each frame, such as its t; None for numbers from 1.
+        columns: frames a row; None for 8. Never more than T.
+        size: side of each frame in pixels, None for S.
+        metadata: as for `save_animation`.
+
+    Raises:
+        ExportError: as `save_animation`, or another number of captions.
+    """
+    target = check_target(path, (".png",))
+    frames = _check_frames(frames)
+    side = _check_size(size, frames.shape[1])
+    words = [str(i + 1) for i in range(len(frames))] if captions is None else captions
+    if len(words) != len(frames):
+        raise ExportError(f"{len(frames)} frames need as many captions, not {len(words)}.")
+    margin, letters = max(4, side // 16), max(10, side // 9)
+    wide, high = side + margin, side + letters + margin
+    sheet, corners = _sheet(
+        len(frames), SHEET_COLUMNS if columns is None else columns, wide, high, margin
+    )
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(letters)
+    for tile, (x, y), text in zip(_resized(frames, side), corners, words, strict=True):
+        sheet.paste(tile, (x, y))
+        pen.text((x + side / 2, y + side), text, fill="black", font=font, anchor="ma")
+    return _write_png(sheet, target, metadata)
+
+
+def _sheet(
+    count: int, columns: int, wide: int, high: int, margin: int = 0
+) -> tuple[Image.Image, list[tuple[int, int]]]:
+    """An empty sheet for `count` tiles, and the top left corner of each."""
+    columns = min(_check_columns(columns), count)
+    size = columns * wide + margin, math.ceil(count / columns) * high + margin
+    if size[0] * size[1] > _MAX_SHEET:
         raise ExportError(
-            f"A sheet of {width}x{height} pixels is too large: choose a smaller size."
+            f"A sheet of {size[0]}x{size[1]} pixels is too large: choose a smaller size."
         )
-    sheet = Image.new("RGB", (width, height), "white")
-    for i, tile in enumerate(_resized(pictures, side)):
-        sheet.paste(tile, (i % columns * side, i // columns * side))
+    corners = [(margin + i % columns * wide, margin + i // columns * high) for i in range(count)]
+    return Image.new("RGB", size, "white"), corners
+
+
+def _write_png(image: Image.Image, target: Path, metadata: dict[str, Any] | None) -> Path:
     buffer = io.BytesIO()
-    sheet.save(buffer, "PNG", pnginfo=_png_text(_note(metadata)))
+    image.save(buffer, "PNG", pnginfo=_png_text(_note(metadata)))
     return _write(target, buffer.getvalue())
 
 
@@ -240,8 +317,8 @@ def _check_suffix(suffix: str, formats: Sequence[str], shown: str) -> None:
     if suffix.lower() not in formats:
         wanted = formats[0] if len(formats) == 1 else f"one of {', '.join(formats)}"
         raise ExportError(f"Cannot write {shown}: its ending must be {wanted}.")
-    if suffix.lower() == ".mp4" and _av() is None:
-        raise ExportError("Writing .mp4 needs PyAV: pip install av, or choose .gif or .webp.")
+    if suffix.lower() == ".mp4" and pyav() is None:
+        raise ExportError(MP4_HINT)
 
 
 def _check_frames(frames: np.ndarray) -> np.ndarray:
@@ -282,13 +359,15 @@ def _play_order(count: int, there_and_back: bool) -> list[int]:
     return [*range(count), *(range(count - 2, 0, -1) if there_and_back else ())]
 
 
-def _resized(frames: np.ndarray, side: int) -> Iterator[Image.Image]:
+def _resized(frames: np.ndarray, side: int, steps: Steps | None = None) -> Iterator[Image.Image]:
     """One picture at a time: the caller may keep something smaller than all large frames."""
     for frame in frames:
         image = Image.fromarray(np.ascontiguousarray(frame))
         if image.width != side:
-            image = image.resize((side, side), Image.Resampling.LANCZOS)
+            image = image.resize((side, side), RESAMPLE)
         yield image
+        if steps is not None:
+            steps.advance()
 
 
 def _delays(count: int, fps: float, unit: float, shortest: int = 1) -> list[int]:
@@ -305,48 +384,62 @@ def _delays(count: int, fps: float, unit: float, shortest: int = 1) -> list[int]
 # ----------------------------------------------------------------------------- GIF, WebP, APNG
 
 
-def _gif(frames: np.ndarray, order: list[int], side: int, fps: float, note: str) -> bytes:
+def _gif(
+    frames: np.ndarray, order: list[int], side: int, fps: float, note: str, steps: Steps
+) -> bytes:
     """Each frame with its own palette. Pillow stores only the box that changed."""
-    images = list(_gif_quantised(frames, side))
+    images = list(_gif_quantised(frames, side, steps))
     delays = [10 * d for d in _delays(len(order), fps, 1 / 100, shortest=2)]  # milliseconds
     # optimize=False: Pillow writes pixels and palettes as they are.
-    return _looped("GIF", images, order, delays, comment=note, optimize=False)
+    return _looped("GIF", images, order, delays, steps, comment=note, optimize=False)
 
 
-def _gif_quantised(frames: np.ndarray, side: int) -> Iterator[Image.Image]:
+def _gif_quantised(frames: np.ndarray, side: int, steps: Steps) -> Iterator[Image.Image]:
     """256 colours a frame, chosen on every k-th pixel, dithered.
 
     A thinned picture names its colours as well as the whole and is many times faster: for a 64 px
     face written at 256 px this takes half the time of Pillow's default (median cut of the whole,
     no dither) and leaves 7 dB less error after 4x4 averaging, which is about what the eye does.
     """
-    for image in _resized(frames, side):
+    for image in _resized(frames, side, steps):
         thinned = image.resize((min(side, _GIF_SAMPLE),) * 2, Image.Resampling.NEAREST)
         palette = thinned.quantize(256, method=_GIF_PALETTE, kmeans=2)
         yield image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
 
 
-def _webp(frames: np.ndarray, order: list[int], side: int, fps: float, note: str) -> bytes:
+def _webp(
+    frames: np.ndarray, order: list[int], side: int, fps: float, note: str, steps: Steps
+) -> bytes:
     """Key frames only (kmax=1): others drift, by 5 dB over a morph, and save 5 % of the file."""
     options: dict[str, Any] = {"quality": _WEBP_QUALITY, "method": 4, "kmax": 1}
     if note:
         options["exif"] = Image.Exif()
         options["exif"][0x010E] = note  # ImageDescription
     delays = _delays(len(order), fps, 1 / 1000)
-    return _looped("WEBP", list(_resized(frames, side)), order, delays, **options)
+    return _looped("WEBP", list(_resized(frames, side, steps)), order, delays, steps, **options)
 
 
-def _apng(frames: np.ndarray, order: list[int], side: int, fps: float, note: str) -> bytes:
+def _apng(
+    frames: np.ndarray, order: list[int], side: int, fps: float, note: str, steps: Steps
+) -> bytes:
     """Lossless; the first frame is also what viewers without APNG show."""
     delays = _delays(len(order), fps, 1 / 1000)
-    images = list(_resized(frames, side))
-    return _looped("PNG", images, order, delays, pnginfo=_png_text(note))
+    images = list(_resized(frames, side, steps))
+    return _looped("PNG", images, order, delays, steps, pnginfo=_png_text(note))
 
 
 def _looped(
-    kind: str, images: Sequence[Image.Image], order: list[int], delays: list[int], **options: Any
+    kind: str,
+    images: Sequence[Image.Image],
+    order: list[int],
+    delays: list[int],
+    steps: Steps,
+    **options: Any,
 ) -> bytes:
     """Pillow's animation of `images` in this order, endless, delays in milliseconds."""
+    left = iter(order)
+    for image in images:
+        image.seek = _counted(image.seek, left, steps)
     first, *others = (images[i] for i in order)
     buffer = io.BytesIO()
     try:
@@ -359,6 +452,20 @@ def _looped(
     return buffer.getvalue()
 
 
+def _counted(seek: Callable[[int], None], left: Iterator[int], steps: Steps) -> Callable:
+    """`seek` of one picture, counting: the one call that each writer makes for every frame.
+
+    `left` ends the count: a writer may wind back when it has written all.
+    """
+
+    def counting(frame: int) -> None:
+        seek(frame)  # raises EOFError after the only frame of the picture
+        if next(left, None) is not None:
+            steps.advance()
+
+    return counting
+
+
 def _png_text(note: str) -> PngImagePlugin.PngInfo:
     text = PngImagePlugin.PngInfo()
     if note:
@@ -369,20 +476,12 @@ def _png_text(note: str) -> PngImagePlugin.PngInfo:
 # ------------------------------------------------------------------------------------------- MP4
 
 
-@functools.cache
-def _av() -> Any | None:
-    """PyAV, or None where it is not installed or does not load."""
-    try:
-        import av
-    except (ImportError, OSError):
-        return None
-    return av
-
-
-def _mp4(frames: np.ndarray, order: list[int], side: int, fps: float, note: str) -> bytes:
+def _mp4(
+    frames: np.ndarray, order: list[int], side: int, fps: float, note: str, steps: Steps
+) -> bytes:
     """H.264, yuv420p, index first (faststart). MP4 cannot ask for a loop: it plays once."""
-    av = _av()
-    images = [np.asarray(image) for image in _resized(frames, side + side % 2)]
+    av = pyav()
+    images = [np.asarray(image) for image in _resized(frames, side + side % 2, steps)]
     # FFmpeg moves the index to the front by reading its own output again, which needs a file.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "clip.mp4")
@@ -390,13 +489,15 @@ def _mp4(frames: np.ndarray, order: list[int], side: int, fps: float, note: str)
             with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
                 if note:
                     container.metadata["comment"] = note
-                _mp4_encode(av, container, (images[i] for i in order), fps)
+                _mp4_encode(av, container, (images[i] for i in order), fps, steps)
             return path.read_bytes()
         except (av.error.FFmpegError, OSError) as error:
             raise ExportError(f"The video could not be made: {_reason(error)}.") from error
 
 
-def _mp4_encode(av: Any, container: Any, images: Iterable[np.ndarray], fps: float) -> None:
+def _mp4_encode(
+    av: Any, container: Any, images: Iterable[np.ndarray], fps: float, steps: Steps
+) -> None:
     stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
     stream.pix_fmt = "yuv420p"
     stream.options = {"crf": _MP4_CRF}
@@ -407,6 +508,7 @@ def _mp4_encode(av: Any, container: Any, images: Iterable[np.ndarray], fps: floa
         if n == 0:
             stream.height, stream.width = pixels.shape[:2]
         container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        steps.advance()
     container.mux(stream.encode(None))
 
 

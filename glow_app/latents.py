@@ -1,28 +1,48 @@
-"""Paths between latent codes: pure functions on z, no model, no pictures.
+"""Paths and edits of latent codes: pure functions on z, no model, no pictures.
 
 A code is one row of whitened numbers, z ~ N(0, I) under the model (`models.Glow.f`). Every path
-here starts and ends *exactly* on the codes it was given, so that a morph starts on photo A and
-ends on photo B to the byte.
+here passes *exactly* through the codes it was given, so that a morph starts on photo A and ends
+on photo B to the byte.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["PATHS", "journey_times", "path", "polyline"]
+__all__ = [
+    "JOURNEYS",
+    "PATHS",
+    "T_RANGE",
+    "coarse_fine",
+    "even_positions",
+    "journey",
+    "journey_positions",
+    "mix",
+    "near",
+    "path",
+    "toward",
+]
 
 PATHS: tuple[str, ...] = ("linear", "spherical")
+JOURNEYS: tuple[str, ...] = ("cubic", *PATHS)
+T_RANGE: tuple[float, float] = (-0.5, 1.5)  # farther out there are hardly any faces
 
 # Below this angle to (anti)parallel (radians) 1/sin blows up and slerp has no direction to take.
 _MIN_SIN = 1e-6
 
 
-def path(z_a: Tensor, z_b: Tensor, t: Tensor | Sequence[float], kind: str = "linear") -> Tensor:
+def path(
+    z_a: Tensor,
+    z_b: Tensor,
+    t: Tensor | Sequence[float],
+    kind: str = "linear",
+    sharpness: float | None = None,
+) -> Tensor:
     """Points of one path from `z_a` (t = 0) to `z_b` (t = 1).
 
     - `"linear"`: z_t = z_a + t·Δ with Δ = z_b - z_a. In high dimension two independent codes are
@@ -33,21 +53,27 @@ def path(z_a: Tensor, z_b: Tensor, t: Tensor | Sequence[float], kind: str = "lin
       arXiv:1609.04468) and the norm goes linearly from ‖z_a‖ to ‖z_b‖, so it never dips.
       Parallel, antiparallel and zero codes have no great circle of their own: linear is used.
 
+    `sharpness` s blends the two: z_t = (1 - s)·linear_t + s·spherical_t. Half way both point
+    nearly the same way, so the norm there, and with it the amount of detail, goes linearly with s
+    from the dip to the full norm. Beyond the ends a straight line soon leaves the shell on which
+    codes of photos lie, and its pictures burst; a spherical path stays on it.
+
     Args:
         z_a: (D,) code of A.
         z_b: (D,) code of B.
         t: (T,) positions; 0 and 1 give `z_a` and `z_b` bit for bit, other finite values are
             allowed and extrapolate.
         kind: one of `PATHS`.
+        sharpness: in [0, 1]; None for what `kind` says, 0 for linear and 1 for spherical.
 
     Returns:
         (T, D) codes in the dtype and on the device of `z_a`.
 
     Raises:
-        ValueError: unknown kind, codes that are not two equal rows, or a t that is not finite.
+        ValueError: unknown kind or sharpness, codes that are not two equal rows, or a t that is
+            not finite.
     """
-    if kind not in PATHS:
-        raise ValueError(f"unknown path {kind!r}: choose one of {', '.join(PATHS)}")
+    share = _sharpness(kind, PATHS, sharpness)
     if z_a.ndim != 1 or z_a.shape != z_b.shape:
         raise ValueError(
             f"a path needs two codes of one shape (D,), not {tuple(z_a.shape)} "
@@ -58,54 +84,206 @@ def path(z_a: Tensor, z_b: Tensor, t: Tensor | Sequence[float], kind: str = "lin
         raise ValueError("t must be finite")
     # float64: near-equal codes and long rows would lose digits of Δ and of the angle in float32.
     a, b = z_a.double(), z_b.to(z_a).double()
-    points = (_spherical if kind == "spherical" else _linear)(a, b, times).to(z_a.dtype)
+    if share == 0:
+        points = _linear(a, b, times)
+    else:
+        points = _linear(_linear(a, b, times), _spherical(a, b, times), share)
     # Rounding leaves a + 1·(b - a) a last bit away from b; the ends are promised exactly.
-    points = torch.where(times == 0, z_a, points)
+    points = torch.where(times == 0, z_a, points.to(z_a.dtype))
     return torch.where(times == 1, z_b.to(z_a), points)
 
 
-def polyline(
-    zs: Tensor | Sequence[Tensor], frames: int = 33, kind: str = "linear", loop: bool = False
+def journey(
+    zs: Tensor | Sequence[Tensor],
+    u: Tensor | Sequence[float],
+    kind: str = "cubic",
+    loop: bool = False,
+    sharpness: float | None = None,
 ) -> Tensor:
-    """A journey A → B → C …: one `path` a leg, every key code hit exactly and only once.
+    """Points of a journey A → B → C …, whole numbers of `u` being the codes, bit for bit.
+
+    - `"linear"`, `"spherical"`: one `path` a leg, which turns sharply at each code.
+    - `"cubic"`: a Catmull-Rom spline (Catmull & Rom 1974): the velocity at each code is half the
+      way from the code before to the one after, so it goes through without a turn. An open
+      journey leaves its first code and reaches its last one straight; a loop is periodic, and
+      as smooth over the seam as anywhere. Codes of photos lie about equally far apart, so
+      the uniform spline has no reason to overshoot. Two codes, open, give the straight line.
+
+    `sharpness` of a cubic journey pulls the norm of each point towards the norm that the same
+    spline makes of the codes' norms: 0 (the default) leaves it, 1 carries it all along.
 
     Args:
         zs: (K, D) or K codes (D,), K ≥ 2.
-        frames: frames a leg, both its ends included, ≥ 2; neighbouring legs share their joint.
-        kind: one of `PATHS`.
-        loop: add a leg from the last code back to A and leave out the second A at the end, so
-            that playing the result round and round repeats no frame.
+        u: (T,) positions in legs: k is code k, k + 0.5 is half way to the next one. From 0 to
+            K - 1, for a loop to K, which is code 0 again.
+        kind: one of `JOURNEYS`.
+        loop: after the last code go back to the first.
+        sharpness: in [0, 1]; None for what `kind` says: linear and cubic 0, spherical 1.
 
     Returns:
-        (T, D) with T = (K-1)·(frames-1) + 1, or K·(frames-1) for a loop. Key code k is row
-        k·(frames-1).
+        (T, D) codes in the dtype and on the device of the first.
 
     Raises:
-        ValueError: fewer than two codes, fewer than two frames, or what `path` refuses.
+        ValueError: fewer than two codes, positions out of range, or what `path` refuses.
     """
-    keys = list(zs)
+    share = _sharpness(kind, JOURNEYS, sharpness)
+    keys = torch.stack(list(zs)) if len(zs) else torch.empty(0)
     if len(keys) < 2:
+        raise ValueError("a journey needs at least two codes")
+    legs = len(keys) if loop else len(keys) - 1
+    places = torch.as_tensor(u, dtype=torch.float64).reshape(-1)
+    if not bool(((places >= 0) & (places <= legs)).all()):
+        raise ValueError(f"positions of this journey lie between 0 and {legs}")
+    leg = places.floor().long().clamp(max=legs - 1)
+    along = places - leg
+    if kind == "cubic":
+        points = _cubic(keys.double(), leg, along, loop, share).to(keys.dtype)
+    else:
+        points = keys.new_empty(len(places), keys.shape[1])
+        for k in leg.unique().tolist():
+            here = leg == k
+            end = keys[(k + 1) % len(keys)]
+            points[here] = path(keys[k], end, along[here], kind, share)
+    exact = places == places.round()
+    points[exact] = keys[places[exact].long() % len(keys)]
+    return points
+
+
+def journey_positions(keys: int, frames: int = 33, loop: bool = False) -> Tensor:
+    """(T,) float64 positions `u` of the frames of a journey, evenly spaced on each leg.
+
+    Args:
+        keys: number of codes K ≥ 2.
+        frames: frames a leg, both its ends included, ≥ 2; neighbouring legs share their joint.
+        loop: leave out the closing frame, which is the first one again: played round and round
+            no frame comes twice.
+
+    Returns:
+        T = (K-1)·(frames-1) + 1, or K·(frames-1) for a loop. Code k is row k·(frames-1).
+    """
+    if keys < 2:
         raise ValueError("a journey needs at least two codes")
     if frames < 2:
         raise ValueError("a journey needs at least two frames a leg: its two ends")
-    stops = [*keys, keys[0]] if loop else keys
-    t = torch.linspace(0, 1, frames, dtype=torch.float64)
-    legs = [path(a, b, t[:-1], kind) for a, b in pairwise(stops)]
-    if not loop:
-        legs.append(keys[-1][None])
-    return torch.cat(legs)
-
-
-def journey_times(keys: int, frames: int = 33, loop: bool = False) -> Tensor:
-    """(T,) float32 share of the whole journey, from 0, of each row that `polyline` returns.
-
-    An open journey ends on 1; a loop stops one step before, where A would come again.
-    """
     steps = (keys if loop else keys - 1) * (frames - 1)
-    return torch.arange(steps if loop else steps + 1, dtype=torch.float32) / steps
+    return torch.arange(steps if loop else steps + 1, dtype=torch.float64) / (frames - 1)
 
 
-def _linear(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+def even_positions(
+    t: np.ndarray, changes: np.ndarray, count: int, stops: Sequence[float] = ()
+) -> np.ndarray:
+    """Positions at which a path changes by equal amounts from one to the next.
+
+    The way covered is taken as growing linearly between the positions at which it was measured.
+    The parts between stops share the steps in proportion to their way, rounded to whole steps,
+    and within each part steps are equal.
+
+    Args:
+        t: (T,) increasing positions, T ≥ 2.
+        changes: (T-1,) how much changes from each position to the next, ≥ 0.
+        count: how many positions are wanted; at least one step for each part.
+        stops: positions between t[0] and t[-1] that must be among the result, exactly.
+
+    Returns:
+        (count,) float64 from t[0] to t[-1], both exact. Evenly spaced in t where nothing changes
+        at all.
+    """
+    way = np.concatenate([[0.0], np.cumsum(changes, dtype=np.float64)])
+    if not way[-1] > 0:
+        way = t - t[0]
+    corners = np.unique([t[0], *stops, t[-1]])
+    marks = np.interp(corners, t, way)
+    parts = []
+    for k, steps in enumerate(_shared_out(count - 1, np.diff(marks))):
+        wanted = np.linspace(marks[k], marks[k + 1], steps + 1)
+        part = np.interp(wanted, way, t)[:-1]
+        part[0] = corners[k]
+        parts.append(part)
+    return np.concatenate([*parts, corners[-1:]])
+
+
+def mix(
+    levels_a: Sequence[Tensor], levels_b: Sequence[Tensor], weights: Sequence[float]
+) -> list[Tensor]:
+    """Mix two codes level by level: z_l = z_a,l + w_l·(z_b,l - z_a,l).
+
+    Args:
+        levels_a, levels_b: the code of A and of B, as `models.Glow.split_levels` cuts them.
+        weights: one for each level; 0 is A's and 1 is B's, both bit for bit, and other finite
+            values extrapolate.
+
+    Returns:
+        The levels of the mix, for `models.Glow.join_levels`.
+
+    Raises:
+        ValueError: not one finite weight for each level.
+    """
+    if not len(levels_a) == len(levels_b) == len(weights):
+        raise ValueError(f"a mix needs {len(levels_a)} weights, one a level, not {len(weights)}")
+    if not all(math.isfinite(w) for w in weights):
+        raise ValueError("weights must be finite")
+    mixed = []
+    for a, b, w in zip(levels_a, levels_b, weights, strict=True):
+        between = _linear(a.double(), b.double(), w).to(a.dtype)
+        mixed.append(a if w == 0 else b if w == 1 else between)
+    return mixed
+
+
+def coarse_fine(levels: int, cut: int) -> tuple[float, ...]:
+    """Weights for `mix`: the `cut` finest levels of B on the coarser ones of A.
+
+    Raises:
+        ValueError: `cut` is not between 0 (all A) and `levels` (all B).
+    """
+    if not 0 <= cut <= levels:
+        raise ValueError(f"the cut lies between 0 and {levels}, not at {cut}")
+    return (1.0,) * cut + (0.0,) * (levels - cut)
+
+
+def toward(z: Tensor, target: Tensor, amount: float) -> Tensor:
+    """Go `amount` of the straight way from `z` to `target`, both (D,); 0 leaves z as it is."""
+    return path(z, target, [amount])[0]
+
+
+def near(z: Tensor, noise: Tensor, radius: float) -> Tensor:
+    """A neighbour of `z`: z' = √(1 - r²)·z + r·noise.
+
+    For z and noise ~ N(0, I), z' ~ N(0, I) as well, whatever r is, so a neighbour is as likely
+    a face as z itself (the autoregressive proposal of preconditioned Crank-Nicolson: Cotter et
+    al. 2013, arXiv:1202.0709). The correlation of z' with z is √(1 - r²).
+
+    Args:
+        z: (D,) or (N, D).
+        noise: like z.
+        radius: r in [0, 1]: 0 is z itself, 1 has nothing to do with it.
+    """
+    if not 0 <= radius <= 1:
+        raise ValueError(f"the radius lies between 0 and 1, not at {radius}")
+    return math.sqrt(1 - radius**2) * z + radius * noise
+
+
+def _shared_out(steps: int, shares: np.ndarray) -> list[int]:
+    """Whole numbers ≥ 1 with the sum `steps`, in proportion to `shares` (largest remainder)."""
+    if steps < len(shares):
+        raise ValueError(f"{len(shares)} parts need at least {len(shares)} steps, not {steps}")
+    exact = shares / shares.sum() * (steps - len(shares))
+    whole = np.floor(exact).astype(int)
+    largest = np.argsort(whole - exact, kind="stable")[: steps - len(shares) - whole.sum()]
+    whole[largest] += 1
+    return (whole + 1).tolist()
+
+
+def _sharpness(kind: str, kinds: tuple[str, ...], sharpness: float | None) -> float:
+    if kind not in kinds:
+        raise ValueError(f"unknown path {kind!r}: choose one of {', '.join(kinds)}")
+    if sharpness is None:
+        return 1.0 if kind == "spherical" else 0.0
+    if not 0 <= sharpness <= 1:
+        raise ValueError(f"the sharpness lies between 0 and 1, not at {sharpness}")
+    return float(sharpness)
+
+
+def _linear(a: Tensor | float, b: Tensor, t: Tensor | float) -> Tensor:
     return a + t * (b - a)
 
 
@@ -121,3 +299,29 @@ def _spherical(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     direction = (torch.sin((1 - t) * angle) * u + torch.sin(t * angle) * v) / torch.sin(angle)
     # An extrapolated norm must not turn negative and flip the direction.
     return _linear(norm_a, norm_b, t).clamp(min=0) * direction
+
+
+def _cubic(keys: Tensor, leg: Tensor, s: Tensor, loop: bool, sharpness: float) -> Tensor:
+    """Catmull-Rom between keys[leg] and the next one at s in [0, 1]; keys (K, D) float64."""
+    padded = _padded(keys, loop)
+    basis = torch.stack(
+        [-s + 2 * s**2 - s**3, 2 - 5 * s**2 + 3 * s**3, s + 4 * s**2 - 3 * s**3, s**3 - s**2],
+        dim=1,
+    )
+    weights = torch.zeros(len(s), len(padded), dtype=torch.float64)
+    weights = weights.scatter_(1, leg[:, None] + torch.arange(4), basis / 2).to(keys.device)
+    points = weights @ padded
+    if sharpness == 0:
+        return points
+    # The spline of the norms may dip below 0 between codes of very different norm.
+    wanted = (weights @ _padded(keys.norm(dim=1), loop)).clamp(min=0)
+    norms = points.norm(dim=1)
+    scale = torch.where(norms > 0, wanted / norms, 1.0)
+    return points * _linear(1.0, scale, sharpness)[:, None]
+
+
+def _padded(keys: Tensor, loop: bool) -> Tensor:
+    """What a spline of K keys needs at either end: those across the seam, or mirror images."""
+    if loop:
+        return torch.cat([keys[-1:], keys, keys[:2]])
+    return torch.cat([2 * keys[:1] - keys[1:2], keys, 2 * keys[-1:] - keys[-2:-1]])

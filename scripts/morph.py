@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Morph photo A into photo B, or through several photos, and write the animation.
+"""Morph photo A into photo B, through several photos, or into an edited self.
 
 python scripts/morph.py a.jpg b.jpg --out morph.gif
 python scripts/morph.py a.jpg b.jpg c.jpg --out round.webp --loop
+python scripts/morph.py a.jpg --edit smile=2 --out smile.gif --there-and-back
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from glow_app import cli
 if TYPE_CHECKING:
     import numpy as np
 
-    from glow_app.editor import Editor
+    from glow_app.directions import Direction
+    from glow_app.editor import Editor, Morph
+    from glow_app.metadata import Recipe
 
 
 def parser() -> cli.Parser:
@@ -29,6 +32,7 @@ def parser() -> cli.Parser:
         "--out", required=True, metavar="FILE", help=".gif, .webp, .png (animated) or .mp4"
     )
     p.add_argument("--strip", metavar="PNG", help="also write a film strip of the stages")
+    p.add_argument("--sheet", metavar="PNG", help="also write a contact sheet of all frames")
     path = p.add_argument_group("path")
     path.add_argument(
         "--frames",
@@ -37,7 +41,36 @@ def parser() -> cli.Parser:
         metavar="N",
         help="frames from one photo to the next, both included (default 33)",
     )
-    path.add_argument("--path", choices=("linear", "spherical"), default="linear")
+    path.add_argument(
+        "--path",
+        choices=("linear", "spherical", "cubic"),
+        help="cubic goes through several photos without a turn "
+        "(default: linear from A to B, cubic through more and round a loop)",
+    )
+    path.add_argument(
+        "--sharpness",
+        type=cli.number(0, 1),
+        metavar="S",
+        help="how much of the codes' norm to keep half way: 0 as linear, 1 as spherical",
+    )
+    path.add_argument(
+        "--range",
+        nargs=2,
+        type=cli.number(-0.5, 1.5),
+        metavar=("T0", "T1"),
+        help="go from T0 to T1 instead of 0 (A) to 1 (B); two photos only",
+    )
+    path.add_argument(
+        "--constant-speed", action="store_true", help="equal change of the picture in every step"
+    )
+    path.add_argument(
+        "--edit",
+        action="append",
+        default=[],
+        metavar="DIRECTION=S",
+        help="one photo only: morph it into itself with a direction (a file, or the name of one "
+        "that comes with the program) of strength S; more than once for several",
+    )
     ends = path.add_mutually_exclusive_group()
     ends.add_argument(
         "--one-way",
@@ -77,40 +110,116 @@ def parser() -> cli.Parser:
 def main(argv: list[str] | None = None) -> None:
     p = parser()
     args = p.parse_args(argv)
-    if len(args.photos) < 2:
-        p.error("give at least two photos")
+    if args.edit and len(args.photos) != 1:
+        p.error("--edit takes one photo")
+    if not args.edit and len(args.photos) < 2:
+        p.error("give at least two photos, or one with --edit")
+    travels = args.loop or len(args.photos) > 2
+    if travels and args.range:
+        p.error("--range needs two photos and no --loop")
+    if args.path == "cubic" and not travels:
+        p.error("--path cubic needs three photos or --loop")
 
     from glow_app import export
 
     out = export.check_target(args.out)
-    strip = export.check_target(args.strip, (".png",)) if args.strip else None
+    stills = {
+        kind: export.check_target(target, (".png",))
+        for kind, target in (("strip", args.strip), ("sheet", args.sheet))
+        if target
+    }
     photos = [Path(photo).expanduser() for photo in args.photos]
+    written = [out, *stills.values()]
     taken = {photo.resolve() for photo in photos}
-    if out in taken or strip in taken or out == strip:
+    if taken.intersection(written) or len(set(written)) < len(written):
         p.error("a written file would replace a photo or another written file")
 
     editor = cli.open_editor(args)
+    edits = [_direction(editor, text) for text in args.edit]
     pictures = [_prepare(editor, photo, args.align) for photo in photos]
-    morph = editor.journey(pictures, args.frames, args.path, loop=args.loop)
-    facts = {
-        **editor.made_with(),
-        "path": args.path,
-        "frames": args.frames,
-        "pictures": len(pictures),
-    }
+    if edits:
+        pictures.append(editor.edit(pictures[0], edits).pixels)
+    morph = _morph(editor, pictures, travels, args)
+    recipe = _recipe(editor, edits, len(photos), morph, travels, args)
     export.save_animation(
         morph.frames,
         out,
         size=args.size,
         fps=args.fps,
         there_and_back=args.there_and_back,
-        metadata=facts,
+        metadata=recipe.to_metadata(),
+        progress=cli.reporter("writing"),
     )
     clamped = f", {morph.clamped:.1%} of the values clamped" if morph.clamped >= 0.001 else ""
     print(f"{out.name}: {len(morph.frames)} frames decoded{clamped}")
-    if strip is not None:
-        export.save_strip(morph.frames, strip, size=args.size, metadata=facts)
-        print(f"{strip.name}: written")
+    facts = {"size": args.size, "metadata": recipe.to_metadata()}
+    if "strip" in stills:
+        export.save_strip(morph.frames, stills["strip"], **facts)
+    if "sheet" in stills:
+        captions = [f"{t:.2f}" for t in morph.t]
+        export.save_sheet(morph.frames, stills["sheet"], captions=captions, **facts)
+    for target in stills.values():
+        print(f"{target.name}: written")
+
+
+def _morph(
+    editor: Editor, pictures: list[np.ndarray], travels: bool, args: argparse.Namespace
+) -> Morph:
+    options = {
+        "sharpness": args.sharpness,
+        "constant_speed": args.constant_speed,
+        "progress": cli.reporter("decoding"),
+    }
+    if travels:
+        return editor.journey(pictures, args.frames, args.path or "cubic", args.loop, **options)
+    span = tuple(args.range or (0.0, 1.0))
+    return editor.morph_frames(
+        *pictures, args.frames, args.path or "linear", t_range=span, **options
+    )
+
+
+def _recipe(
+    editor: Editor,
+    edits: list[tuple[Direction, float]],
+    photos: int,
+    morph: Morph,
+    travels: bool,
+    args: argparse.Namespace,
+) -> Recipe:
+    from glow_app.metadata import Face, Recipe
+
+    return Recipe(
+        kind="journey" if travels else "morph",
+        checkpoint=editor.name,
+        fingerprint=editor.fingerprint,
+        faces=(Face(),) * photos,
+        path=morph.path,
+        sharpness=args.sharpness,
+        t_range=tuple(args.range or (0.0, 1.0)),
+        constant_speed=args.constant_speed,
+        loop=args.loop,
+        frames=args.frames,
+        size=args.size,
+        fps=args.fps,
+        there_and_back=args.there_and_back,
+        directions=tuple((direction.name, strength) for direction, strength in edits),
+    )
+
+
+def _direction(editor: Editor, text: str) -> tuple[Direction, float]:
+    """A direction and its strength from `FILE=S`, or from `NAME=S` for one of ours."""
+    from glow_app.directions import DirectionError, pretrained_folder
+
+    where, _, strength = text.rpartition("=")
+    try:
+        amount = float(strength)
+    except ValueError:
+        where = ""
+    if not where:
+        raise DirectionError(f"{text!r} is not a direction and its strength, such as smile=2.")
+    own = pretrained_folder() / f"{where}.safetensors"
+    file = Path(where).expanduser()
+    return editor.load_direction(file if file.is_file() or not own.is_file() else own), amount
 
 
 def _prepare(editor: Editor, photo: Path, align: str) -> np.ndarray:

@@ -2,8 +2,12 @@
 """Draw new faces from the model and write them as one grid.
 
     python scripts/sample.py --out grid.png --n 64 --temperature 0.7 --seed 0
+    python scripts/sample.py --out rows.png --n 8 --temperature 0.5 0.7 0.9 1
+    python scripts/sample.py --out near.png --n 15 --near 0.3 --seed 22
 
-Picture i of the grid, counted from 0 row by row, is the picture of `--n 1 --seed SEED+i`.
+Picture i of a grid, counted from 0 row by row, is the picture of `--n 1 --seed SEED+i`. Several
+temperatures make a row each, of the same seeds. `--near` draws the face of one seed and then
+neighbours of it.
 """
 
 from __future__ import annotations
@@ -11,10 +15,16 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from glow_app import cli
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from glow_app.editor import Editor
 
 
 def parser() -> cli.Parser:
@@ -24,11 +34,18 @@ def parser() -> cli.Parser:
     p.add_argument(
         "--temperature",
         type=cli.number(0, 10),
-        default=0.7,
+        nargs="+",
+        default=[0.7],
         metavar="T",
         help="standard deviation of the code: 1 is the model's own, less is tamer (default 0.7)",
     )
     p.add_argument("--seed", type=cli.whole(0, 2**32 - 1), default=0, help="default 0")
+    p.add_argument(
+        "--near",
+        type=cli.number(0, 1),
+        metavar="R",
+        help="the face of the seed and neighbours of it, from 0 (itself) to 1 (any other)",
+    )
     p.add_argument(
         "--columns", type=cli.whole(1), metavar="N", help="faces a row (default: about a square)"
     )
@@ -43,29 +60,57 @@ def parser() -> cli.Parser:
 
 
 def main(argv: list[str] | None = None) -> None:
-    args = parser().parse_args(argv)
+    p = parser()
+    args = p.parse_args(argv)
+    temperatures = args.temperature
+    if args.near is not None and len(temperatures) > 1:
+        p.error("--near takes one temperature")
+    if len(temperatures) > 1 and args.columns:
+        p.error("several temperatures make a row each: leave --columns out")
+    if args.n * len(temperatures) > 4096:
+        p.error("more than 4096 faces are too many for one grid")
 
     import numpy as np
 
     from glow_app import export
-    from glow_app.editor import SAMPLE_PASS
+    from glow_app.metadata import Face, Recipe
 
     out = export.check_target(args.out, (".png",))
     editor = cli.open_editor(args)
-    starts = range(0, args.n, SAMPLE_PASS)
-    pictures = [
-        editor.sample(min(SAMPLE_PASS, args.n - first), args.temperature, args.seed + first)
-        for first in cli.progress(starts, len(starts), "sampling")
-    ]
-    facts = {
-        **editor.made_with(),
-        "temperature": args.temperature,
-        "seed": args.seed,
-    }
-    export.save_grid(
-        np.concatenate(pictures), out, columns=args.columns, size=args.size, metadata=facts
+    if args.near is None:
+        pictures = np.concatenate([_drawn(editor, t, args) for t in temperatures])
+    else:
+        centre = editor.sample(1, temperatures[0], args.seed)
+        others = args.n - 1
+        near = [editor.neighbours(args.seed, others, args.near, temperatures[0])] if others else []
+        pictures = np.concatenate([centre, *near])
+    recipe = Recipe(
+        kind="samples",
+        checkpoint=editor.name,
+        fingerprint=editor.fingerprint,
+        faces=(Face(args.seed, temperatures[0]),),
+        temperatures=tuple(temperatures),
+        radius=args.near,
+        size=args.size or editor.image_size,
     )
-    print(f"{out.name}: {args.n} faces, temperature {args.temperature:g}, from seed {args.seed}")
+    columns = args.n if len(temperatures) > 1 else args.columns
+    export.save_grid(pictures, out, columns=columns, size=args.size, metadata=recipe.to_metadata())
+    warmth = ", ".join(f"{t:g}" for t in temperatures)
+    print(f"{out.name}: {len(pictures)} faces, temperature {warmth}, from seed {args.seed}")
+
+
+def _drawn(editor: Editor, temperature: float, args: argparse.Namespace) -> np.ndarray:
+    import numpy as np
+
+    from glow_app.editor import SAMPLE_PASS
+
+    starts = range(0, args.n, SAMPLE_PASS)
+    return np.concatenate(
+        [
+            editor.sample(min(SAMPLE_PASS, args.n - first), temperature, args.seed + first)
+            for first in cli.progress(starts, len(starts), "sampling")
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,12 @@ import torch
 from PIL import Image
 
 import models
-from glow_app import editor as editor_module
+from glow_app import codec
 from glow_app.code_cache import CodeCache
+from glow_app.directions import Direction
 from glow_app.editor import SAMPLE_PASS, Editor, EditorError
-from glow_app.latents import PATHS
+from glow_app.latents import PATHS, coarse_fine
+from glow_app.progress import Stopped
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +52,7 @@ def test_every_picture_comes_back_to_the_byte(tiny):
     assert z.shape == (14, tiny.model.dims) and z.dtype == torch.float32
     decoded, clamped = tiny.decode_with_report(z)
     np.testing.assert_array_equal(decoded, pictures)
-    assert clamped == 0
+    assert clamped.shape == (14,) and not clamped.any()
     np.testing.assert_array_equal(tiny.roundtrip(pictures), np.zeros(14))
 
 
@@ -124,6 +127,188 @@ def test_a_journey_of_two_is_the_morph(tiny):
     )
 
 
+def step_sizes(frames: np.ndarray) -> np.ndarray:
+    """How much the picture changes from frame to frame: mean absolute difference of levels."""
+    return np.abs(np.diff(frames.astype(int), axis=0)).mean(axis=(1, 2, 3))
+
+
+@pytest.mark.parametrize("sharpness", [None, 0.5])
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_a_cubic_loop_of_faces_has_no_jump_at_its_seam(released, faces, count, sharpness):
+    """From the last frame back to the first is no farther than between their neighbours."""
+    loop = released.journey(faces[:count], 9, loop=True, sharpness=sharpness)
+    ring = step_sizes(np.concatenate([loop.frames, loop.frames[:1]]))
+    before, seam, after = ring[-2], ring[-1], ring[0]
+    assert 0 < seam <= max(before, after)
+    for k in range(count):
+        np.testing.assert_array_equal(loop.frames[loop.stops[k]], faces[k])
+
+
+def test_constant_speed_evens_out_the_steps_and_keeps_the_ends(released, faces):
+    a, b = faces[0], faces[5]
+    plain = released.morph_frames(a, b, 17)
+    even = released.morph_frames(a, b, 17, constant_speed=True)
+    assert even.stops == (0, 16) and even.t[0] == 0 and even.t[-1] == 1
+    np.testing.assert_array_equal(even.frames[0], a)
+    np.testing.assert_array_equal(even.frames[-1], b)
+    spread = [np.std(s) / np.mean(s) for s in map(step_sizes, (plain.frames, even.frames))]
+    assert spread[1] < 0.1 and spread[1] < spread[0] / 2
+    with pytest.raises(EditorError, match="number of frames"):
+        released.morph_frames(a, b, [0.0, 1.0], constant_speed=True)
+
+
+def test_a_constant_speed_loop_visits_every_photo(released, faces):
+    loop = released.journey(faces[:3], 9, loop=True, constant_speed=True)
+    assert len(loop.frames) == 24 and loop.stops[0] == 0 and len(loop.stops) == 3
+    for k, stop in enumerate(loop.stops):
+        np.testing.assert_array_equal(loop.frames[stop], faces[k])
+        assert loop.t[stop] == pytest.approx(k / 3)
+    ring = step_sizes(np.concatenate([loop.frames, loop.frames[:1]]))
+    plain = released.journey(faces[:3], 9, loop=True).frames
+    uneven = step_sizes(np.concatenate([plain, plain[:1]]))
+    assert ring.std() / ring.mean() < uneven.std() / uneven.mean() / 2
+
+
+def test_beyond_the_ends_the_path_goes_on_and_says_what_it_clamped(released, faces):
+    a, b = faces[0], faces[5]
+    wide = released.morph_frames(a, b, 9, t_range=(-0.5, 1.5))
+    np.testing.assert_allclose(wide.t, np.linspace(-0.5, 1.5, 9))
+    assert wide.stops == (2, 6)
+    np.testing.assert_array_equal(wide.frames[2], a)
+    np.testing.assert_array_equal(wide.frames[6], b)
+    assert wide.clamped_frames.shape == (9,) and not wide.clamped_frames[[2, 6]].any()
+    assert wide.clamped_frames[0] > 0.05 and wide.norms[0].mean() > 1.2 * wide.norms[2].mean()
+    assert wide.clamped == pytest.approx(wide.clamped_frames.mean())
+    kept = released.morph_frames(a, b, 9, "spherical", t_range=(-0.5, 1.5))
+    assert kept.clamped_frames[0] < wide.clamped_frames[0]
+
+
+def test_statistics_are_those_of_each_frame(tiny):
+    a, b = noise(tiny, 2)
+    morph = tiny.morph_frames(a, b, 5)
+    z = tiny.encode(np.stack([a, b]))
+    middle = z.mean(dim=0)[None]
+    for place, code in ((0, z[:1]), (2, middle), (4, z[1:])):
+        parts = tiny.model.split_levels(code)
+        expected = [float(p.norm() / p.numel() ** 0.5) for p in parts]
+        np.testing.assert_allclose(morph.norms[place], expected, rtol=1e-4)
+    assert morph.norms.shape == (5, len(tiny.level_shapes))
+    bits = tiny.bits_along(morph.frames)
+    expected = [tiny.read(frame).bits_per_dim for frame in morph.frames]
+    np.testing.assert_allclose(bits, expected, rtol=1e-5)
+
+
+# ------------------------------------------------------------------------------------------- edits
+
+
+def test_mix_takes_each_level_from_one_of_the_two(tiny):
+    a, b = noise(tiny, 2)
+    levels = len(tiny.level_shapes)
+    np.testing.assert_array_equal(tiny.mix(a, b, [0] * levels).pixels, a)
+    np.testing.assert_array_equal(tiny.mix(a, b, [1] * levels).pixels, b)
+    half = tiny.mix(a, b, [0.5] * levels).pixels
+    middle = tiny.morph_frames(a, b, [0.5]).frames[0]
+    assert np.abs(half.astype(int) - middle).max() <= 1
+    # The code of the mix has the fine level of B and the coarse one of A.
+    z = tiny.encode(np.stack([a, b]))
+    (_, coarse_a), (fine_b, _) = (tiny.model.split_levels(row[None]) for row in z)
+    mixed = tiny.model.join_levels([fine_b, coarse_a])
+    np.testing.assert_array_equal(
+        tiny.mix(a, b, coarse_fine(levels, 1)).pixels, tiny.decode(mixed)[0]
+    )
+
+
+def test_coarse_of_one_face_with_detail_of_another(released, faces):
+    """What a picture looks like from afar follows the coarse levels."""
+    a, b = faces[0], faces[5]
+    still = released.mix(a, b, coarse_fine(len(released.level_shapes), 1))
+
+    def far(picture):
+        return picture.reshape(8, 8, 8, 8, 3).mean(axis=(1, 3))
+
+    to_a, to_b = (np.abs(far(still.pixels) - far(p)).mean() for p in (a, b))
+    assert to_a < to_b / 3
+    assert np.abs(still.pixels.astype(int) - a).mean() > 0.5  # and yet it is not A
+
+
+def made_direction(editor: Editor, name: str = "made", seed: int = 3) -> Direction:
+    vector = torch.randn(editor.model.dims, generator=torch.Generator().manual_seed(seed))
+    return Direction(name, 0.1 * vector, editor.fingerprint, 0.9, 1.0, (9, 9))
+
+
+def test_an_edit_adds_directions_in_the_code(tiny):
+    picture = noise(tiny, 1)[0]
+    one, two = made_direction(tiny), made_direction(tiny, seed=4)
+    np.testing.assert_array_equal(tiny.edit(picture).pixels, picture)
+    np.testing.assert_array_equal(tiny.edit(picture, [(one, 0.0), (two, 0.0)]).pixels, picture)
+    z = tiny.encode(picture) + 2 * one.vector - 0.5 * two.vector
+    both = tiny.edit(picture, [(one, 2.0), (two, -0.5)])
+    np.testing.assert_array_equal(both.pixels, tiny.decode(z)[0])
+    assert 0 <= both.clamped <= 1
+
+
+def test_toward_the_average(tiny):
+    pictures = noise(tiny, 5)
+    code = tiny.average(pictures)
+    torch.testing.assert_close(code, tiny.encode(pictures).mean(dim=0))
+    face = tiny.decode(code)[0]
+    assert tiny.edit(pictures[0], toward=1, average=code).pixels.tobytes() == face.tobytes()
+    middle = tiny.edit(pictures[0], toward=0.5).pixels  # of the model itself: z = 0
+    np.testing.assert_array_equal(middle, tiny.decode(tiny.encode(pictures[0]) / 2)[0])
+
+
+def test_a_direction_of_other_weights_is_refused(tiny):
+    other = replace(made_direction(tiny), fingerprint="of others")
+    with pytest.raises(EditorError, match="of another model"):
+        tiny.edit(noise(tiny, 1)[0], [(other, 1.0)])
+
+
+def test_the_fingerprint_is_of_the_weights_and_not_of_the_file(tiny, tiny_checkpoint, tmp_path):
+    again = models.save(tiny.model, tmp_path / "renamed.safetensors", {"note": "other facts"})
+    assert Editor(again, device="cpu").fingerprint == tiny.fingerprint
+    model = models.load(tiny_checkpoint)
+    with torch.no_grad():
+        model.top.mean[0] += 1e-3
+    changed = Editor(models.save(model, tmp_path / "changed.safetensors"), device="cpu")
+    assert changed.fingerprint != tiny.fingerprint
+
+
+# ------------------------------------------------------------------------------- progress and stop
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda e, p, report: e.morph_frames(p[0], p[1], 9, constant_speed=True, progress=report),
+        lambda e, p, report: e.journey(p, 5, loop=True, progress=report),
+        lambda e, p, report: e.journey(p, 5, loop=True, constant_speed=True, progress=report),
+        lambda e, p, report: e.bits_along(p, report),
+        lambda e, p, report: e.average(p, report),
+        lambda e, p, report: e.sample(SAMPLE_PASS + 1, progress=report),
+        lambda e, p, report: e.sample_temperatures([0.5, 0.7], 3, progress=report),
+        lambda e, p, report: e.neighbours(1, SAMPLE_PASS + 1, progress=report),
+    ],
+)
+def test_progress_goes_from_nothing_to_all_and_can_stop(tiny_checkpoint, work):
+    editor = Editor(tiny_checkpoint, device="cpu")
+    editor.batch = 2
+    pictures, told = noise(editor, 5), []
+    whole = work(editor, pictures, lambda done, total: told.append((done, total)))
+    total = told[0][1]
+    assert told[0] == (0, total) and told[-1] == (total, total) and len(told) > 2
+    assert [d for d, _ in told] == sorted({d for d, _ in told})
+
+    def stop(done: int, total: int) -> None:
+        if done:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        work(editor, pictures, stop)
+    again = work(editor, pictures, None)  # nothing was left locked or half done
+    for first, second in zip(*(getattr(r, "frames", r) for r in (whole, again)), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
 def test_fewer_bits_are_exact_at_their_own_depth(tmp_path):
     """A 5-bit model cannot hold the low bits, but returns its own levels exactly."""
     torch.manual_seed(0)
@@ -168,16 +353,16 @@ def test_a_code_is_forgotten_even_if_nobody_calls_again():
 
 def test_the_cache_is_bounded_and_forgets_the_oldest(tiny_checkpoint, monkeypatch):
     editor = Editor(tiny_checkpoint, device="cpu")
-    pictures = noise(editor, editor_module.CACHED_CODES + 5)
+    pictures = noise(editor, codec.CACHED_CODES + 5)
     codes = editor.encode(pictures)  # more than fit, in one call
-    assert len(editor._codes) == editor_module.CACHED_CODES
+    assert len(editor._codes) == codec.CACHED_CODES
     calls = []
     f = editor.model.f
     monkeypatch.setattr(editor.model, "f", lambda x: (calls.append(len(x)), f(x))[1])
     editor.encode(pictures[5:])
     assert calls == []
     torch.testing.assert_close(editor.encode(pictures[:1]), codes[:1], rtol=1e-4, atol=1e-4)
-    assert calls == [1] and len(editor._codes) == editor_module.CACHED_CODES
+    assert calls == [1] and len(editor._codes) == codec.CACHED_CODES
 
 
 # ------------------------------------------------------------------------------ codes made by hand
@@ -190,13 +375,13 @@ def test_wild_codes_neither_crash_nor_spread(tiny, bad):
     z[1, ::7] = bad
     decoded, clamped = tiny.decode_with_report(z)
     np.testing.assert_array_equal(decoded[[0, 2]], pictures[[0, 2]])
-    assert 0 < clamped <= 1
+    assert 0 < clamped[1] <= 1 and not clamped[[0, 2]].any()
 
 
 def test_a_wholly_undefined_code(tiny):
     decoded, clamped = tiny.decode_with_report(torch.full((tiny.model.dims,), torch.nan))
     assert decoded.shape == (1, tiny.image_size, tiny.image_size, 3)
-    assert clamped == 1
+    assert clamped == [1]
 
 
 def test_clamped_counts_what_left_the_range(tiny, monkeypatch):
@@ -204,7 +389,7 @@ def test_clamped_counts_what_left_the_range(tiny, monkeypatch):
     x[0, 0, 0, :4] = torch.tensor([-0.1, 1.1, float("nan"), float("inf")])
     monkeypatch.setattr(tiny.model, "g", lambda z: x)
     decoded, clamped = tiny.decode_with_report(torch.zeros(1, tiny.model.dims))
-    assert clamped == pytest.approx(4 / tiny.model.dims)
+    assert clamped == pytest.approx([4 / tiny.model.dims])
     assert decoded[0, 0, :5, 0].tolist() == [0, 255, 128, 255, 128]
 
 
@@ -270,6 +455,27 @@ def test_temperature_scales_the_code(tiny):
         tiny.sample(1, temperature=0.5, seed=7),
         tiny.decode(torch.stack([0.5 * z] * SAMPLE_PASS))[:1],
     )
+
+
+def test_the_same_seeds_at_several_temperatures(tiny):
+    rows = tiny.sample_temperatures([0.3, 0.9], n=SAMPLE_PASS + 1, seed=11)
+    assert rows.shape[:2] == (2, SAMPLE_PASS + 1)
+    for row, temperature in zip(rows, (0.3, 0.9), strict=True):
+        np.testing.assert_array_equal(row, tiny.sample(SAMPLE_PASS + 1, temperature, 11))
+
+
+def test_neighbours_lie_around_their_face(released):
+    centre = released.sample(1, 0.7, seed=22)[0].astype(int)
+    same = released.neighbours(22, 2, radius=0, temperature=0.7)
+    np.testing.assert_array_equal(same, np.stack([centre, centre]))
+    near, far = (
+        [np.abs(p - centre).mean() for p in released.neighbours(22, 3, radius=radius)]
+        for radius in (0.2, 1.0)
+    )
+    assert min(near) > 0 and max(near) < min(far) / 2
+    more = released.neighbours(22, SAMPLE_PASS + 1, radius=0.2)
+    np.testing.assert_array_equal(more[:3], released.neighbours(22, 3, radius=0.2))
+    assert len({p.tobytes() for p in more}) == len(more)
 
 
 # ----------------------------------------------------------------------------- threads and devices
@@ -366,12 +572,31 @@ def test_broken_checkpoints_are_one_sentence(tiny_checkpoint, tmp_path, content)
         (lambda e, p: e.morph_frames(p[0], p[1], 1), "frames"),
         (lambda e, p: e.morph_frames(p[0], p[1], 10**9), "frames"),
         (lambda e, p: e.morph_frames(p[0], p[1], []), "positions"),
-        (lambda e, p: e.morph_frames(p[0], p[1], [0.5, 1.2]), "between 0 and 1"),
-        (lambda e, p: e.morph_frames(p[0], p[1], [float("nan")]), "between 0 and 1"),
+        (lambda e, p: e.morph_frames(p[0], p[1], [0.5, 1.6]), "between -0.5 and 1.5"),
+        (lambda e, p: e.morph_frames(p[0], p[1], [float("nan")]), "between -0.5 and 1.5"),
         (lambda e, p: e.morph_frames(p[0], p[1], 3, "curly"), "curly"),
         (lambda e, p: e.journey(p[:1]), "two pictures"),
         (lambda e, p: e.journey(p, frames=1), "frames"),
         (lambda e, p: e.journey(p, frames=10**9), "frames"),
+        (lambda e, p: e.journey(p, path="curly"), "curly"),
+        (lambda e, p: e.morph_frames(p[0], p[1], 3, "cubic"), "cubic"),
+        (lambda e, p: e.morph_frames(p[0], p[1], 3, sharpness=2), "sharpness"),
+        (lambda e, p: e.morph_frames(p[0], p[1], 3, t_range=(-1, 1)), "range of t"),
+        (lambda e, p: e.morph_frames(p[0], p[1], 3, t_range=(1, 0)), "range of t"),
+        (
+            lambda e, p: e.morph_frames(p[0], p[1], 3, t_range=(-0.5, 1.5), constant_speed=True),
+            "3 parts",
+        ),
+        (lambda e, p: e.mix(p[0], p[1], [0.5]), "weights"),
+        (lambda e, p: e.mix(p[0], p[1], [0.5, 1.6]), "weight"),
+        (lambda e, p: e.mix(p[0], p[1], [0.5, float("nan")]), "weight"),
+        (lambda e, p: e.edit(p[0], [(made_direction(e), float("nan"))]), "finite"),
+        (lambda e, p: e.edit(p[0], toward=1.1), "average"),
+        (lambda e, p: e.edit(p[0], toward=0.5, average=torch.zeros(5)), "Codes are"),
+        (lambda e, p: e.average([]), "at least one"),
+        (lambda e, p: e.sample_temperatures([0.5, -1]), "temperature"),
+        (lambda e, p: e.neighbours(1, radius=1.5), "radius"),
+        (lambda e, p: e.neighbours(-1), "Seeds"),
         (lambda e, p: e.sample(0), "sample"),
         (lambda e, p: e.sample(1, temperature=-1), "temperature"),
         (lambda e, p: e.sample(1, temperature=float("nan")), "temperature"),

@@ -18,6 +18,7 @@ from PIL import Image, ImageSequence
 
 from glow_app import export
 from glow_app.export import ExportError
+from glow_app.progress import Steps
 
 ROOT = Path(__file__).resolve().parents[1]
 SIDE = 24
@@ -179,7 +180,8 @@ def test_gif_frames_are_written_as_quantised(frames):
     for clip in (frames, patched):
         pictures, _ = opened(export.encode_animation(clip, ".gif", size=None))
         quantised = [
-            np.asarray(image.convert("RGB")) for image in export._gif_quantised(clip, SIDE)
+            np.asarray(image.convert("RGB"))
+            for image in export._gif_quantised(clip, SIDE, Steps(0))
         ]
         wanted = [quantised[i] for i in there_and_back(len(clip))]
         np.testing.assert_array_equal(pictures, wanted)
@@ -218,14 +220,14 @@ def test_mp4_of_equal_frames_lasts_as_long(tmp_path):
 
 def test_without_pyav_mp4_is_not_offered(frames, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)  # import av now raises ImportError
-    export._av.cache_clear()
+    export.pyav.cache_clear()
     try:
         assert export.available_formats() == (".gif", ".webp", ".png")
         with pytest.raises(ExportError, match="PyAV"):
             export.save_animation(frames, tmp_path / "m.mp4")
     finally:
         monkeypatch.undo()
-        export._av.cache_clear()
+        export.pyav.cache_clear()
     assert not list(tmp_path.iterdir())
 
 
@@ -304,6 +306,23 @@ def test_grid_fills_rows_and_leaves_the_rest_white(frames, tmp_path):
     np.testing.assert_array_equal(wide[10:, 10:20], enlarged(frames[6], 10))
 
 
+def test_contact_sheet_shows_every_frame_apart_with_words_below(frames, tmp_path):
+    path = export.save_sheet(frames, tmp_path / "c.png", columns=4, size=48)
+    sheet = read_png(path)
+    margin, letters = 4, 10
+    wide, high = 48 + margin, 48 + letters + margin
+    assert sheet.shape == (3 * high + margin, 4 * wide + margin, 3)
+    for i, frame in enumerate(frames):
+        y, x = margin + i // 4 * high, margin + i % 4 * wide
+        np.testing.assert_array_equal(sheet[y : y + 48, x : x + 48], enlarged(frame, 48))
+        below = sheet[y + 48 : y + 48 + letters, x : x + 48]
+        assert (sheet[y : y + 48, x + 48 : x + 48 + margin] == 255).all() and below.min() < 128
+    other = read_png(export.save_sheet(frames[:2], path, captions=["t = 0", ""], size=48))
+    assert (other[margin + 48 :, margin + wide :] == 255).all()  # no words there
+    with pytest.raises(ExportError, match="captions"):
+        export.save_sheet(frames, path, captions=["one"])
+
+
 # ---------------------------------------------------------------------------------------- refusals
 
 
@@ -326,6 +345,7 @@ def test_grid_fills_rows_and_leaves_the_rest_white(frames, tmp_path):
         (lambda f, d: export.save_animation(f, d / "m.gif", size=10**6), "size"),
         (lambda f, d: export.save_grid(f, d / "g.png", columns=0), "column"),
         (lambda f, d: export.save_strip(f, d / "g.png", columns=0), "column"),
+        (lambda f, d: export.save_sheet(f, d / "g.png", columns=0), "column"),
         (lambda f, d: export.save_grid(np.repeat(f, 9, 0), d / "g.png", size=2048), "too large"),
     ],
 )

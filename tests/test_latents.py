@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from glow_app.latents import PATHS, journey_times, path, polyline
+from glow_app.latents import (
+    JOURNEYS,
+    PATHS,
+    coarse_fine,
+    even_positions,
+    journey,
+    journey_positions,
+    mix,
+    near,
+    path,
+    toward,
+)
 
 D = 3 * 16 * 16
 
@@ -111,38 +123,186 @@ def test_path_refuses(arguments, word):
         path(*arguments)
 
 
-@pytest.mark.parametrize("kind", PATHS)
-@pytest.mark.parametrize("keys", [2, 3, 5])
+@pytest.mark.parametrize("s", [0.0, 0.3, 1.0])
+def test_sharpness_takes_the_norm_half_way_from_the_dip_to_the_full(s):
+    a, b = code(1), code(2)
+    norms = {k: path(a, b, [0.5], k)[0].double().norm() for k in PATHS}
+    expected = (1 - s) * norms["linear"] + s * norms["spherical"]
+    for kind in PATHS:  # a number outweighs the name
+        z = path(a, b, [0.0, 0.5, 1.0], kind, sharpness=s)
+        assert same_bits(z[0], a) and same_bits(z[2], b)
+        torch.testing.assert_close(z[1].double().norm(), expected, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("s", [-0.1, 1.1, float("nan")])
+def test_sharpness_out_of_range(s):
+    with pytest.raises(ValueError, match="sharpness"):
+        path(code(1), code(2), [0.5], sharpness=s)
+
+
+# --------------------------------------------------------------------------------------- journeys
+
+
+@pytest.mark.parametrize("kind", JOURNEYS)
+@pytest.mark.parametrize("keys", [2, 3, 8])
 @pytest.mark.parametrize("loop", [False, True])
-def test_polyline_hits_every_key_once(kind, keys, loop):
+def test_a_journey_hits_every_key_once(kind, keys, loop):
     zs = torch.stack([code(seed) for seed in range(keys)])
-    z = polyline(zs, frames=9, kind=kind, loop=loop)
-    assert len(z) == (keys * 8 if loop else (keys - 1) * 8 + 1)
+    u = journey_positions(keys, 9, loop)
+    z = journey(zs, u, kind, loop)
+    assert len(z) == len(u) == (keys * 8 if loop else (keys - 1) * 8 + 1)
+    assert z.dtype == torch.float32 and z.isfinite().all()
     for k in range(keys):
         assert same_bits(z[8 * k], zs[k])
         assert sum(torch.equal(row, zs[k]) for row in z) == 1
-    if loop:  # the step over the seam is like its neighbours, not a jump and not a stop
-        closing = path(zs[-1], zs[0], torch.linspace(0, 1, 9), kind)
-        torch.testing.assert_close(z[-7:], closing[1:-1], rtol=1e-6, atol=1e-6)
 
 
-def test_polyline_of_two_is_the_path():
+@pytest.mark.parametrize("kind", PATHS)
+def test_legs_of_a_journey_are_paths(kind):
+    zs = [code(seed) for seed in range(3)]
+    t = torch.linspace(0, 1, 9, dtype=torch.float64)
+    z = journey(zs, journey_positions(3, 9, loop=True), kind, loop=True)
+    closing = path(zs[2], zs[0], t, kind)
+    assert torch.equal(z[16:], closing[:-1])
+
+
+def test_an_open_cubic_journey_of_two_is_the_straight_line():
     a, b = code(1), code(2)
-    assert torch.equal(polyline([a, b], 33), path(a, b, torch.linspace(0, 1, 33).double()))
+    t = torch.linspace(0, 1, 33, dtype=torch.float64)
+    torch.testing.assert_close(journey([a, b], t), path(a, b, t), rtol=1e-6, atol=1e-6)
 
 
-def test_polyline_refuses_too_little():
-    with pytest.raises(ValueError, match="two codes"):
-        polyline([code(1)])
-    with pytest.raises(ValueError, match="two frames"):
-        polyline([code(1), code(2)], frames=1)
+@pytest.mark.parametrize("keys", [2, 3, 5])
+def test_a_cubic_loop_is_smooth_at_every_key_and_over_the_seam(keys):
+    """Velocity from the left equals that from the right, at the first code as well, and is the
+    one of a Catmull-Rom spline; a line with corners is far from that."""
+    zs = torch.stack([code(seed) for seed in range(keys)]).double()
+    h = 1e-5
+
+    def bends(kind):
+        found = []
+        for k in range(keys):
+            before = journey(zs, [k - h if k else keys - h], kind, loop=True)[0]
+            after = journey(zs, [k + h], kind, loop=True)[0]
+            left, right = (zs[k] - before) / h, (after - zs[k]) / h
+            found.append(float((right - left).norm()))
+            if kind == "cubic":
+                expected = (zs[(k + 1) % keys] - zs[k - 1]) / 2
+                torch.testing.assert_close(right, expected, rtol=0, atol=0.01)
+        return found
+
+    distance = float((zs[0] - zs[1]).norm())
+    assert max(bends("cubic")) < 1e-3 * distance
+    assert min(bends("linear")) > 0.5 * distance
 
 
 @pytest.mark.parametrize("loop", [False, True])
-def test_journey_times_are_the_share_of_the_way(loop):
-    zs = [code(seed) for seed in range(3)]
-    t = journey_times(3, frames=5, loop=loop)
-    assert t.dtype == torch.float32 and len(t) == len(polyline(zs, 5, loop=loop))
-    assert t[0] == 0 and bool((t.diff() > 0).all())
-    assert t[4] == pytest.approx(1 / 3 if loop else 1 / 2)
-    assert t[-1] == pytest.approx(11 / 12 if loop else 1)
+def test_a_sharp_cubic_journey_keeps_the_norm(loop):
+    zs = [code(seed) for seed in range(4)]
+    u = journey_positions(4, 9, loop)
+    between = u != u.round()
+    plain, half, full = (
+        journey(zs, u, loop=loop, sharpness=s).norm(dim=1)[between] / math.sqrt(D)
+        for s in (0.0, 0.5, 1.0)
+    )
+    assert plain.min() < 0.85  # what there is to mend
+    torch.testing.assert_close(full, torch.ones_like(full), rtol=0.06, atol=0)
+    torch.testing.assert_close(half, (plain + full) / 2, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("sharpness", [0.0, 1.0])
+def test_a_cubic_journey_through_equal_and_opposite_codes_is_finite(sharpness):
+    a = code(1)
+    zs = [a, a, -a, torch.zeros_like(a), -a]
+    u = journey_positions(5, 17, loop=True)
+    assert journey(zs, u, loop=True, sharpness=sharpness).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("call", "word"),
+    [
+        (lambda: journey([code(1)], [0.0]), "two codes"),
+        (lambda: journey([], [0.0]), "two codes"),
+        (lambda: journey([code(1), code(2)], [1.1]), "between 0 and 1"),
+        (lambda: journey([code(1), code(2)], [float("nan")], loop=True), "between 0 and 2"),
+        (lambda: journey([code(1), code(2)], [0.5], "curly"), "curly"),
+        (lambda: journey_positions(1), "two codes"),
+        (lambda: journey_positions(2, frames=1), "two frames"),
+    ],
+)
+def test_journeys_refuse(call, word):
+    with pytest.raises(ValueError, match=word):
+        call()
+
+
+# ----------------------------------------------------------------------------------- even speed
+
+
+def test_even_positions_cover_equal_ways():
+    """On a path whose way is known: way(t) = t², measured finely."""
+    t = np.linspace(0, 1, 2001)
+    even = even_positions(t, np.diff(t**2), 9)
+    np.testing.assert_allclose(even**2, np.linspace(0, 1, 9), atol=1e-6)
+    assert even[0] == 0 and even[-1] == 1
+
+
+def test_even_positions_meet_every_stop_and_share_out_the_steps():
+    t = np.linspace(-0.5, 1.5, 401)
+    way = np.where(t < 0, 0.1 * t, np.where(t < 1, 3 * t, 2 + t))  # slow, fast, middling
+    even = even_positions(t, np.diff(way), 41, stops=[0.0, 1.0])
+    assert len(even) == 41 and (np.diff(even) > 0).all()
+    assert {-0.5, 0.0, 1.0, 1.5} <= set(even.tolist())
+    inside = int(((even >= 0) & (even <= 1)).sum())
+    assert 31 <= inside <= 35  # 3 of the 3.55 of the whole way
+
+
+def test_even_positions_where_nothing_changes():
+    t = np.linspace(0, 1, 5)
+    np.testing.assert_allclose(even_positions(t, np.zeros(4), 9), np.linspace(0, 1, 9))
+    part = even_positions(t, np.array([0, 0, 1, 1]), 9, stops=[0.5])
+    assert len(part) == 9 and part[0] == 0 and part[1] == 0.5 and part[-1] == 1
+
+
+def test_too_few_positions_for_the_stops():
+    with pytest.raises(ValueError, match="3 parts"):
+        even_positions(np.linspace(0, 1, 5), np.ones(4), 3, stops=[0.2, 0.6])
+
+
+# ------------------------------------------------------------------------------------------- edits
+
+
+def test_mix_takes_each_level_from_where_the_weight_says():
+    a, b = ([code(s)[:4], code(s)[4:20], code(s)[20:]] for s in (1, 2))
+    mixed = mix(a, b, [1.0, 0.0, 0.25])
+    assert same_bits(mixed[0], b[0]) and same_bits(mixed[1], a[1])
+    torch.testing.assert_close(mixed[2], 0.75 * a[2] + 0.25 * b[2])
+    for weights in ([1.0, 0.0], [1.0, 0.0, float("inf")]):
+        with pytest.raises(ValueError, match="weights"):
+            mix(a, b, weights)
+
+
+def test_coarse_of_a_with_fine_of_b():
+    assert coarse_fine(4, 1) == (1, 0, 0, 0)
+    assert coarse_fine(4, 0) == (0,) * 4 and coarse_fine(4, 4) == (1,) * 4
+    for cut in (-1, 5):
+        with pytest.raises(ValueError, match="between 0 and 4"):
+            coarse_fine(4, cut)
+
+
+def test_toward_goes_all_the_way_and_not_at_all():
+    a, b = code(1), code(2)
+    assert same_bits(toward(a, b, 0), a) and same_bits(toward(a, b, 1), b)
+    torch.testing.assert_close(toward(a, b, 0.25), 0.75 * a + 0.25 * b)
+
+
+@pytest.mark.parametrize("radius", [0.0, 0.3, 1.0])
+def test_neighbours_are_as_typical_as_their_centre(radius):
+    z, noise = code(1), torch.stack([code(seed) for seed in range(2, 10)])
+    found = near(z, noise, radius)
+    norms = found.norm(dim=1) / math.sqrt(D)
+    torch.testing.assert_close(norms, torch.ones(8), rtol=0.12, atol=0)
+    likeness = torch.cosine_similarity(found, z[None])
+    expected = torch.full((8,), math.sqrt(1 - radius**2))
+    torch.testing.assert_close(likeness, expected, rtol=0, atol=0.15)
+    with pytest.raises(ValueError, match="radius"):
+        near(z, noise, 1.1)

@@ -17,10 +17,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageSequence
 
-from glow_app import cli, images, latents
+from glow_app import cli, directions, images, latents
+from glow_app.directions import Direction
 from glow_app.editor import Editor
+from glow_app.metadata import Face, read_morph
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 
@@ -137,6 +140,59 @@ def test_paths_differ_between_the_same_ends(here, photos, tiny_checkpoint, tmp_p
     assert np.abs(other[1].astype(int) - expected[1]).max() > 1
 
 
+def test_morph_through_more_photos_is_cubic_and_opens_again(
+    here, photos, tiny_checkpoint, tmp_path
+):
+    out, sheet = tmp_path / "m.webp", tmp_path / "sheet.png"
+    status = here(
+        "morph", *photos[:3], "--out", out, "--sheet", sheet, "--frames", 5, "--size", 16,
+        "--loop", "--sharpness", 0.5, "--constant-speed", "--align", "center",
+        "--checkpoint", tiny_checkpoint,
+    )  # fmt: skip
+    assert status == 0
+    for file in (out, sheet):
+        recipe = read_morph(file)
+        assert (recipe.kind, recipe.path, recipe.loop) == ("journey", "cubic", True)
+        assert (recipe.sharpness, recipe.constant_speed, recipe.frames) == (0.5, True, 5)
+        assert recipe.faces == (Face(), Face(), Face()) and recipe.fps == 25
+        assert recipe.checkpoint == tiny_checkpoint.stem
+    assert len(frames_of(out)) == 12
+
+
+def test_morph_beyond_its_ends(here, photos, tiny_checkpoint, tmp_path):
+    out = tmp_path / "m.png"
+    options = ["--frames", 9, "--size", 16, "--align", "center", "--checkpoint", tiny_checkpoint]
+    assert here("morph", *photos[:2], "--out", out, "--range", -0.5, 1.5, *options) == 0
+    frames = frames_of(out)
+    for place, photo in ((2, photos[0]), (6, photos[1])):
+        expected = images.prepare(photo, 16, align="center").pixels
+        np.testing.assert_array_equal(frames[place], expected)
+    assert read_morph(out).t_range == (-0.5, 1.5)
+
+
+@pytest.fixture(scope="module")
+def tiny_direction(tiny_checkpoint, tmp_path_factory) -> Path:
+    """A direction of the tiny model that does something."""
+    editor = Editor(tiny_checkpoint, device="cpu")
+    vector = torch.randn(editor.model.dims, generator=torch.Generator().manual_seed(0)) / 20
+    made = Direction("made up", vector, editor.fingerprint, 0.8, 1.0, (9, 9))
+    return directions.save(made, tmp_path_factory.mktemp("directions") / "made.safetensors")
+
+
+def test_one_photo_into_its_edited_self(here, photos, tiny_checkpoint, tiny_direction, tmp_path):
+    out = tmp_path / "m.png"
+    options = ["--frames", 5, "--size", 16, "--align", "center", "--checkpoint", tiny_checkpoint]
+    assert here("morph", photos[0], "--edit", f"{tiny_direction}=2", "--out", out, *options) == 0
+    frames = frames_of(out)
+    editor = Editor(tiny_checkpoint, device="cpu")
+    photo = images.prepare(photos[0], 16, align="center").pixels
+    edited = editor.edit(photo, [(editor.load_direction(tiny_direction), 2.0)]).pixels
+    np.testing.assert_array_equal(frames[0], photo)
+    np.testing.assert_array_equal(frames[-1], edited)
+    recipe = read_morph(out)
+    assert recipe.directions == (("made up", 2.0),) and recipe.faces == (Face(),)
+
+
 # ------------------------------------------------------------------------------------------ sample
 
 
@@ -159,6 +215,84 @@ def test_sample_size_and_columns(here, tiny_checkpoint, tmp_path):
     options = ["--n", 4, "--size", 32, "--columns", 4, "--checkpoint", tiny_checkpoint]
     assert here("sample", "--out", out, *options) == 0
     assert frames_of(out)[0].shape == (32, 4 * 32, 3)
+
+
+def test_sample_rows_of_temperatures(here, tiny_checkpoint, tmp_path):
+    out = tmp_path / "g.png"
+    options = ["--n", 3, "--seed", 4, "--checkpoint", tiny_checkpoint]
+    assert here("sample", "--out", out, "--temperature", 0.4, 0.9, *options) == 0
+    rows = frames_of(out)[0].reshape(2, 16, 3, 16, 3).swapaxes(1, 2)
+    expected = Editor(tiny_checkpoint, device="cpu").sample_temperatures([0.4, 0.9], 3, 4)
+    np.testing.assert_array_equal(rows, expected)
+    recipe = read_morph(out)
+    assert recipe.faces == (Face(4, 0.4),) and recipe.temperatures == (0.4, 0.9)
+
+
+def test_sample_neighbours(here, tiny_checkpoint, tmp_path):
+    out = tmp_path / "g.png"
+    options = ["--n", 4, "--columns", 4, "--seed", 4, "--checkpoint", tiny_checkpoint]
+    assert here("sample", "--out", out, "--near", 0.2, *options) == 0
+    tiles = frames_of(out)[0].reshape(16, 4, 16, 3).swapaxes(0, 1)
+    editor = Editor(tiny_checkpoint, device="cpu")
+    np.testing.assert_array_equal(tiles[:1], editor.sample(1, 0.7, 4))
+    np.testing.assert_array_equal(tiles[1:], editor.neighbours(4, 3, 0.2, 0.7))
+    assert read_morph(out).radius == 0.2
+
+
+# ---------------------------------------------------------------------------------- find_direction
+
+
+@pytest.fixture(scope="module")
+def two_classes(tmp_path_factory) -> Path:
+    """Light and dark pictures of noise in two folders, and a table that says which is which."""
+    folder = tmp_path_factory.mktemp("classes")
+    rng = np.random.default_rng(0)
+    rows = ["file\tlight\tset"]
+    for name, low in (("light", 120), ("dark", 0)):
+        (folder / name).mkdir()
+        for i in range(12):
+            file = Path(name, f"{i}.png")
+            noise = rng.integers(low, low + 136, (16, 16, 3), dtype=np.uint8)
+            Image.fromarray(noise).save(folder / file)
+            rows.append(f"{file}\t{low}\t{i % 2}")
+    (folder / "dark" / "broken.png").write_bytes(b"no picture")
+    (folder / "labels.tsv").write_text("\n".join(rows))
+    return folder
+
+
+def test_find_direction_from_two_folders(two_classes, tiny_checkpoint, tmp_path):
+    done = process(
+        "find_direction", "--with", two_classes / "light", "--without", two_classes / "dark",
+        "--out", "light.safetensors", "--align", "center", "--checkpoint", tiny_checkpoint,
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "broken.png" in done.stderr and "Traceback" not in done.stderr
+    assert "12 pictures with and 12 without" in done.stdout and "weak" not in done.stdout
+    editor = Editor(tiny_checkpoint, device="cpu")
+    direction = editor.load_direction(tmp_path / "light.safetensors")
+    assert (direction.name, direction.with_words, direction.without_words) == (
+        "light", "light", "dark",
+    )  # fmt: skip
+    assert direction.accuracy > 0.9 and direction.counts == (12, 12)
+    grey = np.full((16, 16, 3), 128, np.uint8)
+    levels = [float(editor.edit(grey, [(direction, s)]).pixels.mean()) for s in (-1, 0, 1)]
+    assert levels == sorted(levels) and levels[2] > levels[0] + 20
+
+
+def test_find_direction_from_labels(here, two_classes, tiny_checkpoint, tmp_path, capsys):
+    out = tmp_path / "d.safetensors"
+    status = here(
+        "find_direction", "--labels", two_classes / "labels.tsv", "--with", "light>=100",
+        "--without", "light<100", "--balance", "set", "--limit", 8, "--method", "lda",
+        "--name", "brightness", "--words", "bright", "dim",
+        "--out", out, "--align", "center", "--checkpoint", tiny_checkpoint,
+    )  # fmt: skip
+    assert status == 0
+    assert "8 pictures with and 8 without" in capsys.readouterr().out
+    direction = directions.load(out)
+    assert (direction.name, direction.with_words) == ("brightness", "bright")
+    assert direction.facts["method"] == "lda" and direction.facts["balance"] == "set"
 
 
 # ---------------------------------------------------------------------------------------- evaluate
@@ -224,7 +358,7 @@ def test_evaluate_limit_and_seed(here, mixed_folder, tiny_checkpoint, capsys):
 # ---------------------------------------------------------------------------------------- refusals
 
 
-@pytest.mark.parametrize("name", ["morph", "sample", "evaluate"])
+@pytest.mark.parametrize("name", ["morph", "sample", "evaluate", "find_direction"])
 def test_wrong_arguments_answer_at_once(name, tmp_path):
     """One line, status 2, and no PyTorch loaded for it."""
     program = (
@@ -263,6 +397,49 @@ def refused(status: int, printed) -> str:
         (["morph", "{a}", "{b}", "--out", "m.png", "--strip", "m.png"], "replace"),
         (["morph", "{a}", "gone.jpg", "--out", "m.gif"], "gone.jpg"),
         (["morph", "{a}", "{broken}", "--out", "m.gif"], ""),
+        (["morph", "{a}", "--edit", "smile", "--out", "m.gif"], "smile=2"),
+        (["morph", "{a}", "--edit", "gone.safetensors=1", "--out", "m.gif"], "gone.safetensors"),
+        (["morph", "{a}", "{b}", "--edit", "smile=1", "--out", "m.gif"], "one photo"),
+        (["morph", "{a}", "{b}", "--out", "m.gif", "--path", "cubic"], "three photos"),
+        (["morph", "{a}", "{b}", "--out", "m.gif", "--loop", "--range", "0", "1"], "no --loop"),
+        (["morph", "{a}", "{b}", "--out", "m.gif", "--range", "1", "0"], "go up"),
+        (["morph", "{a}", "{b}", "--out", "m.gif", "--range", "0", "2"], "--range"),
+        (["morph", "{a}", "{b}", "--out", "m.gif", "--sheet", "{p}", "--strip", "{p}"], "replace"),
+        (["sample", "--out", "g.png", "--near", "0.1", "--temperature", "1", "2"], "--near"),
+        (["sample", "--out", "g.png", "--columns", "2", "--temperature", "1", "2"], "--columns"),
+        (["find_direction", "--with", "empty", "--without", "empty", "--out", "d.pt"], "ending"),
+        (
+            ["find_direction", "--with", "empty", "--without", "x", "--out", "d.safetensors"],
+            "empty",
+        ),
+        (
+            [
+                "find_direction",
+                "--with",
+                "a=1",
+                "--without",
+                "a=2",
+                "--out",
+                "d.safetensors",
+                "--labels",
+                "p.png",
+            ],
+            "p.png",
+        ),
+        (
+            [
+                "find_direction",
+                "--with",
+                "a",
+                "--without",
+                "b",
+                "--out",
+                "d.safetensors",
+                "--balance",
+                "age",
+            ],
+            "--labels",
+        ),
         (["sample", "--out", "g.gif"], "ending must be .png"),
         (["sample", "--out", "g.png", "--n", "0"], "--n"),
         (["sample", "--out", "g.png", "--temperature", "-1"], "--temperature"),

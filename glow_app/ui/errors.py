@@ -11,6 +11,8 @@ from typing import Any
 
 import gradio as gr
 
+from glow_app.progress import Stopped
+
 __all__ = ["Refusal", "in_words"]
 
 _log = logging.getLogger(__name__)
@@ -25,11 +27,14 @@ class Refusal(ValueError):
 def _sentence(error: Exception) -> gr.Error:
     """The toast for ``error``: its own sentence if it was written for people."""
     # Imported late: the page can be built (and its errors tested) without torch.
+    from glow_app.directions import DirectionError
     from glow_app.editor import EditorError
     from glow_app.export import ExportError
     from glow_app.images import PictureError
+    from glow_app.metadata import MetadataError
 
-    if isinstance(error, (Refusal, PictureError, EditorError, ExportError)):
+    meant = (Refusal, PictureError, EditorError, ExportError, DirectionError, MetadataError)
+    if isinstance(error, meant):
         text = str(error)
     else:
         _log.error("unexpected error in the page", exc_info=error)
@@ -40,13 +45,18 @@ def _sentence(error: Exception) -> gr.Error:
 
 
 def in_words(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap an event handler (a function or a generator) so that it fails with a sentence."""
+    """Wrap an event handler (a function or a generator) so that it fails with a sentence.
+
+    Work that the visitor stopped has not failed: it ends with nothing more to show.
+    """
     if inspect.isgeneratorfunction(handler):
 
         @functools.wraps(handler)
         def generator(*args: Any, **kwargs: Any) -> Any:
             try:
                 yield from handler(*args, **kwargs)
+            except Stopped:
+                return
             except gr.Error:
                 raise
             except Exception as error:
@@ -58,6 +68,8 @@ def in_words(handler: Callable[..., Any]) -> Callable[..., Any]:
     def function(*args: Any, **kwargs: Any) -> Any:
         try:
             return handler(*args, **kwargs)
+        except Stopped:
+            return gr.skip()
         except gr.Error:
             raise
         except Exception as error:

@@ -21,6 +21,7 @@ from glow_app.editor import Editor
 from glow_app.learn import chain, density, directions, fit, jacobian, plane, points, source
 from glow_app.ui import limits, sides
 from glow_app.ui.errors import Refusal, in_words
+from glow_app.ui.events import QUIET, STATE_SECONDS, settle
 from glow_app.ui.learn_values import code_html, packed, picture_uri
 from glow_app.ui.sides import Side
 from glow_app.ui.static_files import asset
@@ -33,8 +34,6 @@ from models.step import FlowStep
 
 __all__ = ["build_learn_tab"]
 
-_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-_STATE_SECONDS = 3600
 _MAX_CLICKED = 2000  # points that a visitor can draw
 _CHAIN_POINTS = 500
 _MAX_DIMS = max(jacobian.DIMS)
@@ -45,7 +44,7 @@ _T = torch.linspace(-0.25, 1.25, 49)  # of lesson 6: 0 and 1 are among them
 def build_learn_tab(editor: Editor, welcome: Welcome) -> None:
     """Add the tab's components and events to the Blocks whose context is open."""
     lessons = _Lessons(editor, welcome)
-    pair = gr.State(None, time_to_live=_STATE_SECONDS)
+    pair = gr.State(None, time_to_live=STATE_SECONDS)
     with gr.Column(elem_id="learn"):
         gr.HTML(asset("learn/intro.html"), padding=False)
         _board("density", [density.ChangeOfVariables], [lessons.density])
@@ -69,15 +68,13 @@ def build_learn_tab(editor: Editor, welcome: Welcome) -> None:
         [fitting, chaining],
         concurrency_id="learn",
         concurrency_limit=1,
-        **_QUIET,
+        **QUIET,
     )
-    fitting.halt(lessons.halt, None, None, queue=False, **_QUIET)
-    light: dict[str, Any] = {"concurrency_id": "sides", "concurrency_limit": 1, **_QUIET}
+    fitting.halt(lessons.halt, None, None, queue=False, **QUIET)
+    light: dict[str, Any] = {"concurrency_id": "sides", "concurrency_limit": 1, **QUIET}
     walking = path.walk(lessons.walk, pair, [path, pair], trigger_mode="always_last", **light)
-    for event, name in ((training, "fit"), (walking, "directions")):
-        settle = f"() => document.querySelector('#learn-{name} .lesson')"
-        for ended in (event.success, event.failure):
-            ended(None, None, None, js=f"{settle}?.dispatchEvent(new Event('settle'))", **_QUIET)
+    settle(training, "#learn-fit .lesson")
+    settle(walking, "#learn-directions .lesson")
 
 
 def _board(

@@ -8,16 +8,21 @@ from typing import Any
 from glow_app.ui.errors import Refusal
 
 __all__ = [
+    "BEYOND",
     "FRAMES",
+    "LEG_FRAMES",
+    "MAX_AVERAGE",
+    "MAX_FACES",
     "MAX_FRAMES",
     "MAX_SAMPLES",
     "MAX_SEED",
     "MAX_SIZE",
+    "MAX_STRENGTH",
     "MAX_UPLOAD_MB",
-    "PATHS",
+    "MIN_SIZE",
+    "between",
     "download_size",
     "one_of",
-    "position",
     "seed",
     "temperature",
     "whole",
@@ -25,10 +30,14 @@ __all__ = [
 
 FRAMES = 33  # what the player shows: 32 steps, which halve evenly down to the first five
 MAX_FRAMES = 129
+BEYOND = (-0.5, 1.5)  # how far the slider goes where it leaves A and B behind
+LEG_FRAMES = 17  # of one leg of a journey, both its faces among them
+MAX_AVERAGE = 64  # photos of one average
+MAX_FACES = 8  # of a journey
+MAX_STRENGTH = 3.0  # of a direction, in differences between its classes
 MAX_SAMPLES = 64
 MAX_SEED = 2**32 - 1
 MAX_UPLOAD_MB = 40
-PATHS = ("linear", "spherical")
 MIN_SIZE, MAX_SIZE = 16, 512  # pixels a side of a download
 
 
@@ -55,20 +64,17 @@ def seed(value: Any) -> int:
     return whole(value, "The seed", 0, MAX_SEED)
 
 
+def between(value: Any, name: str, low: float, high: float) -> float:
+    """``value`` as a number from ``low`` to ``high``."""
+    number = _number(value, name)
+    if not low <= number <= high:
+        raise Refusal(f"{name} must be from {low:g} to {high:g}.")
+    return number
+
+
 def temperature(value: Any) -> float:
     """How far from the average face to draw: 0 is the average itself, 1 the full variety."""
-    number = _number(value, "The temperature")
-    if not 0 <= number <= 1.5:
-        raise Refusal("The temperature must be from 0 to 1.5.")
-    return number
-
-
-def position(value: Any) -> float:
-    """A place on the path: 0 is A, 1 is B."""
-    number = _number(value, "The position t")
-    if not 0 <= number <= 1:
-        raise Refusal("The position t must be from 0 (A) to 1 (B).")
-    return number
+    return between(value, "The temperature", 0, 1.5)
 
 
 def download_size(value: Any) -> int:

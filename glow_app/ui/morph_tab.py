@@ -1,102 +1,127 @@
-"""The morph tab: two photos, the player between them, downloads below."""
+"""The morph tab: two photos, the player between them, and how to get from one to the other."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
-from glow_app import export
-from glow_app.editor import Editor
-from glow_app.ui import limits, sides
-from glow_app.ui.components import (
-    card_value,
-    download_value,
-    downloader,
-    photo_card,
-    player,
-    player_value,
-    working_value,
-)
+from glow_app import latents
+from glow_app.ui import limits
+from glow_app.ui.components import player, player_value, working_value
+from glow_app.ui.desk import Desk
 from glow_app.ui.errors import Refusal, in_words
-from glow_app.ui.sides import Shown, Side
-from glow_app.ui.uploads import outgoing, uploaded_file
-from glow_app.ui.welcome import TEMPERATURE, Welcome
+from glow_app.ui.events import HEAVY, QUIET, STATE_SECONDS, settle
+from glow_app.ui.morphs import How, Shown, morph_steps
+from glow_app.ui.saving import save_shown
+from glow_app.ui.sides import Side, draw_side
+from glow_app.ui.welcome import TEMPERATURE
 
-__all__ = ["HEAVY", "build_morph_tab"]
+__all__ = ["MorphTab", "build_morph_tab"]
 
-HEAVY = {"concurrency_id": "model", "concurrency_limit": 1}  # all events that run the model
-_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-_STATE_SECONDS = 3600
-_DOWNLOAD_SIZES = (256, 512)
-_PATH_LABELS = {"linear": "Straight line (linear)", "spherical": "Arc (spherical)"}
+_PATH_LABELS = {"linear": "Straight line", "spherical": "Arc"}
 _GREETING = "Two faces drawn by the model: put your own photo on either side"
-_CLIPPED = 0.01  # share of clipped colours above which the player mentions it
 
 
-def build_morph_tab(demo: gr.Blocks, editor: Editor, welcome: Welcome) -> None:
+@dataclass(frozen=True)
+class MorphTab:
+    """What other parts of the page need of this tab."""
+
+    options: list[Any]  # path, sharpness, beyond, constant speed
+    temperature: gr.Slider  # of random faces, anywhere on the page
+    open_file: gr.UploadButton  # "Open a morph"
+
+
+def build_morph_tab(demo: gr.Blocks, desk: Desk) -> MorphTab:
     """Add the tab's components and events to ``demo``, whose context is open."""
-    side_a, side_b, shown = (gr.State(None, time_to_live=_STATE_SECONDS) for _ in range(3))
+    pair = desk.pair
+    shown = gr.State(None, time_to_live=STATE_SECONDS)
 
-    with gr.Column(elem_id="stage"):
-        card_a = photo_card("A", elem_id="photo-a")
-        card_b = photo_card("B", elem_id="photo-b")
-        with gr.Row(elem_id="actions"):
+    with gr.Column(elem_classes=["stage", "stage-pair"]):
+        pair.a.cards["photo-a"].render()
+        pair.b.cards["photo-b"].render()
+        with gr.Row(elem_id="actions", elem_classes=["actions"]):
             swap = gr.Button("⇄ Swap", elem_id="swap")
-            morph = gr.Button("Morph", variant="primary", elem_id="morph")
-        screen = player(export.available_formats(), elem_id="player")
-        with gr.Accordion("Options", open=False, elem_id="options"):
-            path, temperature, size = _options(editor.image_size)
-    ready = downloader(elem_id="downloader")
+            open_file = gr.UploadButton(
+                "Open a morph",
+                file_types=[".gif", ".webp", ".png", ".mp4"],
+                type="filepath",
+                elem_id="open-morph",
+            )
+            morph = gr.Button("Morph", variant="primary", elem_classes=["primary-action"])
+        screen = player(
+            desk.jobs,
+            kind="morph",
+            native=desk.editor.image_size,
+            elem_id="player",
+            elem_classes=["screen-area"],
+        )
+        with gr.Accordion("Options", open=False, elem_id="options", elem_classes=["options"]):
+            path, sharpness, beyond, steady, temperature = _options()
 
-    tab = _Handlers(editor, welcome)
-    pair = [side_a, side_b, path, shown]
+    tab = _Handlers(desk)
+    options = [path, sharpness, beyond, steady]
+    asked = [*pair.states, *options, shown]
     result = [screen, shown]
+    _couple(path, sharpness)
 
     # Whatever changes a side only changes its state; the morph follows from there. While one is
     # being made, more changes wait as one ("always_last"), so the last pair is what stays.
     follow = gr.on(
-        [side_a.change, side_b.change, path.input],
+        [*(state.change for state in pair.states), sharpness.change, beyond.change, steady.change],
         tab.follow,
-        pair,
+        asked,
         result,
         trigger_mode="always_last",
         **HEAVY,
-        **_QUIET,
+        **QUIET,
     )
-    press = morph.click(tab.morph, pair, result, **HEAVY, **_QUIET)
-    saving = screen.save(tab.save, [shown, size], ready, concurrency_limit=2, **_QUIET)
-    opening = demo.load(tab.start, None, [card_a, side_a, card_b, side_b], **_QUIET)
-    opening.failure(lambda: None, None, screen, **_QUIET)
+    press = morph.click(tab.morph, asked, result, **HEAVY, **QUIET)
+    saving = screen.save(tab.save, shown, desk.downloads, concurrency_limit=2, **QUIET)
+    opening = demo.load(tab.start, None, [*pair.outputs, *desk.edited.outputs], **QUIET)
+    opening.failure(lambda: None, None, screen, **QUIET)
     for event in (follow, press, saving):
-        _settle(event, "#player .player")
+        settle(event, "#player .player")
+    swap.click(tab.swap, asked, [*pair.outputs, *result], **QUIET)
+    return MorphTab(options, temperature, open_file)
 
-    # Sides do not wait for a morph under way: the editor's own lock lets them in between.
-    light: dict[str, Any] = {"concurrency_id": "sides", "concurrency_limit": 1, **_QUIET}
-    for card, side, selector in (
-        (card_a, side_a, "#photo-a .card"),
-        (card_b, side_b, "#photo-b .card"),
-    ):
-        _settle(
-            card.photo(tab.photo, None, [card, side], trigger_mode="multiple", **light), selector
+
+def _options() -> tuple[Any, ...]:
+    """What few need: the path, how far and how fast, temperature of random faces."""
+    with gr.Row():
+        path = gr.Radio(
+            [(_PATH_LABELS[name], name) for name in latents.PATHS],
+            value="linear",
+            label="Path from A to B",
+            info="The straight line is the shortest way between the two codes; the arc keeps "
+            "their length, so faces half way are less smooth.",
+            elem_id="path",
         )
-        _settle(card.draw(tab.draw, temperature, [card, side], **light), selector)
-        card.remove(tab.remove, None, [card, side, *result], **_QUIET)
-    swap.click(tab.swap, pair, [card_a, side_a, card_b, side_b, *result], **_QUIET)
-
-
-def _options(native: int) -> tuple[gr.Radio, gr.Slider, gr.Radio]:
-    """What few need: path, temperature of random faces, size of downloads."""
-    path = gr.Radio(
-        [(_PATH_LABELS[name], name) for name in limits.PATHS],
-        value="linear",
-        label="Path from A to B",
-        info="The straight line is the shortest way between the two codes; the arc keeps their "
-        "length, so faces half way are less smooth.",
-        elem_id="path",
-    )
+        sharpness = gr.Slider(
+            0.0,
+            1.0,
+            value=0.0,
+            step=0.05,
+            label="Sharpness",
+            info="Anything between the straight line (0) and the arc (1).",
+            elem_id="sharpness",
+        )
+    with gr.Row():
+        beyond = gr.Checkbox(
+            False,
+            label="Go beyond A and B",
+            info="From t = −0.5 to 1.5. Colours that the model cannot mean are clipped, and "
+            "marked; with a high sharpness a face stays a face for longer.",
+            elem_id="beyond",
+        )
+        steady = gr.Checkbox(
+            False,
+            label="Even speed",
+            info="Every step of the slider changes the picture equally. Takes twice as long.",
+            elem_id="steady",
+        )
     temperature = gr.Slider(
         0.0,
         1.0,
@@ -106,117 +131,84 @@ def _options(native: int) -> tuple[gr.Radio, gr.Slider, gr.Radio]:
         info="Lower is smoother and nearer to the average face, higher is more varied.",
         elem_id="temperature",
     )
-    larger = [size for size in _DOWNLOAD_SIZES if size > native]
-    size = gr.Radio(
-        [(f"{native} pixels, as decoded", native), *((f"{size} pixels", size) for size in larger)],
-        value=larger[0] if larger else native,
-        label="Size of downloads",
-        elem_id="size",
+    return path, sharpness, beyond, steady, temperature
+
+
+def _couple(path: gr.Radio, sharpness: gr.Slider) -> None:
+    """Straight line and arc are the ends of the sharpness, whichever of them is moved."""
+    path.input(None, path, sharpness, js="(path) => path === 'spherical' ? 1 : 0", **QUIET)
+    sharpness.input(
+        None,
+        sharpness,
+        path,
+        js="(s) => s === 0 ? 'linear' : s === 1 ? 'spherical' : null",
+        **QUIET,
     )
-    return path, temperature, size
-
-
-def _settle(event: Any, selector: str) -> None:
-    """Tell a component in the browser that its event has ended, well or badly."""
-    tell = f"() => {{ document.querySelector('{selector}')?.dispatchEvent(new Event('settle')); }}"
-    for ended in (event.success, event.failure):  # Gradio 6.31 leaves "then" out after a failure
-        ended(None, None, None, js=tell, **_QUIET)
 
 
 class _Handlers:
     """What the events do. Visitors' data come in and go out as values; none is kept here."""
 
-    def __init__(self, editor: Editor, welcome: Welcome) -> None:
-        self.editor = editor
-        self.welcome = welcome
-
-    # ---- sides ------------------------------------------------------------------------------
-
-    @in_words
-    def photo(self, event: gr.EventData) -> tuple[dict[str, Any], Side]:
-        """A photo was chosen: show the crop that the model sees, and its reading."""
-        side = sides.photo_side(self.editor, uploaded_file(_field(event, "path")))
-        return self._card(side), side
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.editor = desk.editor
+        self.welcome = desk.welcome
 
     @in_words
-    def draw(self, temperature: float, event: gr.EventData) -> tuple[dict[str, Any], Side]:
-        """Draw a random face by seed."""
-        seed = limits.seed(_field(event, "seed"))
-        side = sides.draw_side(self.editor, seed, limits.temperature(temperature))
-        return self._card(side), side
-
-    @in_words
-    def remove(self) -> tuple[None, ...]:
-        """Forget a side, and the morph with it."""
-        return None, None, None, None
-
-    @in_words
-    def swap(
-        self, a: Side | None, b: Side | None, path: str, shown: Shown | None
-    ) -> tuple[Any, ...]:
+    def swap(self, a: Side | None, b: Side | None, *asked: Any) -> tuple[Any, ...]:
         """Exchange A and B; the frames are only turned round."""
-        cards = (self._card(b), b, self._card(a), a)
-        if shown is None or not shown.is_for(a, b, path):
-            return *cards, gr.skip(), gr.skip()
+        *options, shown = asked
+        pair = self.desk.pair.values(b, a)
+        if shown is None or shown.bits is None or not shown.is_for((a, b), _how(*options)):
+            return *pair, gr.skip(), gr.skip()
         back = shown.reversed()
-        return *cards, _sheet(back, final=True), back
-
-    def _card(self, side: Side | None) -> dict[str, Any] | None:
-        if side is None:
-            return None
-        bits, levels = side.reading.bits_per_dim, side.reading.roundtrip_max_levels
-        tone, phrase = sides.familiarity(bits, self.editor.facts)
-        return card_value(
-            side.pixels,
-            source=side.source,
-            bits=bits,
-            tone=tone,
-            phrase=phrase,
-            roundtrip=sides.roundtrip(levels),
-            exact=levels == 0,
-            notes=side.notes,
-            seed=side.seed,
-        )
-
-    # ---- the morph --------------------------------------------------------------------------
+        return *pair, player_value(back, final=True), back
 
     @in_words
-    def morph(
-        self, a: Side | None, b: Side | None, path: str, shown: Shown | None
-    ) -> Iterator[tuple[Any, Any]]:
+    def morph(self, a: Side | None, b: Side | None, *asked: Any) -> Iterator[tuple[Any, Any]]:
         """The button: morph, and show it moving once."""
+        *options, shown = asked
         missing = [name for name, side in (("A", a), ("B", b)) if side is None]
         if missing:
             raise Refusal(f"Choose a photo or a random face for {' and '.join(missing)} first.")
-        if shown is not None and shown.is_for(a, b, path):
-            yield _sheet(shown, final=True, play=True), gr.skip()
+        how = _how(*options)
+        if shown is not None and shown.is_for((a, b), how):
+            yield player_value(shown, final=True, play=True), gr.skip()
         else:
-            yield from self._steps(a, b, path, play=True)
+            yield from self._steps(a, b, how, play=True)
 
     @in_words
-    def follow(
-        self, a: Side | None, b: Side | None, path: str, shown: Shown | None
-    ) -> Iterator[tuple[Any, Any]]:
-        """A side or the path has changed: morph by itself as soon as both sides are there."""
+    def follow(self, a: Side | None, b: Side | None, *asked: Any) -> Iterator[tuple[Any, Any]]:
+        """A side or an option has changed: morph by itself as soon as both sides are there."""
+        *options, shown = asked
         if a is None or b is None:
             yield None, None
-        elif shown is not None and shown.is_for(a, b, path):
+            return
+        how = _how(*options)
+        if shown is not None and shown.is_for((a, b), how):
             yield gr.skip(), gr.skip()
         else:
-            yield from self._steps(a, b, path, play=shown is None)
+            yield from self._steps(a, b, how, play=shown is None)
 
-    def _steps(self, a: Side, b: Side, path: str, play: bool) -> Iterator[tuple[Any, Any]]:
-        limits.one_of(path, "The path", limits.PATHS)
-        if self.welcome.is_for(a, b, path):
+    def _steps(self, a: Side, b: Side, how: How, play: bool) -> Iterator[tuple[Any, Any]]:
+        if self.welcome.is_for(a, b, how):
             morph = self.welcome.morph()
-            yield _sheet(morph, final=True, play=play, status=_GREETING), morph
+            yield player_value(morph, final=True, play=play, status=_GREETING), morph
             return
-        yield working_value(), gr.skip()
-        for morph, final in sides.morph_steps(self.editor, a, b, path, limits.FRAMES):
-            yield _sheet(morph, final=final, play=play), morph if final else gr.skip()
+        name = self.desk.jobs.name()
+        with self.desk.jobs.run(name) as job:
+            yield working_value(name), gr.skip()
+            for morph, final in morph_steps(self.editor, a, b, how, job.progress):
+                yield (
+                    player_value(morph, final=final, play=play),
+                    morph if final else gr.skip(),
+                )
+        # The plot's bits/dim take as long again: the frames do not wait for them.
+        whole = morph.measured(self.editor)
+        yield player_value(whole, final=True), whole
 
     @in_words
-    def start(self, request: gr.Request) -> tuple[Any, ...]:
+    def start(self, request: gr.Request) -> list[Any]:
         """The page has opened: two drawn faces, whose morph follows, so something is alive.
 
         ``?a=7&b=11`` in the address draws these seeds instead, which makes a pair of drawn faces
@@ -224,65 +216,23 @@ class _Handlers:
         """
         query = request.query_params
         if "a" in query and "b" in query:
-            a, b = (
-                sides.draw_side(self.editor, limits.seed(query[name]), TEMPERATURE)
-                for name in "ab"
-            )
+            a, b = (draw_side(self.editor, limits.seed(query[name]), TEMPERATURE) for name in "ab")
         else:
             a, b = self.welcome.sides()
-        return self._card(a), a, self._card(b), b
-
-    # ---- downloads --------------------------------------------------------------------------
+        return [*self.desk.pair.values(a, b), *self.desk.edited.values(a)]
 
     @in_words
-    def save(self, shown: Shown | None, size: int, event: gr.EventData) -> dict[str, Any]:
-        """Write what the player shows; the browser saves it by itself."""
-        if shown is None:
-            raise Refusal("Make a morph first, then save it.")
-        kind = limits.one_of(_field(event, "kind"), "The format", ("gif", "webp", "mp4", "png"))
-        size = limits.download_size(size)
-        about: dict[str, Any] = {
-            **self.editor.made_with(),
-            "path": shown.path,
-        }
-        for name, side in (("a", shown.a), ("b", shown.b)):
-            if side.seed is not None:
-                about[f"seed_{name}"] = side.seed
-        if kind == "png":
-            t = limits.position(_field(event, "t"))
-            file = outgoing(f"glow-morph-at-{t:.3f}.png")
-            about["t"] = t
-            export.save_still(self._frame_at(shown, t), file, size=size, metadata=about)
-        else:
-            about["frames"] = len(shown.frames)
-            file = outgoing(f"glow-morph-{shown.path}.{kind}")
-            export.save_animation(shown.frames, file, size=size, metadata=about)
-        return download_value(file)
-
-    def _frame_at(self, shown: Shown, t: float) -> np.ndarray:
-        """The picture at ``t``: the player's own where it has one, else decoded for the purpose.
-
-        (The player fades between its frames; a file should be a picture of the model.)
-        """
-        place = t * (len(shown.frames) - 1)
-        if place == int(place):
-            return shown.frames[int(place)]
-        one = self.editor.morph_frames(shown.a.pixels, shown.b.pixels, [t], shown.path)
-        return one.frames[0]
+    def save(self, shown: Shown | None, event: gr.EventData) -> dict[str, Any]:
+        """Write what the player shows."""
+        return save_shown(self.editor, self.desk.jobs, shown, event)
 
 
-def _field(event: gr.EventData, name: str) -> Any:
-    """One field of what a browser sent with its event, which can be anything."""
-    try:
-        return getattr(event, name, None)
-    except TypeError:  # not even an object
-        return None
-
-
-def _sheet(morph: Shown, *, final: bool, play: bool = False, status: str = "") -> dict[str, Any]:
-    """A morph as the player takes it."""
-    count = len(morph.frames)
-    status = status or (f"{count} frames" if final else f"{count} of {limits.FRAMES} frames…")
-    if final and morph.clamped > _CLIPPED:
-        status = f"{count} frames; {morph.clamped:.0%} of the colours had to be clipped"
-    return player_value(morph.frames, final=final, play=play, status=status)
+def _how(path: Any, sharpness: Any, beyond: Any, steady: Any) -> How:
+    """The options as they came from the browser, checked."""
+    s = limits.between(sharpness, "The sharpness", 0, 1)
+    return How(
+        path="spherical" if s == 1 else "linear",
+        sharpness=None if s in (0, 1) else s,
+        beyond=bool(beyond),
+        constant_speed=bool(steady),
+    )

@@ -10,8 +10,18 @@ import gradio as gr
 from glow_app.editor import Editor
 from glow_app.ui import limits
 from glow_app.ui.api import build_api
+from glow_app.ui.components import downloader
+from glow_app.ui.desk import Desk
+from glow_app.ui.edit_tab import build_edit_tab
+from glow_app.ui.jobs import Jobs
+from glow_app.ui.journey_tab import build_journey_tab
 from glow_app.ui.learn_tab import build_learn_tab
+from glow_app.ui.mix_tab import build_mix_tab
 from glow_app.ui.morph_tab import build_morph_tab
+from glow_app.ui.opening import wire_opening
+from glow_app.ui.pair import FaceHolder, Pair
+from glow_app.ui.sample_tab import build_sample_tab
+from glow_app.ui.scenes import Scenes
 from glow_app.ui.static_files import STATIC, asset
 from glow_app.ui.theme import build_theme
 from glow_app.ui.uploads import DELETE_CACHE, private_folder
@@ -42,12 +52,32 @@ def build_page(editor: Editor, welcome: Welcome | None = None) -> gr.Blocks:
     ) as page:
         build_api(editor)  # first: private events must not take its names
         gr.HTML(_masthead(editor), elem_id="masthead-block", padding=False)
-        with gr.Tabs(elem_id="tabs"):
-            with gr.Tab("Morph"):
-                build_morph_tab(page, editor, welcome)
-                gr.HTML(f"<p>{_TIP}</p>", elem_id="tip")
-            with gr.Tab("Learn"):
+        desk = Desk(
+            editor,
+            welcome,
+            Jobs(),
+            Scenes(editor),
+            Pair(editor),
+            FaceHolder(editor, "to edit", ("edit-photo",), tag="✎"),
+            downloader(elem_id="downloader"),
+        )
+        with gr.Tabs(elem_id="tabs") as tabs:
+            with gr.Tab("Morph", id="morph"):
+                morph = build_morph_tab(page, desk)
+            with gr.Tab("Journey", id="journey"):
+                journey = build_journey_tab(desk)
+            with gr.Tab("Mix", id="mix"):
+                mix_setting = build_mix_tab(desk)
+            with gr.Tab("Edit", id="edit"):
+                edit_setting = build_edit_tab(desk)
+            with gr.Tab("Sample", id="sample"):
+                build_sample_tab(desk, journey)
+            with gr.Tab("Learn", id="learn"):
                 build_learn_tab(editor, welcome)
+        desk.pair.wire(morph.temperature)
+        desk.edited.wire(morph.temperature)
+        wire_opening(desk, tabs, morph, journey, mix_setting, edit_setting)
+        gr.HTML(f"<p>{_TIP}</p>", elem_id="tip")
     page.queue(max_size=_QUEUE)
     return page
 

@@ -1,59 +1,62 @@
-"""The two sides of a morph: a face, what the model makes of it, and the words for it.
+"""Faces on the page: a picture, what the model makes of it, and the words for it.
 
-No Gradio here: plain values that are small enough to keep for every visitor (the crop is a few
+No Gradio here: plain values that are small enough to keep for every visitor (a crop is a few
 kilobytes; codes stay in the editor's cache).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from glow_app.metadata import Face
+
 if TYPE_CHECKING:
     from glow_app.editor import Editor, Reading
 
-__all__ = ["Shown", "Side", "draw_side", "familiarity", "morph_steps", "photo_side", "roundtrip"]
+__all__ = [
+    "DRAWN",
+    "PHOTO",
+    "Side",
+    "draw_side",
+    "familiarity",
+    "made_side",
+    "photo_side",
+    "roundtrip",
+]
 
-COARSE = 5  # frames that are decoded first, so that the slider is live at once
+PHOTO, DRAWN = "Your photo", "Drawn by the model"
 
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One face on the page."""
+    """One face on the page.
 
-    pixels: np.ndarray  # (S, S, 3) uint8, the crop that the model sees
+    Attributes:
+        pixels: (S, S, 3) uint8, the crop that the model sees.
+        reading: what the model says about it.
+        notes: hints about a photo, one sentence each.
+        seed: of a drawn face; None for any other.
+        temperature: it was drawn at.
+        source: where it comes from, in two or three words.
+    """
+
+    pixels: np.ndarray
     reading: Reading
     notes: tuple[str, ...] = ()
-    seed: int | None = None  # of a drawn face; None for a photo
+    seed: int | None = None
+    temperature: float | None = None
+    source: str = PHOTO
 
     @property
-    def source(self) -> str:
-        """Where the face comes from, in two or three words."""
-        return "Your photo" if self.seed is None else "Drawn by the model"
-
-
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """The morph that the player shows, and the sides it was made from."""
-
-    a: Side
-    b: Side
-    path: str
-    frames: np.ndarray  # (T, S, S, 3) uint8
-    clamped: float = 0.0
-
-    def is_for(self, a: Side | None, b: Side | None, path: str) -> bool:
-        """Whether this is the morph of these very sides."""
-        return self.a is a and self.b is b and self.path == path
-
-    def reversed(self) -> Shown:
-        """The same path walked from B to A: the same codes, so the same pictures."""
-        return Shown(self.b, self.a, self.path, self.frames[::-1], self.clamped)
+    def face(self) -> Face:
+        """What may be stored in a file about it."""
+        return Face(self.seed, self.temperature)
 
 
 def photo_side(editor: Editor, source: Path) -> Side:
@@ -65,33 +68,18 @@ def photo_side(editor: Editor, source: Path) -> Side:
 def draw_side(editor: Editor, seed: int, temperature: float) -> Side:
     """Draw a face that does not exist from the prior."""
     pixels = editor.sample(1, temperature=temperature, seed=seed)[0]
-    return Side(pixels, editor.read(pixels), seed=seed)
+    return made_side(editor, pixels, DRAWN, seed=seed, temperature=temperature)
 
 
-def morph_steps(
-    editor: Editor, a: Side, b: Side, path: str, frames: int
-) -> Iterator[tuple[Shown, bool]]:
-    """Yield the morph coarse first, then whole; nothing is decoded twice.
-
-    Yields:
-        the morph so far and whether it is the last one.
-    """
-    t = np.linspace(0, 1, frames)
-    stride, rest = divmod(frames - 1, COARSE - 1)
-    first = np.zeros(frames, bool)
-    if stride > 1 and not rest:
-        first[::stride] = True
-        coarse = editor.morph_frames(a.pixels, b.pixels, t[first], path)
-        yield Shown(a, b, path, coarse.frames, coarse.clamped), False
-    fine = editor.morph_frames(a.pixels, b.pixels, t[~first], path)
-    whole = np.empty((frames, *fine.frames.shape[1:]), np.uint8)
-    whole[~first] = fine.frames
-    if first.any():
-        whole[first] = coarse.frames
-        clamped = max(coarse.clamped, fine.clamped)
-    else:
-        clamped = fine.clamped
-    yield Shown(a, b, path, whole, clamped), True
+def made_side(
+    editor: Editor,
+    pixels: np.ndarray,
+    source: str,
+    seed: int | None = None,
+    temperature: float | None = None,
+) -> Side:
+    """A face that was made here rather than photographed."""
+    return Side(pixels, editor.read(pixels), seed=seed, temperature=temperature, source=source)
 
 
 def familiarity(bits: float, facts: Mapping[str, Any]) -> tuple[str, str]:

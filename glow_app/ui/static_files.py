@@ -9,7 +9,7 @@ __all__ = ["STATIC", "asset"]
 STATIC = Path(__file__).parent / "static"
 
 
-def asset(name: str, **fields: str) -> str:
+def asset(name: str, /, **fields: str) -> str:
     """The text of ``static/name`` with each ``[[field]]`` replaced.
 
     Square brackets, because Gradio runs the text through a JavaScript template and Handlebars,

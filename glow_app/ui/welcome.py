@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from glow_app.ui import limits
-from glow_app.ui.sides import Shown, Side, draw_side, morph_steps
+from glow_app.ui.morphs import How, Shown, morph_steps
+from glow_app.ui.sides import Side, draw_side
 
 if TYPE_CHECKING:
     from glow_app.editor import Editor
@@ -41,16 +41,17 @@ class Welcome:
             return self._sides
 
     def morph(self) -> Shown:
-        """Their morph, all frames."""
+        """Their morph, all frames and what was measured on them."""
         a, b = self.sides()
         with self._lock:
             if self._morph is None:
-                *_, (self._morph, _) = morph_steps(self._editor, a, b, "linear", limits.FRAMES)
+                *_, (whole, _) = morph_steps(self._editor, a, b, How())
+                self._morph = whole.measured(self._editor)
             return self._morph
 
-    def is_for(self, a: Side, b: Side, path: str) -> bool:
+    def is_for(self, a: Side, b: Side, how: How) -> bool:
         """Whether these are the welcoming pair, whose morph is already known."""
-        return self._sides == (a, b) and path == "linear"
+        return self._sides == (a, b) and how == How()
 
     def warm_up(self) -> None:
         """Prepare in the background, while the browser still loads the page.

@@ -2,7 +2,6 @@
 // Gradio hands in: element, trigger(event, data), props, upload(file), watch(prop, callback).
 // Events to Python: 'photo' {path}, 'draw' {seed}, 'remove' {}. props.value comes back.
 
-const find = (selector) => element.querySelector(selector);
 const card = find('.card');
 const [crop, live, busy, camera] = ['.crop', '.live', '.busy', '.camera'].map(find);
 const [fileInput, seedInput, removeButton] = ['.upload input', '.seed input', '.remove'].map(find);
@@ -22,7 +21,7 @@ function show() {
   crop.hidden = !value;
   if (value) {
     crop.src = value.src;
-    crop.alt = `Photo ${card.dataset.side} as the model sees it: ${value.source.toLowerCase()}`;
+    crop.alt = `Photo ${card.dataset.name} as the model sees it: ${value.source.toLowerCase()}`;
   }
   removeButton.hidden = !value;
   find('.source').textContent = value ? value.source : '';

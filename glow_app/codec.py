@@ -1,0 +1,331 @@
+"""Pictures to codes and back with one model on its device. No page, no files.
+
+Pictures are uint8 arrays (S, S, 3) at the model's size, codes are float32 tensors (N, D) on the
+CPU. `models` keeps the precision that this needs: encode then decode returns the very same bytes.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import models
+from glow_app import images
+from glow_app.code_cache import CodeCache
+from glow_app.devices import pick_device
+from glow_app.progress import Progress, Steps
+
+__all__ = ["Codec", "EditorError", "Reading", "generator"]
+
+CACHED_CODES = 64  # 48 KiB each at 64 px
+CACHED_SECONDS = 900.0  # a code is as private as the photo it decodes to
+
+# Pictures a pass. On two cores 33 frames took 0.58 s in one pass, 0.61 s in two, 0.67 s in five
+# (faces64 preset, best of 20, on a machine that was busy otherwise). A GPU wants more at once.
+_BATCH = {"cpu": 33, "cuda": 64}
+
+
+class EditorError(RuntimeError):
+    """Something that cannot be done with this model here. The message is one sentence."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the model says about one picture.
+
+    Attributes:
+        bits_per_dim: bits that a channel of a pixel needs under the model, lower for what is more
+            familiar; uniform dequantisation with fixed noise, as in `scripts/evaluate.py`.
+        roundtrip_max_levels: max |level - g(f(level))| over the picture, 0 when exact.
+    """
+
+    bits_per_dim: float
+    roundtrip_max_levels: int
+
+
+class Codec:
+    """Encodes, decodes and measures with one model. Safe to call from several threads.
+
+    Args:
+        checkpoint: a file written by `models.save`; None for the released weights.
+        device: "auto" (a CUDA GPU if there is one), "cpu", "cuda" or "cuda:1".
+
+    Attributes:
+        model: the `models.Glow`, in evaluation mode on `device`.
+        device: where it runs.
+        image_size: S, the side of its pictures in pixels.
+        name: the file name of the checkpoint without its ending.
+        facts: training facts stored in the checkpoint.
+        batch: pictures or codes a pass, at first what is fastest on this kind of device.
+
+    Raises:
+        EditorError: there is no such device.
+        models.CheckpointError: the file is missing or not a checkpoint.
+    """
+
+    def __init__(self, checkpoint: str | Path | None = None, device: str = "auto") -> None:
+        path = models.pretrained_path() if checkpoint is None else Path(checkpoint)
+        self.device = _find_device(device)
+        self.model = models.load(path, self.device)
+        if self.model.config.channels != 3:
+            raise EditorError(f"{path.name} is not a model of colour pictures.")
+        self.image_size: int = self.model.config.image_size
+        self.name = path.stem
+        self.facts: dict[str, Any] = dict(self.model.facts)
+        self._n_bits: int = self.model.config.n_bits
+        self.batch: int = _BATCH[self.device.type]
+        self._lock = threading.RLock()
+        self._codes = CodeCache(CACHED_CODES, CACHED_SECONDS)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that tell these weights from all others, whatever their file."""
+        digest = hashlib.blake2b(digest_size=8)
+        for name, value in sorted(self.model.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    @property
+    def level_shapes(self) -> tuple[tuple[int, int, int], ...]:
+        """(C, H, W) of the part of a code that each level of the flow holds, finest first."""
+        return tuple(self.model.config.code_shapes())
+
+    # -------------------------------------------------------------------------------- pictures
+
+    def prepare(self, source: Any, align: str = "auto") -> images.Prepared:
+        """`images.prepare` at the model's size; raises `images.PictureError`."""
+        return images.prepare(source, self.image_size, align=align)
+
+    def encode(self, pixels: np.ndarray) -> Tensor:
+        """Codes of pictures: z = f((level + 0.5) / 256), all of it, whitened.
+
+        Bin centres, so a picture always has the same code, up to float32 rounding between
+        batches. The last few codes are kept by content.
+
+        Args:
+            pixels: (N, S, S, 3) or (S, S, 3) uint8.
+
+        Returns:
+            (N, D) float32 on the CPU, D = 3·S·S; N = 1 for a single picture.
+
+        Raises:
+            EditorError: wrong shape or type, or the device ran out of memory.
+        """
+        pictures = self._check_pictures(pixels)
+        keys = [
+            hashlib.blake2b(picture.tobytes(), digest_size=16).digest() for picture in pictures
+        ]
+        with self._lock:
+            known = {key: z for key in keys if (z := self._codes.get(key)) is not None}
+            missing = {k: p for k, p in zip(keys, pictures, strict=True) if k not in known}
+            if missing:
+                fresh = self._encode(np.stack([*missing.values()]))
+                known.update(zip(missing, fresh, strict=True))
+            for key, z in known.items():
+                self._codes.keep(key, z)
+        return torch.stack([known[key] for key in keys])
+
+    def encode_each(
+        self, pictures: Sequence[np.ndarray], progress: Progress | None = None
+    ) -> Iterator[Tensor]:
+        """`encode`, a batch at a time, for more pictures than one wants to wait for blindly.
+
+        Yields:
+            (n, D) codes, n ≤ `batch`, in the order of `pictures`, which are (S, S, 3) uint8.
+        """
+        steps = Steps(len(pictures), progress)
+        for first in range(0, len(pictures), self.batch):
+            chunk = [self._check_one(p) for p in pictures[first : first + self.batch]]
+            yield self.encode(np.stack(chunk))
+            steps.advance(len(chunk))
+
+    def decode(self, z: Tensor, batch: int | None = None) -> np.ndarray:
+        """Pictures (N, S, S, 3) uint8 of codes (N, D) or (D,); see `decode_with_report`."""
+        return self.decode_with_report(z, batch)[0]
+
+    def decode_with_report(
+        self, z: Tensor, batch: int | None = None, steps: Steps | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Pictures of codes, and how much of them had to be clamped.
+
+        Codes made by hand can leave the region where g is well conditioned. Infinite and
+        undefined numbers in z become the nearest finite ones and 0, in x black, white and grey;
+        x is clamped to [0, 1]. Nothing of that happens to the code of a picture.
+
+        Args:
+            z: (N, D) or (D,), any float type, any device.
+            batch: codes a pass; None for what is fastest on this device.
+            steps: counts the pictures, pass by pass.
+
+        Returns:
+            frames (N, S, S, 3) uint8, and for each of them (N,) float32 the share, 0 to 1, of
+            numbers of x outside [0, 1] or not finite (numbers of z that were not finite count as
+            well).
+
+        Raises:
+            EditorError: wrong shape, or the device ran out of memory.
+        """
+        z = self._check_codes(z)
+        steps = steps or Steps(len(z))
+        frames, clamped = [], []
+        for chunk in z.split(batch or self.batch):
+            pixels, shares = self._decode(chunk)
+            frames.append(pixels)
+            clamped.append(shares)
+            steps.advance(len(chunk))
+        return np.concatenate(frames), np.concatenate(clamped)
+
+    # --------------------------------------------------------------------------- measurements
+
+    def read(self, pixels: np.ndarray) -> Reading:
+        """Measure one picture (S, S, 3) uint8; the same picture reads the same each time."""
+        pictures = self._check_pictures(pixels)
+        if len(pictures) != 1:
+            raise EditorError("One picture at a time can be read.")
+        return Reading(
+            bits_per_dim=float(self.bits_along(pictures)[0]),
+            roundtrip_max_levels=int(self.roundtrip(pictures)[0]),
+        )
+
+    def bits_per_dim(
+        self, pixels: np.ndarray, seeds: Sequence[int], progress: Progress | None = None
+    ) -> np.ndarray:
+        """Bits a dimension of pictures under the model, with uniform dequantisation.
+
+        Args:
+            pixels: (N, S, S, 3) uint8.
+            seeds: N seeds, one for the noise of each picture, so that neither order nor batch
+                changes a result.
+            progress: counts the pictures, pass by pass.
+
+        Returns:
+            (N,) float64. NaN or infinite where the model breaks down.
+        """
+        pictures = self._check_pictures(pixels)
+        noisy = torch.cat(
+            [
+                models.dequantize(_planes(picture[None]), self._n_bits, generator(seed))
+                for picture, seed in zip(pictures, seeds, strict=True)
+            ]
+        )
+        steps, parts = Steps(len(noisy), progress), []
+        for chunk in noisy.split(self.batch):
+            with self._on_device():
+                parts.append(self.model.log_prob(chunk.to(self.device)).cpu())
+            steps.advance(len(chunk))
+        log_prob = torch.cat(parts).double()
+        return models.bits_per_dim(log_prob, self.model.dims, self._n_bits).numpy()
+
+    def bits_along(self, frames: np.ndarray, progress: Progress | None = None) -> np.ndarray:
+        """Bits a dimension of each frame of a path, for a plot under it: (T,) float64.
+
+        What is measured is the decoded picture, (T, S, S, 3) uint8, every one with the noise of
+        `read`, so the curve begins and ends on the readings of the two photos. The density of the
+        code itself would differ from those: a code decodes to the middle of each bin, where the
+        noise that dequantisation has to pay for is missing. Takes about as long as decoding.
+        """
+        return self.bits_per_dim(frames, [0] * len(frames), progress)
+
+    def roundtrip(self, pixels: np.ndarray) -> np.ndarray:
+        """max |level - g(f(level))| of each picture (N, S, S, 3) uint8: (N,) int, 0 = exact."""
+        pictures = self._check_pictures(pixels)
+        # A model of fewer bits promises the picture at its own depth.
+        promised = _pixels(models.to_levels(self._centres(pictures), self._n_bits))
+        returned = self.decode(self.encode(pictures))
+        return np.abs(promised.astype(int) - returned).max(axis=(1, 2, 3))
+
+    # ---------------------------------------------------------------------------------- inside
+
+    @contextmanager
+    def _on_device(self) -> Iterator[None]:
+        """Every use of the model: one thread at a time, no autograd, memory errors in words."""
+        with self._lock, torch.inference_mode():
+            try:
+                yield
+            except torch.OutOfMemoryError as error:
+                raise EditorError(
+                    "The GPU has not enough free memory: ask for less at once or use the CPU."
+                ) from error
+
+    def _centres(self, pictures: np.ndarray) -> Tensor:
+        return models.bin_centers(_planes(pictures), self._n_bits)
+
+    def _encode(self, pictures: np.ndarray) -> list[Tensor]:
+        codes: list[Tensor] = []
+        with self._on_device():
+            for chunk in self._centres(pictures).split(self.batch):
+                z, _ = self.model.f(chunk.to(self.device))
+                codes.extend(row.clone() for row in z.cpu())  # a view would keep the whole batch
+        return codes
+
+    def _decode(self, z: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """One pass: pictures, and of each the share out of range or not finite."""
+        with self._on_device():
+            z = z.to(self.device, torch.float32)
+            lost = (~z.isfinite()).sum(dim=1)
+            x = self.model.g(torch.nan_to_num(z))
+            outside = (~((x >= 0) & (x <= 1))).sum(dim=(1, 2, 3))
+            shares = ((lost + outside) / self.model.dims).clamp(max=1)
+            x = torch.nan_to_num(x, nan=0.5, posinf=1.0, neginf=0.0)
+            return _pixels(models.to_levels(x, self._n_bits)), shares.cpu().numpy()
+
+    def _check_one(self, picture: np.ndarray) -> np.ndarray:
+        if np.ndim(picture) != 3:
+            raise EditorError(f"One picture is (S, S, 3), not {np.shape(picture)}.")
+        return self._check_pictures(picture)[0]
+
+    def _check_pictures(self, pixels: np.ndarray) -> np.ndarray:
+        pixels = np.asarray(pixels)
+        pictures = pixels[None] if pixels.ndim == 3 else pixels
+        side = self.image_size
+        if pictures.shape[1:] != (side, side, 3) or not len(pictures):
+            raise EditorError(f"This model takes {side}x{side} RGB pictures, not {pixels.shape}.")
+        if pictures.dtype != np.uint8:
+            raise EditorError(f"Pictures must be uint8, not {pictures.dtype}.")
+        return pictures
+
+    def _check_codes(self, z: Tensor) -> Tensor:
+        codes = z[None] if z.ndim == 1 else z
+        if codes.ndim != 2 or codes.shape[1] != self.model.dims or not len(codes):
+            raise EditorError(f"Codes are (N, {self.model.dims}) here, not {tuple(z.shape)}.")
+        return codes
+
+
+def _find_device(name: str) -> torch.device:
+    try:
+        device = pick_device(name)
+    except ValueError as error:
+        raise EditorError(str(error)) from error
+    except RuntimeError as error:
+        raise EditorError(f"There is no device {name!r}: choose auto, cpu or cuda.") from error
+    if device.type not in _BATCH:
+        raise EditorError(f"Device {name!r} is not supported: choose auto, cpu or cuda.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise EditorError(f"This machine has no device {name!r}: choose auto or cpu.")
+    return device
+
+
+def _planes(pictures: np.ndarray) -> Tensor:
+    """(N, S, S, 3) uint8 array to (N, 3, S, S) uint8 tensor."""
+    return torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
+
+
+def _pixels(levels: Tensor) -> np.ndarray:
+    """(N, 3, S, S) uint8 tensor to (N, S, S, 3) uint8 array."""
+    return np.ascontiguousarray(levels.permute(0, 2, 3, 1).cpu().numpy())
+
+
+def generator(seed: int) -> torch.Generator:
+    """Noise by number, on the CPU, so that it is the same on every device."""
+    return torch.Generator().manual_seed(seed)

@@ -1,0 +1,43 @@
+"""How long work says how far it is, and how it is stopped: one callback for both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+__all__ = ["Progress", "Steps", "Stopped"]
+
+#: Called as ``progress(done, total)``, first with 0 and last with `total`, from the thread that
+#: works and never while a lock is held. Whatever it raises ends the work and comes out of the
+#: call unchanged, with nothing left half done: raise `Stopped` there when the user presses Stop.
+Progress = Callable[[int, int], None]
+
+
+class Stopped(Exception):
+    """The user stopped the work; not a failure."""
+
+    def __init__(self) -> None:
+        super().__init__("Stopped.")
+
+
+class Steps:
+    """Counts what has been done of `total` and reports it; without a callback it only counts.
+
+    Args:
+        total: pictures, frames, files: whatever is counted, over all phases of the work.
+        report: the caller's callback, or None.
+    """
+
+    def __init__(self, total: int, report: Progress | None = None) -> None:
+        self._done, self._total, self._report = 0, total, report
+        self.advance(0)
+
+    def advance(self, count: int = 1) -> None:
+        """`count` more are done."""
+        self._done += count
+        if self._report is not None:
+            self._report(self._done, self._total)
+
+    def finish(self) -> None:
+        """All of it is done, even what was not counted."""
+        if self._done < self._total:
+            self.advance(self._total - self._done)

@@ -1,0 +1,198 @@
+"""The journey tab: a morph through two to eight faces, open or round and round."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from glow_app import latents
+from glow_app.ui import limits
+from glow_app.ui.components import player, player_value, tray, tray_value, working_value
+from glow_app.ui.desk import Desk
+from glow_app.ui.errors import Refusal, in_words
+from glow_app.ui.events import HEAVY, LIGHT, QUIET, STATE_SECONDS, settle
+from glow_app.ui.morphs import How, Shown, journey_steps
+from glow_app.ui.saving import field, save_shown
+from glow_app.ui.sides import Side, draw_side, photo_side
+from glow_app.ui.uploads import uploaded_file
+from glow_app.ui.welcome import TEMPERATURE
+
+__all__ = ["JourneyTab", "Stop", "build_journey_tab"]
+
+_PATH_LABELS = {"cubic": "Smooth curve", "linear": "Straight legs", "spherical": "Arcs"}
+_ids = itertools.count(1)
+
+
+@dataclass(frozen=True, eq=False)
+class Stop:
+    """One face of a journey; the id tells the browser's tiles apart."""
+
+    id: int
+    side: Side
+
+    @classmethod
+    def at(cls, side: Side) -> Stop:
+        """A new stop at a face."""
+        return cls(next(_ids), side)
+
+
+@dataclass(frozen=True)
+class JourneyTab:
+    """What other parts of the page need of this tab."""
+
+    stops: gr.State  # tuple of Stop
+    faces: gr.HTML  # the tray
+    options: list[Any]  # path, loop, frames of a leg, even speed
+
+    @property
+    def outputs(self) -> list[Any]:
+        """The components that an event which changes the faces must set."""
+        return [self.stops, self.faces]
+
+    @staticmethod
+    def values(stops: tuple[Stop, ...]) -> list[Any]:
+        """What to set ``outputs`` to."""
+        if len(stops) > limits.MAX_FACES:
+            raise Refusal(f"A journey has room for {limits.MAX_FACES} faces: remove one first.")
+        return [stops, tray_value([(stop.id, stop.side) for stop in stops])]
+
+
+def build_journey_tab(desk: Desk) -> JourneyTab:
+    """Add the tab's components and events to the page, whose context is open."""
+    stops = gr.State((), time_to_live=STATE_SECONDS)
+    shown = gr.State(None, time_to_live=STATE_SECONDS)
+    with gr.Column(elem_classes=["stage", "stage-journey"]):
+        faces = tray(elem_id="tray", elem_classes=["tray-area"])
+        screen = player(
+            desk.jobs,
+            kind="journey",
+            native=desk.editor.image_size,
+            elem_id="journey",
+            elem_classes=["screen-area"],
+        )
+        with gr.Column(elem_classes=["side-area"]):
+            go = gr.Button("Make the journey", variant="primary", elem_classes=["primary-action"])
+            path = gr.Radio(
+                [(_PATH_LABELS[name], name) for name in latents.JOURNEYS],
+                value="cubic",
+                label="Path",
+                info="The smooth curve turns softly at every face; straight legs have corners.",
+                elem_id="journey-path",
+            )
+            loop = gr.Checkbox(
+                True,
+                label="Closed loop",
+                info="From the last face back to the first, without a jump.",
+            )
+            leg = gr.Slider(
+                5,
+                33,
+                value=limits.LEG_FRAMES,
+                step=4,
+                label="Frames from face to face",
+                elem_id="leg",
+            )
+            steady = gr.Checkbox(
+                False,
+                label="Even speed",
+                info="The same change of the picture from frame to frame. Takes twice as long.",
+            )
+
+    tab = JourneyTab(stops, faces, [path, loop, leg, steady])
+    does = _Handlers(desk)
+    for event, handler, inputs in (
+        (faces.photos, does.add, stops),
+        (faces.draw, does.draw, stops),
+        (faces.pair, does.pair, [stops, *desk.pair.states]),
+        (faces.arrange, does.arrange, stops),
+    ):
+        settle(event(handler, inputs, tab.outputs, **LIGHT), "#tray .tray")
+    press = go.click(does.make, [stops, *tab.options, shown], [screen, shown], **HEAVY, **QUIET)
+    saving = screen.save(does.save, shown, desk.downloads, concurrency_limit=2, **QUIET)
+    for ended in (press, saving):
+        settle(ended, "#journey .player")
+    return tab
+
+
+class _Handlers:
+    """What the events do."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.editor = desk.editor
+
+    @in_words
+    def add(self, stops: tuple[Stop, ...], event: gr.EventData) -> list[Any]:
+        """Photos were added at the end."""
+        paths = field(event, "paths")
+        if not isinstance(paths, list) or not 1 <= len(paths) <= limits.MAX_FACES:
+            raise Refusal(f"Add one to {limits.MAX_FACES} photos at a time.")
+        new = [Stop.at(photo_side(self.editor, uploaded_file(path))) for path in paths]
+        return JourneyTab.values((*stops, *new))
+
+    @in_words
+    def draw(self, stops: tuple[Stop, ...], event: gr.EventData) -> list[Any]:
+        """A face that the model draws joins the end."""
+        side = draw_side(self.editor, limits.seed(field(event, "seed")), TEMPERATURE)
+        return JourneyTab.values((*stops, Stop.at(side)))
+
+    @in_words
+    def pair(self, stops: tuple[Stop, ...], a: Side | None, b: Side | None) -> list[Any]:
+        """Photo A and photo B join the end."""
+        if a is None or b is None:
+            raise Refusal("Choose photo A and photo B on the Morph tab first.")
+        return JourneyTab.values((*stops, Stop.at(a), Stop.at(b)))
+
+    @in_words
+    def arrange(self, stops: tuple[Stop, ...], event: gr.EventData) -> list[Any]:
+        """Another order, or fewer faces."""
+        known = {stop.id: stop for stop in stops}
+        order = field(event, "order")
+        fair = isinstance(order, list) and all(isinstance(id, int) for id in order)
+        if not fair or len(set(order)) != len(order) or not set(order) <= set(known):
+            raise Refusal("These faces have changed meanwhile: please try again.")
+        return JourneyTab.values(tuple(known[id] for id in order))
+
+    @in_words
+    def make(
+        self,
+        stops: tuple[Stop, ...],
+        path: Any,
+        loop: Any,
+        leg: Any,
+        steady: Any,
+        shown: Shown | None,
+    ) -> Iterator[tuple[Any, Any]]:
+        """The button: decode the journey, and show it moving once."""
+        if len(stops) < 2:
+            raise Refusal("A journey needs at least two faces: add some first.")
+        how = How(
+            kind="journey",
+            path=limits.one_of(path, "The path", latents.JOURNEYS),
+            loop=bool(loop),
+            leg=limits.whole(leg, "Frames from face to face", 2, limits.FRAMES),
+            constant_speed=bool(steady),
+        )
+        faces = tuple(stop.side for stop in stops)
+        if shown is not None and shown.is_for(faces, how):
+            yield player_value(shown, final=True, play=True), gr.skip()
+            return
+        name = self.desk.jobs.name()
+        with self.desk.jobs.run(name) as job:
+            yield working_value(name), gr.skip()
+            for shown, final in journey_steps(self.editor, faces, how, job.progress):
+                yield (
+                    player_value(shown, final=final, play=final),
+                    shown if final else gr.skip(),
+                )
+        whole = shown.measured(self.editor)
+        yield player_value(whole, final=True), whole
+
+    @in_words
+    def save(self, shown: Shown | None, event: gr.EventData) -> dict[str, Any]:
+        """Write what the player shows."""
+        return save_shown(self.editor, self.desk.jobs, shown, event)

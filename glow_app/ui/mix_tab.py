@@ -1,0 +1,100 @@
+"""The mix tab: coarse structure of one face with the fine detail of another, scale by scale."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from glow_app import latents
+from glow_app.editor import Editor
+from glow_app.ui.components import Setting, live_picture, live_slider, live_value
+from glow_app.ui.desk import Desk
+from glow_app.ui.errors import in_words
+from glow_app.ui.events import QUIET, STATE_SECONDS
+from glow_app.ui.scenes import MixScene
+from glow_app.ui.sides import Side
+from glow_app.ui.using import wire_live
+
+__all__ = ["build_mix_tab", "level_id"]
+
+_SOURCE = "A mix of two faces"
+
+
+def build_mix_tab(desk: Desk) -> gr.State:
+    """Add the tab's components and events to the page, whose context is open.
+
+    Returns:
+        a state that takes a `components.Setting` for the sliders.
+    """
+    pair = desk.pair
+    scene = gr.State(None, time_to_live=STATE_SECONDS)
+    setting = gr.State(None, time_to_live=STATE_SECONDS)
+    with gr.Column(elem_classes=["stage", "stage-pair", "compact"]):
+        pair.a.cards["mix-photo-a"].render()
+        pair.b.cards["mix-photo-b"].render()
+        screen = live_picture(
+            desk.scenes,
+            kind="mix",
+            native=desk.editor.image_size,
+            elem_id="mix",
+            elem_classes=["screen-area"],
+        )
+
+    @in_words
+    def follow(a: Side | None, b: Side | None, setting: Setting | None) -> tuple[Any, Any]:
+        """A face has changed: the sliders keep their places and mix the new pair."""
+        if a is None or b is None:
+            return None, None
+        scene = MixScene(a, b, len(desk.editor.level_shapes))
+        desk.scenes.keep(scene)
+        return scene, _value(desk.editor, scene, setting)
+
+    gr.on(
+        [state.change for state in (*pair.states, setting)],
+        follow,
+        [*pair.states, setting],
+        [scene, screen],
+        trigger_mode="always_last",
+        **QUIET,
+    )
+    wire_live(desk, screen, scene, "#mix .live", _SOURCE)
+    return setting
+
+
+def level_id(level: int) -> str:
+    """The id of a level's slider."""
+    return f"level-{level}"
+
+
+def _value(editor: Editor, scene: MixScene, setting: Setting | None) -> dict[str, Any]:
+    """The sliders of a mix: at first the finer half of the levels comes from B."""
+    shapes = editor.level_shapes
+    count = len(shapes)
+    first = latents.coarse_fine(count, count // 2)
+    names = {0: "Finest detail", count - 1: "Coarse structure"}
+    sliders = [
+        live_slider(
+            level_id(level),
+            names.get(level, f"Level {level + 1}"),
+            low=0.0,
+            high=1.0,
+            first=first[level],
+            detail=f"level {level + 1}, {shape[1]}×{shape[2]}"
+            if level in names
+            else f"{shape[1]}×{shape[2]}",
+            percent=True,
+        )
+        for level, shape in enumerate(shapes)
+    ]
+    shortcuts = [
+        {
+            "label": {0: "All A", count: "All B"}.get(cut, str(cut)),
+            "title": {0: "Everything from A", count: "Everything from B"}.get(
+                cut, f"The {cut} finest levels from B, the rest from A"
+            ),
+            "values": latents.coarse_fine(count, cut),
+        }
+        for cut in range(count + 1)
+    ]
+    return live_value(scene.key, editor.image_size, sliders, shortcuts=shortcuts, setting=setting)

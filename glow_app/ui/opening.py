@@ -1,0 +1,121 @@
+"""*Open a morph*: a file made here sets the page as it was when the file was made.
+
+Files hold settings and the seeds of drawn faces, never photos: those are chosen again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from glow_app import latents, metadata
+from glow_app.editor import Editor
+from glow_app.metadata import Face, Recipe
+from glow_app.ui import limits
+from glow_app.ui.components import Setting
+from glow_app.ui.desk import Desk
+from glow_app.ui.edit_tab import AVERAGE_ID, direction_id
+from glow_app.ui.errors import Refusal, in_words
+from glow_app.ui.events import LIGHT
+from glow_app.ui.journey_tab import JourneyTab, Stop
+from glow_app.ui.mix_tab import level_id
+from glow_app.ui.morph_tab import MorphTab
+from glow_app.ui.sides import Side, draw_side
+from glow_app.ui.welcome import TEMPERATURE
+
+__all__ = ["wire_opening"]
+
+_SECONDS = 8
+_OTHER_MODEL = "This file was made with another model, whose seeds draw other faces. "
+_PHOTOS = "Photos are never stored in a file: choose them again."
+
+
+def wire_opening(
+    desk: Desk,
+    tabs: gr.Tabs,
+    morph: MorphTab,
+    journey: JourneyTab,
+    mix_setting: gr.State,
+    edit_setting: gr.State,
+) -> None:
+    """Add the event of the button, once all tabs are there."""
+    editor, pair = desk.editor, desk.pair
+
+    def set_faces(recipe: Recipe) -> dict[Any, Any]:
+        """Photo A and B as far as their seeds are known."""
+        changes: dict[Any, Any] = {}
+        for holder, face in zip((pair.a, pair.b), recipe.faces, strict=False):
+            if face.seed is not None:
+                side = _drawn(editor, face)
+                changes.update(zip(holder.outputs, holder.values(side), strict=True))
+        return changes
+
+    def open_morph(recipe: Recipe) -> dict[Any, Any]:
+        s = recipe.sharpness
+        if s is None:
+            s = 1.0 if recipe.path == "spherical" else 0.0
+        ends = {0.0: "linear", 1.0: "spherical"}
+        beyond = tuple(recipe.t_range) != (0.0, 1.0)
+        values = (ends.get(s), s, beyond, recipe.constant_speed)
+        return {**set_faces(recipe), **dict(zip(morph.options, values, strict=True))}
+
+    def open_journey(recipe: Recipe) -> dict[Any, Any]:
+        leg = limits.LEG_FRAMES if recipe.frames is None else min(recipe.frames, limits.FRAMES)
+        path = recipe.path if recipe.path in latents.JOURNEYS else "cubic"
+        values = (path, recipe.loop, leg, recipe.constant_speed)
+        changes = dict(zip(journey.options, values, strict=True))
+        drawn = [face for face in recipe.faces if face.seed is not None]
+        stops = tuple(Stop.at(_drawn(editor, face)) for face in drawn[: limits.MAX_FACES])
+        return {**changes, **dict(zip(journey.outputs, journey.values(stops), strict=True))}
+
+    def open_mix(recipe: Recipe) -> dict[Any, Any]:
+        weights = {level_id(level): weight for level, weight in enumerate(recipe.weights)}
+        return {**set_faces(recipe), mix_setting: Setting(weights)}
+
+    def open_edit(recipe: Recipe) -> dict[Any, Any]:
+        strengths = {direction_id(name): strength for name, strength in recipe.directions}
+        changes: dict[Any, Any] = {edit_setting: Setting({AVERAGE_ID: recipe.toward, **strengths})}
+        for face in recipe.faces[:1]:
+            if face.seed is not None:
+                values = desk.edited.values(_drawn(editor, face))
+                changes.update(zip(desk.edited.outputs, values, strict=True))
+        return changes
+
+    ways = {"morph": open_morph, "journey": open_journey, "mix": open_mix, "edit": open_edit}
+
+    @in_words
+    def open_file(path: str | None) -> dict[Any, Any]:
+        if not path:
+            raise Refusal("The file did not arrive: please try again.")
+        recipe = metadata.read_morph(path)
+        if recipe.kind not in ways:
+            raise Refusal("This is a sheet of samples: its caption names the seeds to draw.")
+        changes = ways[recipe.kind](recipe)
+        notes = _OTHER_MODEL if recipe.fingerprint not in {"", editor.fingerprint} else ""
+        if any(face.seed is None for face in recipe.faces):
+            notes += _PHOTOS
+        if notes:
+            gr.Info(notes, duration=_SECONDS)
+        return {**changes, tabs: gr.Tabs(selected=recipe.kind)}
+
+    morph.open_file.upload(
+        open_file,
+        morph.open_file,
+        [
+            tabs,
+            *pair.outputs,
+            *desk.edited.outputs,
+            *morph.options,
+            *journey.outputs,
+            *journey.options,
+            mix_setting,
+            edit_setting,
+        ],
+        **LIGHT,
+    )
+
+
+def _drawn(editor: Editor, face: Face) -> Side:
+    temperature = TEMPERATURE if face.temperature is None else face.temperature
+    return draw_side(editor, limits.seed(face.seed), limits.temperature(temperature))

@@ -1,0 +1,99 @@
+"""Photo A and photo B, which all tabs share: a face chosen in one tab is there in the others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from glow_app.editor import Editor
+from glow_app.ui import limits
+from glow_app.ui.components import card_value, photo_card
+from glow_app.ui.errors import in_words
+from glow_app.ui.events import LIGHT, QUIET, STATE_SECONDS, settle
+from glow_app.ui.saving import field
+from glow_app.ui.sides import Side, draw_side, photo_side
+from glow_app.ui.uploads import uploaded_file
+
+__all__ = ["FaceHolder", "Pair"]
+
+
+class FaceHolder:
+    """One face of the page: its state, and a card for it in each place that shows it.
+
+    Args:
+        name: as for `components.photo_card`.
+        cards: elem_id of each of its cards; a tab puts its own where it belongs with
+            ``holder.cards[elem_id].render()``.
+        tag: as for `components.photo_card`.
+    """
+
+    def __init__(
+        self, editor: Editor, name: str, cards: tuple[str, ...], tag: str | None = None
+    ) -> None:
+        self.editor = editor
+        self.name = name
+        self.state = gr.State(None, time_to_live=STATE_SECONDS)
+        self.cards = {
+            elem_id: photo_card(
+                name, tag, elem_id=elem_id, elem_classes=["photo-card"], render=False
+            )
+            for elem_id in cards
+        }
+
+    @property
+    def outputs(self) -> list[Any]:
+        """The components that an event which changes the face must set."""
+        return [self.state, *self.cards.values()]
+
+    def values(self, side: Side | None) -> list[Any]:
+        """What to set ``outputs`` to."""
+        return [side, *[card_value(side, self.editor.facts) for _ in self.cards]]
+
+    def wire(self, temperature: gr.Slider) -> None:
+        """Add the events of the cards, once all of them are rendered."""
+
+        @in_words
+        def photo(event: gr.EventData) -> list[Any]:
+            """A photo was chosen: show the crop that the model sees, and its reading."""
+            return self.values(photo_side(self.editor, uploaded_file(field(event, "path"))))
+
+        @in_words
+        def draw(temperature: float, event: gr.EventData) -> list[Any]:
+            """Draw a random face by seed."""
+            seed = limits.seed(field(event, "seed"))
+            return self.values(draw_side(self.editor, seed, limits.temperature(temperature)))
+
+        selector = f'.card[data-name="{self.name}"]'
+        for card in self.cards.values():
+            chosen = card.photo(photo, None, self.outputs, trigger_mode="multiple", **LIGHT)
+            settle(chosen, selector)
+            settle(card.draw(draw, temperature, self.outputs, **LIGHT), selector)
+            card.remove(lambda: self.values(None), None, self.outputs, **QUIET)
+
+
+class Pair:
+    """Photo A and photo B."""
+
+    def __init__(self, editor: Editor) -> None:
+        self.a = FaceHolder(editor, "A", ("photo-a", "mix-photo-a"))
+        self.b = FaceHolder(editor, "B", ("photo-b", "mix-photo-b"))
+
+    @property
+    def states(self) -> list[gr.State]:
+        """Of A and B."""
+        return [self.a.state, self.b.state]
+
+    @property
+    def outputs(self) -> list[Any]:
+        """The components that an event which changes both faces must set."""
+        return [*self.a.outputs, *self.b.outputs]
+
+    def values(self, a: Side | None, b: Side | None) -> list[Any]:
+        """What to set ``outputs`` to."""
+        return [*self.a.values(a), *self.b.values(b)]
+
+    def wire(self, temperature: gr.Slider) -> None:
+        """Add the events of all cards."""
+        self.a.wire(temperature)
+        self.b.wire(temperature)

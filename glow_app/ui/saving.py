@@ -1,0 +1,92 @@
+"""Downloads of what a player shows: every format, with how it was made inside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from glow_app import export
+from glow_app.editor import Editor
+from glow_app.ui import limits
+from glow_app.ui.components import download_value
+from glow_app.ui.errors import Refusal
+from glow_app.ui.jobs import Jobs
+from glow_app.ui.morphs import Shown
+from glow_app.ui.uploads import outgoing
+
+__all__ = ["field", "save_shown"]
+
+_ANIMATIONS = {"gif": ".gif", "webp": ".webp", "apng": ".png", "mp4": ".mp4"}
+_KINDS = (*_ANIMATIONS, "png", "strip", "sheet")
+
+
+def field(event: gr.EventData, name: str) -> Any:
+    """One field of what a browser sent with its event, which can be anything."""
+    try:
+        return getattr(event, name, None)
+    except TypeError:  # not even an object
+        return None
+
+
+def save_shown(
+    editor: Editor, jobs: Jobs, shown: Shown | None, event: gr.EventData
+) -> dict[str, Any]:
+    """Write what a player shows as its ``save`` event asks; the browser saves it by itself."""
+    if shown is None:
+        raise Refusal("There is nothing to save yet: make something first.")
+    kind = limits.one_of(field(event, "kind"), "The format", _KINDS)
+    size = limits.download_size(field(event, "size"))
+    if kind in _ANIMATIONS:
+        fps = limits.between(field(event, "fps"), "Frames a second", 1, 50)
+        back = field(event, "back") is True
+        recipe = shown.recipe(editor, size=size, fps=fps, there_and_back=back)
+        file = outgoing(recipe.file_name(_ANIMATIONS[kind]))
+        with jobs.run(field(event, "job")) as job:
+            export.save_animation(
+                shown.morph.frames,
+                file,
+                size=size,
+                fps=fps,
+                there_and_back=back,
+                metadata=recipe.to_metadata(),
+                progress=job.progress,
+            )
+        return download_value(file)
+    if kind == "png":
+        t, picture = _picture_at(editor, shown, event)
+        recipe = shown.recipe(editor, size=size, t=t)
+        file = outgoing(recipe.file_name(".png"))
+        export.save_still(picture, file, size=size, metadata=recipe.to_metadata())
+        return download_value(file)
+    recipe = shown.recipe(editor, size=size)
+    file = outgoing(recipe.file_name(f"-{kind}.png"))
+    if kind == "strip":
+        export.save_strip(shown.morph.frames, file, size=size, metadata=recipe.to_metadata())
+    else:
+        captions = [f"{100 * t:.0f} %" for t in shown.morph.t]
+        export.save_sheet(
+            shown.morph.frames, file, size=size, captions=captions, metadata=recipe.to_metadata()
+        )
+    return download_value(file)
+
+
+def _picture_at(editor: Editor, shown: Shown, event: gr.EventData) -> tuple[float, np.ndarray]:
+    """t and the picture at the slider's place: the player's own frame, or decoded anew.
+
+    (The player fades between its frames; a file should be a picture of the model. A journey
+    gives its nearest frame.)
+    """
+    morph = shown.morph
+    last = len(morph.frames) - 1
+    place = limits.between(field(event, "place"), "The place of the frame", 0, last + 1)
+    near = min(round(place), last)
+    if place == near or shown.how.kind == "journey":
+        return float(morph.t[near]), morph.frames[near]
+    t = float(np.interp(place, np.arange(last + 1), morph.t))
+    a, b = shown.faces
+    one = editor.morph_frames(
+        a.pixels, b.pixels, [t], shown.how.path, sharpness=shown.how.sharpness
+    )
+    return t, one.frames[0]

@@ -1,0 +1,170 @@
+"""What the live tabs draw: a mix or an edit, and the sliders' way to its picture.
+
+Sliders call the server for each picture beside Gradio's queue, which would be too slow for it.
+Such a call comes from anywhere, so it names its scene by an unguessable key, everything in it is
+checked, one picture is drawn at a time, and it never raises: the answer says what went wrong.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import secrets
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from glow_app.code_cache import CodeCache
+from glow_app.directions import Direction
+from glow_app.editor import Editor, EditorError, Still
+from glow_app.metadata import Recipe
+from glow_app.ui import limits
+from glow_app.ui.errors import Refusal
+from glow_app.ui.events import STATE_SECONDS
+from glow_app.ui.sides import Side
+
+__all__ = ["EditScene", "MixScene", "Scenes"]
+
+_MOST = 256  # scenes kept for all visitors together
+_PATIENCE = 5.0  # seconds to wait for pictures of others
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class MixScene:
+    """A and B mixed scale by scale; its values are a weight a level, finest first."""
+
+    a: Side
+    b: Side
+    levels: int
+    key: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+
+    def check(self, values: Any) -> list[float]:
+        """The weights in ``values``, which can be anything.
+
+        Raises:
+            Refusal: they are not one number from 0 to 1 for each level.
+        """
+        return _row(values, [(0.0, 1.0)] * self.levels)
+
+    def render(self, editor: Editor, weights: list[float]) -> Still:
+        """The picture."""
+        return editor.mix(self.a.pixels, self.b.pixels, weights)
+
+    def recipe(self, editor: Editor, weights: list[float], **more: Any) -> Recipe:
+        """What a file of it says."""
+        return Recipe(
+            kind="mix",
+            checkpoint=editor.name,
+            fingerprint=editor.fingerprint,
+            faces=(self.a.face, self.b.face),
+            weights=tuple(weights),
+            **more,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class EditScene:
+    """A face moved along directions; its values are how far to the average, then strengths."""
+
+    face: Side
+    directions: tuple[Direction, ...] = ()
+    average: Tensor | None = None  # code of the average of the visitor's photos
+    key: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+
+    def check(self, values: Any) -> list[float]:
+        """The values, which can be anything.
+
+        Raises:
+            Refusal: they are not one number in range for each slider.
+        """
+        strength = (-limits.MAX_STRENGTH, limits.MAX_STRENGTH)
+        return _row(values, [(0.0, 1.0), *[strength] * len(self.directions)])
+
+    def render(self, editor: Editor, values: list[float]) -> Still:
+        """The picture."""
+        toward, *strengths = values
+        return editor.edit(
+            self.face.pixels,
+            [*zip(self.directions, strengths, strict=True)],
+            toward=toward,
+            average=self.average,
+        )
+
+    def recipe(self, editor: Editor, values: list[float], **more: Any) -> Recipe:
+        """What a file of it says."""
+        toward, *strengths = values
+        return Recipe(
+            kind="edit",
+            checkpoint=editor.name,
+            fingerprint=editor.fingerprint,
+            faces=(self.face.face,),
+            toward=toward,
+            directions=tuple(
+                (direction.name, strength)
+                for direction, strength in zip(self.directions, strengths, strict=True)
+                if strength
+            ),
+            **more,
+        )
+
+
+def _row(values: Any, ranges: list[tuple[float, float]]) -> list[float]:
+    if not isinstance(values, list) or len(values) != len(ranges):
+        raise Refusal(f"{len(ranges)} slider values are needed.")
+    return [
+        limits.between(value, "A slider's value", low, high)
+        for value, (low, high) in zip(values, ranges, strict=True)
+    ]
+
+
+class Scenes:
+    """The scenes of all visitors, by key; each is forgotten an hour after its last picture."""
+
+    def __init__(self, editor: Editor) -> None:
+        self._editor = editor
+        self._scenes = CodeCache(_MOST, STATE_SECONDS)
+        self._turn = threading.Lock()
+
+    def keep(self, scene: MixScene | EditScene) -> None:
+        """Let pictures of ``scene`` be asked for by its key."""
+        self._scenes.keep(scene.key.encode(), scene)
+
+    def picture(self, question: Any) -> dict[str, Any]:
+        """Draw ``{"key": …, "values": […]}``, which can be anything.
+
+        Returns:
+            ``{"rgb": base64 of (S, S, 3) uint8, "size": S, "clamped": share}`` or
+            ``{"error": one sentence}``.
+        """
+        try:
+            scene, values = self._asked(question)
+            if not self._turn.acquire(timeout=_PATIENCE):
+                raise Refusal("The model is busy: move the slider again.")
+            try:
+                still = scene.render(self._editor, values)
+            finally:
+                self._turn.release()
+        except (Refusal, EditorError) as error:
+            return {"error": str(error)}
+        except Exception as error:
+            _log.error("unexpected error in a live picture", exc_info=error)
+            return {"error": "The picture could not be drawn."}
+        return {
+            "rgb": base64.b64encode(still.pixels.tobytes()).decode("ascii"),
+            "size": len(still.pixels),
+            "clamped": round(still.clamped, 4),
+        }
+
+    def _asked(self, question: Any) -> tuple[MixScene | EditScene, list[float]]:
+        if not isinstance(question, dict) or not isinstance(question.get("key"), str):
+            raise Refusal("A key and values are needed.")
+        key = question["key"].encode()
+        scene = self._scenes.get(key)
+        if scene is None:
+            raise Refusal("This picture has expired: choose the face again.")
+        self._scenes.keep(key, scene)
+        return scene, scene.check(question.get("values"))

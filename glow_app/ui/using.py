@@ -1,0 +1,75 @@
+"""What can be done with a live picture: save it, or use it as photo A or B."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from glow_app import export
+from glow_app.ui import limits
+from glow_app.ui.components import download_value
+from glow_app.ui.desk import Desk
+from glow_app.ui.errors import Refusal, in_words
+from glow_app.ui.events import LIGHT, QUIET, settle
+from glow_app.ui.saving import field
+from glow_app.ui.scenes import EditScene, MixScene
+from glow_app.ui.sides import Side, made_side
+from glow_app.ui.uploads import outgoing
+
+__all__ = ["set_pair", "used", "wire_live"]
+
+
+def wire_live(
+    desk: Desk, screen: gr.HTML, scene_state: gr.State, selector: str, source: str
+) -> None:
+    """Add the events ``save`` and ``use`` of a live picture.
+
+    Args:
+        scene_state: holds the scene that it shows.
+        selector: finds it in the browser.
+        source: what its pictures are called where they are used.
+    """
+    editor = desk.editor
+
+    def asked(
+        scene: MixScene | EditScene | None, event: gr.EventData
+    ) -> tuple[MixScene | EditScene, list[float]]:
+        if scene is None:
+            raise Refusal("There is no picture yet: choose a face first.")
+        return scene, scene.check(field(event, "values"))
+
+    @in_words
+    def save(scene: MixScene | EditScene | None, event: gr.EventData) -> dict[str, Any]:
+        scene, values = asked(scene, event)
+        size = limits.download_size(field(event, "size"))
+        recipe = scene.recipe(editor, values, size=size)
+        file = outgoing(recipe.file_name(".png"))
+        pixels = scene.render(editor, values).pixels
+        export.save_still(pixels, file, size=size, metadata=recipe.to_metadata())
+        return download_value(file)
+
+    @in_words
+    def use(scene: MixScene | EditScene | None, event: gr.EventData) -> list[Any]:
+        scene, values = asked(scene, event)
+        side = made_side(editor, scene.render(editor, values).pixels, source)
+        return set_pair(desk, side, field(event, "to"))
+
+    settle(screen.save(save, scene_state, desk.downloads, concurrency_limit=2, **QUIET), selector)
+    used(screen.use(use, scene_state, desk.pair.outputs, **LIGHT), selector)
+
+
+def set_pair(desk: Desk, side: Side, to: Any) -> list[Any]:
+    """Values for the pair's outputs that make ``side`` photo ``"a"`` or ``"b"``."""
+    limits.one_of(to, "Where to use it", ("a", "b"))
+    a, b = desk.pair.a, desk.pair.b
+    if to == "a":
+        return [*a.values(side), *[gr.skip() for _ in b.outputs]]
+    return [*[gr.skip() for _ in a.outputs], *b.values(side)]
+
+
+def used(event: Any, selector: str) -> None:
+    """Tell a component in the browser that its face is photo A or B now, or that it failed."""
+    for ended, name in ((event.success, "used"), (event.failure, "settle")):
+        tell = f"() => document.querySelector('{selector}')?.dispatchEvent(new Event('{name}'))"
+        ended(None, None, None, js=tell, **QUIET)

@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+"""Learn a direction that changes one attribute of a face, from pictures with it and without it.
+
+From two folders:
+
+    python scripts/find_direction.py --with smiling/ --without neutral/ --out smile.safetensors
+
+From a table of labels (tab-separated, with a column "file" relative to the table):
+
+    python scripts/find_direction.py --labels faces.tsv --with "age>=50" --without "age<=30" \\
+        --balance source,gender --out age.safetensors
+
+The page loads the result, and so does `morph.py --edit`. Held-out accuracy says how much there is
+to a direction: near 50 % it is called weak.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from glow_app import cli
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from glow_app.editor import Editor
+
+
+def parser() -> cli.Parser:
+    p = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    which = p.add_argument_group("pictures")
+    for side, what in (("with", "that have the attribute"), ("without", "that lack it")):
+        which.add_argument(
+            f"--{side}",
+            required=True,
+            metavar="DIR",
+            dest=f"given_{side}",
+            help=f"folder of pictures {what}; with --labels a condition, such as age>=50",
+        )
+    which.add_argument("--labels", metavar="TSV", help="table of labels to choose from")
+    which.add_argument(
+        "--balance",
+        default="",
+        metavar="COLUMNS",
+        help="with --labels: as many pictures of either class wherever these columns, separated "
+        "by commas, are alike (numbers by decades)",
+    )
+    which.add_argument(
+        "--limit", type=cli.whole(5), metavar="N", help="at most N pictures a class, at random"
+    )
+    which.add_argument(
+        "--align",
+        choices=("auto", "face", "center"),
+        default="auto",
+        help="center for pictures that are aligned already, which is much faster (default auto)",
+    )
+    result = p.add_argument_group("result")
+    result.add_argument("--out", required=True, metavar="FILE", help=".safetensors")
+    result.add_argument("--name", help="of the attribute (default: the name of the file)")
+    result.add_argument(
+        "--words",
+        nargs=2,
+        metavar=("WITH", "WITHOUT"),
+        help="what to call the two ends (default: as given above)",
+    )
+    result.add_argument(
+        "--method",
+        choices=("mean", "lda"),
+        default="mean",
+        help="difference of the class means, or linear discriminant analysis (default mean)",
+    )
+    result.add_argument("--seed", type=cli.whole(0, 2**32 - 1), default=0, help="default 0")
+    cli.add_model_arguments(p)
+    return p
+
+
+def main(argv: list[str] | None = None) -> None:
+    p = parser()
+    args = p.parse_args(argv)
+    if args.balance and not args.labels:
+        p.error("--balance needs --labels")
+
+    from glow_app import directions, export
+
+    out = export.check_target(args.out, (".safetensors",))
+    files = _choose(args)
+    editor = cli.open_editor(args)
+    z_with, z_without = (
+        _codes(editor, paths, args.align, f"pictures {side}")
+        for side, paths in zip(("with", "without"), files, strict=True)
+    )
+    words = args.words or [Path(args.given_with).name, Path(args.given_without).name]
+    direction = directions.learn(
+        z_with,
+        z_without,
+        editor.level_shapes,
+        name=args.name or out.stem,
+        fingerprint=editor.fingerprint,
+        method=args.method,
+        facts={
+            "checkpoint": editor.name,
+            "with": words[0],
+            "without": words[1],
+            "balance": args.balance,
+        },
+        seed=args.seed,
+    )
+    directions.save(direction, out)
+    weak = "; weak: hardly better than chance" if direction.weak else ""
+    print(
+        f"{out.name}: {len(z_with)} pictures with and {len(z_without)} without, held-out accuracy "
+        f"{direction.accuracy:.1%}, effect size {direction.effect_size:.2f}{weak}"
+    )
+
+
+def _choose(args: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """The files of the two classes."""
+    import random
+
+    from glow_app import images, labels
+
+    if args.labels:
+        rows = labels.read_labels(Path(args.labels).expanduser())
+        tests = [
+            labels.condition(text, list(rows[0])) for text in (args.given_with, args.given_without)
+        ]
+        columns = [column.strip() for column in args.balance.split(",") if column.strip()]
+        return labels.balanced(rows, *tests, columns, args.limit, args.seed)
+    chance, chosen = random.Random(args.seed), []
+    for folder in (args.given_with, args.given_without):
+        files = [str(file) for file in images.list_pictures(Path(folder).expanduser())]
+        limit = len(files) if args.limit is None else min(args.limit, len(files))
+        chosen.append(sorted(chance.sample(files, limit)))
+    return chosen[0], chosen[1]
+
+
+def _codes(editor: Editor, files: list[str], align: str, what: str) -> Tensor:
+    """(N, D) codes of the pictures that can be read; the others are named on stderr."""
+    import numpy as np
+    import torch
+
+    from glow_app.images import PictureError
+
+    codes, pixels = [], []
+    for place, file in enumerate(cli.progress(files, len(files), what), start=1):
+        try:
+            pixels.append(editor.prepare(file, align=align).pixels)
+        except PictureError as error:  # its sentence names the file
+            cli.say(f"skipped: {error}")
+        if pixels and (len(pixels) == editor.batch or place == len(files)):
+            codes.append(editor.encode(np.stack(pixels)))
+            pixels = []
+    if not codes:
+        raise PictureError(f"None of the {what} could be read.")
+    return torch.cat(codes)
+
+
+if __name__ == "__main__":
+    raise SystemExit(cli.run(main))

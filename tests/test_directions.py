@@ -1,0 +1,319 @@
+"""Directions: what they learn, what they admit, what a file of them must be."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from glow_app import directions, labels
+from glow_app.directions import METHODS, Direction, DirectionError
+from glow_app.editor import Editor
+
+SHAPES = ((6, 8, 8), (24, 4, 4))
+D = 6 * 64 + 24 * 16
+ABOUT = {"name": "made", "fingerprint": "f" * 16}
+
+
+def planted(count: int, strength: float, seed: int = 0):
+    """Two classes of white codes, which differ in a corner of the coarse level, and by what."""
+    generator = torch.Generator().manual_seed(seed)
+    difference = torch.zeros(D)
+    place = difference[6 * 64 :].view(24, 4, 4)
+    place[:, :2, :2] = strength * torch.randn(24, 2, 2, generator=generator)
+    noise = torch.randn(2 * count, D, generator=generator)
+    return noise[:count] + difference / 2, noise[count:] - difference / 2, difference
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_planted_direction_is_found(method):
+    with_, without, difference = planted(200, 0.4)
+    found = directions.learn(with_, without, SHAPES, method=method, **ABOUT)
+    assert torch.cosine_similarity(found.vector, difference, dim=0) > 0.9
+    # s = 1 is one difference of the classes, to what 200 pictures can tell.
+    assert found.vector @ difference / difference.square().sum() == pytest.approx(1, abs=0.2)
+    assert not found.weak and found.accuracy > 0.9 and found.counts == (200, 200)
+    assert found.facts["method"] == method
+
+
+def test_what_is_learned_is_freed_of_noise():
+    """The plain difference of means of few codes points nearly anywhere."""
+    with_, without, difference = planted(40, 0.4)
+    plain = with_.mean(dim=0) - without.mean(dim=0)
+    found = directions.learn(with_, without, SHAPES, **ABOUT).vector
+    likeness = [float(torch.cosine_similarity(v, difference, dim=0)) for v in (plain, found)]
+    assert likeness[1] > likeness[0] + 0.1
+
+
+def test_accuracy_and_effect_size_are_those_of_fresh_pictures():
+    """Cross-validated figures agree with ten times as many codes that were never seen."""
+    with_, without, difference = planted(150, 0.15, seed=1)
+    found = directions.learn(with_, without, SHAPES, **ABOUT)
+    generator = torch.Generator().manual_seed(99)
+    fresh = [torch.randn(3000, D, generator=generator) + s * difference / 2 for s in (1, -1)]
+    scores = [z @ found.vector for z in fresh]
+    middle = sum(z.mean(dim=0) @ found.vector for z in (with_, without)) / 2
+    accuracy = float(torch.cat([scores[0] > middle, scores[1] < middle]).float().mean())
+    spread = torch.cat([s - s.mean() for s in scores]).std()
+    effect = float((scores[0].mean() - scores[1].mean()) / spread)
+    assert found.accuracy == pytest.approx(accuracy, abs=0.08)
+    assert found.effect_size == pytest.approx(effect, abs=0.4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("count", [20, 200])
+def test_classes_that_do_not_differ_give_a_weak_direction(method, count):
+    with_, without, _ = planted(count, 0.0)
+    found = directions.learn(with_, without, SHAPES, method=method, **ABOUT)
+    assert found.weak and found.effect_size < 0.5
+
+
+def test_lda_divides_out_what_varies_within_both_classes():
+    """What varies a lot in the same numbers hides the attribute from the difference of means."""
+    generator = torch.Generator().manual_seed(0)
+    with_, without, difference = planted(300, 0.5)
+    nuisance = torch.zeros(D)
+    nuisance[6 * 64 :] = 3 * torch.sign(difference[6 * 64 :])
+    codes = [z + torch.randn(len(z), 1, generator=generator) * nuisance for z in (with_, without)]
+    mean, lda = (directions.learn(*codes, SHAPES, method=m, **ABOUT).accuracy for m in METHODS)
+    assert lda > mean + 0.1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"method": "magic"}, "no method"),
+        ({"z_with": torch.zeros(4, D)}, "at least 5"),
+        ({"z_with": torch.full((9, D), torch.nan)}, "not finite"),
+        ({"z_without": torch.zeros(9, D)}, "do not differ"),
+        ({"name": "two\nlines"}, "needs a name"),
+        ({"name": " "}, "needs a name"),
+    ],
+)
+def test_learning_refuses(change, words):
+    given = {"z_with": torch.zeros(9, D), "z_without": torch.ones(9, D), **ABOUT, **change}
+    with pytest.raises(DirectionError, match=words):
+        directions.learn(given.pop("z_with"), given.pop("z_without"), SHAPES, **given)
+
+
+# ------------------------------------------------------------------------------------------- files
+
+
+@pytest.fixture
+def made() -> Direction:
+    vector = torch.randn(D, generator=torch.Generator().manual_seed(5)) / 10
+    facts = {"with": "smiling", "without": "neutral", "balance": "source"}
+    return Direction("smile", vector, "f" * 16, 0.75, 1.25, (90, 80), facts)
+
+
+def test_a_direction_comes_back(made, tmp_path):
+    path = directions.save(made, tmp_path / "smile.safetensors")
+    back = directions.load(path, made.fingerprint)
+    torch.testing.assert_close(back.vector, made.vector, rtol=1e-3, atol=1e-4)
+    assert back.vector.dtype == torch.float32
+    for name in ("name", "fingerprint", "accuracy", "effect_size", "counts", "facts"):
+        assert getattr(back, name) == getattr(made, name)
+    assert (back.with_words, back.without_words) == ("smiling", "neutral")
+    assert path.stat().st_size < 2 * D + 2000
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_weak_is_said_by_accuracy_and_by_numbers(made):
+    assert not made.weak
+    assert replace(made, accuracy=0.59).weak
+    assert replace(made, accuracy=0.65, counts=(10, 10)).weak  # well within chance
+    assert not replace(made, accuracy=0.65, counts=(1000, 1000)).weak
+
+
+def test_a_longer_direction_has_a_shorter_slider(made):
+    assert 0.5 <= replace(made, vector=made.vector * 3).span < made.span <= 10
+
+
+def write(path: Path, tensors=None, **changes: str) -> Path:
+    """A direction's file, with anything in it changed."""
+    about = {
+        **{"name": "made", "fingerprint": "f" * 16, "accuracy": 0.7, "effect_size": 1.0},
+        **{"counts": [9, 9], "facts": {}},
+    }
+    metadata = {"format": "glow-studio-direction", "version": "1", "about": json.dumps(about)}
+    tensors = {"direction": torch.ones(D).half()} if tensors is None else tensors
+    save_file(tensors, path, metadata={**metadata, **changes})
+    return path
+
+
+def test_the_file_as_written_here_is_read(tmp_path):
+    assert directions.load(write(tmp_path / "x.safetensors")).name == "made"
+
+
+def about(**changes: object) -> str:
+    values = {
+        **{"name": "made", "fingerprint": "f" * 16, "accuracy": 0.7, "effect_size": 1.0},
+        **{"counts": [9, 9], "facts": {}},
+    }
+    return json.dumps({**values, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"format": "glow-studio"}, "not a direction"),
+        ({"version": "9"}, "version 9"),
+        ({"about": "{"}, "damaged"),
+        ({"about": "[]"}, "damaged"),
+        ({"about": about(accuracy=7)}, "damaged"),
+        ({"about": about(accuracy=float("nan"))}, "damaged"),
+        ({"about": about(counts=[1])}, "damaged"),
+        ({"about": about(counts=[0, 5])}, "damaged"),
+        ({"about": about(name="a\nb")}, "damaged"),
+        ({"about": about(name="")}, "damaged"),
+        ({"about": about(facts=7)}, "damaged"),
+        ({"tensors": {"weights": torch.ones(D)}}, "not a direction"),
+        ({"tensors": {"direction": torch.ones(3, D)}}, "damaged"),
+        ({"tensors": {"direction": torch.full((D,), torch.nan)}}, "damaged"),
+        ({"tensors": {"direction": torch.ones(D, dtype=torch.int8)}}, "damaged"),
+    ],
+)
+def test_foreign_files_are_one_sentence(tmp_path, changes, words):
+    path = write(tmp_path / "x.safetensors", **changes)
+    with pytest.raises(DirectionError, match=words) as caught:
+        directions.load(path)
+    assert "x.safetensors" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"no direction", b"\xff" * 100, None])
+def test_broken_files_are_one_sentence(tmp_path, content):
+    path = tmp_path / "x.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DirectionError, match=r"x\.safetensors") as caught:
+        directions.load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_directions_of_other_weights_are_refused(made, tiny_checkpoint, tmp_path):
+    path = directions.save(made, tmp_path / "smile.safetensors")
+    editor = Editor(tiny_checkpoint, device="cpu")
+    with pytest.raises(DirectionError, match="other weights"):
+        editor.load_direction(path)
+    with pytest.raises(DirectionError, match="not a direction"):
+        editor.load_direction(tiny_checkpoint)
+    assert editor.directions() == []  # those that come with the program are of another model
+
+
+# ---------------------------------------------------------------------------- the ones that ship
+
+
+def test_directions_that_ship_fit_the_released_weights(released):
+    """Retrained weights need new directions: see models/pretrained/directions/README.md."""
+    files = sorted(directions.pretrained_folder().glob("*.safetensors"))
+    found = released.directions()
+    assert len(found) == len(files) >= 3
+    for direction, file in zip(found, files, strict=True):
+        assert file.stat().st_size < 30_000
+        assert not direction.weak and direction.with_words and direction.without_words
+        assert direction.vector.shape == (released.model.dims,)
+
+
+def test_edits_along_them_change_faces_and_back(released, faces):
+    for direction in released.directions():
+        there = released.edit(faces[0], [(direction, 2.0)])
+        assert np.abs(there.pixels.astype(int) - faces[0]).mean() > 0.3
+        assert there.clamped < 0.05
+        neutral = released.edit(faces[0], [(direction, 2.0), (direction, -2.0)])
+        assert np.abs(neutral.pixels.astype(int) - faces[0]).max() <= 1
+
+
+# ------------------------------------------------------------------------------------------ labels
+
+
+TABLE = """file\tage\tgender\tsource
+a.png\t25\tf\tx
+b.png\t28\tm\tx
+c.png\t61\tf\tx
+d.png\t67\tm\ty
+e.png\t64\tm\tx
+f.png\t\tm\tx
+g.png\t22\tf\ty
+h.png\t29\tf\tx
+"""
+
+
+@pytest.fixture
+def table(tmp_path) -> list[dict[str, str]]:
+    (tmp_path / "labels.tsv").write_text(TABLE)
+    return labels.read_labels(tmp_path / "labels.tsv")
+
+
+def names(files: list[str]) -> str:
+    return "".join(Path(file).stem for file in files)
+
+
+@pytest.mark.parametrize(
+    ("text", "chosen"),
+    [
+        ("age>=61", "cde"),
+        ("age<28", "ag"),
+        ("age<=28,gender=f", "ag"),
+        ("gender!=m", "acgh"),
+        ("source=y", "dg"),
+        ("age!=25", "bcdegh"),  # who does not say is in no class
+    ],
+)
+def test_conditions(table, text, chosen):
+    test = labels.condition(text, list(table[0]))
+    assert "".join(Path(row["file"]).stem for row in table if test(row)) == chosen
+
+
+def classes(table, *columns, **options):
+    tests = [labels.condition(text, list(table[0])) for text in ("age>=60", "age<=30")]
+    return labels.balanced(table, *tests, columns, **options)
+
+
+def test_balancing_takes_as_many_of_either_class_from_each_group(table):
+    assert tuple(map(names, classes(table))) == ("cde", "abgh")
+    old, young = map(names, classes(table, "gender", "source"))
+    assert old == "ce" and young in ("ab", "bh")  # "d" and "g" have no counterpart
+    assert classes(table, "gender", "source") == classes(table, "gender", "source")
+    assert [len(side) for side in classes(table, limit=2)] == [2, 2]
+
+
+def test_numbers_are_balanced_by_decades(table):
+    tests = [labels.condition(text, list(table[0])) for text in ("gender=m", "gender=f")]
+    men, women = map(names, labels.balanced(table, *tests, ["age"]))
+    # One in their twenties and one in their sixties of either; "f" has no age, so no counterpart.
+    assert sorted(men) in (["b", "d"], ["b", "e"])
+    assert len(women) == 2 and "c" in women
+
+
+def test_files_are_those_beside_the_table(table, tmp_path):
+    assert table[0]["file"] == str(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda t, d: labels.condition("age", ["age"]), "no condition"),
+        (lambda t, d: labels.condition("age=>5", ["age"]), "no condition"),
+        (lambda t, d: labels.condition("agee>5", ["age", "sex"]), "no column 'agee'"),
+        (lambda t, d: labels.condition("age>old", ["age"]), "no number"),
+        (lambda t, d: classes(t, "eyes"), "no column 'eyes'"),
+        (lambda t, d: classes([row for row in t if row["age"] > "5"]), "without pictures"),
+        (lambda t, d: labels.read_labels(d / "gone.tsv"), "cannot be read"),
+        (lambda t, d: labels.read_labels(d), "cannot be read"),
+    ],
+)
+def test_labels_refuse(table, tmp_path, call, words):
+    with pytest.raises(labels.LabelError, match=words):
+        call(table, tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"name\tage\nx\t5\n", b"file\tage\n", b"\xff\xfe\0"])
+def test_tables_that_are_none(tmp_path, content):
+    (tmp_path / "x.tsv").write_bytes(content)
+    with pytest.raises(labels.LabelError, match=r"x\.tsv"):
+        labels.read_labels(tmp_path / "x.tsv")

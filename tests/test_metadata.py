@@ -1,0 +1,210 @@
+"""Every kind of file says how it was made, is opened again, and holds nothing private."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from PIL import Image, PngImagePlugin
+
+from glow_app import export
+from glow_app.metadata import KINDS, Face, MetadataError, Recipe, read_morph
+from glow_app.progress import Stopped
+
+# Nothing here has its default, so that nothing can get lost unseen.
+FULL = Recipe(
+    kind="journey",
+    checkpoint="faces64",
+    fingerprint="0123456789abcdef",
+    faces=(Face(22, 0.7), Face(), Face(2**32 - 1, 1.0)),
+    path="cubic",
+    sharpness=0.25,
+    t_range=(-0.5, 1.25),
+    t=0.125,
+    constant_speed=True,
+    loop=True,
+    frames=17,
+    size=48,
+    fps=12.5,
+    there_and_back=True,
+    directions=(("smile", 1.5), ("age é", -2.0)),
+    toward=0.5,
+    weights=(1.0, 0.5, 0.0, -0.5),
+    temperatures=(0.5, 0.9),
+    radius=0.3,
+)
+
+
+@pytest.fixture(scope="module")
+def frames() -> np.ndarray:
+    """(6, 16, 16, 3) uint8, all different."""
+    return np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)
+
+
+def test_the_full_recipe_leaves_no_default():
+    assert all(getattr(FULL, f.name) != f.default or f.name == "kind" for f in fields(Recipe))
+
+
+@pytest.mark.parametrize("suffix", export.available_formats())
+@pytest.mark.parametrize("recipe", [FULL, Recipe()])
+def test_every_animation_is_opened_again(frames, tmp_path, suffix, recipe):
+    path = tmp_path / f"m{suffix}"
+    export.save_animation(frames, path, size=48, metadata=recipe.to_metadata())
+    assert read_morph(path) == recipe
+    export.save_animation(frames[:1], path, size=48, metadata=recipe.to_metadata())
+    assert read_morph(path) == recipe  # one frame is a still in some formats
+
+
+@pytest.mark.parametrize(
+    "write", [export.save_strip, export.save_sheet, export.save_grid], ids=lambda f: f.__name__
+)
+def test_every_sheet_is_opened_again(frames, tmp_path, write):
+    path = write(frames, tmp_path / "s.png", metadata=FULL.to_metadata())
+    assert read_morph(path) == FULL
+    export.save_still(frames[0], path, metadata=FULL.to_metadata())
+    assert read_morph(path) == FULL
+
+
+def test_only_settings_are_stored():
+    """Photos are told by the word alone; what keeps its default is left out."""
+    about = FULL.to_metadata()
+    assert about["faces"][1] == {"photo": True}
+    assert len(json.dumps(about)) < 1000
+    assert Recipe().to_metadata() == {
+        "made_with": "Glow Studio",
+        "kind": "morph",
+        "path": "linear",
+    }
+
+
+def foreign(tmp_path, note: object, name: str = "x.png"):
+    """A PNG with a note of our kind that says whatever it likes."""
+    text = PngImagePlugin.PngInfo()
+    text.add_text("glow", note if isinstance(note, str) else json.dumps(note))
+    Image.new("RGB", (8, 8)).save(tmp_path / name, pnginfo=text)
+    return tmp_path / name
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": "virus"},
+        {"kind": 7},
+        {"path": ["linear"]},
+        {"faces": "many"},
+        {"faces": [7]},
+        {"faces": [{"seed": -1}]},
+        {"faces": [{"seed": 2**32}]},
+        {"faces": [{"seed": 1.5}]},
+        {"faces": [{"seed": 1, "temperature": "hot"}]},
+        {"faces": [{}] * 2000},
+        {"t": 2},
+        {"t": float("nan")},
+        {"t_range": [0]},
+        {"t_range": [1, 0]},
+        {"sharpness": -1},
+        {"frames": 10**9},
+        {"frames": True},
+        {"size": 0},
+        {"fps": 0},
+        {"loop": "yes"},
+        {"directions": [["smile"]]},
+        {"directions": [["smile\n", 1]]},
+        {"directions": [["smile", float("inf")]]},
+        {"weights": [9]},
+        {"checkpoint": {"path": "/etc/passwd"}},
+    ],
+)
+def test_odd_settings_are_refused_by_name(tmp_path, change):
+    path = foreign(tmp_path, {**FULL.to_metadata(), **change})
+    with pytest.raises(MetadataError, match=f"x.png holds an odd setting: {next(iter(change))}"):
+        read_morph(path)
+
+
+def test_what_a_later_version_adds_does_no_harm(tmp_path):
+    assert read_morph(foreign(tmp_path, {**FULL.to_metadata(), "colour": "blue"})) == FULL
+
+
+@pytest.mark.parametrize("note", ["", "{", "[]", "7", "[" * 50_000, {"made_with": "others"}, {}])
+def test_notes_of_others_are_refused(tmp_path, note):
+    with pytest.raises(MetadataError, match=r"x\.png was not made by Glow Studio"):
+        read_morph(foreign(tmp_path, note))
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"GIF89a", b"RIFF\0\0\0\0WEBPVP8X"])
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png", ".mp4", ".txt"])
+def test_broken_files_are_one_sentence(tmp_path, content, suffix):
+    path = tmp_path / f"x{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(MetadataError) as caught:
+        read_morph(path)
+    assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
+
+
+def test_missing_files_and_folders(tmp_path):
+    for path in (tmp_path / "gone.gif", tmp_path):
+        with pytest.raises(MetadataError, match="no file"):
+            read_morph(path)
+
+
+def test_pictures_of_others_are_refused(tmp_path):
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "GIF", comment=b"made by \xff somebody")
+    (tmp_path / "x.gif").write_bytes(buffer.getvalue())
+    with pytest.raises(MetadataError, match="not made by Glow Studio"):
+        read_morph(tmp_path / "x.gif")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "name"),
+    [
+        (Recipe(frames=33), "glow-morph-linear-33-frames.gif"),
+        (Recipe(t=0.5), "glow-morph-linear-at-0.500.gif"),
+        (
+            Recipe(sharpness=0.5, t_range=(-0.5, 1.5), frames=33, constant_speed=True),
+            "glow-morph-sharpness-0.5-t-0.5to1.5-even-33-frames.gif",
+        ),
+        (
+            Recipe(kind="journey", path="cubic", faces=(Face(),) * 4, loop=True, frames=17),
+            "glow-journey-4-faces-loop-cubic-17-frames.gif",
+        ),
+        (Recipe(kind="mix", weights=(1, 0.5, 0, 0)), "glow-mix-1-0.5-0-0.gif"),
+        (
+            Recipe(kind="edit", directions=(("smile", 1.5), ("age", -0.5)), toward=0.25),
+            "glow-edit-smile+1.5-age-0.5-average+0.25.gif",
+        ),
+        (
+            Recipe(kind="samples", faces=(Face(7, 0.7),), temperatures=(0.5, 0.7)),
+            "glow-samples-seed-7-t0.5-t0.7.gif",
+        ),
+        (Recipe(kind="edit", directions=(("../../é x", 1),)), "glow-edit-..-..-x+1.gif"),
+    ],
+)
+def test_file_names_tell_what_is_inside(recipe, name):
+    assert recipe.file_name(".gif") == name
+
+
+def test_file_names_stay_short():
+    for kind in KINDS:
+        many = replace(FULL, kind=kind, directions=(("long name", 1.0),) * 99)
+        assert len(many.file_name(".webp")) < 150
+
+
+@pytest.mark.parametrize("suffix", export.available_formats())
+def test_writing_reports_and_stops(frames, tmp_path, suffix):
+    told, path = [], tmp_path / f"m{suffix}"
+    export.save_animation(frames, path, size=48, progress=lambda *now: told.append(now))
+    total = len(frames) + 2 * len(frames) - 2
+    assert told == [(done, total) for done in range(total + 1)]
+    old = path.read_bytes()
+
+    def stop(done: int, total: int) -> None:
+        if done == total - 2:  # half way through the writing itself
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        export.save_animation(frames[::-1], path, size=48, progress=stop)
+    assert path.read_bytes() == old and [p.name for p in tmp_path.iterdir()] == [path.name]
