@@ -21,8 +21,8 @@ from torch import Tensor
 
 import models
 from glow_app import images
-from glow_app.code_cache import CodeCache
 from glow_app.devices import pick_device
+from glow_app.expiring_cache import ExpiringCache
 from glow_app.progress import Progress, Steps
 
 __all__ = ["Codec", "EditorError", "Reading", "generator"]
@@ -85,7 +85,7 @@ class Codec:
         self._n_bits: int = self.model.config.n_bits
         self.batch: int = _BATCH[self.device.type]
         self._lock = threading.RLock()
-        self._codes = CodeCache(CACHED_CODES, CACHED_SECONDS)
+        self._codes: ExpiringCache[Tensor] = ExpiringCache(CACHED_CODES, CACHED_SECONDS)
 
     @functools.cached_property
     def fingerprint(self) -> str:

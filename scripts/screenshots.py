@@ -29,7 +29,8 @@ _VIEWS = {  # name: (width, height, theme)
     "phone-light": (380, 820, "light"),
     "phone-dark": (380, 820, "dark"),
 }
-_READY = ".player[data-state=ready]:not([data-working])"
+_READY = "#player .player[data-state=ready]:not([data-working])"
+_PLOTTED = "#player .plot:not([data-bits='0'])"  # bits/dim are measured last
 
 
 def parser() -> cli.Parser:
@@ -85,7 +86,8 @@ def _picture(browser: Browser, address: str, size: tuple[int, int], t: float, fi
     )
     tab = context.new_page()
     tab.goto(address)
-    tab.locator(_READY).wait_for(timeout=60_000)
+    for there in (_READY, _PLOTTED):
+        tab.locator(there).wait_for(timeout=60_000)
     tab.locator("#player input[type=range]").evaluate(
         "(range, t) => { range.value = t; range.dispatchEvent(new Event('input')); }", t
     )

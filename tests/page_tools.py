@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 WAIT_MS = 20_000  # for what the model does; the machine may be busy
 
 
-def wait_ready(page: Page) -> None:
-    """Wait until the player has every frame of a morph and nothing is under way."""
-    expect(page.locator(".player[data-state=ready]:not([data-working])")).to_be_visible(
+def wait_ready(page: Page, where: str = "#player") -> None:
+    """Wait until a player has every frame and nothing is under way."""
+    expect(page.locator(f"{where} .player[data-state=ready]:not([data-working])")).to_be_visible(
         timeout=WAIT_MS
     )
 
@@ -25,7 +25,7 @@ def wait_ready(page: Page) -> None:
 @contextmanager
 def new_morph(page: Page) -> Iterator[None]:
     """What happens inside leads to another morph: wait for it."""
-    player = page.locator(".player")
+    player = page.locator("#player .player")
     before = player.get_attribute("data-sheet")
     yield
     expect(player).not_to_have_attribute("data-sheet", before or "", timeout=WAIT_MS)
@@ -58,14 +58,14 @@ _READ_CANVAS = """(canvas) => {
 }"""
 
 
-def canvas(page: Page) -> np.ndarray:
-    """What the player's canvas shows: (H, W, 3) uint8."""
-    data = page.evaluate(f"() => ({_READ_CANVAS})(document.querySelector('#player canvas'))")
+def canvas(page: Page, where: str = "#player") -> np.ndarray:
+    """What the canvas of a component shows: (H, W, 3) uint8."""
+    data = page.evaluate(f"() => ({_READ_CANVAS})(document.querySelector('{where} canvas'))")
     return _pixels(data)
 
 
-def painted(page: Page, pixels: np.ndarray) -> np.ndarray:
-    """What the player's canvas would show for the picture (S, S, 3), to compare with."""
+def painted(page: Page, pixels: np.ndarray, where: str = "#player") -> np.ndarray:
+    """What that canvas would show for the picture (S, S, 3), to compare with."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     source = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
@@ -73,7 +73,7 @@ def painted(page: Page, pixels: np.ndarray) -> np.ndarray:
         f"""async (source) => {{
             const blob = await (await fetch(source)).blob();
             const image = await createImageBitmap(blob); // an <img> is enlarged differently
-            const player = document.querySelector('#player canvas');
+            const player = document.querySelector('{where} canvas');
             const canvas = document.createElement('canvas');
             [canvas.width, canvas.height] = [player.width, player.height];
             const paper = canvas.getContext('2d');
@@ -91,6 +91,46 @@ def _pixels(data: tuple[tuple[int, int], str]) -> np.ndarray:
     rgba = np.frombuffer(base64.b64decode(encoded), np.uint8).reshape(height, width, 4)
     assert (rgba[..., 3] == 255).all()  # no edge shines through
     return rgba[..., :3]
+
+
+def settle(page: Page) -> None:
+    """Let two animation frames pass, so that what was asked for is painted."""
+    page.evaluate("() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
+
+
+def button(page: Page, name: str) -> Locator:
+    """The button that is called exactly so, on the tab that is open."""
+    return page.get_by_role("button", name=name, exact=True)
+
+
+def far(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean difference in levels."""
+    return float(np.abs(a.astype(float) - b.astype(float)).mean())
+
+
+def is_painted(page: Page, pixels: np.ndarray, where: str = "#player") -> bool:
+    """Whether a canvas shows exactly this picture, but for the rounding of enlarging it."""
+    shown, wanted = canvas(page, where), painted(page, pixels, where)
+    return int(np.abs(shown.astype(int) - wanted).max()) <= 1
+
+
+def toast(page: Page) -> str:
+    """The sentence of the error that shows; it is closed again."""
+    body = page.get_by_test_id("toast-body")
+    expect(body).to_be_visible(timeout=WAIT_MS)
+    text = body.get_by_test_id("toast-text").inner_text()
+    body.get_by_test_id("toast-close").click()
+    expect(body).to_have_count(0)
+    return text
+
+
+def download(page: Page, name: str, folder: Path) -> Path:
+    """Press the button called ``name`` and keep the file that it saves."""
+    with page.expect_download(timeout=60_000) as event:
+        button(page, name).click()
+    file = folder / event.value.suggested_filename
+    event.value.save_as(file)
+    return file
 
 
 def crop(page: Page, side: str) -> np.ndarray:

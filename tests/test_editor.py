@@ -19,9 +19,9 @@ from PIL import Image
 
 import models
 from glow_app import codec
-from glow_app.code_cache import CodeCache
 from glow_app.directions import Direction
 from glow_app.editor import SAMPLE_PASS, Editor, EditorError
+from glow_app.expiring_cache import ExpiringCache
 from glow_app.latents import PATHS, coarse_fine
 from glow_app.progress import Stopped
 
@@ -342,7 +342,7 @@ def test_codes_are_computed_once_and_kept_apart(tiny_checkpoint, monkeypatch):
 
 
 def test_a_code_is_forgotten_even_if_nobody_calls_again():
-    cache = CodeCache(size=4, seconds=0.2)
+    cache = ExpiringCache(size=4, seconds=0.2)
     cache.keep(b"photo", torch.zeros(3))
     assert cache.get(b"photo") is not None
     deadline = time.monotonic() + 5

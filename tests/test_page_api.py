@@ -47,6 +47,78 @@ def test_morph_in_other_formats_and_paths(client: Client, photos: list[Path]) ->
     assert facts["path_kind"] == "spherical"
 
 
+def test_a_morph_beyond_its_ends_one_way(client: Client, photos: list[Path]) -> None:
+    file, facts = client.predict(
+        handle_file(photos[0]),
+        handle_file(photos[1]),
+        frames=9,
+        format="png",
+        size=64,
+        sharpness=0.5,
+        t_from=-0.5,
+        t_to=1.5,
+        there_and_back=False,
+        api_name="/morph",
+    )
+    with Image.open(file) as image:
+        assert image.n_frames == 9
+    np.testing.assert_allclose(facts["t"], np.linspace(-0.5, 1.5, 9), atol=1e-6)
+    assert facts["stops"] == [2, 6]
+    assert len(facts["clamped_frames"]) == len(facts["norms"]) == 9
+    assert facts["clamped_frames"][0] >= facts["clamped_frames"][2] == 0
+
+    settings = client.predict(handle_file(file), api_name="/open")
+    assert settings["kind"] == "morph" and settings["sharpness"] == 0.5
+    assert settings["t_range"] == [-0.5, 1.5] and settings["fps"] == 25
+    assert settings["faces"] == [{"seed": None, "temperature": None}] * 2  # nothing of photos
+
+
+def test_journey(client: Client, photos: list[Path]) -> None:
+    files = [handle_file(photos[i]) for i in (0, 1, 0)]
+    file, facts = client.predict(files, frames=5, size=64, format="webp", api_name="/journey")
+    with Image.open(file) as image:
+        assert image.n_frames == 12
+    assert facts["stops"] == [0, 4, 8] and facts["path_kind"] == "cubic"
+    assert client.predict(handle_file(file), api_name="/open")["loop"] is True
+
+
+def test_mix_and_edit_leave_a_photo_alone_at_zero(client: Client, photos: list[Path]) -> None:
+    a, b = handle_file(photos[0]), handle_file(photos[1])
+    levels = len(client.predict(a, b, [0, 0, 0, 0], 64, api_name="/mix")[1]["levels"])
+    pictures = {}
+    for weight in (0, 1):
+        file, facts = client.predict(a, b, [weight] * levels, 64, api_name="/mix")
+        pictures[weight] = np.asarray(Image.open(file))
+        assert facts["clamped"] == 0
+    assert np.abs(pictures[0].astype(int) - pictures[1]).mean() > 5
+
+    file, _ = client.predict(a, {}, 0, 64, api_name="/edit")
+    assert np.array_equal(np.asarray(Image.open(file)), pictures[0])
+    half, _ = client.predict(a, {}, 0.5, 64, api_name="/edit")
+    middle = client.predict([a], 64, api_name="/average")  # of one photo: itself
+    assert np.array_equal(np.asarray(Image.open(middle)), pictures[0])
+    assert not np.array_equal(np.asarray(Image.open(half)), pictures[0])
+
+
+def test_directions_can_be_applied_by_name(client: Client, photos: list[Path]) -> None:
+    for direction in client.predict(api_name="/directions"):
+        assert 0 <= direction["accuracy"] <= 1 and isinstance(direction["weak"], bool)
+        file, _ = client.predict(
+            handle_file(photos[0]), {direction["name"]: 1}, 0, 64, api_name="/edit"
+        )
+        settings = client.predict(handle_file(file), api_name="/open")
+        assert settings["directions"] == [[direction["name"], 1.0]]
+
+
+def test_neighbours(client: Client) -> None:
+    near = client.predict(seed=5, n=2, radius=0.2, api_name="/neighbours")
+    far = client.predict(seed=5, n=2, radius=1, api_name="/neighbours")
+    (face,) = client.predict(n=1, seed=5, api_name="/sample")
+    middle, *faces = [np.asarray(Image.open(file), float) for file in (face, *near, *far)]
+    distances = [np.abs(face - middle).mean() for face in faces]
+    assert 0 < max(distances[:2]) < min(distances[2:])
+
+
 def test_sample(client: Client) -> None:
     first = client.predict(n=2, temperature=0.7, seed=5, api_name="/sample")
     again = client.predict(n=1, temperature=0.7, seed=6, api_name="/sample")
@@ -67,6 +139,9 @@ def test_sample(client: Client) -> None:
         ({"format": "exe"}, "gif, webp, png or mp4"),
         ({"size": 100_000}, "whole number from 16 to 512"),
         ({"photo_b": None}, "photo_b is missing"),
+        ({"sharpness": 2}, "sharpness must be from 0 to 1"),
+        ({"t_from": -3}, "t_from must be from -0.5 to 1.5"),
+        ({"fps": 1000}, "fps must be from 1 to 50"),
     ],
 )
 def test_wrong_morphs_are_refused_in_a_sentence(
@@ -94,6 +169,26 @@ def test_wrong_samples_are_refused_in_a_sentence(client: Client, wrong: dict, wo
         client.predict(**wrong, api_name="/sample")
 
 
+def test_other_wrong_calls_are_refused_in_a_sentence(client: Client, photos: list[Path]) -> None:
+    photo = handle_file(photos[0])
+    wrong = [
+        ("/journey", ([photo],), "photos must be 2 to 8 photos"),
+        ("/journey", ([photo] * 9,), "photos must be 2 to 8 photos"),
+        ("/mix", (photo, photo, [1], 64), "weights must be a list"),
+        ("/mix", (photo, photo, [0, 0, 0, "x"], 64), "must be a number"),
+        ("/edit", (photo, {"no such direction": 1}), "There is no direction"),
+        ("/edit", (photo, [1]), "strengths must be"),
+        ("/edit", (photo, {}, 2), "toward must be from 0 to 1"),
+        ("/average", ([],), "photos must be 1 to"),
+        ("/neighbours", (0, 1, 7), "radius must be from 0 to 1"),
+        ("/open", (photo,), "not made by Glow Studio|cannot be read"),
+    ]
+    for name, arguments, words in wrong:
+        with pytest.raises(Exception, match=words) as caught:
+            client.predict(*arguments, api_name=name)
+        assert str(caught.value).strip().endswith("."), name
+
+
 def test_an_unreadable_photo_is_refused_in_a_sentence(
     client: Client, photos: list[Path], tmp_path: Path
 ) -> None:
@@ -105,11 +200,34 @@ def test_an_unreadable_photo_is_refused_in_a_sentence(
 
 def test_the_api_is_documented_and_nothing_else_is(client: Client) -> None:
     described = client.view_api(print_info=False, return_format="dict")
-    assert set(described["named_endpoints"]) == {"/morph", "/sample"}
+    assert set(described["named_endpoints"]) == {
+        "/morph",
+        "/journey",
+        "/mix",
+        "/edit",
+        "/directions",
+        "/average",
+        "/sample",
+        "/neighbours",
+        "/open",
+    }
     assert not described["unnamed_endpoints"]
     morph = described["named_endpoints"]["/morph"]
     names = [parameter["parameter_name"] for parameter in morph["parameters"]]
-    assert names == ["photo_a", "photo_b", "frames", "path", "format", "size"]
+    assert names == [
+        "photo_a",
+        "photo_b",
+        "frames",
+        "path",
+        "format",
+        "size",
+        "sharpness",
+        "t_from",
+        "t_to",
+        "constant_speed",
+        "fps",
+        "there_and_back",
+    ]
     assert "exact flow" in morph["description"]
 
 

@@ -6,6 +6,7 @@ stands, so the answer never waits for the work.
 
 from __future__ import annotations
 
+import atexit
 import secrets
 import threading
 from collections import OrderedDict
@@ -19,6 +20,7 @@ __all__ = ["Job", "Jobs"]
 
 _MOST = 256  # jobs known at once; the oldest is forgotten, and then simply cannot be stopped
 _NAME = 64  # characters
+_PATIENCE = 5.0  # seconds that work has to end when the program does
 
 
 class Job:
@@ -43,8 +45,12 @@ class Jobs:
     """The work under way for all visitors. Safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._jobs: OrderedDict[str, Job] = OrderedDict()
+        self._jobs: OrderedDict[str, Job] = OrderedDict()  # those with a name
+        self._running: set[Job] = set()
         self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
+        # A thread that still runs the model when the interpreter goes would abort the process.
+        atexit.register(self.close)
 
     @contextmanager
     def run(self, name: Any = None) -> Iterator[Job]:
@@ -56,18 +62,27 @@ class Jobs:
         """
         job = Job()
         fair = isinstance(name, str) and 16 <= len(name) <= _NAME
-        if fair:
-            with self._lock:
+        with self._lock:
+            self._running.add(job)
+            if fair:
                 self._jobs[name] = job
                 while len(self._jobs) > _MOST:
                     self._jobs.popitem(last=False)
         try:
             yield job
         finally:
-            if fair:
-                with self._lock:
-                    if self._jobs.get(name) is job:
-                        del self._jobs[name]
+            with self._lock:
+                self._running.discard(job)
+                if fair and self._jobs.get(name) is job:
+                    del self._jobs[name]
+                self._idle.notify_all()
+
+    def close(self) -> None:
+        """Stop all work and wait for it to end, for a few seconds at most."""
+        with self._lock:
+            for job in self._running:
+                job.stop = True
+            self._idle.wait_for(lambda: not self._running, timeout=_PATIENCE)
 
     @staticmethod
     def name() -> str:

@@ -189,7 +189,8 @@ class _Handlers:
                     player_value(shown, final=final, play=final),
                     shown if final else gr.skip(),
                 )
-        whole = shown.measured(self.editor)
+        with self.desk.jobs.run() as job:
+            whole = shown.measured(self.editor, job.progress)
         yield player_value(whole, final=True), whole
 
     @in_words

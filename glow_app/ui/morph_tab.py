@@ -204,7 +204,8 @@ class _Handlers:
                     morph if final else gr.skip(),
                 )
         # The plot's bits/dim take as long again: the frames do not wait for them.
-        whole = morph.measured(self.editor)
+        with self.desk.jobs.run() as job:
+            whole = morph.measured(self.editor, job.progress)
         yield player_value(whole, final=True), whole
 
     @in_words

@@ -16,9 +16,9 @@ from typing import Any
 
 from torch import Tensor
 
-from glow_app.code_cache import CodeCache
 from glow_app.directions import Direction
 from glow_app.editor import Editor, EditorError, Still
+from glow_app.expiring_cache import ExpiringCache
 from glow_app.metadata import Recipe
 from glow_app.ui import limits
 from glow_app.ui.errors import Refusal
@@ -126,7 +126,7 @@ class Scenes:
 
     def __init__(self, editor: Editor) -> None:
         self._editor = editor
-        self._scenes = CodeCache(_MOST, STATE_SECONDS)
+        self._scenes: ExpiringCache[MixScene | EditScene] = ExpiringCache(_MOST, STATE_SECONDS)
         self._turn = threading.Lock()
 
     def keep(self, scene: MixScene | EditScene) -> None:

@@ -103,13 +103,13 @@ function tell(input, slider) {
   input.style.setProperty('--to', `${100 * Math.max(zero, part(value))}%`);
 }
 
-function row(slider, value) {
+function row(slider, value, i) {
   const box = make('div', 'row');
   const label = make('label', '', slider.label);
   if (slider.detail) label.append(' ', make('small', '', slider.detail));
   const input = make('input');
   Object.assign(input, { type: 'range', min: slider.min, max: slider.max, step: slider.step });
-  input.id = `live-${live.dataset.kind}-${slider.id}`;
+  input.id = `live-${live.dataset.kind}-${i}`;
   input.dataset.id = slider.id;
   input.value = value;
   label.htmlFor = input.id;
@@ -210,7 +210,7 @@ function load() {
     becomes ? (becomes === 'b' ? 1 : 0) : set ? set[slider.id] ?? 0 : now[slider.id] ?? slider.first
   ));
   becomes = null;
-  const rows = value.sliders.map((slider, i) => row(slider, start[i]));
+  const rows = value.sliders.map((slider, i) => row(slider, start[i], i));
   inputs = rows.map((one) => one.input);
   const order = live.dataset.kind === 'mix' ? [...rows].reverse() : rows; // coarse on top
   sliders.replaceChildren(...order.map((one) => one.box));

@@ -213,6 +213,7 @@ async function load() {
     frames.forEach((bitmap) => bitmap.close());
     frames = cut;
     sheet = value.sheet;
+    player.dataset.sheet = value.rev;
   }
   shown = value;
   if (!blend || blend.canvas.width !== value.size) {
@@ -229,7 +230,6 @@ async function load() {
   status.textContent = value.status;
   player.dataset.state = value.final ? 'ready' : 'coarse';
   player.dataset.frames = value.n;
-  player.dataset.sheet = value.rev;
   if (value.final) {
     delete player.dataset.working;
     settleWatch();

@@ -1,0 +1,422 @@
+"""Journey, Mix, Edit, Sample and the wider morph in a real Chromium."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageSequence
+from playwright.sync_api import Page, expect
+
+from glow_app import directions, metadata
+from glow_app.directions import Direction
+from glow_app.editor import Editor
+from glow_app.ui.welcome import SEEDS
+from tests.page_tools import (
+    WAIT_MS,
+    button,
+    canvas,
+    crop,
+    download,
+    far,
+    is_painted,
+    new_morph,
+    settle,
+    toast,
+    wait_card,
+    wait_ready,
+)
+
+pytest_plugins = ["tests.page_fixtures"]
+pytestmark = pytest.mark.browser
+
+OpenTab = Callable[..., Page]
+
+# Move a live slider for two seconds, at every repaint of the display, as a hand would.
+_SWEEP = """async ([where, index]) => {
+    const live = document.querySelector(where);
+    const range = live.querySelectorAll('input[type=range]')[index];
+    const before = Number(live.dataset.painted);
+    const began = performance.now();
+    let moves = 0;
+    await new Promise((done) => {
+        const step = (now) => {
+            const u = Math.min(1, (now - began) / 2000);
+            range.value = u;
+            range.dispatchEvent(new Event('input'));
+            moves += 1;
+            if (u < 1) requestAnimationFrame(step);
+            else done();
+        };
+        requestAnimationFrame(step);
+    });
+    const seconds = (performance.now() - began) / 1000;
+    const painted = Number(live.dataset.painted) - before;
+    range.dispatchEvent(new Event('change'));
+    return {moves, painted, seconds};
+}"""
+
+
+def go(page: Page, tab: str) -> None:
+    page.get_by_role("tab", name=tab).click()
+
+
+def live_ready(page: Page, where: str) -> list[float]:
+    """Wait until a live picture shows what its sliders say; their values."""
+    expect(page.locator(f"{where} .live[data-state=ready]:not([data-pending])")).to_be_visible(
+        timeout=WAIT_MS
+    )
+    return json.loads(page.locator(f"{where} .live").get_attribute("data-shown") or "[]")
+
+
+def set_live(page: Page, where: str, label: str, value: float) -> None:
+    """Move one slider of a live picture and let go."""
+    page.locator(where).get_by_role("slider", name=label).evaluate(
+        """(range, value) => {
+            range.value = value;
+            range.dispatchEvent(new Event('input'));
+            range.dispatchEvent(new Event('change'));
+        }""",
+        value,
+    )
+
+
+# ---- the wider morph ----------------------------------------------------------------------------
+
+
+def test_beyond_a_and_b_with_a_plot_that_moves_the_slider(open_tab: OpenTab) -> None:
+    page = open_tab()
+    page.get_by_role("button", name="Options").click()
+    with new_morph(page):
+        page.get_by_label("Go beyond A and B").check()
+    range_ = page.locator("#player input[type=range]")
+    assert page.locator("#player .player").get_attribute("data-frames") == "65"
+    expect(page.locator("#player .stops b")).to_have_text(["A", "B"])
+
+    range_.focus()
+    page.keyboard.press("Home")
+    settle(page)
+    assert range_.evaluate("range => range.valueAsNumber") == -0.5
+    clipped = page.locator("#player .clipped")
+    expect(clipped).to_be_visible()  # half a way behind A this model leaves the colours there are
+    expect(clipped).to_contain_text("% clipped")
+
+    # A click three quarters along the plot is t = 1, which is B to the byte.
+    plot = page.locator("#player .plot")
+    expect(page.locator("#player .plot[data-bits='65']")).to_be_attached(timeout=WAIT_MS)
+    assert plot.locator("path.norm").count() >= 3 and plot.locator("path.bits").count() == 1
+    box = plot.bounding_box()
+    assert box
+    page.mouse.click(box["x"] + 0.75 * box["width"], box["y"] + box["height"] / 2)
+    settle(page)
+    t = range_.evaluate("range => range.valueAsNumber")
+    assert t == pytest.approx(1, abs=0.01)
+    range_.evaluate("r => { r.value = 1; r.dispatchEvent(new Event('input')); }")
+    settle(page)
+    assert is_painted(page, crop(page, "b"))
+    expect(clipped).to_be_hidden()
+    bits = float(page.locator("#player .m-bits dd").inner_text())
+    card = page.locator("#photo-b .bits b").inner_text()
+    assert bits == pytest.approx(float(card), abs=0.011)  # the same measurement as on the card
+
+
+def test_every_download_opens_and_tells_how_it_was_made(open_tab: OpenTab, tmp_path: Path) -> None:
+    page = open_tab()
+    page.get_by_text("Size, speed and more formats").click()
+    page.get_by_label("Size in pixels").select_option("64")
+    page.get_by_label("Frames a second").select_option("20")
+    page.get_by_label("Plays").select_option("one")
+    for name, frames in (("WebP", 33), ("APNG", 33), ("PNG strip", 1), ("contact sheet", 1)):
+        file = download(page, f"Download {name}", tmp_path)
+        with Image.open(file) as image:
+            assert getattr(image, "n_frames", 1) == frames, name
+        recipe = metadata.read_morph(file)
+        assert tuple(face.seed for face in recipe.faces) == SEEDS, name
+        assert recipe.size == 64
+        if frames > 1:
+            assert recipe.fps == 20 and not recipe.there_and_back
+
+    # Another pair and another path; opening the file brings the old ones back.
+    file = download(page, "Download GIF", tmp_path)
+    page.get_by_role("button", name="Options").click()
+    with new_morph(page):
+        page.get_by_label("Arc", exact=True).check()
+    with new_morph(page):
+        button(page, "⇄ Swap").click()
+    expect(page.get_by_label("Seed of face A")).to_have_value(str(SEEDS[1]))
+    with new_morph(page):
+        page.locator("#open-morph").locator("xpath=..").locator(
+            "input[type=file]"
+        ).set_input_files(file)
+    expect(page.get_by_label("Seed of face A")).to_have_value(str(SEEDS[0]))
+    expect(page.get_by_label("Straight line")).to_be_checked()
+
+    stranger = tmp_path / "stranger.png"
+    Image.new("RGB", (8, 8)).save(stranger)
+    page.locator("#open-morph").locator("xpath=..").locator("input[type=file]").set_input_files(
+        stranger
+    )
+    assert "not made by Glow Studio" in toast(page)
+
+
+# ---- journey ------------------------------------------------------------------------------------
+
+
+def test_a_journey_in_order_round_and_round(open_tab: OpenTab, tmp_path: Path) -> None:
+    page = open_tab()
+    go(page, "Journey")
+    expect(page.locator("#tray")).to_contain_text("two to eight faces")
+    page.keyboard.press("Control+Enter")
+    assert toast(page) == "A journey needs at least two faces: add some first."
+
+    tray = page.locator("#tray .tray")
+    button(page, "Photo A and B").click()
+    expect(tray).to_have_attribute("data-count", "2", timeout=WAIT_MS)
+    page.locator("#tray .random").click()
+    expect(tray).to_have_attribute("data-count", "3", timeout=WAIT_MS)
+    faces = page.locator("#tray li")
+    pictures = [faces.nth(i).locator("img").get_attribute("src") for i in range(3)]
+
+    button(page, "Move later face 1").click()
+    expect(faces.nth(0).locator("img")).to_have_attribute("src", pictures[1], timeout=WAIT_MS)
+    faces.nth(2).drag_to(faces.nth(0), target_position={"x": 5, "y": 20})
+    expect(faces.nth(0).locator("img")).to_have_attribute("src", pictures[2], timeout=WAIT_MS)
+    expect(faces.nth(1).locator("img")).to_have_attribute("src", pictures[1])
+
+    page.locator("#leg input[type=number]").fill("9")
+    page.keyboard.press("Tab")
+    button(page, "Make the journey").click()
+    wait_ready(page, "#journey")
+    assert page.locator("#journey .player").get_attribute("data-frames") == "24"
+    expect(page.locator("#journey .stops b")).to_have_text(["1", "2", "3", "1"])
+    gif = download(page, "Download GIF", tmp_path)
+    with Image.open(gif) as image:
+        assert image.n_frames == 24
+        shown = [np.asarray(f.convert("RGB")) for f in ImageSequence.Iterator(image)]
+    steps = [far(x, y) for x, y in pairwise([*shown, shown[0]])]
+    assert steps[-1] <= max(steps[0], steps[-2]) * 1.05  # round without a jump
+    recipe = metadata.read_morph(gif)
+    assert recipe.kind == "journey" and recipe.loop and len(recipe.faces) == 3
+
+    go(page, "Morph")
+    go(page, "Journey")  # nothing is lost by looking elsewhere
+    expect(tray).to_have_attribute("data-count", "3")
+    wait_ready(page, "#journey")
+    page.get_by_role("button", name="Remove face 2").click()
+    expect(tray).to_have_attribute("data-count", "2", timeout=WAIT_MS)
+
+
+# ---- mix ----------------------------------------------------------------------------------------
+
+
+def test_the_mix_follows_its_sliders(open_tab: OpenTab, released: Editor, tmp_path: Path) -> None:
+    page = open_tab()
+    a, b = crop(page, "a"), crop(page, "b")
+    go(page, "Mix")
+    levels = len(released.level_shapes)
+    assert live_ready(page, "#mix") == [*[1.0] * (levels // 2), *[0.0] * (levels - levels // 2)]
+
+    for name, picture in (("Everything from A", a), ("Everything from B", b)):
+        button(page, name).click()
+        settle(page)
+        live_ready(page, "#mix")
+        assert is_painted(page, picture, "#mix"), name
+
+    # While a slider moves, pictures follow; the last value is the one that stays.
+    button(page, "Everything from A").click()
+    live_ready(page, "#mix")
+    facts = page.evaluate(_SWEEP, ["#mix .live", 0])
+    shown = live_ready(page, "#mix")
+    print(f"\nmix: {facts['painted'] / facts['seconds']:.1f} pictures/s from {facts}")
+    assert 1 < facts["painted"] < facts["moves"]  # it keeps up, and skips what is out of date
+    assert shown == [*[0.0] * (levels - 1), 1.0]  # the coarsest stands on top
+    assert is_painted(page, released.mix(a, b, shown).pixels, "#mix")
+
+    saved = download(page, "Save picture", tmp_path)
+    recipe = metadata.read_morph(saved)
+    assert recipe.kind == "mix" and recipe.weights == tuple(shown)
+
+    go(page, "Morph")
+    go(page, "Mix")  # the sliders stand where they stood
+    page.keyboard.press("Control+z")
+    settle(page)
+    assert live_ready(page, "#mix") == [0.0] * levels
+    page.keyboard.press("Control+Shift+z")
+    settle(page)
+    assert live_ready(page, "#mix") == shown
+
+    picture = canvas(page, "#mix")
+    button(page, "Use as A").click()
+    expect(page.locator("#mix .status")).to_contain_text("photo A now", timeout=WAIT_MS)
+    expect(page.locator("#mix .live")).to_have_attribute(
+        "data-shown", json.dumps([0] * levels).replace(" ", ""), timeout=WAIT_MS
+    )
+    assert far(canvas(page, "#mix"), picture) < 0.01  # all from the new A: the same picture
+    go(page, "Morph")
+    expect(page.locator("#photo-a .source")).to_have_text("A mix of two faces")
+    button(page, "Remove photo B").click()
+    go(page, "Mix")
+    expect(page.locator("#mix")).to_contain_text("Two faces make a mix")
+    expect(button(page, "Save picture")).to_be_disabled()
+
+
+# ---- edit ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def direction_files(released: Editor, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A direction that means something by its own account, and a weak one."""
+    folder = tmp_path_factory.mktemp("directions")
+    generator = torch.Generator().manual_seed(5)
+    files = []
+    for name, accuracy in (("upward", 0.9), ("doubtful", 0.52)):
+        vector = torch.randn(released.model.dims, generator=generator) * 0.2
+        direction = Direction(
+            name,
+            vector,
+            released.fingerprint,
+            accuracy,
+            1.0,
+            (500, 500),
+            {"with": "more", "without": "less", "method": "mean"},
+        )
+        files.append(directions.save(direction, folder / f"{name}.safetensors"))
+    return files
+
+
+def test_edits_are_live_and_can_be_undone_saved_and_used(
+    open_tab: OpenTab, released: Editor, direction_files: list[Path], tmp_path: Path
+) -> None:
+    page = open_tab()
+    face = crop(page, "a")
+    go(page, "Edit")
+    shipped = [0.0] * len(released.directions())
+    assert live_ready(page, "#edit") == [0.0, *shipped]
+    assert is_painted(page, face, "#edit")
+
+    page.get_by_label("Load a direction").set_input_files(direction_files)
+    expect(page.locator("#edit").get_by_role("slider", name="Doubtful")).to_be_visible(
+        timeout=WAIT_MS
+    )
+    live_ready(page, "#edit")
+    weak = page.locator("#edit .row", has_text="Doubtful").locator(".weak")
+    expect(weak).to_contain_text("Weak: it tells held-out pictures apart only 52% of the time")
+    expect(page.locator("#edit .row", has_text="Upward").locator(".weak")).to_have_count(0)
+
+    set_live(page, "#edit", "Upward", 1.5)
+    set_live(page, "#edit", "Doubtful", -1)
+    settle(page)
+    assert live_ready(page, "#edit") == [0, *shipped, 1.5, -1]
+    loaded = [released.load_direction(file) for file in direction_files]
+    both = released.edit(face, [*zip(loaded, (1.5, -1), strict=True)]).pixels
+    assert far(both, face) > 1
+    assert is_painted(page, both, "#edit")
+    saved = download(page, "Save picture", tmp_path)
+    assert metadata.read_morph(saved).directions == (("upward", 1.5), ("doubtful", -1.0))
+
+    button(page, "Undo").click()
+    settle(page)
+    assert live_ready(page, "#edit")[-2:] == [1.5, 0]
+    button(page, "Reset").click()
+    settle(page)
+    live_ready(page, "#edit")
+    assert is_painted(page, face, "#edit")
+
+    set_live(page, "#edit", "Towards the average face", 1)
+    settle(page)
+    live_ready(page, "#edit")
+    middle = released.decode(torch.zeros(1, released.model.dims))[0]
+    assert is_painted(page, middle, "#edit")
+    button(page, "Original").hover()
+    page.mouse.down()
+    assert is_painted(page, face, "#edit")
+    page.mouse.up()
+    assert is_painted(page, middle, "#edit")
+
+    button(page, "Use as B").click()
+    expect(page.locator("#edit .status")).to_contain_text("photo B now", timeout=WAIT_MS)
+    go(page, "Morph")
+    expect(page.locator("#photo-b .source")).to_have_text("An edited face")
+
+    go(page, "Edit")
+    nonsense = tmp_path / "nonsense.safetensors"
+    nonsense.write_bytes(b"\x08" + bytes(7) + b"nonsense")
+    page.get_by_label("Load a direction").set_input_files(nonsense)
+    assert toast(page).endswith(".")
+
+
+# ---- sample -------------------------------------------------------------------------------------
+
+
+def test_drawn_faces_are_chosen_and_used(open_tab: OpenTab, released: Editor) -> None:
+    page = open_tab()
+    go(page, "Sample")
+    expect(page.locator("#gallery")).to_contain_text("Nobody here yet")
+    page.locator("#sample-n input[type=number]").fill("8")
+    page.keyboard.press("Control+Enter")
+    gallery = page.locator("#gallery .gallery")
+    expect(gallery).to_have_attribute("data-state", "ready", timeout=WAIT_MS)
+    expect(page.get_by_role("option")).to_have_count(8)
+
+    page.get_by_role("option").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#gallery .who")).to_have_text("Seed 2, temperature 0.7")
+    button(page, "Use as B").click()
+    expect(page.locator("#gallery .status")).to_contain_text("photo B now", timeout=WAIT_MS)
+    button(page, "Add to journey").click()
+    expect(page.locator("#gallery .status")).to_contain_text("joined", timeout=WAIT_MS)
+
+    before = gallery.get_attribute("data-rev") or ""
+    button(page, "Near faces").click()
+    expect(gallery).not_to_have_attribute("data-rev", before, timeout=WAIT_MS)
+    expect(page.locator("#gallery .title")).to_have_text("Near seed 2 at temperature 0.7")
+    page.get_by_role("option").nth(1).click()
+    expect(button(page, "Near faces")).to_be_disabled()  # it has no seed of its own
+
+    page.get_by_label("The same seeds at several temperatures").check()
+    before = gallery.get_attribute("data-rev") or ""
+    button(page, "Draw faces").click()
+    expect(gallery).not_to_have_attribute("data-rev", before, timeout=WAIT_MS)
+    expect(page.get_by_role("option")).to_have_count(32)
+
+    go(page, "Morph")
+    wait_card(page, "b")
+    expect(page.locator("#photo-b").get_by_label("Seed of face B")).to_have_value("2")
+    assert np.array_equal(crop(page, "b"), released.sample(1, 0.7, 2)[0])
+    go(page, "Journey")
+    expect(page.locator("#tray .tray")).to_have_attribute("data-count", "1")
+
+
+# ---- long work ----------------------------------------------------------------------------------
+
+
+def test_long_work_shows_how_far_it_is_and_stops(
+    open_tab: OpenTab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = open_tab()
+    original = Editor.decode_with_report
+
+    def slowly(self: Editor, z: torch.Tensor, *args: object, **kwargs: object) -> object:
+        kwargs["batch"] = 1  # as on a slow machine, a frame at a time
+        time.sleep(0.5)
+        return original(self, z, *args, **kwargs)
+
+    monkeypatch.setattr(Editor, "decode_with_report", slowly)
+    page.get_by_role("button", name="Options").click()
+    page.get_by_label("Even speed").check()
+    stop = page.locator("#player .stop")
+    expect(stop).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator("#player .long-text")).to_contain_text("Decoding")
+    stop.click()
+    expect(page.locator("#player .player:not([data-working])")).to_be_visible(timeout=WAIT_MS)
+    expect(stop).to_be_hidden()
+    monkeypatch.undo()
+    with new_morph(page):  # and the page goes on
+        button(page, "Morph").click()
