@@ -306,7 +306,7 @@ def test_edits_are_live_and_can_be_undone_saved_and_used(
     )
     live_ready(page, "#edit")
     weak = page.locator("#edit .row", has_text="Doubtful").locator(".weak")
-    expect(weak).to_contain_text("Weak: it tells held-out pictures apart only 52% of the time")
+    expect(weak).to_contain_text("Weak: it tells held-out pictures apart only 52 % of the time")
     expect(page.locator("#edit .row", has_text="Upward").locator(".weak")).to_have_count(0)
 
     set_live(page, "#edit", "Upward", 1.5)

@@ -30,7 +30,8 @@ _NONE_YET = (
 )
 _ABOUT = (
     "A direction is the difference between two groups of labelled pictures, so it carries what "
-    "else differs between them. Strength 1 is one such difference."
+    "else differs between them. Strength 1 is one such difference; the accuracy is how often it "
+    "tells held-out pictures of the two apart, and 50 % is chance."
 )
 
 
@@ -46,7 +47,7 @@ def build_edit_tab(desk: Desk) -> gr.State:
     setting = gr.State(None, time_to_live=STATE_SECONDS)
     loaded = gr.State((), time_to_live=STATE_SECONDS)
     average = gr.State(None, time_to_live=STATE_SECONDS)  # the code of an average, or None
-    with gr.Column(elem_classes=["stage", "stage-edit", "compact"]):
+    with gr.Column(elem_classes=["stage", "stage-edit", "brief"]):
         desk.edited.cards["edit-photo"].render()
         screen = live_picture(
             desk.scenes,
@@ -132,6 +133,7 @@ def _value(editor: Editor, scene: EditScene, setting: Setting | None) -> dict[st
             direction.name.capitalize(),
             low=-limits.MAX_STRENGTH,
             high=limits.MAX_STRENGTH,
+            detail=f"accuracy {100 * direction.accuracy:.0f} %",
             words=(direction.without_words, direction.with_words),
             weak=_warning(direction),
         )
@@ -154,6 +156,6 @@ def _warning(direction: Direction) -> str:
     if not direction.weak:
         return ""
     return (
-        f"Weak: it tells held-out pictures apart only {direction.accuracy:.0%} of the time "
+        f"Weak: it tells held-out pictures apart only {100 * direction.accuracy:.0f} % of the time "
         "(chance is 50 %), so expect it to change other things."
     )

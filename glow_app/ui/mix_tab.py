@@ -30,7 +30,7 @@ def build_mix_tab(desk: Desk) -> gr.State:
     pair = desk.pair
     scene = gr.State(None, time_to_live=STATE_SECONDS)
     setting = gr.State(None, time_to_live=STATE_SECONDS)
-    with gr.Column(elem_classes=["stage", "stage-pair", "compact"]):
+    with gr.Column(elem_classes=["stage", "stage-pair", "brief"]):
         pair.a.cards["mix-photo-a"].render()
         pair.b.cards["mix-photo-b"].render()
         screen = live_picture(

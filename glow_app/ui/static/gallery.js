@@ -48,7 +48,9 @@ function lay() {
   if (!shown) return;
   const full = [6, 8, 7, 5, 4].find((columns) => shown.n % columns === 0) || 6;
   const fit = PHONE.matches ? 4 : full;
-  tiles.style.setProperty('--columns', shown.columns && (!PHONE.matches || shown.columns <= 8) ? shown.columns : fit);
+  const columns = shown.columns && (!PHONE.matches || shown.columns <= 8) ? shown.columns : fit;
+  tiles.style.setProperty('--columns', columns);
+  tiles.classList.toggle('dense', PHONE.matches && columns > 4); // no room for words
 }
 PHONE.addEventListener('change', lay);
 

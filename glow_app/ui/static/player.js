@@ -214,6 +214,8 @@ async function load() {
     frames = cut;
     sheet = value.sheet;
     player.dataset.sheet = value.rev;
+  } else if (value.play) {
+    player.dataset.sheet = value.rev; // the same frames once more, because they were asked for
   }
   shown = value;
   if (!blend || blend.canvas.width !== value.size) {
