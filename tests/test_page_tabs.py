@@ -87,6 +87,12 @@ def set_live(page: Page, where: str, label: str, value: float) -> None:
     )
 
 
+def open_morph(page: Page, file: Path) -> None:
+    """Open a file on the Morph tab, as its button does."""
+    chooser = page.locator("#open-morph").locator("xpath=..").locator("input[type=file]")
+    chooser.set_input_files(file)
+
+
 # ---- the wider morph ----------------------------------------------------------------------------
 
 
@@ -151,17 +157,13 @@ def test_every_download_opens_and_tells_how_it_was_made(open_tab: OpenTab, tmp_p
         button(page, "⇄ Swap").click()
     expect(page.get_by_label("Seed of face A")).to_have_value(str(SEEDS[1]))
     with new_morph(page):
-        page.locator("#open-morph").locator("xpath=..").locator(
-            "input[type=file]"
-        ).set_input_files(file)
+        open_morph(page, file)
     expect(page.get_by_label("Seed of face A")).to_have_value(str(SEEDS[0]))
     expect(page.get_by_label("Straight line")).to_be_checked()
 
     stranger = tmp_path / "stranger.png"
     Image.new("RGB", (8, 8)).save(stranger)
-    page.locator("#open-morph").locator("xpath=..").locator("input[type=file]").set_input_files(
-        stranger
-    )
+    open_morph(page, stranger)
     assert "not made by Glow Studio" in toast(page)
 
 
@@ -210,6 +212,12 @@ def test_a_journey_in_order_round_and_round(open_tab: OpenTab, tmp_path: Path) -
     wait_ready(page, "#journey")
     page.get_by_role("button", name="Remove face 2").click()
     expect(tray).to_have_attribute("data-count", "2", timeout=WAIT_MS)
+
+    fresh = open_tab()  # where the Journey tab has not been looked at yet
+    open_morph(fresh, gif)
+    expect(fresh.locator("#tray .tray")).to_have_attribute("data-count", "3", timeout=WAIT_MS)
+    expect(fresh.locator("#leg input[type=number]")).to_have_value("9")
+    expect(fresh.get_by_label("Closed loop")).to_be_checked()
 
 
 # ---- mix ----------------------------------------------------------------------------------------
@@ -264,6 +272,16 @@ def test_the_mix_follows_its_sliders(open_tab: OpenTab, released: Editor, tmp_pa
     go(page, "Mix")
     expect(page.locator("#mix")).to_contain_text("Two faces make a mix")
     expect(button(page, "Save picture")).to_be_disabled()
+
+    go(page, "Morph")
+    open_morph(page, saved)  # brings back the faces, which were drawn, and the weights
+    expect(page.get_by_role("tab", name="Mix")).to_have_attribute(
+        "aria-selected", "true", timeout=WAIT_MS
+    )
+    expect(page.locator("#mix .live")).to_have_attribute(
+        "data-shown", json.dumps([*[0] * (levels - 1), 1]).replace(" ", ""), timeout=WAIT_MS
+    )
+    assert is_painted(page, released.mix(a, b, shown).pixels, "#mix")
 
 
 # ---- edit ---------------------------------------------------------------------------------------

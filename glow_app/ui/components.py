@@ -282,7 +282,7 @@ def live_picture(scenes: Scenes, *, kind: str, native: int, **kwargs: Any) -> gr
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # each is one of its own: a state tells them apart by hash
 class Setting:
     """Where sliders shall stand: value by slider id, 0 for those left out."""
 

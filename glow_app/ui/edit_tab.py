@@ -155,7 +155,8 @@ def _warning(direction: Direction) -> str:
     """What to say about a direction that means little."""
     if not direction.weak:
         return ""
+    rate = f"{100 * direction.accuracy:.0f} %"
     return (
-        f"Weak: it tells held-out pictures apart only {100 * direction.accuracy:.0f} % of the time "
-        "(chance is 50 %), so expect it to change other things."
+        f"Weak: it tells held-out pictures apart only {rate} of the time (chance is 50 %), so "
+        "expect it to change other things."
     )
