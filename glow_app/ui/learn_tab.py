@@ -249,7 +249,7 @@ class _Lessons:
         self, pair: tuple[Side, Side] | None, event: gr.EventData
     ) -> tuple[dict[str, Any], tuple[Side, Side]]:
         """The path between two faces, after one of them may have been exchanged."""
-        kind = limits.one_of(getattr(event, "kind", None), "The path", limits.PATHS)
+        kind = limits.one_of(getattr(event, "kind", None), "The path", latents.PATHS)
         both = list(pair or self.welcome.sides())
         letter = getattr(event, "side", None)
         if letter is not None:
