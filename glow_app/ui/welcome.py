@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TEMPERATURE", "Welcome"]
 
-SEEDS = (22, 18)  # chosen by eye among the faces of the released model
+SEEDS = (22, 14)  # chosen by eye among the faces of the released model
 TEMPERATURE = 0.7
 
 
