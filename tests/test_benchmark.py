@@ -78,7 +78,6 @@ def test_convolutions_alone_are_those_of_the_nets():
 
 
 def test_the_two_flows_are_alike():
-    pytest.importorskip("normflows")
     flops, parameters = [], []
     for kind in (OurGlow, NormflowsGlow):
         contender = kind(SMALL, CPU)
