@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from glow_app.benchmarks.timing import Work
+from glow_app.benchmarks.timing import Work, adamw_step
 from models import PRESETS, Glow, GlowConfig, bits_per_dim
 
 __all__ = ["CONTENDERS", "Contender", "NormflowsGlow", "OurGlow", "Setting"]
@@ -87,14 +87,7 @@ class Contender:
 
     def training_step(self, x: Tensor) -> Work:
         """Loss, gradients and AdamW on the pictures ``x``."""
-        optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-6, fused=True)
-
-        def step() -> None:
-            optimizer.zero_grad(set_to_none=True)
-            self.loss(x).backward()
-            optimizer.step()
-
-        return step
+        return adamw_step(self.model, lambda: self.loss(x))
 
     def encoding(self, x: Tensor) -> Work:
         """Encodes the pictures ``x``."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from glow_app.benchmarks.convolutions import convolutions_of_decoding
-from glow_app.benchmarks.timing import Work, interleaved
+from glow_app.benchmarks.timing import Work, adamw_step, interleaved
 from glow_app.editor import Editor
 from glow_app.measure import flops_per_frame, parameter_count
 from models import Glow, bin_centers, bits_per_dim
@@ -67,11 +67,4 @@ def _training_step(released: Glow, precision: str, batch: int) -> Work:
     model.load_state_dict(released.state_dict())
     model.train().set_training_dtype(torch.bfloat16 if precision == "bfloat16" else None)
     x = torch.rand(batch, 3, size, size, device=device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
-
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        bits_per_dim(model(x), model.dims).mean().backward()
-        optimizer.step()
-
-    return step
+    return adamw_step(model, lambda: bits_per_dim(model(x), model.dims).mean())

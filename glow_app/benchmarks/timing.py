@@ -7,10 +7,23 @@ import time
 from collections.abc import Callable, Mapping
 
 import torch
+from torch import Tensor, nn
 
-__all__ = ["Work", "interleaved", "seconds_of", "wait"]
+__all__ = ["Work", "adamw_step", "interleaved", "seconds_of", "wait"]
 
 Work = Callable[[], object]
+
+
+def adamw_step(model: nn.Module, loss: Callable[[], Tensor]) -> Work:
+    """A training step: ``loss``, its gradients and AdamW on the parameters of ``model``."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        loss().backward()
+        optimizer.step()
+
+    return step
 
 
 def interleaved(
