@@ -9,6 +9,7 @@ from models.checkpoint import CheckpointError, load, pretrained_path, save
 from models.config import PRESETS, GlowConfig
 from models.denoise import denoise
 from models.glow import Glow, bits_per_dim
+from models.grow import grow
 from models.networks import NETS
 from models.quantize import bin_centers, dequantize, to_levels
 
@@ -22,6 +23,7 @@ __all__ = [
     "bits_per_dim",
     "denoise",
     "dequantize",
+    "grow",
     "load",
     "pretrained_path",
     "save",

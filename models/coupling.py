@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from models.bijection import Bijection
+from models.layout import by_channels, join_channels
 from models.networks import Net
 
 __all__ = ["SCALE_MAPS", "AffineCoupling", "SplitPrior", "bounded"]
@@ -64,13 +65,28 @@ class AffineCoupling(Bijection):
         x_a, x_b = _halves(x)
         shift, log_scale = self._shift_and_log_scale(x_a)
         y_b = (x_b + shift) * log_scale.exp()
-        return torch.cat([x_a, y_b], dim=1), log_scale.sum(dim=(1, 2, 3), dtype=x.dtype)
+        return join_channels(x_a, y_b), log_scale.sum(dim=(1, 2, 3), dtype=x.dtype)
 
     def inverse(self, y: Tensor) -> Tensor:
         y_a, y_b = _halves(y)
         shift, log_scale = self._shift_and_log_scale(y_a)
         # A division: exp(-s) would be rounded in another way than exp(s) was.
-        return torch.cat([y_a, y_b / log_scale.exp() - shift], dim=1)
+        return join_channels(y_a, y_b / log_scale.exp() - shift)
+
+    def forward_(self, x: Tensor) -> Tensor:
+        """:meth:`forward` without gradients, overwriting ``x``; returns log_det."""
+        x_a, x_b = _halves(x)
+        shift, log_scale = self._shift_and_log_scale(x_a)
+        log_det = log_scale.sum(dim=(1, 2, 3), dtype=x.dtype)
+        x_b.add_(shift).mul_(log_scale.exp_())
+        return log_det
+
+    def inverse_(self, y: Tensor) -> Tensor:
+        """:meth:`inverse` without gradients, overwriting ``y``, which it returns."""
+        y_a, y_b = _halves(y)
+        shift, log_scale = self._shift_and_log_scale(y_a)
+        y_b.div_(log_scale.exp_()).sub_(shift)
+        return y
 
     def undo(
         self, y: Tensor, grad_y: Tensor, grad_log_det: Tensor
@@ -96,8 +112,8 @@ class AffineCoupling(Bijection):
         grad_x_a, *grad_parameters = torch.autograd.grad(
             (shift, log_scale), (x_a, *self.parameters()), (grad_x_b, grad_log_scale)
         )
-        grad_x = torch.cat([grad_a + grad_x_a, grad_x_b], dim=1)
-        return torch.cat([y_a, x_b], dim=1), grad_x, tuple(grad_parameters)
+        grad_x = join_channels(grad_a + grad_x_a, grad_x_b)
+        return join_channels(y_a, x_b), grad_x, tuple(grad_parameters)
 
     def _shift_and_log_scale(self, x_a: Tensor) -> tuple[Tensor, Tensor]:
         shift, raw = _heads(self.net, x_a)
@@ -129,12 +145,12 @@ class SplitPrior(Bijection):
         x_a, x_b = _halves(x)
         mean, log_std = self._mean_and_log_std(x_a)
         y_b = (x_b - mean) / log_std.exp()
-        return torch.cat([x_a, y_b], dim=1), -log_std.sum(dim=(1, 2, 3), dtype=x.dtype)
+        return join_channels(x_a, y_b), -log_std.sum(dim=(1, 2, 3), dtype=x.dtype)
 
     def inverse(self, y: Tensor) -> Tensor:
         y_a, y_b = _halves(y)
         mean, log_std = self._mean_and_log_std(y_a)
-        return torch.cat([y_a, y_b * log_std.exp() + mean], dim=1)
+        return join_channels(y_a, y_b * log_std.exp() + mean)
 
     def _mean_and_log_std(self, x_a: Tensor) -> tuple[Tensor, Tensor]:
         mean, raw = _heads(self.net, x_a)
@@ -147,7 +163,7 @@ def _heads(net: Net, x_a: Tensor) -> tuple[Tensor, Tensor]:
     They stay float32 when the flow's state is float64: both directions take the same numbers,
     so that nothing is lost, and their tanh and exp take half the time.
     """
-    first, second = net(x_a).chunk(2, dim=1)
+    first, second = by_channels(net(x_a)).chunk(2, dim=1)
     return first, second
 
 

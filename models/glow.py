@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from models.config import GlowConfig
 from models.coupling import AffineCoupling, SplitPrior
+from models.layout import by_channels, join_channels
 from models.networks import NETS, LinearNet, Net
 from models.numerics import exact_float32
 from models.prior import TopPrior
@@ -115,7 +116,7 @@ class Glow(nn.Module):
             codes = self.split_levels(z.to(self._dtype()))
             h = codes[-1][:, :0]
             for level in reversed(range(self.config.levels)):
-                h = torch.cat([h, codes[level]], dim=1)
+                h = join_channels(h, codes[level])
                 leaves = self.splits[level] if level < len(self.splits) else self.top
                 h = leaves.inverse(h)
                 h = self.levels[level].inverse(h)
@@ -244,7 +245,7 @@ class Glow(nn.Module):
     def _enter_level(self, h: Tensor) -> Tensor:
         if self.squeeze is not None:
             h, _ = self.squeeze(h)
-        return h.contiguous(memory_format=torch.channels_last)
+        return by_channels(h)
 
     def _leave_level(self, h: Tensor) -> Tensor:
         return h if self.squeeze is None else self.squeeze.inverse(h)

@@ -42,7 +42,8 @@ class Net(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         dtype = self.conv_in.weight.dtype
-        x = x.to(dtype).clamp(-self.input_bound, self.input_bound)
+        x = x.to(dtype, memory_format=torch.channels_last)
+        x = x.clamp(-self.input_bound, self.input_bound)
         with low_precision(x.device, self.training_dtype if self.training else None):
             y = self.body(x)
         return y.to(dtype)

@@ -54,16 +54,21 @@ class FlowStep(Bijection):
             y, coupling_log_det = self.coupling(y)
             return y, actnorm_log_det + conv_log_det + coupling_log_det
         fold = self._fold(x.dtype)
-        y, log_det = self.coupling(mix_channels(x, fold.weight, fold.bias))
+        y = mix_channels(x, fold.weight, fold.bias)
+        log_det = self.coupling.forward_(y)
         per_pixel = self.actnorm.log_scale.sum() + self.conv.log_abs_s.sum()
         return y, log_det + per_pixel * (x.shape[2] * x.shape[3])
 
     def inverse(self, y: Tensor) -> Tensor:
-        y = self.coupling.inverse(y)
         if self._may_cache():
-            fold = self._fold(y.dtype)
-            return mix_channels(y, fold.inverse_weight, fold.inverse_bias)
-        return self.actnorm.inverse(self.conv.inverse(y))
+            return self.inverse_(y.clone())
+        return self.actnorm.inverse(self.conv.inverse(self.coupling.inverse(y)))
+
+    def inverse_(self, y: Tensor) -> Tensor:
+        """:meth:`inverse` without gradients, overwriting ``y``: no copy of it is made."""
+        fold = self._fold(y.dtype)
+        y = self.coupling.inverse_(y)
+        return mix_channels(y, fold.inverse_weight, fold.inverse_bias)
 
     def _may_cache(self) -> bool:
         return not self.training and not torch.is_grad_enabled()

@@ -12,6 +12,7 @@ from torch.autograd.function import once_differentiable
 from models.bijection import Bijection
 from models.coupling import AffineCoupling
 from models.invertible_conv import lu_product, mix_channels
+from models.layout import by_channels_matrix
 from models.numerics import exact_float32
 from models.step import FlowStep
 
@@ -38,7 +39,7 @@ class FlowSteps(Bijection, nn.ModuleList):
         self.reversible = False
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        if not (self.training or torch.is_grad_enabled()):
+        if not self._needs_gradients():
             log_det = x.new_zeros(len(x))
             for step in self:
                 x, step_log_det = step(x)
@@ -57,9 +58,13 @@ class FlowSteps(Bijection, nn.ModuleList):
         return y, log_det + per_pixel * (x.shape[2] * x.shape[3])
 
     def inverse(self, y: Tensor) -> Tensor:
-        for step in reversed(self):
-            y = step.inverse(y)
+        for i, step in enumerate(reversed(self)):
+            # What a step returns is ours to overwrite; the first input is the caller's.
+            y = step.inverse_(y) if i and not self._needs_gradients() else step.inverse(y)
         return y
+
+    def _needs_gradients(self) -> bool:
+        return self.training or torch.is_grad_enabled()
 
     def _mixings(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
         """Actnorm and 1x1 convolution folded: W (K, C, C), b (K, C), log_det of a pixel (1,)."""
@@ -120,7 +125,8 @@ class _Reversible(torch.autograd.Function):
                 grad_parameters[:0] = grads
                 y = mix_channels(mixed, inverses[k], -(inverses[k] @ biases[k]))
                 # mixed = W y + b at each pixel
-                grad_biases[k] = grad_mixed.sum(dim=(0, 2, 3))
-                grad_weights[k] = torch.einsum("nohw,nchw->oc", grad_mixed, y)
+                grad_flat = by_channels_matrix(grad_mixed)
+                grad_biases[k] = grad_flat.sum(dim=1)
+                grad_weights[k] = grad_flat @ by_channels_matrix(y).T
                 grad_y = mix_channels(grad_mixed, weights[k].T)
         return None, grad_y, grad_weights, grad_biases, *grad_parameters

@@ -54,7 +54,9 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--out", required=True, metavar="RUN", help="run folder, made or resumed")
     run.add_argument("--steps", type=cli.whole(1), help="optimiser steps in all")
     run.add_argument("--minutes", type=cli.number(0.01), help="minutes of training in all")
-    run.add_argument("--init", metavar="P", help="weights to start a new run from")
+    run.add_argument(
+        "--init", metavar="P", help="weights to start a new run from; they may have fewer steps"
+    )
     run.add_argument(
         "--from-constant",
         action="store_true",
@@ -82,6 +84,13 @@ def parser() -> argparse.ArgumentParser:
     model.add_argument("--preset", default="faces64", choices=sorted(PRESETS))
     model.add_argument("--image-size", type=cli.whole(2), help="instead of the preset's, pixels")
     model.add_argument("--net", choices=sorted(NETS), help="instead of the preset's")
+    model.add_argument(
+        "--model-steps",
+        type=cli.whole(1),
+        nargs="+",
+        metavar="K",
+        help="steps of flow of each level, finest first, instead of the preset's",
+    )
     model.add_argument("--dropout", type=float, help="instead of the preset's")
     task = p.add_argument_group("what is learned")
     task.add_argument(
@@ -126,6 +135,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.steps is None and args.minutes is None:
         p.error("give --steps or --minutes, so that the run knows its end")
     overrides = {k: getattr(args, k) for k in ("image_size", "net", "dropout")}
+    overrides["steps"] = args.model_steps
     overrides = {k: v for k, v in overrides.items() if v is not None}
     try:
         device = pick_device(args.device)

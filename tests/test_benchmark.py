@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from glow_app.benchmarks.comparison import compare
 from glow_app.benchmarks.contenders import NormflowsGlow, OurGlow, Setting
-from glow_app.benchmarks.convolutions import convolutions_of_decoding
+from glow_app.benchmarks.convolutions import convolutions_of
 from glow_app.benchmarks.memory import MemoryJob, growth, peak_bytes
 from glow_app.benchmarks.report import report
 from glow_app.benchmarks.timing import interleaved
@@ -63,18 +63,22 @@ def test_peak_counts_what_is_held_at_once():
     assert peak_bytes(together, CPU) == pytest.approx(3 * mb, rel=0.01)
 
 
-def test_convolutions_alone_are_those_of_the_nets():
-    ours = OurGlow(SMALL, CPU)
-    z = torch.randn(3, ours.model.dims)
+@pytest.mark.parametrize("kind", ["decoding", "training_step"])
+def test_convolutions_alone_are_all_convolutions_and_nothing_else(kind):
+    ours = OurGlow(SMALL, CPU).for_training("float32")
+    work = getattr(ours, kind)(SMALL.pictures(3, CPU))
 
-    def convolution_flops(work) -> int:
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
+    def flops(work) -> dict[str, int]:
+        with FlopCounterMode(display=False) as counter:
             work()
-        return counter.get_flop_counts()["Global"][torch.ops.aten.convolution]
+        return {str(k): v for k, v in counter.get_flop_counts()["Global"].items()}
 
-    # The flow mixes channels by matrix products when it decodes: all convolutions are the nets'.
-    alone = convolutions_of_decoding(ours.model, z)
-    assert convolution_flops(alone) == convolution_flops(lambda: ours.model.g(z)) > 0
+    everything, alone = flops(work), flops(convolutions_of(work, CPU))
+    with torch.inference_mode():  # in which the page decodes
+        also_alone = convolutions_of(work, CPU) if kind == "decoding" else None
+    assert also_alone is None or flops(also_alone) == alone
+    assert alone == {k: v for k, v in everything.items() if "convolution" in k}
+    assert len(alone) == (1 if kind == "decoding" else 2) < len(everything)
 
 
 def test_the_two_flows_are_alike():

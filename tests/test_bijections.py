@@ -12,6 +12,7 @@ from models.actnorm import ActNorm
 from models.bijection import Bijection
 from models.coupling import AffineCoupling, SplitPrior
 from models.invertible_conv import InvertibleConv
+from models.layout import by_channels
 from models.networks import ConvNet, LinearNet, ResidualNet
 from models.prior import TopPrior
 from models.squeeze import Squeeze
@@ -130,12 +131,26 @@ def test_log_det_is_that_of_the_autograd_jacobian(bijection: Bijection, x: Tenso
 
 
 @sweep
-def test_inputs_are_left_alone(bijection: Bijection, x: Tensor) -> None:
+@pytest.mark.parametrize("gradients", [True, False])
+def test_inputs_are_left_alone(bijection: Bijection, x: Tensor, gradients: bool) -> None:
+    bijection.eval()
+    x = by_channels(x)  # the layout in which layers work without copies
     before = x.clone()
-    y, _ = bijection(x)
-    kept = y.detach().clone()
-    bijection.inverse(y)
+    with torch.set_grad_enabled(gradients):
+        y, _ = bijection(x)
+        kept = y.detach().clone()
+        bijection.inverse(y)
     assert torch.equal(x, before) and torch.equal(y, kept)
+
+
+@sweep
+def test_results_do_not_depend_on_the_layout(bijection: Bijection, x: Tensor) -> None:
+    y, log_det = bijection(x)
+    for other in (by_channels(x), x.contiguous(memory_format=torch.channels_last)):
+        other_y, other_log_det = bijection(other)
+        torch.testing.assert_close(other_y, y, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(other_log_det, log_det, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(bijection.inverse(other_y), x, atol=2e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["published", "residual"])

@@ -352,12 +352,28 @@ def test_a_folder_of_another_run_is_refused(unbroken: Path, pictures: Path) -> N
     assert "another lr" in done.stderr and len(done.stderr.strip().splitlines()) == 1
 
 
-def test_init_starts_from_given_weights(unbroken: Path, pictures: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("grown", [(), ("--model-steps", "4", "3")], ids=["same", "grown"])
+def test_init_starts_from_given_weights(
+    unbroken: Path, pictures: Path, tmp_path: Path, grown: tuple[str, ...]
+) -> None:
     weights = unbroken / "model.safetensors"
-    done = run(pictures, tmp_path / "more", "--steps", "5", "--lr", "1e-9", "--init", str(weights))
+    arguments = ["--steps", "5", "--lr", "1e-9", "--init", str(weights), *grown]
+    done = run(pictures, tmp_path / "more", *arguments)
     assert done.returncode == 0, done.stderr
     started = stats(tmp_path / "more")[-1]["val_bits_per_dim"]
     assert started == pytest.approx(models.load(weights).facts["val_bits_per_dim"], abs=1e-3)
+
+
+def test_weights_with_more_steps_are_refused(
+    unbroken: Path, pictures: Path, tmp_path: Path
+) -> None:
+    weights = unbroken / "model.safetensors"
+    arguments = ["--steps", "5", "--init", str(weights), "--model-steps", "1", "2"]
+    done = run(pictures, tmp_path / "less", *arguments)
+    assert done.returncode == 2
+    last = done.stderr.strip().splitlines()[-1]
+    assert "cannot grow" in last and "Traceback" not in done.stderr
+    assert not (tmp_path / "less" / "config.json").exists()  # the folder is free for another run
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from glow_app.benchmarks.ceiling import ceilings
 from glow_app.benchmarks.contenders import Contender, NormflowsGlow, OurGlow, Setting
-from glow_app.benchmarks.convolutions import convolutions_of_decoding
+from glow_app.benchmarks.convolutions import convolutions_of
 from glow_app.benchmarks.hardware import version_of
 from glow_app.benchmarks.memory import MemoryJob
 from glow_app.benchmarks.timing import Work, interleaved, seconds_of
@@ -55,7 +55,10 @@ def compare(
         contenders, setting, precisions, repeats, compiled
     )
     using = _using(contenders, ours, setting, frames, repeats)
-    convolutions = using.pop((_CONVOLUTIONS, "decode"))
+    convolutions = {
+        "decode_s": using.pop((_CONVOLUTIONS, "decode")),
+        "train_s": {p: training.pop((_CONVOLUTIONS, p)) for p in precisions},
+    }
     for contender in contenders:
         name = contender.name
         rates = {how: s for (who, how), s in training.items() if who == name}
@@ -67,8 +70,8 @@ def compare(
             "decode_s": using[name, "decode"],
             "train_memory": {p: _memory(name, setting, device, p) for p in precisions},
         }
-    results["convolutions_of_decode_s"] = convolutions
-    results["ratios"] = _ratios(results, convolutions)
+    results[_CONVOLUTIONS] = convolutions
+    results["ratios"] = _ratios(results)
     return results
 
 
@@ -79,13 +82,17 @@ def _training(
     repeats: int,
     compiled: bool,
 ) -> tuple[dict[tuple[str, str], float], dict[str, float], float | None]:
-    """Seconds of a step by (contender, how); the ceilings, measured in between; compile time."""
+    """Seconds of a step by (who, how); the ceilings, measured in between; compile time.
+
+    Who is a contender or the convolutions of our step.
+    """
     device = contenders[0].device
     x = setting.pictures(setting.batch, device)
     works: dict[tuple[str, str], Work] = {}
     for precision in precisions:
         for contender in contenders:
             works[contender.name, precision] = contender.for_training(precision).training_step(x)
+        works[_CONVOLUTIONS, precision] = convolutions_of(works[OurGlow.name, precision], device)
     compile_s = None
     if compiled:
         ours = contenders[0].for_training(precisions[-1])
@@ -106,13 +113,11 @@ def _using(
 ) -> dict[tuple[str, str], float]:
     """Seconds of encoding and decoding, and of our decoder's convolutions alone."""
     x = setting.pictures(frames, ours.device)
-    with torch.no_grad():
-        z = ours.encode(x)
     works: dict[tuple[str, str], Work] = {}
     for contender in contenders:
         works[contender.name, "encode"] = contender.encoding(x)
         works[contender.name, "decode"] = contender.decoding(x)
-    works[_CONVOLUTIONS, "decode"] = convolutions_of_decoding(ours.model, z)
+    works[_CONVOLUTIONS, "decode"] = convolutions_of(works[ours.name, "decode"], ours.device)
     return interleaved(works, ours.device, repeats)
 
 
@@ -128,9 +133,13 @@ def _training_flops(contender: Contender, setting: Setting) -> int:
     return counter.get_total_flops()
 
 
-def _ratios(results: dict[str, Any], convolutions: float) -> dict[str, float]:
+def _ratios(results: dict[str, Any]) -> dict[str, float]:
     ours, theirs = results[OurGlow.name], results.get(NormflowsGlow.name)
-    ratios = {"decode_over_its_convolutions": ours["decode_s"] / convolutions}
+    alone = results[_CONVOLUTIONS]
+    ratios = {"decode_over_its_convolutions": ours["decode_s"] / alone["decode_s"]}
+    for precision, seconds in alone["train_s"].items():
+        step = results["batch"] / ours["train_images_per_s"][precision]
+        ratios[f"train_{precision}_over_its_convolutions"] = step / seconds
     for how, rate in ours["train_gflops"].items():
         precision = how.split()[0]
         tops = [v for k, v in results["ceiling_gflops"].items() if k.startswith(precision)]

@@ -1,68 +1,53 @@
-"""The convolutions of a model's nets by themselves: what decoding could cost at the least."""
+"""The convolutions inside of some work by themselves: what it could cost at the least."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from glow_app.benchmarks.timing import Work
-from models import Glow
-from models.networks import Net
 from models.numerics import exact_float32
 
-__all__ = ["convolutions_of_decoding"]
+__all__ = ["convolutions_of"]
 
-_convolution = torch.ops.aten.convolution.default
+_CONVOLUTIONS = (
+    torch.ops.aten.convolution.default,
+    torch.ops.aten.convolution_backward.default,
+    torch.ops.aten.conv2d.default,  # how it arrives in inference mode
+)
 
 
-def convolutions_of_decoding(model: Glow, z: Tensor) -> Work:
-    """Work that runs exactly the convolutions that the nets run in ``model.g(z)``.
+def convolutions_of(work: Work, device: torch.device) -> Work:
+    """Work that runs exactly the convolutions that ``work`` runs, backward ones included.
 
     The same inputs, weights, precision and memory formats in the same order, and nothing else.
+    Of a flow these are the convolutions of its nets: it mixes channels by matrix products.
     """
     recorder = _Recorder()
-    hooks = []
-    for module in model.modules():
-        if isinstance(module, Net):
-            hooks += [
-                module.register_forward_pre_hook(recorder.enter),
-                module.register_forward_hook(recorder.leave),
-            ]
-    try:
-        with torch.no_grad(), recorder:
-            model.g(z)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with recorder:
+        work()
 
     @torch.no_grad()
-    def work() -> None:
-        with exact_float32(z.device):  # as the flow does
-            for arguments in recorder.calls:
-                _convolution(*arguments)
+    def convolutions() -> None:
+        with exact_float32(device):  # as the flow does
+            for function, arguments in recorder.calls:
+                function(*arguments)
 
-    return work
+    return convolutions
 
 
 class _Recorder(TorchDispatchMode):
-    """Keeps the arguments of each convolution between :meth:`enter` and :meth:`leave`."""
+    """Keeps the arguments of each convolution."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.calls: list[tuple[Any, ...]] = []
-        self._inside = False
-
-    def enter(self, *_: Any) -> None:
-        self._inside = True
-
-    def leave(self, *_: Any) -> None:
-        self._inside = False
+        self.calls: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        if self._inside and func is _convolution:
+        if func in _CONVOLUTIONS:
             # A later in-place ReLU does not matter: it changes what comes out, not what goes in.
-            self.calls.append(args)
+            self.calls.append((func, args))
         return func(*args, **(kwargs or {}))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from glow_app.benchmarks.convolutions import convolutions_of_decoding
+from glow_app.benchmarks.convolutions import convolutions_of
 from glow_app.benchmarks.timing import Work, adamw_step, interleaved
 from glow_app.editor import Editor
 from glow_app.measure import flops_per_frame, parameter_count
@@ -31,9 +31,13 @@ def measure_released(
     model, device = editor.model, editor.device
     z = torch.randn(frames, model.dims, generator=torch.Generator().manual_seed(0)) * 0.7
     pictures = editor.decode(z)
+
+    def decode_frames() -> None:
+        editor.decode(z)
+
     works: dict[str, Work] = {
-        "decode_frames": lambda: editor.decode(z),
-        "convolutions": convolutions_of_decoding(model, z.to(device)),
+        "decode_frames": decode_frames,
+        "convolutions": convolutions_of(decode_frames, device),
         "decode_one": lambda: editor.decode(z[:1]),
         "encode_frames": lambda: _encode(editor, pictures),
         "morph": lambda: editor.morph_frames(pictures[0], pictures[-1], frames),

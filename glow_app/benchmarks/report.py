@@ -57,6 +57,9 @@ def _comparison(r: dict[str, Any]) -> str:
     for how, rate in ours["train_images_per_s"].items():
         other = theirs and theirs["train_images_per_s"].get(how)
         row(f"training, {_nets(how)}, images/s", f"{rate:.1f}", _number(other), f"train_{how}")
+        alone = ratios.get(f"train_{how}_over_its_convolutions")
+        if alone is not None:
+            row("... over its convolutions alone", _times(alone))
     row("... our fastest against its float32", _NONE, ratio="train_as_used")
     row("... fastest of each", _NONE, ratio="train_best_of_each")
     for what in ("encode", "decode"):

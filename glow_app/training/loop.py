@@ -129,10 +129,13 @@ def train(
     if world.first:
         (out / "checkpoint").mkdir(parents=True, exist_ok=True)
         (out / "samples").mkdir(exist_ok=True)
-        _claim(out / "config.json", config, training[0].fingerprint)
+        _check(out / "config.json", config, training[0].fingerprint)
     world.wait()
     run = _Run(config, out, training, held_out, world, facts or {}, clock)
     run.start(init, from_constant)
+    if world.first:  # not before it could start: what failed must not claim the folder
+        everything = {**dataclasses.asdict(config), "data": training[0].fingerprint}
+        write_text(out / "config.json", json.dumps(everything, indent=2) + "\n")
     if not world.first:
         run.loop(None)
         return out / "model.safetensors"
@@ -141,22 +144,21 @@ def train(
     return out / "model.safetensors"
 
 
-def _claim(path: Path, config: TrainConfig, data: str) -> None:
-    """Write config.json; refuse a folder that holds another run."""
-    if path.exists():
-        try:
-            before = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise TrainingError(f"{path} is damaged; remove it to go on.") from error
-        now = json.loads(json.dumps({**config.fixed(), "data": data}))
-        different = sorted(k for k in now if before.get(k) != now[k])
-        if different:
-            raise TrainingError(
-                f"{path.parent} holds a run with another {', '.join(different)}; "
-                "choose another --out or the same settings."
-            )
-    text = json.dumps({**dataclasses.asdict(config), "data": data}, indent=2) + "\n"
-    write_text(path, text)
+def _check(path: Path, config: TrainConfig, data: str) -> None:
+    """Refuse a folder whose config.json is that of another run."""
+    if not path.exists():
+        return
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TrainingError(f"{path} is damaged; remove it to go on.") from error
+    now = json.loads(json.dumps({**config.fixed(), "data": data}))
+    different = sorted(k for k in now if before.get(k) != now[k])
+    if different:
+        raise TrainingError(
+            f"{path.parent} holds a run with another {', '.join(different)}; "
+            "choose another --out or the same settings."
+        )
 
 
 class _Run:
@@ -192,10 +194,7 @@ class _Run:
         torch.manual_seed(config.seed)
         model = Glow(config.model).to(device)
         if init is not None and not resumed:
-            given = models.load(init, device)
-            if given.config.replace(dropout=config.model.dropout) != config.model:
-                raise TrainingError(f"{init.name} has another configuration than this run.")
-            model.load_state_dict(given.state_dict())
+            model.load_state_dict(self._given(init).state_dict())
         model.train()
         dtype = {"float32": None, "bfloat16": torch.bfloat16}[config.precision]
         model.set_training_dtype(dtype)
@@ -210,6 +209,16 @@ class _Run:
         self.state = TrainState(model, Ema(model), optimizer, GradientGuard(device))
         if resumed:
             self.state.load(saved)
+
+    def _given(self, init: Path) -> Glow:
+        """The weights of ``init``, grown to the steps of this run."""
+        given, wanted = models.load(init, self.world.device), self.config.model
+        if given.config.replace(dropout=wanted.dropout, steps=wanted.steps) != wanted:
+            raise TrainingError(f"{init.name} has another configuration than this run.")
+        try:
+            return models.grow(given, wanted.steps)
+        except ValueError as error:
+            raise TrainingError(f"{init.name} does not fit this run. {error}") from error
 
     def _initial_images(self) -> Tensor:
         generator = torch.Generator().manual_seed(self.config.seed)

@@ -1,0 +1,62 @@
+"""More steps for a trained flow, which goes on computing the very same function."""
+
+from __future__ import annotations
+
+import torch
+
+from models.glow import Glow
+from models.step import FlowStep
+
+__all__ = ["grow"]
+
+
+@torch.no_grad()
+def grow(model: Glow, steps: tuple[int, ...]) -> Glow:
+    """A copy of ``model`` with ``steps`` steps in each level, finest first, and the same f and g.
+
+    Training then goes on from what was learned, with more to learn with (Chen et al. 2016,
+    Net2Net: function-preserving growth). The new steps are spread evenly among the old ones.
+
+    Raises:
+        ValueError: another number of levels, or fewer steps than there are; one sentence.
+    """
+    before = model.config.steps
+    if len(steps) != len(before) or any(n < b for n, b in zip(steps, before, strict=False)):
+        raise ValueError(f"A flow with {before} steps cannot grow to {tuple(steps)}.")
+    grown = Glow(model.config.replace(steps=tuple(steps))).to(model.top.mean.device)
+    grown.splits.load_state_dict(model.splits.state_dict())
+    grown.top.load_state_dict(model.top.state_dict())
+    for old_steps, new_steps in zip(model.levels, grown.levels, strict=True):
+        added, old_count, free = len(new_steps) - len(old_steps), len(old_steps), iter(new_steps)
+        for i, old in enumerate(old_steps):
+            here = (i + 1) * added // old_count - i * added // old_count
+            _extend([next(free) for _ in range(here + 1)], old)
+    grown.facts = dict(model.facts)
+    return grown.train(model.training)
+
+
+def _extend(chain: list[FlowStep], old: FlowStep) -> None:
+    """Make ``chain`` compute what ``old`` does; all but its last step are new.
+
+    The first step takes over the mixing of ``old``, so that new couplings see the numbers that
+    its coupling saw, of unit variance; the last one takes over the coupling. In between the
+    channels are only permuted: first the halves change places, so that the first new coupling
+    changes the half that the old one looks at.
+    """
+    chain[-1].load_state_dict(old.state_dict())
+    if len(chain) == 1:
+        return
+    channels = len(old.actnorm.bias)
+    eye = torch.eye(channels, dtype=torch.float64, device=old.actnorm.bias.device)
+    permutation = eye.roll(channels // 2, dims=0)
+    chain[0].actnorm.load_state_dict(old.actnorm.state_dict())
+    chain[0].conv.set_weight(permutation @ old.conv.weight(torch.float64))
+    for step in chain[1:-1]:
+        shuffle = eye[torch.randperm(channels)]
+        step.conv.set_weight(shuffle)
+        permutation = shuffle @ permutation
+    chain[-1].conv.set_weight(permutation.T)
+    for step in chain[1:]:
+        step.actnorm.bias.zero_()
+        step.actnorm.log_scale.zero_()
+        step.actnorm.initialized.fill_(True)
