@@ -361,7 +361,12 @@ def test_init_starts_from_given_weights(
     done = run(pictures, tmp_path / "more", *arguments)
     assert done.returncode == 0, done.stderr
     started = stats(tmp_path / "more")[-1]["val_bits_per_dim"]
-    assert started == pytest.approx(models.load(weights).facts["val_bits_per_dim"], abs=1e-3)
+    before = models.load(weights).facts
+    assert started == pytest.approx(before["val_bits_per_dim"], abs=1e-3)
+    resumed = run(pictures, tmp_path / "more", *arguments, "--steps", "6")
+    assert resumed.returncode == 0, resumed.stderr
+    facts = models.load(tmp_path / "more" / "model.safetensors").facts
+    assert facts["steps"] == 6 and facts["started_from"] == before  # also after a resume
 
 
 def test_weights_with_more_steps_are_refused(

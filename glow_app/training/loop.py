@@ -34,6 +34,7 @@ from models import Glow, GlowConfig, bits_per_dim, dequantize
 
 __all__ = ["TrainConfig", "TrainingError", "train"]
 
+_ORIGIN = "started_from"  # the facts of the weights of --init
 _INIT_IMAGES = 512  # for actnorm; at least 256
 _GIVE_UP_AFTER = 200  # skipped steps in a row
 _GRID = (4, 8)  # rows and columns of the sample grid
@@ -112,7 +113,8 @@ def train(
         training: pictures and the rows of them to train on.
         held_out: pictures and rows for validation; nothing is learned from them.
         world: the processes that train together, and the device of this one.
-        init: weights to start a new run from, instead of random ones.
+        init: weights to start a new run from, instead of random ones; with fewer steps they
+            are grown. What they say of themselves stays in the new ones as "started_from".
         facts: what to say of the data in the saved weights.
         from_constant: continue from the state before the last cooldown, not from the one after.
         clock: seconds, for ``config.minutes`` and the rates that are reported.
@@ -131,11 +133,13 @@ def train(
         (out / "samples").mkdir(exist_ok=True)
         _check(out / "config.json", config, training[0].fingerprint)
     world.wait()
-    run = _Run(config, out, training, held_out, world, facts or {}, clock)
+    facts = {**(facts or {}), **_origin(out / "config.json", init)}
+    run = _Run(config, out, training, held_out, world, facts, clock)
     run.start(init, from_constant)
     if world.first:  # not before it could start: what failed must not claim the folder
-        everything = {**dataclasses.asdict(config), "data": training[0].fingerprint}
-        write_text(out / "config.json", json.dumps(everything, indent=2) + "\n")
+        settings = {**dataclasses.asdict(config), "data": training[0].fingerprint}
+        settings |= {k: facts[k] for k in (_ORIGIN,) if k in facts}
+        write_text(out / "config.json", json.dumps(settings, indent=2) + "\n")
     if not world.first:
         run.loop(None)
         return out / "model.safetensors"
@@ -159,6 +163,14 @@ def _check(path: Path, config: TrainConfig, data: str) -> None:
             f"{path.parent} holds a run with another {', '.join(different)}; "
             "choose another --out or the same settings."
         )
+
+
+def _origin(path: Path, init: Path | None) -> dict[str, Any]:
+    """What is known of the weights that the run of config.json at ``path`` started from."""
+    if path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        return {k: before[k] for k in (_ORIGIN,) if k in before}
+    return {} if init is None else {_ORIGIN: models.load(init).facts}
 
 
 class _Run:
@@ -252,8 +264,7 @@ class _Run:
             )
         if config.compile:
             self._compile(log)
-        recent = _Recent(self.clock())
-        minutes_before, last_checkpoint = state.minutes, time.monotonic()
+        recent, last_checkpoint = self._recent(), time.monotonic()
         with _graceful_stop(self):
             while self._goes_on():
                 recent.began += self._keep_constant()
@@ -262,14 +273,14 @@ class _Run:
                 if evaluated or state.step % config.log_steps == 0:
                     self._give_up_if_diverged()
                     # Everything since the last line is on the device: here the host waits for it.
-                    values = self._values(recent, minutes_before)
+                    values = self._values(recent)
                     if evaluated:
                         values |= self.evaluate(log)
                     if log is not None:
                         log.record(values)
-                    recent, minutes_before = _Recent(self.clock()), state.minutes
+                    recent = self._recent()
                 else:
-                    state.minutes = minutes_before + (self.clock() - recent.began) / 60
+                    state.minutes = recent.minutes(self.clock())
                 if log is not None:
                     log.advance(self._done())
                     if time.monotonic() - last_checkpoint >= config.checkpoint_minutes * 60:
@@ -281,10 +292,13 @@ class _Run:
             if log is not None:
                 log.say(f"Stopped at step {state.step:,}; the same command continues.")
             raise KeyboardInterrupt
-        values = self._values(recent, minutes_before) | self.evaluate(log, everything=True)
+        values = self._values(recent) | self.evaluate(log, everything=True)
         if log is not None:
             log.record(values)
             log.say(f"Done: {self.out / 'model.safetensors'}")
+
+    def _recent(self) -> _Recent:
+        return _Recent(self.clock(), self.state.minutes)
 
     def _where(self) -> str:
         processes = f"{self.world.size} processes on " if self.world.size > 1 else ""
@@ -362,14 +376,15 @@ class _Run:
             x = dequantize(levels, config.model.n_bits, noise=noise)
         return bits_per_dim(self.trained(x), self.state.model.dims, config.model.n_bits).mean()
 
-    def _values(self, recent: _Recent, minutes_before: float) -> dict[str, Any]:
+    def _values(self, recent: _Recent) -> dict[str, Any]:
         config, state, world = self.config, self.state, self.world
         values: dict[str, Any] = {"step": state.step, "images": state.step * config.batch}
         if recent.steps:
             bits, norm = recent.means()
-            seconds = self.clock() - recent.began
-            state.minutes = minutes_before + seconds / 60
-            values["images_per_s"] = round(recent.steps * config.batch / max(seconds, 1e-9), 2)
+            now = self.clock()
+            state.minutes = recent.minutes(now)
+            rate = recent.steps * config.batch / max(now - recent.began, 1e-9)
+            values["images_per_s"] = round(rate, 2)
             bits = world.total([bits])[0] / world.size
             values["train_bits_per_dim"] = round(bits, 5) if math.isfinite(bits) else None
             values["grad_norm"] = round(norm, 4) if math.isfinite(norm) else None
@@ -417,10 +432,16 @@ class _Run:
 
 
 class _Recent:
-    """What happened since the last log line; sums stay on the device until asked for."""
+    """What happened since the last log line; sums stay on the device until asked for.
 
-    def __init__(self, began: float) -> None:
+    Args:
+        began: the clock, in seconds; what is no training is to be added to it.
+        minutes: of training before that.
+    """
+
+    def __init__(self, began: float, minutes: float) -> None:
         self.began, self.steps = began, 0
+        self._minutes = minutes
         self._sums: Tensor | None = None
         self._counts: Tensor | None = None
 
@@ -431,6 +452,10 @@ class _Recent:
         sums, counts = torch.where(finite, values, 0), finite.float()
         self._sums = sums if self._sums is None else self._sums + sums
         self._counts = counts if self._counts is None else self._counts + counts
+
+    def minutes(self, now: float) -> float:
+        """Minutes of training until ``now``, in all."""
+        return self._minutes + (now - self.began) / 60
 
     def means(self) -> tuple[float, float]:
         """Mean bits/dim and gradient norm over the steps where they were finite, else NaN."""
