@@ -352,11 +352,10 @@ def test_a_folder_of_another_run_is_refused(unbroken: Path, pictures: Path) -> N
     assert "another lr" in done.stderr and len(done.stderr.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize("grown", [(), ("--model-steps", "4", "3")], ids=["same", "grown"])
-def test_init_starts_from_given_weights(
-    unbroken: Path, pictures: Path, tmp_path: Path, grown: tuple[str, ...]
-) -> None:
+def test_init_starts_from_given_weights(unbroken: Path, pictures: Path, tmp_path: Path) -> None:
+    """Here with more steps than they have, which makes no difference at the start."""
     weights = unbroken / "model.safetensors"
+    grown = ["--model-steps", "4", "2"]
     arguments = ["--steps", "5", "--lr", "1e-9", "--init", str(weights), *grown]
     done = run(pictures, tmp_path / "more", *arguments)
     assert done.returncode == 0, done.stderr
