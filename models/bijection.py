@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 __all__ = ["Bijection"]
@@ -27,3 +28,7 @@ class Bijection(nn.Module):
     def inverse(self, y: Tensor) -> Tensor:
         """Map ``y`` back: ``inverse(forward(x)[0]) == x`` up to float32 rounding."""
         raise NotImplementedError
+
+    def _needs_gradients(self) -> bool:
+        """Whether intermediates may be needed again: else they can be overwritten and cached."""
+        return self.training or torch.is_grad_enabled()

@@ -48,7 +48,7 @@ class FlowStep(Bijection):
         return y
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        if not self._may_cache():
+        if self._needs_gradients():
             y, actnorm_log_det = self.actnorm(x)
             y, conv_log_det = self.conv(y)
             y, coupling_log_det = self.coupling(y)
@@ -60,18 +60,15 @@ class FlowStep(Bijection):
         return y, log_det + per_pixel * (x.shape[2] * x.shape[3])
 
     def inverse(self, y: Tensor) -> Tensor:
-        if self._may_cache():
-            return self.inverse_(y.clone())
-        return self.actnorm.inverse(self.conv.inverse(self.coupling.inverse(y)))
+        if self._needs_gradients():
+            return self.actnorm.inverse(self.conv.inverse(self.coupling.inverse(y)))
+        return self.inverse_(y.clone())
 
     def inverse_(self, y: Tensor) -> Tensor:
         """:meth:`inverse` without gradients, overwriting ``y``: no copy of it is made."""
         fold = self._fold(y.dtype)
         y = self.coupling.inverse_(y)
         return mix_channels(y, fold.inverse_weight, fold.inverse_bias)
-
-    def _may_cache(self) -> bool:
-        return not self.training and not torch.is_grad_enabled()
 
     def _fold(self, dtype: torch.dtype) -> _Folded:
         """The folded convolutions in ``dtype``, made anew whenever a parameter has changed."""

@@ -63,9 +63,6 @@ class FlowSteps(Bijection, nn.ModuleList):
             y = step.inverse_(y) if i and not self._needs_gradients() else step.inverse(y)
         return y
 
-    def _needs_gradients(self) -> bool:
-        return self.training or torch.is_grad_enabled()
-
     def _mixings(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
         """Actnorm and 1x1 convolution folded: W (K, C, C), b (K, C), log_det of a pixel (1,)."""
 

@@ -128,17 +128,16 @@ def train(
         raise TrainingError(
             f"A batch of {config.batch} cannot be shared by {world.size} processes."
         )
+    run = _Run(config, out, training, held_out, world, facts or {}, clock)
     if world.first:
         (out / "checkpoint").mkdir(parents=True, exist_ok=True)
         (out / "samples").mkdir(exist_ok=True)
-        _check(out / "config.json", config, training[0].fingerprint)
+        before = _settings_before(out / "config.json", config, training[0].fingerprint)
+        run.origin = before.get(_ORIGIN)
     world.wait()
-    facts = {**(facts or {}), **_origin(out / "config.json", init)}
-    run = _Run(config, out, training, held_out, world, facts, clock)
     run.start(init, from_constant)
     if world.first:  # not before it could start: what failed must not claim the folder
-        settings = {**dataclasses.asdict(config), "data": training[0].fingerprint}
-        settings |= {k: facts[k] for k in (_ORIGIN,) if k in facts}
+        settings = {**dataclasses.asdict(config), "data": training[0].fingerprint, **run.origins()}
         write_text(out / "config.json", json.dumps(settings, indent=2) + "\n")
     if not world.first:
         run.loop(None)
@@ -148,10 +147,10 @@ def train(
     return out / "model.safetensors"
 
 
-def _check(path: Path, config: TrainConfig, data: str) -> None:
-    """Refuse a folder whose config.json is that of another run."""
+def _settings_before(path: Path, config: TrainConfig, data: str) -> dict[str, Any]:
+    """What config.json holds, if it is there; refuses one of another run."""
     if not path.exists():
-        return
+        return {}
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -163,14 +162,7 @@ def _check(path: Path, config: TrainConfig, data: str) -> None:
             f"{path.parent} holds a run with another {', '.join(different)}; "
             "choose another --out or the same settings."
         )
-
-
-def _origin(path: Path, init: Path | None) -> dict[str, Any]:
-    """What is known of the weights that the run of config.json at ``path`` started from."""
-    if path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        return {k: before[k] for k in (_ORIGIN,) if k in before}
-    return {} if init is None else {_ORIGIN: models.load(init).facts}
+    return before
 
 
 class _Run:
@@ -193,6 +185,7 @@ class _Run:
         self.batches = Batches(*training, config.batch, config.seed, world, augment)
         self.checkpoint = out / "checkpoint" / "state.safetensors"
         self.constant = out / "checkpoint" / "constant.safetensors"
+        self.origin: dict[str, Any] | None = None  # facts of the weights it started from
         self.stop = False
         self.last_val: float | None = None
 
@@ -228,9 +221,11 @@ class _Run:
         if given.config.replace(dropout=wanted.dropout, steps=wanted.steps) != wanted:
             raise TrainingError(f"{init.name} has another configuration than this run.")
         try:
-            return models.grow(given, wanted.steps)
+            grown = models.grow(given, wanted.steps)
         except ValueError as error:
             raise TrainingError(f"{init.name} does not fit this run. {error}") from error
+        self.origin = given.facts
+        return grown
 
     def _initial_images(self) -> Tensor:
         generator = torch.Generator().manual_seed(self.config.seed)
@@ -418,6 +413,10 @@ class _Run:
         models.save(ema, self.out / "model.safetensors", self._facts())
         return values
 
+    def origins(self) -> dict[str, Any]:
+        """The entry that says what the run started from; empty if from nothing."""
+        return {} if self.origin is None else {_ORIGIN: self.origin}
+
     def _facts(self) -> dict[str, Any]:
         state, noise = self.state, self.config.noise
         return {
@@ -428,6 +427,7 @@ class _Run:
             "val_bits_per_dim": self.last_val,
             "device": self.world.device.type,
             **({"noise": noise} if noise else {}),
+            **self.origins(),
         }
 
 
