@@ -248,9 +248,15 @@ class Codec:
     # ---------------------------------------------------------------------------------- inside
 
     @contextmanager
+    def alone(self) -> Iterator[models.Glow]:
+        """The model itself, for what has no method here; no other thread uses it meanwhile."""
+        with self._lock:
+            yield self.model
+
+    @contextmanager
     def _on_device(self) -> Iterator[None]:
         """Every use of the model: one thread at a time, no autograd, memory errors in words."""
-        with self._lock, torch.inference_mode():
+        with self.alone(), torch.inference_mode():
             try:
                 yield
             except torch.OutOfMemoryError as error:

@@ -6,6 +6,7 @@ even if nobody ever calls again.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -17,7 +18,7 @@ Value = TypeVar("Value")
 
 
 class ExpiringCache(Generic[Value]):
-    """The last ``size`` values, none for longer than about ``seconds`` after its last use.
+    """The last ``size`` values, none for longer than ``seconds`` after its last use.
 
     Safe to use from several threads.
     """
@@ -34,8 +35,8 @@ class ExpiringCache(Generic[Value]):
     def get(self, key: bytes) -> Value | None:
         """The value kept under ``key``, or None."""
         with self._lock:
-            found = self._values.get(key)
-        return None if found is None else found[1]
+            used, value = self._values.get(key, (-math.inf, None))
+        return value if time.monotonic() < used + self._seconds else None
 
     def keep(self, key: bytes, value: Value) -> None:
         """Keep ``value``, or note that it was used again."""
@@ -47,8 +48,11 @@ class ExpiringCache(Generic[Value]):
             self._watch()
 
     def _watch(self) -> None:
-        if self._timer is None:
-            self._timer = threading.Timer(self._seconds, self._forget)
+        """Wake up when the oldest value is due; a timer that is set never comes too late."""
+        if self._timer is None and self._values:
+            oldest, _ = next(iter(self._values.values()))
+            due = oldest + self._seconds - time.monotonic()
+            self._timer = threading.Timer(max(0.0, due), self._forget)
             self._timer.daemon = True  # it must not keep a finished program alive
             self._timer.start()
 
@@ -58,5 +62,4 @@ class ExpiringCache(Generic[Value]):
             while self._values and next(iter(self._values.values()))[0] <= limit:
                 self._values.popitem(last=False)
             self._timer = None
-            if self._values:
-                self._watch()
+            self._watch()

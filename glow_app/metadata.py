@@ -69,6 +69,7 @@ class Recipe:
         fps, there_and_back: as in `export.save_animation`.
         directions: name and strength of each direction of an edit.
         toward: how far an edit went towards the average.
+        average: which one: "" for that of the model, "photos" for that of the maker's own.
         weights: of a mix, one a level, finest first.
         temperatures: rows of a sheet of samples.
         radius: of a sheet of neighbours.
@@ -90,6 +91,7 @@ class Recipe:
     there_and_back: bool = False
     directions: tuple[tuple[str, float], ...] = ()
     toward: float = 0.0
+    average: str = ""
     weights: tuple[float, ...] = ()
     temperatures: tuple[float, ...] = ()
     radius: float | None = None
@@ -155,7 +157,8 @@ class Recipe:
 
     def _edit_words(self) -> list[str]:
         words = [f"{name}{strength:+g}" for name, strength in self.directions]
-        return [*words, *([f"average+{self.toward:g}"] if self.toward else [])]
+        average = f"{self.average}-average" if self.average else "average"
+        return [*words, *([f"{average}+{self.toward:g}"] if self.toward else [])]
 
     def _samples_words(self) -> list[str]:
         words = [f"seed-{face.seed}" for face in self.faces[:1]]
@@ -298,6 +301,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "there_and_back": _yes,
     "directions": _row(_strength),
     "toward": _number(0, 1),
+    "average": _word("photos"),
     "weights": _row(_T),
     "temperatures": _row(_TEMPERATURE),
     "radius": _number(0, 1),

@@ -256,11 +256,10 @@ class Glow(nn.Module):
         return channels // 2 if level < len(self.splits) else 0
 
     def _check_images(self, x: Tensor) -> None:
-        shape = (self.config.channels, self.config.image_size, self.config.image_size)
-        if x.ndim != 4 or tuple(x.shape[1:]) != shape:
+        channels, side = self.config.channels, self.config.image_size
+        if x.ndim != 4 or tuple(x.shape[1:]) != (channels, side, side):
             raise ValueError(
-                f"Images have shape (N, {shape})".replace("(N, (", "(N, ")
-                + f", not {tuple(x.shape)}."
+                f"Images have shape (N, {channels}, {side}, {side}), not {tuple(x.shape)}."
             )
 
 

@@ -356,6 +356,20 @@ def test_a_code_is_forgotten_even_if_nobody_calls_again():
     assert len(cache) == 0 and cache.get(b"photo") is None
 
 
+def test_a_code_is_kept_no_longer_than_promised():
+    """A second photo must not give the first one a full period more."""
+    cache = ExpiringCache(size=4, seconds=1.0)
+    cache.keep(b"old", torch.zeros(3))
+    time.sleep(0.6)
+    cache.keep(b"new", torch.zeros(3))
+    time.sleep(0.5)
+    assert cache.get(b"old") is None and cache.get(b"new") is not None
+    deadline = time.monotonic() + 0.25
+    while len(cache) > 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(cache) == 1  # forgotten when it was due, not a period after the timer last rang
+
+
 def test_the_cache_is_bounded_and_forgets_the_oldest(tiny_checkpoint, monkeypatch):
     editor = Editor(tiny_checkpoint, device="cpu")
     pictures = noise(editor, codec.CACHED_CODES + 5)

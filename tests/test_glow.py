@@ -178,7 +178,7 @@ def test_initialise_leaves_a_loaded_model_alone() -> None:
 
 def test_wrong_shapes_are_said() -> None:
     model = made(PRESETS["tiny"])
-    with pytest.raises(ValueError, match=r"\(N, 3, 16, 16\)"):
+    with pytest.raises(ValueError, match=r"shape \(N, 3, 16, 16\), not \(1, 3, 8, 8\)\.$"):
         model.f(torch.rand(1, 3, 8, 8))
     with pytest.raises(ValueError, match="768"):
         model.g(torch.rand(1, 5))

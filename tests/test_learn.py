@@ -7,6 +7,7 @@ import importlib.util
 import itertools
 import math
 import re
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from PIL import Image
 
 import models
+from glow_app.editor import Editor
 from glow_app.learn import chain, directions, fit, jacobian, plane, points, source
 from glow_app.learn.density import (
     BASES,
@@ -24,7 +26,10 @@ from glow_app.learn.density import (
     density_view,
     derivative,
 )
+from glow_app.ui import learn_tab
 from glow_app.ui.learn_values import code_html, packed
+from glow_app.ui.static_files import asset
+from glow_app.ui.welcome import Welcome
 
 ROOT = Path(__file__).resolve().parents[1]
 # Maps that turn round where these bases live; all other pairs are increasing.
@@ -126,6 +131,22 @@ def test_training_raises_the_likelihood() -> None:
     assert shots[-1].done == 1
     assert shots[-1].log_prob > shots[0].log_prob + 200  # nats, over 600 points
     assert shots[-1].samples.shape == (fit.SHOWN, 2)
+
+
+def test_the_first_steps_are_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = []
+    step = torch.optim.AdamW.step
+
+    def noted(self: torch.optim.AdamW, *args: object) -> object:
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *args)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", noted)
+    config = fit.FitConfig(steps=200, seconds=60, frame_seconds=60, warmup_steps=50)
+    for _, shot in fit.fit(points.DATASETS["moons"], config, stopped=lambda: len(rates) >= 60):
+        pass
+    assert rates[:3] == pytest.approx([config.lr * k / 50 for k in (1, 2, 3)])
+    assert rates[55] == config.lr and shot.done < 1
 
 
 def test_the_example_flow_knows_its_data(flow: models.Glow) -> None:
@@ -235,6 +256,57 @@ def test_a_coupling_of_a_picture_model_is_triangular_too(tiny: models.Glow) -> N
     with torch.no_grad():  # it is the input that f itself arrives at
         y = tiny.top.inverse(tiny.split_levels(z.double())[-1])
         assert torch.allclose(coupling(x)[0], y, atol=1e-5)
+
+
+def test_lower_precision_around_the_lessons_changes_no_number(tiny: models.Glow) -> None:
+    """Autocast here, TF32 on a GPU: what a lesson says must hold whatever runs around it."""
+    z = torch.randn(1, tiny.dims, generator=torch.Generator().manual_seed(6))
+    expected = chain.chain(tiny, z)
+    costs = jacobian.cost(*jacobian.face_coupling(tiny, z))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(chain.chain(tiny, z).states, expected.states)
+        coupling, x = jacobian.face_coupling(tiny, z)
+        again = jacobian.cost(coupling, x)
+    assert again.log_det == costs.log_det
+    assert again.log_det_brute_force == costs.log_det_brute_force
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_lessons_run_on_a_gpu(tiny_checkpoint: Path) -> None:
+    model = models.load(tiny_checkpoint, "cuda")
+    z = torch.randn(1, model.dims, generator=torch.Generator().manual_seed(6))
+    found = jacobian.cost(*jacobian.face_coupling(model, z))
+    assert found.log_det == pytest.approx(found.log_det_brute_force, abs=1e-4)
+    walked = chain.chain(model, z)
+    torch.testing.assert_close(walked.states[-1, 0].float(), model.g(z.cuda())[0].cpu())
+
+
+def test_lessons_take_turns_with_everybody_else(tiny_checkpoint: Path) -> None:
+    """One lock for one model: a lesson waits while a morph is decoded."""
+    editor = Editor(tiny_checkpoint, device="cpu")
+    lessons = learn_tab._Lessons(editor, Welcome(editor))
+    lessons.welcome.sides()
+    for lesson, asked in (
+        (lessons.plane, {}),
+        (lessons.faces, {}),
+        (lessons.jacobian, {"dims": "face"}),
+    ):
+        lesson(asked)  # all codes are known now: what is left is what the lesson itself computes
+        done = threading.Event()
+        thread = threading.Thread(target=lambda: (lesson(asked), done.set()), daemon=True)  # noqa: B023
+        with editor.alone():
+            thread.start()
+            assert not done.wait(0.3), f"{lesson.__name__} did not wait"
+        assert done.wait(20)
+
+
+@pytest.mark.parametrize("size", [64, 128])
+def test_the_page_says_the_dimensions_of_its_model(size: int) -> None:
+    shown = asset("learn/jacobian.html", code="", dims=str(3 * size**2), level="5")
+    script = asset("learn/jacobian.js")
+    assert f'data-dims="{3 * size**2}"' in shown and 'data-level="5"' in shown
+    assert "[[" not in shown and "12288" not in script and "level 4" not in script
 
 
 def test_a_heat_map_hides_nothing_of_a_large_matrix() -> None:

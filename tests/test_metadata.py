@@ -32,6 +32,7 @@ FULL = Recipe(
     there_and_back=True,
     directions=(("smile", 1.5), ("age é", -2.0)),
     toward=0.5,
+    average="photos",
     weights=(1.0, 0.5, 0.0, -0.5),
     temperatures=(0.5, 0.9),
     radius=0.3,

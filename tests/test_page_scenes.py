@@ -36,6 +36,13 @@ def test_a_picture_is_that_of_the_values(editor: Editor, mix: MixScene) -> None:
         assert answer["clamped"] == 0
 
 
+def test_a_file_says_which_average_an_edit_went_towards(editor: Editor, mix: MixScene) -> None:
+    own = EditScene(mix.a, average=editor.average([mix.b.pixels]))
+    assert own.recipe(editor, [0.5]).average == "photos"
+    assert own.recipe(editor, [0.0]).average == ""
+    assert EditScene(mix.a).recipe(editor, [0.5]).average == ""
+
+
 def test_whatever_is_asked_the_answer_is_a_sentence(editor: Editor, mix: MixScene) -> None:
     scenes = Scenes(editor)
     edit = EditScene(mix.a)

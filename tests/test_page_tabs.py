@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import torch
 from PIL import Image, ImageSequence
 from playwright.sync_api import Page, expect
 
-from glow_app import directions, metadata
+from glow_app import directions, export, metadata
 from glow_app.directions import Direction
 from glow_app.editor import Editor
 from glow_app.ui.welcome import SEEDS
@@ -160,6 +161,19 @@ def test_every_download_opens_and_tells_how_it_was_made(open_tab: OpenTab, tmp_p
         open_morph(page, file)
     expect(page.get_by_label("Seed of face A")).to_have_value(str(SEEDS[0]))
     expect(page.get_by_label("Straight line")).to_be_checked()
+
+    # A range that no control of the page makes, from a script say, comes back as it was.
+    made = metadata.read_morph(file)
+    ranged = tmp_path / "ranged.gif"
+    still = np.zeros((2, 64, 64, 3), np.uint8)
+    note = replace(made, t_range=(0.0, 1.25)).to_metadata()
+    export.save_animation(still, ranged, size=64, metadata=note)
+    with new_morph(page):
+        open_morph(page, ranged)
+    ends = "range => [Number(range.min), Number(range.max)]"
+    assert page.locator("#player input[type=range]").evaluate(ends) == [0, 1.25]
+    expect(page.get_by_label("Go beyond A and B")).to_be_checked()
+    assert metadata.read_morph(download(page, "Download GIF", tmp_path)).t_range == (0.0, 1.25)
 
     stranger = tmp_path / "stranger.png"
     Image.new("RGB", (8, 8)).save(stranger)

@@ -144,6 +144,27 @@ def test_celeba_is_read_as_torchvision_lays_it_out(tmp_path: Path, monkeypatch) 
     held_out = from_celeba(tmp_path, 16, tmp_path / "cache", "valid", lambda _: None)
     assert held_out.names == tuple(names[4:])
 
+    def cached() -> set[str]:
+        return {file.name for file in (tmp_path / "cache").glob("*.npy")}
+
+    before = cached()  # another preparation, or another copy of CelebA, is packed by itself
+    monkeypatch.setattr("glow_app.training.data._PACK_VERSION", -1)
+    from_celeba(tmp_path, 16, tmp_path / "cache", "train", lambda _: None)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "celeba").symlink_to(base)
+    from_celeba(elsewhere, 16, tmp_path / "cache", "train", lambda _: None)
+    assert len(cached() - before) == 2 and before <= cached()
+
+
+def test_every_pixel_counts_for_the_fingerprint(tmp_path: Path) -> None:
+    pixels = np.zeros((300, 4, 4, 3), np.uint8)
+    np.save(tmp_path / "a.npy", pixels)
+    pixels[151, 2, 1, 0] = 1  # in none of the rows that a sample of 64 would see
+    np.save(tmp_path / "b.npy", pixels)
+    a, b = (from_source(tmp_path / f"{name}.npy", 4, tmp_path) for name in "ab")
+    assert a.fingerprint != b.fingerprint
+
 
 @pytest.mark.parametrize("what", ["missing", "empty", "only broken", "wrong packed", "not packed"])
 def test_unusable_data_is_one_sentence(what: str, tmp_path: Path) -> None:

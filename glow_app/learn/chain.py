@@ -10,6 +10,7 @@ from torch import Tensor
 
 import models
 from models import Glow
+from models.numerics import exact_float32
 
 __all__ = ["Chain", "Link", "chain", "links", "pictures", "so_far"]
 
@@ -71,19 +72,23 @@ def chain(model: Glow, z: Tensor, whole_steps: bool = False) -> Chain:
         \log p(x) = \log N(z; 0, I) - \sum_k \log|\det \partial g_k|
     """
     backwards = links(model, whole_steps)[::-1]
-    codes = model.split_levels(z.to(model.top.mean.device, torch.float64))
-    level = model.config.levels
-    h = codes[-1]
-    states, log_dets = [_laid_out(model, h, codes, level)], []
-    for link in backwards:
-        if link.level < level:  # the half that had left joins again, one level finer
-            level = link.level
-            h = h if model.squeeze is None else model.squeeze.inverse(h)
-            h = torch.cat([h, codes[level - 1]], dim=1)
-        h = link.bijection.inverse(h)
-        _, log_det = link.bijection(h)  # of the flow direction; the other way it is the negative
-        log_dets.append(-log_det)
-        states.append(_laid_out(model, h, codes, level))
+    z = z.to(model.top.mean.device, torch.float64)
+    with exact_float32(z.device):  # or "the last is x" would not hold
+        codes = model.split_levels(z)
+        level = model.config.levels
+        h = codes[-1]
+        states, log_dets = [_laid_out(model, h, codes, level)], []
+        for link in backwards:
+            if link.level < level:  # the half that had left joins again, one level finer
+                level = link.level
+                h = h if model.squeeze is None else model.squeeze.inverse(h)
+                h = torch.cat([h, codes[level - 1]], dim=1)
+            h = link.bijection.inverse(h)
+            _, log_det = link.bijection(
+                h
+            )  # of the flow direction; the other way it is the negative
+            log_dets.append(-log_det)
+            states.append(_laid_out(model, h, codes, level))
     states[-1] = states[-1] + _CENTRE
     return Chain(backwards, torch.stack(states).cpu(), torch.stack(log_dets).double().cpu())
 

@@ -94,14 +94,13 @@ def fit(
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, betas=(0.9, 0.99), fused=True)
 
     began = drawn = time.monotonic()
-    step, done, pause = 0, 0.0, config.frame_seconds
+    step, rate, done, pause = 0, 0.0, 0.0, config.frame_seconds
     yield model.eval(), _snapshot(model, shown, step, 0.0, done)
     while done < 1.0 and not stopped():
         model.train()
+        rate = learning_rate(config.lr, rate, done, config.warmup_steps, config.cooldown)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(
-                config.lr, step, done, config.warmup_steps, config.cooldown
-            )
+            group["lr"] = rate
         loss = -model(as_images(draw(config.batch, generator))).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

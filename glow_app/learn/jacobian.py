@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from models import NETS, Glow
 from models.bijection import Bijection
 from models.coupling import AffineCoupling
+from models.numerics import exact_float32
 
 __all__ = [
     "DIMS",
@@ -102,16 +103,18 @@ def face_coupling(model: Glow, z: Tensor) -> tuple[AffineCoupling, Tensor]:
         the coupling itself, and its input (1, C, H, W) float64 at the coarsest level.
     """
     coupling = model.levels[-1][-1].coupling
-    y = model.top.inverse(model.split_levels(z.to(model.top.mean.device, torch.float64))[-1])
-    return coupling, coupling.inverse(y)
+    z = z.to(model.top.mean.device, torch.float64)
+    with exact_float32(z.device):
+        return coupling, coupling.inverse(model.top.inverse(model.split_levels(z)[-1]))
 
 
 def cost(coupling: AffineCoupling, x: Tensor) -> Cost:
     """Find the log-determinant of ``coupling`` at ``x`` (1, C, H, W) both ways, with the time."""
-    with torch.no_grad():
-        (_, log_det), seconds = _timed(lambda: coupling(x), repeats=5)
-    matrix, jacobian_seconds = _timed(lambda: jacobian(coupling, x))
-    brute_force, elimination_seconds = _timed(lambda: log_det_brute_force(matrix))
+    with exact_float32(x.device):
+        with torch.no_grad():
+            (_, log_det), seconds = _timed(lambda: coupling(x), x.device, repeats=5)
+        matrix, jacobian_seconds = _timed(lambda: jacobian(coupling, x), x.device)
+        brute_force, elimination_seconds = _timed(lambda: log_det_brute_force(matrix), x.device)
     return Cost(
         dims=x.numel(),
         log_det=float(log_det),
@@ -133,14 +136,21 @@ def heat_map(matrix: Tensor, cells: int = _HEAT_MAP) -> np.ndarray:
     size = matrix.abs()[None].float()
     if len(matrix) > cells:
         size = nn.functional.adaptive_max_pool2d(size, cells)
-    return (size[0] / size.max().clamp_min(1e-12)).pow(1 / 3).numpy()
+    return (size[0] / size.max().clamp_min(1e-12)).pow(1 / 3).cpu().numpy()
 
 
-def _timed(compute: Callable[[], T], repeats: int = 1) -> tuple[T, float]:
-    """A result, and the least of ``repeats`` times it took in seconds."""
+def _timed(compute: Callable[[], T], device: torch.device, repeats: int = 1) -> tuple[T, float]:
+    """A result, and the least of ``repeats`` times it took in seconds on ``device``."""
+
+    def wait() -> None:  # a GPU is still at work when its call returns
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
     times = []
     for _ in range(repeats):
+        wait()
         began = time.perf_counter()
         result = compute()
+        wait()
         times.append(time.perf_counter() - began)
     return result, min(times)

@@ -299,7 +299,7 @@ class _Endpoints:
         side = limits.download_size(size)
         prepared = self._several(photos, 1, limits.MAX_AVERAGE)
         code = self.editor.average([one.pixels for one in prepared])
-        recipe = self._recipe("edit", toward=1.0, size=side)
+        recipe = self._recipe("edit", toward=1.0, average="photos", size=side)
         return self._still(self.editor.decode(code)[0], recipe)
 
     def sample(self, n: float = 1, temperature: float = TEMPERATURE, seed: float = 0) -> list[str]:

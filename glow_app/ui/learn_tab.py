@@ -47,6 +47,7 @@ def build_learn_tab(editor: Editor, welcome: Welcome) -> None:
     pair = gr.State(None, time_to_live=STATE_SECONDS)
     with gr.Column(elem_id="learn"):
         gr.HTML(asset("learn/intro.html"), padding=False)
+        face = {"dims": str(editor.model.dims), "level": str(editor.model.config.levels)}
         _board("density", [density.ChangeOfVariables], [lessons.density])
         _board("plane", [plane.probe_x, Glow.f, Glow.g], [lessons.plane, lessons.probe])
         fitting = _board("fit", [fit.fit, FlowStep, Glow.log_prob], [lessons.points])
@@ -55,11 +56,13 @@ def build_learn_tab(editor: Editor, welcome: Welcome) -> None:
             "jacobian",
             [AffineCoupling, InvertibleConv.log_det, jacobian.jacobian, jacobian.cost],
             [lessons.jacobian],
+            **face,
         )
         path = _board(
             "directions",
             [directions.plane, directions.path_view, directions.shell],
             [lessons.path],
+            **face,
         )
 
     training = fitting.train(
@@ -81,11 +84,12 @@ def _board(
     name: str,
     code: Sequence[Callable[..., Any]],
     functions: Sequence[Callable[..., Any]],
+    **fields: str,
 ) -> gr.HTML:
     """One lesson: its text, picture and script in ``static/learn``, its code from the source."""
     return gr.HTML(
         None,
-        html_template=asset(f"learn/{name}.html", code=code_html(code)),
+        html_template=asset(f"learn/{name}.html", code=code_html(code), **fields),
         js_on_load=asset("learn/kit.js") + asset(f"learn/{name}.js"),
         server_functions=[_answering(method) for method in (*functions, source_file)],
         apply_default_css=False,
@@ -123,7 +127,7 @@ class _Lessons:
     def __init__(self, editor: Editor, welcome: Welcome) -> None:
         self.editor = editor
         self.welcome = welcome
-        self._lock = threading.Lock()  # these calls pass by the queue and its limits
+        self._lock = threading.Lock()  # of the flow of the plane: these calls pass by the queue
         self._stops: dict[str, threading.Event] = {}  # by session, while it trains
 
     @functools.cached_property
@@ -157,6 +161,8 @@ class _Lessons:
         face = self.welcome.sides()[0]
         z = self.editor.encode(face.pixels)
         returned = self.editor.decode(z)[0]
+        with self.editor.alone() as model:
+            walked = chain.chain(model, z, whole_steps=True)
         return {
             "span": points.SPAN,
             "data": data,
@@ -165,7 +171,7 @@ class _Lessons:
             "lines": lines,
             "line_points": lines.shape[1],
             "face": picture_uri(face.pixels),
-            "face_code": picture_uri(chain.pictures(chain.chain(self.editor.model, z))[0]),
+            "face_code": picture_uri(chain.pictures(walked)[0]),
             "face_back": picture_uri(returned),
             "face_levels": int(abs(face.pixels.astype(int) - returned).max()),
             "face_dims": z.shape[1],
@@ -217,8 +223,7 @@ class _Lessons:
     def faces(self, asked: dict[str, Any]) -> Any:
         """The chain of the face model, on one face."""
         z = self.editor.encode(self.welcome.sides()[0].pixels)
-        model = self.editor.model
-        with self._lock:
+        with self.editor.alone() as model:
             walked = chain.chain(model, z, whole_steps=True)
             decided = models.to_levels(chain.so_far(model, z)).permute(0, 2, 3, 1).numpy()
         return {
@@ -235,12 +240,11 @@ class _Lessons:
         """One coupling, measured: of some size, or of the face model."""
         if asked.get("dims") == "face":
             z = self.editor.encode(self.welcome.sides()[0].pixels)
-            made = jacobian.face_coupling(self.editor.model, z)
-        else:
-            dims = limits.whole(asked.get("dims"), "The dimension", 2, _MAX_DIMS)
-            made = jacobian.random_coupling(dims)
-        with self._lock:
-            return jacobian.cost(*made)
+            with self.editor.alone() as model:
+                return jacobian.cost(*jacobian.face_coupling(model, z))
+        dims = limits.whole(asked.get("dims"), "The dimension", 2, _MAX_DIMS)
+        with self._lock:  # one measurement at a time, or they would measure each other
+            return jacobian.cost(*jacobian.random_coupling(dims))
 
     # ---- 6 ----------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from glow_app.ui.welcome import TEMPERATURE
 __all__ = ["MorphTab", "build_morph_tab"]
 
 _PATH_LABELS = {"linear": "Straight line", "spherical": "Arc"}
+_BETWEEN = (0.0, 1.0)  # the range of t from A to B
 _GREETING = "Two faces drawn by the model: put your own photo on either side"
 
 
@@ -29,7 +30,8 @@ _GREETING = "Two faces drawn by the model: put your own photo on either side"
 class MorphTab:
     """What other parts of the page need of this tab."""
 
-    options: list[Any]  # path, sharpness, beyond, constant speed
+    options: list[Any]  # path, sharpness, range of t, constant speed
+    beyond: gr.Checkbox  # shows whether the range leaves A and B behind
     temperature: gr.Slider  # of random faces, anywhere on the page
     open_file: gr.UploadButton  # "Open a morph"
 
@@ -38,6 +40,7 @@ def build_morph_tab(demo: gr.Blocks, desk: Desk) -> MorphTab:
     """Add the tab's components and events to ``demo``, whose context is open."""
     pair = desk.pair
     shown = gr.State(None, time_to_live=STATE_SECONDS)
+    t_range = gr.State(_BETWEEN, time_to_live=STATE_SECONDS)  # any, since a file can set it
 
     with gr.Column(elem_classes=["stage", "stage-pair"]):
         pair.a.cards["photo-a"].render()
@@ -62,15 +65,21 @@ def build_morph_tab(demo: gr.Blocks, desk: Desk) -> MorphTab:
             path, sharpness, beyond, steady, temperature = _options()
 
     tab = _Handlers(desk)
-    options = [path, sharpness, beyond, steady]
+    options = [path, sharpness, t_range, steady]
     asked = [*pair.states, *options, shown]
     result = [screen, shown]
     _couple(path, sharpness)
+    beyond.input(lambda on: limits.BEYOND if on else _BETWEEN, beyond, t_range, **QUIET)
 
     # Whatever changes a side only changes its state; the morph follows from there. While one is
     # being made, more changes wait as one ("always_last"), so the last pair is what stays.
     follow = gr.on(
-        [*(state.change for state in pair.states), sharpness.change, beyond.change, steady.change],
+        [
+            *(state.change for state in pair.states),
+            sharpness.change,
+            t_range.change,
+            steady.change,
+        ],
         tab.follow,
         asked,
         result,
@@ -85,7 +94,7 @@ def build_morph_tab(demo: gr.Blocks, desk: Desk) -> MorphTab:
     for event in (follow, press, saving):
         settle(event, "#player .player")
     swap.click(tab.swap, asked, [*pair.outputs, *result], **QUIET)
-    return MorphTab(options, temperature, open_file)
+    return MorphTab(options, beyond, temperature, open_file)
 
 
 def _options() -> tuple[Any, ...]:
@@ -228,12 +237,12 @@ class _Handlers:
         return save_shown(self.editor, self.desk.jobs, shown, event)
 
 
-def _how(path: Any, sharpness: Any, beyond: Any, steady: Any) -> How:
+def _how(path: Any, sharpness: Any, t_range: Any, steady: Any) -> How:
     """The options as they came from the browser, checked."""
     s = limits.between(sharpness, "The sharpness", 0, 1)
     return How(
         path="spherical" if s == 1 else "linear",
         sharpness=None if s in (0, 1) else s,
-        beyond=bool(beyond),
+        t_range=_BETWEEN if t_range is None else tuple(t_range),  # None: it has expired
         constant_speed=bool(steady),
     )

@@ -32,15 +32,10 @@ class How:
     kind: str = "morph"
     path: str = "linear"
     sharpness: float | None = None
-    beyond: bool = False
+    t_range: tuple[float, float] = (0.0, 1.0)  # where the slider begins and ends
     constant_speed: bool = False
     loop: bool = False
     leg: int = limits.FRAMES  # frames from one face to the next, both included
-
-    @property
-    def t_range(self) -> tuple[float, float]:
-        """Where the slider begins and ends."""
-        return limits.BEYOND if self.beyond else (0.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +121,7 @@ def morph_steps(
         )
         yield Shown((a, b), how, whole), True
         return
-    t = np.linspace(low, high, count)
+    t = np.linspace(low, high, count).round(12)  # so that 0 and 1 on the way meet their photo
     first = np.zeros(count, bool)
     if count > _COARSE and (count - 1) % _COARSE == 0:
         first[::_COARSE] = True

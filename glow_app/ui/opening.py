@@ -28,7 +28,8 @@ __all__ = ["wire_opening"]
 
 _SECONDS = 8
 _OTHER_MODEL = "This file was made with another model, whose seeds draw other faces. "
-_PHOTOS = "Photos are never stored in a file: choose them again."
+_PHOTOS = "Photos are never stored in a file: choose them again. "
+_AVERAGE = "It went towards the average of somebody's photos: load these again, too."
 
 
 def wire_opening(
@@ -56,9 +57,10 @@ def wire_opening(
         if s is None:
             s = 1.0 if recipe.path == "spherical" else 0.0
         ends = {0.0: "linear", 1.0: "spherical"}
-        beyond = tuple(recipe.t_range) != (0.0, 1.0)
-        values = (ends.get(s), s, beyond, recipe.constant_speed)
-        return {**set_faces(recipe), **dict(zip(morph.options, values, strict=True))}
+        low, high = t_range = tuple(recipe.t_range)
+        values = (ends.get(s), s, t_range, recipe.constant_speed)
+        changes = {**set_faces(recipe), **dict(zip(morph.options, values, strict=True))}
+        return {**changes, morph.beyond: low < 0 or high > 1}
 
     def open_journey(recipe: Recipe) -> dict[Any, Any]:
         leg = limits.LEG_FRAMES if recipe.frames is None else min(recipe.frames, limits.FRAMES)
@@ -95,6 +97,8 @@ def wire_opening(
         notes = _OTHER_MODEL if recipe.fingerprint not in {"", editor.fingerprint} else ""
         if any(face.seed is None for face in recipe.faces):
             notes += _PHOTOS
+        if recipe.average:
+            notes += _AVERAGE
         if notes:
             gr.Info(notes, duration=_SECONDS)
         return {**changes, tabs: gr.Tabs(selected=recipe.kind)}
@@ -107,6 +111,7 @@ def wire_opening(
             *pair.outputs,
             *desk.edited.outputs,
             *morph.options,
+            morph.beyond,
             *journey.outputs,
             *journey.options,
             mix_setting,

@@ -103,6 +103,7 @@ class EditScene:
             fingerprint=editor.fingerprint,
             faces=(self.face.face,),
             toward=toward,
+            average="photos" if toward and self.average is not None else "",
             directions=tuple(
                 (direction.name, strength)
                 for direction, strength in zip(self.directions, strengths, strict=True)

@@ -1,6 +1,7 @@
 // Lesson 5. Python measures couplings of growing size, then one of the face model, once; the
 // slider leafs through what was measured.
 
+const WHOLE = Number(lesson.dataset.dims); // numbers in a face of this model
 const SIZES = [4, 8, 16, 32, 64, 128, 256, 512, 1024, 'face'];
 const [dims, measureButton, state] = ['.dims', '.measure', '.state'].map(find);
 let costs = []; // one for each of SIZES, as they come
@@ -30,12 +31,12 @@ const brute = (cost) => cost.jacobian_seconds + cost.elimination_seconds;
 const times = new Board(find('.times'), (paper, w, h, colour) => {
   const known = costs.filter(Boolean);
   const row = known.filter((_, k) => SIZES[k] !== 'face');
-  const box = new Frame(paper, [50, 6, w - 8, h - 24], [3, 20000], [1e-5, 1e3], { logX: true, logY: true });
+  const box = new Frame(paper, [50, 6, w - 8, h - 24], [3, 1.6 * Math.max(WHOLE, 1024)], [1e-5, 1e3], { logX: true, logY: true });
   box.ground(colour.sunken);
-  box.ticksX([4, 64, 1024, 12288], colour.muted, (v) => v.toLocaleString('en'));
+  box.ticksX([4, 64, 1024, WHOLE], colour.muted, (v) => v.toLocaleString('en'));
   box.ticksY([1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1, 10, 100], colour.muted, (v) => (v >= 1 ? `${v.toLocaleString('en')} s` : v >= 1e-3 ? `${1e3 * v} ms` : `${Math.round(1e6 * v)} µs`));
   if (!row.length) return;
-  box.line([12288, 12288], [1e-5, 1e3], colour.strong, 1, [3, 4]);
+  box.line([WHOLE, WHOLE], [1e-5, 1e3], colour.strong, 1, [3, 4]);
   box.inside(() => {
     const sizes = row.map((cost) => cost.dims);
     for (const [values, tint] of [[row.map((cost) => cost.seconds), colour.z], [row.map(brute), colour.x]]) {
@@ -43,8 +44,8 @@ const times = new Board(find('.times'), (paper, w, h, colour) => {
       values.forEach((v, k) => box.dot(sizes[k], v, 3, tint));
     }
     const last = row[row.length - 1];
-    if (last.dims >= 1024) { // where D³ leads from what was measured
-      const cubes = [last.dims, 12288];
+    if (last.dims >= 1024 && WHOLE > last.dims) { // where D³ leads from what was measured
+      const cubes = [last.dims, WHOLE];
       box.line(cubes, cubes.map((d) => last.elimination_seconds * (d / last.dims) ** 3), colour.x, 1.6, [4, 5]);
     }
     const face = costs[SIZES.indexOf('face')];
@@ -64,7 +65,7 @@ const times = new Board(find('.times'), (paper, w, h, colour) => {
 function tell() {
   const cost = costs[dims.valueAsNumber];
   const size = SIZES[dims.valueAsNumber];
-  const title = size === 'face' ? 'of the face model, level 4' : `of a coupling of ${size}`;
+  const title = size === 'face' ? `of the face model, level ${lesson.dataset.level}` : `of a coupling of ${size}`;
   fact('title', `· ${title}`);
   dims.setAttribute('aria-valuetext', cost ? `${title}, ${cost.dims} dimensions` : title);
   const words = cost && {
