@@ -143,8 +143,7 @@ def test_the_first_steps_are_small_ones(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(torch.optim.AdamW, "step", noted)
     config = fit.FitConfig(steps=200, seconds=60, frame_seconds=60, warmup_steps=50)
-    for _, shot in fit.fit(points.DATASETS["moons"], config, stopped=lambda: len(rates) >= 60):
-        pass
+    *_, (_, shot) = fit.fit(points.DATASETS["moons"], config, stopped=lambda: len(rates) >= 60)
     assert rates[:3] == pytest.approx([config.lr * k / 50 for k in (1, 2, 3)])
     assert rates[55] == config.lr and shot.done < 1
 
