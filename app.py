@@ -16,7 +16,7 @@ import webbrowser
 # time, and alone it takes no longer. Read by PyTorch's OpenMP when it is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from glow_app import cli
+from glow_app.common import cli
 
 _FIRST_PORT, _TRIES = 7860, 40
 

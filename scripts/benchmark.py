@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from glow_app import cli
+from glow_app.common import cli
 
 if TYPE_CHECKING:
     import torch
@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> None:
         args.latency = args.compare = True
 
     from glow_app.benchmarks.report import report
-    from glow_app.devices import pick_device
+    from glow_app.common.devices import pick_device
 
     try:
         device = pick_device(args.device)
@@ -86,7 +86,7 @@ def main(argv: list[str] | None = None) -> None:
 def measure(args: argparse.Namespace, setting: Setting, device: torch.device) -> dict[str, Any]:
     """The parts that were asked for, and what they were measured on."""
     from glow_app.benchmarks.hardware import hardware
-    from glow_app.devices import pick_precision
+    from glow_app.common.devices import pick_precision
 
     precisions = ["float32"]
     if pick_precision("auto", device) == "bfloat16":

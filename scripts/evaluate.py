@@ -26,12 +26,12 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from glow_app import cli
+from glow_app.common import cli
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from glow_app.editor import Editor
+    from glow_app.editing.editor import Editor
 
 
 def parser() -> cli.Parser:
@@ -62,10 +62,11 @@ def main(argv: list[str] | None = None) -> None:
 
     import numpy as np
 
-    from glow_app import images
+    from glow_app.common.errors import UserError
+    from glow_app.pictures.folders import list_pictures
 
     start = time.monotonic()
-    files = images.list_pictures(Path(args.data).expanduser())[: args.limit]
+    files = list_pictures(Path(args.data).expanduser())[: args.limit]
     editor = cli.open_editor(args)
     editor.batch = args.batch or editor.batch
     bits, levels = [], []
@@ -73,7 +74,7 @@ def main(argv: list[str] | None = None) -> None:
         bits.append(editor.bits_per_dim(pixels, seeds))
         levels.append(editor.roundtrip(pixels))
     if not bits:
-        raise images.PictureError(f"None of the pictures in {args.data} could be read.")
+        raise UserError(f"None of the pictures in {args.data} could be read.")
     result = {
         **_summary(np.concatenate(bits), np.concatenate(levels), len(files)),
         "image_size": editor.image_size,
@@ -95,7 +96,7 @@ def _batches(
     """Prepared pictures and the seeds of their noise, batch by batch."""
     import numpy as np
 
-    from glow_app.images import PictureError
+    from glow_app.common.errors import UserError
 
     pixels, seeds = [], []
     shown = enumerate(files)
@@ -106,7 +107,7 @@ def _batches(
             pixels.append(editor.prepare(file, align=args.align).pixels)
             # By place, so that neither batch nor bad file shifts it; torch wants 32 bits.
             seeds.append(args.seed * 1_000_000 + index)
-        except PictureError as error:  # its sentence names the file
+        except UserError as error:  # its sentence names the file
             cli.say(f"skipped: {error}")
         if len(pixels) == editor.batch:
             yield np.stack(pixels), seeds

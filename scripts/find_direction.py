@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from glow_app import cli
+from glow_app.common import cli
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from glow_app.editor import Editor
+    from glow_app.editing.editor import Editor
 
 
 def parser() -> cli.Parser:
@@ -85,7 +85,8 @@ def main(argv: list[str] | None = None) -> None:
     if args.balance and not args.labels:
         p.error("--balance needs --labels")
 
-    from glow_app import directions, export
+    from glow_app.editing import directions
+    from glow_app.keeping import export
 
     out = export.check_target(args.out, (".safetensors",))
     files = _choose(args)
@@ -122,7 +123,8 @@ def _choose(args: argparse.Namespace) -> tuple[list[str], list[str]]:
     """The files of the two classes."""
     import random
 
-    from glow_app import images, labels
+    from glow_app.editing import labels
+    from glow_app.pictures.folders import list_pictures
 
     if args.labels:
         rows = labels.read_labels(Path(args.labels).expanduser())
@@ -133,7 +135,7 @@ def _choose(args: argparse.Namespace) -> tuple[list[str], list[str]]:
         return labels.balanced(rows, *tests, columns, args.limit, args.seed)
     chance, chosen = random.Random(args.seed), []
     for folder in (args.given_with, args.given_without):
-        files = [str(file) for file in images.list_pictures(Path(folder).expanduser())]
+        files = [str(file) for file in list_pictures(Path(folder).expanduser())]
         limit = len(files) if args.limit is None else min(args.limit, len(files))
         chosen.append(sorted(chance.sample(files, limit)))
     return chosen[0], chosen[1]
@@ -144,19 +146,19 @@ def _codes(editor: Editor, files: list[str], align: str, what: str) -> Tensor:
     import numpy as np
     import torch
 
-    from glow_app.images import PictureError
+    from glow_app.common.errors import UserError
 
     codes, pixels = [], []
     for place, file in enumerate(cli.progress(files, len(files), what), start=1):
         try:
             pixels.append(editor.prepare(file, align=align).pixels)
-        except PictureError as error:  # its sentence names the file
+        except UserError as error:  # its sentence names the file
             cli.say(f"skipped: {error}")
         if pixels and (len(pixels) == editor.batch or place == len(files)):
             codes.append(editor.encode(np.stack(pixels)))
             pixels = []
     if not codes:
-        raise PictureError(f"None of the {what} could be read.")
+        raise UserError(f"None of the {what} could be read.")
     return torch.cat(codes)
 
 

@@ -5,7 +5,7 @@
     python scripts/learn.py --out figures --data rings --seconds 60
 
 Writes 1-density.png to 6-directions.png. Lesson 3 fits a flow to --data, lessons 2 and 4 use
-that flow; --save-flow keeps it (this is how glow_app/learn/moons.safetensors was made).
+that flow; --save-flow keeps it (this is how glow_app/lessons/moons.safetensors was made).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from glow_app import cli
+from glow_app.common import cli
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,8 +50,8 @@ def main(argv: list[str] | None = None) -> None:
     import torch
 
     import models
-    from glow_app import latents
-    from glow_app.learn import density, directions, figures, fit, jacobian, points
+    from glow_app.editing import paths
+    from glow_app.lessons import density, directions, figures, fit, jacobian, points
 
     def keep(name: str, figure: Figure) -> None:
         file = out / f"{name}.png"
@@ -80,7 +80,7 @@ def main(argv: list[str] | None = None) -> None:
     keep("5-jacobian", figures.jacobian_figure(costs))
 
     shell, t = directions.shell(editor.model.dims), torch.linspace(-0.25, 1.25, 97)
-    views = [directions.path_view(z[0], z[1], t, kind, shell) for kind in latents.PATHS]
+    views = [directions.path_view(z[0], z[1], t, kind, shell) for kind in paths.PATHS]
     frames = editor.morph_frames(faces[0], faces[1], _FRAMES).frames
     keep("6-directions", figures.directions_figure(views, shell, frames))
 

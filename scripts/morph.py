@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from glow_app import cli
+from glow_app.common import cli
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from glow_app.directions import Direction
-    from glow_app.editor import Editor, Morph
-    from glow_app.metadata import Recipe
+    from glow_app.editing.directions import Direction
+    from glow_app.editing.editor import Editor, Morph
+    from glow_app.keeping.recipes import Recipe
 
 
 def parser() -> cli.Parser:
@@ -120,7 +120,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.path == "cubic" and not travels:
         p.error("--path cubic needs three photos or --loop")
 
-    from glow_app import export
+    from glow_app.keeping import export
 
     out = export.check_target(args.out)
     stills = {
@@ -186,7 +186,7 @@ def _recipe(
     travels: bool,
     args: argparse.Namespace,
 ) -> Recipe:
-    from glow_app.metadata import Face, Recipe
+    from glow_app.keeping.recipes import Face, Recipe
 
     return Recipe(
         kind="journey" if travels else "morph",
@@ -208,7 +208,8 @@ def _recipe(
 
 def _direction(editor: Editor, text: str) -> tuple[Direction, float]:
     """A direction and its strength from `FILE=S`, or from `NAME=S` for one of ours."""
-    from glow_app.directions import DirectionError, pretrained_folder
+    from glow_app.common.errors import UserError
+    from glow_app.editing.directions import pretrained_folder
 
     where, _, strength = text.rpartition("=")
     try:
@@ -216,7 +217,7 @@ def _direction(editor: Editor, text: str) -> tuple[Direction, float]:
     except ValueError:
         where = ""
     if not where:
-        raise DirectionError(f"{text!r} is not a direction and its strength, such as smile=2.")
+        raise UserError(f"{text!r} is not a direction and its strength, such as smile=2.")
     own = pretrained_folder() / f"{where}.safetensors"
     file = Path(where).expanduser()
     return editor.load_direction(file if file.is_file() or not own.is_file() else own), amount
@@ -224,7 +225,7 @@ def _direction(editor: Editor, text: str) -> tuple[Direction, float]:
 
 def _prepare(editor: Editor, photo: Path, align: str) -> np.ndarray:
     """The pixels of one photo at the model's size; prints what was made of it."""
-    from glow_app.images import printable
+    from glow_app.pictures.opening import printable
 
     prepared = editor.prepare(photo, align=align)
     reading = editor.read(prepared.pixels)

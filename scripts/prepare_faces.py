@@ -17,9 +17,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glow_app.common.errors import UserError
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from glow_app import cli
+from glow_app.common import cli
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,16 +54,17 @@ def parser() -> cli.Parser:
 def main(argv: list[str] | None = None) -> None:
     args = parser().parse_args(argv)
 
-    from glow_app import faces, images
+    from glow_app.pictures import faces
+    from glow_app.pictures.opening import printable
 
     source, out = Path(args.src).expanduser(), Path(args.out).expanduser()
     photos = find_photos(source, out)
     if not faces.available():
-        raise images.PictureError(faces.MISSING)
+        raise UserError(faces.MISSING)
     targets = name_targets(list(photos), args.format, args.all_faces)
     originals = {path.resolve() for path in photos.values()}
     if any((out / target).resolve() in originals for target in targets.values()):
-        raise images.PictureError("--out must be another folder: a photo would be overwritten.")
+        raise UserError("--out must be another folder: a photo would be overwritten.")
     out.mkdir(parents=True, exist_ok=True)
     (out / LEFT_OUT).unlink(missing_ok=True)
 
@@ -74,37 +77,36 @@ def main(argv: list[str] | None = None) -> None:
             continue
         try:
             written += write_faces(photos[name], target, args.size, args.all_faces)
-        except images.PictureError as error:
-            left_out.append(_complaint(images.printable(str(name)), str(error)))
+        except UserError as error:
+            left_out.append(_complaint(printable(str(name)), str(error)))
     report(out, written, there, left_out)
     if not written and not there:
         only = left_out[0] if len(left_out) == 1 else f"None of {len(photos)} photos can be used."
-        raise images.PictureError(only)
+        raise UserError(only)
 
 
 def find_photos(source: Path, out: Path) -> dict[Path, Path]:
     """Photos by their path relative to `source`, without those that this script wrote.
 
     Raises:
-        PictureError: there is none, or `out` is `source`, whose photos would be overwritten.
+        UserError: there is none, or `out` is `source`, whose photos would be overwritten.
     """
-    from glow_app import images
+    from glow_app.pictures.folders import list_pictures
+    from glow_app.pictures.opening import printable
 
     if not source.is_dir():
         if not source.exists():
-            raise images.PictureError(
-                f"There is no file or folder {images.printable(str(source))}."
-            )
+            raise UserError(f"There is no file or folder {printable(str(source))}.")
         if out.exists() and os.path.samefile(source.parent, out):
-            raise images.PictureError("--out must not be the folder of the photo itself.")
+            raise UserError("--out must not be the folder of the photo itself.")
         return {Path(source.name): source}
     if out.exists() and os.path.samefile(source, out):
-        raise images.PictureError("--out must not be the folder of the photos itself.")
-    files, own = images.list_pictures(source), out.resolve()
+        raise UserError("--out must not be the folder of the photos itself.")
+    files, own = list_pictures(source), out.resolve()
     if source.resolve() in own.parents:
         files = [path for path in files if own not in path.resolve().parents]
     if not files:
-        raise images.PictureError(f"There is no picture in {images.printable(str(source))}.")
+        raise UserError(f"There is no picture in {printable(str(source))}.")
     return {path.relative_to(source): path for path in files}
 
 
@@ -152,15 +154,12 @@ def write_faces(photo: Path, target: Path, size: int, all_faces: bool) -> int:
     """Write the largest face of a photo, or all of them; returns how many.
 
     Raises:
-        PictureError: no face, or not a picture.
+        UserError: no face, or not a picture.
         OSError: the disk is full, or the folder may not be written to.
     """
-    from glow_app import images
+    from glow_app.pictures.prepare import prepare, prepare_all
 
-    if all_faces:
-        found = images.prepare_all(photo, size)
-    else:
-        found = [images.prepare(photo, size, align="face")]
+    found = prepare_all(photo, size) if all_faces else [prepare(photo, size, align="face")]
     # Face 1 comes last: its file tells the next run that this photo is done.
     for number in range(len(found), 0, -1):
         name = target
@@ -174,8 +173,6 @@ def save(pixels: np.ndarray, target: Path) -> None:
     """Write a picture under a temporary name first: half a picture is never left behind."""
     from PIL import Image
 
-    from glow_app import images
-
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{os.getpid()}.part")
     jpeg = target.suffix == ".jpg"
@@ -185,7 +182,7 @@ def save(pixels: np.ndarray, target: Path) -> None:
         os.replace(temporary, target)
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            raise images.PictureError("The name is too long to be written.") from error
+            raise UserError("The name is too long to be written.") from error
         raise
     finally:
         temporary.unlink(missing_ok=True)

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from glow_app import cli
+from glow_app.common import cli
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from glow_app.editor import Editor
+    from glow_app.editing.editor import Editor
 
 
 def parser() -> cli.Parser:
@@ -72,8 +72,8 @@ def main(argv: list[str] | None = None) -> None:
 
     import numpy as np
 
-    from glow_app import export
-    from glow_app.metadata import Face, Recipe
+    from glow_app.keeping import export
+    from glow_app.keeping.recipes import Face, Recipe
 
     out = export.check_target(args.out, (".png",))
     editor = cli.open_editor(args)
@@ -102,7 +102,7 @@ def main(argv: list[str] | None = None) -> None:
 def _drawn(editor: Editor, temperature: float, args: argparse.Namespace) -> np.ndarray:
     import numpy as np
 
-    from glow_app.editor import SAMPLE_PASS
+    from glow_app.editing.editor import SAMPLE_PASS
 
     starts = range(0, args.n, SAMPLE_PASS)
     return np.concatenate(

@@ -13,13 +13,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from glow_app import cli
-from glow_app.devices import pick_device, pick_precision
+from glow_app.common import cli
+from glow_app.common.devices import pick_device, pick_precision
+from glow_app.common.errors import UserError
 from glow_app.training import (
-    DataError,
     PackedPictures,
     TrainConfig,
-    TrainingError,
     World,
     from_celeba,
     from_source,
@@ -195,9 +194,9 @@ def _pictures(args: argparse.Namespace, config: TrainConfig, cache: Path) -> tup
         return everything(training), everything(opened(args.val or args.data, size, "valid"))
     rows, held_rows = plain.split(args.holdout)
     if len(rows) == 0:
-        raise DataError("No picture is left to train on.")
+        raise UserError("No picture is left to train on.")
     return (training, rows), (plain, held_rows)
 
 
 if __name__ == "__main__":
-    raise SystemExit(cli.run(main, DataError, TrainingError))
+    raise SystemExit(cli.run(main))

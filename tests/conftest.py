@@ -38,7 +38,7 @@ def released_checkpoint() -> Path:
 @pytest.fixture(scope="session")
 def released(released_checkpoint: Path):
     """An Editor on the released weights."""
-    from glow_app.editor import Editor
+    from glow_app.editing.editor import Editor
 
     return Editor(released_checkpoint, device="cpu")
 
@@ -63,11 +63,12 @@ def face_folder(tmp_path_factory: pytest.TempPathFactory, released_checkpoint: P
 @pytest.fixture(scope="session")
 def faces(face_folder: Path) -> np.ndarray:
     """Eight faces (8, 64, 64, 3) uint8."""
-    from glow_app import images
+    from glow_app.pictures.folders import list_pictures
+    from glow_app.pictures.prepare import prepare
 
-    files = images.list_pictures(face_folder)
+    files = list_pictures(face_folder)
     chosen = files[:: max(1, len(files) // 8)][:8]
-    return np.stack([images.prepare(file, 64, align="center").pixels for file in chosen])
+    return np.stack([prepare(file, 64, align="center").pixels for file in chosen])
 
 
 @pytest.fixture(scope="session")

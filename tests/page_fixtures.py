@@ -35,7 +35,7 @@ _CHROMIUM_ARGS = (
 @pytest.fixture(scope="session")
 def server(released_checkpoint: Path) -> Iterator[str]:
     """The address of the page, running in this process on the released model."""
-    from glow_app.editor import Editor
+    from glow_app.editing.editor import Editor
     from glow_app.ui.page import build_page, launch_options
     from glow_app.ui.welcome import Welcome
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from glow_app import images
+from glow_app.pictures.prepare import prepare
 from glow_app.training.augment import Augment
 
 
@@ -23,7 +23,7 @@ def as_tensor(pixels: np.ndarray) -> torch.Tensor:
 def test_reduction_is_that_of_uploads() -> None:
     pixels = picture()
     augment = Augment(64, 32, torch.device("cpu"))
-    expected = images.prepare(Image.fromarray(pixels), 32, align="center").pixels
+    expected = prepare(Image.fromarray(pixels), 32, align="center").pixels
     reduced = augment.reduced(as_tensor(pixels).float())[0].permute(1, 2, 0).numpy()
     # Pillow rounds once more, between its two passes.
     assert np.abs(reduced.astype(int) - expected.astype(int)).max() <= 1

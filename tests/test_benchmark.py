@@ -29,7 +29,7 @@ def benchmark(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["benchmark.py"])
     import benchmark as script
 
-    from glow_app import cli
+    from glow_app.common import cli
 
     def run(*arguments: object) -> int:
         try:

@@ -11,9 +11,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from glow_app import directions, labels
-from glow_app.directions import METHODS, Direction, DirectionError
-from glow_app.editor import Editor
+from glow_app.common.errors import UserError
+from glow_app.editing import directions, labels
+from glow_app.editing.directions import METHODS, Direction
+from glow_app.editing.editor import Editor
 
 SHAPES = ((6, 8, 8), (24, 4, 4))
 D = 6 * 64 + 24 * 16
@@ -97,7 +98,7 @@ def test_lda_divides_out_what_varies_within_both_classes():
 )
 def test_learning_refuses(change, words):
     given = {"z_with": torch.zeros(9, D), "z_without": torch.ones(9, D), **ABOUT, **change}
-    with pytest.raises(DirectionError, match=words):
+    with pytest.raises(UserError, match=words):
         directions.learn(given.pop("z_with"), given.pop("z_without"), SHAPES, **given)
 
 
@@ -180,7 +181,7 @@ def about(**changes: object) -> str:
 )
 def test_foreign_files_are_one_sentence(tmp_path, changes, words):
     path = write(tmp_path / "x.safetensors", **changes)
-    with pytest.raises(DirectionError, match=words) as caught:
+    with pytest.raises(UserError, match=words) as caught:
         directions.load(path)
     assert "x.safetensors" in str(caught.value) and "\n" not in str(caught.value)
 
@@ -190,7 +191,7 @@ def test_broken_files_are_one_sentence(tmp_path, content):
     path = tmp_path / "x.safetensors"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(DirectionError, match=r"x\.safetensors") as caught:
+    with pytest.raises(UserError, match=r"x\.safetensors") as caught:
         directions.load(path)
     assert "\n" not in str(caught.value)
 
@@ -198,9 +199,9 @@ def test_broken_files_are_one_sentence(tmp_path, content):
 def test_directions_of_other_weights_are_refused(made, tiny_checkpoint, tmp_path):
     path = directions.save(made, tmp_path / "smile.safetensors")
     editor = Editor(tiny_checkpoint, device="cpu")
-    with pytest.raises(DirectionError, match="other weights"):
+    with pytest.raises(UserError, match="other weights"):
         editor.load_direction(path)
-    with pytest.raises(DirectionError, match="not a direction"):
+    with pytest.raises(UserError, match="not a direction"):
         editor.load_direction(tiny_checkpoint)
     assert editor.directions() == []  # those that come with the program are of another model
 
@@ -308,12 +309,12 @@ def test_files_are_those_beside_the_table(table, tmp_path):
     ],
 )
 def test_labels_refuse(table, tmp_path, call, words):
-    with pytest.raises(labels.LabelError, match=words):
+    with pytest.raises(UserError, match=words):
         call(table, tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"name\tage\nx\t5\n", b"file\tage\n", b"\xff\xfe\0"])
 def test_tables_that_are_none(tmp_path, content):
     (tmp_path / "x.tsv").write_bytes(content)
-    with pytest.raises(labels.LabelError, match=r"x\.tsv"):
+    with pytest.raises(UserError, match=r"x\.tsv"):
         labels.read_labels(tmp_path / "x.tsv")

@@ -13,7 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from glow_app.training import PackedPictures, TrainConfig, TrainingError, World, train
+from glow_app.common.errors import UserError
+from glow_app.training import PackedPictures, TrainConfig, World, train
 from models import PRESETS
 from scripts import train as train_script
 
@@ -110,6 +111,6 @@ def test_a_batch_that_cannot_be_shared_is_one_sentence(tmp_path: Path) -> None:
     config = TrainConfig(model=PRESETS["tiny"], steps=1, batch=7)
     pictures = PackedPictures(np.zeros((9, 16, 16, 3), np.uint8), tuple("abcdefghi"), (), "x")
     part = (pictures, np.arange(9))
-    with pytest.raises(TrainingError, match="batch of 7 cannot be shared by 2"):
+    with pytest.raises(UserError, match="batch of 7 cannot be shared by 2"):
         train(config, tmp_path, part, part, world)
     assert not list(tmp_path.iterdir())

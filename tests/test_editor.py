@@ -18,12 +18,13 @@ import torch
 from PIL import Image
 
 import models
-from glow_app import codec
-from glow_app.directions import Direction
-from glow_app.editor import SAMPLE_PASS, Editor, EditorError
-from glow_app.expiring_cache import ExpiringCache
-from glow_app.latents import PATHS, coarse_fine
-from glow_app.progress import Stopped
+from glow_app.common.errors import UserError
+from glow_app.common.expiring_cache import ExpiringCache
+from glow_app.common.progress import Stopped
+from glow_app.editing import codec
+from glow_app.editing.directions import Direction
+from glow_app.editing.editor import SAMPLE_PASS, Editor
+from glow_app.editing.paths import PATHS, coarse_fine
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +154,7 @@ def test_constant_speed_evens_out_the_steps_and_keeps_the_ends(released, faces):
     np.testing.assert_array_equal(even.frames[-1], b)
     spread = [np.std(s) / np.mean(s) for s in map(step_sizes, (plain.frames, even.frames))]
     assert spread[1] < 0.1 and spread[1] < spread[0] / 2
-    with pytest.raises(EditorError, match="number of frames"):
+    with pytest.raises(UserError, match="number of frames"):
         released.morph_frames(a, b, [0.0, 1.0], constant_speed=True)
 
 
@@ -264,7 +265,7 @@ def test_toward_the_average(tiny):
 
 def test_a_direction_of_other_weights_is_refused(tiny):
     other = replace(made_direction(tiny), fingerprint="of others")
-    with pytest.raises(EditorError, match="of another model"):
+    with pytest.raises(UserError, match="of another model"):
         tiny.edit(noise(tiny, 1)[0], [(other, 1.0)])
 
 
@@ -541,14 +542,14 @@ def test_prepare_is_at_the_models_size(tiny, faces):
 
 @pytest.mark.parametrize("device", ["warp", "cuda:99", "meta", ""])
 def test_unknown_devices_are_one_sentence(tiny_checkpoint, device):
-    with pytest.raises(EditorError) as caught:
+    with pytest.raises(UserError) as caught:
         Editor(tiny_checkpoint, device=device)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_cuda_without_a_gpu_is_one_sentence(tiny_checkpoint):
-    with pytest.raises(EditorError, match="CUDA"):
+    with pytest.raises(UserError, match="CUDA"):
         Editor(tiny_checkpoint, device="cuda")
     assert Editor(tiny_checkpoint, device="auto").device.type == "cpu"
 
@@ -625,6 +626,6 @@ def test_broken_checkpoints_are_one_sentence(tiny_checkpoint, tmp_path, content)
     ],
 )
 def test_refusals_are_one_sentence(tiny, call, words):
-    with pytest.raises(EditorError, match=words) as caught:
+    with pytest.raises(UserError, match=words) as caught:
         call(tiny, noise(tiny, 2))
     assert "\n" not in str(caught.value) and str(caught.value).endswith(".")

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from glow_app import export
-from glow_app.export import ExportError
-from glow_app.progress import Steps
+from glow_app.common.errors import UserError
+from glow_app.common.progress import Steps
+from glow_app.keeping import export
 
 ROOT = Path(__file__).resolve().parents[1]
 SIDE = 24
@@ -168,7 +168,7 @@ def test_gif_never_asks_for_delays_that_browsers_ignore(frames):
 
 @pytest.mark.parametrize("suffix", LOOPING)
 def test_a_delay_beyond_the_format_is_refused_in_words(frames, suffix):
-    with pytest.raises(ExportError, match="could not be made"):
+    with pytest.raises(UserError, match="could not be made"):
         export.encode_animation(frames, suffix, fps=1e-9)
 
 
@@ -223,7 +223,7 @@ def test_without_pyav_mp4_is_not_offered(frames, tmp_path, monkeypatch):
     export.pyav.cache_clear()
     try:
         assert export.available_formats() == (".gif", ".webp", ".png")
-        with pytest.raises(ExportError, match="PyAV"):
+        with pytest.raises(UserError, match="PyAV"):
             export.save_animation(frames, tmp_path / "m.mp4")
     finally:
         monkeypatch.undo()
@@ -319,7 +319,7 @@ def test_contact_sheet_shows_every_frame_apart_with_words_below(frames, tmp_path
         assert (sheet[y : y + 48, x + 48 : x + 48 + margin] == 255).all() and below.min() < 128
     other = read_png(export.save_sheet(frames[:2], path, captions=["t = 0", ""], size=48))
     assert (other[margin + 48 :, margin + wide :] == 255).all()  # no words there
-    with pytest.raises(ExportError, match="captions"):
+    with pytest.raises(UserError, match="captions"):
         export.save_sheet(frames, path, captions=["one"])
 
 
@@ -351,7 +351,7 @@ def test_contact_sheet_shows_every_frame_apart_with_words_below(frames, tmp_path
 )
 def test_refusals_are_one_sentence_and_leave_nothing(frames, tmp_path, call, words):
     (tmp_path / "folder.gif").mkdir()
-    with pytest.raises(ExportError, match=words) as caught:
+    with pytest.raises(UserError, match=words) as caught:
         call(frames, tmp_path)
     assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
     assert [p.name for p in tmp_path.iterdir()] == ["folder.gif"]
@@ -362,7 +362,7 @@ def test_special_files_are_never_replaced(frames, tmp_path):
     """os.replace on a device node would turn it into a picture."""
     link = tmp_path / "full.png"
     link.symlink_to("/dev/full")
-    with pytest.raises(ExportError):
+    with pytest.raises(UserError):
         export.save_grid(frames, link)
     assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
 
@@ -393,12 +393,12 @@ def test_full_disk_leaves_the_old_file_and_no_rubbish(tmp_path, suffix):
     program = """
         import resource, sys
         import numpy as np
-        from glow_app import export
+        from glow_app.keeping import export
         noise = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
         try:
             export.save_animation(noise, sys.argv[1])
-        except export.ExportError as error:
+        except UserError as error:
             print(error)
     """
     done = subprocess.run(

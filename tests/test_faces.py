@@ -13,8 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glow_app import faces, images
-from glow_app.faces import Face, align, find_faces, is_aligned, template_square
+from glow_app.pictures import faces
+from glow_app.pictures.alignment import Face, align, is_aligned, template_square
+from glow_app.pictures.faces import find_faces
+from glow_app.pictures.folders import list_pictures
+from glow_app.pictures.opening import RESAMPLE, open_picture
+from glow_app.pictures.prepare import prepare, prepare_all
 
 ROOT = Path(__file__).resolve().parents[1]
 PHOTOS = ROOT.parent / "shared" / "photos"
@@ -32,8 +36,8 @@ PLAIN = Face((82, 100), (118, 100), (85, 140), (115, 140))
 def portraits(face_folder) -> list[Image.Image]:
     """Photos of one face each, not aligned: real ones, or aligned faces put into a larger one."""
     if PHOTOS.is_dir() and not os.environ.get("GLOW_DRAWN_FACES"):
-        return [images.open_picture(file) for file in sorted(PHOTOS.glob("[ps]*_0[0-4].jpg"))]
-    crops = [images.open_picture(file) for file in images.list_pictures(face_folder)[:8]]
+        return [open_picture(file) for file in sorted(PHOTOS.glob("[ps]*_0[0-4].jpg"))]
+    crops = [open_picture(file) for file in list_pictures(face_folder)[:8]]
     return [in_a_photo(crop, turn=5.0 * i - 15) for i, crop in enumerate(crops)]
 
 
@@ -93,7 +97,7 @@ def test_align_cuts_exactly_the_square():
     left, top = centre - x[0]
     crop, invented = align(picture, face, 64)
     side = 2 * x[0]
-    plain = picture.resize((64, 64), images.RESAMPLE, box=(left, top, left + side, top + side))
+    plain = picture.resize((64, 64), RESAMPLE, box=(left, top, left + side, top + side))
     assert invented == 0
     assert np.abs(np.asarray(crop).astype(int) - np.asarray(plain)).max() <= 4
 
@@ -162,7 +166,7 @@ def test_only_a_face_on_the_template_counts_as_aligned():
 def test_faces_come_to_lie_on_the_template(portraits):
     off = []
     for photo in portraits:
-        prepared = images.prepare(photo, 256, align="face")
+        prepared = prepare(photo, 256, align="face")
         assert prepared.aligned and prepared.faces == 1
         again = find_faces(Image.fromarray(prepared.pixels))
         assert len(again) == 1
@@ -178,7 +182,7 @@ def test_faces_come_to_lie_on_the_template(portraits):
 def test_a_turned_photo_gives_the_same_crop(portraits, turn):
     photo = portraits[1]
     turned = photo.rotate(turn, Image.Resampling.BICUBIC, expand=True, fillcolor=(128, 128, 128))
-    a, b = (images.prepare(p, 64, align="face").pixels.astype(int) for p in (photo, turned))
+    a, b = (prepare(p, 64, align="face").pixels.astype(int) for p in (photo, turned))
     middle = np.s_[12:-12, 12:-12]
     assert np.abs(a[middle] - b[middle]).mean() < 8
 
@@ -227,9 +231,9 @@ def test_the_largest_of_several_comes_first(portraits):
     assert len(found) == 3
     assert [f.size for f in found] == sorted((f.size for f in found), reverse=True)
     assert 420 < found[0].left_eye[0] < 940
-    prepared = images.prepare(canvas, 64)
+    prepared = prepare(canvas, 64)
     assert prepared.faces == 3 and "3 faces" in prepared.notes[0]
-    everyone = images.prepare_all(canvas, 64)
+    everyone = prepare_all(canvas, 64)
     assert len(everyone) == 3 and (everyone[0].pixels == prepared.pixels).all()
 
 
@@ -245,22 +249,22 @@ def test_a_small_face_in_a_large_photo(portraits):
 def test_aligned_crops_keep_their_bits(portraits, face_folder):
     """Our own crops, and pictures laid out like the training data, are not aligned again."""
     kept = 0
-    crops = [images.prepare(photo, 128, align="face").pixels for photo in portraits]
-    files = images.list_pictures(face_folder)
+    crops = [prepare(photo, 128, align="face").pixels for photo in portraits]
+    files = list_pictures(face_folder)
     for file in files[:: max(1, len(files) // 6)][:6]:
-        crops.append(images.prepare(file, 128, align="center").pixels)
+        crops.append(prepare(file, 128, align="center").pixels)
     for crop in crops:
-        kept += (images.prepare(crop, 128).pixels == crop).all()
-        small = images.prepare(crop, 64).pixels
-        kept += (small == images.prepare(crop, 64, align="center").pixels).all()
+        kept += (prepare(crop, 128).pixels == crop).all()
+        small = prepare(crop, 64).pixels
+        kept += (small == prepare(crop, 64, align="center").pixels).all()
     assert kept >= 2 * len(crops) - 1
 
 
 @needs_mediapipe
 def test_faces_in_tight_crops_are_found(face_folder):
-    files = images.list_pictures(face_folder)
+    files = list_pictures(face_folder)
     files = files[:: max(1, len(files) // 12)][:12]
-    found = sum(bool(find_faces(images.open_picture(file))) for file in files)
+    found = sum(bool(find_faces(open_picture(file))) for file in files)
     assert found >= len(files) - 1
 
 
@@ -270,11 +274,11 @@ def test_notes_tell_of_poor_crops(portraits, monkeypatch):
     face = find_faces(photo)[0]
     turned = Face(*(tuple(p) for p in points(face)), yaw=35.0)
     monkeypatch.setattr(faces, "find_faces", lambda _: [turned])
-    assert "turned far to the side" in " ".join(images.prepare(photo, 64).notes)
-    assert "pixels wide" in " ".join(images.prepare(photo, 2048).notes)
+    assert "turned far to the side" in " ".join(prepare(photo, 64).notes)
+    assert "pixels wide" in " ".join(prepare(photo, 2048).notes)
     edge = moved(turned, by=(-face.left_eye[0], 0))
     monkeypatch.setattr(faces, "find_faces", lambda _: [edge])
-    assert "outside the photo" in " ".join(images.prepare(photo, 64).notes)
+    assert "outside the photo" in " ".join(prepare(photo, 64).notes)
 
 
 @needs_mediapipe
@@ -294,7 +298,7 @@ def test_the_finder_is_silent_and_needs_no_network(portraits, tmp_path):
         "socket.socket.connect = socket.getaddrinfo = refuse\n"
         "from glow_app import images\n"
         "assert 'mediapipe' not in sys.modules\n"
-        f"images.prepare({str(tmp_path / 'a.png')!r}, 64, 'face')\n"
+        f"prepare({str(tmp_path / 'a.png')!r}, 64, 'face')\n"
         "print('heard', file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
@@ -310,6 +314,6 @@ def test_without_mediapipe(monkeypatch):
         assert not faces.available()
         with pytest.raises(RuntimeError, match="pip install mediapipe"):
             find_faces(Image.new("RGB", (64, 64)))
-        assert "mediapipe" in images.prepare(Image.new("RGB", (64, 64)), 32).notes[0]
+        assert "mediapipe" in prepare(Image.new("RGB", (64, 64)), 32).notes[0]
     finally:
         faces._face_mesh_module.cache_clear()

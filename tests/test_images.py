@@ -17,8 +17,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, TiffImagePlugin
 
-from glow_app import faces, images
-from glow_app.images import PictureError, list_pictures, open_picture, prepare
+from glow_app.common.errors import UserError
+from glow_app.pictures import colour, faces, opening
+from glow_app.pictures.folders import PICTURE_SUFFIXES, list_pictures
+from glow_app.pictures.opening import RESAMPLE, open_picture
+from glow_app.pictures.prepare import prepare, prepare_all
 
 ORIENTATION = 274  # EXIF tag
 
@@ -50,7 +53,7 @@ def far(a, b) -> int:
 
 def complaint(source) -> str:
     """The one sentence with which a picture is refused."""
-    with pytest.raises(PictureError) as caught:
+    with pytest.raises(UserError) as caught:
         open_picture(source)
     sentence = str(caught.value)
     assert sentence.endswith(".") and "\n" not in sentence and sentence.count(". ") == 0
@@ -146,7 +149,7 @@ def test_damage_anywhere_is_one_sentence_or_a_picture(colourful):
             data[rng.integers(0, len(data), 6)] = rng.integers(0, 256, 6)
             try:
                 assert open_picture(data.tobytes()).mode == "RGB"
-            except PictureError as error:
+            except UserError as error:
                 assert str(error).endswith(".")
 
 
@@ -180,7 +183,7 @@ def test_an_unprintable_name_stays_on_one_line(tmp_path):
 def test_too_many_bytes_are_not_even_read(tmp_path, monkeypatch, colourful):
     path = tmp_path / "large.png"
     colourful.save(path)
-    monkeypatch.setattr(images, "MAX_BYTES", 100)
+    monkeypatch.setattr(opening, "MAX_BYTES", 100)
     with path.open("rb") as file:
         for source in (path, path.read_bytes(), file):
             assert "too large" in complaint(source)
@@ -348,7 +351,7 @@ def test_grey_of_12_bits(tmp_path):
     white = Image.fromarray(np.full((32, 32), 4095, np.uint16))
     white.tag_v2 = TiffImagePlugin.ImageFileDirectory_v2()
     white.tag_v2[258] = (12,)
-    assert images._eight_bits(white, "it").getextrema() == (255, 255)
+    assert colour.eight_bits(white, "it").getextrema() == (255, 255)
 
 
 @pytest.mark.parametrize("top", [255, 65535, 1_000_000])
@@ -485,7 +488,7 @@ def test_useless_profiles_are_ignored(colourful):
 
 def test_heic(colourful):
     pytest.importorskip("pillow_heif")
-    images._register_heif()
+    opening._register_heif()
     opened = open_picture(encoded(colourful, "HEIF", quality=95))
     assert opened.size == colourful.size and far(opened, colourful) < 40
 
@@ -495,13 +498,13 @@ def test_heic_without_the_plug_in(tmp_path, monkeypatch):
     path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 99)
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     monkeypatch.setattr(Image, "OPEN", {k: v for k, v in Image.OPEN.items() if k != "HEIF"})
-    images._register_heif.cache_clear()
+    opening._register_heif.cache_clear()
     assert "pip install pillow-heif" in complaint(path)
-    images._register_heif.cache_clear()
+    opening._register_heif.cache_clear()
 
 
 def test_avif(colourful):
-    if "AVIF" not in images._formats():
+    if "AVIF" not in opening._formats():
         pytest.skip("this Pillow cannot read AVIF")
     assert far(open_picture(encoded(colourful, "AVIF", quality=95)), colourful) < 40
 
@@ -534,7 +537,7 @@ def test_a_square_of_the_right_size_keeps_its_bytes(faces):
 
 def test_the_centre_is_cut_out_and_resized_once(colourful):
     prepared = prepare(colourful, 24, align="center")
-    expected = colourful.crop((8, 0, 56, 48)).resize((24, 24), images.RESAMPLE)
+    expected = colourful.crop((8, 0, 56, 48)).resize((24, 24), RESAMPLE)
     assert (prepared.pixels == np.asarray(expected)).all()
     assert not prepared.aligned and prepared.faces == 0 and prepared.notes == ()
     assert prepared.pixels.flags.writeable and prepared.pixels.flags.c_contiguous
@@ -552,10 +555,10 @@ def test_a_picture_without_a_face(colourful):
     assert not prepared.aligned and prepared.faces == 0
     assert len(prepared.notes) == 1 and "middle of the picture" in prepared.notes[0]
     assert (prepared.pixels == prepare(colourful, 32, align="center").pixels).all()
-    with pytest.raises(PictureError):
+    with pytest.raises(UserError):
         prepare(colourful, 32, align="face")
-    with pytest.raises(PictureError):
-        images.prepare_all(colourful, 32)
+    with pytest.raises(UserError):
+        prepare_all(colourful, 32)
 
 
 def test_a_small_picture_gets_a_note(colourful):
@@ -568,16 +571,16 @@ def test_without_mediapipe(monkeypatch, colourful):
     assert not prepared.aligned and "pip install mediapipe" in prepared.notes[0]
     for align in (
         lambda: prepare(colourful, 32, "face"),
-        lambda: images.prepare_all(colourful, 9),
+        lambda: prepare_all(colourful, 9),
     ):
-        with pytest.raises(PictureError, match="pip install mediapipe"):
+        with pytest.raises(UserError, match="pip install mediapipe"):
             align()
 
 
 def test_centre_crops_do_not_load_the_finder():
     code = (
         "import sys, numpy; from glow_app import images;"
-        "images.prepare(numpy.zeros((32, 32, 3), 'u1'), 16, 'center');"
+        "prepare(numpy.zeros((32, 32, 3), 'u1'), 16, 'center');"
         "assert 'mediapipe' not in sys.modules and 'torch' not in sys.modules"
     )
     root = Path(__file__).resolve().parents[1]
@@ -622,11 +625,11 @@ def test_links_are_followed_once(tmp_path):
 def test_folders_that_cannot_be_used(tmp_path):
     (tmp_path / "notes.txt").touch()
     for folder in (tmp_path, tmp_path / "missing", tmp_path / "notes.txt"):
-        with pytest.raises(PictureError) as caught:
+        with pytest.raises(UserError) as caught:
             list_pictures(folder)
         assert str(caught.value).endswith(".")
 
 
 def test_suffixes_are_lower_case_with_a_dot():
-    assert {".jpg", ".png"} <= images.PICTURE_SUFFIXES
-    assert all(s == s.lower() and s.startswith(".") for s in images.PICTURE_SUFFIXES)
+    assert {".jpg", ".png"} <= PICTURE_SUFFIXES
+    assert all(s == s.lower() and s.startswith(".") for s in PICTURE_SUFFIXES)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from glow_app.latents import (
+from glow_app.editing.paths import (
     JOURNEYS,
     PATHS,
     coarse_fine,

@@ -16,16 +16,10 @@ import torch
 from PIL import Image
 
 import models
-from glow_app.editor import Editor
-from glow_app.learn import chain, directions, fit, jacobian, plane, points, source
-from glow_app.learn.density import (
-    BASES,
-    MAPS,
-    ChangeOfVariables,
-    NotInvertibleError,
-    density_view,
-    derivative,
-)
+from glow_app.common.errors import UserError
+from glow_app.editing.editor import Editor
+from glow_app.lessons import chain, directions, fit, jacobian, plane, points, source
+from glow_app.lessons.density import BASES, MAPS, ChangeOfVariables, density_view, derivative
 from glow_app.ui import learn_tab
 from glow_app.ui.learn_values import code_html, packed
 from glow_app.ui.static_files import asset
@@ -79,7 +73,7 @@ def test_areas_are_equal_and_the_integral_is_one(base: str, line_map: str) -> No
 def test_a_map_that_turns_round_is_refused_with_two_points_that_meet(
     base: str, line_map: str
 ) -> None:
-    with pytest.raises(NotInvertibleError) as refusal:
+    with pytest.raises(UserError) as refusal:
         ChangeOfVariables(base, line_map)
     sentence = str(refusal.value).replace("−", "-")
     assert "has no inverse" in sentence

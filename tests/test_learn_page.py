@@ -70,7 +70,7 @@ def test_sliders_and_choices_change_the_pictures(open_tab: OpenTab, photos: list
     assert float(fact(board, "area-z")) > 0
     assert fact(board, "integral") == "1.00000"
     board.get_by_text("The code").click()
-    board.get_by_role("button", name="glow_app/learn/density.py").click()
+    board.get_by_role("button", name="glow_app/lessons/density.py").click()
     expect(board.locator("pre").first).to_contain_text('"""Lesson 1', timeout=WAIT_MS)
     board.get_by_label("Density of z").select_option("symmetric")
     refusal = board.get_by_role("alert")

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from glow_app import export
-from glow_app.metadata import KINDS, Face, MetadataError, Recipe, read_morph
-from glow_app.progress import Stopped
+from glow_app.common.errors import UserError
+from glow_app.common.progress import Stopped
+from glow_app.keeping import export
+from glow_app.keeping.recipes import KINDS, Face, Recipe, read_morph
 
 # Nothing here has its default, so that nothing can get lost unseen.
 FULL = Recipe(
@@ -121,7 +122,7 @@ def foreign(tmp_path, note: object, name: str = "x.png"):
 )
 def test_odd_settings_are_refused_by_name(tmp_path, change):
     path = foreign(tmp_path, {**FULL.to_metadata(), **change})
-    with pytest.raises(MetadataError, match=f"x.png holds an odd setting: {next(iter(change))}"):
+    with pytest.raises(UserError, match=f"x.png holds an odd setting: {next(iter(change))}"):
         read_morph(path)
 
 
@@ -131,7 +132,7 @@ def test_what_a_later_version_adds_does_no_harm(tmp_path):
 
 @pytest.mark.parametrize("note", ["", "{", "[]", "7", "[" * 50_000, {"made_with": "others"}, {}])
 def test_notes_of_others_are_refused(tmp_path, note):
-    with pytest.raises(MetadataError, match=r"x\.png was not made by Glow Studio"):
+    with pytest.raises(UserError, match=r"x\.png was not made by Glow Studio"):
         read_morph(foreign(tmp_path, note))
 
 
@@ -140,14 +141,14 @@ def test_notes_of_others_are_refused(tmp_path, note):
 def test_broken_files_are_one_sentence(tmp_path, content, suffix):
     path = tmp_path / f"x{suffix}"
     path.write_bytes(content)
-    with pytest.raises(MetadataError) as caught:
+    with pytest.raises(UserError) as caught:
         read_morph(path)
     assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
 
 
 def test_missing_files_and_folders(tmp_path):
     for path in (tmp_path / "gone.gif", tmp_path):
-        with pytest.raises(MetadataError, match="no file"):
+        with pytest.raises(UserError, match="no file"):
             read_morph(path)
 
 
@@ -155,7 +156,7 @@ def test_pictures_of_others_are_refused(tmp_path):
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8)).save(buffer, "GIF", comment=b"made by \xff somebody")
     (tmp_path / "x.gif").write_bytes(buffer.getvalue())
-    with pytest.raises(MetadataError, match="not made by Glow Studio"):
+    with pytest.raises(UserError, match="not made by Glow Studio"):
         read_morph(tmp_path / "x.gif")
 
 

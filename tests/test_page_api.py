@@ -240,9 +240,9 @@ def test_files_outside_the_upload_folder_stay_private(server: str, client: Clien
 
 def test_a_photo_must_have_been_uploaded(photos: list[Path]) -> None:
     """A browser's event names a file; one that was not uploaded is refused."""
-    from glow_app.ui.errors import Refusal
+    from glow_app.common.errors import UserError
     from glow_app.ui.uploads import uploaded_file
 
     for path in (str(photos[0]), "/etc/passwd", "../etc/passwd", "a\0b", "", 3, None, {}):
-        with pytest.raises(Refusal):
+        with pytest.raises(UserError):
             uploaded_file(path)

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageSequence
 from playwright.sync_api import Page, expect
 
-from glow_app import export
+from glow_app.keeping import export
 from tests.page_tools import (
     WAIT_MS,
     button,

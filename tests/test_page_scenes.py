@@ -7,8 +7,8 @@ import base64
 import numpy as np
 import pytest
 
-from glow_app.editor import Editor
-from glow_app.progress import Stopped
+from glow_app.common.progress import Stopped
+from glow_app.editing.editor import Editor
 from glow_app.ui.jobs import Jobs
 from glow_app.ui.scenes import EditScene, MixScene, Scenes
 from glow_app.ui.sides import draw_side

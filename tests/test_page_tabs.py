@@ -15,9 +15,10 @@ import torch
 from PIL import Image, ImageSequence
 from playwright.sync_api import Page, expect
 
-from glow_app import directions, export, metadata
-from glow_app.directions import Direction
-from glow_app.editor import Editor
+from glow_app.editing import directions
+from glow_app.editing.directions import Direction
+from glow_app.editing.editor import Editor
+from glow_app.keeping import export, recipes
 from glow_app.ui.welcome import SEEDS
 from tests.page_tools import (
     WAIT_MS,
@@ -143,7 +144,7 @@ def test_every_download_opens_and_tells_how_it_was_made(open_tab: OpenTab, tmp_p
         file = download(page, f"Download {name}", tmp_path)
         with Image.open(file) as image:
             assert getattr(image, "n_frames", 1) == frames, name
-        recipe = metadata.read_morph(file)
+        recipe = recipes.read_morph(file)
         assert tuple(face.seed for face in recipe.faces) == SEEDS, name
         assert recipe.size == 64
         if frames > 1:
@@ -163,7 +164,7 @@ def test_every_download_opens_and_tells_how_it_was_made(open_tab: OpenTab, tmp_p
     expect(page.get_by_label("Straight line")).to_be_checked()
 
     # A range that no control of the page makes, from a script say, comes back as it was.
-    made = metadata.read_morph(file)
+    made = recipes.read_morph(file)
     ranged = tmp_path / "ranged.gif"
     still = np.zeros((2, 64, 64, 3), np.uint8)
     note = replace(made, t_range=(0.0, 1.25)).to_metadata()
@@ -173,7 +174,7 @@ def test_every_download_opens_and_tells_how_it_was_made(open_tab: OpenTab, tmp_p
     ends = "range => [Number(range.min), Number(range.max)]"
     assert page.locator("#player input[type=range]").evaluate(ends) == [0, 1.25]
     expect(page.get_by_label("Go beyond A and B")).to_be_checked()
-    assert metadata.read_morph(download(page, "Download GIF", tmp_path)).t_range == (0.0, 1.25)
+    assert recipes.read_morph(download(page, "Download GIF", tmp_path)).t_range == (0.0, 1.25)
 
     stranger = tmp_path / "stranger.png"
     Image.new("RGB", (8, 8)).save(stranger)
@@ -217,7 +218,7 @@ def test_a_journey_in_order_round_and_round(open_tab: OpenTab, tmp_path: Path) -
         shown = [np.asarray(f.convert("RGB")) for f in ImageSequence.Iterator(image)]
     steps = [far(x, y) for x, y in pairwise([*shown, shown[0]])]
     assert steps[-1] <= max(steps[0], steps[-2]) * 1.05  # round without a jump
-    recipe = metadata.read_morph(gif)
+    recipe = recipes.read_morph(gif)
     assert recipe.kind == "journey" and recipe.loop and len(recipe.faces) == 3
 
     go(page, "Morph")
@@ -261,7 +262,7 @@ def test_the_mix_follows_its_sliders(open_tab: OpenTab, released: Editor, tmp_pa
     assert is_painted(page, released.mix(a, b, shown).pixels, "#mix")
 
     saved = download(page, "Save picture", tmp_path)
-    recipe = metadata.read_morph(saved)
+    recipe = recipes.read_morph(saved)
     assert recipe.kind == "mix" and recipe.weights == tuple(shown)
 
     go(page, "Morph")
@@ -350,7 +351,7 @@ def test_edits_are_live_and_can_be_undone_saved_and_used(
     assert far(both, face) > 1
     assert is_painted(page, both, "#edit")
     saved = download(page, "Save picture", tmp_path)
-    assert metadata.read_morph(saved).directions == (("upward", 1.5), ("doubtful", -1.0))
+    assert recipes.read_morph(saved).directions == (("upward", 1.5), ("doubtful", -1.0))
 
     button(page, "Undo").click()
     settle(page)

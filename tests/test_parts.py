@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 
 import models
-from glow_app.training import DataError, from_source
-from glow_app.training.parts import PartsError, join_file, pack_pictures, split_file
+from glow_app.common.errors import UserError
+from glow_app.training import from_source
+from glow_app.training.parts import join_file, pack_pictures, split_file
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -53,7 +54,7 @@ def test_a_damaged_part_is_one_sentence(pictures: Path, tmp_path: Path) -> None:
     folder = from_source(pictures, 16, tmp_path / "a", lambda _: None)
     parts = pack_pictures(zip(folder.names, folder.pixels, strict=True), tmp_path / "parts", 10**6)
     parts[0].write_bytes(parts[0].read_bytes()[:500])
-    with pytest.raises(DataError, match="damaged") as caught:
+    with pytest.raises(UserError, match="damaged") as caught:
         from_source(tmp_path / "parts", 16, tmp_path / "b", lambda _: None)
     assert "\n" not in str(caught.value)
 
@@ -68,10 +69,10 @@ def test_pieces_join_to_the_same_file_or_to_none(tmp_path: Path) -> None:
     assert join_file(tmp_path / "pieces", "whole.bin", target).read_bytes() == content
     pieces[1].write_bytes(b"x" * 3000)
     target.unlink()
-    with pytest.raises(PartsError, match="not those"):
+    with pytest.raises(UserError, match="not those"):
         join_file(tmp_path / "pieces", "whole.bin", target)
     pieces[1].unlink()
-    with pytest.raises(PartsError, match="missing"):
+    with pytest.raises(UserError, match="missing"):
         join_file(tmp_path / "pieces", "whole.bin", target)
     assert not list(tmp_path.glob("*again*")) and not list(tmp_path.glob(".again*"))
 

@@ -12,7 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glow_app import cli, faces, images
+from glow_app.common import cli
+from glow_app.pictures import faces
+from glow_app.pictures.folders import list_pictures
+from glow_app.pictures.opening import open_picture
+from glow_app.pictures.prepare import prepare
 from scripts import prepare_faces
 
 SCRIPT = Path(prepare_faces.__file__)
@@ -23,7 +27,7 @@ needs_mediapipe = pytest.mark.skipif(not faces.available(), reason="mediapipe is
 @pytest.fixture(scope="session")
 def photo(face_folder) -> Image.Image:
     """A face, somewhere in a larger picture."""
-    face = images.open_picture(images.list_pictures(face_folder)[0]).resize((240, 240))
+    face = open_picture(list_pictures(face_folder)[0]).resize((240, 240))
     canvas = Image.new("RGB", (480, 400), (150, 155, 160))
     canvas.paste(face, (90, 60))
     return canvas
@@ -55,7 +59,7 @@ def test_a_folder(album, tmp_path, capsys):
     out = tmp_path / "faces"
     assert run(album, "--out", out, "--size", 64) == 0
     assert files(out) == {"anna.png", "trip/ben.png", "left_out.txt"}
-    expected = images.prepare(album / "anna.jpg", 64, align="face").pixels
+    expected = prepare(album / "anna.jpg", 64, align="face").pixels
     assert (np.asarray(Image.open(out / "anna.png")) == expected).all()
     lines = (out / "left_out.txt").read_text().splitlines()
     assert len(lines) == 2
@@ -126,7 +130,7 @@ def test_every_face(photo, tmp_path):
     assert files(out) == {"group-face1.jpg", "group-face2.jpg"}
     with Image.open(out / "group-face1.jpg") as first:
         assert first.format == "JPEG" and first.size == (64, 64)
-        largest = images.prepare(source, 64).pixels
+        largest = prepare(source, 64).pixels
         assert np.abs(np.asarray(first).astype(int) - largest).mean() < 4
     before = (out / "group-face2.jpg").stat().st_mtime_ns
     assert run(source, "--out", out, "--all-faces", "--size", 64, "--format", "jpg") == 0

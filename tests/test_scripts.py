@@ -20,10 +20,13 @@ import pytest
 import torch
 from PIL import Image, ImageSequence
 
-from glow_app import cli, directions, images, latents
-from glow_app.directions import Direction
-from glow_app.editor import Editor
-from glow_app.metadata import Face, read_morph
+from glow_app.common import cli
+from glow_app.editing import directions, paths
+from glow_app.editing.directions import Direction
+from glow_app.editing.editor import Editor
+from glow_app.keeping.recipes import Face, read_morph
+from glow_app.pictures.folders import list_pictures
+from glow_app.pictures.prepare import prepare
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 
@@ -60,7 +63,7 @@ def here(monkeypatch):
 def photos(face_folder: Path, tmp_path_factory) -> list[Path]:
     """Copies of four faces."""
     folder = tmp_path_factory.mktemp("photos")
-    files = images.list_pictures(face_folder)[:4]
+    files = list_pictures(face_folder)[:4]
     return [Path(shutil.copy(file, folder / f"{i}_{file.name}")) for i, file in enumerate(files)]
 
 
@@ -88,7 +91,7 @@ def test_morph_starts_on_a_and_ends_on_b(photos, tiny_checkpoint, tmp_path):
     frames = frames_of(tmp_path / "m.png")
     assert len(frames) == 9
     for k in range(3):
-        expected = images.prepare(photos[k], side, align="center").pixels
+        expected = prepare(photos[k], side, align="center").pixels
         np.testing.assert_array_equal(frames[4 * k], expected)
     strip = frames_of(tmp_path / "s.png")[0]
     np.testing.assert_array_equal(strip, np.concatenate(frames, axis=1))
@@ -104,7 +107,7 @@ def test_morph_with_all_defaults(photos, tmp_path, released_checkpoint):
     frames = frames_of(tmp_path / "m.gif")
     for frame, photo in ((frames[0], photos[0]), (frames[-1], photos[1])):
         expected = np.asarray(
-            Image.fromarray(images.prepare(photo, 64).pixels).resize((256, 256), 1), float
+            Image.fromarray(prepare(photo, 64).pixels).resize((256, 256), 1), float
         )
         seen = frame.astype(float).reshape(64, 4, 64, 4, 3).mean(axis=(1, 3))
         assert np.abs(seen - expected.reshape(64, 4, 64, 4, 3).mean(axis=(1, 3))).mean() < 3
@@ -124,7 +127,7 @@ def test_ways_round(here, photos, tiny_checkpoint, tmp_path, option, count):
     assert frames[-1].tobytes() not in keys or option == "--one-way"
 
 
-@pytest.mark.parametrize("path", latents.PATHS)
+@pytest.mark.parametrize("path", paths.PATHS)
 def test_paths_differ_between_the_same_ends(here, photos, tiny_checkpoint, tmp_path, path):
     out = tmp_path / f"{path}.png"
     status = here(
@@ -133,10 +136,10 @@ def test_paths_differ_between_the_same_ends(here, photos, tiny_checkpoint, tmp_p
     )  # fmt: skip
     assert status == 0
     editor = Editor(tiny_checkpoint, device="cpu")
-    a, b = (images.prepare(photo, 16, align="center").pixels for photo in photos[:2])
+    a, b = (prepare(photo, 16, align="center").pixels for photo in photos[:2])
     expected = editor.morph_frames(a, b, 3, path).frames
     assert np.abs(frames_of(out).astype(int) - expected).max() <= 1
-    other = editor.morph_frames(a, b, 3, next(p for p in latents.PATHS if p != path)).frames
+    other = editor.morph_frames(a, b, 3, next(p for p in paths.PATHS if p != path)).frames
     assert np.abs(other[1].astype(int) - expected[1]).max() > 1
 
 
@@ -165,7 +168,7 @@ def test_morph_beyond_its_ends(here, photos, tiny_checkpoint, tmp_path):
     assert here("morph", *photos[:2], "--out", out, "--range", -0.5, 1.5, *options) == 0
     frames = frames_of(out)
     for place, photo in ((2, photos[0]), (6, photos[1])):
-        expected = images.prepare(photo, 16, align="center").pixels
+        expected = prepare(photo, 16, align="center").pixels
         np.testing.assert_array_equal(frames[place], expected)
     assert read_morph(out).t_range == (-0.5, 1.5)
 
@@ -185,7 +188,7 @@ def test_one_photo_into_its_edited_self(here, photos, tiny_checkpoint, tiny_dire
     assert here("morph", photos[0], "--edit", f"{tiny_direction}=2", "--out", out, *options) == 0
     frames = frames_of(out)
     editor = Editor(tiny_checkpoint, device="cpu")
-    photo = images.prepare(photos[0], 16, align="center").pixels
+    photo = prepare(photos[0], 16, align="center").pixels
     edited = editor.edit(photo, [(editor.load_direction(tiny_direction), 2.0)]).pixels
     np.testing.assert_array_equal(frames[0], photo)
     np.testing.assert_array_equal(frames[-1], edited)
@@ -321,7 +324,7 @@ def test_evaluate_measures_and_skips(mixed_folder, photos, tiny_checkpoint, tmp_
     assert result["roundtrip_max_levels"] == 0
     editor = Editor(tiny_checkpoint, device="cpu")
     places = [i for i, f in enumerate(sorted(mixed_folder.iterdir())) if "broken" not in f.name]
-    pictures = np.stack([images.prepare(photo, 16, align="center").pixels for photo in photos])
+    pictures = np.stack([prepare(photo, 16, align="center").pixels for photo in photos])
     bits = editor.bits_per_dim(pictures, places)
     assert result["bits_per_dim"] == pytest.approx(bits.mean(), rel=1e-6)
     assert result["bits_per_dim_sem"] == pytest.approx(bits.std(ddof=1) / 2, rel=1e-4)

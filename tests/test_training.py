@@ -19,14 +19,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import models
-from glow_app.training import (
-    DataError,
-    PackedPictures,
-    TrainConfig,
-    TrainingError,
-    from_celeba,
-    from_source,
-)
+from glow_app.common.errors import UserError
+from glow_app.training import PackedPictures, TrainConfig, from_celeba, from_source
 from glow_app.training.data import Batches, is_held_out
 from glow_app.training.distributed import World
 from glow_app.training.loop import train
@@ -97,11 +91,11 @@ def test_folder_is_packed_once_and_bad_files_are_listed(pictures: Path, tmp_path
 
 
 def test_packed_pixels_are_those_of_the_one_prepare(pictures: Path, tmp_path: Path) -> None:
-    from glow_app import images
+    from glow_app.pictures.prepare import prepare
 
     packed = from_source(pictures, 16, tmp_path, lambda _: None)
     for i in (0, 25, 59):
-        expected = images.prepare(pictures / packed.names[i], 16, align="center").pixels
+        expected = prepare(pictures / packed.names[i], 16, align="center").pixels
         assert np.array_equal(packed.pixels[i], expected)
 
 
@@ -118,7 +112,7 @@ def test_a_new_picture_means_packing_again(tmp_path: Path) -> None:
 
 def test_celeba_is_read_as_torchvision_lays_it_out(tmp_path: Path, monkeypatch) -> None:
     """Six pictures in CelebA's folder layout; only the checksums of the real files are waived."""
-    from glow_app.torchvision_compat import import_torchvision
+    from glow_app.training.torchvision_compat import import_torchvision
 
     celeba = import_torchvision().datasets.CelebA
     monkeypatch.setattr(celeba, "_check_integrity", lambda self: True)
@@ -179,7 +173,7 @@ def test_unusable_data_is_one_sentence(what: str, tmp_path: Path) -> None:
     if what == "not packed":
         source = tmp_path / "b.npy"
         source.write_bytes(b"no numpy")
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(UserError) as caught:
         from_source(source, 16, tmp_path / "cache", lambda _: None)
     assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
     cache = tmp_path / "cache"
@@ -446,7 +440,7 @@ def test_diverging_training_skips_counts_and_says_so(pictures: Path, tmp_path: P
     """A learning rate that is absurd makes the loss infinite; nobody gets NaN weights."""
     packed = from_source(pictures, 16, tmp_path / "cache", lambda _: None)
     out = tmp_path / "diverged"
-    with pytest.raises(TrainingError, match="lower --lr") as caught:
+    with pytest.raises(UserError, match="lower --lr") as caught:
         in_process(packed, out, lr=1e4, steps=2000, eval_steps=10_000)
     assert "\n" not in str(caught.value)
     records = stats(out)

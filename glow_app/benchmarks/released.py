@@ -9,8 +9,8 @@ import torch
 
 from glow_app.benchmarks.convolutions import convolutions_of
 from glow_app.benchmarks.timing import Work, adamw_step, interleaved
-from glow_app.editor import Editor
-from glow_app.measure import flops_per_frame, parameter_count
+from glow_app.common.measure import flops_per_frame, parameter_count
+from glow_app.editing.editor import Editor
 from models import Glow, bin_centers, bits_per_dim
 
 __all__ = ["measure_released"]

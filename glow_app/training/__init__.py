@@ -1,15 +1,13 @@
 """Training a flow on a folder of pictures. Knows nothing of the page."""
 
-from glow_app.training.data import DataError, PackedPictures, from_celeba, from_source
+from glow_app.training.data import PackedPictures, from_celeba, from_source
 from glow_app.training.distributed import World, join_world
 from glow_app.training.evaluation import held_out_bits_per_dim
-from glow_app.training.loop import TrainConfig, TrainingError, train
+from glow_app.training.loop import TrainConfig, train
 
 __all__ = [
-    "DataError",
     "PackedPictures",
     "TrainConfig",
-    "TrainingError",
     "World",
     "from_celeba",
     "from_source",

@@ -21,23 +21,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from glow_app import images
+from glow_app.common.errors import UserError
+from glow_app.pictures.folders import list_pictures
+from glow_app.pictures.prepare import prepare
 from glow_app.training.augment import Augment
 from glow_app.training.distributed import World
-from glow_app.training.parts import PartsError, count_pictures, picture_parts, read_pictures
+from glow_app.training.parts import count_pictures, picture_parts, read_pictures
 
-__all__ = ["Batches", "DataError", "PackedPictures", "from_celeba", "from_source", "is_held_out"]
+__all__ = ["Batches", "PackedPictures", "from_celeba", "from_source", "is_held_out"]
 
-_PACK_VERSION = 1  # raise it when images.prepare changes what it returns
+_PACK_VERSION = 1  # raise it when prepare changes what it returns
 _HASH_SPACE = 2**32
 
 Report = Callable[[str], None]
 #: Wraps an iterable of known length to show progress on it.
 Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
-
-
-class DataError(ValueError):
-    """Data that cannot be trained on; the message is one sentence."""
 
 
 @dataclass(frozen=True)
@@ -84,20 +82,20 @@ def from_source(
     """Pictures from a folder (nested, any format, any size) or from a packed ``.npy`` file.
 
     A folder is packed into ``cache`` the first time and whenever its files have changed; it may
-    also be one that ``scripts/pack.py`` filled. Pictures that cannot be read are reported and
+    also be one that ``scripts/dev/pack.py`` filled. Pictures that cannot be read are reported and
     left out.
 
     Raises:
-        DataError: nothing usable at ``source``, or a packed file of another size.
+        UserError: nothing usable at ``source``, or a packed file of another size.
     """
     source = Path(source)
     if source.suffix == ".npy":
         return _open_packed(source, size)
     parts = picture_parts(source)
     try:
-        files = parts or images.list_pictures(source)
-    except images.PictureError as error:
-        raise DataError(str(error)) from error
+        files = parts or list_pictures(source)
+    except UserError as error:
+        raise UserError(str(error)) from error
     names = [file.relative_to(source).as_posix() for file in files]
     stats = [file.stat() for file in files]
     listing = [(n, s.st_size, s.st_mtime_ns) for n, s in zip(names, stats, strict=True)]
@@ -108,8 +106,8 @@ def from_source(
             entries = read_pictures(parts) if parts else zip(names, files, strict=True)
             report(f"Packing {total:,} pictures at {size}x{size}, once.")
             _pack(entries, total, size, packed, report, progress)
-        except PartsError as error:
-            raise DataError(str(error)) from error
+        except UserError as error:
+            raise UserError(str(error)) from error
     return _open_packed(packed, size)
 
 
@@ -124,9 +122,9 @@ def from_celeba(
     """CelebA (Liu et al. 2015) as torchvision reads it, ``split`` "train" or "valid".
 
     Raises:
-        DataError: the data set is not at ``root``; it is never downloaded.
+        UserError: the data set is not at ``root``; it is never downloaded.
     """
-    from glow_app.torchvision_compat import import_torchvision
+    from glow_app.training.torchvision_compat import import_torchvision
 
     import_torchvision()
     from torchvision.datasets import CelebA
@@ -137,7 +135,7 @@ def from_celeba(
             pictures = CelebA(str(root), split=split, download=False)
         except (RuntimeError, OSError, ImportError, ModuleNotFoundError) as error:
             reason = str(error).splitlines()[0]
-            raise DataError(f"CelebA was not found complete in {root} ({reason}).") from error
+            raise UserError(f"CelebA was not found complete in {root} ({reason}).") from error
         entries = ((str(pictures.filename[i]), pictures[i][0]) for i in range(len(pictures)))
         report(f"Packing {len(pictures):,} pictures of CelebA at {size}x{size}, once.")
         _pack(entries, len(pictures), size, packed, report, progress)
@@ -177,12 +175,12 @@ def _pack(
             file.seek(0)
             _write_header(file, len(names), size)
         if not names:
-            raise DataError("None of the pictures could be read.")
+            raise UserError("None of the pictures could be read.")
         facts = {"names": names, "skipped": skipped}
         packed.with_suffix(".json").write_text(json.dumps(facts), encoding="utf-8")
         os.replace(temporary, packed)
     except OSError as error:
-        raise DataError(f"The packed pictures could not be written: {error.strerror}.") from error
+        raise UserError(f"The packed pictures could not be written: {error.strerror}.") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -199,8 +197,8 @@ def _prepared(entries: Iterable[tuple[str, Any]], size: int) -> Iterator[tuple[s
     def one(entry: tuple[str, Any]) -> tuple[str, Any]:
         name, picture = entry
         try:
-            return name, images.prepare(picture, size, align="center").pixels
-        except images.PictureError as error:
+            return name, prepare(picture, size, align="center").pixels
+        except UserError as error:
             return name, str(error)
 
     window = 256  # bounded: Executor.map would open the whole folder ahead of the writer
@@ -218,11 +216,11 @@ def _open_packed(path: Path, size: int) -> PackedPictures:
     try:
         pixels = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
-        raise DataError(f"There is no packed data at {path}.") from error
+        raise UserError(f"There is no packed data at {path}.") from error
     except (OSError, ValueError) as error:
-        raise DataError(f"{path.name} is not a packed set of pictures.") from error
+        raise UserError(f"{path.name} is not a packed set of pictures.") from error
     if pixels.dtype != np.uint8 or pixels.shape[1:] != (size, size, 3) or len(pixels) == 0:
-        raise DataError(
+        raise UserError(
             f"{path.name} holds {pixels.dtype} {pixels.shape}; the model needs "
             f"uint8 pictures of {size}x{size}x3."
         )
@@ -230,7 +228,7 @@ def _open_packed(path: Path, size: int) -> PackedPictures:
     facts = json.loads(facts_path.read_text(encoding="utf-8")) if facts_path.exists() else {}
     names = facts.get("names") or [f"{i:08d}" for i in range(len(pixels))]
     if len(names) != len(pixels):
-        raise DataError(f"{facts_path.name} does not belong to {path.name}.")
+        raise UserError(f"{facts_path.name} does not belong to {path.name}.")
     skipped = tuple((str(n), str(r)) for n, r in facts.get("skipped", []))
     return PackedPictures(pixels, tuple(names), skipped, _fingerprint(pixels))
 

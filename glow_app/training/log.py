@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from glow_app.files import write_text
+from glow_app.common.files import write_text
 
 __all__ = ["RunLog"]
 

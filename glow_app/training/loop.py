@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 import models
-from glow_app import export
-from glow_app.files import write_text
-from glow_app.measure import parameter_count
+from glow_app.common.errors import UserError
+from glow_app.common.files import write_text
+from glow_app.common.measure import parameter_count
+from glow_app.keeping import export
 from glow_app.training.augment import Augment
 from glow_app.training.data import Batches, PackedPictures
 from glow_app.training.distributed import World
@@ -32,17 +33,13 @@ from glow_app.training.schedule import ema_decay, learning_rate, progress
 from glow_app.training.state import Ema, TrainState
 from models import Glow, GlowConfig, bits_per_dim, dequantize
 
-__all__ = ["TrainConfig", "TrainingError", "train"]
+__all__ = ["TrainConfig", "train"]
 
 _ORIGIN = "started_from"  # the facts of the weights of --init
 _INIT_IMAGES = 512  # for actnorm; at least 256
 _GIVE_UP_AFTER = 200  # skipped steps in a row
 _GRID = (4, 8)  # rows and columns of the sample grid
 _STRIP = 9  # frames of the morph strip
-
-
-class TrainingError(RuntimeError):
-    """Training cannot start or go on; the message is one sentence."""
 
 
 @dataclass(frozen=True)
@@ -120,14 +117,12 @@ def train(
         clock: seconds, for ``config.minutes`` and the rates that are reported.
 
     Raises:
-        TrainingError: the run in ``out`` is another one, the batch cannot be shared by the
+        UserError: the run in ``out`` is another one, the batch cannot be shared by the
             processes, or training diverged.
         OSError: the disk is full; the last good checkpoint is kept.
     """
     if config.batch % world.size:
-        raise TrainingError(
-            f"A batch of {config.batch} cannot be shared by {world.size} processes."
-        )
+        raise UserError(f"A batch of {config.batch} cannot be shared by {world.size} processes.")
     run = _Run(config, out, training, held_out, world, facts or {}, clock)
     if world.first:
         (out / "checkpoint").mkdir(parents=True, exist_ok=True)
@@ -154,11 +149,11 @@ def _settings_before(path: Path, config: TrainConfig, data: str) -> dict[str, An
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise TrainingError(f"{path} is damaged; remove it to go on.") from error
+        raise UserError(f"{path} is damaged; remove it to go on.") from error
     now = json.loads(json.dumps({**config.fixed(), "data": data}))
     different = sorted(k for k in now if before.get(k) != now[k])
     if different:
-        raise TrainingError(
+        raise UserError(
             f"{path.parent} holds a run with another {', '.join(different)}; "
             "choose another --out or the same settings."
         )
@@ -206,7 +201,7 @@ class _Run:
         try:
             model.set_reversible(config.reversible)
         except ValueError as error:
-            raise TrainingError(str(error)) from error
+            raise UserError(str(error)) from error
         if not resumed and self.world.first:
             model.initialize(self._initial_images())
         self.trained = self.world.wrap(model)  # from here on every process has rank 0's weights
@@ -219,11 +214,11 @@ class _Run:
         """The weights of ``init``, grown to the steps of this run."""
         given, wanted = models.load(init, self.world.device), self.config.model
         if given.config.replace(dropout=wanted.dropout, steps=wanted.steps) != wanted:
-            raise TrainingError(f"{init.name} has another configuration than this run.")
+            raise UserError(f"{init.name} has another configuration than this run.")
         try:
             grown = models.grow(given, wanted.steps)
         except ValueError as error:
-            raise TrainingError(f"{init.name} does not fit this run. {error}") from error
+            raise UserError(f"{init.name} does not fit this run. {error}") from error
         self.origin = given.facts
         return grown
 
@@ -323,7 +318,7 @@ class _Run:
     def _give_up_if_diverged(self) -> None:
         skipped = int(self.state.guard.in_a_row)
         if skipped >= _GIVE_UP_AFTER:
-            raise TrainingError(
+            raise UserError(
                 f"Training diverged: {skipped} steps in a row had a gradient that is "
                 "not finite or far too large; try a lower --lr."
             )

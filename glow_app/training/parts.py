@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from glow_app.files import write_text
+from glow_app.common.errors import UserError
+from glow_app.common.files import write_text
 
 __all__ = [
-    "PartsError",
     "count_pictures",
     "join_file",
     "pack_pictures",
@@ -30,10 +30,6 @@ __all__ = [
 ]
 
 _MANIFEST = ".parts.json"
-
-
-class PartsError(ValueError):
-    """Parts that are missing or damaged; the message is one sentence."""
 
 
 def pack_pictures(pictures: Iterable[tuple[str, np.ndarray]], out: Path, limit: int) -> list[Path]:
@@ -75,12 +71,12 @@ def picture_parts(folder: Path) -> list[Path]:
 
 
 def count_pictures(parts: Iterable[Path]) -> int:
-    """How many pictures are in ``parts``. Raises PartsError for a damaged one."""
+    """How many pictures are in ``parts``. Raises UserError for a damaged one."""
     return sum(len(names) for _, names in _opened(parts))
 
 
 def read_pictures(parts: Iterable[Path]) -> Iterator[tuple[str, io.BytesIO]]:
-    """(name, file) of every picture. Raises PartsError for a damaged part."""
+    """(name, file) of every picture. Raises UserError for a damaged part."""
     for archive, names in _opened(parts):
         for name in names:
             yield name.removesuffix(".webp"), io.BytesIO(archive.read(name))
@@ -92,7 +88,7 @@ def _opened(parts: Iterable[Path]) -> Iterator[tuple[zipfile.ZipFile, list[str]]
             with zipfile.ZipFile(part) as archive:
                 yield archive, archive.namelist()
         except (zipfile.BadZipFile, OSError) as error:
-            raise PartsError(f"{part.name} is damaged: copy it again.") from error
+            raise UserError(f"{part.name} is damaged: copy it again.") from error
 
 
 def split_file(path: Path, out: Path, limit: int) -> list[Path]:
@@ -115,13 +111,13 @@ def join_file(folder: Path, name: str, target: Path) -> Path:
     """Put together what :func:`split_file` made of ``name``; written only if it is whole.
 
     Raises:
-        PartsError: pieces are missing or damaged; one sentence.
+        UserError: pieces are missing or damaged; one sentence.
     """
     try:
         manifest = json.loads((folder / (name + _MANIFEST)).read_text(encoding="utf-8"))
         count, expected = int(manifest["pieces"]), str(manifest["sha256"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PartsError(f"There is no whole {name} in {folder}.") from error
+        raise UserError(f"There is no whole {name} in {folder}.") from error
     digest = hashlib.sha256()
     temporary = target.with_name(f".{target.name}.tmp")
     try:
@@ -131,10 +127,10 @@ def join_file(folder: Path, name: str, target: Path) -> Path:
                 digest.update(piece)
                 file.write(piece)
         if digest.hexdigest() != expected:
-            raise PartsError(f"The pieces of {name} in {folder} are not those that were written.")
+            raise UserError(f"The pieces of {name} in {folder} are not those that were written.")
         os.replace(temporary, target)
     except FileNotFoundError as error:
-        raise PartsError(f"A piece of {name} is missing in {folder}.") from error
+        raise UserError(f"A piece of {name} is missing in {folder}.") from error
     finally:
         temporary.unlink(missing_ok=True)
     return target

@@ -9,13 +9,15 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from glow_app import export, latents, metadata
-from glow_app.editor import Editor
-from glow_app.images import Prepared
-from glow_app.metadata import Face, Recipe
+from glow_app.common.errors import UserError
+from glow_app.editing import paths
+from glow_app.editing.editor import Editor
+from glow_app.keeping import export, recipes
+from glow_app.keeping.recipes import Face, Recipe
+from glow_app.pictures.prepare import Prepared
 from glow_app.ui import limits
 from glow_app.ui.components import finite
-from glow_app.ui.errors import Refusal, in_words
+from glow_app.ui.errors import in_words
 from glow_app.ui.events import HEAVY
 from glow_app.ui.uploads import outgoing
 from glow_app.ui.welcome import TEMPERATURE
@@ -103,12 +105,12 @@ class _Endpoints:
         missing = [name for name, photo in photos.items() if not photo]
         if missing:
             many = "two photos" if len(photos) > 1 else "a photo"
-            raise Refusal(f"This needs {many}: {missing[0]} is missing.")
+            raise UserError(f"This needs {many}: {missing[0]} is missing.")
         return [self.editor.prepare(photo) for photo in photos.values()]
 
     def _several(self, photos: list[str] | None, low: int, high: int) -> list[Prepared]:
         if not isinstance(photos, list) or not low <= len(photos) <= high:
-            raise Refusal(f"photos must be {low} to {high} photos.")
+            raise UserError(f"photos must be {low} to {high} photos.")
         return [self.editor.prepare(photo) for photo in photos]
 
     def _about(self, prepared: list[Prepared]) -> list[dict[str, Any]]:
@@ -174,7 +176,7 @@ class _Endpoints:
         there_and_back: bool = True,
     ) -> tuple[str, dict[str, Any]]:
         count = limits.whole(frames, "frames", 2, limits.MAX_FRAMES)
-        limits.one_of(path, "path", latents.PATHS)
+        limits.one_of(path, "path", paths.PATHS)
         limits.one_of(format, "format", _FORMATS)
         side, rate = limits.download_size(size), limits.between(fps, "fps", 1, 50)
         if sharpness is not None:
@@ -215,7 +217,7 @@ class _Endpoints:
         fps: float = 25,
     ) -> tuple[str, dict[str, Any]]:
         count = limits.whole(frames, "frames", 2, limits.FRAMES)
-        limits.one_of(path, "path", latents.JOURNEYS)
+        limits.one_of(path, "path", paths.JOURNEYS)
         limits.one_of(format, "format", _FORMATS)
         side, rate = limits.download_size(size), limits.between(fps, "fps", 1, 50)
         prepared = self._several(photos, 2, limits.MAX_FACES)
@@ -243,7 +245,7 @@ class _Endpoints:
     ) -> tuple[str, dict[str, Any]]:
         levels = len(self.editor.level_shapes)
         if not isinstance(weights, list) or len(weights) != levels:
-            raise Refusal(f"weights must be a list of {levels} numbers, finest level first.")
+            raise UserError(f"weights must be a list of {levels} numbers, finest level first.")
         row = [limits.between(weight, "A weight", *limits.BEYOND) for weight in weights]
         side = limits.download_size(size)
         a, b = (one.pixels for one in self._prepared(photo_a=photo_a, photo_b=photo_b))
@@ -262,11 +264,11 @@ class _Endpoints:
         known = {direction.name: direction for direction in self.editor.directions()}
         strengths = {} if strengths is None else strengths
         if not isinstance(strengths, dict):
-            raise Refusal("strengths must be numbers by the names of directions.")
+            raise UserError("strengths must be numbers by the names of directions.")
         strange = sorted(set(strengths) - set(known))
         if strange:
             names = ", ".join(known) or "none"
-            raise Refusal(f"There is no direction {strange[0]!r} here; there are: {names}.")
+            raise UserError(f"There is no direction {strange[0]!r} here; there are: {names}.")
         ends = (-limits.MAX_STRENGTH, limits.MAX_STRENGTH)
         row = {
             name: limits.between(s, f"The strength of {name}", *ends)
@@ -333,8 +335,8 @@ class _Endpoints:
 
     def open(self, file: str | None) -> dict[str, Any]:
         if not file:
-            raise Refusal("A file is needed.")
-        return _facts(metadata.read_morph(file))
+            raise UserError("A file is needed.")
+        return _facts(recipes.read_morph(file))
 
 
 def build_api(editor: Editor) -> None:
@@ -399,7 +401,7 @@ def build_api(editor: Editor) -> None:
             [
                 _file("photos", many=True),
                 _number(limits.LEG_FRAMES, f"frames of a leg, 2 to {limits.FRAMES}"),
-                gr.Textbox("cubic", label=f"path, {' or '.join(latents.JOURNEYS)}"),
+                gr.Textbox("cubic", label=f"path, {' or '.join(paths.JOURNEYS)}"),
                 gr.Checkbox(True, label="loop"),
                 gr.Checkbox(False, label="constant_speed"),
                 gr.Textbox("gif", label=formats),

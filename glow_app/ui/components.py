@@ -21,7 +21,7 @@ import numpy as np
 from gradio.data_classes import FileData
 from PIL import Image
 
-from glow_app import export
+from glow_app.keeping import export
 from glow_app.ui import limits, sides
 from glow_app.ui.jobs import Jobs
 from glow_app.ui.morphs import Shown

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from glow_app.editor import Editor
+from glow_app.editing.editor import Editor
 from glow_app.ui.jobs import Jobs
 from glow_app.ui.pair import FaceHolder, Pair
 from glow_app.ui.scenes import Scenes

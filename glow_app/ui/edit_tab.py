@@ -6,12 +6,13 @@ from typing import Any
 
 import gradio as gr
 
-from glow_app.directions import Direction
-from glow_app.editor import Editor
+from glow_app.common.errors import UserError
+from glow_app.editing.directions import Direction
+from glow_app.editing.editor import Editor
 from glow_app.ui import limits
 from glow_app.ui.components import Setting, live_picture, live_slider, live_value
 from glow_app.ui.desk import Desk
-from glow_app.ui.errors import Refusal, in_words
+from glow_app.ui.errors import in_words
 from glow_app.ui.events import LIGHT, QUIET, STATE_SECONDS, settle
 from glow_app.ui.saving import field
 from glow_app.ui.scenes import EditScene
@@ -78,7 +79,7 @@ def build_edit_tab(desk: Desk) -> gr.State:
         names = {direction.name for direction in fresh}
         kept = [direction for direction in loaded if direction.name not in names]
         if len(shipped) + len(kept) + len(fresh) > _MAX_DIRECTIONS:
-            raise Refusal(f"At most {_MAX_DIRECTIONS} directions fit on the page.")
+            raise UserError(f"At most {_MAX_DIRECTIONS} directions fit on the page.")
         return (*kept, *fresh)
 
     @in_words
@@ -86,7 +87,7 @@ def build_edit_tab(desk: Desk) -> gr.State:
         """The average of photos: the mean of their codes."""
         files = _files(event)
         if len(files) > limits.MAX_AVERAGE:
-            raise Refusal(f"At most {limits.MAX_AVERAGE} photos make an average here.")
+            raise UserError(f"At most {limits.MAX_AVERAGE} photos make an average here.")
         return editor.average([editor.prepare(file).pixels for file in files])
 
     gr.on(
@@ -112,7 +113,7 @@ def _files(event: gr.EventData) -> list[Any]:
     """The uploaded files that an event names."""
     paths = field(event, "paths")
     if not isinstance(paths, list) or not paths:
-        raise Refusal("The upload did not arrive: please try again.")
+        raise UserError("The upload did not arrive: please try again.")
     return [uploaded_file(path) for path in paths]
 
 

@@ -11,30 +11,19 @@ from typing import Any
 
 import gradio as gr
 
-from glow_app.progress import Stopped
+from glow_app.common.errors import is_for_people
+from glow_app.common.progress import Stopped
 
-__all__ = ["Refusal", "in_words"]
+__all__ = ["in_words"]
 
 _log = logging.getLogger(__name__)
 _SECONDS = 8
 _UNEXPECTED = "Something went wrong inside the app; the terminal it runs in has the details."
 
 
-class Refusal(ValueError):
-    """An input the page cannot work with; the message is one sentence for the user."""
-
-
 def _sentence(error: Exception) -> gr.Error:
     """The toast for ``error``: its own sentence if it was written for people."""
-    # Imported late: the page can be built (and its errors tested) without torch.
-    from glow_app.directions import DirectionError
-    from glow_app.editor import EditorError
-    from glow_app.export import ExportError
-    from glow_app.images import PictureError
-    from glow_app.metadata import MetadataError
-
-    meant = (Refusal, PictureError, EditorError, ExportError, DirectionError, MetadataError)
-    if isinstance(error, meant):
+    if is_for_people(error):
         text = str(error)
     else:
         _log.error("unexpected error in the page", exc_info=error)

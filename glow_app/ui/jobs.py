@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from glow_app.progress import Stopped
+from glow_app.common.progress import Stopped
 
 __all__ = ["Job", "Jobs"]
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import gradio as gr
 
-from glow_app import latents
+from glow_app.common.errors import UserError
+from glow_app.editing import paths
 from glow_app.ui import limits
 from glow_app.ui.components import player, player_value, tray, tray_value, working_value
 from glow_app.ui.desk import Desk
-from glow_app.ui.errors import Refusal, in_words
+from glow_app.ui.errors import in_words
 from glow_app.ui.events import HEAVY, LIGHT, QUIET, STATE_SECONDS, settle
 from glow_app.ui.morphs import How, Shown, journey_steps
 from glow_app.ui.saving import field, save_shown
@@ -57,7 +58,7 @@ class JourneyTab:
     def values(stops: tuple[Stop, ...]) -> list[Any]:
         """What to set ``outputs`` to."""
         if len(stops) > limits.MAX_FACES:
-            raise Refusal(f"A journey has room for {limits.MAX_FACES} faces: remove one first.")
+            raise UserError(f"A journey has room for {limits.MAX_FACES} faces: remove one first.")
         return [stops, tray_value([(stop.id, stop.side) for stop in stops])]
 
 
@@ -77,7 +78,7 @@ def build_journey_tab(desk: Desk) -> JourneyTab:
         with gr.Column(elem_classes=["side-area"]):
             go = gr.Button("Make the journey", variant="primary", elem_classes=["primary-action"])
             path = gr.Radio(
-                [(_PATH_LABELS[name], name) for name in latents.JOURNEYS],
+                [(_PATH_LABELS[name], name) for name in paths.JOURNEYS],
                 value="cubic",
                 label="Path",
                 info="The smooth curve turns softly at every face; straight legs have corners.",
@@ -130,7 +131,7 @@ class _Handlers:
         """Photos were added at the end."""
         paths = field(event, "paths")
         if not isinstance(paths, list) or not 1 <= len(paths) <= limits.MAX_FACES:
-            raise Refusal(f"Add one to {limits.MAX_FACES} photos at a time.")
+            raise UserError(f"Add one to {limits.MAX_FACES} photos at a time.")
         new = [Stop.at(photo_side(self.editor, uploaded_file(path))) for path in paths]
         return JourneyTab.values((*stops, *new))
 
@@ -144,7 +145,7 @@ class _Handlers:
     def pair(self, stops: tuple[Stop, ...], a: Side | None, b: Side | None) -> list[Any]:
         """Photo A and photo B join the end."""
         if a is None or b is None:
-            raise Refusal("Choose photo A and photo B on the Morph tab first.")
+            raise UserError("Choose photo A and photo B on the Morph tab first.")
         return JourneyTab.values((*stops, Stop.at(a), Stop.at(b)))
 
     @in_words
@@ -154,7 +155,7 @@ class _Handlers:
         order = field(event, "order")
         fair = isinstance(order, list) and all(isinstance(id, int) for id in order)
         if not fair or len(set(order)) != len(order) or not set(order) <= set(known):
-            raise Refusal("These faces have changed meanwhile: please try again.")
+            raise UserError("These faces have changed meanwhile: please try again.")
         return JourneyTab.values(tuple(known[id] for id in order))
 
     @in_words
@@ -169,10 +170,10 @@ class _Handlers:
     ) -> Iterator[tuple[Any, Any]]:
         """The button: decode the journey, and show it moving once."""
         if len(stops) < 2:
-            raise Refusal("A journey needs at least two faces: add some first.")
+            raise UserError("A journey needs at least two faces: add some first.")
         how = How(
             kind="journey",
-            path=limits.one_of(path, "The path", latents.JOURNEYS),
+            path=limits.one_of(path, "The path", paths.JOURNEYS),
             loop=bool(loop),
             leg=limits.whole(leg, "Frames from face to face", 2, limits.FRAMES),
             constant_speed=bool(steady),

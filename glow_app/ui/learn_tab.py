@@ -1,6 +1,6 @@
 """The Learn tab: six lessons on normalizing flows, each a picture that moves.
 
-Every number and picture comes from ``glow_app.learn``. The browser only draws: arrays come once,
+Every number and picture comes from ``glow_app.lessons``. The browser only draws: arrays come once,
 so that its sliders move at display rate, or as fast as the server answers.
 """
 
@@ -16,11 +16,12 @@ import gradio as gr
 import torch
 
 import models
-from glow_app import latents
-from glow_app.editor import Editor
-from glow_app.learn import chain, density, directions, fit, jacobian, plane, points, source
+from glow_app.common.errors import UserError
+from glow_app.editing import paths
+from glow_app.editing.editor import Editor
+from glow_app.lessons import chain, density, directions, fit, jacobian, plane, points, source
 from glow_app.ui import limits, sides
-from glow_app.ui.errors import Refusal, in_words
+from glow_app.ui.errors import in_words
 from glow_app.ui.events import QUIET, STATE_SECONDS, settle
 from glow_app.ui.learn_values import code_html, packed, picture_uri
 from glow_app.ui.sides import Side
@@ -118,7 +119,7 @@ def source_file(asked: dict[str, Any]) -> dict[str, str]:
     try:
         return {"text": source.file_text(str(asked.get("path")))}
     except ValueError as error:
-        raise Refusal(str(error)) from error
+        raise UserError(str(error)) from error
 
 
 class _Lessons:
@@ -146,8 +147,8 @@ class _Lessons:
         line_map = limits.one_of(asked.get("map"), "The map", tuple(density.MAPS))
         try:
             return density.density_view(base, line_map)
-        except density.NotInvertibleError as error:
-            raise Refusal(str(error)) from error
+        except UserError as error:
+            raise UserError(str(error)) from error
 
     # ---- 2 ----------------------------------------------------------------------------------
 
@@ -253,7 +254,7 @@ class _Lessons:
         self, pair: tuple[Side, Side] | None, event: gr.EventData
     ) -> tuple[dict[str, Any], tuple[Side, Side]]:
         """The path between two faces, after one of them may have been exchanged."""
-        kind = limits.one_of(getattr(event, "kind", None), "The path", latents.PATHS)
+        kind = limits.one_of(getattr(event, "kind", None), "The path", paths.PATHS)
         both = list(pair or self.welcome.sides())
         letter = getattr(event, "side", None)
         if letter is not None:
@@ -272,7 +273,7 @@ class _Lessons:
 
     def _path(self, a: Side, b: Side, kind: str) -> dict[str, Any]:
         z_a, z_b = (self.editor.encode(side.pixels)[0] for side in (a, b))
-        frames = self.editor.decode(latents.path(z_a, z_b, _T, kind))
+        frames = self.editor.decode(paths.path(z_a, z_b, _T, kind))
         return {
             **packed(directions.path_view(z_a, z_b, _T, kind, self._shell)),
             "shell": packed(self._shell),
@@ -306,21 +307,23 @@ def _data(name: Any, clicked: Any) -> points.Draw:
     if name != "points":
         return points.DATASETS[limits.one_of(name, "The data set", tuple(points.DATASETS))]
     if not isinstance(clicked, list) or not 1 <= len(clicked) <= _MAX_CLICKED:
-        raise Refusal(f"Put 1 to {_MAX_CLICKED} points on the left picture first: click or drag.")
+        raise UserError(
+            f"Put 1 to {_MAX_CLICKED} points on the left picture first: click or drag."
+        )
     try:
         return points.scattered(clicked)
     except ValueError as error:
-        raise Refusal(str(error)) from error
+        raise UserError(str(error)) from error
 
 
 def _pair(values: Any) -> list[Any]:
     if not isinstance(values, list) or len(values) != 2:
-        raise Refusal("A point of the plane is two numbers.")
+        raise UserError("A point of the plane is two numbers.")
     return values
 
 
 def _coordinate(value: Any) -> float:
     """A coordinate of a point that is moved about."""
     if not isinstance(value, int | float) or not math.isfinite(value):
-        raise Refusal("A coordinate is a finite number.")
+        raise UserError("A coordinate is a finite number.")
     return min(_REACH, max(-_REACH, float(value)))

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from glow_app.learn.source import Listing, listing
+from glow_app.lessons.source import Listing, listing
 
 __all__ = ["code_html", "packed", "picture_uri"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from glow_app.ui.errors import Refusal
+from glow_app.common.errors import UserError
 
 __all__ = [
     "BEYOND",
@@ -45,9 +45,9 @@ def _number(value: Any, name: str) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise Refusal(f"{name} must be a number.") from None
+        raise UserError(f"{name} must be a number.") from None
     if not math.isfinite(number):
-        raise Refusal(f"{name} must be a finite number.")
+        raise UserError(f"{name} must be a finite number.")
     return number
 
 
@@ -55,7 +55,7 @@ def whole(value: Any, name: str, low: int, high: int) -> int:
     """``value`` as a whole number from ``low`` to ``high``."""
     number = _number(value, name)
     if number != int(number) or not low <= number <= high:
-        raise Refusal(f"{name} must be a whole number from {low} to {high}.")
+        raise UserError(f"{name} must be a whole number from {low} to {high}.")
     return int(number)
 
 
@@ -68,7 +68,7 @@ def between(value: Any, name: str, low: float, high: float) -> float:
     """``value`` as a number from ``low`` to ``high``."""
     number = _number(value, name)
     if not low <= number <= high:
-        raise Refusal(f"{name} must be from {low:g} to {high:g}.")
+        raise UserError(f"{name} must be from {low:g} to {high:g}.")
     return number
 
 
@@ -86,5 +86,5 @@ def one_of(value: Any, name: str, choices: tuple[Any, ...]) -> Any:
     """``value`` if it is among ``choices``."""
     if value not in choices:
         listed = ", ".join(str(choice) for choice in choices[:-1])
-        raise Refusal(f"{name} must be {listed} or {choices[-1]}.")
+        raise UserError(f"{name} must be {listed} or {choices[-1]}.")
     return value

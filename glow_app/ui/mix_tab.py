@@ -6,8 +6,8 @@ from typing import Any
 
 import gradio as gr
 
-from glow_app import latents
-from glow_app.editor import Editor
+from glow_app.editing import paths
+from glow_app.editing.editor import Editor
 from glow_app.ui.components import Setting, live_picture, live_slider, live_value
 from glow_app.ui.desk import Desk
 from glow_app.ui.errors import in_words
@@ -71,7 +71,7 @@ def _value(editor: Editor, scene: MixScene, setting: Setting | None) -> dict[str
     """The sliders of a mix: at first the finer half of the levels comes from B."""
     shapes = editor.level_shapes
     count = len(shapes)
-    first = latents.coarse_fine(count, count // 2)
+    first = paths.coarse_fine(count, count // 2)
     names = {0: "Finest detail", count - 1: "Coarse structure"}
     sliders = [
         live_slider(
@@ -93,7 +93,7 @@ def _value(editor: Editor, scene: MixScene, setting: Setting | None) -> dict[str
             "title": {0: "Everything from A", count: "Everything from B"}.get(
                 cut, f"The {cut} finest levels from B, the rest from A"
             ),
-            "values": latents.coarse_fine(count, cut),
+            "values": paths.coarse_fine(count, cut),
         }
         for cut in range(count + 1)
     ]

@@ -8,11 +8,12 @@ from typing import Any
 
 import gradio as gr
 
-from glow_app import latents
+from glow_app.common.errors import UserError
+from glow_app.editing import paths
 from glow_app.ui import limits
 from glow_app.ui.components import player, player_value, working_value
 from glow_app.ui.desk import Desk
-from glow_app.ui.errors import Refusal, in_words
+from glow_app.ui.errors import in_words
 from glow_app.ui.events import HEAVY, QUIET, STATE_SECONDS, settle
 from glow_app.ui.morphs import How, Shown, morph_steps
 from glow_app.ui.saving import save_shown
@@ -101,7 +102,7 @@ def _options() -> tuple[Any, ...]:
     """What few need: the path, how far and how fast, temperature of random faces."""
     with gr.Row():
         path = gr.Radio(
-            [(_PATH_LABELS[name], name) for name in latents.PATHS],
+            [(_PATH_LABELS[name], name) for name in paths.PATHS],
             value="linear",
             label="Path from A to B",
             info="The straight line is the shortest way between the two codes; the arc keeps "
@@ -179,7 +180,7 @@ class _Handlers:
         *options, shown = asked
         missing = [name for name, side in (("A", a), ("B", b)) if side is None]
         if missing:
-            raise Refusal(f"Choose a photo or a random face for {' and '.join(missing)} first.")
+            raise UserError(f"Choose a photo or a random face for {' and '.join(missing)} first.")
         how = _how(*options)
         if shown is not None and shown.is_for((a, b), how):
             yield player_value(shown, final=True, play=True), gr.skip()

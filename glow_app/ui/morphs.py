@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from glow_app.editor import Morph
-from glow_app.metadata import Recipe
+from glow_app.editing.editor import Morph
+from glow_app.keeping.recipes import Recipe
 from glow_app.ui import limits
 from glow_app.ui.sides import Side
 
 if TYPE_CHECKING:
-    from glow_app.editor import Editor
-    from glow_app.progress import Progress
+    from glow_app.common.progress import Progress
+    from glow_app.editing.editor import Editor
 
 __all__ = ["How", "Shown", "journey_steps", "morph_steps"]
 

@@ -9,14 +9,16 @@ from typing import Any
 
 import gradio as gr
 
-from glow_app import latents, metadata
-from glow_app.editor import Editor
-from glow_app.metadata import Face, Recipe
+from glow_app.common.errors import UserError
+from glow_app.editing import paths
+from glow_app.editing.editor import Editor
+from glow_app.keeping import recipes
+from glow_app.keeping.recipes import Face, Recipe
 from glow_app.ui import limits
 from glow_app.ui.components import Setting
 from glow_app.ui.desk import Desk
 from glow_app.ui.edit_tab import AVERAGE_ID, direction_id
-from glow_app.ui.errors import Refusal, in_words
+from glow_app.ui.errors import in_words
 from glow_app.ui.events import LIGHT
 from glow_app.ui.journey_tab import JourneyTab, Stop
 from glow_app.ui.mix_tab import level_id
@@ -64,7 +66,7 @@ def wire_opening(
 
     def open_journey(recipe: Recipe) -> dict[Any, Any]:
         leg = limits.LEG_FRAMES if recipe.frames is None else min(recipe.frames, limits.FRAMES)
-        path = recipe.path if recipe.path in latents.JOURNEYS else "cubic"
+        path = recipe.path if recipe.path in paths.JOURNEYS else "cubic"
         values = (path, recipe.loop, leg, recipe.constant_speed)
         changes = dict(zip(journey.options, values, strict=True))
         drawn = [face for face in recipe.faces if face.seed is not None]
@@ -89,10 +91,10 @@ def wire_opening(
     @in_words
     def open_file(path: str | None) -> dict[Any, Any]:
         if not path:
-            raise Refusal("The file did not arrive: please try again.")
-        recipe = metadata.read_morph(path)
+            raise UserError("The file did not arrive: please try again.")
+        recipe = recipes.read_morph(path)
         if recipe.kind not in ways:
-            raise Refusal("This is a sheet of samples: its caption names the seeds to draw.")
+            raise UserError("This is a sheet of samples: its caption names the seeds to draw.")
         changes = ways[recipe.kind](recipe)
         notes = _OTHER_MODEL if recipe.fingerprint not in {"", editor.fingerprint} else ""
         if any(face.seed is None for face in recipe.faces):

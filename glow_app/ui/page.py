@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from glow_app.editor import Editor
+from glow_app.editing.editor import Editor
 from glow_app.ui import limits
 from glow_app.ui.api import build_api
 from glow_app.ui.components import downloader

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from glow_app.editor import Editor
+from glow_app.editing.editor import Editor
 from glow_app.ui import limits
 from glow_app.ui.components import card_value, photo_card
 from glow_app.ui.errors import in_words

@@ -8,12 +8,13 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from glow_app import export
-from glow_app.metadata import Face, Recipe
+from glow_app.common.errors import UserError
+from glow_app.keeping import export
+from glow_app.keeping.recipes import Face, Recipe
 from glow_app.ui import limits
 from glow_app.ui.components import download_value, gallery, gallery_value, working_value
 from glow_app.ui.desk import Desk
-from glow_app.ui.errors import Refusal, in_words
+from glow_app.ui.errors import in_words
 from glow_app.ui.events import HEAVY, LIGHT, QUIET, STATE_SECONDS, settle
 from glow_app.ui.journey_tab import JourneyTab, Stop
 from glow_app.ui.saving import field
@@ -139,7 +140,7 @@ class _Handlers:
         index = _index(sheet, event)
         face = sheet.faces[index]
         if face.seed is None:
-            raise Refusal("Near faces are drawn around a face with a seed: choose one of those.")
+            raise UserError("Near faces are drawn around a face with a seed: choose one of those.")
         reach = limits.between(radius, "The reach", 0, 1)
         name = self.desk.jobs.name()
         with self.desk.jobs.run(name) as job:
@@ -187,7 +188,7 @@ class _Handlers:
     def save(self, sheet: Sheet | None, event: gr.EventData) -> dict[str, Any]:
         """The whole sheet as one picture."""
         if sheet is None:
-            raise Refusal("Draw some faces first, then save them.")
+            raise UserError("Draw some faces first, then save them.")
         file = outgoing(sheet.recipe.file_name(".png"))
         export.save_sheet(
             sheet.pixels,
@@ -207,7 +208,7 @@ def _chosen(desk: Desk, sheet: Sheet | None, event: gr.EventData) -> Side:
 
 def _index(sheet: Sheet | None, event: gr.EventData) -> int:
     if sheet is None:
-        raise Refusal("Draw some faces first.")
+        raise UserError("Draw some faces first.")
     return limits.whole(field(event, "index"), "The face's number", 0, len(sheet.pixels) - 1)
 
 

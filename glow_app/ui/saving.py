@@ -7,11 +7,11 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from glow_app import export
-from glow_app.editor import Editor
+from glow_app.common.errors import UserError
+from glow_app.editing.editor import Editor
+from glow_app.keeping import export
 from glow_app.ui import limits
 from glow_app.ui.components import download_value
-from glow_app.ui.errors import Refusal
 from glow_app.ui.jobs import Jobs
 from glow_app.ui.morphs import Shown
 from glow_app.ui.uploads import outgoing
@@ -35,7 +35,7 @@ def save_shown(
 ) -> dict[str, Any]:
     """Write what a player shows as its ``save`` event asks; the browser saves it by itself."""
     if shown is None:
-        raise Refusal("There is nothing to save yet: make something first.")
+        raise UserError("There is nothing to save yet: make something first.")
     kind = limits.one_of(field(event, "kind"), "The format", _KINDS)
     size = limits.download_size(field(event, "size"))
     if kind in _ANIMATIONS:

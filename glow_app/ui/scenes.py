@@ -16,12 +16,12 @@ from typing import Any
 
 from torch import Tensor
 
-from glow_app.directions import Direction
-from glow_app.editor import Editor, EditorError, Still
-from glow_app.expiring_cache import ExpiringCache
-from glow_app.metadata import Recipe
+from glow_app.common.errors import UserError
+from glow_app.common.expiring_cache import ExpiringCache
+from glow_app.editing.directions import Direction
+from glow_app.editing.editor import Editor, Still
+from glow_app.keeping.recipes import Recipe
 from glow_app.ui import limits
-from glow_app.ui.errors import Refusal
 from glow_app.ui.events import STATE_SECONDS
 from glow_app.ui.sides import Side
 
@@ -46,7 +46,7 @@ class MixScene:
         """The weights in ``values``, which can be anything.
 
         Raises:
-            Refusal: they are not one number from 0 to 1 for each level.
+            UserError: they are not one number from 0 to 1 for each level.
         """
         return _row(values, [(0.0, 1.0)] * self.levels)
 
@@ -79,7 +79,7 @@ class EditScene:
         """The values, which can be anything.
 
         Raises:
-            Refusal: they are not one number in range for each slider.
+            UserError: they are not one number in range for each slider.
         """
         strength = (-limits.MAX_STRENGTH, limits.MAX_STRENGTH)
         return _row(values, [(0.0, 1.0), *[strength] * len(self.directions)])
@@ -115,7 +115,7 @@ class EditScene:
 
 def _row(values: Any, ranges: list[tuple[float, float]]) -> list[float]:
     if not isinstance(values, list) or len(values) != len(ranges):
-        raise Refusal(f"{len(ranges)} slider values are needed.")
+        raise UserError(f"{len(ranges)} slider values are needed.")
     return [
         limits.between(value, "A slider's value", low, high)
         for value, (low, high) in zip(values, ranges, strict=True)
@@ -144,12 +144,12 @@ class Scenes:
         try:
             scene, values = self._asked(question)
             if not self._turn.acquire(timeout=_PATIENCE):
-                raise Refusal("The model is busy: move the slider again.")
+                raise UserError("The model is busy: move the slider again.")
             try:
                 still = scene.render(self._editor, values)
             finally:
                 self._turn.release()
-        except (Refusal, EditorError) as error:
+        except UserError as error:
             return {"error": str(error)}
         except Exception as error:
             _log.error("unexpected error in a live picture", exc_info=error)
@@ -162,10 +162,10 @@ class Scenes:
 
     def _asked(self, question: Any) -> tuple[MixScene | EditScene, list[float]]:
         if not isinstance(question, dict) or not isinstance(question.get("key"), str):
-            raise Refusal("A key and values are needed.")
+            raise UserError("A key and values are needed.")
         key = question["key"].encode()
         scene = self._scenes.get(key)
         if scene is None:
-            raise Refusal("This picture has expired: choose the face again.")
+            raise UserError("This picture has expired: choose the face again.")
         self._scenes.keep(key, scene)
         return scene, scene.check(question.get("values"))

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glow_app.metadata import Face
+from glow_app.keeping.recipes import Face
 
 if TYPE_CHECKING:
-    from glow_app.editor import Editor, Reading
+    from glow_app.editing.editor import Editor, Reading
 
 __all__ = [
     "DRAWN",

@@ -11,7 +11,7 @@ from typing import Any
 
 from gradio.utils import get_upload_folder
 
-from glow_app.ui.errors import Refusal
+from glow_app.common.errors import UserError
 
 __all__ = ["DELETE_CACHE", "outgoing", "private_folder", "uploaded_file"]
 
@@ -38,10 +38,10 @@ def uploaded_file(path: Any) -> Path:
     anyone could look at any picture on this machine.
     """
     if not isinstance(path, str) or "\0" in path:
-        raise Refusal("The upload did not arrive: please try again.")
+        raise UserError("The upload did not arrive: please try again.")
     file = Path(path).resolve()
     if not file.is_relative_to(Path(get_upload_folder()).resolve()) or not file.is_file():
-        raise Refusal("The upload did not arrive or has expired: please try again.")
+        raise UserError("The upload did not arrive or has expired: please try again.")
     return file
 
 

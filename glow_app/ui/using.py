@@ -6,11 +6,12 @@ from typing import Any
 
 import gradio as gr
 
-from glow_app import export
+from glow_app.common.errors import UserError
+from glow_app.keeping import export
 from glow_app.ui import limits
 from glow_app.ui.components import download_value
 from glow_app.ui.desk import Desk
-from glow_app.ui.errors import Refusal, in_words
+from glow_app.ui.errors import in_words
 from glow_app.ui.events import LIGHT, QUIET, settle
 from glow_app.ui.saving import field
 from glow_app.ui.scenes import EditScene, MixScene
@@ -36,7 +37,7 @@ def wire_live(
         scene: MixScene | EditScene | None, event: gr.EventData
     ) -> tuple[MixScene | EditScene, list[float]]:
         if scene is None:
-            raise Refusal("There is no picture yet: choose a face first.")
+            raise UserError("There is no picture yet: choose a face first.")
         return scene, scene.check(field(event, "values"))
 
     @in_words

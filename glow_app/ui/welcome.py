@@ -9,7 +9,7 @@ from glow_app.ui.morphs import How, Shown, morph_steps
 from glow_app.ui.sides import Side, draw_side
 
 if TYPE_CHECKING:
-    from glow_app.editor import Editor
+    from glow_app.editing.editor import Editor
 
 __all__ = ["TEMPERATURE", "Welcome"]
 
@@ -64,12 +64,12 @@ class Welcome:
     def _warm_up(self) -> None:
         from PIL import Image
 
-        from glow_app import faces
-        from glow_app.editor import EditorError
+        from glow_app.common.errors import UserError
+        from glow_app.pictures import faces
 
         try:
             self.morph()
-        except EditorError:
+        except UserError:
             return  # the page will say so when it asks
         if faces.available():
             faces.find_faces(Image.new("RGB", (64, 64)))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from glow_app import latents
+from glow_app.editing import paths
 
 __all__ = ["PathView", "Shell", "path_view", "plane", "project", "shell"]
 
@@ -43,7 +43,7 @@ class PathView:
     """A path from z_a to z_b, seen in the plane through the origin, z_a and z_b.
 
     Attributes:
-        kind: one of `latents.PATHS`.
+        kind: one of `paths.PATHS`.
         t: (T,) positions.
         points: (T, 2) float64 coordinates of z_t in that plane; a and b those of the ends. The
             plane holds the whole path, so lengths and angles are the true ones.
@@ -95,9 +95,9 @@ def project(z: Tensor, axes: Tensor) -> np.ndarray:
 
 
 def path_view(z_a: Tensor, z_b: Tensor, t: Tensor, kind: str, around: Shell) -> PathView:
-    """See the path of `latents.path` from ``z_a`` to ``z_b`` (D,) at positions ``t`` (T,)."""
+    """See the path of `paths.path` from ``z_a`` to ``z_b`` (D,) at positions ``t`` (T,)."""
     axes = plane(z_a, z_b)
-    z = latents.path(z_a, z_b, t, kind)
+    z = paths.path(z_a, z_b, t, kind)
     norms = z.double().norm(dim=1).numpy()
     cosine = torch.nn.functional.cosine_similarity(z_a.double(), z_b.double(), dim=0)
     a, b = project(torch.stack([z_a, z_b]), axes)

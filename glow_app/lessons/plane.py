@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from glow_app.learn.points import as_images, as_points
+from glow_app.lessons.points import as_images, as_points
 from models import Glow
 
 __all__ = ["Probe", "area", "grid_lines", "probe_x", "probe_z"]

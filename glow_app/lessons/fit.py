@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import models
-from glow_app.learn.points import SPAN, Draw, as_images, as_points
+from glow_app.lessons.points import SPAN, Draw, as_images, as_points
 from glow_app.training.schedule import learning_rate, progress
 from models import Glow, GlowConfig
 

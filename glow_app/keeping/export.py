@@ -27,14 +27,14 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
-from glow_app.images import RESAMPLE
-from glow_app.progress import Progress, Steps
+from glow_app.common.errors import UserError
+from glow_app.common.progress import Progress, Steps
+from glow_app.pictures.opening import RESAMPLE
 
 __all__ = [
     "FORMATS",
     "MAX_SIZE",
     "MP4_HINT",
-    "ExportError",
     "available_formats",
     "check_target",
     "encode_animation",
@@ -58,10 +58,6 @@ _WEBP_QUALITY = 90
 _MP4_CRF = "18"  # x264's "visually lossless"
 _GIF_SAMPLE = 64  # pixels a side that the palette of a frame is chosen on
 _GIF_PALETTE = Image.Quantize.MAXCOVERAGE  # keeps catch-lights; median cut drops rare colours
-
-
-class ExportError(RuntimeError):
-    """Something could not be written. The message is one sentence for people."""
 
 
 def available_formats() -> tuple[str, ...]:
@@ -90,20 +86,20 @@ def check_target(path: str | Path, formats: Sequence[str] = FORMATS) -> Path:
         The resolved path.
 
     Raises:
-        ExportError: unknown suffix, PyAV missing for .mp4, no such folder, or something that is
+        UserError: unknown suffix, PyAV missing for .mp4, no such folder, or something that is
             not a regular file in the way.
     """
     try:
         target = Path(path).expanduser().resolve()
         _check_suffix(target.suffix, formats, str(path))
         if not target.parent.is_dir():
-            raise ExportError(f"Cannot write {path}: the folder {target.parent} does not exist.")
+            raise UserError(f"Cannot write {path}: the folder {target.parent} does not exist.")
         if target.exists() and not target.is_file():
-            raise ExportError(f"Cannot write {path}: it exists and is not a file.")
+            raise UserError(f"Cannot write {path}: it exists and is not a file.")
     except (OSError, RuntimeError) as error:
-        if isinstance(error, ExportError):
+        if isinstance(error, UserError):
             raise
-        raise ExportError(f"Cannot write {path}: {_reason(error)}.") from error
+        raise UserError(f"Cannot write {path}: {_reason(error)}.") from error
     return target
 
 
@@ -130,14 +126,14 @@ def save_animation(
         there_and_back: append the inner frames in reverse, so that the endless loop has no jump.
         metadata: small JSON facts about how the clip was made, stored in the file (PNG text
             "glow", GIF comment, WebP EXIF image description, MP4 comment), see
-            `glow_app.metadata`. Never put photos, names or paths in it.
+            `glow_app.keeping.recipes`. Never put photos, names or paths in it.
         progress: counts frames, as they are enlarged and again as they are written.
 
     Returns:
         The written path.
 
     Raises:
-        ExportError: one sentence: unknown suffix, PyAV missing, folder missing, disk full, ...
+        UserError: one sentence: unknown suffix, PyAV missing, folder missing, disk full, ...
     """
     target = check_target(path)
     content = encode_animation(
@@ -168,7 +164,7 @@ def encode_animation(
     frames = _check_frames(frames)
     side = _check_size(size, frames.shape[1])
     if not (math.isfinite(fps) and 0 < fps <= 100):
-        raise ExportError(f"Frames a second must lie above 0 and at most at 100, not {fps}.")
+        raise UserError(f"Frames a second must lie above 0 and at most at 100, not {fps}.")
     order = _play_order(len(frames), there_and_back)
     encoder = {".gif": _gif, ".webp": _webp, ".png": _apng, ".mp4": _mp4}[suffix]
     steps = Steps(len(frames) + len(order), progress)
@@ -186,7 +182,7 @@ def save_still(
 ) -> Path:
     """Write one picture, (S, S, 3) uint8, as PNG with `size` pixels a side (None: S).
 
-    Raises ExportError as `save_animation` does.
+    Raises UserError as `save_animation` does.
     """
     return save_grid(np.asarray(pixels)[None], path, columns=1, size=size, metadata=metadata)
 
@@ -209,7 +205,7 @@ def save_strip(
         metadata: as for `save_animation`.
 
     Raises:
-        ExportError: as `save_animation`.
+        UserError: as `save_animation`.
     """
     frames = _check_frames(frames)
     columns = STRIP_COLUMNS if columns is None else _check_columns(columns)
@@ -237,7 +233,7 @@ def save_grid(
         metadata: as for `save_animation`.
 
     Raises:
-        ExportError: as `save_animation`.
+        UserError: as `save_animation`.
     """
     target = check_target(path, (".png",))
     pictures = _check_frames(pictures)
@@ -270,14 +266,14 @@ def save_sheet(
         metadata: as for `save_animation`.
 
     Raises:
-        ExportError: as `save_animation`, or another number of captions.
+        UserError: as `save_animation`, or another number of captions.
     """
     target = check_target(path, (".png",))
     frames = _check_frames(frames)
     side = _check_size(size, frames.shape[1])
     words = [str(i + 1) for i in range(len(frames))] if captions is None else captions
     if len(words) != len(frames):
-        raise ExportError(f"{len(frames)} frames need as many captions, not {len(words)}.")
+        raise UserError(f"{len(frames)} frames need as many captions, not {len(words)}.")
     margin, letters = max(4, side // 16), max(10, side // 9)
     wide, high = side + margin, side + letters + margin
     sheet, corners = _sheet(
@@ -297,7 +293,7 @@ def _sheet(
     columns = min(_check_columns(columns), count)
     size = columns * wide + margin, math.ceil(count / columns) * high + margin
     if size[0] * size[1] > _MAX_SHEET:
-        raise ExportError(
+        raise UserError(
             f"A sheet of {size[0]}x{size[1]} pixels is too large: choose a smaller size."
         )
     corners = [(margin + i % columns * wide, margin + i // columns * high) for i in range(count)]
@@ -316,16 +312,16 @@ def _write_png(image: Image.Image, target: Path, metadata: dict[str, Any] | None
 def _check_suffix(suffix: str, formats: Sequence[str], shown: str) -> None:
     if suffix.lower() not in formats:
         wanted = formats[0] if len(formats) == 1 else f"one of {', '.join(formats)}"
-        raise ExportError(f"Cannot write {shown}: its ending must be {wanted}.")
+        raise UserError(f"Cannot write {shown}: its ending must be {wanted}.")
     if suffix.lower() == ".mp4" and pyav() is None:
-        raise ExportError(MP4_HINT)
+        raise UserError(MP4_HINT)
 
 
 def _check_frames(frames: np.ndarray) -> np.ndarray:
     frames = np.asarray(frames)
     square = frames.ndim == 4 and frames.shape[1] == frames.shape[2] and frames.shape[3] == 3
     if not square or frames.dtype != np.uint8 or frames.size == 0:
-        raise ExportError(
+        raise UserError(
             f"Pictures must be (T, S, S, 3) uint8 and at least one, not {frames.shape} "
             f"{frames.dtype}."
         )
@@ -336,13 +332,13 @@ def _check_size(size: int | None, native: int) -> int:
     if size is None:
         return native
     if not 1 <= size <= MAX_SIZE:
-        raise ExportError(f"The size must lie between 1 and {MAX_SIZE} pixels, not {size}.")
+        raise UserError(f"The size must lie between 1 and {MAX_SIZE} pixels, not {size}.")
     return size
 
 
 def _check_columns(columns: int) -> int:
     if columns < 1:
-        raise ExportError(f"There must be at least one column, not {columns}.")
+        raise UserError(f"There must be at least one column, not {columns}.")
     return columns
 
 
@@ -448,7 +444,7 @@ def _looped(
         )
     # What Pillow raises for delays beyond the range of a format.
     except (ValueError, OverflowError, RuntimeError, OSError, struct.error) as error:
-        raise ExportError(f"The animation could not be made: {_reason(error)}.") from error
+        raise UserError(f"The animation could not be made: {_reason(error)}.") from error
     return buffer.getvalue()
 
 
@@ -492,7 +488,7 @@ def _mp4(
                 _mp4_encode(av, container, (images[i] for i in order), fps, steps)
             return path.read_bytes()
         except (av.error.FFmpegError, OSError) as error:
-            raise ExportError(f"The video could not be made: {_reason(error)}.") from error
+            raise UserError(f"The video could not be made: {_reason(error)}.") from error
 
 
 def _mp4_encode(
@@ -528,7 +524,7 @@ def _write(target: Path, content: bytes) -> Path:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise ExportError(f"Cannot write {target}: {_reason(error)}.") from error
+        raise UserError(f"Cannot write {target}: {_reason(error)}.") from error
     return target
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Train many architectures for the same time on the same pictures, and write a table of them.
 
-python scripts/compare_architectures.py --data FACES --val HELD_OUT --out runs/compare
+python scripts/dev/compare_architectures.py --data FACES --val HELD_OUT --out runs/compare
 
 Results are kept in OUT; the same command goes on where it stopped. Seconds are of processor time
 on a CPU, where other work must not decide who wins (run it on one thread: OMP_NUM_THREADS=1),
@@ -18,13 +18,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from glow_app import cli
-from glow_app.devices import pick_device, pick_precision
-from glow_app.files import write_text
-from glow_app.measure import flops_per_frame, parameter_count
-from glow_app.training import DataError, TrainConfig, TrainingError, World, from_source, train
+from glow_app.common import cli
+from glow_app.common.devices import pick_device, pick_precision
+from glow_app.common.files import write_text
+from glow_app.common.measure import flops_per_frame, parameter_count
+from glow_app.training import TrainConfig, World, from_source, train
 from models import Glow, GlowConfig
 
 # Small enough to learn something in minutes on one core; all others differ from it in one thing.
@@ -149,4 +149,4 @@ def _table(results: list[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(cli.run(main, DataError, TrainingError))
+    raise SystemExit(cli.run(main))

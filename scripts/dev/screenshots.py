@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Picture the running page for the README, with faces that the model draws.
 
-    python scripts/screenshots.py --out docs
+    python scripts/dev/screenshots.py --out docs
 
 Writes screenshot-{light,dark}.png (1280 px wide) and screenshot-phone-{light,dark}.png (380 px).
 No photo of anybody is involved. Needs Playwright and a Chromium (CHROMIUM names one).
@@ -16,9 +16,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from glow_app import cli
+from glow_app.common import cli
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -13,9 +13,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
+from glow_app.common.errors import is_for_people
+
 if TYPE_CHECKING:
-    from glow_app.editor import Editor
-    from glow_app.progress import Progress
+    from glow_app.common.progress import Progress
+    from glow_app.editing.editor import Editor
 
 __all__ = [
     "Parser",
@@ -57,7 +59,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 def open_editor(args: argparse.Namespace) -> Editor:
     """The Editor that `add_model_arguments` asked for; its errors are `run`'s to report."""
-    from glow_app.editor import Editor
+    from glow_app.editing.editor import Editor
 
     return Editor(args.checkpoint, args.device)
 
@@ -74,17 +76,16 @@ def number(low: float, high: float = math.inf) -> Callable[[str], float]:
 
 def run(
     main: Callable[[list[str] | None], int | None],
-    *errors: type[Exception],
+    *,
     argv: list[str] | None = None,
 ) -> int:
     """Run `main(argv)` and turn its end into an exit status.
 
+    Errors for people (`glow_app.common.errors`), OSError and MemoryError end in one line on
+    stderr and status 2. Anything else is a bug and keeps its traceback.
+
     Args:
         main: takes the arguments (None: those of the process), returns a status or None for 0.
-        errors: exceptions that are the user's business besides those known here (PictureError,
-            EditorError, ExportError, DirectionError, LabelError, CheckpointError, OSError,
-            MemoryError): one line on stderr and status 2. Anything else is a bug and keeps its
-            traceback.
         argv: passed to `main`.
 
     Returns:
@@ -104,7 +105,7 @@ def run(
         _settle_stdout()
         return BROKEN_PIPE
     except Exception as error:
-        if not isinstance(error, (*errors, *_users_errors())):
+        if not (isinstance(error, (OSError, MemoryError)) or is_for_people(error)):
             raise
         say(f"{os.path.basename(sys.argv[0])}: {_sentence(error)}")
         _settle_stdout()
@@ -174,19 +175,6 @@ def _ranged(kind: Callable[[str], T], words: str, low: float, high: float) -> Ca
         return value
 
     return parse
-
-
-def _users_errors() -> tuple[type[BaseException], ...]:
-    """Looked up only when something was raised: importing them takes PyTorch, seconds."""
-    from glow_app.directions import DirectionError
-    from glow_app.editor import EditorError
-    from glow_app.export import ExportError
-    from glow_app.images import PictureError
-    from glow_app.labels import LabelError
-    from models import CheckpointError
-
-    of_ours = (PictureError, EditorError, ExportError, DirectionError, LabelError, CheckpointError)
-    return (*of_ours, OSError, MemoryError)
 
 
 def _sentence(error: BaseException) -> str:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Pack pictures into a few files of bounded size, to train on them on another machine.
 
-python scripts/pack.py --data FACES --out data/packed --size 64
+python scripts/dev/pack.py --data FACES --out data/packed --size 64
 
 The folder is then data for train.py and rental.py, with the very same pixels.
 """
@@ -13,9 +13,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from glow_app import cli
+from glow_app.common import cli
 
 
 def parser() -> cli.Parser:
@@ -45,6 +45,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    from glow_app.training import DataError
-
-    raise SystemExit(cli.run(main, DataError))
+    raise SystemExit(cli.run(main))

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Train for some minutes on a rented machine and leave results small enough to fetch.
 
-    python scripts/rental.py --data data/packed --val data/packed-val --minutes 9 --out "$OUT"
+    python scripts/dev/rental.py --data data/packed --val data/packed-val --minutes 9 --out "$OUT"
 
 Goes on with the run in --run if it is there; else with the one whose pieces lie in --from, or from
 its weights; else from nothing. Written to --out, in pieces of at most 15 MiB each: the averaged
@@ -18,9 +18,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from glow_app import cli
+from glow_app.common import cli
 
 PIECE = 15 * 2**20  # bytes
 _STATE, _WEIGHTS = "state.safetensors", "model.safetensors"
@@ -59,14 +59,15 @@ def main(argv: list[str] | None = None) -> int:
 
 def _take_over(run: Path, source: Path) -> list[str]:
     """Bring what an earlier machine left into ``run``; returns options for train.py."""
-    from glow_app.training.parts import PartsError, join_file
+    from glow_app.common.errors import UserError
+    from glow_app.training.parts import join_file
 
     state = run / "checkpoint" / _STATE
     if state.exists():
         return []
     try:
         join_file(source, _STATE, state)
-    except PartsError:
+    except UserError:
         given = join_file(source, _WEIGHTS, run / "given.safetensors")
         return ["--init", str(given)]
     for name in ("config.json", "stats.jsonl"):
@@ -105,7 +106,4 @@ def _write(run: Path, out: Path, with_state: bool) -> None:
 
 
 if __name__ == "__main__":
-    from glow_app.training import DataError, TrainingError
-    from glow_app.training.parts import PartsError
-
-    raise SystemExit(cli.run(main, DataError, TrainingError, PartsError))
+    raise SystemExit(cli.run(main))

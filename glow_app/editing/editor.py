@@ -1,7 +1,7 @@
 """What one can do with faces in latent space: morph, travel, mix, edit, average, draw.
 
 No page, no files. Pictures come in and go out as uint8 arrays; codes stay inside, but for that of
-an average. The geometry is in `latents`, the model in `codec`.
+an average. The geometry is in `paths`, the model in `codec`.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from glow_app import directions, latents
-from glow_app.codec import Codec, EditorError, Reading, generator
-from glow_app.directions import Direction, DirectionError
-from glow_app.progress import Progress, Steps
+from glow_app.common.errors import UserError
+from glow_app.common.progress import Progress, Steps
+from glow_app.editing import directions, paths
+from glow_app.editing.codec import Codec, Reading, generator
+from glow_app.editing.directions import Direction
 
 __all__ = [
     "MAX_FRAMES",
     "MAX_SEED",
     "SAMPLE_PASS",
     "Editor",
-    "EditorError",
     "Morph",
     "Reading",
     "Still",
@@ -48,7 +48,7 @@ class Morph:
         frames: (T, S, S, 3) uint8.
         t: (T,) float32, the position of each frame: on a morph 0 is A and 1 is B, on a journey
             the share of the whole way.
-        path: a name in `latents.JOURNEYS`.
+        path: a name in `paths.JOURNEYS`.
         clamped_frames: (T,) float32, of each frame the share, 0 to 1, of decoded numbers that
             were outside [0, 1] or not finite.
         norms: (T, L) float32, ‖z_l‖/√d_l of each level of each frame's code, finest first. A draw
@@ -85,8 +85,8 @@ class Still:
 class Editor(Codec):
     """A `Codec` with everything that can be done between encoding and decoding.
 
-    Long work takes `progress`, see `glow_app.progress.Progress`, which also stops it. Anything
-    out of range raises `EditorError`.
+    Long work takes `progress`, see `glow_app.common.progress.Progress`, which also stops it.
+    Anything out of range raises `UserError`.
     """
 
     # ------------------------------------------------------------------------------------ paths
@@ -111,10 +111,10 @@ class Editor(Codec):
             a: (S, S, 3) uint8.
             b: (S, S, 3) uint8.
             frames: how many, at least 2, evenly spaced over `t_range` with both its ends; or the
-                positions t themselves, each within `latents.T_RANGE`.
-            path: one of `latents.PATHS`.
-            sharpness: 0 to 1, see `latents.path`; None for what the path says.
-            t_range: first and last t, within `latents.T_RANGE`; beyond 0 and 1 the path goes on
+                positions t themselves, each within `paths.T_RANGE`.
+            path: one of `paths.PATHS`.
+            sharpness: 0 to 1, see `paths.path`; None for what the path says.
+            t_range: first and last t, within `paths.T_RANGE`; beyond 0 and 1 the path goes on
                 straight ahead, and colours may have to be clamped.
             constant_speed: choose the positions so that the picture changes by the same amount
                 from frame to frame (mean absolute difference of levels, measured on frames that
@@ -123,15 +123,15 @@ class Editor(Codec):
             progress: counts decoded frames.
 
         Raises:
-            EditorError: wrong pictures, frames, path or range.
+            UserError: wrong pictures, frames, path or range.
         """
         t = _positions(frames, t_range)
         if constant_speed and not isinstance(frames, int | np.integer):
-            raise EditorError("Constant speed chooses the positions: give a number of frames.")
+            raise UserError("Constant speed chooses the positions: give a number of frames.")
         z = self.encode(np.stack([self._check_one(a), self._check_one(b)]))
 
         def at(t: np.ndarray) -> Tensor:
-            return _asked(latents.path, z[0], z[1], torch.from_numpy(t), path, sharpness)
+            return _asked(paths.path, z[0], z[1], torch.from_numpy(t), path, sharpness)
 
         steps = Steps(len(t) * (1 + constant_speed), progress)
         if constant_speed:
@@ -155,10 +155,10 @@ class Editor(Codec):
         Args:
             pictures: K ≥ 2 pictures (S, S, 3) uint8.
             frames: frames a leg with both ends; neighbouring legs share one. See
-                `latents.journey_positions` for the total.
-            path: one of `latents.JOURNEYS`.
+                `paths.journey_positions` for the total.
+            path: one of `paths.JOURNEYS`.
             loop: add the leg from the last picture to the first; a cubic loop has no seam.
-            sharpness: 0 to 1, see `latents.journey`; None for what the path says.
+            sharpness: 0 to 1, see `paths.journey`; None for what the path says.
             constant_speed: as for `morph_frames`, over the whole journey: legs on which more
                 changes get more of the frames.
             progress: counts decoded frames.
@@ -168,19 +168,19 @@ class Editor(Codec):
             k·(frames - 1).
 
         Raises:
-            EditorError: wrong pictures, frames or path, or fewer than two pictures.
+            UserError: wrong pictures, frames or path, or fewer than two pictures.
         """
         if len(pictures) < 2:
-            raise EditorError("A journey needs at least two pictures.")
+            raise UserError("A journey needs at least two pictures.")
         legs = len(pictures) if loop else len(pictures) - 1
         if frames < 2 or legs * (frames - 1) >= MAX_FRAMES:
-            raise EditorError(f"A journey needs 2 to {MAX_FRAMES} frames.")
+            raise UserError(f"A journey needs 2 to {MAX_FRAMES} frames.")
         z = self.encode(np.stack([self._check_one(picture) for picture in pictures]))
 
         def at(u: np.ndarray) -> Tensor:
-            return _asked(latents.journey, z, torch.from_numpy(u), path, loop, sharpness)
+            return _asked(paths.journey, z, torch.from_numpy(u), path, loop, sharpness)
 
-        u = latents.journey_positions(len(pictures), frames, loop).numpy()
+        u = paths.journey_positions(len(pictures), frames, loop).numpy()
         steps = Steps(len(u) * (1 + constant_speed) + (constant_speed and loop), progress)
         if constant_speed:
             whole = np.append(u, float(legs)) if loop else u  # the way home counts as well
@@ -195,18 +195,18 @@ class Editor(Codec):
         Args:
             a: (S, S, 3) uint8.
             b: (S, S, 3) uint8.
-            weights: one for each level of the flow, finest first, within `latents.T_RANGE`: 0
-                takes the level from A, 1 from B. `latents.coarse_fine` makes the usual ones.
+            weights: one for each level of the flow, finest first, within `paths.T_RANGE`: 0
+                takes the level from A, 1 from B. `paths.coarse_fine` makes the usual ones.
 
         Raises:
-            EditorError: wrong pictures or weights.
+            UserError: wrong pictures or weights.
         """
-        low, high = latents.T_RANGE
+        low, high = paths.T_RANGE
         if not all(low <= w <= high for w in weights):
-            raise EditorError(f"The weight of a level lies between {low:g} and {high:g}.")
+            raise UserError(f"The weight of a level lies between {low:g} and {high:g}.")
         z = self.encode(np.stack([self._check_one(a), self._check_one(b)]))
         levels_a, levels_b = (self.model.split_levels(row[None]) for row in z)
-        levels = _asked(latents.mix, levels_a, levels_b, weights)
+        levels = _asked(paths.mix, levels_a, levels_b, weights)
         return self._still(self.model.join_levels(levels))
 
     def edit(
@@ -227,19 +227,19 @@ class Editor(Codec):
             average: (D,) code from `average`; None for the mean of the model's prior, z = 0.
 
         Raises:
-            EditorError: wrong picture, a strength that is not finite, a direction or an average
+            UserError: wrong picture, a strength that is not finite, a direction or an average
                 of another model.
         """
         if not 0 <= toward <= 1:
-            raise EditorError(f"How far to go towards the average lies in 0 to 1, not {toward}.")
+            raise UserError(f"How far to go towards the average lies in 0 to 1, not {toward}.")
         z = self.encode(self._check_one(picture))
         target = torch.zeros_like(z) if average is None else self._check_codes(average).to(z)
-        z = latents.toward(z[0], target[0], toward)
+        z = paths.toward(z[0], target[0], toward)
         for direction, strength in strengths:
             if not math.isfinite(strength):
-                raise EditorError(f"The strength of {direction.name} must be finite.")
+                raise UserError(f"The strength of {direction.name} must be finite.")
             if direction.fingerprint != self.fingerprint:
-                raise EditorError(f"The direction {direction.name} is of another model.")
+                raise UserError(f"The direction {direction.name} is of another model.")
             z = z + strength * direction.vector.to(z)
         return self._still(z[None])
 
@@ -249,21 +249,21 @@ class Editor(Codec):
         It lies where few codes do, near the origin, so the face is smooth and plain.
         """
         if not len(pictures):
-            raise EditorError("An average needs at least one picture.")
+            raise UserError("An average needs at least one picture.")
         total = torch.zeros(self.model.dims, dtype=torch.float64)
         for codes in self.encode_each(pictures, progress):
             total += codes.double().sum(dim=0)
         return (total / len(pictures)).float()
 
     def load_direction(self, path: str | Path) -> Direction:
-        """A direction from a file; raises `DirectionError` if it is not one of this model."""
+        """A direction from a file; raises `UserError` if it is not one of this model."""
         return directions.load(path, self.fingerprint)
 
     def directions(self) -> list[Direction]:
         """The directions that come with the program and fit this model, by name; often none."""
         found = []
         for path in sorted(directions.pretrained_folder().glob("*.safetensors")):
-            with suppress(DirectionError):  # of other weights
+            with suppress(UserError):  # of other weights
                 found.append(self.load_direction(path))
         return found
 
@@ -292,7 +292,7 @@ class Editor(Codec):
             (n, S, S, 3) uint8.
 
         Raises:
-            EditorError: an argument out of range, or the device ran out of memory.
+            UserError: an argument out of range, or the device ran out of memory.
         """
         return self.sample_temperatures([temperature], n, seed, progress)[0]
 
@@ -311,7 +311,7 @@ class Editor(Codec):
         for temperature in temperatures:
             _check_temperature(temperature)
         if not 0 <= seed <= MAX_SEED + 1 - n:
-            raise EditorError(f"Seeds are whole numbers from 0 to {MAX_SEED}, not {seed}.")
+            raise UserError(f"Seeds are whole numbers from 0 to {MAX_SEED}, not {seed}.")
         steps = Steps(n * len(temperatures), progress)
         rows = []
         for temperature in temperatures:
@@ -332,7 +332,7 @@ class Editor(Codec):
         Args:
             seed: of the face in the middle, as for `sample`.
             n: how many, at least 1. Neighbour i is the same picture for every n.
-            radius: r in [0, 1], see `latents.near`: 0 is the face itself, 1 any other.
+            radius: r in [0, 1], see `paths.near`: 0 is the face itself, 1 any other.
             temperature: T ≥ 0, as for `sample`.
             progress: counts pictures.
 
@@ -342,10 +342,10 @@ class Editor(Codec):
         _check_count(n)
         _check_temperature(temperature)
         if not 0 <= seed <= MAX_SEED:
-            raise EditorError(f"Seeds are whole numbers from 0 to {MAX_SEED}, not {seed}.")
+            raise UserError(f"Seeds are whole numbers from 0 to {MAX_SEED}, not {seed}.")
         centre, others = self._noise(generator(seed)), generator(seed ^ _NEIGHBOUR_SALT)
         noise = (self._noise(others) for _ in range(n))
-        codes = (_asked(latents.near, centre, own, radius) * temperature for own in noise)
+        codes = (_asked(paths.near, centre, own, radius) * temperature for own in noise)
         return self._drawn(n, codes, Steps(n, progress))
 
     # ----------------------------------------------------------------------------------- inside
@@ -364,7 +364,7 @@ class Editor(Codec):
         """As many positions as `t`, between its ends, with equal changes of the picture."""
         frames, _ = self.decode_with_report(at(t), steps=steps)
         changes = np.abs(np.diff(frames.astype(np.int16), axis=0)).mean(axis=(1, 2, 3))
-        return _asked(latents.even_positions, t, changes, len(t), stops)
+        return _asked(paths.even_positions, t, changes, len(t), stops)
 
     def _decoded(
         self, z: Tensor, t: np.ndarray, path: str, stops: np.ndarray, steps: Steps
@@ -397,36 +397,36 @@ class Editor(Codec):
 
 def _positions(frames: int | Sequence[float], t_range: tuple[float, float]) -> np.ndarray:
     """(T,) float64 positions from a count or from positions."""
-    low, high = latents.T_RANGE
+    low, high = paths.T_RANGE
     if isinstance(frames, int | np.integer):
         if not 2 <= frames <= MAX_FRAMES:
-            raise EditorError(f"A morph needs 2 to {MAX_FRAMES} frames, not {frames}.")
+            raise UserError(f"A morph needs 2 to {MAX_FRAMES} frames, not {frames}.")
         first, last = t_range
         if not low <= first < last <= high:
-            raise EditorError(f"The range of t must lie between {low:g} and {high:g} and go up.")
+            raise UserError(f"The range of t must lie between {low:g} and {high:g} and go up.")
         # Rounded, so that a 0 or a 1 on the way is one and meets its photo.
         return np.linspace(first, last, int(frames)).round(12)
     t = np.asarray(frames, dtype=np.float64)
     if t.ndim != 1 or not 1 <= len(t) <= MAX_FRAMES:
-        raise EditorError(f"A morph needs a row of 1 to {MAX_FRAMES} positions.")
+        raise UserError(f"A morph needs a row of 1 to {MAX_FRAMES} positions.")
     if not ((t >= low) & (t <= high)).all():
-        raise EditorError(f"Positions on the path must lie between {low:g} and {high:g}.")
+        raise UserError(f"Positions on the path must lie between {low:g} and {high:g}.")
     return t
 
 
 def _check_count(n: int) -> None:
     if n < 1:
-        raise EditorError(f"At least one sample must be asked for, not {n}.")
+        raise UserError(f"At least one sample must be asked for, not {n}.")
 
 
 def _check_temperature(temperature: float) -> None:
     if not (math.isfinite(temperature) and temperature >= 0):
-        raise EditorError(f"The temperature must be a number from 0 up, not {temperature}.")
+        raise UserError(f"The temperature must be a number from 0 up, not {temperature}.")
 
 
 def _asked(make: Callable[..., Any], *args: Any) -> Any:
-    """A result of `latents`, its refusals in this module's words."""
+    """A result of `paths`, its refusals in this module's words."""
     try:
         return make(*args)
     except ValueError as error:
-        raise EditorError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
+        raise UserError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error

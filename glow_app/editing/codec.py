@@ -20,12 +20,13 @@ import torch
 from torch import Tensor
 
 import models
-from glow_app import images
-from glow_app.devices import pick_device
-from glow_app.expiring_cache import ExpiringCache
-from glow_app.progress import Progress, Steps
+from glow_app.common.devices import pick_device
+from glow_app.common.errors import UserError
+from glow_app.common.expiring_cache import ExpiringCache
+from glow_app.common.progress import Progress, Steps
+from glow_app.pictures.prepare import Prepared, prepare
 
-__all__ = ["Codec", "EditorError", "Reading", "generator"]
+__all__ = ["Codec", "Reading", "generator"]
 
 CACHED_CODES = 64  # 48 KiB each at 64 px
 CACHED_SECONDS = 900.0  # a code is as private as the photo it decodes to
@@ -33,10 +34,6 @@ CACHED_SECONDS = 900.0  # a code is as private as the photo it decodes to
 # Pictures a pass. On two cores 33 frames took 0.58 s in one pass, 0.61 s in two, 0.67 s in five
 # (faces64 preset, best of 20, on a machine that was busy otherwise). A GPU wants more at once.
 _BATCH = {"cpu": 33, "cuda": 64}
-
-
-class EditorError(RuntimeError):
-    """Something that cannot be done with this model here. The message is one sentence."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ class Codec:
         batch: pictures or codes a pass, at first what is fastest on this kind of device.
 
     Raises:
-        EditorError: there is no such device.
+        UserError: there is no such device.
         models.CheckpointError: the file is missing or not a checkpoint.
     """
 
@@ -78,7 +75,7 @@ class Codec:
         self.device = _find_device(device)
         self.model = models.load(path, self.device)
         if self.model.config.channels != 3:
-            raise EditorError(f"{path.name} is not a model of colour pictures.")
+            raise UserError(f"{path.name} is not a model of colour pictures.")
         self.image_size: int = self.model.config.image_size
         self.name = path.stem
         self.facts: dict[str, Any] = dict(self.model.facts)
@@ -103,9 +100,9 @@ class Codec:
 
     # -------------------------------------------------------------------------------- pictures
 
-    def prepare(self, source: Any, align: str = "auto") -> images.Prepared:
-        """`images.prepare` at the model's size; raises `images.PictureError`."""
-        return images.prepare(source, self.image_size, align=align)
+    def prepare(self, source: Any, align: str = "auto") -> Prepared:
+        """`prepare` at the model's size; raises `UserError`."""
+        return prepare(source, self.image_size, align=align)
 
     def encode(self, pixels: np.ndarray) -> Tensor:
         """Codes of pictures: z = f((level + 0.5) / 256), all of it, whitened.
@@ -120,7 +117,7 @@ class Codec:
             (N, D) float32 on the CPU, D = 3·S·S; N = 1 for a single picture.
 
         Raises:
-            EditorError: wrong shape or type, or the device ran out of memory.
+            UserError: wrong shape or type, or the device ran out of memory.
         """
         pictures = self._check_pictures(pixels)
         keys = [
@@ -174,7 +171,7 @@ class Codec:
             well).
 
         Raises:
-            EditorError: wrong shape, or the device ran out of memory.
+            UserError: wrong shape, or the device ran out of memory.
         """
         z = self._check_codes(z)
         steps = steps or Steps(len(z))
@@ -192,7 +189,7 @@ class Codec:
         """Measure one picture (S, S, 3) uint8; the same picture reads the same each time."""
         pictures = self._check_pictures(pixels)
         if len(pictures) != 1:
-            raise EditorError("One picture at a time can be read.")
+            raise UserError("One picture at a time can be read.")
         return Reading(
             bits_per_dim=float(self.bits_along(pictures)[0]),
             roundtrip_max_levels=int(self.roundtrip(pictures)[0]),
@@ -260,7 +257,7 @@ class Codec:
             try:
                 yield
             except torch.OutOfMemoryError as error:
-                raise EditorError(
+                raise UserError(
                     "The GPU has not enough free memory: ask for less at once or use the CPU."
                 ) from error
 
@@ -288,7 +285,7 @@ class Codec:
 
     def _check_one(self, picture: np.ndarray) -> np.ndarray:
         if np.ndim(picture) != 3:
-            raise EditorError(f"One picture is (S, S, 3), not {np.shape(picture)}.")
+            raise UserError(f"One picture is (S, S, 3), not {np.shape(picture)}.")
         return self._check_pictures(picture)[0]
 
     def _check_pictures(self, pixels: np.ndarray) -> np.ndarray:
@@ -296,15 +293,15 @@ class Codec:
         pictures = pixels[None] if pixels.ndim == 3 else pixels
         side = self.image_size
         if pictures.shape[1:] != (side, side, 3) or not len(pictures):
-            raise EditorError(f"This model takes {side}x{side} RGB pictures, not {pixels.shape}.")
+            raise UserError(f"This model takes {side}x{side} RGB pictures, not {pixels.shape}.")
         if pictures.dtype != np.uint8:
-            raise EditorError(f"Pictures must be uint8, not {pictures.dtype}.")
+            raise UserError(f"Pictures must be uint8, not {pictures.dtype}.")
         return pictures
 
     def _check_codes(self, z: Tensor) -> Tensor:
         codes = z[None] if z.ndim == 1 else z
         if codes.ndim != 2 or codes.shape[1] != self.model.dims or not len(codes):
-            raise EditorError(f"Codes are (N, {self.model.dims}) here, not {tuple(z.shape)}.")
+            raise UserError(f"Codes are (N, {self.model.dims}) here, not {tuple(z.shape)}.")
         return codes
 
 
@@ -312,13 +309,13 @@ def _find_device(name: str) -> torch.device:
     try:
         device = pick_device(name)
     except ValueError as error:
-        raise EditorError(str(error)) from error
+        raise UserError(str(error)) from error
     except RuntimeError as error:
-        raise EditorError(f"There is no device {name!r}: choose auto, cpu or cuda.") from error
+        raise UserError(f"There is no device {name!r}: choose auto, cpu or cuda.") from error
     if device.type not in _BATCH:
-        raise EditorError(f"Device {name!r} is not supported: choose auto, cpu or cuda.")
+        raise UserError(f"Device {name!r} is not supported: choose auto, cpu or cuda.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise EditorError(f"This machine has no device {name!r}: choose auto or cpu.")
+        raise UserError(f"This machine has no device {name!r}: choose auto or cpu.")
     return device
 
 

@@ -18,13 +18,14 @@ from torch.distributions import (
     Uniform,
 )
 
+from glow_app.common.errors import UserError
+
 __all__ = [
     "BASES",
     "MAPS",
     "ChangeOfVariables",
     "DensityView",
     "LineMap",
-    "NotInvertibleError",
     "density_view",
     "derivative",
 ]
@@ -36,10 +37,6 @@ _INTEGRAL_CELLS = 500
 _NODE_SPACING, _NODE_REACH = 0.125, 3.0  # of the quadrature; reaches to 1e-13 from an edge
 _SAMPLES = 6000
 _BINS = 48
-
-
-class NotInvertibleError(ValueError):
-    """The map has no inverse on the support of z; the message is the reason, one sentence."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +110,7 @@ class ChangeOfVariables:
         line_map: a name in :data:`MAPS`.
 
     Raises:
-        NotInvertibleError: g is not increasing where z lives.
+        UserError: g is not increasing where z lives.
     """
 
     def __init__(self, base: str, line_map: str) -> None:
@@ -169,7 +166,7 @@ class ChangeOfVariables:
         turn = first if first > 0 else int((~falls).nonzero()[0])
         left = max(0, turn - min(turn, len(z) - 1 - turn) // 2)
         right = turn + int((x[turn + 1 :] - x[left]).abs().argmin()) + 1
-        raise NotInvertibleError(
+        raise UserError(
             f"x = {self.map.formula} turns round at z = {_short(z[turn])}: "
             f"z = {_short(z[left])} and z = {_short(z[right])} both go to "
             f"x = {_short(x[left])}, so x does not say which z it came from, and g has no inverse."
@@ -208,7 +205,7 @@ def density_view(base: str, line_map: str) -> DensityView:
     """Compute everything that lesson 1 shows for one choice of base density and map.
 
     Raises:
-        NotInvertibleError: see :class:`ChangeOfVariables`.
+        UserError: see :class:`ChangeOfVariables`.
     """
     change = ChangeOfVariables(base, line_map)
     z = torch.linspace(*change.quantiles(_VIEW), _VIEW_CELLS + 1, dtype=torch.float64)

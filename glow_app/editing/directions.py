@@ -29,13 +29,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import models
+from glow_app.common.errors import UserError
 from models.checkpoint import read_safetensors, write_safetensors
 
 __all__ = [
     "FOLDS",
     "METHODS",
     "Direction",
-    "DirectionError",
     "learn",
     "load",
     "pretrained_folder",
@@ -55,10 +55,6 @@ _LEAST_SHRINK = 1e-3
 _SPAN = 0.1  # of the norm of a typical code: as far as a picture usually stays whole
 
 
-class DirectionError(ValueError):
-    """A file that is no usable direction, or examples that teach none; one sentence."""
-
-
 @dataclass(frozen=True, eq=False)
 class Direction:
     """One attribute as a direction in the latent space of one checkpoint.
@@ -66,8 +62,8 @@ class Direction:
     Attributes:
         name: of the attribute, in a word or two.
         vector: (D,) float32; z + s·vector moves by s differences between the classes.
-        fingerprint: of the weights it was learned for (`glow_app.codec.Codec.fingerprint`); codes
-            of other weights mean something else.
+        fingerprint: of the weights it was learned for (`Codec.fingerprint`); codes of other
+            weights mean something else.
         accuracy: balanced accuracy, 0 to 1, of telling held-out pictures of the two classes apart
             by this direction, threshold half way; 0.5 is chance.
         effect_size: Cohen's d of held-out pictures along the direction: the distance of the class
@@ -142,21 +138,21 @@ def learn(
         seed: of the division into fifths.
 
     Raises:
-        DirectionError: too few examples, codes that are not finite, or classes that do not differ
+        UserError: too few examples, codes that are not finite, or classes that do not differ
             by more than chance would have them differ.
     """
     if not _sound_name(name):
-        raise DirectionError(f"A direction needs a name of 1 to {_MAX_NAME} printable characters.")
+        raise UserError(f"A direction needs a name of 1 to {_MAX_NAME} printable characters.")
     if method not in METHODS:
-        raise DirectionError(f"There is no method {method!r}: choose one of {', '.join(METHODS)}.")
+        raise UserError(f"There is no method {method!r}: choose one of {', '.join(METHODS)}.")
     classes = [z_with.float(), z_without.float()]
     if min(len(z) for z in classes) < FOLDS:
-        raise DirectionError(f"A direction needs at least {FOLDS} pictures of either class.")
+        raise UserError(f"A direction needs at least {FOLDS} pictures of either class.")
     if not all(bool(z.isfinite().all()) for z in classes):
-        raise DirectionError("Some of the codes are not finite numbers.")
+        raise UserError("Some of the codes are not finite numbers.")
     vector = _unit_direction(classes, shapes, method)
     if not vector.any():
-        raise DirectionError("The two classes of pictures do not differ by more than chance.")
+        raise UserError("The two classes of pictures do not differ by more than chance.")
     generator = torch.Generator().manual_seed(seed)
     fold = [torch.randperm(len(z), generator=generator) % FOLDS for z in classes]
     scores: list[list[Tensor]] = [[], []]
@@ -296,31 +292,31 @@ def load(path: str | Path, fingerprint: str | None = None) -> Direction:
         fingerprint: of the weights it is wanted for; None takes any.
 
     Raises:
-        DirectionError: the file is missing, broken, no direction, or made for other weights; one
+        UserError: the file is missing, broken, no direction, or made for other weights; one
             sentence.
     """
     path = Path(path)
     if not path.is_file():
-        raise DirectionError(f"There is no direction {path.name}.")
+        raise UserError(f"There is no direction {path.name}.")
     if path.stat().st_size > _MAX_BYTES:
-        raise DirectionError(f"{path.name} is too large to be a direction.")
+        raise UserError(f"{path.name} is too large to be a direction.")
     try:
         state, metadata = read_safetensors(path)
     except models.CheckpointError as error:
-        raise DirectionError(str(error)) from error
+        raise UserError(str(error)) from error
     if metadata.get("format") != _FORMAT or set(state) != {_KEY}:
-        raise DirectionError(f"{path.name} is not a direction of Glow Studio.")
+        raise UserError(f"{path.name} is not a direction of Glow Studio.")
     if metadata.get("version") != _VERSION:
-        raise DirectionError(
+        raise UserError(
             f"{path.name} has direction version {metadata.get('version')}; "
             f"this program reads version {_VERSION}."
         )
     try:
         direction = _checked(state[_KEY], json.loads(metadata["about"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise DirectionError(f"{path.name} is damaged: what it says of itself is odd.") from error
+        raise UserError(f"{path.name} is damaged: what it says of itself is odd.") from error
     if fingerprint is not None and direction.fingerprint != fingerprint:
-        raise DirectionError(
+        raise UserError(
             f"{path.name} was learned for other weights: its numbers mean nothing here."
         )
     return direction

@@ -15,7 +15,9 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-__all__ = ["LabelError", "balanced", "condition", "read_labels"]
+from glow_app.common.errors import UserError
+
+__all__ = ["balanced", "condition", "read_labels"]
 
 Row = dict[str, str]
 
@@ -29,10 +31,6 @@ _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
 }
 
 
-class LabelError(ValueError):
-    """A table or a condition that cannot be used; one sentence."""
-
-
 def read_labels(path: str | Path) -> list[Row]:
     """The rows of a tab-separated table with a header.
 
@@ -40,16 +38,16 @@ def read_labels(path: str | Path) -> list[Row]:
     here. An empty field means that nothing is known.
 
     Raises:
-        LabelError: the file is missing, no such table, or empty.
+        UserError: the file is missing, no such table, or empty.
     """
     path = Path(path)
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file, delimiter="\t", restval=""))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise LabelError(f"{path.name} cannot be read as a table.") from error
+        raise UserError(f"{path.name} cannot be read as a table.") from error
     if not rows or FILE not in rows[0]:
-        raise LabelError(f"{path.name} needs a header with a column {FILE!r} and rows below it.")
+        raise UserError(f"{path.name} needs a header with a column {FILE!r} and rows below it.")
     return [{**row, FILE: str(path.parent / row[FILE])} for row in rows]
 
 
@@ -60,7 +58,7 @@ def condition(text: str, columns: Sequence[str]) -> Callable[[Row], bool]:
     class.
 
     Raises:
-        LabelError: not a condition, a column that the table lacks, or a number that is none.
+        UserError: not a condition, a column that the table lacks, or a number that is none.
     """
     tests = [_one(part.strip(), columns) for part in text.split(",")]
     return lambda row: all(test(row) for test in tests)
@@ -87,7 +85,7 @@ def balanced(
         Files with and without, in the order of the table.
 
     Raises:
-        LabelError: a column that the table lacks, or a class without pictures.
+        UserError: a column that the table lacks, or a class without pictures.
     """
     for column in columns:
         _known(column, rows[0].keys())
@@ -104,7 +102,7 @@ def balanced(
         for side, members in zip(chosen, group, strict=True):
             side.extend(chance.sample(members, count) if columns else members)
     if not all(chosen):
-        raise LabelError("These conditions leave one of the two classes without pictures.")
+        raise UserError("These conditions leave one of the two classes without pictures.")
     if limit is not None:
         chosen = tuple(chance.sample(side, min(limit, len(side))) for side in chosen)
     with_files, without_files = ([rows[i][FILE] for i in sorted(side)] for side in chosen)
@@ -114,7 +112,7 @@ def balanced(
 def _one(text: str, columns: Sequence[str]) -> Callable[[Row], bool]:
     parts = re.fullmatch(r"([^=<>!]+)(<=|>=|!=|<|>|=)([^=<>!]+)", text)
     if parts is None:
-        raise LabelError(f"{text!r} is no condition such as age>=50 or gender=m.")
+        raise UserError(f"{text!r} is no condition such as age>=50 or gender=m.")
     column, sign, wanted = (part.strip() for part in parts.groups())
     _known(column, columns)
     if sign in ("=", "!="):
@@ -122,7 +120,7 @@ def _one(text: str, columns: Sequence[str]) -> Callable[[Row], bool]:
     try:
         bound = float(wanted)
     except ValueError:
-        raise LabelError(f"{wanted!r} is no number to compare {column} with.") from None
+        raise UserError(f"{wanted!r} is no number to compare {column} with.") from None
     compare = _COMPARISONS[sign]
 
     def test(row: Row) -> bool:
@@ -136,7 +134,7 @@ def _one(text: str, columns: Sequence[str]) -> Callable[[Row], bool]:
 
 def _known(column: str, columns: Sequence[str]) -> None:
     if column not in columns:
-        raise LabelError(f"The table has no column {column!r}, only {', '.join(columns)}.")
+        raise UserError(f"The table has no column {column!r}, only {', '.join(columns)}.")
 
 
 def _alike(value: str) -> str:

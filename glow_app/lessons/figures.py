@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from glow_app.learn import chain, directions, plane, points
-from glow_app.learn.density import DensityView
-from glow_app.learn.fit import Snapshot, shown_points
-from glow_app.learn.jacobian import Cost
+from glow_app.lessons import chain, directions, plane, points
+from glow_app.lessons.density import DensityView
+from glow_app.lessons.fit import Snapshot, shown_points
+from glow_app.lessons.jacobian import Cost
 from models import Glow
 
 __all__ = [

@@ -20,10 +20,12 @@ from typing import Any
 
 from PIL import Image
 
-from glow_app import export, latents
-from glow_app.images import printable
+from glow_app.common.errors import UserError
+from glow_app.editing import paths
+from glow_app.keeping import export
+from glow_app.pictures.opening import printable
 
-__all__ = ["KINDS", "Face", "MetadataError", "Recipe", "read_morph"]
+__all__ = ["KINDS", "Face", "Recipe", "read_morph"]
 
 KINDS: tuple[str, ...] = ("morph", "journey", "mix", "edit", "samples")
 MADE_WITH = "Glow Studio"
@@ -33,10 +35,6 @@ _MAX_FILE = 200_000_000  # bytes
 _MAX_ITEMS = 1000  # faces, directions, weights
 _MAX_NAME = 60  # characters of a name; of a file name twice that
 _FORMATS = ("GIF", "WEBP", "PNG")
-
-
-class MetadataError(ValueError):
-    """A file that was not made here or cannot be read. The message is one sentence."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class Recipe:
         checkpoint: name of the model (`Editor.name`).
         fingerprint: of its weights (`Editor.fingerprint`).
         faces: in order; of samples, the first one of each sheet with its seed.
-        path: one of `latents.JOURNEYS`.
+        path: one of `paths.JOURNEYS`.
         sharpness, t_range, constant_speed, loop, frames: as in `Editor.morph_frames` and
             `Editor.journey`; frames are those of one leg.
         t: of a single frame of a morph.
@@ -117,17 +115,17 @@ class Recipe:
         """The way back from `to_metadata`; `source` is what sentences call it.
 
         Raises:
-            MetadataError: this is not such data, or a value in it is out of range.
+            UserError: this is not such data, or a value in it is out of range.
         """
         if not isinstance(about, dict) or about.get("made_with") != MADE_WITH:
-            raise MetadataError(f"{source} was not made by Glow Studio.")
+            raise UserError(f"{source} was not made by Glow Studio.")
         values = {}
         for name, read in _READERS.items():
             if about.get(name) is not None:
                 try:
                     values[name] = read(about[name])
                 except (TypeError, ValueError, KeyError, AttributeError) as error:
-                    raise MetadataError(f"{source} holds an odd setting: {name}.") from error
+                    raise UserError(f"{source} holds an odd setting: {name}.") from error
         return cls(**values)
 
     def file_name(self, suffix: str) -> str:
@@ -174,21 +172,21 @@ def read_morph(path: str | Path) -> Recipe:
         path: a .gif, .webp, .png or .mp4; the last needs PyAV.
 
     Raises:
-        MetadataError: the file is missing, broken, of another kind or not made here, or PyAV is
+        UserError: the file is missing, broken, of another kind or not made here, or PyAV is
             missing.
     """
     path = Path(path)
     name = printable(path.name)
     try:
         if not path.is_file():
-            raise MetadataError(f"There is no file {name}.")
+            raise UserError(f"There is no file {name}.")
         if path.stat().st_size > _MAX_FILE:
-            raise MetadataError(f"{name} is too large to be made by Glow Studio.")
+            raise UserError(f"{name} is too large to be made by Glow Studio.")
         note = _mp4_note(path) if path.suffix.lower() == ".mp4" else _picture_note(path)
-    except MetadataError:
+    except UserError:
         raise
     except Exception as error:  # decoders raise nearly anything on damaged files
-        raise MetadataError(f"{name} is damaged or of a kind that cannot be read.") from error
+        raise UserError(f"{name} is damaged or of a kind that cannot be read.") from error
     try:
         about = json.loads(note[:_MAX_NOTE]) if note else None
     except (ValueError, RecursionError):
@@ -208,7 +206,7 @@ def _picture_note(path: Path) -> str:
 def _mp4_note(path: Path) -> str:
     av = export.pyav()
     if av is None:
-        raise MetadataError("Opening .mp4 needs PyAV: pip install av.")
+        raise UserError("Opening .mp4 needs PyAV: pip install av.")
     with av.open(str(path)) as container:
         return container.metadata.get("comment", "")
 
@@ -281,7 +279,7 @@ def _range(value: Any) -> tuple[float, float]:
     return first, last
 
 
-_T = _number(*latents.T_RANGE)
+_T = _number(*paths.T_RANGE)
 _SEED = _whole(0, 2**32 - 1)
 _TEMPERATURE = _number(0, 10)
 _READERS: dict[str, Callable[[Any], Any]] = {
@@ -289,7 +287,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "checkpoint": _word(),
     "fingerprint": _word(),
     "faces": _row(_face),
-    "path": _word(*latents.JOURNEYS),
+    "path": _word(*paths.JOURNEYS),
     "sharpness": _number(0, 1),
     "t_range": _range,
     "t": _T,

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Make a release of a training run: half-precision weights, measured after the rounding.
 
-python scripts/release.py runs/mine --val faces/val --out models/pretrained/faces64.safetensors
+python scripts/dev/release.py runs/mine --val faces/val --out models/pretrained/faces64.safetensors
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from glow_app import cli
+from glow_app.common import cli
 
 
 def parser() -> cli.Parser:
@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     import numpy as np
 
     import models
-    from glow_app.devices import pick_device
+    from glow_app.common.devices import pick_device
     from glow_app.training import World, from_source, held_out_bits_per_dim
 
     source = Path(args.run)
@@ -56,6 +56,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    from glow_app.training import DataError
-
-    raise SystemExit(cli.run(main, DataError))
+    raise SystemExit(cli.run(main))

@@ -1,0 +1,1 @@
+"""A model on its device and what can be done between encoding and decoding."""

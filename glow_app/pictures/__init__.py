@@ -1,0 +1,1 @@
+"""Every picture enters here: open, orient, find and align the face, resize."""

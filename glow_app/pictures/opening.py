@@ -1,0 +1,315 @@
+"""Any picture that people have becomes a plain upright RGB one, or one sentence why not.
+
+A JPEG is always decoded in full. Pillow's draft mode would be faster for large photos, but it
+scales with another filter, so the same face would get other bits from a larger file.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from glow_app.common.errors import UserError
+from glow_app.pictures.colour import eight_bits, split_alpha, to_srgb
+
+__all__ = ["MAX_BYTES", "MAX_PIXELS", "RESAMPLE", "Source", "name_of", "open_picture", "printable"]
+
+Source = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray
+
+RESAMPLE: Final = Image.Resampling.LANCZOS
+MAX_PIXELS: Final = 40_000_000
+MAX_BYTES: Final = 100_000_000  # a scan of 30 megapixels without compression is 90 MB
+MIN_SIDE: Final = 16  # pixels
+MAX_ASPECT: Final = 16  # long side / short side
+
+# Pillow knows more formats. Those left out run other programs (EPS), or have no signature and so
+# take any file for theirs (TGA, PCX).
+_FORMATS: Final = (
+    "AVIF", "BMP", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "QOI", "TIFF",
+    "WEBP",
+)  # fmt: skip
+_SIGNATURES: Final = (
+    b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP", b"qoif",
+)  # fmt: skip
+_HEIF_BRANDS: Final = frozenset((  # ISO/IEC 23008-12
+    b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1",
+))  # fmt: skip
+# Pillow would open the thumbnail in these, as if it were the picture.
+_RAW_SUFFIXES: Final = frozenset((
+    ".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2",
+))  # fmt: skip
+
+
+# ----------------------------------------------------------------------------------------- opening
+
+
+def open_picture(source: Source) -> Image.Image:
+    """Open any picture as plain 8-bit sRGB.
+
+    Upright by its EXIF orientation, the first frame of an animation, transparency on white, 16-bit
+    and floating-point greys scaled and not clipped, an embedded colour profile converted to sRGB.
+
+    Args:
+        source: a path; the bytes of a file; a binary file, read from where it stands; a Pillow
+            picture, which is left as it is and whose current frame counts; or an array
+            (H, W, 3) uint8.
+
+    Returns:
+        A new picture, mode RGB, without metadata.
+
+    Raises:
+        UserError: what was given is no picture that can be used: not there, not a picture,
+            damaged, larger than MAX_BYTES or MAX_PIXELS (known before it is decoded), smaller
+            than MIN_SIDE or narrower than 1 : MAX_ASPECT.
+        TypeError: `source` is none of the above.
+    """
+    name = name_of(source)
+    try:
+        with _no_warnings():
+            return _plain(_loaded(source, name), name)
+    except UserError:
+        raise
+    except MemoryError as error:
+        raise UserError(f"There is not enough memory for {name}.") from error
+    except Image.DecompressionBombError as error:
+        raise _too_many_pixels(name) from error
+    except TypeError as error:
+        if not _is_source(source):
+            raise
+        raise _damaged(name) from error
+    except Exception as error:  # decoders raise nearly anything on damaged files
+        raise _damaged(name) from error
+
+
+def _is_source(source: object) -> bool:
+    kinds = (str, os.PathLike, bytes, bytearray, memoryview, Image.Image, np.ndarray)
+    return isinstance(source, kinds) or hasattr(source, "read")
+
+
+def _loaded(source: Any, name: str) -> Image.Image:
+    """The decoded first frame in its own mode, upright; never the caller's own object."""
+    if isinstance(source, np.ndarray):
+        if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3:
+            raise UserError(
+                f"A picture as an array must be (height, width, 3) uint8,"
+                f" not {source.shape} {source.dtype}."
+            )
+        height, width = source.shape[:2]
+        _check_size(width, height, name)
+        return Image.fromarray(np.ascontiguousarray(source))
+    if isinstance(source, Image.Image):
+        _check_size(*source.size, name)
+        image = source.copy()
+    elif _is_source(source):
+        image = _decoded(_read(source, name), name)
+    else:
+        raise TypeError(f"cannot open a picture from {type(source).__name__}")
+    _turn_upright(image)
+    return image
+
+
+def _read(source: Any, name: str) -> bytes:
+    """The bytes of a file, at most MAX_BYTES."""
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        data = bytes(source)
+    elif hasattr(source, "read"):
+        data = source.read(MAX_BYTES + 1)
+        if not isinstance(data, bytes):
+            raise TypeError("the file must be opened in binary mode")
+    else:
+        data = _read_path(Path(source), name)
+    if len(data) > MAX_BYTES:
+        raise _too_many_bytes(name)
+    if not data:
+        raise UserError(f"{name} is empty.")
+    return data
+
+
+def _read_path(path: Path, name: str) -> bytes:
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise UserError(f"{name} is a folder, not a picture.")
+        if not stat.S_ISREG(status.st_mode):  # a pipe would wait for ever
+            raise UserError(f"{name} is not a file.")
+        if status.st_size > MAX_BYTES:
+            raise _too_many_bytes(name)
+        if path.suffix.lower() in _RAW_SUFFIXES:
+            raise UserError(
+                f"{name} is a camera's raw file, which is not supported; please export it as JPEG."
+            )
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except FileNotFoundError as error:
+        raise UserError(f"There is no file {name}.") from error
+    except PermissionError as error:
+        raise UserError(f"{name} may not be read: permission denied.") from error
+    except OSError as error:
+        reason = os.strerror(error.errno or errno.EIO).lower()
+        raise UserError(f"{name} cannot be read: {reason}.") from error
+
+
+def _decoded(data: bytes, name: str) -> Image.Image:
+    if _brand(data) in _HEIF_BRANDS:
+        _register_heif()
+    try:
+        image = Image.open(io.BytesIO(data), formats=_formats())
+    except Image.UnidentifiedImageError as error:
+        raise _unidentified(data, name) from error
+    with image:
+        _check_size(*image.size, name)  # from the header: nothing has been decoded yet
+        image.load()
+        _check_size(*image.size, name)
+        return image.copy()
+
+
+@lru_cache(maxsize=1)
+def _register_heif() -> None:
+    """Teach Pillow HEIC, where the optional plug-in is installed; takes a moment, so on demand."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return
+    register_heif_opener()
+
+
+def _formats() -> list[str]:
+    """The formats that this installation of Pillow can read, of those we want."""
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
+
+
+def _check_size(width: int, height: int, name: str) -> None:
+    if width * height > MAX_PIXELS:
+        raise _too_many_pixels(name)
+    if min(width, height) < MIN_SIDE:
+        raise UserError(
+            f"{name} is too small: {width} x {height} pixels, and the smallest that works is"
+            f" {MIN_SIDE} x {MIN_SIDE}."
+        )
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise UserError(f"{name} is too narrow: {width} x {height} pixels.")
+
+
+def _turn_upright(image: Image.Image) -> None:
+    """By its EXIF orientation. Broken metadata is no reason to refuse a picture."""
+    try:
+        ImageOps.exif_transpose(image, in_place=True)
+    except Exception:
+        image.info.pop("exif", None)
+
+
+def _plain(image: Image.Image, name: str) -> Image.Image:
+    """Any mode to RGB: greys to 8 bits, colours to sRGB, transparency on white, no metadata."""
+    profile = image.info.get("icc_profile")
+    if image.mode == "F" or image.mode.startswith("I"):
+        image = eight_bits(image, name)
+    colour, alpha = split_alpha(image)
+    colour = to_srgb(colour, profile)
+    if alpha is not None:
+        background = Image.new("RGB", colour.size, (255, 255, 255))
+        background.paste(colour, mask=alpha)
+        colour = background
+    # A profile or an orientation that stays behind would be applied once more by the next reader.
+    colour.info = {}
+    return colour
+
+
+# ----------------------------------------------------------------------------- names and sentences
+
+
+def name_of(source: object) -> str:
+    """How sentences call a source: its file name, or "the picture"."""
+    if isinstance(source, (bytes, bytearray, memoryview, np.ndarray)):
+        return "The picture"
+    if not isinstance(source, (str, os.PathLike)):
+        source = getattr(source, "filename", None) or getattr(source, "name", None)
+    name = Path(source).name if isinstance(source, (str, os.PathLike)) else ""
+    return printable(name) or "The picture"
+
+
+def printable(text: str) -> str:
+    """A file name for a sentence: on one line, not too long, and fit for any terminal."""
+    text = "".join(c if c.isprintable() else "?" for c in text)
+    return text if len(text) <= 120 else f"{text[:60]}…{text[-50:]}"
+
+
+def _too_many_bytes(name: str) -> UserError:
+    return UserError(f"{name} is too large: more than {MAX_BYTES // 1_000_000} MB.")
+
+
+def _too_many_pixels(name: str) -> UserError:
+    return UserError(f"{name} is too large: more than {MAX_PIXELS // 1_000_000} megapixels.")
+
+
+def _damaged(name: str) -> UserError:
+    return UserError(f"{name} is damaged, incomplete or of a kind that cannot be read.")
+
+
+def _unidentified(data: bytes, name: str) -> UserError:
+    """Why Pillow did not know a file."""
+    head = data[:4096].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    brand = _brand(data)
+    if head.startswith((b"<svg", b"<?xml", b"<!doctype svg", b"<!--")) and b"<svg" in head:
+        return UserError(
+            f"{name} is an SVG drawing, which is not supported; please export it as PNG."
+        )
+    if brand and b"avif" in data[8:64] and "AVIF" not in Image.OPEN:
+        return UserError(f"{name} is an AVIF picture, which needs a newer Pillow.")
+    if brand in _HEIF_BRANDS and "HEIF" not in Image.OPEN:
+        return UserError(
+            f"{name} is a HEIC picture, which needs pillow-heif: pip install pillow-heif."
+        )
+    if brand and brand not in _HEIF_BRANDS | {b"avif", b"avis"}:
+        return UserError(f"{name} is a video, not a picture.")
+    if brand or data.startswith(_SIGNATURES) or data[8:12] == b"WEBP":
+        return _damaged(name)
+    return UserError(f"{name} is not a picture in a format that is known here.")
+
+
+def _brand(data: bytes) -> bytes:
+    """What an ISO media file (HEIC, AVIF, MP4 ...) says it is; empty for other files."""
+    return data[8:12] if data[4:8] == b"ftyp" else b""
+
+
+# ---------------------------------------------------------------------------------------- warnings
+
+_quiet_lock = threading.Lock()
+_quiet_depth = 0
+_quiet_filters: warnings.catch_warnings | None = None
+
+
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Keep Pillow's warnings (odd metadata, many pixels) from the user.
+
+    The filters belong to the whole process, so the first thread to come in sets them and the last
+    to leave restores them; `catch_warnings` alone could leave them set for ever.
+    """
+    global _quiet_depth, _quiet_filters
+    with _quiet_lock:
+        if _quiet_depth == 0:
+            _quiet_filters = warnings.catch_warnings()
+            _quiet_filters.__enter__()
+            warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\b")
+        _quiet_depth += 1
+    try:
+        yield
+    finally:
+        with _quiet_lock:
+            _quiet_depth -= 1
+            if _quiet_depth == 0 and _quiet_filters is not None:
+                _quiet_filters.__exit__(None, None, None)
+                _quiet_filters = None
