@@ -17,11 +17,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glow_app.common.errors import UserError
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from glow_app.common import cli
+from glow_app.common.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np

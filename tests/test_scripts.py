@@ -512,16 +512,13 @@ def test_interrupt_is_quiet(face_folder, tiny_checkpoint, tmp_path):
 
 
 def test_run_reports_errors_of_others_and_lets_bugs_through(capsys):
-    class OwnError(Exception):
-        pass
-
     def fails(error: Exception):
         def main(argv):
             raise error
 
         return main
 
-    assert cli.run(fails(OwnError("Two\nlines.")), OwnError) == 2
+    assert cli.run(fails(UserError("Two\nlines."))) == 2
     assert capsys.readouterr().err.splitlines()[-1].endswith("Two lines.")
     assert cli.run(fails(FileNotFoundError(2, "No such file", "x.jpg"))) == 2
     assert "x.jpg: No such file." in capsys.readouterr().err
