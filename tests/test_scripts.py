@@ -21,6 +21,7 @@ import torch
 from PIL import Image, ImageSequence
 
 from glow_app.common import cli
+from glow_app.common.errors import UserError
 from glow_app.editing import directions, paths
 from glow_app.editing.directions import Direction
 from glow_app.editing.editor import Editor
