@@ -78,6 +78,11 @@ class Shell:
         ]
         return torch.cat(mended, dim=1).to(points.dtype)
 
+    def inside(self, z: Tensor) -> Tensor:
+        """A code (D,) with the length that points half way between two codes have."""
+        middle = torch.tensor([0.5])
+        return self.put(z[None], torch.zeros_like(z[None]), torch.zeros_like(z[None]), middle)[0]
+
     def level(self, index: int) -> Shell:
         """The shell of one level alone, for mixing level by level."""
         return Shell((self.sizes[index],), (self.lengths[index],), self.dip)
