@@ -393,6 +393,7 @@ def test_full_disk_leaves_the_old_file_and_no_rubbish(tmp_path, suffix):
     program = """
         import resource, sys
         import numpy as np
+        from glow_app.common.errors import UserError
         from glow_app.keeping import export
         noise = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
