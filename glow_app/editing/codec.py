@@ -28,6 +28,7 @@ from glow_app.common.progress import Progress, Steps
 from glow_app.editing.shell import Shell
 from glow_app.pictures.coding import Coding
 from glow_app.pictures.prepare import Prepared, prepare
+from glow_app.pictures.tensors import to_pictures, to_tensor
 from models import StateRange
 
 __all__ = ["Codec", "Coded", "Reading", "generator"]
@@ -256,7 +257,7 @@ class Codec:
         pictures = self._check_pictures(pixels)
         noisy = torch.cat(
             [
-                models.dequantize(_planes(picture[None]), self._n_bits, generator(seed))
+                models.dequantize(to_tensor(picture[None]), self._n_bits, generator(seed))
                 for picture, seed in zip(pictures, seeds, strict=True)
             ]
         )
@@ -282,7 +283,7 @@ class Codec:
         """max |level - g(f(level))| of each picture (N, S, S, 3) uint8: (N,) int, 0 = exact."""
         pictures = self._check_pictures(pixels)
         # A model of fewer bits promises the picture at its own depth.
-        promised = _pixels(models.to_levels(self._centres(pictures), self._n_bits))
+        promised = to_pictures(models.to_levels(self._centres(pictures), self._n_bits))
         returned = self.decode(self.encode(pictures))
         return np.abs(promised.astype(int) - returned).max(axis=(1, 2, 3))
 
@@ -306,7 +307,7 @@ class Codec:
                 ) from error
 
     def _centres(self, pictures: np.ndarray) -> Tensor:
-        return models.bin_centers(_planes(pictures), self._n_bits)
+        return models.bin_centers(to_tensor(pictures), self._n_bits)
 
     def _encode(self, pictures: np.ndarray) -> list[Coded]:
         coded: list[Coded] = []
@@ -330,7 +331,7 @@ class Codec:
             outside = (~((x >= 0) & (x <= 1))).sum(dim=(1, 2, 3))
             shares = ((lost + outside) / self.model.dims).clamp(max=1)
             x = torch.nan_to_num(x, nan=0.5, posinf=1.0, neginf=0.0)
-            return _pixels(models.to_levels(x, self._n_bits)), shares.cpu().numpy()
+            return to_pictures(models.to_levels(x, self._n_bits)), shares.cpu().numpy()
 
     def _check_one(self, picture: np.ndarray) -> np.ndarray:
         if np.ndim(picture) != 3:
@@ -366,16 +367,6 @@ def _find_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UserError(f"This machine has no device {name!r}: choose auto or cpu.")
     return device
-
-
-def _planes(pictures: np.ndarray) -> Tensor:
-    """(N, S, S, 3) uint8 array to (N, 3, S, S) uint8 tensor."""
-    return torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
-
-
-def _pixels(levels: Tensor) -> np.ndarray:
-    """(N, 3, S, S) uint8 tensor to (N, S, S, 3) uint8 array."""
-    return np.ascontiguousarray(levels.permute(0, 2, 3, 1).cpu().numpy())
 
 
 def generator(seed: int) -> torch.Generator:

@@ -4,8 +4,7 @@ GIF, WebP and APNG are Pillow's work, MP4 is PyAV's. Pillow merges equal neighbo
 those that differ by a level or two) into one frame that stands as long as all of them, so the
 clip keeps its play time; one picture throughout becomes a plain still in WebP and APNG.
 
-Every writer is atomic: a temporary file beside the target, then `os.replace`. When anything
-fails the temporary file is gone and a file that was there before is as it was.
+Every file is written whole or not at all, see `glow_app.common.files`.
 """
 
 from __future__ import annotations
@@ -14,8 +13,6 @@ import functools
 import io
 import json
 import math
-import os
-import secrets
 import struct
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,6 +25,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from glow_app.common.errors import UserError
+from glow_app.common.files import write_bytes
 from glow_app.common.progress import Progress, Steps
 from glow_app.pictures.opening import RESAMPLE
 
@@ -513,16 +511,8 @@ def _mp4_encode(
 
 def _write(target: Path, content: bytes) -> Path:
     """Put `content` at `target` whole or not at all."""
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
-        try:
-            with open(temporary, "xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())  # a full disk may show only here
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_bytes(target, content)
     except OSError as error:
         raise UserError(f"Cannot write {target}: {_reason(error)}.") from error
     return target

@@ -20,6 +20,7 @@ from glow_app.common.errors import UserError
 from glow_app.editing import paths
 from glow_app.editing.editor import Editor
 from glow_app.lessons import chain, density, directions, fit, jacobian, plane, points, source
+from glow_app.pictures.tensors import to_pictures
 from glow_app.ui import limits, sides
 from glow_app.ui.errors import in_words
 from glow_app.ui.events import QUIET, STATE_SECONDS, settle
@@ -226,7 +227,7 @@ class _Lessons:
         z = self.editor.encode(self.welcome.sides()[0].pixels)
         with self.editor.alone() as model:
             walked = chain.chain(model, z, whole_steps=True)
-            decided = models.to_levels(chain.so_far(model, z)).permute(0, 2, 3, 1).numpy()
+            decided = to_pictures(models.to_levels(chain.so_far(model, z)))
         return {
             "names": [f"level {link.level}, {link.name}" for link in walked.links],
             "levels": [link.level for link in walked.links],
