@@ -296,7 +296,7 @@ def test_the_finder_is_silent_and_needs_no_network(portraits, tmp_path):
         "import socket, sys, warnings; warnings.simplefilter('error', UserWarning)\n"
         "def refuse(*_, **__): raise AssertionError('network')\n"
         "socket.socket.connect = socket.getaddrinfo = refuse\n"
-        "from glow_app import images\n"
+        "from glow_app.pictures.prepare import prepare\n"
         "assert 'mediapipe' not in sys.modules\n"
         f"prepare({str(tmp_path / 'a.png')!r}, 64, 'face')\n"
         "print('heard', file=sys.stderr)"

@@ -579,7 +579,7 @@ def test_without_mediapipe(monkeypatch, colourful):
 
 def test_centre_crops_do_not_load_the_finder():
     code = (
-        "import sys, numpy; from glow_app import images;"
+        "import sys, numpy; from glow_app.pictures.prepare import prepare;"
         "prepare(numpy.zeros((32, 32, 3), 'u1'), 16, 'center');"
         "assert 'mediapipe' not in sys.modules and 'torch' not in sys.modules"
     )
