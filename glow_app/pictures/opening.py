@@ -14,17 +14,21 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, JpegImagePlugin
 
 from glow_app.common.errors import UserError
 from glow_app.pictures.colour import eight_bits, split_alpha, to_srgb
 
-__all__ = ["MAX_BYTES", "MAX_PIXELS", "RESAMPLE", "Source", "name_of", "open_picture", "printable"]
+__all__ = [
+    "MAX_BYTES", "MAX_PIXELS", "RESAMPLE", "JpegTables", "Opened", "Source", "jpeg_tables",
+    "name_of", "open_picture", "open_source", "printable",
+]  # fmt: skip
 
 Source = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray
 
@@ -52,10 +56,42 @@ _RAW_SUFFIXES: Final = frozenset((
 ))  # fmt: skip
 
 
+@dataclass(frozen=True)
+class JpegTables:
+    """How a JPEG file was coded, as far as its pixels show it.
+
+    Attributes:
+        quantization: (number, 64 values) of each table, by number.
+        sampling: of the chroma: 0 for 4:4:4, 1 for 4:2:2, 2 for 4:2:0, -1 for anything else.
+    """
+
+    quantization: tuple[tuple[int, tuple[int, ...]], ...]
+    sampling: int
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A picture, and what its pixels alone do not tell.
+
+    Attributes:
+        image: upright, mode RGB, without metadata.
+        jpeg: how it was coded, if it comes straight from a JPEG file (or from a Pillow picture
+            of one); else None.
+    """
+
+    image: Image.Image
+    jpeg: JpegTables | None = None
+
+
 # ----------------------------------------------------------------------------------------- opening
 
 
 def open_picture(source: Source) -> Image.Image:
+    """The picture of `open_source`, which says more."""
+    return open_source(source).image
+
+
+def open_source(source: Source) -> Opened:
     """Open any picture as plain 8-bit sRGB.
 
     Upright by its EXIF orientation, the first frame of an animation, transparency on white, 16-bit
@@ -67,7 +103,7 @@ def open_picture(source: Source) -> Image.Image:
             (H, W, 3) uint8.
 
     Returns:
-        A new picture, mode RGB, without metadata.
+        A new picture, mode RGB, without metadata, and the tables of a JPEG.
 
     Raises:
         UserError: what was given is no picture that can be used: not there, not a picture,
@@ -78,7 +114,8 @@ def open_picture(source: Source) -> Image.Image:
     name = name_of(source)
     try:
         with _no_warnings():
-            return _plain(_loaded(source, name), name)
+            image, jpeg = _loaded(source, name)
+            return Opened(_plain(image, name), jpeg)
     except UserError:
         raise
     except MemoryError as error:
@@ -98,8 +135,9 @@ def _is_source(source: object) -> bool:
     return isinstance(source, kinds) or hasattr(source, "read")
 
 
-def _loaded(source: Any, name: str) -> Image.Image:
+def _loaded(source: Any, name: str) -> tuple[Image.Image, JpegTables | None]:
     """The decoded first frame in its own mode, upright; never the caller's own object."""
+    jpeg = None
     if isinstance(source, np.ndarray):
         if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3:
             raise UserError(
@@ -108,16 +146,17 @@ def _loaded(source: Any, name: str) -> Image.Image:
             )
         height, width = source.shape[:2]
         _check_size(width, height, name)
-        return Image.fromarray(np.ascontiguousarray(source))
+        return Image.fromarray(np.ascontiguousarray(source)), None
     if isinstance(source, Image.Image):
         _check_size(*source.size, name)
         image = source.copy()
+        jpeg = jpeg_tables(source)
     elif _is_source(source):
-        image = _decoded(_read(source, name), name)
+        image, jpeg = _decoded(_read(source, name), name)
     else:
         raise TypeError(f"cannot open a picture from {type(source).__name__}")
     _turn_upright(image)
-    return image
+    return image, jpeg
 
 
 def _read(source: Any, name: str) -> bytes:
@@ -161,7 +200,7 @@ def _read_path(path: Path, name: str) -> bytes:
         raise UserError(f"{name} cannot be read: {reason}.") from error
 
 
-def _decoded(data: bytes, name: str) -> Image.Image:
+def _decoded(data: bytes, name: str) -> tuple[Image.Image, JpegTables | None]:
     if _brand(data) in _HEIF_BRANDS:
         _register_heif()
     try:
@@ -172,7 +211,15 @@ def _decoded(data: bytes, name: str) -> Image.Image:
         _check_size(*image.size, name)  # from the header: nothing has been decoded yet
         image.load()
         _check_size(*image.size, name)
-        return image.copy()
+        return image.copy(), jpeg_tables(image)
+
+
+def jpeg_tables(image: Image.Image) -> JpegTables | None:
+    """How the file of a picture was coded; None unless Pillow read it from a JPEG file."""
+    if not isinstance(image, JpegImagePlugin.JpegImageFile):
+        return None
+    tables = sorted((number, tuple(table)) for number, table in image.quantization.items())
+    return JpegTables(tuple(tables), JpegImagePlugin.get_sampling(image))
 
 
 @lru_cache(maxsize=1)

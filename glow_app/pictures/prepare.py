@@ -1,7 +1,8 @@
 """The square of pixels that a model takes, made of any picture in one way everywhere.
 
-Nothing else in the project aligns, crops or resizes pictures for a model, because bits/dim is very
-sensitive to how that is done.
+Nothing else in the project aligns, crops, codes or resizes pictures for a model, because bits/dim
+is very sensitive to how that is done. The order is always: open, turn upright, align the face (or
+cut out the middle) at the size of the coding, code, reduce once to the size of the model.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from PIL import Image
 from glow_app.common.errors import UserError
 from glow_app.pictures import faces
 from glow_app.pictures.alignment import Face, align, is_aligned
-from glow_app.pictures.opening import RESAMPLE, Source, name_of, open_picture
+from glow_app.pictures.coding import Coding, code_and_reduce, coding_at
+from glow_app.pictures.opening import RESAMPLE, Opened, Source, name_of, open_source
 
 __all__ = ["Prepared", "prepare", "prepare_all"]
 
@@ -32,25 +34,37 @@ class Prepared:
 
     Attributes:
         pixels: (S, S, 3) uint8, sRGB.
+        crop: (C, C, 3) uint8, the same square before it was coded and reduced, for what has to be
+            done to it before that, such as warping; C is the side of the coding, S without one.
         aligned: whether the face lies on the template.
         faces: how many faces were found; 0 where none was looked for.
         notes: sentences for the user, most important first.
     """
 
     pixels: np.ndarray
+    crop: np.ndarray
     aligned: bool
     faces: int
     notes: tuple[str, ...] = ()
 
 
 def prepare(
-    source: Source, size: int, align: Literal["auto", "face", "center"] = "auto"
+    source: Source,
+    size: int,
+    align: Literal["auto", "face", "center"] = "auto",
+    coding: Coding | None = None,
 ) -> Prepared:
-    """Open a picture and make the square that a model takes, with one antialiased resize.
+    """Open a picture and make the square that a model takes.
 
     A square picture whose face lies on the template already, as our own exports do, is not aligned
     again but only resized: the same picture keeps the same bits however often it goes round. A
     centre crop that has `size` already is returned as it is.
+
+    With a coding, the square is made with the side of the coding, coded, and then reduced to
+    `size`. Not coded again are squares that are taken as they lie (their face is on the template,
+    or the middle was asked for) and are what the coding makes: JPEG files of its side with its
+    very tables, such as the training pictures, and pictures of exactly `size`, such as stills and
+    frames that a model drew. A `size` above that of the coding goes uncoded.
 
     Args:
         source: what `open_picture` takes.
@@ -58,6 +72,8 @@ def prepare(
         align: "auto": the largest face on the template, or the middle of the picture and a note
             if there is none. "face": the same, but no face is an error. "center": the largest
             square in the middle; no face is looked for.
+        coding: of the model's training pictures; None for a model that learned from pictures
+            without one.
 
     Raises:
         UserError: the picture cannot be used.
@@ -66,63 +82,92 @@ def prepare(
         raise ValueError(f"size must be at least 1, not {size}")
     if align not in ("auto", "face", "center"):
         raise ValueError(f'align must be "auto", "face" or "center", not {align!r}')
-    image = open_picture(source)
+    opened, finish = open_source(source), _Finish(size, coding_at(coding, size))
     if align == "center":
-        return _centred(image, size)
+        return _centred(opened, finish)
 
     if not faces.available():
         if align == "face":
             raise UserError(faces.MISSING)
-        return _centred(image, size, f"The middle of the picture is used. {faces.MISSING}")
-    found = faces.find_faces(image)
+        return _centred(opened, finish, f"The middle of the picture is used. {faces.MISSING}")
+    found = faces.find_faces(opened.image)
     if not found:
         if align == "face":
             raise UserError(f"{name_of(source)} shows no face that could be found.")
-        return _centred(image, size, _NO_FACE)
-    return _on_template(image, found[0], size, len(found))
+        return _centred(opened, finish, _NO_FACE)
+    return _on_template(opened, found[0], finish, len(found))
 
 
-def prepare_all(source: Source, size: int) -> list[Prepared]:
+def prepare_all(source: Source, size: int, coding: Coding | None = None) -> list[Prepared]:
     """Like `prepare` with align="face", but every face of the picture, largest first."""
 
-    image = open_picture(source)
+    opened, finish = open_source(source), _Finish(size, coding_at(coding, size))
     if not faces.available():
         raise UserError(faces.MISSING)
-    found = faces.find_faces(image)
+    found = faces.find_faces(opened.image)
     if not found:
         raise UserError(f"{name_of(source)} shows no face that could be found.")
-    return [_on_template(image, face, size) for face in found]
+    return [_on_template(opened, face, finish) for face in found]
 
 
-def _centred(image: Image.Image, size: int, *notes: str) -> Prepared:
+@dataclass(frozen=True)
+class _Finish:
+    """What happens to the square at last: `size` of the model, and a coding if there is one."""
+
+    size: int
+    coding: Coding | None
+
+    @property
+    def wide(self) -> int:
+        """The side that crops are made with."""
+        return self.coding.size if self.coding is not None else self.size
+
+    def square(self, square: Image.Image, opened: Opened) -> tuple[np.ndarray, np.ndarray]:
+        """(S, S, 3) pixels and (C, C, 3) crop of a square that is taken as it lies."""
+        whole = square.size == opened.image.size
+        crop = _resized(square, self.wide)
+        done = self.coding is not None and whole and self.coding.made(square, opened.jpeg)
+        if square.size == (self.size, self.size) or done:
+            return _resized(square, self.size), crop
+        return self.crop(crop), crop
+
+    def crop(self, crop: np.ndarray) -> np.ndarray:
+        """(S, S, 3) pixels of a crop (C, C, 3)."""
+        return code_and_reduce(crop, self.size, self.coding)
+
+
+def _centred(opened: Opened, finish: _Finish, *notes: str) -> Prepared:
+    image = opened.image
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     square = image.crop((left, top, left + side, top + side))
-    if side < _SOFT * size:
+    if side < _SOFT * finish.size:
         notes += (f"The picture is only {side} pixels wide, so it looks soft.",)
-    return Prepared(_resized(square, size), False, 0, notes)
+    return Prepared(*finish.square(square, opened), False, 0, notes)
 
 
-def _on_template(image: Image.Image, face: Face, size: int, among: int = 1) -> Prepared:
+def _on_template(opened: Opened, face: Face, finish: _Finish, among: int = 1) -> Prepared:
 
     notes = []
     if among > 1:
         notes.append(f"{among} faces were found; the largest is used.")
     if abs(face.yaw) > _FAR_TURNED:
         notes.append("This face is turned far to the side; one that looks ahead works better.")
-    if is_aligned(image, face):
-        pixels, side = _resized(image, size), float(image.width)
+    if is_aligned(opened.image, face):
+        side = float(opened.image.width)
+        pixels, crop = finish.square(opened.image, opened)
     else:
-        crop, invented = align(image, face, size)
-        pixels, side = np.array(crop), face.size
+        aligned, invented = align(opened.image, face, finish.wide)
+        crop, side = np.array(aligned), face.size
+        pixels = finish.crop(crop)
         if invented > _MUCH_INVENTED:
             notes.append(
                 "Much of this crop lies outside the photo; one with more room about the face"
                 " works better."
             )
-    if side < _SOFT * size:
+    if side < _SOFT * finish.size:
         notes.append(f"The face is only {side:.0f} pixels wide, so it looks soft.")
-    return Prepared(pixels, True, among, tuple(notes))
+    return Prepared(pixels, crop, True, among, tuple(notes))
 
 
 def _resized(square: Image.Image, size: int) -> np.ndarray:

@@ -1,0 +1,237 @@
+"""Pictures reach a model coded like its training pictures, and none of them twice."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from glow_app.common.errors import UserError
+from glow_app.editing.codec import Codec
+from glow_app.pictures import faces as finder
+from glow_app.pictures.coding import Coding, code_and_reduce, coding_at
+from glow_app.pictures.opening import RESAMPLE, open_picture, open_source
+from glow_app.pictures.prepare import prepare, prepare_all
+
+CODING = Coding()
+
+needs_mediapipe = pytest.mark.skipif(not finder.available(), reason="mediapipe is not installed")
+
+
+@pytest.fixture(scope="module")
+def sharp(faces) -> list[Image.Image]:
+    """Faces of 256 x 256 whose colour changes from pixel to pixel of the 128 px crop."""
+    pictures = []
+    for seed, face in enumerate(faces):
+        large = np.asarray(Image.fromarray(face).resize((256, 256), RESAMPLE)).astype(float)
+        colour = np.random.default_rng(seed).normal(0, 6, (128, 128, 3))
+        colour -= colour @ np.array([[0.299], [0.587], [0.114]])  # the luminance stays
+        large += colour.repeat(2, 0).repeat(2, 1)
+        pictures.append(Image.fromarray(large.round().clip(0, 255).astype(np.uint8)))
+    return pictures
+
+
+def as_file(image: Image.Image, kind: str = "JPEG", **options) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def training_file(image: Image.Image, size: int = 128, **options) -> bytes:
+    """A file such as the training pictures are."""
+    options = {"quality": 86, "subsampling": "4:2:0", **options}
+    return as_file(image.resize((size, size), RESAMPLE), **options)
+
+
+def detail_of_colour(pixels: np.ndarray) -> float:
+    """How much the chroma of neighbouring pixels differs, in levels."""
+    chroma = np.asarray(Image.fromarray(pixels).convert("YCbCr")).astype(int)[..., 1:]
+    return float(np.abs(np.diff(chroma, axis=1)).mean())
+
+
+# ---------------------------------------------------------------------------------- the parameters
+
+
+def test_facts_there_and_back():
+    coding = Coding(size=96, quality=70, subsampling="4:4:4")
+    facts = {"preset": "tiny", **coding.to_facts()}
+    assert Coding.from_facts(facts) == coding
+    assert Coding.from_facts({"coding": {}}) == Coding(128, 86, "4:2:0")
+
+
+def test_weights_that_name_no_coding_get_none():
+    assert Coding.from_facts({"preset": "tiny"}) is None
+    assert Coding.from_facts({"coding": None}) is None
+
+
+@pytest.mark.parametrize(
+    "wrong", [7, "JPEG", [128], {"size": 0}, {"quality": 101}, {"quality": 86.5}, {"size": True},
+              {"subsampling": "4:1:1"}, {"kind": "WebP"}, {"size": 10**6}],
+)  # fmt: skip
+def test_facts_that_name_something_else_are_refused_in_one_sentence(wrong):
+    with pytest.raises(UserError, match="not known"):
+        Coding.from_facts({"coding": wrong})
+
+
+def test_no_coding_for_models_of_larger_pictures():
+    assert coding_at(CODING, 64) == coding_at(CODING, 128) == CODING
+    assert coding_at(CODING, 129) is None and coding_at(None, 64) is None
+
+
+# -------------------------------------------------------------------------------------- the coding
+
+
+def test_coding_is_a_jpeg_file_of_these_parameters(sharp):
+    crop = sharp[0].resize((128, 128), RESAMPLE)
+    expected = np.asarray(Image.open(io.BytesIO(training_file(sharp[0]))))
+    assert (CODING.apply(np.asarray(crop)) == expected).all()
+    assert not (CODING.apply(np.asarray(crop)) == np.asarray(crop)).all()
+    finer = Coding(quality=95, subsampling="4:4:4").apply(np.asarray(crop)).astype(int)
+    off = np.abs(finer - np.asarray(crop)).mean(), np.abs(expected - np.asarray(crop)).mean()
+    assert off[0] < off[1]
+
+
+def test_many_at_once_are_what_each_is_alone(sharp):
+    crops = np.stack([np.asarray(p.resize((128, 128), RESAMPLE)) for p in sharp])
+    kept = crops.copy()
+    coded, small = CODING.apply(crops), code_and_reduce(crops, 64, CODING)
+    assert coded.shape == (8, 128, 128, 3) and small.shape == (8, 64, 64, 3)
+    for crop, one, reduced in zip(crops, coded, small, strict=True):
+        assert (CODING.apply(crop) == one).all()
+        assert (code_and_reduce(crop, 64, CODING) == reduced).all()
+        assert (np.asarray(Image.fromarray(one).resize((64, 64), RESAMPLE)) == reduced).all()
+    assert (crops == kept).all()
+
+
+def test_crops_of_another_size_or_type_are_refused():
+    with pytest.raises(ValueError, match="128"):
+        code_and_reduce(np.zeros((64, 64, 3), np.uint8), 64, CODING)
+    with pytest.raises(ValueError, match="uint8"):
+        CODING.apply(np.zeros((128, 128, 3), np.float32))
+
+
+# ------------------------------------------------------------------------------------- preparation
+
+
+@pytest.mark.parametrize("align", ["center", pytest.param("auto", marks=needs_mediapipe)])
+def test_a_sharp_picture_is_coded_then_reduced(sharp, align):
+    for picture in sharp[:4]:
+        plain, coded = (prepare(picture, 64, align, coding) for coding in (None, CODING))
+        assert coded.crop.shape == (128, 128, 3) and coded.crop.dtype == np.uint8
+        assert (coded.pixels == code_and_reduce(coded.crop, 64, CODING)).all()
+        assert (plain.crop == plain.pixels).all()
+        assert not (coded.pixels == plain.pixels).all()
+        assert coded.notes == plain.notes and coded.aligned == plain.aligned
+
+
+def test_chroma_is_reduced_and_the_picture_stays(sharp):
+    for picture in sharp:
+        plain, coded = (prepare(picture, 128, "center", c).pixels for c in (None, CODING))
+        assert detail_of_colour(coded) < 0.5 * detail_of_colour(plain)
+        assert np.abs(coded.astype(int) - plain).mean() < 8
+
+
+def test_the_crop_is_not_coded(sharp):
+    crop = prepare(sharp[0], 64, "center", CODING).crop
+    assert (crop == np.asarray(sharp[0].resize((128, 128), RESAMPLE))).all()
+
+
+@pytest.mark.parametrize("align", ["center", pytest.param("auto", marks=needs_mediapipe)])
+def test_training_pictures_are_not_coded_again(sharp, align, tmp_path):
+    """Whether a coding is asked for or not, they give the same bits, from every kind of source."""
+    for picture in sharp[:4]:
+        data = training_file(picture)
+        path = tmp_path / "face.jpg"
+        path.write_bytes(data)
+        if align == "auto" and not prepare(data, 64).aligned:
+            continue  # the finder did not see this one
+        expected = prepare(data, 64, align="center").pixels
+        for source in (data, path, io.BytesIO(data), Image.open(io.BytesIO(data))):
+            prepared = prepare(source, 64, align, CODING)
+            assert (prepared.pixels == expected).all()
+            assert (prepared.crop == np.asarray(open_picture(data))).all()
+
+
+@pytest.mark.parametrize("optimize", [False, True])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_how_a_jpeg_is_packed_does_not_matter(sharp, optimize, progressive):
+    data = training_file(sharp[0], optimize=optimize, progressive=progressive)
+    assert CODING.made(open_picture(data), open_source(data).jpeg)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"quality": 85}, {"quality": 92}, {"subsampling": "4:4:4"}, {"subsampling": "4:2:2"},
+     {"size": 127}, {"size": 256}],
+)  # fmt: skip
+def test_other_jpegs_are_coded(sharp, options):
+    data = training_file(sharp[0], **options)
+    plain, coded = (prepare(data, 64, "center", coding).pixels for coding in (None, CODING))
+    assert not (plain == coded).all()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "WEBP"])
+def test_other_files_are_coded(sharp, kind):
+    data = as_file(sharp[0].resize((128, 128), RESAMPLE), kind)
+    assert open_source(data).jpeg is None
+    plain, coded = (prepare(data, 64, "center", coding).pixels for coding in (None, CODING))
+    assert not (plain == coded).all()
+
+
+def test_a_crop_out_of_a_training_picture_is_coded(sharp):
+    """The square in the middle of a larger picture with the right tables is no such picture."""
+    wide = Image.new("RGB", (160, 128))
+    wide.paste(sharp[0].resize((128, 128), RESAMPLE), (16, 0))
+    data = as_file(wide, quality=86, subsampling="4:2:0")
+    plain, coded = (prepare(data, 64, "center", coding).pixels for coding in (None, CODING))
+    assert not (plain == coded).all()
+
+
+@needs_mediapipe
+def test_a_training_picture_that_must_be_aligned_is_coded(sharp):
+    picture = sharp[0].resize((100, 100), RESAMPLE)
+    canvas = Image.new("RGB", (128, 128), (150, 155, 160))
+    canvas.paste(picture, (28, 28))
+    data = as_file(canvas, quality=86, subsampling="4:2:0")
+    prepared = prepare(data, 64, "face", CODING)
+    assert (prepared.pixels == code_and_reduce(prepared.crop, 64, CODING)).all()
+    assert (prepare_all(data, 64, CODING)[0].pixels == prepared.pixels).all()
+
+
+@pytest.mark.parametrize("align", ["center", "auto"])
+def test_stills_and_frames_keep_their_bytes(faces, align):
+    for face in faces:
+        for source in (face, as_file(Image.fromarray(face), "PNG")):
+            prepared = prepare(source, 64, align, CODING)
+            assert (prepared.pixels == face).all()
+            assert prepared.crop.shape == (128, 128, 3)
+            back = Image.fromarray(prepared.crop).resize((64, 64), RESAMPLE)
+            assert np.abs(np.asarray(back).astype(int) - face).mean() < 3
+
+
+def test_sizes_beyond_the_coding_are_left_uncoded(sharp):
+    for size in (129, 256):
+        with_, without = (prepare(sharp[0], size, "center", c) for c in (CODING, None))
+        assert (with_.pixels == without.pixels).all() and with_.crop.shape == (size, size, 3)
+    at = prepare(sharp[0], 128, "center", CODING)
+    assert (at.pixels == CODING.apply(at.crop)).all()
+
+
+def test_softness_is_judged_against_the_model(sharp):
+    """A picture of 90 pixels is soft for a coding of 128, and sharp enough for a model of 64."""
+    small = sharp[0].resize((90, 90), RESAMPLE)
+    assert prepare(small, 64, "center", CODING).notes == ()
+    assert "40 pixels" in prepare(sharp[0].resize((40, 40)), 64, "center", CODING).notes[0]
+
+
+def test_the_released_model_knows_coded_pictures_better(sharp, released_checkpoint):
+    codec = Codec(released_checkpoint, "cpu")
+    bits = [
+        codec.bits_per_dim(
+            np.stack([prepare(p, 64, "center", coding).pixels for p in sharp]), range(len(sharp))
+        )
+        for coding in (None, CODING)
+    ]
+    assert (bits[1] < bits[0]).all() and bits[0].mean() - bits[1].mean() > 0.3
