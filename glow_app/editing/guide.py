@@ -3,8 +3,8 @@
 A classical morph warps both faces to the geometry in between and cross-dissolves them: geometry
 comes out well, glasses and beards half transparent. A path between codes draws materials well and
 does not know where the eyes should be. So both faces are warped to the shape at t first, and the
-walk takes point t of the path between the codes of *these*, decoded in the range of *their* states.
-At the photos themselves nothing is warped, so they are met exactly.
+walk takes point t of the path between the codes of *these*, decoded in the range of *their*
+states. At the photos themselves nothing is warped, so they are met exactly.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ def guided_journey(
 ) -> Walk:
     """Through all faces of the studio; with two, a morph. As `walk.journey_walk`, but guided.
 
-    On the leg from A to B at t both faces take the shape (1 - t)·L_a + t·L_b, within the leg; a cubic
-    journey curves through all shapes instead. Beyond the ends the shape stays, the look goes on.
+    On the leg from A to B at t both faces take the shape (1 - t)·L_a + t·L_b; a cubic journey
+    curves through all shapes instead. Beyond the ends the shape stays and the look goes on.
     """
     keys = studio.keys
     count = len(studio.faces)

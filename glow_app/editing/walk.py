@@ -71,8 +71,8 @@ class Style:
         path: one of `JOURNEY_PATHS`. "shell": straight ahead, with the length that codes have;
             "linear": the bare straight line; "spherical": an arc; "cubic": a curve through
             several codes, on the shell.
-        sharpness: 0 to 1, how much of the codes' length is kept between them: 0 is the bare line or
-            curve, 1 the whole length; None for what the path says.
+        sharpness: 0 to 1, how much of the codes' length is kept between them: 0 is the bare line
+            or curve, 1 the whole length; None for what the path says.
         shell: where codes of this model lie.
     """
 
@@ -106,7 +106,7 @@ class Style:
 
 
 def legs_of(u: Tensor, keys: int, loop: bool) -> tuple[Tensor, Tensor]:
-    """The leg (T,) int64 on which each position lies, and where on it, 0 to 1 (beyond: outside)."""
+    """The leg (T,) int64 of each position, and where on it, 0 to 1; outside of it beyond the ends."""
     legs = keys if loop else keys - 1
     leg = u.floor().long().clamp(0, legs - 1)
     return leg, u - leg
@@ -120,8 +120,8 @@ def morph_walk(coded: Coded, style: Style, usual: StateRange | None) -> Walk:
 def journey_walk(coded: Coded, style: Style, usual: StateRange | None, loop: bool = False) -> Walk:
     """Through K ≥ 2 photos, the rows of `coded`.
 
-    Between two photos a state is held within what these two reach; where more photos bend the path,
-    or it leaves them behind, within what all of them and the training faces (`usual`) do.
+    Between two photos a state is held within what these two reach; where more photos bend the
+    path, or it leaves them behind, within what all of them and the training faces (`usual`) do.
     """
     keys, own = coded.z, coded.within
     legs = len(keys) if loop else len(keys) - 1
@@ -183,8 +183,8 @@ def edit_walk(
 
     Args:
         coded: the photo, one row.
-        average: (D,) code to go towards, on the shell; None for the mean of the prior, z = 0, whose
-            face is smooth.
+        average: (D,) code to go towards, on the shell; None for the mean of the prior, z = 0,
+            whose face is smooth.
     """
     z = coded.z
     move = sum((s * direction.vector.to(z) for direction, s in strengths), torch.zeros_like(z[0]))

@@ -37,8 +37,8 @@ _log = logging.getLogger(__name__)
 class MixScene:
     """A and B mixed scale by scale; its values are a weight a level, finest first.
 
-    Where both faces have landmarks, one more is the shape to which both are warped first, 0 for A's
-    and 1 for B's.
+    Where both faces have landmarks, one more is the shape to which both are warped first, 0 for
+    A's and 1 for B's.
     """
 
     a: Side
