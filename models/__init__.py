@@ -10,12 +10,15 @@ from models.config import PRESETS, GlowConfig
 from models.denoise import denoise
 from models.glow import Glow, bits_per_dim
 from models.grow import grow
+from models.guard import StateRange, usual_range
 from models.networks import NETS
 from models.quantize import bin_centers, dequantize, to_levels
 
 __all__ = [
     "NETS",
     "PRESETS",
+    "StateRange",
+    "usual_range",
     "CheckpointError",
     "Glow",
     "GlowConfig",

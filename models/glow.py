@@ -84,7 +84,30 @@ class Glow(nn.Module):
             z[wild], log_det[wild] = self._in_float64()._f(x[wild])
         return z, log_det
 
-    def g(self, z: Tensor) -> Tensor:
+    usual_range = None
+
+    def f_with_range(self, x):
+        from models.guard import StateRange
+        rec = []
+        for s in self.levels: s.record = rec
+        z, ld = self._f(x)
+        for s in self.levels: s.record = None
+        return z, ld, StateRange(torch.cat([a for a, _ in rec], 1), torch.cat([b for _, b in rec], 1))
+
+    def g(self, z: Tensor, within=None) -> Tensor:
+        if within is not None:
+            parts = []
+            lo, hi = within.low.double(), within.high.double()
+            i = 0
+            for s, shape in zip(self.levels, self.config.shapes()):
+                held = []
+                for _ in s:
+                    held.append((lo[:, i:i+shape[0], None, None], hi[:, i:i+shape[0], None, None])); i += shape[0]
+                s.held = held
+            try:
+                return self.g(z)
+            finally:
+                for s in self.levels: s.held = None
         """Generation direction, the inverse of :meth:`f`: z (N, C*H*W) to x (N, C, H, W).
 
         x may leave [0, 1] for codes that no photo has; :func:`models.to_levels` clamps.

@@ -37,12 +37,16 @@ class FlowSteps(Bijection, nn.ModuleList):
     def __init__(self, steps: Iterable[FlowStep]) -> None:
         super().__init__(steps)
         self.reversible = False
+        self.record = None
+        self.held = None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         if not self._needs_gradients():
             log_det = x.new_zeros(len(x))
             for step in self:
                 x, step_log_det = step(x)
+                if self.record is not None:
+                    self.record.append((x.amin((2, 3)).float(), x.amax((2, 3)).float()))
                 log_det = log_det + step_log_det
             return x, log_det
         weights, biases, per_pixel = self._mixings(x.dtype)
@@ -60,6 +64,9 @@ class FlowSteps(Bijection, nn.ModuleList):
     def inverse(self, y: Tensor) -> Tensor:
         for i, step in enumerate(reversed(self)):
             # What a step returns is ours to overwrite; the first input is the caller's.
+            if self.held is not None:
+                lo, hi = self.held[len(self) - 1 - i]
+                y = torch.minimum(torch.maximum(y, lo), hi)
             y = step.inverse_(y) if i and not self._needs_gradients() else step.inverse(y)
         return y
 

@@ -10,18 +10,17 @@ states. At the photos themselves nothing is warped, so they are met exactly.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 import torch
 
-from glow_app.editing import paths
 from glow_app.editing.codec import Coded
 from glow_app.editing.shell import Shell
 from glow_app.editing.walk import MARGIN, Style, Walk, everything, legs_of, mix_levels
 from glow_app.pictures.coding import Coding, code_and_reduce
-from glow_app.pictures.warp import Warper
+from glow_app.pictures.warp import ShapePath
 from models import StateRange
 
 __all__ = ["Portrait", "Studio", "guided_journey", "guided_mix"]
@@ -59,30 +58,25 @@ class Studio:
     coding: Coding | None
     encode: Callable[[np.ndarray, bool], Coded]
     shell: Shell
+    _paths: dict[tuple[int, int], ShapePath] = field(default_factory=dict)
 
     @cached_property
     def keys(self) -> Coded:
         """The codes of the faces as they are."""
         return self.encode(np.stack([face.pixels for face in self.faces]), True)
 
-    @cached_property
-    def meshes(self) -> np.ndarray:
-        """(K, M, 2) landmarks."""
-        return np.stack([face.mesh for face in self.faces])
+    def seen(self, a: int, b: int, ts: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+        """Faces a and b, as the model sees them, in the shapes between the two at `ts` (T,).
 
-    @cached_property
-    def _warpers(self) -> tuple[Warper, ...]:
-        return tuple(Warper(face.crop, face.mesh) for face in self.faces)
-
-    def seen(self, who: np.ndarray, shapes: np.ndarray) -> np.ndarray:
-        """Pictures (T, S, S, 3) of faces `who` (T,) int, in `shapes` (T, M, 2)."""
+        Returns:
+            Two times (T, S, S, 3) uint8.
+        """
+        if (a, b) not in self._paths:
+            self._paths[a, b] = ShapePath(self.faces[a].mesh, self.faces[b].mesh)
         size = len(self.faces[0].pixels)
-        pictures = np.empty((len(who), size, size, 3), np.uint8)
-        for k in np.unique(who):
-            rows = np.flatnonzero(who == k)
-            warped = self._warpers[k].to(shapes[rows])
-            pictures[rows] = code_and_reduce(warped, size, self.coding)
-        return pictures
+        warped = self._paths[a, b].warp(self.faces[a].crop, self.faces[b].crop, ts)
+        first, second = (code_and_reduce(crops, size, self.coding) for crops in warped)
+        return first, second
 
 
 def guided_journey(
@@ -90,8 +84,8 @@ def guided_journey(
 ) -> Walk:
     """Through all faces of the studio; with two, a morph. As `walk.journey_walk`, but guided.
 
-    On the leg from A to B at t both faces take the shape (1 - t)·L_a + t·L_b; a cubic journey
-    curves through all shapes instead. Beyond the ends the shape stays and the look goes on.
+    On the leg from A to B at t both faces take the shape (1 - t)·L_a + t·L_b. Since shapes turn at
+    each face, so may the look: a cubic journey goes from code to code, on the shell.
     """
     keys = studio.keys
     count = len(studio.faces)
@@ -104,18 +98,15 @@ def guided_journey(
         met = (places == places.round()) & (places >= 0) & (places <= legs)
         z = keys.z[(places.long() % count).clamp(min=0)].clone()
         within = keys.within[leg].union(keys.within[after])
-        rows = torch.nonzero(~met).flatten()
-        if len(rows):
-            who = torch.cat([leg[rows], after[rows]]).numpy()
-            shapes = _shapes(studio.meshes, places[rows], style.path == "cubic", loop)
-            coded = studio.encode(studio.seen(who, np.concatenate([shapes, shapes])), False)
+        for k in leg[~met].unique().tolist():
+            rows = torch.nonzero(~met & (leg == k)).flatten()
+            seen = studio.seen(k, (k + 1) % count, t[rows].tolist())
+            coded = studio.encode(np.concatenate(seen), False)
             a, b = coded.z.split(len(rows))
             for i, row in enumerate(rows.tolist()):
                 z[row] = style.points(torch.stack([a[i], b[i]]), t[row : row + 1])[0]
             reached = coded.within[: len(rows)].union(coded.within[len(rows) :])
-            low, high = within.low.clone(), within.high.clone()
-            low[rows], high[rows] = reached.low, reached.high
-            within = StateRange(low, high)
+            within.low[rows], within.high[rows] = reached.low, reached.high
         if usual is not None and bool(((places < 0) | (places > legs)).any()):
             within = within.union(usual)
         return Coded(z, within.widened(MARGIN))
@@ -133,15 +124,12 @@ def guided_mix(
         weights: one for each level, finest first; 0 is A's, 1 is B's.
         shape: 0 is A's and 1 is B's.
     """
-    a, b = studio.meshes
 
     def one(share: float) -> Coded:
-        s = share * shape
-        target = ((1 - s) * a + s * b)[None]
-        pictures = [
-            face.pixels if s == own else studio.seen(np.array([k]), target)[0]
-            for k, (face, own) in enumerate(zip(studio.faces, (0.0, 1.0), strict=True))
-        ]
+        pictures = [picture[0] for picture in studio.seen(0, 1, [share * shape])]
+        for k, face in enumerate(studio.faces):
+            if share * shape == k:  # nothing was warped, and its picture may be kept uncoded
+                pictures[k] = face.pixels
         coded = studio.encode(np.stack(pictures), True)
         z = mix_levels(coded.z, [share * w for w in weights], studio.shell.sizes, studio.shell)
         return Coded(z[None], everything(coded.within, usual))
@@ -153,16 +141,3 @@ def guided_mix(
         )
 
     return Walk(at, guided=True)
-
-
-def _shapes(meshes: np.ndarray, places: torch.Tensor, curved: bool, loop: bool) -> np.ndarray:
-    """The shape (T, M, 2) at each position: straight from face to face, or curved through all."""
-    count = len(meshes)
-    legs = count if loop else count - 1
-    u = places.clamp(0, legs)
-    leg, t = legs_of(u, count, loop)
-    if curved and count > 2:
-        flat = torch.from_numpy(meshes.reshape(count, -1)).double()
-        return paths.journey(flat, u, "cubic", loop).numpy().reshape(len(u), *meshes.shape[1:])
-    share = t.numpy()[:, None, None]
-    return (1 - share) * meshes[leg.numpy()] + share * meshes[((leg + 1) % count).numpy()]

@@ -106,7 +106,7 @@ class Style:
 
 
 def legs_of(u: Tensor, keys: int, loop: bool) -> tuple[Tensor, Tensor]:
-    """The leg (T,) int64 of each position, and where on it, 0 to 1; outside of it beyond the ends."""
+    """The leg (T,) int64 of each position, and where on it: 0 to 1, or outside beyond the ends."""
     legs = keys if loop else keys - 1
     leg = u.floor().long().clamp(0, legs - 1)
     return leg, u - leg
