@@ -1,7 +1,8 @@
-"""Find faces. The only module that knows MediaPipe.
+"""Find faces and their landmarks. The only module that knows MediaPipe.
 
-The finder is `find_faces(image) -> list[Face]`: write another one with the same signature and
-nothing else has to change.
+The finder is `find_faces(image) -> list[Face]`, and `find_landmarks(image)` gives the mesh of the
+one face that fills a picture. Write others with the same signatures, and nothing else has to
+change but the names of the points in `mesh`.
 
 Coordinates are in pixels with y pointing down, and (0, 0) is the outer corner of the first pixel,
 not its centre.
@@ -14,7 +15,7 @@ import math
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,9 +26,11 @@ from PIL import Image
 
 from glow_app.pictures.alignment import Face, Point, rot90, template_square
 
-__all__ = ["MISSING", "available", "find_faces"]
+__all__ = ["LANDMARKS", "MISSING", "available", "find_faces", "find_landmarks"]
 
 MISSING: Final = "Finding faces needs mediapipe: pip install mediapipe==0.10.21."
+
+LANDMARKS: Final = 478  # points of the face mesh with its irises
 
 # Face mesh points: the two iris centres and the two mouth corners make the template; the outer
 # corners of the eyes lie on bone, so their depth tells the yaw whatever the mouth does.
@@ -40,6 +43,10 @@ _WINDOW: Final = 256  # pixels: side of the picture that the mesh gets, about on
 _PAD: Final = 0.25  # of the long side: the short-range detector misses faces that fill the picture
 _SMALL: Final = 0.25  # of the long side: below this, look again in tiles
 _MAX_FACES: Final = 32
+
+# Sides of the windows, in those of the picture, in which the mesh of a face that fills it is
+# looked for: the first shows it as `find_faces` does at last, the others find what that misses.
+_CLOSE_UPS: Final = (1.3, 1.6, 2.0, 1.0)
 
 
 def available() -> bool:
@@ -63,6 +70,26 @@ def find_faces(image: Image.Image) -> list[Face]:
         raise RuntimeError(MISSING)
     with _lock:  # neither the models nor the muting of stderr can be shared by threads
         return _finder().find(image)
+
+
+def find_landmarks(image: Image.Image) -> tuple[Face, np.ndarray] | None:
+    """The face that fills a picture, such as an aligned crop, and all points of its mesh.
+
+    Args:
+        image: mode RGB, any size; small ones are enlarged.
+
+    Returns:
+        The face, and (LANDMARKS, 2) float32 points (x, y) in pixels, which may lie outside the
+        picture: MediaPipe's canonical face model, then five points for each iris. None if the mesh
+        finds no face about the middle.
+
+    Raises:
+        RuntimeError: mediapipe is not installed; ask `available` first.
+    """
+    if not available():
+        raise RuntimeError(MISSING)
+    with _lock:
+        return _finder().close_up(image)
 
 
 # -------------------------------------------------------------------------------------- the finder
@@ -109,12 +136,29 @@ class _Finder:
                 model.process(blank)
 
     def find(self, image: Image.Image) -> list[Face]:
+        return self._quietly(self._find, image)
+
+    def close_up(self, image: Image.Image) -> tuple[Face, np.ndarray] | None:
+        return self._quietly(self._close_up, image)
+
+    def _quietly(self, find: Callable[[Image.Image], Any], image: Image.Image) -> Any:
         if not self._muted:
-            return self._find(image)
+            return find(image)
         with _muted_stderr():
-            found = self._find(image)
+            found = find(image)
         self._muted = not found
         return found
+
+    def _close_up(self, image: Image.Image) -> tuple[Face, np.ndarray] | None:
+        views, (width, height) = _Views(image), image.size
+        for side in _CLOSE_UPS:
+            view = views.window(width / 2, height / 2, side * max(width, height))
+            found = self._landmarks(view)
+            if found is not None:
+                face, mesh = found
+                points = [view.point(p.x, p.y) for p in mesh]
+                return face, np.array(points, np.float32)
+        return None
 
     def _find(self, image: Image.Image) -> list[Face]:
         views = _Views(image)
@@ -140,24 +184,26 @@ class _Finder:
         for x, y, side in squares:
             if len(faces) >= 2 * _MAX_FACES or any(_near(face, x, y, 0.25) for face in faces):
                 continue
-            face = self._landmarks(views.window(x, y, 2 * side))
-            if face is None:
+            found = self._landmarks(views.window(x, y, 2 * side))
+            if found is None:
                 continue
+            face, _ = found
             # Landmarks depend a little on the window, so the last one is set by the face itself:
             # then the same face gives the same points however it was come by.
             (x, y), *_ = template_square(face)
-            face = self._landmarks(views.window(x, y, 1.3 * face.size)) or face
+            face, _ = self._landmarks(views.window(x, y, 1.3 * face.size)) or found
             (x, y), *_ = template_square(face)
             if not any(_near(other, x, y, 0.25) for other in faces):
                 faces.append(face)
 
-    def _landmarks(self, view: _View) -> Face | None:
-        """The face nearest to the middle of a view, if the mesh finds one near there."""
+    def _landmarks(self, view: _View) -> tuple[Face, Any] | None:
+        """The face nearest to the middle of a view, if the mesh finds one near there, and the
+        mesh: points with x, y and z in fractions of the view."""
         found = self._mesh.process(view.pixels).multi_face_landmarks or ()
-        faces = [_face_of(view, mesh.landmark) for mesh in found]
-        middle = view.square(0.5, 0.5, 1.0)
-        near = [face for face in faces if _near(face, middle[0], middle[1], 0.4)]
-        return min(near, key=lambda face: _distance(face, middle[0], middle[1]), default=None)
+        faces = [(_face_of(view, mesh.landmark), mesh.landmark) for mesh in found]
+        x, y, _ = view.square(0.5, 0.5, 1.0)
+        near = [pair for pair in faces if _near(pair[0], x, y, 0.4)]
+        return min(near, key=lambda pair: _distance(pair[0], x, y), default=None)
 
 
 Square = tuple[float, float, float]  # centre x, y and side, in pixels of the picture
