@@ -195,7 +195,8 @@ def edit_walk(
         style = Style("linear" if average is None else "shell", None, shell)
         points = style.points(torch.stack([z[0], target]), times * toward)
         points = points + (times[:, None] * move.double()).to(points)
-        return Coded(points, everything(coded.within, usual))
+        # What one photo reaches says little of where an edit may lead.
+        return Coded(points, None if usual is None else everything(coded.within, usual))
 
     return Walk(at)
 
