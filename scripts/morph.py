@@ -18,11 +18,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from glow_app.common import cli
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from glow_app.editing.directions import Direction
     from glow_app.editing.editor import Editor, Morph
     from glow_app.keeping.recipes import Recipe
+    from glow_app.pictures.prepare import Prepared
 
 
 def parser() -> cli.Parser:
@@ -43,15 +42,22 @@ def parser() -> cli.Parser:
     )
     path.add_argument(
         "--path",
-        choices=("linear", "spherical", "cubic"),
-        help="cubic goes through several photos without a turn "
-        "(default: linear from A to B, cubic through more and round a loop)",
+        choices=("shell", "linear", "spherical", "cubic"),
+        help="shell: straight ahead with the length that codes have, so that contrast stays; "
+        "linear: the bare straight line; cubic: through several photos without a turn "
+        "(default: shell from A to B, cubic through more and round a loop)",
     )
     path.add_argument(
         "--sharpness",
         type=cli.number(0, 1),
         metavar="S",
-        help="how much of the codes' norm to keep half way: 0 as linear, 1 as spherical",
+        help="how much of the codes' length to keep half way, 0 to 1 (default 1; linear: 0)",
+    )
+    path.add_argument(
+        "--guide",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="warp the faces to the shape in between (default: where all have landmarks)",
     )
     path.add_argument(
         "--range",
@@ -137,9 +143,7 @@ def main(argv: list[str] | None = None) -> None:
     editor = cli.open_editor(args)
     edits = [_direction(editor, text) for text in args.edit]
     pictures = [_prepare(editor, photo, args.align) for photo in photos]
-    if edits:
-        pictures.append(editor.edit(pictures[0], edits).pixels)
-    morph = _morph(editor, pictures, travels, args)
+    morph = _morph(editor, pictures, edits, travels, args)
     recipe = _recipe(editor, edits, len(photos), morph, travels, args)
     export.save_animation(
         morph.frames,
@@ -163,19 +167,26 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _morph(
-    editor: Editor, pictures: list[np.ndarray], travels: bool, args: argparse.Namespace
+    editor: Editor,
+    pictures: list[Prepared],
+    edits: list[tuple[Direction, float]],
+    travels: bool,
+    args: argparse.Namespace,
 ) -> Morph:
-    options = {
-        "sharpness": args.sharpness,
-        "constant_speed": args.constant_speed,
-        "progress": cli.reporter("decoding"),
-    }
+    from glow_app.editing.frames import journey_positions, morph_positions
+
+    options = {"sharpness": args.sharpness, "guide": args.guide}
     if travels:
-        return editor.journey(pictures, args.frames, args.path or "cubic", args.loop, **options)
-    span = tuple(args.range or (0.0, 1.0))
-    return editor.morph_frames(
-        *pictures, args.frames, args.path or "linear", t_range=span, **options
-    )
+        walk = editor.journey_walk(pictures, args.path or "cubic", args.loop, **options)
+        u = journey_positions(walk, args.frames)
+    else:
+        u = morph_positions(args.frames, tuple(args.range or (0.0, 1.0)))
+        if edits:
+            walk = editor.edit_walk(pictures[0], edits)
+        else:
+            walk = editor.morph_walk(*pictures, args.path or "shell", **options)
+    *_, morph = editor.along(walk, u, args.constant_speed, cli.reporter("decoding"))
+    return morph
 
 
 def _recipe(
@@ -193,7 +204,8 @@ def _recipe(
         checkpoint=editor.name,
         fingerprint=editor.fingerprint,
         faces=(Face(),) * photos,
-        path=morph.path,
+        path=morph.path or "linear",  # an edit adds its directions straight ahead
+        guide=morph.guided,
         sharpness=args.sharpness,
         t_range=tuple(args.range or (0.0, 1.0)),
         constant_speed=args.constant_speed,
@@ -223,8 +235,8 @@ def _direction(editor: Editor, text: str) -> tuple[Direction, float]:
     return editor.load_direction(file if file.is_file() or not own.is_file() else own), amount
 
 
-def _prepare(editor: Editor, photo: Path, align: str) -> np.ndarray:
-    """The pixels of one photo at the model's size; prints what was made of it."""
+def _prepare(editor: Editor, photo: Path, align: str) -> Prepared:
+    """One photo at the model's size; prints what was made of it."""
     from glow_app.pictures.opening import printable
 
     prepared = editor.prepare(photo, align=align)
@@ -238,7 +250,7 @@ def _prepare(editor: Editor, photo: Path, align: str) -> np.ndarray:
         *prepared.notes,
     ]
     print(f"{printable(photo.name)}: {'; '.join(said)}", flush=True)
-    return prepared.pixels
+    return prepared
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ def test_a_morph_is_decoded_and_not_pasted(tiny, path, monkeypatch):
     """The ends come out of g: a model that is off shows it."""
     a, b = noise(tiny, 2)
     g = tiny.model.g
-    monkeypatch.setattr(tiny.model, "g", lambda z, within: g(z, within) + 3 / 256)
+    monkeypatch.setattr(tiny.model, "g", lambda z, within=None: g(z, within) + 3 / 256)
     frames = tiny.morph_frames(a, b, 3, path).frames
     np.testing.assert_array_equal(frames[0], np.minimum(a.astype(int) + 3, 255))
     np.testing.assert_array_equal(frames[-1], np.minimum(b.astype(int) + 3, 255))
@@ -436,7 +436,7 @@ def test_reading_is_the_likelihood_of_this_picture(tiny):
 def test_reading_reports_a_round_trip_that_is_off(tiny_checkpoint, monkeypatch):
     editor = Editor(tiny_checkpoint, device="cpu")
     g = editor.model.g
-    monkeypatch.setattr(editor.model, "g", lambda z, within: g(z, within) + 2 / 256)
+    monkeypatch.setattr(editor.model, "g", lambda z, within=None: g(z, within) + 2 / 256)
     assert editor.read(flats(editor)[1]).roundtrip_max_levels == 2
 
 
