@@ -10,18 +10,17 @@ from models.config import PRESETS, GlowConfig
 from models.denoise import denoise
 from models.glow import Glow, bits_per_dim
 from models.grow import grow
-from models.guard import StateRange, usual_range
 from models.networks import NETS
 from models.quantize import bin_centers, dequantize, to_levels
+from models.state_range import StateRange, usual_range
 
 __all__ = [
     "NETS",
     "PRESETS",
-    "StateRange",
-    "usual_range",
     "CheckpointError",
     "Glow",
     "GlowConfig",
+    "StateRange",
     "bin_centers",
     "bits_per_dim",
     "denoise",
@@ -31,4 +30,5 @@ __all__ = [
     "pretrained_path",
     "save",
     "to_levels",
+    "usual_range",
 ]

@@ -316,7 +316,14 @@ class Codec:
                 z, _, states = self.model.f_with_range(chunk.to(self.device))
                 z, states = z.cpu(), states.to("cpu")
                 for i in range(len(z)):  # copies: a view would keep the whole batch
-                    coded.append(Coded(z[i : i + 1].clone(), states[i : i + 1].clone()))
+                    coded.append(
+                        Coded(
+                            z[i : i + 1].clone(),
+                            StateRange(
+                                states.low[i : i + 1].clone(), states.high[i : i + 1].clone()
+                            ),
+                        )
+                    )
         return coded
 
     def _decode(

@@ -203,7 +203,7 @@ def edit_walk(
 
 def everything(own: StateRange, usual: StateRange | None) -> StateRange:
     """One row: what all these photos and, where known, the training faces reach, with a margin."""
-    merged = own.over()
+    merged = own.merged()
     return (merged if usual is None else merged.union(usual)).widened(MARGIN)
 
 

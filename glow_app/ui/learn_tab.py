@@ -32,6 +32,7 @@ from glow_app.ui.welcome import TEMPERATURE, Welcome
 from models import Glow
 from models.coupling import AffineCoupling
 from models.invertible_conv import InvertibleConv
+from models.mixing import fold
 from models.step import FlowStep
 
 __all__ = ["build_learn_tab"]
@@ -52,7 +53,7 @@ def build_learn_tab(editor: Editor, welcome: Welcome) -> None:
         face = {"dims": str(editor.model.dims), "level": str(editor.model.config.levels)}
         _board("density", [density.ChangeOfVariables], [lessons.density])
         _board("plane", [plane.probe_x, Glow.f, Glow.g], [lessons.plane, lessons.probe])
-        fitting = _board("fit", [fit.fit, FlowStep, Glow.log_prob], [lessons.points])
+        fitting = _board("fit", [fit.fit, FlowStep, fold, Glow.log_prob], [lessons.points])
         chaining = _board("chain", [chain.chain, chain.so_far], [lessons.chain, lessons.faces])
         _board(
             "jacobian",
