@@ -126,11 +126,12 @@ def main(argv: list[str] | None = None) -> None:
     if args.path == "cubic" and not travels:
         p.error("--path cubic needs three photos or --loop")
 
-    from glow_app.keeping import export
+    from glow_app.keeping import animation, sheets
+    from glow_app.keeping.writing import check_target
 
-    out = export.check_target(args.out)
+    out = check_target(args.out)
     stills = {
-        kind: export.check_target(target, (".png",))
+        kind: check_target(target, (".png",))
         for kind, target in (("strip", args.strip), ("sheet", args.sheet))
         if target
     }
@@ -145,7 +146,7 @@ def main(argv: list[str] | None = None) -> None:
     pictures = [_prepare(editor, photo, args.align) for photo in photos]
     morph = _morph(editor, pictures, edits, travels, args)
     recipe = _recipe(editor, edits, len(photos), morph, travels, args)
-    export.save_animation(
+    animation.save_animation(
         morph.frames,
         out,
         size=args.size,
@@ -158,10 +159,10 @@ def main(argv: list[str] | None = None) -> None:
     print(f"{out.name}: {len(morph.frames)} frames decoded{clamped}")
     facts = {"size": args.size, "metadata": recipe.to_metadata()}
     if "strip" in stills:
-        export.save_strip(morph.frames, stills["strip"], **facts)
+        sheets.save_strip(morph.frames, stills["strip"], **facts)
     if "sheet" in stills:
         captions = [f"{t:.2f}" for t in morph.t]
-        export.save_sheet(morph.frames, stills["sheet"], captions=captions, **facts)
+        sheets.save_sheet(morph.frames, stills["sheet"], captions=captions, **facts)
     for target in stills.values():
         print(f"{target.name}: written")
 
@@ -197,13 +198,12 @@ def _recipe(
     travels: bool,
     args: argparse.Namespace,
 ) -> Recipe:
-    from glow_app.keeping.recipes import Face, Recipe
+    from glow_app.keeping.recipes import Origin, Recipe
 
-    return Recipe(
-        kind="journey" if travels else "morph",
-        checkpoint=editor.name,
-        fingerprint=editor.fingerprint,
-        faces=(Face(),) * photos,
+    return Recipe.of(
+        editor,
+        "journey" if travels else "morph",
+        faces=(Origin(),) * photos,
         path=morph.path or "linear",  # an edit adds its directions straight ahead
         guide=morph.guided,
         sharpness=args.sharpness,

@@ -22,9 +22,10 @@ from glow_app.editing.editor import Editor
 from glow_app.lessons import chain, density, directions, fit, jacobian, plane, points, source
 from glow_app.pictures.tensors import to_pictures
 from glow_app.ui import limits, sides
+from glow_app.ui.components import picture_uri
 from glow_app.ui.errors import in_words
 from glow_app.ui.events import QUIET, STATE_SECONDS, settle
-from glow_app.ui.learn_values import code_html, packed, picture_uri
+from glow_app.ui.learn_values import code_html, packed
 from glow_app.ui.sides import Side
 from glow_app.ui.static_files import asset
 from glow_app.ui.uploads import uploaded_file

@@ -71,11 +71,10 @@ class Shown:
     def recipe(self, editor: Editor, **more: object) -> Recipe:
         """What is stored in a file made of it; never the photos."""
         how = self.how
-        return Recipe(
-            kind=how.kind,
-            checkpoint=editor.name,
-            fingerprint=editor.fingerprint,
-            faces=tuple(side.face for side in self.faces),
+        return Recipe.of(
+            editor,
+            how.kind,
+            faces=[side.origin for side in self.faces],
             path=how.path,
             sharpness=how.sharpness,
             t_range=how.t_range,

@@ -12,8 +12,7 @@ import gradio as gr
 from glow_app.common.errors import UserError
 from glow_app.editing.editor import Editor
 from glow_app.editing.walk import JOURNEY_PATHS, MORPH_PATHS
-from glow_app.keeping import recipes
-from glow_app.keeping.recipes import Face, Recipe
+from glow_app.keeping.recipes import Origin, Recipe, read_morph
 from glow_app.ui import limits
 from glow_app.ui.components import Setting
 from glow_app.ui.desk import Desk
@@ -94,7 +93,7 @@ def wire_opening(
     def open_file(path: str | None) -> dict[Any, Any]:
         if not path:
             raise UserError("The file did not arrive: please try again.")
-        recipe = recipes.read_morph(path)
+        recipe = read_morph(path)
         if recipe.kind not in ways:
             raise UserError("This is a sheet of samples: its caption names the seeds to draw.")
         changes = ways[recipe.kind](recipe)
@@ -125,6 +124,6 @@ def wire_opening(
     )
 
 
-def _drawn(editor: Editor, face: Face) -> Side:
+def _drawn(editor: Editor, face: Origin) -> Side:
     temperature = TEMPERATURE if face.temperature is None else face.temperature
     return draw_side(editor, limits.seed(face.seed), limits.temperature(temperature))

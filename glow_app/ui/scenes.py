@@ -63,11 +63,10 @@ class MixScene:
     def recipe(self, editor: Editor, values: list[float], **more: Any) -> Recipe:
         """What a file of it says."""
         weights, shape = self._parts(values)
-        return Recipe(
-            kind="mix",
-            checkpoint=editor.name,
-            fingerprint=editor.fingerprint,
-            faces=(self.a.face, self.b.face),
+        return Recipe.of(
+            editor,
+            "mix",
+            faces=(self.a.origin, self.b.origin),
             weights=tuple(weights),
             shape=shape,
             **more,
@@ -108,11 +107,10 @@ class EditScene:
     def recipe(self, editor: Editor, values: list[float], **more: Any) -> Recipe:
         """What a file of it says."""
         toward, *strengths = values
-        return Recipe(
-            kind="edit",
-            checkpoint=editor.name,
-            fingerprint=editor.fingerprint,
-            faces=(self.face.face,),
+        return Recipe.of(
+            editor,
+            "edit",
+            faces=(self.face.origin,),
             toward=toward,
             average="photos" if toward and self.average is not None else "",
             directions=tuple(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glow_app.keeping.recipes import Face
+from glow_app.keeping.recipes import Origin
 
 if TYPE_CHECKING:
     from glow_app.editing.editor import Editor, Reading
@@ -62,9 +62,9 @@ class Side:
         return self.pixels if self.prepared is None else self.prepared
 
     @property
-    def face(self) -> Face:
+    def origin(self) -> Origin:
         """What may be stored in a file about it."""
-        return Face(self.seed, self.temperature)
+        return Origin(self.seed, self.temperature)
 
 
 def photo_side(editor: Editor, source: Path) -> Side:
