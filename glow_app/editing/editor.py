@@ -340,18 +340,18 @@ class Editor(Sampler):
         loop: bool,
     ) -> Walk:
         faces = self._portraits(pictures)
-        style = Style(path, sharpness, self.shell)
         usual = self.model.usual_range
         if guide is not False:
             if all(face.mesh is not None for face in faces):
+                style = Style(path, sharpness, self.shell.guided())
                 return guided_journey(self._studio(faces), style, usual, loop)
             if guide:
                 raise UserError("A guided morph needs landmarks, and a face has none here.")
         coded = self.encode_with_range(np.stack([face.pixels for face in faces]))
-        return journey_walk(coded, style, usual, loop)
+        return journey_walk(coded, Style(path, sharpness, self.shell), usual, loop)
 
     def _studio(self, faces: Sequence[Portrait]) -> Studio:
-        return Studio(tuple(faces), self.coding, self.encode_with_range, self.shell)
+        return Studio(tuple(faces), self.coding, self.encode_with_range, self.shell.guided())
 
     def _portraits(self, pictures: Sequence[Picture]) -> list[Portrait]:
         """With landmarks, which are found once and kept for a while, as codes are."""

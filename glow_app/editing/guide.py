@@ -51,7 +51,7 @@ class Studio:
             colours come out as noise.
         encode: pictures (N, S, S, 3) and whether to keep their codes; see
             `Codec.encode_with_range`.
-        shell: where codes lie.
+        shell: where codes of faces in one shape lie.
     """
 
     faces: tuple[Portrait, ...]
