@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch.autograd.function import once_differentiable
 from models.bijection import Bijection
 from models.mixing import Mixing, fold
 from models.numerics import exact_float32
+from models.state_range import hold
 from models.step import FlowStep
 
 __all__ = ["FlowSteps"]
@@ -37,25 +38,39 @@ class FlowSteps(Bijection, nn.ModuleList):
         self.reversible = False
         self._kept: tuple[object, list[Mixing]] | None = None
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, watch: Callable[[Tensor], None] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """``(y, log_det)``; ``watch`` is shown the state after each step, and must not keep it."""
         if not self._needs_gradients():
-            return _run(self, x, self._kept_mixings(x.dtype))
+            return _run(self, x, self._kept_mixings(x.dtype), watch)
         mixing = self._mixing(x.dtype)
-        if not (self.reversible and torch.is_grad_enabled()):
-            return _run(self, x, mixing.unbind())
+        if watch is not None or not (self.reversible and torch.is_grad_enabled()):
+            return _run(self, x, mixing.unbind(), watch)
         parameters = [p for step in self for p in step.coupling.parameters()]
         return _Reversible.apply(
             list(self), x, mixing.weight, mixing.bias, mixing.log_det, *parameters
         )
 
-    def inverse(self, y: Tensor) -> Tensor:
+    def inverse(self, y: Tensor, within: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """Undo :meth:`forward`.
+
+        Args:
+            within: lowest and highest values of each channel of the state after each step,
+                (N or 1, K, C) in the dtype of ``y``; states are held there before a step is
+                undone.
+        """
         gradients = self._needs_gradients()
         mixings = (
             self._mixing(y.dtype).inverted().unbind() if gradients else self._kept_mixings(y.dtype)
         )
-        overwrite = False  # the first input is the caller's; what a step returns is ours
-        for step, mixing in zip(reversed(self), reversed(mixings), strict=True):
-            y = step.inverse(y, mixing, overwrite)
+        overwrite = False  # the first input is the caller's; what comes after it is ours
+        for k in reversed(range(len(self))):
+            if within is not None:
+                low, high = within
+                y = hold(y, low[:, k], high[:, k], overwrite)
+                overwrite = not gradients
+            y = self[k].inverse(y, mixings[k], overwrite)
             overwrite = not gradients
         return y
 
@@ -79,12 +94,19 @@ class FlowSteps(Bijection, nn.ModuleList):
         return self._kept[1]
 
 
-def _run(steps: Iterable[FlowStep], x: Tensor, mixings: Sequence[Mixing]) -> tuple[Tensor, Tensor]:
+def _run(
+    steps: Iterable[FlowStep],
+    x: Tensor,
+    mixings: Sequence[Mixing],
+    watch: Callable[[Tensor], None] | None = None,
+) -> tuple[Tensor, Tensor]:
     """The chain in flow direction: ``(y, log_det)``."""
     log_det = x.new_zeros(len(x))
     for step, mixing in zip(steps, mixings, strict=True):
         x, step_log_det = step(x, mixing)
         log_det = log_det + step_log_det
+        if watch is not None:
+            watch(x)
     return x, log_det
 
 
