@@ -90,21 +90,6 @@ def parser() -> argparse.ArgumentParser:
         metavar="K",
         help="steps of flow of each level, finest first, instead of the preset's",
     )
-    model.add_argument("--dropout", type=float, help="instead of the preset's")
-    task = p.add_argument_group("what is learned")
-    task.add_argument(
-        "--augment",
-        action="store_true",
-        help="turn, scale, shift and relight the pictures, packed at twice the model's size",
-    )
-    task.add_argument(
-        "--noise",
-        type=cli.number(0, 1),
-        default=0.0,
-        metavar="SIGMA",
-        help="Gaussian noise on [-1, 1] instead of uniform dequantisation: 0.03 to 0.05 for "
-        "pictures cleaned by a step along the score; its bits/dim compares with no other",
-    )
     tune = p.add_argument_group("tuning")
     for name, kind in _TUNING.items():
         default = TrainConfig.__dataclass_fields__[name].default
@@ -133,7 +118,7 @@ def main(argv: list[str] | None = None) -> int:
     args = p.parse_args(argv)
     if args.steps is None and args.minutes is None:
         p.error("give --steps or --minutes, so that the run knows its end")
-    overrides = {k: getattr(args, k) for k in ("image_size", "net", "dropout")}
+    overrides = {k: getattr(args, k) for k in ("image_size", "net")}
     overrides["steps"] = args.model_steps
     overrides = {k: v for k, v in overrides.items() if v is not None}
     try:
@@ -147,8 +132,6 @@ def main(argv: list[str] | None = None) -> int:
         minutes=args.minutes,
         seed=args.seed,
         precision=pick_precision(args.precision, device),
-        noise=args.noise,
-        augment=args.augment,
         reversible=args.reversible,
         compile=device.type == "cuda" if args.compile is None else args.compile,
         **{name: getattr(args, name) for name in _TUNING},
@@ -181,21 +164,19 @@ def _pictures(args: argparse.Namespace, config: TrainConfig, cache: Path) -> tup
         return pictures, np.arange(len(pictures))
 
     size = config.model.image_size
-    source_size = 2 * size if config.augment else size  # only training pictures are varied
 
-    def opened(source: str, size: int, split: str) -> PackedPictures:
+    def opened(source: str, split: str) -> PackedPictures:
         if args.dataset == "celeba":
             return from_celeba(source, size, cache, split, progress=cli.progress)
         return from_source(source, size, cache, progress=cli.progress)
 
-    training = opened(args.data, source_size, "train")
-    plain = opened(args.data, size, "train") if config.augment else training
+    training = opened(args.data, "train")
     if args.val or args.dataset == "celeba":
-        return everything(training), everything(opened(args.val or args.data, size, "valid"))
-    rows, held_rows = plain.split(args.holdout)
+        return everything(training), everything(opened(args.val or args.data, "valid"))
+    rows, held_rows = training.split(args.holdout)
     if len(rows) == 0:
         raise UserError("No picture is left to train on.")
-    return (training, rows), (plain, held_rows)
+    return (training, rows), (training, held_rows)
 
 
 if __name__ == "__main__":

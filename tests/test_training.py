@@ -487,20 +487,3 @@ def test_the_state_before_a_cooldown_stays_to_branch_from(pictures: Path, tmp_pa
     train(config, out, *parts, World(CPU), from_constant=True)
     assert stats(out)[-1]["step"] == counters["step"] + 1
     assert stats(out)[-2]["lr"] == TrainConfig.lr
-
-
-def test_noise_and_augmentation_are_trained_and_named(pictures: Path, tmp_path: Path) -> None:
-    large = from_source(pictures, 32, tmp_path / "cache", lambda _: None)
-    small = from_source(pictures, 16, tmp_path / "cache", lambda _: None)
-    rows, out = np.arange(len(large)), tmp_path / "run"
-    config = TrainConfig(
-        model=PRESETS["tiny"], steps=10, batch=4, log_steps=5, eval_steps=100, warmup_steps=0,
-        noise=0.05, augment=True,
-    )  # fmt: skip
-    train(config, out, (large, rows[4:]), (small, rows[:4]), World(CPU))
-    last = stats(out)[-1]
-    # A number that must not be taken for the bits/dim of dequantised pictures has its own name.
-    assert "val_bits_per_dim" not in last and last["val_noisy_bits_per_dim"] > 0
-    model = models.load(out / "model.safetensors")
-    assert model.facts["noise"] == 0.05 and model.facts["val_bits_per_dim"] is None
-    assert model.config.image_size == 16

@@ -26,7 +26,6 @@ from glow_app.common.files import replacing, write_text
 from glow_app.pictures.folders import list_pictures
 from glow_app.pictures.prepare import prepare
 from glow_app.pictures.tensors import to_tensor
-from glow_app.training.augment import Augment
 from glow_app.training.distributed import World
 from glow_app.training.parts import count_pictures, picture_parts, read_pictures
 
@@ -253,7 +252,6 @@ class Batches:
         seed: of shuffling and flips.
         world: the processes that share each batch; the whole set is held on the device of this
             one if it is a GPU with room for it.
-        augment: what else is done to the pictures, if anything.
     """
 
     def __init__(
@@ -263,10 +261,9 @@ class Batches:
         batch: int,
         seed: int,
         world: World,
-        augment: Augment | None = None,
     ) -> None:
         self.pictures, self.rows, self.batch, self.seed = pictures, rows, batch, seed
-        self.world, self.augment = world, augment
+        self.world = world
         self._orders: dict[int, Tensor] = {}
         self._resident: Tensor | None = None
         if world.device.type == "cuda":
@@ -287,10 +284,7 @@ class Batches:
         else:
             pictures = self.pictures.tensor(self.rows[chosen.numpy()]).to(self.world.device)
         flip = self.world.share(flip).to(self.world.device)
-        pictures = torch.where(flip[:, None, None, None], pictures.flip(3), pictures)
-        if self.augment is None:
-            return pictures
-        return self.augment(pictures, self.world.share(self.augment.draws(self.batch, generator)))
+        return torch.where(flip[:, None, None, None], pictures.flip(3), pictures)
 
     def _positions(self, step: int) -> Tensor:
         """Which rows, on the device where the pictures are: no transfer within an epoch."""

@@ -23,10 +23,9 @@ from glow_app.common.errors import UserError
 from glow_app.common.files import write_text
 from glow_app.common.measure import parameter_count
 from glow_app.keeping import sheets
-from glow_app.training.augment import Augment
 from glow_app.training.data import Batches, PackedPictures
 from glow_app.training.distributed import World
-from glow_app.training.evaluation import held_out_bits_per_dim, morph_strip, noisy, sample_grid
+from glow_app.training.evaluation import held_out_bits_per_dim, morph_strip, sample_grid
 from glow_app.training.guard import GradientGuard
 from glow_app.training.log import RunLog
 from glow_app.training.schedule import ema_decay, learning_rate, progress
@@ -61,8 +60,6 @@ class TrainConfig:
     ema: float = 0.999
     seed: int = 0
     precision: str = "float32"  # inside the nets while training: "float32" or "bfloat16"
-    noise: float = 0.0  # deviation on [-1, 1] of Gaussian noise; 0: uniform dequantisation
-    augment: bool = False  # vary the pictures, which are then larger than the model's
     reversible: bool = False  # recompute activations: memory does not grow with the steps
     compile: bool = False  # the couplings, by torch.compile
     log_steps: int = 20
@@ -175,9 +172,7 @@ class _Run:
     ) -> None:
         self.config, self.out, self.world, self.facts = config, out, world, facts
         self.training, self.held_out, self.clock = training, held_out, clock
-        size, source = config.model.image_size, training[0].pixels.shape[1]
-        augment = Augment(source, size, world.device) if config.augment else None
-        self.batches = Batches(*training, config.batch, config.seed, world, augment)
+        self.batches = Batches(*training, config.batch, config.seed, world)
         self.checkpoint = out / "checkpoint" / "state.safetensors"
         self.constant = out / "checkpoint" / "constant.safetensors"
         self.origin: dict[str, Any] | None = None  # facts of the weights it started from
@@ -198,10 +193,7 @@ class _Run:
         model.train()
         dtype = {"float32": None, "bfloat16": torch.bfloat16}[config.precision]
         model.set_training_dtype(dtype)
-        try:
-            model.set_reversible(config.reversible)
-        except ValueError as error:
-            raise UserError(str(error)) from error
+        model.set_reversible(config.reversible)
         if not resumed and self.world.first:
             model.initialize(self._initial_images())
         self.trained = self.world.wrap(model)  # from here on every process has rank 0's weights
@@ -213,7 +205,7 @@ class _Run:
     def _given(self, init: Path) -> Glow:
         """The weights of ``init``, grown to the steps of this run."""
         given, wanted = models.load(init, self.world.device), self.config.model
-        if given.config.replace(dropout=wanted.dropout, steps=wanted.steps) != wanted:
+        if given.config.replace(steps=wanted.steps) != wanted:
             raise UserError(f"{init.name} has another configuration than this run.")
         try:
             grown = models.grow(given, wanted.steps)
@@ -225,7 +217,7 @@ class _Run:
     def _initial_images(self) -> Tensor:
         generator = torch.Generator().manual_seed(self.config.seed)
         n, alone = min(_INIT_IMAGES, len(self.training[1])), World(self.world.device)
-        batches = Batches(*self.training, n, self.config.seed, alone, self.batches.augment)
+        batches = Batches(*self.training, n, self.config.seed, alone)
         levels = batches.at(0, generator).cpu()
         return dequantize(levels, self.config.model.n_bits, generator).to(self.world.device)
 
@@ -354,16 +346,11 @@ class _Run:
         # Everything random in a step follows from its number: resuming needs no RNG state.
         seed = (config.seed * 1_000_003 + step) * 2 + 1
         generator = torch.Generator(world.device).manual_seed(seed)
-        torch.manual_seed(seed + world.rank)  # dropout
         levels = self.batches.at(step, generator)
         # For the whole batch: what one process sees must not depend on how many there are.
         shape = (config.batch, *levels.shape[1:])
-        draw = torch.randn if config.noise else torch.rand
-        noise = world.share(draw(shape, generator=generator, device=world.device))
-        if config.noise:
-            x = noisy(levels, config.noise, noise)
-        else:
-            x = dequantize(levels, config.model.n_bits, noise=noise)
+        noise = world.share(torch.rand(shape, generator=generator, device=world.device))
+        x = dequantize(levels, config.model.n_bits, noise=noise)
         return bits_per_dim(self.trained(x), self.state.model.dims, config.model.n_bits).mean()
 
     def _values(self, recent: _Recent) -> dict[str, Any]:
@@ -391,8 +378,8 @@ class _Run:
         chosen = rows if everything else rows[:: max(1, len(rows) // config.eval_images)]
         values = {}
         if len(rows):
-            bits = held_out_bits_per_dim(ema, pictures, chosen, self.world, config.noise)
-            values = {"val_noisy_bits_per_dim" if config.noise else "val_bits_per_dim": bits}
+            bits = held_out_bits_per_dim(ema, pictures, chosen, self.world)
+            values = {"val_bits_per_dim": bits}
         if log is None:
             return values
         self.last_val = values.get("val_bits_per_dim", self.last_val)
@@ -413,7 +400,7 @@ class _Run:
         return {} if self.origin is None else {_ORIGIN: self.origin}
 
     def _facts(self) -> dict[str, Any]:
-        state, noise = self.state, self.config.noise
+        state = self.state
         return {
             **self.facts,
             "steps": state.step,
@@ -421,7 +408,6 @@ class _Run:
             "minutes": round(state.minutes, 1),
             "val_bits_per_dim": self.last_val,
             "device": self.world.device.type,
-            **({"noise": noise} if noise else {}),
             **self.origins(),
         }
 
