@@ -367,6 +367,23 @@ def test_a_folder_of_another_run_is_refused(unbroken: Path, pictures: Path) -> N
     assert "another lr" in done.stderr and len(done.stderr.strip().splitlines()) == 1
 
 
+def test_a_run_of_an_older_version_goes_on(pictures: Path, tmp_path: Path) -> None:
+    """Its config.json names options that are gone; only neutral values are the same run."""
+    packed = from_source(pictures, 16, tmp_path / "cache", lambda _: None)
+    out = tmp_path / "run"
+    in_process(packed, out, steps=5)
+    settings = json.loads((out / "config.json").read_text())
+    older = settings | {"noise": 0.0, "augment": False}
+    older["model"] = settings["model"] | {"dropout": 0.0, "scale_map": "tanh"}
+    (out / "config.json").write_text(json.dumps(older))
+    in_process(packed, out, steps=6)
+    assert stats(out)[-1]["step"] == 6
+    older["model"] |= {"dropout": 0.1}
+    (out / "config.json").write_text(json.dumps(older))
+    with pytest.raises(UserError, match="another model"):
+        in_process(packed, out, steps=7)
+
+
 def test_init_starts_from_given_weights(unbroken: Path, pictures: Path, tmp_path: Path) -> None:
     """Here with more steps than they have, which makes no difference at the start."""
     weights = unbroken / "model.safetensors"
