@@ -13,9 +13,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import models
 from glow_app.common import cli
 from glow_app.common.devices import pick_device, pick_precision
 from glow_app.common.errors import UserError
+from glow_app.pictures.coding import Coding, coding_at
 from glow_app.training import (
     PackedPictures,
     TrainConfig,
@@ -25,6 +27,7 @@ from glow_app.training import (
     join_world,
     train,
 )
+from glow_app.training.run_folder import RunFolder
 from models import NETS, PRESETS
 
 
@@ -49,6 +52,13 @@ def parser() -> argparse.ArgumentParser:
         help="part of --data held out by a hash of the file name (default 0.04)",
     )
     data.add_argument("--cache", metavar="DIR", help="for packed pictures (default: RUN/data)")
+    data.add_argument(
+        "--coding",
+        choices=["auto", "none"],
+        default="auto",
+        help="auto: put pictures through the JPEG that the weights of --init name, or the usual "
+        "one for models of up to 128 pixels; not those that already are such crops",
+    )
     run = p.add_argument_group("run")
     run.add_argument("--out", required=True, metavar="RUN", help="run folder, made or resumed")
     run.add_argument("--steps", type=cli.whole(1), help="optimiser steps in all")
@@ -126,8 +136,10 @@ def main(argv: list[str] | None = None) -> int:
         shape = PRESETS[args.preset].replace(**overrides)
     except ValueError as error:
         p.error(str(error))
+    out, init = Path(args.out), Path(args.init) if args.init else None
     config = TrainConfig(
         model=shape,
+        coding=pick_coding(args.coding, shape.image_size, init, out),
         steps=args.steps,
         minutes=args.minutes,
         seed=args.seed,
@@ -136,13 +148,29 @@ def main(argv: list[str] | None = None) -> int:
         compile=device.type == "cuda" if args.compile is None else args.compile,
         **{name: getattr(args, name) for name in _TUNING},
     )
-    out = Path(args.out)
     facts = {"preset": args.preset, "data": Path(args.data).name}
-    init = Path(args.init) if args.init else None
     with join_world(device) as world:
         training, held_out = _shared_pictures(args, config, out, world)
         train(config, out, training, held_out, world, init, facts, args.from_constant)
     return 0
+
+
+def pick_coding(
+    choice: str, size: int, init: Path | None = None, run: Path | None = None
+) -> Coding | None:
+    """The coding of the pictures that a model of `size` pixels learns from.
+
+    Args:
+        choice: "auto" or "none", as of --coding.
+        init: weights whose own coding a new run takes over.
+        run: folder of a run, whose coding goes on if it has begun.
+    """
+    if choice == "none":
+        return None
+    if run is not None and (settings := RunFolder(run).settings()) is not None:
+        return Coding.from_facts(settings)
+    known = Coding.from_facts(models.load(init).facts) if init is not None else Coding()
+    return coding_at(known, size)
 
 
 def _shared_pictures(
@@ -163,12 +191,12 @@ def _pictures(args: argparse.Namespace, config: TrainConfig, cache: Path) -> tup
     def everything(pictures: PackedPictures) -> tuple:
         return pictures, np.arange(len(pictures))
 
-    size = config.model.image_size
+    size, coding = config.model.image_size, config.coding
 
     def opened(source: str, split: str) -> PackedPictures:
         if args.dataset == "celeba":
-            return from_celeba(source, size, cache, split, progress=cli.progress)
-        return from_source(source, size, cache, progress=cli.progress)
+            return from_celeba(source, size, cache, split, progress=cli.progress, coding=coding)
+        return from_source(source, size, cache, progress=cli.progress, coding=coding)
 
     training = opened(args.data, "train")
     if args.val or args.dataset == "celeba":

@@ -20,12 +20,16 @@ from safetensors.torch import load_file
 
 import models
 from glow_app.common.errors import UserError
+from glow_app.editing.shell import Shell
+from glow_app.pictures.coding import Coding
+from glow_app.pictures.prepare import prepare
 from glow_app.training import PackedPictures, TrainConfig, from_celeba, from_source
 from glow_app.training.data import Batches, is_held_out
 from glow_app.training.distributed import World
 from glow_app.training.loop import train
 from glow_app.training.schedule import ema_decay, learning_rate, progress
-from models import PRESETS
+from models import PRESETS, Glow
+from scripts.train import pick_coding
 
 ROOT = Path(__file__).resolve().parents[1]
 CPU = torch.device("cpu")
@@ -91,12 +95,37 @@ def test_folder_is_packed_once_and_bad_files_are_listed(pictures: Path, tmp_path
 
 
 def test_packed_pixels_are_those_of_the_one_prepare(pictures: Path, tmp_path: Path) -> None:
-    from glow_app.pictures.prepare import prepare
-
     packed = from_source(pictures, 16, tmp_path, lambda _: None)
     for i in (0, 25, 59):
         expected = prepare(pictures / packed.names[i], 16, align="center").pixels
         assert np.array_equal(packed.pixels[i], expected)
+
+
+def test_coded_pictures_are_packed_by_themselves_and_say_so(tmp_path: Path) -> None:
+    folder, cache, coding = tmp_path / "in", tmp_path / "cache", Coding(size=32, quality=50)
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    sharp = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    Image.fromarray(sharp).save(folder / "a photo.png")
+    done = prepare(folder / "a photo.png", 32, align="center").pixels
+    Image.fromarray(done).save(
+        folder / "coded already.jpg", quality=50, subsampling=coding.subsampling
+    )
+    plain = from_source(folder, 16, cache, lambda _: None)
+    coded = from_source(folder, 16, cache, lambda _: None, coding=coding)
+    assert plain.names == coded.names == ("a photo.png", "coded already.jpg")
+    assert not np.array_equal(plain.pixels[0], coded.pixels[0])
+    assert np.array_equal(plain.pixels[1], coded.pixels[1])  # one coding is enough
+    assert np.array_equal(coded.pixels[0], coded.pixels[1])
+    other = Coding(size=32, quality=51)
+    from_source(folder, 16, cache, lambda _: None, coding=other)
+    assert len(list(cache.glob("*.npy"))) == 3
+    for file in cache.glob("*.npy"):
+        if np.array_equal(np.load(file), coded.pixels):
+            with pytest.raises(UserError, match="--coding"):
+                from_source(file, 16, cache, coding=other)
+            break
+    assert np.array_equal(from_source(file, 16, cache, coding=coding).pixels, coded.pixels)
 
 
 def test_a_new_picture_means_packing_again(tmp_path: Path) -> None:
@@ -283,6 +312,23 @@ def test_a_run_leaves_what_it_promises(unbroken: Path) -> None:
     assert model.facts["val_bits_per_dim"] == pytest.approx(val[-1])
 
 
+def test_the_weights_know_how_their_pictures_were_coded_and_where_codes_lie(
+    unbroken: Path, pictures: Path
+) -> None:
+    model = models.load(unbroken / "model.safetensors")
+    assert Coding.from_facts(model.facts) == Coding()
+    packed = from_source(pictures, 16, unbroken / "data", pytest.fail, coding=Coding())
+    rows, _ = packed.split(0.2)
+    z, _, states = model.f_with_range(models.bin_centers(packed.tensor(rows)))
+    levels = model.split_levels(z)
+    shell = Shell.from_facts(model.facts, [level[0].numel() for level in levels])
+    lengths = [level.detach().flatten(1).norm(dim=1).mean().item() for level in levels]
+    assert "shell" in model.facts and shell.lengths == pytest.approx(lengths, abs=1e-3)
+    assert (states.low.amin(0) <= model.usual_range.low[0] + 1e-5).all()
+    assert (model.usual_range.high[0] <= states.high.amax(0) + 1e-5).all()
+    assert (model.usual_range.low < model.usual_range.high).all()
+
+
 def test_killed_at_any_moment_it_ends_with_the_same_numbers(
     unbroken: Path, pictures: Path, tmp_path: Path
 ) -> None:
@@ -305,7 +351,9 @@ def test_killed_at_any_moment_it_ends_with_the_same_numbers(
     assert done.returncode == 0, done.stderr
     assert "from step 0." not in done.stdout
     ours, theirs = (load_file(d / "model.safetensors") for d in (out, unbroken))
-    assert all(torch.equal(ours[k], theirs[k]) for k in theirs)
+    assert "usual_range.low" in theirs and all(torch.equal(ours[k], theirs[k]) for k in theirs)
+    ours, theirs = (models.load(d / "model.safetensors").facts for d in (out, unbroken))
+    assert ours["shell"] == theirs["shell"]
     ours, theirs = (load_file(d / "checkpoint/state.safetensors") for d in (out, unbroken))
     assert all(torch.equal(ours[k], theirs[k]) for k in theirs)
     same = ("step", "train_bits_per_dim", "val_bits_per_dim", "grad_norm", "lr")
@@ -398,6 +446,21 @@ def test_init_starts_from_given_weights(unbroken: Path, pictures: Path, tmp_path
     assert resumed.returncode == 0, resumed.stderr
     facts = models.load(tmp_path / "more" / "model.safetensors").facts
     assert facts["steps"] == 6 and facts["started_from"] == before  # also after a resume
+
+
+def test_coding_is_that_of_the_weights_a_run_starts_from(tmp_path: Path) -> None:
+    model = Glow(PRESETS["tiny"])
+    silent = models.save(model, tmp_path / "silent.safetensors", {})
+    own = Coding(size=64, quality=70)
+    named = models.save(model, tmp_path / "named.safetensors", own.to_facts())
+    assert pick_coding("auto", 16, silent) is None
+    assert pick_coding("auto", 16, named) == own and pick_coding("none", 16, named) is None
+    (tmp_path / "config.json").write_text('{"steps": 9}')  # a run from before there was any
+    assert pick_coding("auto", 16, named, tmp_path) is None
+    settings = own.to_facts() | {"steps": 9}
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    assert pick_coding("auto", 16, None, tmp_path) == own
+    assert pick_coding("auto", 128) == Coding() and pick_coding("auto", 129) is None
 
 
 def test_weights_with_more_steps_are_refused(

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from glow_app.pictures.coding import Coding
 from models import GlowConfig
 
 __all__ = ["TrainConfig"]
@@ -29,6 +30,7 @@ class TrainConfig:
     clip: float = 1.0  # largest gradient norm
     ema: float = 0.999
     seed: int = 0
+    coding: Coding | None = None  # that the pictures went through; the weights remember it
     precision: str = "float32"  # inside the nets while training: "float32" or "bfloat16"
     reversible: bool = False  # recompute activations: memory does not grow with the steps
     compile: bool = False  # the couplings, by torch.compile

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 import models
+from glow_app.editing.calibration import calibrate
 from glow_app.keeping import sheets
 from glow_app.pictures.tensors import to_pictures
 from glow_app.training.config import TrainConfig
@@ -18,10 +19,12 @@ from glow_app.training.run_folder import RunFolder
 from glow_app.training.state import TrainState
 from models import Glow, bin_centers, bits_per_dim, dequantize, to_levels
 
-__all__ = ["Evaluation", "held_out_bits_per_dim", "morph_strip", "sample_grid"]
+__all__ = ["Evaluation", "calibrate_on", "held_out_bits_per_dim", "morph_strip", "sample_grid"]
 
 _GRID = (4, 8)  # rows and columns of the sample grid
 _STRIP = 9  # frames of the morph strip
+_CALIBRATED_ON = 1024  # training pictures, at most
+_PASS = 64  # of them at a time
 
 
 class Evaluation:
@@ -51,7 +54,12 @@ class Evaluation:
         return self._of(rows[:: max(1, len(rows) // self._config.eval_images)], state, log)
 
     def at_the_end(self, state: TrainState, log: RunLog | QuietLog) -> dict[str, float]:
-        """Of all held-out pictures; returns what the log is to keep."""
+        """Of all held-out pictures, with weights that know where codes and states lie.
+
+        Returns what the log is to keep.
+        """
+        if self._world.first:
+            calibrate_on(state.ema.model, *self._training)
         return self._of(self._held_out[1], state, log)
 
     def _of(self, rows: np.ndarray, state: TrainState, log: RunLog | QuietLog) -> dict[str, float]:
@@ -79,7 +87,10 @@ class Evaluation:
     def _facts_of(
         self, state: TrainState, val_bits_per_dim: float | None = None
     ) -> dict[str, Any]:
+        coding = self._config.coding
         return {
+            **state.ema.model.facts,
+            **(coding.to_facts() if coding is not None else {}),
             **self._facts,
             "steps": state.step,
             "images_seen": state.step * self._config.batch,
@@ -88,6 +99,16 @@ class Evaluation:
             "device": self._world.device.type,
             **self._folder.origin,
         }
+
+
+def calibrate_on(
+    model: Glow, pictures: PackedPictures, rows: np.ndarray, most: int = _CALIBRATED_ON
+) -> None:
+    """Give ``model`` the usual range of states and the shell of up to ``most`` of ``rows``."""
+    chosen, device = rows[:: -(-len(rows) // most)], model.top.mean.device
+    parts = (chosen[first : first + _PASS] for first in range(0, len(chosen), _PASS))
+    n_bits = model.config.n_bits
+    calibrate(model, (bin_centers(pictures.tensor(part).to(device), n_bits) for part in parts))
 
 
 @torch.no_grad()

@@ -40,6 +40,15 @@ class RunFolder:
         self.origin: dict[str, Any] = {}
         self._settings = path / "config.json"
 
+    def settings(self) -> dict[str, Any] | None:
+        """What config.json holds; None for a new run. Raises UserError: it is damaged."""
+        if not self._settings.exists():
+            return None
+        try:
+            return json.loads(self._settings.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(f"{self._settings} is damaged; remove it to go on.") from error
+
     def open(self, config: TrainConfig, data: str) -> None:
         """Make the folder, or go on with it.
 
@@ -51,12 +60,8 @@ class RunFolder:
         """
         self.newest.parent.mkdir(parents=True, exist_ok=True)
         self.samples.mkdir(exist_ok=True)
-        if not self._settings.exists():
+        if (before := self.settings()) is None:
             return
-        try:
-            before = json.loads(self._settings.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UserError(f"{self._settings} is damaged; remove it to go on.") from error
         now = json.loads(json.dumps({**config.fixed(), "data": data}))
         different = sorted(k for k in now if _modern(k, before.get(k)) != now[k])
         if different:
