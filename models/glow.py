@@ -225,6 +225,11 @@ class Glow(nn.Module):
                     h = step.initialize(h, principal_axes=i == 0 and len(steps) > 1)
                 h = h[:, : self._kept(level)]
 
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers are learned."""
+        return sum(p.numel() for p in self.parameters())
+
     def set_training_dtype(self, dtype: torch.dtype | None) -> None:
         """Let the insides of all nets run in ``dtype`` (bf16) while training; None: float32.
 

@@ -195,8 +195,8 @@ def _pictures(args: argparse.Namespace, config: TrainConfig, cache: Path) -> tup
 
     def opened(source: str, split: str) -> PackedPictures:
         if args.dataset == "celeba":
-            return from_celeba(source, size, cache, split, progress=cli.progress, coding=coding)
-        return from_source(source, size, cache, progress=cli.progress, coding=coding)
+            return from_celeba(source, size, cache, split, show=cli.shown, coding=coding)
+        return from_source(source, size, cache, show=cli.shown, coding=coding)
 
     training = opened(args.data, "train")
     if args.val or args.dataset == "celeba":

@@ -27,7 +27,7 @@ from glow_app.training import PackedPictures, TrainConfig, from_celeba, from_sou
 from glow_app.training.data import Batches, is_held_out
 from glow_app.training.distributed import World
 from glow_app.training.loop import train
-from glow_app.training.schedule import ema_decay, learning_rate, progress
+from glow_app.training.schedule import done_share, ema_decay, learning_rate
 from models import PRESETS, Glow
 from scripts.train import pick_coding
 
@@ -273,10 +273,10 @@ def test_learning_rate_warms_up_stays_and_cools_down() -> None:
     # A run that had cooled down and was given more time warms up again, without a jump.
     assert rates([0.5] * 3, last=0.01) == pytest.approx([0.11, 0.21, 0.31])
     assert learning_rate(1.0, 0.0, 0.0, warmup_steps=0, cooldown=0.25) == 1.0
-    assert progress(50, 3.0, 100, None) == 0.5
-    assert progress(50, 3.0, None, 4.0) == 0.75
-    assert progress(50, 3.0, 100, 4.0) == 0.75  # whichever is further
-    assert progress(500, 3.0, 100, None) == 1.0
+    assert done_share(50, 3.0, 100, None) == 0.5
+    assert done_share(50, 3.0, None, 4.0) == 0.75
+    assert done_share(50, 3.0, 100, 4.0) == 0.75  # whichever is further
+    assert done_share(500, 3.0, 100, None) == 1.0
     assert ema_decay(0.999, 0) == 0.1 and ema_decay(0.999, 10**6) == 0.999
 
 

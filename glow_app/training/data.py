@@ -36,8 +36,8 @@ _PACK_VERSION = 1  # raise it when prepare changes what it returns
 _HASH_SPACE = 2**32
 
 Report = Callable[[str], None]
-#: Wraps an iterable of known length to show progress on it.
-Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
+#: Wraps an iterable of known length to show how far it is, as `glow_app.common.cli.shown`.
+Show = Callable[[Iterable[Any], int, str], Iterable[Any]]
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def from_source(
     size: int,
     cache: Path,
     report: Report = print,
-    progress: Progress | None = None,
+    show: Show | None = None,
     coding: Coding | None = None,
 ) -> PackedPictures:
     """Pictures from a folder (nested, any format, any size) or from a packed ``.npy`` file.
@@ -108,7 +108,7 @@ def from_source(
             total = count_pictures(parts) if parts else len(files)
             entries = read_pictures(parts) if parts else zip(names, files, strict=True)
             report(f"Packing {total:,} pictures at {size}x{size}, once.")
-            _pack(entries, total, size, coding, packed, report, progress)
+            _pack(entries, total, size, coding, packed, report, show)
         except UserError as error:
             raise UserError(str(error)) from error
     return _open_packed(packed, size, coding)
@@ -120,7 +120,7 @@ def from_celeba(
     cache: Path,
     split: str,
     report: Report = print,
-    progress: Progress | None = None,
+    show: Show | None = None,
     coding: Coding | None = None,
 ) -> PackedPictures:
     """CelebA (Liu et al. 2015) as torchvision reads it, ``split`` "train" or "valid".
@@ -143,7 +143,7 @@ def from_celeba(
             raise UserError(f"CelebA was not found complete in {root} ({reason}).") from error
         entries = ((str(pictures.filename[i]), pictures[i][0]) for i in range(len(pictures)))
         report(f"Packing {len(pictures):,} pictures of CelebA at {size}x{size}, once.")
-        _pack(entries, len(pictures), size, coding, packed, report, progress)
+        _pack(entries, len(pictures), size, coding, packed, report, show)
     return _open_packed(packed, size, coding)
 
 
@@ -161,7 +161,7 @@ def _pack(
     coding: Coding | None,
     packed: Path,
     report: Report,
-    progress: Progress | None,
+    show: Show | None,
 ) -> None:
     """Prepare every picture into ``packed``; readers never see a half-written file."""
     packed.parent.mkdir(parents=True, exist_ok=True)
@@ -173,7 +173,7 @@ def _pack(
             with open(temporary, "wb") as file:
                 _write_header(file, 0, size)
                 done: Iterable[Any] = _prepared(entries, size, coding)
-                for name, result in progress(done, total, "packing") if progress else done:
+                for name, result in show(done, total, "packing") if show else done:
                     if isinstance(result, str):
                         skipped.append((name, result))
                         report(f"Left out {name}: {result}")

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from glow_app.common.errors import UserError
-from glow_app.common.measure import parameter_count
 from glow_app.training.config import TrainConfig
 from glow_app.training.data import Batches, PackedPictures
 from glow_app.training.distributed import World
@@ -21,7 +20,7 @@ from glow_app.training.guard import GradientGuard
 from glow_app.training.log import QuietLog, RunLog
 from glow_app.training.meter import Meter
 from glow_app.training.run_folder import RunFolder
-from glow_app.training.schedule import ema_decay, learning_rate, progress
+from glow_app.training.schedule import done_share, ema_decay, learning_rate
 from glow_app.training.signals import wish_to_stop
 from glow_app.training.start import begin
 from models import bits_per_dim, dequantize
@@ -89,7 +88,7 @@ def train(
         return bits_per_dim(trained(x), state.model.dims, config.model.n_bits).mean()
 
     def done() -> float:
-        return progress(state.step, state.minutes, config.steps, config.minutes)
+        return done_share(state.step, state.minutes, config.steps, config.minutes)
 
     def line(meter: Meter) -> dict[str, Any]:
         """A record of the log; the host waits for the device."""
@@ -106,7 +105,7 @@ def train(
 
     with RunLog(out, state.step) if world.first else QuietLog() as log:
         log.say(
-            f"{parameter_count(state.model):,} parameters, {len(training[1]):,} pictures, "
+            f"{state.model.parameter_count:,} parameters, {len(training[1]):,} pictures, "
             f"{len(held_out[1]):,} held out, {world}, {config.precision}, "
             f"from step {state.step:,}."
         )

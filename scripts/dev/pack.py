@@ -36,9 +36,9 @@ def main(argv: list[str] | None = None) -> None:
     from glow_app.training.parts import pack_pictures
 
     with tempfile.TemporaryDirectory() as cache:
-        pictures = from_source(args.data, args.size, Path(cache), cli.say, cli.progress)
+        pictures = from_source(args.data, args.size, Path(cache), cli.say, cli.shown)
         entries = zip(pictures.names, pictures.pixels, strict=True)
-        shown = cli.progress(entries, len(pictures), "packing")
+        shown = cli.shown(entries, len(pictures), "packing")
         parts = pack_pictures(shown, Path(args.out), int(args.part_mib * 2**20))
     size = sum(part.stat().st_size for part in parts) / 2**20
     print(f"{args.out}: {len(pictures):,} pictures in {len(parts)} parts, {size:.1f} MiB")
