@@ -85,8 +85,8 @@ def from_source(
     """Pictures from a folder (nested, any format, any size) or from a packed ``.npy`` file.
 
     A folder is packed into ``cache`` the first time and whenever its files have changed; it may
-    also be one that ``scripts/dev/pack.py`` filled. Pictures that cannot be read are reported and
-    left out. ``coding`` is what `prepare` puts them through.
+    also be one that ``scripts/dev/rental.py pack`` filled. Pictures that cannot be read are
+    reported and left out. ``coding`` is what `prepare` puts them through.
 
     Raises:
         UserError: nothing usable at ``source``, or a packed file of another size or coding.
