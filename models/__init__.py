@@ -7,7 +7,6 @@
 
 from models.checkpoint import CheckpointError, load, pretrained_path, save
 from models.config import PRESETS, GlowConfig
-from models.denoise import denoise
 from models.glow import Glow, bits_per_dim
 from models.grow import grow
 from models.networks import NETS
@@ -23,7 +22,6 @@ __all__ = [
     "StateRange",
     "bin_centers",
     "bits_per_dim",
-    "denoise",
     "dequantize",
     "grow",
     "load",

@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> None:
     draw = points.DATASETS[args.data]
     config = fit.FitConfig(steps=args.steps, seconds=args.seconds)
     shots = []
-    for fitted in cli.progress(fit.fit(draw, config), desc=f"fitting {args.data}"):
+    for fitted in cli.shown(fit.fit(draw, config), desc=f"fitting {args.data}"):
         model, shot = fitted
         shots.append(shot)
     if args.save_flow:
