@@ -12,6 +12,7 @@ from models.glow import Glow, bits_per_dim
 from models.grow import grow
 from models.networks import NETS
 from models.quantize import bin_centers, dequantize, to_levels
+from models.state_range import StateRange, usual_range
 
 __all__ = [
     "NETS",
@@ -19,6 +20,7 @@ __all__ = [
     "CheckpointError",
     "Glow",
     "GlowConfig",
+    "StateRange",
     "bin_centers",
     "bits_per_dim",
     "denoise",
@@ -28,4 +30,5 @@ __all__ = [
     "pretrained_path",
     "save",
     "to_levels",
+    "usual_range",
 ]

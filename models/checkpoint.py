@@ -15,11 +15,13 @@ from torch import Tensor
 
 from models.config import GlowConfig
 from models.glow import Glow
+from models.state_range import StateRange
 
 __all__ = ["CheckpointError", "load", "pretrained_path", "save"]
 
 _FORMAT = "glow-studio"
 _VERSION = "1"
+_RANGE = ("usual_range.low", "usual_range.high")  # beside the state dict
 _HALF_FROM = 4096  # float16 is for the big convolutions; actnorm, 1x1 and priors stay float32
 
 
@@ -38,7 +40,7 @@ def save(
     facts: dict[str, Any] | None = None,
     half: bool = False,
 ) -> Path:
-    """Write ``model`` to ``path`` atomically.
+    """Write ``model``, with its ``usual_range`` if it has one, to ``path`` atomically.
 
     Args:
         facts: training facts to keep with the weights, JSON data; by default ``model.facts``.
@@ -50,6 +52,9 @@ def save(
     """
     path = Path(path)
     state = {k: _storable(k, v, half) for k, v in model.state_dict().items()}
+    if model.usual_range is not None:
+        ends = (model.usual_range.low, model.usual_range.high)
+        state.update(zip(_RANGE, (end.contiguous() for end in ends), strict=True))
     metadata = {
         "format": _FORMAT,
         "version": _VERSION,
@@ -86,6 +91,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Glow:
     # Without memory: a wild configuration must not eat it, and random weights would be wasted.
     with torch.device("meta"):
         model = _build(config, path)
+    ends = {key: state.pop(key) for key in _RANGE if key in state}
     expected = {k: v.shape for k, v in model.state_dict().items()}
     if {k: v.shape for k, v in state.items()} != expected:
         raise CheckpointError(f"The weights in {path.name} do not match its configuration.")
@@ -94,7 +100,21 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Glow:
     state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
     model.load_state_dict(state, assign=True)
     model.facts = facts if isinstance(facts, dict) else {}
+    if ends:
+        _set_range(model, ends, path)
     return model.to(device).to(memory_format=torch.channels_last).eval()
+
+
+def _set_range(model: Glow, ends: dict[str, Tensor], path: Path) -> None:
+    try:
+        low, high = (ends[key].float() for key in _RANGE)
+        if not bool((low <= high).all() and (high - low).isfinite().all()):
+            raise ValueError("its ends are not two finite numbers in order")
+        model.usual_range = StateRange(low, high)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{path.name} has a range of states that does not match its configuration."
+        ) from error
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

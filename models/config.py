@@ -89,6 +89,11 @@ class GlowConfig:
         leaving = [(c - c // 2, h, w) for c, h, w in shapes[:-1]]
         return [*leaving, shapes[-1]]
 
+    def state_channels(self) -> tuple[int, ...]:
+        """Channels of the state after each step of flow, finest level first."""
+        each = zip(self.steps, self.shapes(), strict=True)
+        return tuple(channels for steps, (channels, _, _) in each for _ in range(steps))
+
     def replace(self, **changes: Any) -> GlowConfig:
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)

@@ -61,32 +61,25 @@ class AffineCoupling(Bijection):
         self.bound = bound
         self.scale_map = SCALE_MAPS[scale_map]
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        x_a, x_b = _halves(x)
-        shift, log_scale = self._shift_and_log_scale(x_a)
-        y_b = (x_b + shift) * log_scale.exp()
-        return join_channels(x_a, y_b), log_scale.sum(dim=(1, 2, 3), dtype=x.dtype)
-
-    def inverse(self, y: Tensor) -> Tensor:
-        y_a, y_b = _halves(y)
-        shift, log_scale = self._shift_and_log_scale(y_a)
-        # A division: exp(-s) would be rounded in another way than exp(s) was.
-        return join_channels(y_a, y_b / log_scale.exp() - shift)
-
-    def forward_(self, x: Tensor) -> Tensor:
-        """:meth:`forward` without gradients, overwriting ``x``; returns log_det."""
+    def forward(self, x: Tensor, overwrite: bool = False) -> tuple[Tensor, Tensor]:
+        """``(y, log_det)``; without gradients y may ``overwrite`` ``x``: no memory, no copy."""
         x_a, x_b = _halves(x)
         shift, log_scale = self._shift_and_log_scale(x_a)
         log_det = log_scale.sum(dim=(1, 2, 3), dtype=x.dtype)
-        x_b.add_(shift).mul_(log_scale.exp_())
-        return log_det
+        if overwrite:
+            x_b.add_(shift).mul_(log_scale.exp_())
+            return x, log_det
+        return join_channels(x_a, (x_b + shift) * log_scale.exp()), log_det
 
-    def inverse_(self, y: Tensor) -> Tensor:
-        """:meth:`inverse` without gradients, overwriting ``y``, which it returns."""
+    def inverse(self, y: Tensor, overwrite: bool = False) -> Tensor:
+        """Undo :meth:`forward`; without gradients x may ``overwrite`` ``y``."""
         y_a, y_b = _halves(y)
         shift, log_scale = self._shift_and_log_scale(y_a)
-        y_b.div_(log_scale.exp_()).sub_(shift)
-        return y
+        # A division: exp(-s) would be rounded in another way than exp(s) was.
+        if overwrite:
+            y_b.div_(log_scale.exp_()).sub_(shift)
+            return y
+        return join_channels(y_a, y_b / log_scale.exp() - shift)
 
     def undo(
         self, y: Tensor, grad_y: Tensor, grad_log_det: Tensor

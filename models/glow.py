@@ -16,6 +16,7 @@ from models.networks import NETS, LinearNet, Net
 from models.numerics import exact_float32
 from models.prior import TopPrior
 from models.squeeze import Squeeze
+from models.state_range import RangeRecorder, StateRange
 from models.step import FlowStep
 from models.steps import FlowSteps
 
@@ -50,12 +51,16 @@ class Glow(nn.Module):
     Attributes:
         facts: what is known about the weights (training data, bits/dim, ...), saved and
             loaded with them.
+        usual_range: what states inside the flow usually are, see
+            :func:`models.usual_range`; (1, K) on the CPU, or None where nobody has looked.
+            Saved and loaded with the weights, and no part of the state dict.
     """
 
     def __init__(self, config: GlowConfig) -> None:
         super().__init__()
         self.config = config
         self.facts: dict[str, Any] = {}
+        self._usual_range: StateRange | None = None
         shapes = config.shapes()
         self.squeeze = Squeeze() if config.squeeze else None
         self.levels = nn.ModuleList(_level_steps(config, i) for i in range(config.levels))
@@ -67,6 +72,17 @@ class Glow(nn.Module):
     def dims(self) -> int:
         """Numbers in one image, 3 H W, and in its code."""
         return self.config.dims
+
+    @property
+    def usual_range(self) -> StateRange | None:
+        return self._usual_range
+
+    @usual_range.setter
+    def usual_range(self, usual: StateRange | None) -> None:
+        if usual is not None:
+            self._check_range(usual, rows=1)
+            usual = usual.to("cpu")
+        self._usual_range = usual
 
     # ------------------------------------------------------------------ f and g, side by side
 
@@ -84,25 +100,50 @@ class Glow(nn.Module):
             z[wild], log_det[wild] = self._in_float64()._f(x[wild])
         return z, log_det
 
-    def g(self, z: Tensor) -> Tensor:
+    def g(self, z: Tensor, within: StateRange | None = None) -> Tensor:
         """Generation direction, the inverse of :meth:`f`: z (N, C*H*W) to x (N, C, H, W).
 
         x may leave [0, 1] for codes that no photo has; :func:`models.to_levels` clamps.
+
+        Args:
+            within: hold the state there before each step is undone: N rows, one for each code,
+                or one for all. A picture's code, decoded within its own range or a wider one,
+                gives the same 8-bit picture as without.
         """
-        x = self._g(z)
+        if within is not None:
+            self._check_range(within, rows=len(z))
+        x = self._g(z, within)
         wild = self._wild(z)
         if wild is not None:
-            x[wild] = self._in_float64()._g(z[wild])
+            if within is not None and len(within) > 1:
+                within = within[wild]
+            x[wild] = self._in_float64()._g(z[wild], within)
         return x
 
-    def _f(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def f_with_range(self, x: Tensor) -> tuple[Tensor, Tensor, StateRange]:
+        """:meth:`f`, and the extremes of each image's states, (N, K), for ``within`` of :meth:`g`.
+
+        Stores activations in training, also where it is reversible.
+        """
+        self._check_images(x)
+        recorder = RangeRecorder()
+        z, log_det = self._f(x, recorder)
+        seen = recorder.seen()
+        wild = self._wild(z)
+        if wild is not None:
+            recorder = RangeRecorder()
+            z[wild], log_det[wild] = self._in_float64()._f(x[wild], recorder)
+            seen.low[wild], seen.high[wild] = recorder.seen().low, recorder.seen().high
+        return z, log_det, seen
+
+    def _f(self, x: Tensor, watch: RangeRecorder | None = None) -> tuple[Tensor, Tensor]:
         with exact_float32(x.device):
             h = x.to(self._dtype()) - _CENTRE
             log_det = h.new_zeros(h.shape[0])
             codes = []
             for level, steps in enumerate(self.levels):
                 h = self._enter_level(h)
-                h, steps_log_det = steps(h)
+                h, steps_log_det = steps(h, watch)
                 leaves = self.splits[level] if level < len(self.splits) else self.top
                 h, leaves_log_det = leaves(h)
                 log_det = log_det + steps_log_det + leaves_log_det
@@ -111,15 +152,16 @@ class Glow(nn.Module):
                 h = h[:, :kept]
             return self.join_levels(codes).float(), log_det.float()
 
-    def _g(self, z: Tensor) -> Tensor:
+    def _g(self, z: Tensor, within: StateRange | None = None) -> Tensor:
         with exact_float32(z.device):
             codes = self.split_levels(z.to(self._dtype()))
+            held = None if within is None else within.by_level(self.config, like=codes[0])
             h = codes[-1][:, :0]
             for level in reversed(range(self.config.levels)):
                 h = join_channels(h, codes[level])
                 leaves = self.splits[level] if level < len(self.splits) else self.top
                 h = leaves.inverse(h)
-                h = self.levels[level].inverse(h)
+                h = self.levels[level].inverse(h, None if held is None else held[level])
                 h = self._leave_level(h)
             return (h + _CENTRE).float()
 
@@ -254,6 +296,13 @@ class Glow(nn.Module):
         """Channels that go on from ``level`` to the next one; the first ones are kept."""
         channels = self.config.shapes()[level][0]
         return channels // 2 if level < len(self.splits) else 0
+
+    def _check_range(self, within: StateRange, rows: int) -> None:
+        k = sum(self.config.state_channels())
+        if within.low.shape[1] != k or len(within) not in (1, rows):
+            raise ValueError(
+                f"A range of states has shape ({rows} or 1, {k}), not {tuple(within.low.shape)}."
+            )
 
     def _check_images(self, x: Tensor) -> None:
         channels, side = self.config.channels, self.config.image_size

@@ -9,16 +9,17 @@ from models.actnorm import ActNorm
 from models.bijection import Bijection
 from models.coupling import AffineCoupling
 from models.invertible_conv import InvertibleConv, mix_channels
+from models.layout import by_channels_matrix
+from models.mixing import Mixing, fold
 
 __all__ = ["FlowStep"]
 
 
 class FlowStep(Bijection):
-    r"""Actnorm, 1x1 convolution and coupling; without gradients the first two are folded into one.
+    """A mixing of the channels, which is actnorm and 1x1 convolution in one, and a coupling.
 
-    :math:`W((x + b) e^{s}) = (W\,\mathrm{diag}(e^{s}))\,x + W(b\,e^{s})`: one pass over the
-    image instead of three. The fold is made once, in float64, for both directions; in training
-    :class:`models.steps.FlowSteps` makes those of a whole level at each call.
+    Training, encoding and decoding all compute a step here. :class:`models.steps.FlowSteps`,
+    which runs the steps of a level, folds their mixings together and hands each step its own.
 
     Args:
         channels: number of channels C of (N, C, H, W) inputs.
@@ -30,7 +31,41 @@ class FlowStep(Bijection):
         self.actnorm = ActNorm(channels)
         self.conv = InvertibleConv(channels)
         self.coupling = coupling
-        self._folded: tuple[object, _Folded] | None = None
+
+    def forward(self, x: Tensor, mixing: Mixing | None = None) -> tuple[Tensor, Tensor]:
+        """``(y, log_det)``; ``mixing`` is that of this step, folded here where it is not given."""
+        if mixing is None:
+            mixing = self._mixing(x.dtype)
+        y, log_det = self.coupling(mixing.mix(x), overwrite=not self._needs_gradients())
+        return y, log_det + mixing.log_det * (x.shape[2] * x.shape[3])
+
+    def inverse(self, y: Tensor, mixing: Mixing | None = None, overwrite: bool = False) -> Tensor:
+        """Undo :meth:`forward`; without gradients it may ``overwrite`` ``y``: no copy is made."""
+        if mixing is None:
+            mixing = self._mixing(y.dtype).inverted()
+        return mixing.unmix(self.coupling.inverse(y, overwrite=overwrite))
+
+    def undo(
+        self, y: Tensor, grad_y: Tensor, grad_log_det: Tensor, mixing: Mixing
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, tuple[Tensor, ...]]:
+        """:meth:`inverse` and backward in one, for training without stored activations.
+
+        Args:
+            y: output of :meth:`forward`, (N, C, H, W), and its gradient ``grad_y``.
+            grad_log_det: gradient of the other output, (N,).
+            mixing: that of this step, with its inverse.
+
+        Returns:
+            The input x, its gradient, those of ``mixing.weight`` and ``mixing.bias``, and those
+            of ``self.coupling.parameters()``.
+        """
+        mixed, grad_mixed, grad_parameters = self.coupling.undo(y, grad_y, grad_log_det)
+        x = mixing.unmix(mixed)
+        # mixed = W x + b at each pixel
+        grad_flat = by_channels_matrix(grad_mixed)
+        grad_weight = grad_flat @ by_channels_matrix(x).T
+        grad_x = mix_channels(grad_mixed, mixing.weight.T)
+        return x, grad_x, grad_weight, grad_flat.sum(dim=1), grad_parameters
 
     def initialize(self, x: Tensor, principal_axes: bool = False) -> Tensor:
         """Initialise from data ``x`` (N, C, H, W), return where ``x`` goes.
@@ -40,74 +75,9 @@ class FlowStep(Bijection):
         """
         fresh = not bool(self.actnorm.initialized)
         self.actnorm.initialize(x)
-        y, _ = self.actnorm(x)
         if fresh and principal_axes:
-            self.conv.initialize(y)
-        y, _ = self.conv(y)
-        y, _ = self.coupling(y)
-        return y
+            self.conv.initialize(self.actnorm(x)[0])
+        return self(x)[0]
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        if self._needs_gradients():
-            y, actnorm_log_det = self.actnorm(x)
-            y, conv_log_det = self.conv(y)
-            y, coupling_log_det = self.coupling(y)
-            return y, actnorm_log_det + conv_log_det + coupling_log_det
-        fold = self._fold(x.dtype)
-        y = mix_channels(x, fold.weight, fold.bias)
-        log_det = self.coupling.forward_(y)
-        per_pixel = self.actnorm.log_scale.sum() + self.conv.log_abs_s.sum()
-        return y, log_det + per_pixel * (x.shape[2] * x.shape[3])
-
-    def inverse(self, y: Tensor) -> Tensor:
-        if self._needs_gradients():
-            return self.actnorm.inverse(self.conv.inverse(self.coupling.inverse(y)))
-        return self.inverse_(y.clone())
-
-    def inverse_(self, y: Tensor) -> Tensor:
-        """:meth:`inverse` without gradients, overwriting ``y``: no copy of it is made."""
-        fold = self._fold(y.dtype)
-        y = self.coupling.inverse_(y)
-        return mix_channels(y, fold.inverse_weight, fold.inverse_bias)
-
-    def _fold(self, dtype: torch.dtype) -> _Folded:
-        """The folded convolutions in ``dtype``, made anew whenever a parameter has changed."""
-        sources = (
-            self.actnorm.bias,
-            self.actnorm.log_scale,
-            self.conv.lower,
-            self.conv.upper,
-            self.conv.log_abs_s,
-            self.conv.permutation,
-            self.conv.sign_s,
-        )
-        key = (dtype, *((p.data_ptr(), _version(p), p.device) for p in sources))
-        if self._folded is None or self._folded[0] != key:
-            self._folded = (key, _Folded(self.actnorm, self.conv, dtype))
-        return self._folded[1]
-
-    def train(self, mode: bool = True) -> FlowStep:
-        self._folded = None
-        return super().train(mode)
-
-    def __getstate__(self) -> dict:
-        # The fold belongs to this very object's tensors: a deepcopy makes its own.
-        return {**self.__dict__, "_folded": None}
-
-
-class _Folded:
-    """Weights and biases of the two folded convolutions, rounded once from float64."""
-
-    def __init__(self, actnorm: ActNorm, conv: InvertibleConv, dtype: torch.dtype) -> None:
-        scale = actnorm.log_scale.double().exp()
-        bias = actnorm.bias.double()
-        matrix = conv.weight(torch.float64)
-        folded = matrix * scale
-        inverse = torch.linalg.inv(matrix) / scale[:, None]
-        self.weight, self.bias = folded.to(dtype), (folded @ bias).to(dtype)
-        self.inverse_weight, self.inverse_bias = inverse.to(dtype), (-bias).to(dtype)
-
-
-def _version(p: Tensor) -> int:
-    """How often ``p`` was written to; inference tensors, which cannot be, have no counter."""
-    return -1 if p.is_inference() else p._version
+    def _mixing(self, dtype: torch.dtype) -> Mixing:
+        return fold([self.actnorm], [self.conv], dtype).unbind()[0]

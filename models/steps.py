@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from models.bijection import Bijection
-from models.coupling import AffineCoupling
-from models.invertible_conv import lu_product, mix_channels
-from models.layout import by_channels_matrix
+from models.mixing import Mixing, fold
 from models.numerics import exact_float32
+from models.state_range import hold
 from models.step import FlowStep
 
 __all__ = ["FlowSteps"]
@@ -22,8 +21,8 @@ __all__ = ["FlowSteps"]
 class FlowSteps(Bijection, nn.ModuleList):
     """A chain of :class:`FlowStep` on inputs of one shape.
 
-    In training the K small matrices W = P L U of the chain are assembled in one batch, rather
-    than in K times a dozen tiny operations.
+    Their mixings are folded together: in training at each call, else once, with the inverses,
+    and kept until a parameter changes.
 
     Args:
         steps: the steps, in the order of the flow direction.
@@ -37,55 +36,82 @@ class FlowSteps(Bijection, nn.ModuleList):
     def __init__(self, steps: Iterable[FlowStep]) -> None:
         super().__init__(steps)
         self.reversible = False
+        self._kept: tuple[object, list[Mixing]] | None = None
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, watch: Callable[[Tensor], None] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """``(y, log_det)``; ``watch`` is shown the state after each step, and must not keep it."""
         if not self._needs_gradients():
-            log_det = x.new_zeros(len(x))
-            for step in self:
-                x, step_log_det = step(x)
-                log_det = log_det + step_log_det
-            return x, log_det
-        weights, biases, per_pixel = self._mixings(x.dtype)
-        if self.reversible and torch.is_grad_enabled():
-            couplings = [step.coupling for step in self]
-            parameters = [p for coupling in couplings for p in coupling.parameters()]
-            y, log_det = _Reversible.apply(couplings, x, weights, biases, *parameters)
-        else:
-            y, log_det = x, x.new_zeros(len(x))
-            for step, weight, bias in zip(self, weights.unbind(), biases.unbind(), strict=True):
-                y, step_log_det = step.coupling(mix_channels(y, weight, bias))
-                log_det = log_det + step_log_det
-        return y, log_det + per_pixel * (x.shape[2] * x.shape[3])
+            return _run(self, x, self._kept_mixings(x.dtype), watch)
+        mixing = self._mixing(x.dtype)
+        if watch is not None or not (self.reversible and torch.is_grad_enabled()):
+            return _run(self, x, mixing.unbind(), watch)
+        parameters = [p for step in self for p in step.coupling.parameters()]
+        return _Reversible.apply(
+            list(self), x, mixing.weight, mixing.bias, mixing.log_det, *parameters
+        )
 
-    def inverse(self, y: Tensor) -> Tensor:
-        for i, step in enumerate(reversed(self)):
-            # What a step returns is ours to overwrite; the first input is the caller's.
-            y = step.inverse_(y) if i and not self._needs_gradients() else step.inverse(y)
+    def inverse(self, y: Tensor, within: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """Undo :meth:`forward`.
+
+        Args:
+            within: lowest and highest values of each channel of the state after each step,
+                (N or 1, K, C) in the dtype of ``y``; states are held there before a step is
+                undone.
+        """
+        gradients = self._needs_gradients()
+        mixings = (
+            self._mixing(y.dtype).inverted().unbind() if gradients else self._kept_mixings(y.dtype)
+        )
+        overwrite = False  # the first input is the caller's; what comes after it is ours
+        for k in reversed(range(len(self))):
+            if within is not None:
+                low, high = within
+                y = hold(y, low[:, k], high[:, k], overwrite)
+                overwrite = not gradients
+            y = self[k].inverse(y, mixings[k], overwrite)
+            overwrite = not gradients
         return y
 
-    def _mixings(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-        """Actnorm and 1x1 convolution folded: W (K, C, C), b (K, C), log_det of a pixel (1,)."""
+    def train(self, mode: bool = True) -> FlowSteps:
+        self._kept = None
+        return super().train(mode)
 
-        def stacked(tensors: Iterable[Tensor]) -> Tensor:
-            return torch.stack(list(tensors)).to(dtype)
+    def __getstate__(self) -> dict:
+        # What is kept belongs to this very object's tensors: a deepcopy makes its own.
+        return {**self.__dict__, "_kept": None}
 
-        convs, norms = [step.conv for step in self], [step.actnorm for step in self]
-        log_abs_s = stacked(c.log_abs_s for c in convs)
-        log_scale = stacked(n.log_scale for n in norms)
-        weights = lu_product(
-            stacked(c.permutation for c in convs),
-            stacked(c.lower for c in convs),
-            stacked(c.upper for c in convs),
-            stacked(c.sign_s for c in convs),
-            log_abs_s,
-        )
-        weights = weights * log_scale.exp().unsqueeze(1)
-        biases = (weights @ stacked(n.bias for n in norms).unsqueeze(2)).squeeze(2)
-        return weights, biases, log_scale.sum() + log_abs_s.sum()
+    def _mixing(self, dtype: torch.dtype) -> Mixing:
+        return fold([step.actnorm for step in self], [step.conv for step in self], dtype)
+
+    def _kept_mixings(self, dtype: torch.dtype) -> list[Mixing]:
+        """Mixings with inverses, made anew whenever a parameter has changed."""
+        sources = [t for step in self for t in _sources(step)]
+        key = (dtype, *((t.data_ptr(), _version(t), t.device) for t in sources))
+        if self._kept is None or self._kept[0] != key:
+            self._kept = (key, self._mixing(dtype).inverted().unbind())
+        return self._kept[1]
+
+
+def _run(
+    steps: Iterable[FlowStep],
+    x: Tensor,
+    mixings: Sequence[Mixing],
+    watch: Callable[[Tensor], None] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The chain in flow direction: ``(y, log_det)``."""
+    log_det = x.new_zeros(len(x))
+    for step, mixing in zip(steps, mixings, strict=True):
+        x, step_log_det = step(x, mixing)
+        log_det = log_det + step_log_det
+        if watch is not None:
+            watch(x)
+    return x, log_det
 
 
 class _Reversible(torch.autograd.Function):
-    """K times 1x1 convolution and coupling, keeping nothing but the output for backward.
+    """The chain, keeping nothing but the output for backward.
 
     The nets' parameters are inputs, so that their gradients leave by the ordinary way and
     DistributedDataParallel sees them.
@@ -94,36 +120,43 @@ class _Reversible(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        couplings: Sequence[AffineCoupling],
+        steps: Sequence[FlowStep],
         x: Tensor,
         weights: Tensor,
         biases: Tensor,
+        log_dets: Tensor,
         *parameters: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        log_det = x.new_zeros(len(x))
-        for coupling, weight, bias in zip(couplings, weights, biases, strict=True):
-            x, coupling_log_det = coupling(mix_channels(x, weight, bias))
-            log_det += coupling_log_det
-        ctx.couplings = couplings
-        ctx.save_for_backward(x, weights, biases)
-        return x, log_det
+        mixing = Mixing(weights, biases, log_dets)
+        y, log_det = _run(steps, x, mixing.unbind())
+        ctx.steps = steps
+        ctx.save_for_backward(y, weights, biases, log_dets)
+        return y, log_det
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_y: Tensor, grad_log_det: Tensor) -> tuple[Tensor | None, ...]:
-        y, weights, biases = ctx.saved_tensors
+        y, weights, biases, log_dets = ctx.saved_tensors
         grad_weights, grad_biases = torch.empty_like(weights), torch.empty_like(biases)
+        grad_log_dets = (grad_log_det.sum() * (y.shape[2] * y.shape[3])).expand_as(log_dets)
         grad_parameters: list[Tensor] = []
         with exact_float32(y.device):  # backward runs outside of the contexts of forward
-            inverses = torch.linalg.inv(weights.double()).to(y.dtype)
-            for k in reversed(range(len(ctx.couplings))):
-                coupling = ctx.couplings[k]
-                mixed, grad_mixed, grads = coupling.undo(y, grad_y, grad_log_det)
+            mixings = Mixing(weights, biases, log_dets).inverted().unbind()
+            for k in reversed(range(len(mixings))):
+                y, grad_y, grad_weights[k], grad_biases[k], grads = ctx.steps[k].undo(
+                    y, grad_y, grad_log_det, mixings[k]
+                )
                 grad_parameters[:0] = grads
-                y = mix_channels(mixed, inverses[k], -(inverses[k] @ biases[k]))
-                # mixed = W y + b at each pixel
-                grad_flat = by_channels_matrix(grad_mixed)
-                grad_biases[k] = grad_flat.sum(dim=1)
-                grad_weights[k] = grad_flat @ by_channels_matrix(y).T
-                grad_y = mix_channels(grad_mixed, weights[k].T)
-        return None, grad_y, grad_weights, grad_biases, *grad_parameters
+        return None, grad_y, grad_weights, grad_biases, grad_log_dets, *grad_parameters
+
+
+def _sources(step: FlowStep) -> tuple[Tensor, ...]:
+    """What the mixing of ``step`` is made of."""
+    norm, conv = step.actnorm, step.conv
+    lu = (conv.lower, conv.upper, conv.log_abs_s, conv.permutation, conv.sign_s)
+    return norm.bias, norm.log_scale, *lu
+
+
+def _version(t: Tensor) -> int:
+    """How often ``t`` was written to; inference tensors, which cannot be, have no counter."""
+    return -1 if t.is_inference() else t._version

@@ -86,9 +86,9 @@ def main(argv: list[str] | None = None) -> None:
         p.error("--balance needs --labels")
 
     from glow_app.editing import directions
-    from glow_app.keeping import export
+    from glow_app.keeping.writing import check_target
 
-    out = export.check_target(args.out, (".safetensors",))
+    out = check_target(args.out, (".safetensors",))
     files = _choose(args)
     editor = cli.open_editor(args)
     z_with, z_without = (

@@ -18,11 +18,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from glow_app.common import cli
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from glow_app.editing.directions import Direction
     from glow_app.editing.editor import Editor, Morph
     from glow_app.keeping.recipes import Recipe
+    from glow_app.pictures.prepare import Prepared
 
 
 def parser() -> cli.Parser:
@@ -43,15 +42,22 @@ def parser() -> cli.Parser:
     )
     path.add_argument(
         "--path",
-        choices=("linear", "spherical", "cubic"),
-        help="cubic goes through several photos without a turn "
-        "(default: linear from A to B, cubic through more and round a loop)",
+        choices=("shell", "linear", "spherical", "cubic"),
+        help="shell: straight ahead with the length that codes have, so that contrast stays; "
+        "linear: the bare straight line; cubic: through several photos without a turn "
+        "(default: shell from A to B, cubic through more and round a loop)",
     )
     path.add_argument(
         "--sharpness",
         type=cli.number(0, 1),
         metavar="S",
-        help="how much of the codes' norm to keep half way: 0 as linear, 1 as spherical",
+        help="how much of the codes' length to keep half way, 0 to 1 (default 1; linear: 0)",
+    )
+    path.add_argument(
+        "--guide",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="warp the faces to the shape in between (default: where all have landmarks)",
     )
     path.add_argument(
         "--range",
@@ -120,11 +126,12 @@ def main(argv: list[str] | None = None) -> None:
     if args.path == "cubic" and not travels:
         p.error("--path cubic needs three photos or --loop")
 
-    from glow_app.keeping import export
+    from glow_app.keeping import animation, sheets
+    from glow_app.keeping.writing import check_target
 
-    out = export.check_target(args.out)
+    out = check_target(args.out)
     stills = {
-        kind: export.check_target(target, (".png",))
+        kind: check_target(target, (".png",))
         for kind, target in (("strip", args.strip), ("sheet", args.sheet))
         if target
     }
@@ -137,11 +144,9 @@ def main(argv: list[str] | None = None) -> None:
     editor = cli.open_editor(args)
     edits = [_direction(editor, text) for text in args.edit]
     pictures = [_prepare(editor, photo, args.align) for photo in photos]
-    if edits:
-        pictures.append(editor.edit(pictures[0], edits).pixels)
-    morph = _morph(editor, pictures, travels, args)
+    morph = _morph(editor, pictures, edits, travels, args)
     recipe = _recipe(editor, edits, len(photos), morph, travels, args)
-    export.save_animation(
+    animation.save_animation(
         morph.frames,
         out,
         size=args.size,
@@ -154,28 +159,35 @@ def main(argv: list[str] | None = None) -> None:
     print(f"{out.name}: {len(morph.frames)} frames decoded{clamped}")
     facts = {"size": args.size, "metadata": recipe.to_metadata()}
     if "strip" in stills:
-        export.save_strip(morph.frames, stills["strip"], **facts)
+        sheets.save_strip(morph.frames, stills["strip"], **facts)
     if "sheet" in stills:
         captions = [f"{t:.2f}" for t in morph.t]
-        export.save_sheet(morph.frames, stills["sheet"], captions=captions, **facts)
+        sheets.save_sheet(morph.frames, stills["sheet"], captions=captions, **facts)
     for target in stills.values():
         print(f"{target.name}: written")
 
 
 def _morph(
-    editor: Editor, pictures: list[np.ndarray], travels: bool, args: argparse.Namespace
+    editor: Editor,
+    pictures: list[Prepared],
+    edits: list[tuple[Direction, float]],
+    travels: bool,
+    args: argparse.Namespace,
 ) -> Morph:
-    options = {
-        "sharpness": args.sharpness,
-        "constant_speed": args.constant_speed,
-        "progress": cli.reporter("decoding"),
-    }
+    from glow_app.editing.frames import journey_positions, morph_positions
+
+    options = {"sharpness": args.sharpness, "guide": args.guide}
     if travels:
-        return editor.journey(pictures, args.frames, args.path or "cubic", args.loop, **options)
-    span = tuple(args.range or (0.0, 1.0))
-    return editor.morph_frames(
-        *pictures, args.frames, args.path or "linear", t_range=span, **options
-    )
+        walk = editor.journey_walk(pictures, args.path or "cubic", args.loop, **options)
+        u = journey_positions(walk, args.frames)
+    else:
+        u = morph_positions(args.frames, tuple(args.range or (0.0, 1.0)))
+        if edits:
+            walk = editor.edit_walk(pictures[0], edits)
+        else:
+            walk = editor.morph_walk(*pictures, args.path or "shell", **options)
+    *_, morph = editor.along(walk, u, args.constant_speed, cli.reporter("decoding"))
+    return morph
 
 
 def _recipe(
@@ -186,14 +198,14 @@ def _recipe(
     travels: bool,
     args: argparse.Namespace,
 ) -> Recipe:
-    from glow_app.keeping.recipes import Face, Recipe
+    from glow_app.keeping.recipes import Origin, Recipe
 
-    return Recipe(
-        kind="journey" if travels else "morph",
-        checkpoint=editor.name,
-        fingerprint=editor.fingerprint,
-        faces=(Face(),) * photos,
-        path=morph.path,
+    return Recipe.of(
+        editor,
+        "journey" if travels else "morph",
+        faces=(Origin(),) * photos,
+        path=morph.path or "linear",  # an edit adds its directions straight ahead
+        guide=morph.guided,
         sharpness=args.sharpness,
         t_range=tuple(args.range or (0.0, 1.0)),
         constant_speed=args.constant_speed,
@@ -223,8 +235,8 @@ def _direction(editor: Editor, text: str) -> tuple[Direction, float]:
     return editor.load_direction(file if file.is_file() or not own.is_file() else own), amount
 
 
-def _prepare(editor: Editor, photo: Path, align: str) -> np.ndarray:
-    """The pixels of one photo at the model's size; prints what was made of it."""
+def _prepare(editor: Editor, photo: Path, align: str) -> Prepared:
+    """One photo at the model's size; prints what was made of it."""
     from glow_app.pictures.opening import printable
 
     prepared = editor.prepare(photo, align=align)
@@ -238,7 +250,7 @@ def _prepare(editor: Editor, photo: Path, align: str) -> np.ndarray:
         *prepared.notes,
     ]
     print(f"{printable(photo.name)}: {'; '.join(said)}", flush=True)
-    return prepared.pixels
+    return prepared
 
 
 if __name__ == "__main__":

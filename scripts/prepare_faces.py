@@ -17,11 +17,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glow_app.common.errors import UserError
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from glow_app.common import cli
+from glow_app.common.errors import UserError
+from glow_app.common.files import replacing, write_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -170,22 +170,19 @@ def write_faces(photo: Path, target: Path, size: int, all_faces: bool) -> int:
 
 
 def save(pixels: np.ndarray, target: Path) -> None:
-    """Write a picture under a temporary name first: half a picture is never left behind."""
+    """Write a picture whole or not at all."""
     from PIL import Image
 
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{os.getpid()}.part")
     jpeg = target.suffix == ".jpg"
     options = {"quality": 95, "subsampling": 0} if jpeg else {}
     try:
-        Image.fromarray(pixels).save(temporary, "JPEG" if jpeg else "PNG", **options)
-        os.replace(temporary, target)
+        with replacing(target) as temporary:
+            Image.fromarray(pixels).save(temporary, "JPEG" if jpeg else "PNG", **options)
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise UserError("The name is too long to be written.") from error
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _complaint(path: str, sentence: str) -> str:
@@ -210,7 +207,7 @@ def report(out: Path, written: int, there: int, left_out: list[str]) -> None:
         print(f"  {line}")
     if len(left_out) > _LISTED:
         print(f"  ... and {len(left_out) - _LISTED} more in {LEFT_OUT}")
-    (out / LEFT_OUT).write_text("".join(f"{line}\n" for line in left_out), encoding="utf-8")
+    write_text(out / LEFT_OUT, "".join(f"{line}\n" for line in left_out))
 
 
 def _count(n: int, what: str) -> str:

@@ -72,10 +72,11 @@ def main(argv: list[str] | None = None) -> None:
 
     import numpy as np
 
-    from glow_app.keeping import export
-    from glow_app.keeping.recipes import Face, Recipe
+    from glow_app.keeping.recipes import Origin, Recipe
+    from glow_app.keeping.sheets import save_grid
+    from glow_app.keeping.writing import check_target
 
-    out = export.check_target(args.out, (".png",))
+    out = check_target(args.out, (".png",))
     editor = cli.open_editor(args)
     if args.near is None:
         pictures = np.concatenate([_drawn(editor, t, args) for t in temperatures])
@@ -84,17 +85,16 @@ def main(argv: list[str] | None = None) -> None:
         others = args.n - 1
         near = [editor.neighbours(args.seed, others, args.near, temperatures[0])] if others else []
         pictures = np.concatenate([centre, *near])
-    recipe = Recipe(
-        kind="samples",
-        checkpoint=editor.name,
-        fingerprint=editor.fingerprint,
-        faces=(Face(args.seed, temperatures[0]),),
+    recipe = Recipe.of(
+        editor,
+        "samples",
+        faces=(Origin(args.seed, temperatures[0]),),
         temperatures=tuple(temperatures),
         radius=args.near,
         size=args.size or editor.image_size,
     )
     columns = args.n if len(temperatures) > 1 else args.columns
-    export.save_grid(pictures, out, columns=columns, size=args.size, metadata=recipe.to_metadata())
+    save_grid(pictures, out, columns=columns, size=args.size, metadata=recipe.to_metadata())
     warmth = ", ".join(f"{t:g}" for t in temperatures)
     print(f"{out.name}: {len(pictures)} faces, temperature {warmth}, from seed {args.seed}")
 

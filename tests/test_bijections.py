@@ -153,6 +153,33 @@ def test_results_do_not_depend_on_the_layout(bijection: Bijection, x: Tensor) ->
         torch.testing.assert_close(bijection.inverse(other_y), x, atol=2e-5, rtol=1e-4)
 
 
+@sweep
+def test_results_do_not_depend_on_gradients(bijection: Bijection, x: Tensor) -> None:
+    """Without gradients matrices are kept and memory is overwritten; the map is the same."""
+    x = x.double()
+    results = []
+    for mode, gradients in (("training", True), ("training", False), ("", True), ("", False)):
+        bijection.train(mode == "training")
+        with torch.set_grad_enabled(gradients):
+            for _ in range(2):  # the second time from what was kept
+                y, log_det = bijection(x)
+                results.append((y, log_det, bijection.inverse(y)))
+    for result in results[1:]:
+        torch.testing.assert_close(result, results[0], atol=1e-10, rtol=1e-10)
+
+
+@sweep
+def test_gradients_of_the_inverse_are_those_of_an_inverse(bijection: Bijection, x: Tensor) -> None:
+    bijection.eval()
+    x = x[:1].double()
+    y = bijection(x)[0].detach()
+    there = torch.autograd.functional.jacobian(lambda v: bijection(v)[0], x)
+    back = torch.autograd.functional.jacobian(bijection.inverse, y)
+    product = back.reshape(x.numel(), -1) @ there.reshape(x.numel(), -1)
+    # The nets are float32, so their slopes are rounded to that.
+    torch.testing.assert_close(product, torch.eye(x.numel()).double(), atol=1e-4, rtol=0)
+
+
 @pytest.mark.parametrize("kind", ["published", "residual"])
 def test_coupling_jacobian_is_triangular(kind: str) -> None:
     c, size = 6, 2

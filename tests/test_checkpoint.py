@@ -15,7 +15,7 @@ from conftest import perturb
 from safetensors.torch import load_file, save_file
 
 import models
-from models import PRESETS, CheckpointError, Glow
+from models import PRESETS, CheckpointError, Glow, StateRange
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -55,6 +55,24 @@ def test_half_precision_halves_the_file_and_keeps_the_flow_exact(tmp_path: Path)
     x = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(loaded.g(loaded.f(x)[0]), x, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_the_usual_range_travels_beside_the_weights(
+    model: Glow, tmp_path: Path, half: bool
+) -> None:
+    assert models.load(models.save(model, tmp_path / "without.safetensors")).usual_range is None
+    names = list(model.state_dict())
+    usual = StateRange(-1 - torch.rand(1, K), torch.rand(1, K))
+    model.usual_range = usual
+    assert list(model.state_dict()) == names  # fingerprints of weights do not know of it
+    again = models.load(models.save(model, tmp_path / "with.safetensors", half=half))
+    assert torch.equal(again.usual_range.low, usual.low)
+    assert torch.equal(again.usual_range.high, usual.high)
+    assert list(again.state_dict()) == names
+    for shape in ((1, K - 1), (2, K)):
+        with pytest.raises(ValueError, match="range of states"):
+            model.usual_range = StateRange(torch.zeros(shape), torch.ones(shape))
 
 
 def truncated(good: Path, bad: Path) -> None:
@@ -114,6 +132,38 @@ def not_finite(good: Path, bad: Path) -> None:
     save_file(state, str(bad), metadata_of(good))
 
 
+def with_range(good: Path, bad: Path, **ends: torch.Tensor) -> None:
+    tensors = {f"usual_range.{name}": end for name, end in ends.items()}
+    save_file(load_file(str(good)) | tensors, str(bad), metadata_of(good))
+
+
+K = sum(PRESETS["tiny"].state_channels())
+
+
+def range_of_another_shape(good: Path, bad: Path) -> None:
+    with_range(good, bad, low=torch.zeros(1, K + 1), high=torch.ones(1, K + 1))
+
+
+def range_of_two_rows(good: Path, bad: Path) -> None:
+    with_range(good, bad, low=torch.zeros(2, K), high=torch.ones(2, K))
+
+
+def range_without_a_row(good: Path, bad: Path) -> None:
+    with_range(good, bad, low=torch.zeros(K), high=torch.ones(K))
+
+
+def range_with_one_end(good: Path, bad: Path) -> None:
+    with_range(good, bad, low=torch.zeros(1, K))
+
+
+def range_upside_down(good: Path, bad: Path) -> None:
+    with_range(good, bad, low=torch.ones(1, K), high=torch.zeros(1, K))
+
+
+def range_not_finite(good: Path, bad: Path) -> None:
+    with_range(good, bad, low=torch.zeros(1, K), high=torch.full((1, K), float("inf")))
+
+
 def pickled(good: Path, bad: Path) -> None:
     torch.save(load_file(str(good)), bad)
 
@@ -131,6 +181,12 @@ BAD = [
     impossible_config,
     gigantic_config,
     not_finite,
+    range_of_another_shape,
+    range_of_two_rows,
+    range_without_a_row,
+    range_with_one_end,
+    range_upside_down,
+    range_not_finite,
     pickled,
 ]
 

@@ -6,6 +6,7 @@ of faces use the released one.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,8 @@ from glow_app.common.progress import Stopped
 from glow_app.editing import codec
 from glow_app.editing.directions import Direction
 from glow_app.editing.editor import SAMPLE_PASS, Editor
-from glow_app.editing.paths import PATHS, coarse_fine
+from glow_app.editing.paths import coarse_fine
+from glow_app.editing.walk import MORPH_PATHS
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +63,7 @@ def test_faces_come_back_to_the_byte(released, faces):
     np.testing.assert_array_equal(released.decode(released.encode(faces)), faces)
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", MORPH_PATHS)
 def test_a_morph_of_faces_starts_on_a_and_ends_on_b(released, faces, path):
     a, b = faces[0], faces[5]
     morph = released.morph_frames(a, b, frames=9, path=path)
@@ -75,12 +77,12 @@ def test_a_morph_of_faces_starts_on_a_and_ends_on_b(released, faces, path):
     assert steps.min() > 0 and steps.max() < np.abs(a.astype(int) - b).mean()
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", MORPH_PATHS)
 def test_a_morph_is_decoded_and_not_pasted(tiny, path, monkeypatch):
     """The ends come out of g: a model that is off shows it."""
     a, b = noise(tiny, 2)
     g = tiny.model.g
-    monkeypatch.setattr(tiny.model, "g", lambda z: g(z) + 3 / 256)
+    monkeypatch.setattr(tiny.model, "g", lambda z, within=None: g(z, within) + 3 / 256)
     frames = tiny.morph_frames(a, b, 3, path).frames
     np.testing.assert_array_equal(frames[0], np.minimum(a.astype(int) + 3, 255))
     np.testing.assert_array_equal(frames[-1], np.minimum(b.astype(int) + 3, 255))
@@ -91,11 +93,11 @@ def test_the_middle_of_a_morph_is_the_middle_of_the_codes(tiny):
     z = tiny.encode(np.stack([a, b]))
     middle = tiny.decode(z.mean(dim=0))[0]
     np.testing.assert_allclose(
-        tiny.morph_frames(a, b, [0.5]).frames[0].astype(int), middle.astype(int), atol=1
+        tiny.morph_frames(a, b, [0.5], "linear").frames[0].astype(int), middle.astype(int), atol=1
     )
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", MORPH_PATHS)
 def test_identical_photos_stand_still(tiny, path):
     a = noise(tiny, 1)[0]
     morph = tiny.morph_frames(a, a.copy(), 17, path)
@@ -147,8 +149,8 @@ def test_a_cubic_loop_of_faces_has_no_jump_at_its_seam(released, faces, count, s
 
 def test_constant_speed_evens_out_the_steps_and_keeps_the_ends(released, faces):
     a, b = faces[0], faces[5]
-    plain = released.morph_frames(a, b, 17)
-    even = released.morph_frames(a, b, 17, constant_speed=True)
+    plain = released.morph_frames(a, b, 17, guide=False)
+    even = released.morph_frames(a, b, 17, guide=False, constant_speed=True)
     assert even.stops == (0, 16) and even.t[0] == 0 and even.t[-1] == 1
     np.testing.assert_array_equal(even.frames[0], a)
     np.testing.assert_array_equal(even.frames[-1], b)
@@ -159,20 +161,20 @@ def test_constant_speed_evens_out_the_steps_and_keeps_the_ends(released, faces):
 
 
 def test_a_constant_speed_loop_visits_every_photo(released, faces):
-    loop = released.journey(faces[:3], 9, loop=True, constant_speed=True)
+    loop = released.journey(faces[:3], 9, loop=True, guide=False, constant_speed=True)
     assert len(loop.frames) == 24 and loop.stops[0] == 0 and len(loop.stops) == 3
     for k, stop in enumerate(loop.stops):
         np.testing.assert_array_equal(loop.frames[stop], faces[k])
         assert loop.t[stop] == pytest.approx(k / 3)
     ring = step_sizes(np.concatenate([loop.frames, loop.frames[:1]]))
-    plain = released.journey(faces[:3], 9, loop=True).frames
+    plain = released.journey(faces[:3], 9, loop=True, guide=False).frames
     uneven = step_sizes(np.concatenate([plain, plain[:1]]))
     assert ring.std() / ring.mean() < uneven.std() / uneven.mean() / 2
 
 
 def test_beyond_the_ends_the_path_goes_on_and_says_what_it_clamped(released, faces):
     a, b = faces[0], faces[5]
-    wide = released.morph_frames(a, b, 9, t_range=(-0.5, 1.5))
+    wide = released.morph_frames(a, b, 9, "linear", guide=False, t_range=(-0.5, 1.5))
     np.testing.assert_allclose(wide.t, np.linspace(-0.5, 1.5, 9))
     assert wide.stops == (2, 6)
     np.testing.assert_array_equal(wide.frames[2], a)
@@ -180,18 +182,21 @@ def test_beyond_the_ends_the_path_goes_on_and_says_what_it_clamped(released, fac
     assert wide.clamped_frames.shape == (9,) and not wide.clamped_frames[[2, 6]].any()
     assert wide.norms[0].mean() > 1.2 * wide.norms[2].mean()
     z_a, z_b = released.encode(np.stack([a, b]))
+    walk = released.morph_walk(a, b, "linear", guide=False)
     with torch.no_grad():
-        x = released.model.g((z_a - 0.5 * (z_b - z_a)).unsqueeze(0))
+        x = released.model.g(
+            (z_a - 0.5 * (z_b - z_a)).unsqueeze(0), walk.at(np.array([-0.5])).within
+        )
     share = ((x < 0) | (x > 1)).float().mean()
     assert 0 < wide.clamped_frames[0] == pytest.approx(float(share), abs=2 / x.numel())
     assert wide.clamped == pytest.approx(wide.clamped_frames.mean())
-    kept = released.morph_frames(a, b, 9, "spherical", t_range=(-0.5, 1.5))
+    kept = released.morph_frames(a, b, 9, "spherical", guide=False, t_range=(-0.5, 1.5))
     assert kept.clamped_frames[0] < wide.clamped_frames[0]
 
 
 def test_statistics_are_those_of_each_frame(tiny):
     a, b = noise(tiny, 2)
-    morph = tiny.morph_frames(a, b, 5)
+    morph = tiny.morph_frames(a, b, 5, "linear")
     z = tiny.encode(np.stack([a, b]))
     middle = z.mean(dim=0)[None]
     for place, code in ((0, z[:1]), (2, middle), (4, z[1:])):
@@ -212,16 +217,14 @@ def test_mix_takes_each_level_from_one_of_the_two(tiny):
     levels = len(tiny.level_shapes)
     np.testing.assert_array_equal(tiny.mix(a, b, [0] * levels).pixels, a)
     np.testing.assert_array_equal(tiny.mix(a, b, [1] * levels).pixels, b)
-    half = tiny.mix(a, b, [0.5] * levels).pixels
-    middle = tiny.morph_frames(a, b, [0.5]).frames[0]
-    assert np.abs(half.astype(int) - middle).max() <= 1
     # The code of the mix has the fine level of B and the coarse one of A.
     z = tiny.encode(np.stack([a, b]))
     (_, coarse_a), (fine_b, _) = (tiny.model.split_levels(row[None]) for row in z)
     mixed = tiny.model.join_levels([fine_b, coarse_a])
-    np.testing.assert_array_equal(
-        tiny.mix(a, b, coarse_fine(levels, 1)).pixels, tiny.decode(mixed)[0]
-    )
+    weights = coarse_fine(levels, 1)
+    guard = tiny.mix_walk(a, b, weights).at(np.ones(1)).within
+    expected, _ = tiny.decode_with_report(mixed, within=guard)
+    np.testing.assert_array_equal(tiny.mix(a, b, weights).pixels, expected[0])
 
 
 def test_coarse_of_one_face_with_detail_of_another(released, faces):
@@ -256,7 +259,9 @@ def test_an_edit_adds_directions_in_the_code(tiny):
 def test_toward_the_average(tiny):
     pictures = noise(tiny, 5)
     code = tiny.average(pictures)
-    torch.testing.assert_close(code, tiny.encode(pictures).mean(dim=0))
+    mean = tiny.encode(pictures).mean(dim=0)
+    torch.testing.assert_close(code / code.norm(), mean / mean.norm())
+    assert code.norm() == pytest.approx(tiny.shell.dip * math.sqrt(tiny.model.dims), rel=1e-5)
     face = tiny.decode(code)[0]
     assert tiny.edit(pictures[0], toward=1, average=code).pixels.tobytes() == face.tobytes()
     middle = tiny.edit(pictures[0], toward=0.5).pixels  # of the model itself: z = 0
@@ -332,8 +337,8 @@ def test_fewer_bits_are_exact_at_their_own_depth(tmp_path):
 
 def test_codes_are_computed_once_and_kept_apart(tiny_checkpoint, monkeypatch):
     editor = Editor(tiny_checkpoint, device="cpu")
-    f, seen = editor.model.f, []
-    monkeypatch.setattr(editor.model, "f", lambda x: (seen.append(len(x)), f(x))[1])
+    f, seen = editor.model.f_with_range, []
+    monkeypatch.setattr(editor.model, "f_with_range", lambda x: (seen.append(len(x)), f(x))[1])
     pictures = noise(editor, 3)
     first = editor.encode(pictures)
     twice = editor.encode(pictures[[2, 0, 2]])
@@ -377,8 +382,8 @@ def test_the_cache_is_bounded_and_forgets_the_oldest(tiny_checkpoint, monkeypatc
     codes = editor.encode(pictures)  # more than fit, in one call
     assert len(editor._codes) == codec.CACHED_CODES
     calls = []
-    f = editor.model.f
-    monkeypatch.setattr(editor.model, "f", lambda x: (calls.append(len(x)), f(x))[1])
+    f = editor.model.f_with_range
+    monkeypatch.setattr(editor.model, "f_with_range", lambda x: (calls.append(len(x)), f(x))[1])
     editor.encode(pictures[5:])
     assert calls == []
     torch.testing.assert_close(editor.encode(pictures[:1]), codes[:1], rtol=1e-4, atol=1e-4)
@@ -407,7 +412,7 @@ def test_a_wholly_undefined_code(tiny):
 def test_clamped_counts_what_left_the_range(tiny, monkeypatch):
     x = torch.full((1, 3, tiny.image_size, tiny.image_size), 0.5)
     x[0, 0, 0, :4] = torch.tensor([-0.1, 1.1, float("nan"), float("inf")])
-    monkeypatch.setattr(tiny.model, "g", lambda z: x)
+    monkeypatch.setattr(tiny.model, "g", lambda z, within: x)
     decoded, clamped = tiny.decode_with_report(torch.zeros(1, tiny.model.dims))
     assert clamped == pytest.approx([4 / tiny.model.dims])
     assert decoded[0, 0, :5, 0].tolist() == [0, 255, 128, 255, 128]
@@ -431,7 +436,7 @@ def test_reading_is_the_likelihood_of_this_picture(tiny):
 def test_reading_reports_a_round_trip_that_is_off(tiny_checkpoint, monkeypatch):
     editor = Editor(tiny_checkpoint, device="cpu")
     g = editor.model.g
-    monkeypatch.setattr(editor.model, "g", lambda z: g(z) + 2 / 256)
+    monkeypatch.setattr(editor.model, "g", lambda z, within=None: g(z, within) + 2 / 256)
     assert editor.read(flats(editor)[1]).roundtrip_max_levels == 2
 
 

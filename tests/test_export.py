@@ -18,12 +18,12 @@ from PIL import Image, ImageSequence
 
 from glow_app.common.errors import UserError
 from glow_app.common.progress import Steps
-from glow_app.keeping import export
+from glow_app.keeping import animation, sheets, writing
 
 ROOT = Path(__file__).resolve().parents[1]
 SIDE = 24
 LOOPING = (".gif", ".webp", ".png")  # what Pillow can open again
-needs_av = pytest.mark.skipif(".mp4" not in export.available_formats(), reason="PyAV missing")
+needs_av = pytest.mark.skipif(".mp4" not in writing.available_formats(), reason="PyAV missing")
 FACTS = {"checkpoint": "faces64", "path": "linear", "temperature": 0.7, "note": "é"}
 
 
@@ -76,7 +76,7 @@ def there_and_back(count: int) -> list[int]:
 
 @pytest.mark.parametrize("size", [None, 96])
 def test_apng_holds_the_frames_exactly(frames, size):
-    pictures, durations = opened(export.encode_animation(frames, ".png", size=size))
+    pictures, durations = opened(animation.encode_animation(frames, ".png", size=size))
     order = there_and_back(len(frames))
     assert len(pictures) == len(order)
     for picture, i in zip(pictures, order, strict=True):
@@ -87,7 +87,7 @@ def test_apng_holds_the_frames_exactly(frames, size):
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])
 def test_lossy_frames_look_like_the_originals(frames, suffix):
-    pictures, durations = opened(export.encode_animation(frames, suffix, size=96))
+    pictures, durations = opened(animation.encode_animation(frames, suffix, size=96))
     order = there_and_back(len(frames))
     assert len(pictures) == len(order) and durations == [40] * len(order)
     for picture, i in zip(pictures, order, strict=True):
@@ -101,7 +101,7 @@ def test_lossy_frames_look_like_the_originals(frames, suffix):
 
 @pytest.mark.parametrize("suffix", LOOPING)
 def test_loop_has_no_jump_and_no_stop(frames, suffix):
-    pictures, _ = opened(export.encode_animation(frames, suffix, size=48))
+    pictures, _ = opened(animation.encode_animation(frames, suffix, size=48))
     count = len(frames)
     assert len(pictures) == 2 * count - 2
     for i in range(1, count - 1):  # the way back is the way there, mirrored
@@ -114,7 +114,7 @@ def test_loop_has_no_jump_and_no_stop(frames, suffix):
 
 @pytest.mark.parametrize("suffix", LOOPING)
 def test_one_way_ends_on_the_last_frame(frames, suffix):
-    pictures, _ = opened(export.encode_animation(frames, suffix, size=48, there_and_back=False))
+    pictures, _ = opened(animation.encode_animation(frames, suffix, size=48, there_and_back=False))
     assert len(pictures) == len(frames)
     assert psnr(averaged(pictures[0], 4), averaged(enlarged(frames[0], 48), 4)) > 35
     assert psnr(averaged(pictures[-1], 4), averaged(enlarged(frames[-1], 48), 4)) > 35
@@ -125,7 +125,7 @@ def test_one_way_ends_on_the_last_frame(frames, suffix):
 def test_one_picture_throughout_becomes_one_frame(suffix, count):
     """A morph of A into A. GIF keeps its time; in the others a still has none."""
     still = np.repeat(drawn(0.2)[None], count, axis=0)
-    content = export.encode_animation(still, suffix, size=48)
+    content = animation.encode_animation(still, suffix, size=48)
     pictures, durations = opened(content, loops=suffix == ".gif")
     assert len(pictures) == 1
     assert psnr(averaged(pictures[0], 4), averaged(enlarged(still[0], 48), 4)) > 35
@@ -135,7 +135,7 @@ def test_one_picture_throughout_becomes_one_frame(suffix, count):
 @pytest.mark.parametrize("suffix", LOOPING)
 def test_equal_neighbours_keep_their_time(frames, suffix):
     stops = frames[[0, 0, 0, 4, 8, 8]]
-    pictures, durations = opened(export.encode_animation(stops, suffix, size=48))
+    pictures, durations = opened(animation.encode_animation(stops, suffix, size=48))
     assert durations == [120, 40, 120, 40, 80]  # played: 0 0 0, 4, 8 8 8, 4, 0 0
     for picture, i in zip(pictures, [0, 4, 8, 4, 0], strict=True):
         assert psnr(averaged(picture, 4), averaged(enlarged(frames[i], 48), 4)) > 35
@@ -147,7 +147,9 @@ def test_flat_and_extreme_pictures(frames):
     flat[1] = 255
     flat[2, :, SIDE // 2 :] = 255
     for suffix in LOOPING:
-        pictures, _ = opened(export.encode_animation(flat, suffix, size=48, there_and_back=False))
+        pictures, _ = opened(
+            animation.encode_animation(flat, suffix, size=48, there_and_back=False)
+        )
         for picture, expected in zip(pictures, flat, strict=True):
             assert psnr(picture, enlarged(expected, 48)) > 35
 
@@ -155,21 +157,21 @@ def test_flat_and_extreme_pictures(frames):
 @pytest.mark.parametrize("fps", [7, 24, 25, 30, 50])
 @pytest.mark.parametrize("suffix", LOOPING)
 def test_the_clip_keeps_time(frames, suffix, fps):
-    _, durations = opened(export.encode_animation(frames, suffix, size=None, fps=fps))
+    _, durations = opened(animation.encode_animation(frames, suffix, size=None, fps=fps))
     unit = 10 if suffix == ".gif" else 1  # milliseconds
     assert abs(sum(durations) - len(durations) * 1000 / fps) <= unit / 2
     assert max(durations) - min(durations) <= unit
 
 
 def test_gif_never_asks_for_delays_that_browsers_ignore(frames):
-    _, durations = opened(export.encode_animation(frames, ".gif", size=None, fps=100))
+    _, durations = opened(animation.encode_animation(frames, ".gif", size=None, fps=100))
     assert set(durations) == {20}
 
 
 @pytest.mark.parametrize("suffix", LOOPING)
 def test_a_delay_beyond_the_format_is_refused_in_words(frames, suffix):
     with pytest.raises(UserError, match="could not be made"):
-        export.encode_animation(frames, suffix, fps=1e-9)
+        animation.encode_animation(frames, suffix, fps=1e-9)
 
 
 def test_gif_frames_are_written_as_quantised(frames):
@@ -178,10 +180,10 @@ def test_gif_frames_are_written_as_quantised(frames):
     for n in range(1, 4):
         patched[n, 4 * n : 4 * n + 4, 4:8] = 60 * n
     for clip in (frames, patched):
-        pictures, _ = opened(export.encode_animation(clip, ".gif", size=None))
+        pictures, _ = opened(animation.encode_animation(clip, ".gif", size=None))
         quantised = [
             np.asarray(image.convert("RGB"))
-            for image in export._gif_quantised(clip, SIDE, Steps(0))
+            for image in animation._gif_quantised(clip, SIDE, Steps(0))
         ]
         wanted = [quantised[i] for i in there_and_back(len(clip))]
         np.testing.assert_array_equal(pictures, wanted)
@@ -192,7 +194,7 @@ def test_gif_frames_are_written_as_quantised(frames):
 def test_mp4_plays_the_frames(frames, tmp_path, size):
     import av
 
-    path = export.save_animation(frames, tmp_path / "m.mp4", size=size, fps=30, metadata=FACTS)
+    path = animation.save_animation(frames, tmp_path / "m.mp4", size=size, fps=30, metadata=FACTS)
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         assert stream.codec_context.name == "h264"
@@ -213,28 +215,28 @@ def test_mp4_of_equal_frames_lasts_as_long(tmp_path):
     import av
 
     still = np.repeat(drawn(0.2)[None], 5, axis=0)
-    path = export.save_animation(still, tmp_path / "m.mp4", size=48, there_and_back=False)
+    path = animation.save_animation(still, tmp_path / "m.mp4", size=48, there_and_back=False)
     with av.open(str(path)) as container:
         assert sum(1 for _ in container.decode(video=0)) == 5
 
 
 def test_without_pyav_mp4_is_not_offered(frames, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)  # import av now raises ImportError
-    export.pyav.cache_clear()
+    writing.pyav.cache_clear()
     try:
-        assert export.available_formats() == (".gif", ".webp", ".png")
+        assert writing.available_formats() == (".gif", ".webp", ".png")
         with pytest.raises(UserError, match="PyAV"):
-            export.save_animation(frames, tmp_path / "m.mp4")
+            animation.save_animation(frames, tmp_path / "m.mp4")
     finally:
         monkeypatch.undo()
-        export.pyav.cache_clear()
+        writing.pyav.cache_clear()
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("suffix", LOOPING)
 @pytest.mark.parametrize("count", [1, 9])
 def test_metadata_comes_back(frames, suffix, count):
-    content = export.encode_animation(frames[:count], suffix, size=None, metadata=FACTS)
+    content = animation.encode_animation(frames[:count], suffix, size=None, metadata=FACTS)
     with Image.open(io.BytesIO(content)) as image:
         image.load()
         note = {
@@ -247,7 +249,7 @@ def test_metadata_comes_back(frames, suffix, count):
 
 def test_long_metadata_in_gif(frames):
     facts = {"words": "x" * 1000}  # more than one 255-byte block
-    content = export.encode_animation(frames, ".gif", size=None, metadata=facts)
+    content = animation.encode_animation(frames, ".gif", size=None, metadata=facts)
     with Image.open(io.BytesIO(content)) as image:
         assert json.loads(image.info["comment"]) == facts
         assert image.n_frames == len(there_and_back(len(frames)))
@@ -255,8 +257,8 @@ def test_long_metadata_in_gif(frames):
 
 @pytest.mark.parametrize("suffix", LOOPING)
 def test_saved_file_is_the_encoded_bytes(frames, tmp_path, suffix):
-    path = export.save_animation(frames, tmp_path / f"M{suffix.upper()}", size=48)
-    assert path.read_bytes() == export.encode_animation(frames, suffix, size=48)
+    path = animation.save_animation(frames, tmp_path / f"M{suffix.upper()}", size=48)
+    assert path.read_bytes() == animation.encode_animation(frames, suffix, size=48)
 
 
 # ----------------------------------------------------------------------------------------- stills
@@ -269,11 +271,11 @@ def read_png(path: Path) -> np.ndarray:
 
 
 def test_still(frames, tmp_path):
-    path = export.save_still(frames[3], tmp_path / "a.png", metadata=FACTS)
+    path = sheets.save_still(frames[3], tmp_path / "a.png", metadata=FACTS)
     np.testing.assert_array_equal(read_png(path), frames[3])
     with Image.open(path) as image:
         assert json.loads(image.text["glow"]) == FACTS
-    export.save_still(frames[3], path, size=60)
+    sheets.save_still(frames[3], path, size=60)
     np.testing.assert_array_equal(read_png(path), enlarged(frames[3], 60))
 
 
@@ -290,24 +292,24 @@ def test_still(frames, tmp_path):
 )
 def test_strip_shows_even_stages_with_both_ends(tmp_path, count, columns, shown):
     frames = np.stack([drawn(t) for t in np.linspace(0, 0.9, count)])
-    sheet = read_png(export.save_strip(frames, tmp_path / "s.png", columns=columns))
+    sheet = read_png(sheets.save_strip(frames, tmp_path / "s.png", columns=columns))
     np.testing.assert_array_equal(sheet, np.concatenate(frames[shown], axis=1))
 
 
 def test_grid_fills_rows_and_leaves_the_rest_white(frames, tmp_path):
-    sheet = read_png(export.save_grid(frames[:7], tmp_path / "g.png"))
+    sheet = read_png(sheets.save_grid(frames[:7], tmp_path / "g.png"))
     assert sheet.shape == (3 * SIDE, 3 * SIDE, 3)
     for i in range(9):
         y, x = divmod(i, 3)
         tile = sheet[y * SIDE : (y + 1) * SIDE, x * SIDE : (x + 1) * SIDE]
         np.testing.assert_array_equal(tile, frames[i] if i < 7 else np.full_like(tile, 255))
-    wide = read_png(export.save_grid(frames[:7], tmp_path / "g.png", columns=5, size=10))
+    wide = read_png(sheets.save_grid(frames[:7], tmp_path / "g.png", columns=5, size=10))
     assert wide.shape == (20, 50, 3)
     np.testing.assert_array_equal(wide[10:, 10:20], enlarged(frames[6], 10))
 
 
 def test_contact_sheet_shows_every_frame_apart_with_words_below(frames, tmp_path):
-    path = export.save_sheet(frames, tmp_path / "c.png", columns=4, size=48)
+    path = sheets.save_sheet(frames, tmp_path / "c.png", columns=4, size=48)
     sheet = read_png(path)
     margin, letters = 4, 10
     wide, high = 48 + margin, 48 + letters + margin
@@ -317,10 +319,10 @@ def test_contact_sheet_shows_every_frame_apart_with_words_below(frames, tmp_path
         np.testing.assert_array_equal(sheet[y : y + 48, x : x + 48], enlarged(frame, 48))
         below = sheet[y + 48 : y + 48 + letters, x : x + 48]
         assert (sheet[y : y + 48, x + 48 : x + 48 + margin] == 255).all() and below.min() < 128
-    other = read_png(export.save_sheet(frames[:2], path, captions=["t = 0", ""], size=48))
+    other = read_png(sheets.save_sheet(frames[:2], path, captions=["t = 0", ""], size=48))
     assert (other[margin + 48 :, margin + wide :] == 255).all()  # no words there
     with pytest.raises(UserError, match="captions"):
-        export.save_sheet(frames, path, captions=["one"])
+        sheets.save_sheet(frames, path, captions=["one"])
 
 
 # ---------------------------------------------------------------------------------------- refusals
@@ -329,24 +331,24 @@ def test_contact_sheet_shows_every_frame_apart_with_words_below(frames, tmp_path
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda f, d: export.save_animation(f, d / "m.bmp"), "ending"),
-        (lambda f, d: export.save_animation(f, d / "m"), "ending"),
-        (lambda f, d: export.encode_animation(f, ".avi"), "ending"),
-        (lambda f, d: export.save_grid(f, d / "g.gif"), "ending must be .png"),
-        (lambda f, d: export.save_animation(f, d / "no" / "m.gif"), "does not exist"),
-        (lambda f, d: export.save_animation(f, d / "folder.gif"), "not a file"),
-        (lambda f, d: export.save_animation(f[:0], d / "m.gif"), "at least one"),
-        (lambda f, d: export.save_animation(f / 255, d / "m.gif"), "uint8"),
-        (lambda f, d: export.save_animation(f[0], d / "m.gif"), "uint8"),
-        (lambda f, d: export.save_animation(f[:, :5], d / "m.gif"), "uint8"),
-        (lambda f, d: export.save_animation(f, d / "m.gif", fps=0), "second"),
-        (lambda f, d: export.save_animation(f, d / "m.gif", fps=float("nan")), "second"),
-        (lambda f, d: export.save_animation(f, d / "m.gif", size=0), "size"),
-        (lambda f, d: export.save_animation(f, d / "m.gif", size=10**6), "size"),
-        (lambda f, d: export.save_grid(f, d / "g.png", columns=0), "column"),
-        (lambda f, d: export.save_strip(f, d / "g.png", columns=0), "column"),
-        (lambda f, d: export.save_sheet(f, d / "g.png", columns=0), "column"),
-        (lambda f, d: export.save_grid(np.repeat(f, 9, 0), d / "g.png", size=2048), "too large"),
+        (lambda f, d: animation.save_animation(f, d / "m.bmp"), "ending"),
+        (lambda f, d: animation.save_animation(f, d / "m"), "ending"),
+        (lambda f, d: animation.encode_animation(f, ".avi"), "ending"),
+        (lambda f, d: sheets.save_grid(f, d / "g.gif"), "ending must be .png"),
+        (lambda f, d: animation.save_animation(f, d / "no" / "m.gif"), "does not exist"),
+        (lambda f, d: animation.save_animation(f, d / "folder.gif"), "not a file"),
+        (lambda f, d: animation.save_animation(f[:0], d / "m.gif"), "at least one"),
+        (lambda f, d: animation.save_animation(f / 255, d / "m.gif"), "uint8"),
+        (lambda f, d: animation.save_animation(f[0], d / "m.gif"), "uint8"),
+        (lambda f, d: animation.save_animation(f[:, :5], d / "m.gif"), "uint8"),
+        (lambda f, d: animation.save_animation(f, d / "m.gif", fps=0), "second"),
+        (lambda f, d: animation.save_animation(f, d / "m.gif", fps=float("nan")), "second"),
+        (lambda f, d: animation.save_animation(f, d / "m.gif", size=0), "size"),
+        (lambda f, d: animation.save_animation(f, d / "m.gif", size=10**6), "size"),
+        (lambda f, d: sheets.save_grid(f, d / "g.png", columns=0), "column"),
+        (lambda f, d: sheets.save_strip(f, d / "g.png", columns=0), "column"),
+        (lambda f, d: sheets.save_sheet(f, d / "g.png", columns=0), "column"),
+        (lambda f, d: sheets.save_grid(np.repeat(f, 9, 0), d / "g.png", size=2048), "too large"),
     ],
 )
 def test_refusals_are_one_sentence_and_leave_nothing(frames, tmp_path, call, words):
@@ -363,7 +365,7 @@ def test_special_files_are_never_replaced(frames, tmp_path):
     link = tmp_path / "full.png"
     link.symlink_to("/dev/full")
     with pytest.raises(UserError):
-        export.save_grid(frames, link)
+        sheets.save_grid(frames, link)
     assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
 
 
@@ -371,21 +373,30 @@ def test_a_link_stays_and_its_file_is_written(frames, tmp_path):
     target, link = tmp_path / "real.png", tmp_path / "link.png"
     target.write_bytes(b"old")
     link.symlink_to(target)
-    export.save_still(frames[0], link)
+    sheets.save_still(frames[0], link)
     assert link.is_symlink()
     np.testing.assert_array_equal(read_png(target), frames[0])
+
+
+def test_tiles_lie_row_by_row(frames):
+    sheet = sheets.tiled(frames[:7], 3)
+    assert sheet.shape == (3 * SIDE, 3 * SIDE, 3)
+    for i, frame in enumerate(frames[:7]):
+        top, left = i // 3 * SIDE, i % 3 * SIDE
+        np.testing.assert_array_equal(sheet[top : top + SIDE, left : left + SIDE], frame)
+    assert not sheet[2 * SIDE :, SIDE:].any()  # what is left of the last row
 
 
 def test_files_get_ordinary_permissions(frames, tmp_path):
     before = os.umask(0o027)
     try:
-        path = export.save_still(frames[0], tmp_path / "a.png")
+        path = sheets.save_still(frames[0], tmp_path / "a.png")
     finally:
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
-@pytest.mark.parametrize("suffix", export.available_formats())
+@pytest.mark.parametrize("suffix", writing.available_formats())
 def test_full_disk_leaves_the_old_file_and_no_rubbish(tmp_path, suffix):
     """A real write that fails half way: the process may write no file beyond 4 KiB."""
     target = tmp_path / f"m{suffix}"
@@ -393,11 +404,12 @@ def test_full_disk_leaves_the_old_file_and_no_rubbish(tmp_path, suffix):
     program = """
         import resource, sys
         import numpy as np
-        from glow_app.keeping import export
+        from glow_app.common.errors import UserError
+        from glow_app.keeping import animation
         noise = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
         try:
-            export.save_animation(noise, sys.argv[1])
+            animation.save_animation(noise, sys.argv[1])
         except UserError as error:
             print(error)
     """

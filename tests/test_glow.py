@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
+from collections import Counter
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -10,6 +13,7 @@ from conftest import perturb
 
 import models
 from models import PRESETS, Glow, GlowConfig, bin_centers, bits_per_dim, dequantize, to_levels
+from models.step import FlowStep
 
 POINTS = GlowConfig(image_size=1, channels=2, steps=(6,), widths=(16,), squeeze=False)
 SMALL = GlowConfig(image_size=8, steps=(2, 2), widths=(8, 8), prior_width=8)
@@ -115,7 +119,7 @@ def test_folded_and_unfolded_decode_the_same_pictures() -> None:
     with torch.no_grad():
         folded = model.g(z)
     unfolded = model.g(z).detach()  # with gradients on, nothing is cached
-    assert model.levels[0][0]._folded is not None
+    assert model.levels[0]._kept is not None
     torch.testing.assert_close(folded, unfolded, atol=1e-5, rtol=0)
     differs = to_levels(folded) != to_levels(unfolded)
     assert differs.float().mean() < 1e-3  # a value on the edge of a level may fall either way
@@ -132,6 +136,35 @@ def test_fold_follows_the_parameters() -> None:
         assert not torch.allclose(before, after)
         x = torch.rand(2, *shape(model.config))
         torch.testing.assert_close(model.g(model.f(x)[0]), x, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("reversible", [False, True])
+def test_one_spelling_of_a_step_trains_encodes_and_decodes(reversible: bool) -> None:
+    """The code that the sweep of bijections proves, and that the page shows, is what runs."""
+    model = made(PRESETS["tiny"])
+    model.set_reversible(reversible)
+    x = torch.rand(2, *shape(model.config))
+
+    def train() -> None:
+        model.train()
+        model(x).mean().backward()
+
+    def code_run_by(action: Callable[[], object]) -> Counter:
+        called: Counter = Counter()
+        sys.setprofile(lambda frame, event, _: called.update([frame.f_code] * (event == "call")))
+        try:
+            action()
+        finally:
+            sys.setprofile(None)
+        return called
+
+    with torch.no_grad():
+        z, _ = model.f(x)
+        encoding, decoding = code_run_by(lambda: model.f(x)), code_run_by(lambda: model.g(z))
+    steps = sum(model.config.steps)
+    assert code_run_by(train)[FlowStep.forward.__code__] == steps
+    assert encoding[FlowStep.forward.__code__] == steps
+    assert decoding[FlowStep.inverse.__code__] == steps
 
 
 def test_training_precision_stays_out_of_encoding_and_decoding() -> None:

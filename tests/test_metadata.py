@@ -12,15 +12,15 @@ from PIL import Image, PngImagePlugin
 
 from glow_app.common.errors import UserError
 from glow_app.common.progress import Stopped
-from glow_app.keeping import export
-from glow_app.keeping.recipes import KINDS, Face, Recipe, read_morph
+from glow_app.keeping import animation, sheets, writing
+from glow_app.keeping.recipes import KINDS, Origin, Recipe, read_morph
 
 # Nothing here has its default, so that nothing can get lost unseen.
 FULL = Recipe(
     kind="journey",
     checkpoint="faces64",
     fingerprint="0123456789abcdef",
-    faces=(Face(22, 0.7), Face(), Face(2**32 - 1, 1.0)),
+    faces=(Origin(22, 0.7), Origin(), Origin(2**32 - 1, 1.0)),
     path="cubic",
     sharpness=0.25,
     t_range=(-0.5, 1.25),
@@ -50,23 +50,23 @@ def test_the_full_recipe_leaves_no_default():
     assert all(getattr(FULL, f.name) != f.default or f.name == "kind" for f in fields(Recipe))
 
 
-@pytest.mark.parametrize("suffix", export.available_formats())
+@pytest.mark.parametrize("suffix", writing.available_formats())
 @pytest.mark.parametrize("recipe", [FULL, Recipe()])
 def test_every_animation_is_opened_again(frames, tmp_path, suffix, recipe):
     path = tmp_path / f"m{suffix}"
-    export.save_animation(frames, path, size=48, metadata=recipe.to_metadata())
+    animation.save_animation(frames, path, size=48, metadata=recipe.to_metadata())
     assert read_morph(path) == recipe
-    export.save_animation(frames[:1], path, size=48, metadata=recipe.to_metadata())
+    animation.save_animation(frames[:1], path, size=48, metadata=recipe.to_metadata())
     assert read_morph(path) == recipe  # one frame is a still in some formats
 
 
 @pytest.mark.parametrize(
-    "write", [export.save_strip, export.save_sheet, export.save_grid], ids=lambda f: f.__name__
+    "write", [sheets.save_strip, sheets.save_sheet, sheets.save_grid], ids=lambda f: f.__name__
 )
 def test_every_sheet_is_opened_again(frames, tmp_path, write):
     path = write(frames, tmp_path / "s.png", metadata=FULL.to_metadata())
     assert read_morph(path) == FULL
-    export.save_still(frames[0], path, metadata=FULL.to_metadata())
+    sheets.save_still(frames[0], path, metadata=FULL.to_metadata())
     assert read_morph(path) == FULL
 
 
@@ -80,6 +80,28 @@ def test_only_settings_are_stored():
         "kind": "morph",
         "path": "linear",
     }
+
+
+def test_a_file_of_the_first_version_opens(tmp_path):
+    """Its note to the letter; what is stored may grow, but never change its meaning."""
+    note = (
+        '{"checkpoint": "faces64", "directions": [["smile", 1.5]], "faces": [{"seed": 22, '
+        '"temperature": 0.7}, {"photo": true}], "fingerprint": "0123456789abcdef", "fps": 12.5, '
+        '"frames": 17, "kind": "journey", "loop": true, "made_with": "Glow Studio", '
+        '"path": "cubic", "t_range": [-0.5, 1.25]}'
+    )
+    assert read_morph(foreign(tmp_path, note)) == Recipe(
+        kind="journey",
+        checkpoint="faces64",
+        fingerprint="0123456789abcdef",
+        faces=(Origin(22, 0.7), Origin()),
+        path="cubic",
+        t_range=(-0.5, 1.25),
+        loop=True,
+        frames=17,
+        fps=12.5,
+        directions=(("smile", 1.5),),
+    )
 
 
 def foreign(tmp_path, note: object, name: str = "x.png"):
@@ -170,7 +192,7 @@ def test_pictures_of_others_are_refused(tmp_path):
             "glow-morph-sharpness-0.5-t-0.5to1.5-even-33-frames.gif",
         ),
         (
-            Recipe(kind="journey", path="cubic", faces=(Face(),) * 4, loop=True, frames=17),
+            Recipe(kind="journey", path="cubic", faces=(Origin(),) * 4, loop=True, frames=17),
             "glow-journey-4-faces-loop-cubic-17-frames.gif",
         ),
         (Recipe(kind="mix", weights=(1, 0.5, 0, 0)), "glow-mix-1-0.5-0-0.gif"),
@@ -179,7 +201,7 @@ def test_pictures_of_others_are_refused(tmp_path):
             "glow-edit-smile+1.5-age-0.5-average+0.25.gif",
         ),
         (
-            Recipe(kind="samples", faces=(Face(7, 0.7),), temperatures=(0.5, 0.7)),
+            Recipe(kind="samples", faces=(Origin(7, 0.7),), temperatures=(0.5, 0.7)),
             "glow-samples-seed-7-t0.5-t0.7.gif",
         ),
         (Recipe(kind="edit", directions=(("../../é x", 1),)), "glow-edit-..-..-x+1.gif"),
@@ -195,10 +217,10 @@ def test_file_names_stay_short():
         assert len(many.file_name(".webp")) < 150
 
 
-@pytest.mark.parametrize("suffix", export.available_formats())
+@pytest.mark.parametrize("suffix", writing.available_formats())
 def test_writing_reports_and_stops(frames, tmp_path, suffix):
     told, path = [], tmp_path / f"m{suffix}"
-    export.save_animation(frames, path, size=48, progress=lambda *now: told.append(now))
+    animation.save_animation(frames, path, size=48, progress=lambda *now: told.append(now))
     total = len(frames) + 2 * len(frames) - 2
     assert told == [(done, total) for done in range(total + 1)]
     old = path.read_bytes()
@@ -208,5 +230,5 @@ def test_writing_reports_and_stops(frames, tmp_path, suffix):
             raise Stopped
 
     with pytest.raises(Stopped):
-        export.save_animation(frames[::-1], path, size=48, progress=stop)
+        animation.save_animation(frames[::-1], path, size=48, progress=stop)
     assert path.read_bytes() == old and [p.name for p in tmp_path.iterdir()] == [path.name]

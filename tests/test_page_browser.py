@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageSequence
 from playwright.sync_api import Page, expect
 
-from glow_app.keeping import export
+from glow_app.keeping import writing
 from tests.page_tools import (
     WAIT_MS,
     button,
@@ -435,7 +435,7 @@ def test_downloads(open_tab: OpenTab, tmp_path: Path) -> None:
         with Image.open(still) as image:
             assert is_painted(page, np.asarray(image)), t
 
-    if ".mp4" in export.available_formats():
+    if ".mp4" in writing.available_formats():
         mp4 = download(page, "Download MP4", tmp_path)
         assert mp4.read_bytes()[4:8] == b"ftyp"
     else:

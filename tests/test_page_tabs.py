@@ -18,7 +18,7 @@ from playwright.sync_api import Page, expect
 from glow_app.editing import directions
 from glow_app.editing.directions import Direction
 from glow_app.editing.editor import Editor
-from glow_app.keeping import export, recipes
+from glow_app.keeping import animation, recipes
 from glow_app.ui.welcome import SEEDS
 from tests.page_tools import (
     WAIT_MS,
@@ -168,7 +168,7 @@ def test_every_download_opens_and_tells_how_it_was_made(open_tab: OpenTab, tmp_p
     ranged = tmp_path / "ranged.gif"
     still = np.zeros((2, 64, 64, 3), np.uint8)
     note = replace(made, t_range=(0.0, 1.25)).to_metadata()
-    export.save_animation(still, ranged, size=64, metadata=note)
+    animation.save_animation(still, ranged, size=64, metadata=note)
     with new_morph(page):
         open_morph(page, ranged)
     ends = "range => [Number(range.min), Number(range.max)]"

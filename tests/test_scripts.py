@@ -21,10 +21,11 @@ import torch
 from PIL import Image, ImageSequence
 
 from glow_app.common import cli
+from glow_app.common.errors import UserError
 from glow_app.editing import directions, paths
 from glow_app.editing.directions import Direction
 from glow_app.editing.editor import Editor
-from glow_app.keeping.recipes import Face, read_morph
+from glow_app.keeping.recipes import Origin, read_morph
 from glow_app.pictures.folders import list_pictures
 from glow_app.pictures.prepare import prepare
 
@@ -157,7 +158,7 @@ def test_morph_through_more_photos_is_cubic_and_opens_again(
         recipe = read_morph(file)
         assert (recipe.kind, recipe.path, recipe.loop) == ("journey", "cubic", True)
         assert (recipe.sharpness, recipe.constant_speed, recipe.frames) == (0.5, True, 5)
-        assert recipe.faces == (Face(), Face(), Face()) and recipe.fps == 25
+        assert recipe.faces == (Origin(), Origin(), Origin()) and recipe.fps == 25
         assert recipe.checkpoint == tiny_checkpoint.stem
     assert len(frames_of(out)) == 12
 
@@ -193,7 +194,7 @@ def test_one_photo_into_its_edited_self(here, photos, tiny_checkpoint, tiny_dire
     np.testing.assert_array_equal(frames[0], photo)
     np.testing.assert_array_equal(frames[-1], edited)
     recipe = read_morph(out)
-    assert recipe.directions == (("made up", 2.0),) and recipe.faces == (Face(),)
+    assert recipe.directions == (("made up", 2.0),) and recipe.faces == (Origin(),)
 
 
 # ------------------------------------------------------------------------------------------ sample
@@ -228,7 +229,7 @@ def test_sample_rows_of_temperatures(here, tiny_checkpoint, tmp_path):
     expected = Editor(tiny_checkpoint, device="cpu").sample_temperatures([0.4, 0.9], 3, 4)
     np.testing.assert_array_equal(rows, expected)
     recipe = read_morph(out)
-    assert recipe.faces == (Face(4, 0.4),) and recipe.temperatures == (0.4, 0.9)
+    assert recipe.faces == (Origin(4, 0.4),) and recipe.temperatures == (0.4, 0.9)
 
 
 def test_sample_neighbours(here, tiny_checkpoint, tmp_path):
@@ -512,16 +513,13 @@ def test_interrupt_is_quiet(face_folder, tiny_checkpoint, tmp_path):
 
 
 def test_run_reports_errors_of_others_and_lets_bugs_through(capsys):
-    class OwnError(Exception):
-        pass
-
     def fails(error: Exception):
         def main(argv):
             raise error
 
         return main
 
-    assert cli.run(fails(OwnError("Two\nlines.")), OwnError) == 2
+    assert cli.run(fails(UserError("Two\nlines."))) == 2
     assert capsys.readouterr().err.splitlines()[-1].endswith("Two lines.")
     assert cli.run(fails(FileNotFoundError(2, "No such file", "x.jpg"))) == 2
     assert "x.jpg: No such file." in capsys.readouterr().err

@@ -11,6 +11,7 @@ from glow_app.benchmarks.convolutions import convolutions_of
 from glow_app.benchmarks.timing import Work, adamw_step, interleaved
 from glow_app.common.measure import flops_per_frame, parameter_count
 from glow_app.editing.editor import Editor
+from glow_app.pictures.tensors import to_tensor
 from models import Glow, bin_centers, bits_per_dim
 
 __all__ = ["measure_released"]
@@ -60,7 +61,7 @@ def measure_released(
 
 
 def _encode(editor: Editor, pictures: np.ndarray) -> None:
-    levels = torch.from_numpy(pictures).permute(0, 3, 1, 2).to(editor.device)
+    levels = to_tensor(pictures).to(editor.device)
     with torch.inference_mode():  # past the editor's cache of codes
         editor.model.f(bin_centers(levels, editor.model.config.n_bits))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,9 +25,13 @@ from glow_app.common.devices import pick_device
 from glow_app.common.errors import UserError
 from glow_app.common.expiring_cache import ExpiringCache
 from glow_app.common.progress import Progress, Steps
+from glow_app.editing.shell import Shell
+from glow_app.pictures.coding import Coding
 from glow_app.pictures.prepare import Prepared, prepare
+from glow_app.pictures.tensors import to_pictures, to_tensor
+from models import StateRange
 
-__all__ = ["Codec", "Reading", "generator"]
+__all__ = ["Codec", "Coded", "Reading", "generator"]
 
 CACHED_CODES = 64  # 48 KiB each at 64 px
 CACHED_SECONDS = 900.0  # a code is as private as the photo it decodes to
@@ -34,6 +39,19 @@ CACHED_SECONDS = 900.0  # a code is as private as the photo it decodes to
 # Pictures a pass. On two cores 33 frames took 0.58 s in one pass, 0.61 s in two, 0.67 s in five
 # (faces64 preset, best of 20, on a machine that was busy otherwise). A GPU wants more at once.
 _BATCH = {"cpu": 33, "cuda": 64}
+
+
+@dataclass(frozen=True, eq=False)
+class Coded:
+    """Codes, and the range of states in which each is to be decoded.
+
+    Attributes:
+        z: (N, D) float32 on the CPU.
+        within: N rows, or one for all; None leaves decoding unguarded.
+    """
+
+    z: Tensor
+    within: StateRange | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +81,9 @@ class Codec:
         image_size: S, the side of its pictures in pixels.
         name: the file name of the checkpoint without its ending.
         facts: training facts stored in the checkpoint.
+        coding: how pictures are coded before this model sees them, as its training pictures were;
+            None for a model of uncoded ones.
+        shell: how long its codes are.
         batch: pictures or codes a pass, at first what is fastest on this kind of device.
 
     Raises:
@@ -79,10 +100,14 @@ class Codec:
         self.image_size: int = self.model.config.image_size
         self.name = path.stem
         self.facts: dict[str, Any] = dict(self.model.facts)
+        self.coding = Coding.from_facts(self.facts)
+        self.shell = Shell.from_facts(
+            self.facts, [math.prod(shape) for shape in self.model.config.code_shapes()]
+        )
         self._n_bits: int = self.model.config.n_bits
         self.batch: int = _BATCH[self.device.type]
         self._lock = threading.RLock()
-        self._codes: ExpiringCache[Tensor] = ExpiringCache(CACHED_CODES, CACHED_SECONDS)
+        self._codes: ExpiringCache[Coded] = ExpiringCache(CACHED_CODES, CACHED_SECONDS)
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -101,20 +126,26 @@ class Codec:
     # -------------------------------------------------------------------------------- pictures
 
     def prepare(self, source: Any, align: str = "auto") -> Prepared:
-        """`prepare` at the model's size; raises `UserError`."""
-        return prepare(source, self.image_size, align=align)
+        """`prepare` at the model's size, coded as its training pictures; raises `UserError`."""
+        return prepare(source, self.image_size, align=align, coding=self.coding)
 
     def encode(self, pixels: np.ndarray) -> Tensor:
-        """Codes of pictures: z = f((level + 0.5) / 256), all of it, whitened.
+        """The codes alone of `encode_with_range`: (N, D) float32 on the CPU."""
+        return self.encode_with_range(pixels).z
+
+    def encode_with_range(self, pixels: np.ndarray, keep: bool = True) -> Coded:
+        """Codes of pictures, z = f((level + 0.5) / 256), all of it, whitened, and their states.
 
         Bin centres, so a picture always has the same code, up to float32 rounding between
         batches. The last few codes are kept by content.
 
         Args:
             pixels: (N, S, S, 3) or (S, S, 3) uint8.
+            keep: whether they are likely to be asked for again; False leaves the cache alone.
 
         Returns:
-            (N, D) float32 on the CPU, D = 3·S·S; N = 1 for a single picture.
+            N codes, D = 3·S·S, and for each the range that the state takes after every step of
+            the flow on the way to it; N = 1 for a single picture.
 
         Raises:
             UserError: wrong shape or type, or the device ran out of memory.
@@ -124,14 +155,17 @@ class Codec:
             hashlib.blake2b(picture.tobytes(), digest_size=16).digest() for picture in pictures
         ]
         with self._lock:
-            known = {key: z for key in keys if (z := self._codes.get(key)) is not None}
+            known = {key: row for key in keys if (row := self._codes.get(key)) is not None}
             missing = {k: p for k, p in zip(keys, pictures, strict=True) if k not in known}
             if missing:
                 fresh = self._encode(np.stack([*missing.values()]))
                 known.update(zip(missing, fresh, strict=True))
-            for key, z in known.items():
-                self._codes.keep(key, z)
-        return torch.stack([known[key] for key in keys])
+            for key, row in known.items() if keep else ():
+                self._codes.keep(key, row)
+        rows = [known[key] for key in keys]
+        return Coded(
+            torch.cat([row.z for row in rows]), StateRange.cat([row.within for row in rows])
+        )
 
     def encode_each(
         self, pictures: Sequence[np.ndarray], progress: Progress | None = None
@@ -152,7 +186,11 @@ class Codec:
         return self.decode_with_report(z, batch)[0]
 
     def decode_with_report(
-        self, z: Tensor, batch: int | None = None, steps: Steps | None = None
+        self,
+        z: Tensor,
+        batch: int | None = None,
+        steps: Steps | None = None,
+        within: StateRange | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Pictures of codes, and how much of them had to be clamped.
 
@@ -164,6 +202,9 @@ class Codec:
             z: (N, D) or (D,), any float type, any device.
             batch: codes a pass; None for what is fastest on this device.
             steps: counts the pictures, pass by pass.
+            within: the range, one row for all or one for each code, in which the state of the flow
+                is held; see `models.Glow.g`. A flow's inverse bursts where a state leaves what its
+                couplings have seen.
 
         Returns:
             frames (N, S, S, 3) uint8, and for each of them (N,) float32 the share, 0 to 1, of
@@ -176,8 +217,12 @@ class Codec:
         z = self._check_codes(z)
         steps = steps or Steps(len(z))
         frames, clamped = [], []
-        for chunk in z.split(batch or self.batch):
-            pixels, shares = self._decode(chunk)
+        size = batch or self.batch
+        for first in range(0, len(z), size):
+            rows = slice(first, first + size)
+            chunk = z[rows]
+            held = within if within is None or len(within) == 1 else within[rows]
+            pixels, shares = self._decode(chunk, held)
             frames.append(pixels)
             clamped.append(shares)
             steps.advance(len(chunk))
@@ -212,7 +257,7 @@ class Codec:
         pictures = self._check_pictures(pixels)
         noisy = torch.cat(
             [
-                models.dequantize(_planes(picture[None]), self._n_bits, generator(seed))
+                models.dequantize(to_tensor(picture[None]), self._n_bits, generator(seed))
                 for picture, seed in zip(pictures, seeds, strict=True)
             ]
         )
@@ -238,7 +283,7 @@ class Codec:
         """max |level - g(f(level))| of each picture (N, S, S, 3) uint8: (N,) int, 0 = exact."""
         pictures = self._check_pictures(pixels)
         # A model of fewer bits promises the picture at its own depth.
-        promised = _pixels(models.to_levels(self._centres(pictures), self._n_bits))
+        promised = to_pictures(models.to_levels(self._centres(pictures), self._n_bits))
         returned = self.decode(self.encode(pictures))
         return np.abs(promised.astype(int) - returned).max(axis=(1, 2, 3))
 
@@ -262,26 +307,38 @@ class Codec:
                 ) from error
 
     def _centres(self, pictures: np.ndarray) -> Tensor:
-        return models.bin_centers(_planes(pictures), self._n_bits)
+        return models.bin_centers(to_tensor(pictures), self._n_bits)
 
-    def _encode(self, pictures: np.ndarray) -> list[Tensor]:
-        codes: list[Tensor] = []
+    def _encode(self, pictures: np.ndarray) -> list[Coded]:
+        coded: list[Coded] = []
         with self._on_device():
             for chunk in self._centres(pictures).split(self.batch):
-                z, _ = self.model.f(chunk.to(self.device))
-                codes.extend(row.clone() for row in z.cpu())  # a view would keep the whole batch
-        return codes
+                z, _, states = self.model.f_with_range(chunk.to(self.device))
+                z, states = z.cpu(), states.to("cpu")
+                for i in range(len(z)):  # copies: a view would keep the whole batch
+                    coded.append(
+                        Coded(
+                            z[i : i + 1].clone(),
+                            StateRange(
+                                states.low[i : i + 1].clone(), states.high[i : i + 1].clone()
+                            ),
+                        )
+                    )
+        return coded
 
-    def _decode(self, z: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    def _decode(
+        self, z: Tensor, within: StateRange | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """One pass: pictures, and of each the share out of range or not finite."""
         with self._on_device():
             z = z.to(self.device, torch.float32)
             lost = (~z.isfinite()).sum(dim=1)
-            x = self.model.g(torch.nan_to_num(z))
+            held = None if within is None else within.to(self.device)
+            x = self.model.g(torch.nan_to_num(z), held)
             outside = (~((x >= 0) & (x <= 1))).sum(dim=(1, 2, 3))
             shares = ((lost + outside) / self.model.dims).clamp(max=1)
             x = torch.nan_to_num(x, nan=0.5, posinf=1.0, neginf=0.0)
-            return _pixels(models.to_levels(x, self._n_bits)), shares.cpu().numpy()
+            return to_pictures(models.to_levels(x, self._n_bits)), shares.cpu().numpy()
 
     def _check_one(self, picture: np.ndarray) -> np.ndarray:
         if np.ndim(picture) != 3:
@@ -317,16 +374,6 @@ def _find_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UserError(f"This machine has no device {name!r}: choose auto or cpu.")
     return device
-
-
-def _planes(pictures: np.ndarray) -> Tensor:
-    """(N, S, S, 3) uint8 array to (N, 3, S, S) uint8 tensor."""
-    return torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
-
-
-def _pixels(levels: Tensor) -> np.ndarray:
-    """(N, 3, S, S) uint8 tensor to (N, S, S, 3) uint8 array."""
-    return np.ascontiguousarray(levels.permute(0, 2, 3, 1).cpu().numpy())
 
 
 def generator(seed: int) -> torch.Generator:

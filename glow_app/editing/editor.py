@@ -1,119 +1,186 @@
 """What one can do with faces in latent space: morph, travel, mix, edit, average, draw.
 
 No page, no files. Pictures come in and go out as uint8 arrays; codes stay inside, but for that of
-an average. The geometry is in `paths`, the model in `codec`.
+an average. Where to go is in `walk` and `guide`, the model in `codec`; here walks are decoded.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from glow_app.common.errors import UserError
+from glow_app.common.expiring_cache import ExpiringCache
 from glow_app.common.progress import Progress, Steps
 from glow_app.editing import directions, paths
-from glow_app.editing.codec import Codec, Reading, generator
+from glow_app.editing.codec import CACHED_CODES, CACHED_SECONDS, Reading
 from glow_app.editing.directions import Direction
+from glow_app.editing.frames import (
+    MAX_FRAMES,
+    Morph,
+    Still,
+    decoded,
+    even_positions,
+    journey_positions,
+    morph_positions,
+)
+from glow_app.editing.guide import Portrait, Studio, guided_journey, guided_mix
+from glow_app.editing.sampler import MAX_SEED, SAMPLE_PASS, Sampler
+from glow_app.editing.walk import (
+    JOURNEY_PATHS,
+    MORPH_PATHS,
+    Style,
+    Walk,
+    check_path,
+    edit_walk,
+    journey_walk,
+    mix_walk,
+)
+from glow_app.pictures.mesh import find_mesh
+from glow_app.pictures.opening import RESAMPLE
+from glow_app.pictures.prepare import Prepared
 
-__all__ = [
-    "MAX_FRAMES",
-    "MAX_SEED",
-    "SAMPLE_PASS",
-    "Editor",
-    "Morph",
-    "Reading",
-    "Still",
-]
+__all__ = ["MAX_FRAMES", "MAX_SEED", "SAMPLE_PASS", "Editor", "Morph", "Reading", "Still"]
 
-MAX_FRAMES = 2000  # of one morph; at 64 px that is 25 MB of pictures and 100 MB of codes
-MAX_SEED = 2**32 - 1  # torch's CPU generator looks at no more bits of a seed
-SAMPLE_PASS = 8  # samples a pass, always just as many: see Editor.sample
-
-_NEIGHBOUR_SALT = 0x9E3779B9  # neighbours of seed s must not be made of the noise of s itself
-
-
-@dataclass(frozen=True, eq=False)
-class Morph:
-    """Decoded frames along a path.
-
-    Attributes:
-        frames: (T, S, S, 3) uint8.
-        t: (T,) float32, the position of each frame: on a morph 0 is A and 1 is B, on a journey
-            the share of the whole way.
-        path: a name in `paths.JOURNEYS`.
-        clamped_frames: (T,) float32, of each frame the share, 0 to 1, of decoded numbers that
-            were outside [0, 1] or not finite.
-        norms: (T, L) float32, ‖z_l‖/√d_l of each level of each frame's code, finest first. A draw
-            from the prior at temperature T has about T.
-        stops: the frame of each photo that the path passes, in order.
-    """
-
-    frames: np.ndarray
-    t: np.ndarray
-    path: str
-    clamped_frames: np.ndarray
-    norms: np.ndarray
-    stops: tuple[int, ...]
-
-    @property
-    def clamped(self) -> float:
-        """`clamped_frames` over all frames together."""
-        return float(self.clamped_frames.mean())
+Picture = np.ndarray | Prepared
 
 
-@dataclass(frozen=True, eq=False)
-class Still:
-    """One decoded picture.
-
-    Attributes:
-        pixels: (S, S, 3) uint8.
-        clamped: share, 0 to 1, of decoded numbers that were outside [0, 1] or not finite.
-    """
-
-    pixels: np.ndarray
-    clamped: float
-
-
-class Editor(Codec):
+class Editor(Sampler):
     """A `Codec` with everything that can be done between encoding and decoding.
 
-    Long work takes `progress`, see `glow_app.common.progress.Progress`, which also stops it.
-    Anything out of range raises `UserError`.
+    Faces are given as pictures (S, S, 3) uint8 or, better, as what `prepare` returns, whose crop
+    holds more detail for a guided walk. Long work takes `progress`, see
+    `glow_app.common.progress.Progress`, which also stops it. Anything out of range raises
+    `UserError`.
     """
 
-    # ------------------------------------------------------------------------------------ paths
+    def __init__(self, checkpoint: str | Path | None = None, device: str = "auto") -> None:
+        super().__init__(checkpoint, device)
+        self._meshes: ExpiringCache[tuple[np.ndarray | None]] = ExpiringCache(
+            CACHED_CODES, CACHED_SECONDS
+        )
+
+    # ------------------------------------------------------------------------------------ walks
+
+    def morph_walk(
+        self,
+        a: Picture,
+        b: Picture,
+        path: str = "shell",
+        *,
+        sharpness: float | None = None,
+        guide: bool | None = None,
+    ) -> Walk:
+        """The walk from A (position 0) to B (1), and beyond.
+
+        Args:
+            a, b: the faces.
+            path: one of `walk.MORPH_PATHS`; see `walk.Style`.
+            sharpness: 0 to 1, see `walk.Style`; None for what the path says.
+            guide: warp both faces to the shape in between and walk between *their* codes, see
+                `guide`. None: where both faces have landmarks.
+
+        Raises:
+            UserError: wrong pictures, an unknown path, or a guide where a face has no landmarks.
+        """
+        check_path(path, MORPH_PATHS, sharpness)
+        return self._walk([a, b], path, sharpness, guide, loop=False)
+
+    def journey_walk(
+        self,
+        pictures: Sequence[Picture],
+        path: str = "cubic",
+        loop: bool = False,
+        *,
+        sharpness: float | None = None,
+        guide: bool | None = None,
+    ) -> Walk:
+        """The walk through K ≥ 2 faces at positions 0, 1, …; with `loop` back to 0 at K.
+
+        Args:
+            path: one of `walk.JOURNEY_PATHS`.
+            sharpness, guide: as for `morph_walk`.
+
+        Raises:
+            UserError: as `morph_walk`, or fewer than two faces.
+        """
+        check_path(path, JOURNEY_PATHS, sharpness)
+        if len(pictures) < 2:
+            raise UserError("A journey needs at least two pictures.")
+        return self._walk(pictures, path, sharpness, guide, loop)
+
+    def mix_walk(
+        self, a: Picture, b: Picture, weights: Sequence[float], shape: float | None = None
+    ) -> Walk:
+        """The walk from A (0) to a mix of A and B (1), level by level; see `mix`."""
+        low, high = paths.T_RANGE
+        if len(weights) != len(self.level_shapes):
+            raise UserError(f"A mix needs {len(self.level_shapes)} weights, one a level.")
+        if not all(low <= w <= high for w in weights):
+            raise UserError(f"The weight of a level lies between {low:g} and {high:g}.")
+        if shape is not None and not 0 <= shape <= 1:
+            raise UserError(f"The shape lies between 0 (A) and 1 (B), not at {shape}.")
+        faces = self._portraits([a, b])
+        if shape is not None and all(face.mesh is not None for face in faces):
+            return guided_mix(self._studio(faces), weights, shape, self.model.usual_range)
+        coded = self.encode_with_range(np.stack([face.pixels for face in faces]))
+        return mix_walk(coded, weights, self.shell.sizes, self.shell, self.model.usual_range)
+
+    def edit_walk(
+        self,
+        picture: Picture,
+        strengths: Sequence[tuple[Direction, float]] = (),
+        *,
+        toward: float = 0.0,
+        average: Tensor | None = None,
+    ) -> Walk:
+        """The walk from a face (0) to its edited self (1); see `edit`."""
+        if not 0 <= toward <= 1:
+            raise UserError(f"How far to go towards the average lies in 0 to 1, not {toward}.")
+        for direction, strength in strengths:
+            if not math.isfinite(strength):
+                raise UserError(f"The strength of {direction.name} must be finite.")
+            if direction.fingerprint != self.fingerprint:
+                raise UserError(f"The direction {direction.name} is of another model.")
+        target = None if average is None else self._check_codes(average)[0]
+        coded = self.encode_with_range(self._pixels_of(picture))
+        return edit_walk(coded, strengths, toward, target, self.shell, self.model.usual_range)
+
+    def have_landmarks(self, *pictures: Picture) -> bool:
+        """Whether all of these faces can be warped, as a guided walk does."""
+        return all(face.mesh is not None for face in self._portraits(pictures))
+
+    # ---------------------------------------------------------------------------------- decoding
 
     def morph_frames(
         self,
-        a: np.ndarray,
-        b: np.ndarray,
+        a: Picture,
+        b: Picture,
         frames: int | Sequence[float] = 33,
-        path: str = "linear",
+        path: str = "shell",
         *,
         sharpness: float | None = None,
+        guide: bool | None = None,
         t_range: tuple[float, float] = (0.0, 1.0),
         constant_speed: bool = False,
         progress: Progress | None = None,
     ) -> Morph:
-        """Morph picture A into picture B: x_t = g(z_t), z_t on a path from f(A) to f(B).
+        """Morph picture A into picture B: x_t = g(z_t), z_t on a walk from f(A) to f(B).
 
         The ends are decoded like any other frame; they equal A and B because g(f(x)) = x.
 
         Args:
-            a: (S, S, 3) uint8.
-            b: (S, S, 3) uint8.
+            a, b, path, sharpness, guide: as for `morph_walk`.
             frames: how many, at least 2, evenly spaced over `t_range` with both its ends; or the
                 positions t themselves, each within `paths.T_RANGE`.
-            path: one of `paths.PATHS`.
-            sharpness: 0 to 1, see `paths.path`; None for what the path says.
             t_range: first and last t, within `paths.T_RANGE`; beyond 0 and 1 the path goes on
                 straight ahead, and colours may have to be clamped.
             constant_speed: choose the positions so that the picture changes by the same amount
@@ -125,40 +192,31 @@ class Editor(Codec):
         Raises:
             UserError: wrong pictures, frames, path or range.
         """
-        t = _positions(frames, t_range)
+        t = morph_positions(frames, t_range)
         if constant_speed and not isinstance(frames, int | np.integer):
             raise UserError("Constant speed chooses the positions: give a number of frames.")
-        z = self.encode(np.stack([self._check_one(a), self._check_one(b)]))
-
-        def at(t: np.ndarray) -> Tensor:
-            return _asked(paths.path, z[0], z[1], torch.from_numpy(t), path, sharpness)
-
-        steps = Steps(len(t) * (1 + constant_speed), progress)
-        if constant_speed:
-            met = [stop for stop in (0.0, 1.0) if t[0] < stop < t[-1]]
-            t = self._evenly(at, t, met, steps)
-        return self._decoded(at(t), t, path, (t == 0) | (t == 1), steps)
+        walk = self.morph_walk(a, b, path, sharpness=sharpness, guide=guide)
+        *_, morph = self.along(walk, t, constant_speed, progress)
+        return morph
 
     def journey(
         self,
-        pictures: Sequence[np.ndarray],
+        pictures: Sequence[Picture],
         frames: int = 33,
         path: str = "cubic",
         loop: bool = False,
         *,
         sharpness: float | None = None,
+        guide: bool | None = None,
         constant_speed: bool = False,
         progress: Progress | None = None,
     ) -> Morph:
         """Morph through several pictures A → B → C …; with `loop`, back to A without repeating it.
 
         Args:
-            pictures: K ≥ 2 pictures (S, S, 3) uint8.
+            pictures, path, loop, sharpness, guide: as for `journey_walk`.
             frames: frames a leg with both ends; neighbouring legs share one. See
                 `paths.journey_positions` for the total.
-            path: one of `paths.JOURNEYS`.
-            loop: add the leg from the last picture to the first; a cubic loop has no seam.
-            sharpness: 0 to 1, see `paths.journey`; None for what the path says.
             constant_speed: as for `morph_frames`, over the whole journey: legs on which more
                 changes get more of the frames.
             progress: counts decoded frames.
@@ -170,48 +228,61 @@ class Editor(Codec):
         Raises:
             UserError: wrong pictures, frames or path, or fewer than two pictures.
         """
-        if len(pictures) < 2:
-            raise UserError("A journey needs at least two pictures.")
-        legs = len(pictures) if loop else len(pictures) - 1
-        if frames < 2 or legs * (frames - 1) >= MAX_FRAMES:
-            raise UserError(f"A journey needs 2 to {MAX_FRAMES} frames.")
-        z = self.encode(np.stack([self._check_one(picture) for picture in pictures]))
+        walk = self.journey_walk(pictures, path, loop, sharpness=sharpness, guide=guide)
+        u = journey_positions(walk, frames)
+        *_, morph = self.along(walk, u, constant_speed, progress)
+        return morph
 
-        def at(u: np.ndarray) -> Tensor:
-            return _asked(paths.journey, z, torch.from_numpy(u), path, loop, sharpness)
+    def along(
+        self,
+        walk: Walk,
+        u: np.ndarray,
+        constant_speed: bool = False,
+        progress: Progress | None = None,
+        coarse: int = 0,
+    ) -> Iterator[Morph]:
+        """Decode a walk at positions `u` (T,), in legs; see `frames.decoded`.
 
-        u = paths.journey_positions(len(pictures), frames, loop).numpy()
-        steps = Steps(len(u) * (1 + constant_speed) + (constant_speed and loop), progress)
-        if constant_speed:
-            whole = np.append(u, float(legs)) if loop else u  # the way home counts as well
-            u = self._evenly(at, whole, range(1, legs), steps)[: len(u)]
-        return self._decoded(at(u), u / legs, path, u == u.round(), steps)
+        Args:
+            constant_speed: choose as many positions anew, between those ends, so that the picture
+                changes equally; photos on the way stay among them.
+            progress: counts decoded frames.
+            coarse: yield every coarse-th frame first; nothing is decoded twice.
 
-    # ------------------------------------------------------------------------------------ edits
+        Yields:
+            the coarse frames if asked for, then all.
+        """
+        if not constant_speed:
+            yield from decoded(self, walk, u, Steps(len(u), progress), coarse)
+            return
+        # Where the frames stand shows only once all were decoded; on a loop the way home counts.
+        closed = walk.loop and u[-1] < walk.legs
+        measured = np.append(u, float(walk.legs)) if closed else u
+        steps = Steps(len(u) + len(measured), progress)
+        *_, first = decoded(self, walk, measured, steps)
+        even = even_positions(walk, measured, first.frames)
+        yield from decoded(self, walk, even[: len(u)], steps)
 
-    def mix(self, a: np.ndarray, b: np.ndarray, weights: Sequence[float]) -> Still:
+    def mix(
+        self, a: Picture, b: Picture, weights: Sequence[float], shape: float | None = None
+    ) -> Still:
         """Mix two pictures scale by scale: z_l = z_a,l + w_l·(z_b,l - z_a,l) at each level l.
 
         Args:
-            a: (S, S, 3) uint8.
-            b: (S, S, 3) uint8.
+            a, b: the faces.
             weights: one for each level of the flow, finest first, within `paths.T_RANGE`: 0
                 takes the level from A, 1 from B. `paths.coarse_fine` makes the usual ones.
+            shape: 0 to 1: warp both faces to a shape between A's (0) and B's (1) first, so that
+                eyes lie on eyes; where a face has no landmarks, and for None, nothing is warped.
 
         Raises:
-            UserError: wrong pictures or weights.
+            UserError: wrong pictures, weights or shape.
         """
-        low, high = paths.T_RANGE
-        if not all(low <= w <= high for w in weights):
-            raise UserError(f"The weight of a level lies between {low:g} and {high:g}.")
-        z = self.encode(np.stack([self._check_one(a), self._check_one(b)]))
-        levels_a, levels_b = (self.model.split_levels(row[None]) for row in z)
-        levels = _asked(paths.mix, levels_a, levels_b, weights)
-        return self._still(self.model.join_levels(levels))
+        return self._still(self.mix_walk(a, b, weights, shape))
 
     def edit(
         self,
-        picture: np.ndarray,
+        picture: Picture,
         strengths: Sequence[tuple[Direction, float]] = (),
         *,
         toward: float = 0.0,
@@ -220,7 +291,7 @@ class Editor(Codec):
         """Move a face along directions: z' = z + w·(average - z) + Σ s_i·d_i.
 
         Args:
-            picture: (S, S, 3) uint8.
+            picture: the face.
             strengths: directions, learned for this very model, each with its strength s: 1 moves
                 by one difference between the two classes it was learned from.
             toward: w in [0, 1], how far to go towards the average first.
@@ -230,30 +301,21 @@ class Editor(Codec):
             UserError: wrong picture, a strength that is not finite, a direction or an average
                 of another model.
         """
-        if not 0 <= toward <= 1:
-            raise UserError(f"How far to go towards the average lies in 0 to 1, not {toward}.")
-        z = self.encode(self._check_one(picture))
-        target = torch.zeros_like(z) if average is None else self._check_codes(average).to(z)
-        z = paths.toward(z[0], target[0], toward)
-        for direction, strength in strengths:
-            if not math.isfinite(strength):
-                raise UserError(f"The strength of {direction.name} must be finite.")
-            if direction.fingerprint != self.fingerprint:
-                raise UserError(f"The direction {direction.name} is of another model.")
-            z = z + strength * direction.vector.to(z)
-        return self._still(z[None])
+        return self._still(self.edit_walk(picture, strengths, toward=toward, average=average))
 
     def average(self, pictures: Sequence[np.ndarray], progress: Progress | None = None) -> Tensor:
-        """The mean code (D,) of one or more pictures; `decode` shows it.
+        """The average code (D,) of one or more pictures, on the shell; `decode` shows it.
 
-        It lies where few codes do, near the origin, so the face is smooth and plain.
+        The mean of many codes lies near the origin, where faces are grey and soft, so it is given
+        the length that a point half way between two codes has.
         """
         if not len(pictures):
             raise UserError("An average needs at least one picture.")
         total = torch.zeros(self.model.dims, dtype=torch.float64)
         for codes in self.encode_each(pictures, progress):
             total += codes.double().sum(dim=0)
-        return (total / len(pictures)).float()
+        mean = total / len(pictures)
+        return (mean if len(pictures) == 1 else self.shell.inside(mean)).float()
 
     def load_direction(self, path: str | Path) -> Direction:
         """A direction from a file; raises `UserError` if it is not one of this model."""
@@ -267,166 +329,60 @@ class Editor(Codec):
                 found.append(self.load_direction(path))
         return found
 
-    # ---------------------------------------------------------------------------------- samples
-
-    def sample(
-        self,
-        n: int = 1,
-        temperature: float = 0.7,
-        seed: int = 0,
-        progress: Progress | None = None,
-    ) -> np.ndarray:
-        """New faces: x = g(T·ε), ε ~ N(0, I).
-
-        Picture i of n with seed s is the picture of `sample(1, T, s + i)`, to the byte on one
-        device: each has a generator of its own, on the CPU, and is decoded in a pass of one
-        fixed size, since another size may round differently.
-
-        Args:
-            n: how many, at least 1.
-            temperature: T ≥ 0; 1 is the model's own distribution, less is tamer.
-            seed: that of the first; the last, seed + n - 1, is at most `MAX_SEED`.
-            progress: counts pictures.
-
-        Returns:
-            (n, S, S, 3) uint8.
-
-        Raises:
-            UserError: an argument out of range, or the device ran out of memory.
-        """
-        return self.sample_temperatures([temperature], n, seed, progress)[0]
-
-    def sample_temperatures(
-        self,
-        temperatures: Sequence[float],
-        n: int = 8,
-        seed: int = 0,
-        progress: Progress | None = None,
-    ) -> np.ndarray:
-        """The same seeds at several temperatures: (R, n, S, S, 3) uint8, one row for each.
-
-        Row r is `sample(n, temperatures[r], seed)`.
-        """
-        _check_count(n)
-        for temperature in temperatures:
-            _check_temperature(temperature)
-        if not 0 <= seed <= MAX_SEED + 1 - n:
-            raise UserError(f"Seeds are whole numbers from 0 to {MAX_SEED}, not {seed}.")
-        steps = Steps(n * len(temperatures), progress)
-        rows = []
-        for temperature in temperatures:
-            noise = (self._noise(generator(seed + i)) for i in range(n))
-            rows.append(self._drawn(n, (z * temperature for z in noise), steps))
-        return np.stack(rows)
-
-    def neighbours(
-        self,
-        seed: int,
-        n: int = 8,
-        radius: float = 0.3,
-        temperature: float = 0.7,
-        progress: Progress | None = None,
-    ) -> np.ndarray:
-        """Faces near the one that `seed` draws: T·(√(1 - r²)·ε_seed + r·ε_i).
-
-        Args:
-            seed: of the face in the middle, as for `sample`.
-            n: how many, at least 1. Neighbour i is the same picture for every n.
-            radius: r in [0, 1], see `paths.near`: 0 is the face itself, 1 any other.
-            temperature: T ≥ 0, as for `sample`.
-            progress: counts pictures.
-
-        Returns:
-            (n, S, S, 3) uint8.
-        """
-        _check_count(n)
-        _check_temperature(temperature)
-        if not 0 <= seed <= MAX_SEED:
-            raise UserError(f"Seeds are whole numbers from 0 to {MAX_SEED}, not {seed}.")
-        centre, others = self._noise(generator(seed)), generator(seed ^ _NEIGHBOUR_SALT)
-        noise = (self._noise(others) for _ in range(n))
-        codes = (_asked(paths.near, centre, own, radius) * temperature for own in noise)
-        return self._drawn(n, codes, Steps(n, progress))
-
     # ----------------------------------------------------------------------------------- inside
 
-    def _still(self, z: Tensor) -> Still:
-        pixels, clamped = self.decode_with_report(z)
+    def _walk(
+        self,
+        pictures: Sequence[Picture],
+        path: str,
+        sharpness: float | None,
+        guide: bool | None,
+        loop: bool,
+    ) -> Walk:
+        faces = self._portraits(pictures)
+        style = Style(path, sharpness, self.shell)
+        usual = self.model.usual_range
+        if guide is not False:
+            if all(face.mesh is not None for face in faces):
+                return guided_journey(self._studio(faces), style, usual, loop)
+            if guide:
+                raise UserError("A guided morph needs landmarks, and a face has none here.")
+        coded = self.encode_with_range(np.stack([face.pixels for face in faces]))
+        return journey_walk(coded, style, usual, loop)
+
+    def _studio(self, faces: Sequence[Portrait]) -> Studio:
+        return Studio(tuple(faces), self.coding, self.encode_with_range, self.shell)
+
+    def _portraits(self, pictures: Sequence[Picture]) -> list[Portrait]:
+        """With landmarks, which are found once and kept for a while, as codes are."""
+        return [self._portrait(picture) for picture in pictures]
+
+    def _portrait(self, picture: Picture) -> Portrait:
+        pixels = self._pixels_of(picture)
+        if isinstance(picture, Prepared):
+            crop = picture.crop
+        else:
+            crop = _enlarged(pixels, pixels.shape[0] if self.coding is None else self.coding.size)
+        key = hashlib.blake2b(crop.tobytes(), digest_size=16).digest()
+        with self._lock:
+            known = self._meshes.get(key)
+        if known is None:
+            known = (find_mesh(crop),)
+            with self._lock:
+                self._meshes.keep(key, known)
+        return Portrait(pixels, crop, known[0])
+
+    def _pixels_of(self, picture: Picture) -> np.ndarray:
+        return self._check_one(picture if isinstance(picture, np.ndarray) else picture.pixels)
+
+    def _still(self, walk: Walk) -> Still:
+        coded = walk.at(np.ones(1))
+        pixels, clamped = self.decode_with_report(coded.z, within=coded.within)
         return Still(pixels[0], float(clamped[0]))
 
-    def _evenly(
-        self,
-        at: Callable[[np.ndarray], Tensor],
-        t: np.ndarray,
-        stops: Sequence[float],
-        steps: Steps,
-    ) -> np.ndarray:
-        """As many positions as `t`, between its ends, with equal changes of the picture."""
-        frames, _ = self.decode_with_report(at(t), steps=steps)
-        changes = np.abs(np.diff(frames.astype(np.int16), axis=0)).mean(axis=(1, 2, 3))
-        return _asked(paths.even_positions, t, changes, len(t), stops)
 
-    def _decoded(
-        self, z: Tensor, t: np.ndarray, path: str, stops: np.ndarray, steps: Steps
-    ) -> Morph:
-        """The morph along codes (T, D), where `stops` (T,) says which of them are photos."""
-        frames, clamped = self.decode_with_report(z, steps=steps)
-        met = tuple(np.flatnonzero(stops).tolist())
-        return Morph(frames, t.astype(np.float32), path, clamped, self._norms(z), met)
-
-    def _norms(self, z: Tensor) -> np.ndarray:
-        levels = self.model.split_levels(z)
-        norms = [level.flatten(1).square().mean(dim=1).sqrt() for level in levels]
-        return torch.stack(norms, dim=1).numpy()
-
-    def _noise(self, source: torch.Generator) -> Tensor:
-        return torch.randn(self.model.dims, generator=source)
-
-    def _drawn(self, n: int, codes: Iterator[Tensor], steps: Steps) -> np.ndarray:
-        """Pictures of `n` codes (D,), in passes of one size, the last one filled up with zeros."""
-        pictures = []
-        for first in range(0, n, SAMPLE_PASS):
-            count = min(SAMPLE_PASS, n - first)
-            z = torch.zeros(SAMPLE_PASS, self.model.dims)
-            for i in range(count):
-                z[i] = next(codes)
-            pictures.append(self._decode(z)[0][:count])
-            steps.advance(count)
-        return np.concatenate(pictures)
-
-
-def _positions(frames: int | Sequence[float], t_range: tuple[float, float]) -> np.ndarray:
-    """(T,) float64 positions from a count or from positions."""
-    low, high = paths.T_RANGE
-    if isinstance(frames, int | np.integer):
-        if not 2 <= frames <= MAX_FRAMES:
-            raise UserError(f"A morph needs 2 to {MAX_FRAMES} frames, not {frames}.")
-        first, last = t_range
-        if not low <= first < last <= high:
-            raise UserError(f"The range of t must lie between {low:g} and {high:g} and go up.")
-        # Rounded, so that a 0 or a 1 on the way is one and meets its photo.
-        return np.linspace(first, last, int(frames)).round(12)
-    t = np.asarray(frames, dtype=np.float64)
-    if t.ndim != 1 or not 1 <= len(t) <= MAX_FRAMES:
-        raise UserError(f"A morph needs a row of 1 to {MAX_FRAMES} positions.")
-    if not ((t >= low) & (t <= high)).all():
-        raise UserError(f"Positions on the path must lie between {low:g} and {high:g}.")
-    return t
-
-
-def _check_count(n: int) -> None:
-    if n < 1:
-        raise UserError(f"At least one sample must be asked for, not {n}.")
-
-
-def _check_temperature(temperature: float) -> None:
-    if not (math.isfinite(temperature) and temperature >= 0):
-        raise UserError(f"The temperature must be a number from 0 up, not {temperature}.")
-
-
-def _asked(make: Callable[..., Any], *args: Any) -> Any:
-    """A result of `paths`, its refusals in this module's words."""
-    try:
-        return make(*args)
-    except ValueError as error:
-        raise UserError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
+def _enlarged(pixels: np.ndarray, side: int) -> np.ndarray:
+    """A picture that was made here, at the size at which crops are warped."""
+    if len(pixels) == side:
+        return pixels
+    return np.array(Image.fromarray(pixels).resize((side, side), RESAMPLE))

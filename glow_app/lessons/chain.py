@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import models
+from glow_app.pictures.tensors import to_pictures
 from models import Glow
 from models.numerics import exact_float32
 
@@ -103,7 +104,7 @@ def pictures(walked: Chain) -> np.ndarray:
     spread = states.flatten(1).std(dim=1).view(-1, 1, 1, 1)
     seen = _CENTRE + (states - states.mean(dim=(1, 2, 3), keepdim=True)) / (6 * spread)
     seen[-1] = states[-1]
-    return models.to_levels(seen).permute(0, 2, 3, 1).numpy()
+    return to_pictures(models.to_levels(seen))
 
 
 @torch.no_grad()

@@ -22,8 +22,10 @@ import torch
 from torch import Tensor
 
 from glow_app.common.errors import UserError
+from glow_app.common.files import replacing, write_text
 from glow_app.pictures.folders import list_pictures
 from glow_app.pictures.prepare import prepare
+from glow_app.pictures.tensors import to_tensor
 from glow_app.training.augment import Augment
 from glow_app.training.distributed import World
 from glow_app.training.parts import count_pictures, picture_parts, read_pictures
@@ -63,7 +65,7 @@ class PackedPictures:
 
     def tensor(self, rows: Sequence[int] | np.ndarray) -> Tensor:
         """uint8 (len(rows), 3, S, S)."""
-        return torch.from_numpy(np.ascontiguousarray(self.pixels[rows])).permute(0, 3, 1, 2)
+        return to_tensor(self.pixels[rows])
 
 
 def is_held_out(name: str, fraction: float) -> bool:
@@ -157,32 +159,29 @@ def _pack(
 ) -> None:
     """Prepare every picture into ``packed``; readers never see a half-written file."""
     packed.parent.mkdir(parents=True, exist_ok=True)
-    temporary = packed.with_name(f".{packed.name}.{os.getpid()}.tmp")
     names: list[str] = []
     skipped: list[tuple[str, str]] = []
     try:
         # Rows are written as raw bytes and the header last, when their number is known.
-        with open(temporary, "wb") as file:
-            _write_header(file, 0, size)
-            done: Iterable[Any] = _prepared(entries, size)
-            for name, result in progress(done, total, "packing") if progress else done:
-                if isinstance(result, str):
-                    skipped.append((name, result))
-                    report(f"Left out {name}: {result}")
-                else:
-                    names.append(name)
-                    file.write(result.tobytes())
-            file.seek(0)
-            _write_header(file, len(names), size)
-        if not names:
-            raise UserError("None of the pictures could be read.")
-        facts = {"names": names, "skipped": skipped}
-        packed.with_suffix(".json").write_text(json.dumps(facts), encoding="utf-8")
-        os.replace(temporary, packed)
+        with replacing(packed) as temporary:
+            with open(temporary, "wb") as file:
+                _write_header(file, 0, size)
+                done: Iterable[Any] = _prepared(entries, size)
+                for name, result in progress(done, total, "packing") if progress else done:
+                    if isinstance(result, str):
+                        skipped.append((name, result))
+                        report(f"Left out {name}: {result}")
+                    else:
+                        names.append(name)
+                        file.write(result.tobytes())
+                file.seek(0)
+                _write_header(file, len(names), size)
+            if not names:
+                raise UserError("None of the pictures could be read.")
+            facts = {"names": names, "skipped": skipped}
+            write_text(packed.with_suffix(".json"), json.dumps(facts))
     except OSError as error:
         raise UserError(f"The packed pictures could not be written: {error.strerror}.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _write_header(file: Any, rows: int, size: int) -> None:

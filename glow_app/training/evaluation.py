@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from glow_app.pictures.tensors import to_pictures
 from glow_app.training.data import PackedPictures
 from glow_app.training.distributed import World
 from models import Glow, bin_centers, bits_per_dim, dequantize, to_levels
@@ -52,7 +53,7 @@ def held_out_bits_per_dim(
 def sample_grid(model: Glow, n: int, temperature: float = 0.7) -> np.ndarray:
     """The same ``n`` seeds each time: uint8 (n, S, S, 3)."""
     generator = torch.Generator().manual_seed(0)
-    return _pixels(model.sample(n, temperature, generator), model.config.n_bits)
+    return to_pictures(to_levels(model.sample(n, temperature, generator), model.config.n_bits))
 
 
 @torch.no_grad()
@@ -64,8 +65,4 @@ def morph_strip(
     pair = pictures.tensor(rows[[0, len(rows) // 2]]).to(model.top.mean.device)
     z, _ = model.f(bin_centers(pair, n_bits))
     t = torch.linspace(0, 1, frames, device=z.device)[:, None]
-    return _pixels(model.g(torch.lerp(z[:1], z[1:], t)), n_bits)
-
-
-def _pixels(x: Tensor, n_bits: int) -> np.ndarray:
-    return to_levels(x, n_bits).permute(0, 2, 3, 1).cpu().numpy()
+    return to_pictures(to_levels(model.g(torch.lerp(z[:1], z[1:], t)), n_bits))

@@ -22,7 +22,7 @@ import models
 from glow_app.common.errors import UserError
 from glow_app.common.files import write_text
 from glow_app.common.measure import parameter_count
-from glow_app.keeping import export
+from glow_app.keeping import sheets
 from glow_app.training.augment import Augment
 from glow_app.training.data import Batches, PackedPictures
 from glow_app.training.distributed import World
@@ -403,7 +403,7 @@ class _Run:
         }
         for name, (frames, columns) in pictures_of.items():
             path = self.out / "samples" / f"{name}_{self.state.step:08d}.png"
-            export.save_grid(frames, path, columns=columns)
+            sheets.save_grid(frames, path, columns=columns)
             log.picture(name, _tiled(frames, columns), self.state.step)
         models.save(ema, self.out / "model.safetensors", self._facts())
         return values

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from glow_app.common.errors import UserError
-from glow_app.common.files import write_text
+from glow_app.common.files import replacing, write_text
 
 __all__ = [
     "count_pictures",
@@ -119,18 +118,17 @@ def join_file(folder: Path, name: str, target: Path) -> Path:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"There is no whole {name} in {folder}.") from error
     digest = hashlib.sha256()
-    temporary = target.with_name(f".{target.name}.tmp")
     try:
-        with open(temporary, "wb") as file:
-            for i in range(count):
-                piece = (folder / f"{name}.{i:03d}").read_bytes()
-                digest.update(piece)
-                file.write(piece)
-        if digest.hexdigest() != expected:
-            raise UserError(f"The pieces of {name} in {folder} are not those that were written.")
-        os.replace(temporary, target)
+        with replacing(target) as temporary:
+            with open(temporary, "wb") as file:
+                for i in range(count):
+                    piece = (folder / f"{name}.{i:03d}").read_bytes()
+                    digest.update(piece)
+                    file.write(piece)
+            if digest.hexdigest() != expected:
+                raise UserError(
+                    f"The pieces of {name} in {folder} are not those that were written."
+                )
     except FileNotFoundError as error:
         raise UserError(f"A piece of {name} is missing in {folder}.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return target

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from glow_app.common.errors import UserError
-from glow_app.editing import paths
+from glow_app.editing.walk import JOURNEY_PATHS
 from glow_app.ui import limits
 from glow_app.ui.components import player, player_value, tray, tray_value, working_value
 from glow_app.ui.desk import Desk
@@ -24,7 +24,12 @@ from glow_app.ui.welcome import TEMPERATURE
 
 __all__ = ["JourneyTab", "Stop", "build_journey_tab"]
 
-_PATH_LABELS = {"cubic": "Smooth curve", "linear": "Straight legs", "spherical": "Arcs"}
+_PATH_LABELS = {
+    "cubic": "Smooth curve",
+    "shell": "Legs on the shell",
+    "linear": "Straight legs",
+    "spherical": "Arcs",
+}
 _ids = itertools.count(1)
 
 
@@ -47,7 +52,7 @@ class JourneyTab:
 
     stops: gr.State  # tuple of Stop
     faces: gr.HTML  # the tray
-    options: list[Any]  # path, loop, frames of a leg, even speed
+    options: list[Any]  # path, loop, frames of a leg, even speed, guide
 
     @property
     def outputs(self) -> list[Any]:
@@ -78,7 +83,7 @@ def build_journey_tab(desk: Desk) -> JourneyTab:
         with gr.Column(elem_classes=["side-area"]):
             go = gr.Button("Make the journey", variant="primary", elem_classes=["primary-action"])
             path = gr.Radio(
-                [(_PATH_LABELS[name], name) for name in paths.JOURNEYS],
+                [(_PATH_LABELS[name], name) for name in JOURNEY_PATHS],
                 value="cubic",
                 label="Path",
                 info="The smooth curve turns softly at every face; straight legs have corners.",
@@ -103,7 +108,13 @@ def build_journey_tab(desk: Desk) -> JourneyTab:
                 info="The same change of the picture from frame to frame. Takes twice as long.",
             )
 
-    tab = JourneyTab(stops, faces, [path, loop, leg, steady])
+            guide = gr.Checkbox(
+                True,
+                label="Guide by shape",
+                info="Eyes move to eyes and mouth to mouth, where all faces have landmarks.",
+            )
+
+    tab = JourneyTab(stops, faces, [path, loop, leg, steady, guide])
     does = _Handlers(desk)
     for event, handler, inputs in (
         (faces.photos, does.add, stops),
@@ -166,6 +177,7 @@ class _Handlers:
         loop: Any,
         leg: Any,
         steady: Any,
+        guide: Any,
         shown: Shown | None,
     ) -> Iterator[tuple[Any, Any]]:
         """The button: decode the journey, and show it moving once."""
@@ -173,9 +185,10 @@ class _Handlers:
             raise UserError("A journey needs at least two faces: add some first.")
         how = How(
             kind="journey",
-            path=limits.one_of(path, "The path", paths.JOURNEYS),
+            path=limits.one_of(path, "The path", JOURNEY_PATHS),
             loop=bool(loop),
             leg=limits.whole(leg, "Frames from face to face", 2, limits.FRAMES),
+            guide=None if guide else False,
             constant_speed=bool(steady),
         )
         faces = tuple(stop.side for stop in stops)

@@ -20,10 +20,12 @@ from glow_app.common.errors import UserError
 from glow_app.editing import paths
 from glow_app.editing.editor import Editor
 from glow_app.lessons import chain, density, directions, fit, jacobian, plane, points, source
+from glow_app.pictures.tensors import to_pictures
 from glow_app.ui import limits, sides
+from glow_app.ui.components import picture_uri
 from glow_app.ui.errors import in_words
 from glow_app.ui.events import QUIET, STATE_SECONDS, settle
-from glow_app.ui.learn_values import code_html, packed, picture_uri
+from glow_app.ui.learn_values import code_html, packed
 from glow_app.ui.sides import Side
 from glow_app.ui.static_files import asset
 from glow_app.ui.uploads import uploaded_file
@@ -31,6 +33,7 @@ from glow_app.ui.welcome import TEMPERATURE, Welcome
 from models import Glow
 from models.coupling import AffineCoupling
 from models.invertible_conv import InvertibleConv
+from models.mixing import fold
 from models.step import FlowStep
 
 __all__ = ["build_learn_tab"]
@@ -51,7 +54,7 @@ def build_learn_tab(editor: Editor, welcome: Welcome) -> None:
         face = {"dims": str(editor.model.dims), "level": str(editor.model.config.levels)}
         _board("density", [density.ChangeOfVariables], [lessons.density])
         _board("plane", [plane.probe_x, Glow.f, Glow.g], [lessons.plane, lessons.probe])
-        fitting = _board("fit", [fit.fit, FlowStep, Glow.log_prob], [lessons.points])
+        fitting = _board("fit", [fit.fit, FlowStep, fold, Glow.log_prob], [lessons.points])
         chaining = _board("chain", [chain.chain, chain.so_far], [lessons.chain, lessons.faces])
         _board(
             "jacobian",
@@ -226,7 +229,7 @@ class _Lessons:
         z = self.editor.encode(self.welcome.sides()[0].pixels)
         with self.editor.alone() as model:
             walked = chain.chain(model, z, whole_steps=True)
-            decided = models.to_levels(chain.so_far(model, z)).permute(0, 2, 3, 1).numpy()
+            decided = to_pictures(models.to_levels(chain.so_far(model, z)))
         return {
             "names": [f"level {link.level}, {link.name}" for link in walked.links],
             "levels": [link.level for link in walked.links],

@@ -13,12 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
 from glow_app.lessons.source import Listing, listing
 
-__all__ = ["code_html", "packed", "picture_uri"]
+__all__ = ["code_html", "packed"]
 
 
 def packed(value: Any) -> Any:
@@ -38,13 +37,6 @@ def packed(value: Any) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [packed(item) for item in value]
     return value
-
-
-def picture_uri(pixels: np.ndarray) -> str:
-    """Pixels (H, W, 3) uint8 as a lossless picture inside a URL."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
 def code_html(things: Sequence[Callable[..., Any]]) -> str:

@@ -16,7 +16,9 @@ from glow_app.ui.scenes import MixScene
 from glow_app.ui.sides import Side
 from glow_app.ui.using import wire_live
 
-__all__ = ["build_mix_tab", "level_id"]
+__all__ = ["SHAPE_ID", "build_mix_tab", "level_id"]
+
+SHAPE_ID = "shape"  # of the slider of the shape
 
 _SOURCE = "A mix of two faces"
 
@@ -46,7 +48,8 @@ def build_mix_tab(desk: Desk) -> gr.State:
         """A face has changed: the sliders keep their places and mix the new pair."""
         if a is None or b is None:
             return None, None
-        scene = MixScene(a, b, len(desk.editor.level_shapes))
+        shaped = desk.editor.have_landmarks(a.picture, b.picture)
+        scene = MixScene(a, b, len(desk.editor.level_shapes), shaped)
         desk.scenes.keep(scene)
         return scene, _value(desk.editor, scene, setting)
 
@@ -87,13 +90,25 @@ def _value(editor: Editor, scene: MixScene, setting: Setting | None) -> dict[str
         )
         for level, shape in enumerate(shapes)
     ]
+    if scene.shaped:
+        shape = live_slider(
+            SHAPE_ID,
+            "Shape of the face",
+            low=0.0,
+            high=1.0,
+            detail="both are warped to it",
+            words=("A", "B"),
+            percent=True,
+        )
+        sliders.append(shape)
     shortcuts = [
         {
             "label": {0: "All A", count: "All B"}.get(cut, str(cut)),
             "title": {0: "Everything from A", count: "Everything from B"}.get(
                 cut, f"The {cut} finest levels from B, the rest from A"
             ),
-            "values": paths.coarse_fine(count, cut),
+            # All B is B itself, in its own shape.
+            "values": (*paths.coarse_fine(count, cut), *[float(cut == count)] * scene.shaped),
         }
         for cut in range(count + 1)
     ]

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from glow_app.common.errors import UserError
-from glow_app.editing import paths
+from glow_app.editing.walk import MORPH_PATHS
 from glow_app.ui import limits
 from glow_app.ui.components import player, player_value, working_value
 from glow_app.ui.desk import Desk
@@ -22,7 +22,7 @@ from glow_app.ui.welcome import TEMPERATURE
 
 __all__ = ["MorphTab", "build_morph_tab"]
 
-_PATH_LABELS = {"linear": "Straight line", "spherical": "Arc"}
+_PATH_LABELS = {"shell": "On the shell", "linear": "Straight line", "spherical": "Arc"}
 _BETWEEN = (0.0, 1.0)  # the range of t from A to B
 _GREETING = "Two faces drawn by the model: put your own photo on either side"
 
@@ -31,7 +31,7 @@ _GREETING = "Two faces drawn by the model: put your own photo on either side"
 class MorphTab:
     """What other parts of the page need of this tab."""
 
-    options: list[Any]  # path, sharpness, range of t, constant speed
+    options: list[Any]  # path, sharpness, range of t, constant speed, guide
     beyond: gr.Checkbox  # shows whether the range leaves A and B behind
     temperature: gr.Slider  # of random faces, anywhere on the page
     open_file: gr.UploadButton  # "Open a morph"
@@ -63,10 +63,10 @@ def build_morph_tab(demo: gr.Blocks, desk: Desk) -> MorphTab:
             elem_classes=["screen-area"],
         )
         with gr.Accordion("Options", open=False, elem_id="options", elem_classes=["options"]):
-            path, sharpness, beyond, steady, temperature = _options()
+            path, sharpness, beyond, steady, guide, temperature = _options()
 
     tab = _Handlers(desk)
-    options = [path, sharpness, t_range, steady]
+    options = [path, sharpness, t_range, steady, guide]
     asked = [*pair.states, *options, shown]
     result = [screen, shown]
     _couple(path, sharpness)
@@ -77,9 +77,11 @@ def build_morph_tab(demo: gr.Blocks, desk: Desk) -> MorphTab:
     follow = gr.on(
         [
             *(state.change for state in pair.states),
+            path.change,
             sharpness.change,
             t_range.change,
             steady.change,
+            guide.change,
         ],
         tab.follow,
         asked,
@@ -102,20 +104,20 @@ def _options() -> tuple[Any, ...]:
     """What few need: the path, how far and how fast, temperature of random faces."""
     with gr.Row():
         path = gr.Radio(
-            [(_PATH_LABELS[name], name) for name in paths.PATHS],
-            value="linear",
+            [(_PATH_LABELS[name], name) for name in MORPH_PATHS],
+            value="shell",
             label="Path from A to B",
-            info="The straight line is the shortest way between the two codes; the arc keeps "
-            "their length, so faces half way are less smooth.",
+            info="The shell is where codes of faces lie: faces half way keep their contrast. The "
+            "bare straight line leaves it, so they turn grey and soft; the arc goes round.",
             elem_id="path",
         )
         sharpness = gr.Slider(
             0.0,
             1.0,
-            value=0.0,
+            value=1.0,
             step=0.05,
             label="Sharpness",
-            info="Anything between the straight line (0) and the arc (1).",
+            info="Anything between the bare straight line (0) and the path chosen (1).",
             elem_id="sharpness",
         )
     with gr.Row():
@@ -123,7 +125,7 @@ def _options() -> tuple[Any, ...]:
             False,
             label="Go beyond A and B",
             info="From t = −0.5 to 1.5. Colours that the model cannot mean are clipped, and "
-            "marked; with a high sharpness a face stays a face for longer.",
+            "marked.",
             elem_id="beyond",
         )
         steady = gr.Checkbox(
@@ -131,6 +133,12 @@ def _options() -> tuple[Any, ...]:
             label="Even speed",
             info="Every step of the slider changes the picture equally. Takes twice as long.",
             elem_id="steady",
+        )
+        guide = gr.Checkbox(
+            True,
+            label="Guide by shape",
+            info="Eyes move to eyes and mouth to mouth, where both faces have landmarks.",
+            elem_id="guide",
         )
     temperature = gr.Slider(
         0.0,
@@ -141,17 +149,17 @@ def _options() -> tuple[Any, ...]:
         info="Lower is smoother and nearer to the average face, higher is more varied.",
         elem_id="temperature",
     )
-    return path, sharpness, beyond, steady, temperature
+    return path, sharpness, beyond, steady, guide, temperature
 
 
 def _couple(path: gr.Radio, sharpness: gr.Slider) -> None:
-    """Straight line and arc are the ends of the sharpness, whichever of them is moved."""
-    path.input(None, path, sharpness, js="(path) => path === 'spherical' ? 1 : 0", **QUIET)
+    """Sharpness 0 is the straight line whatever the path, and the line has no other sharpness."""
+    path.input(None, path, sharpness, js="(path) => path === 'linear' ? 0 : 1", **QUIET)
     sharpness.input(
         None,
-        sharpness,
+        [sharpness, path],
         path,
-        js="(s) => s === 0 ? 'linear' : s === 1 ? 'spherical' : null",
+        js="(s, path) => s === 0 ? 'linear' : path === 'linear' ? 'shell' : path",
         **QUIET,
     )
 
@@ -238,12 +246,14 @@ class _Handlers:
         return save_shown(self.editor, self.desk.jobs, shown, event)
 
 
-def _how(path: Any, sharpness: Any, t_range: Any, steady: Any) -> How:
+def _how(path: Any, sharpness: Any, t_range: Any, steady: Any, guide: Any) -> How:
     """The options as they came from the browser, checked."""
     s = limits.between(sharpness, "The sharpness", 0, 1)
+    kind = limits.one_of(path, "The path", MORPH_PATHS)
     return How(
-        path="spherical" if s == 1 else "linear",
-        sharpness=None if s in (0, 1) else s,
+        path="linear" if s == 0 else kind,
+        sharpness=None if s in (0, 1) or kind == "linear" else s,
         t_range=_BETWEEN if t_range is None else tuple(t_range),  # None: it has expired
+        guide=None if guide else False,
         constant_speed=bool(steady),
     )

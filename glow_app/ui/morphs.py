@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from glow_app.editing.editor import Morph
+from glow_app.editing.frames import Morph, journey_positions, morph_positions
+from glow_app.editing.walk import Walk
 from glow_app.keeping.recipes import Recipe
 from glow_app.ui import limits
 from glow_app.ui.sides import Side
@@ -27,12 +28,13 @@ _COARSE = 8  # steps between the frames that are decoded first, so that the slid
 
 @dataclass(frozen=True)
 class How:
-    """The way from face to face; see `Editor.morph_frames` and `Editor.journey`."""
+    """The way from face to face; see `Editor.morph_walk` and `Editor.journey_walk`."""
 
     kind: str = "morph"
-    path: str = "linear"
+    path: str = "shell"
     sharpness: float | None = None
     t_range: tuple[float, float] = (0.0, 1.0)  # where the slider begins and ends
+    guide: bool | None = None  # None: where both faces have landmarks
     constant_speed: bool = False
     loop: bool = False
     leg: int = limits.FRAMES  # frames from one face to the next, both included
@@ -63,30 +65,20 @@ class Shown:
 
     def reversed(self) -> Shown:
         """A morph walked from B to A: the same codes, so the same pictures."""
-        m = self.morph
-        last = len(m.frames) - 1
-        back = Morph(
-            m.frames[::-1],
-            (1 - m.t)[::-1],
-            m.path,
-            m.clamped_frames[::-1],
-            m.norms[::-1],
-            tuple(last - stop for stop in reversed(m.stops)),
-        )
         bits = None if self.bits is None else self.bits[::-1]
-        return Shown(self.faces[::-1], self.how, back, bits)
+        return Shown(self.faces[::-1], self.how, self.morph.reversed(), bits)
 
     def recipe(self, editor: Editor, **more: object) -> Recipe:
         """What is stored in a file made of it; never the photos."""
         how = self.how
-        return Recipe(
-            kind=how.kind,
-            checkpoint=editor.name,
-            fingerprint=editor.fingerprint,
-            faces=tuple(side.face for side in self.faces),
+        return Recipe.of(
+            editor,
+            how.kind,
+            faces=[side.origin for side in self.faces],
             path=how.path,
             sharpness=how.sharpness,
             t_range=how.t_range,
+            guide=self.morph.guided,
             constant_speed=how.constant_speed,
             loop=how.loop,
             frames=how.leg if how.kind == "journey" else len(self.morph.frames),
@@ -108,59 +100,34 @@ def morph_steps(
     """
     low, high = how.t_range
     count = round((how.leg - 1) * (high - low)) + 1
-    pair = a.pixels, b.pixels
-    if how.constant_speed:  # where the frames stand shows only once all of them were decoded
-        whole = editor.morph_frames(
-            *pair,
-            count,
-            how.path,
-            sharpness=how.sharpness,
-            t_range=how.t_range,
-            constant_speed=True,
-            progress=progress,
-        )
-        yield Shown((a, b), how, whole), True
-        return
-    t = np.linspace(low, high, count).round(12)  # so that 0 and 1 on the way meet their photo
-    first = np.zeros(count, bool)
-    if count > _COARSE and (count - 1) % _COARSE == 0:
-        first[::_COARSE] = True
-        coarse = editor.morph_frames(*pair, t[first], how.path, sharpness=how.sharpness)
-        yield Shown((a, b), how, coarse), False
-    fine = editor.morph_frames(
-        *pair, t[~first], how.path, sharpness=how.sharpness, progress=progress
+    walk = editor.morph_walk(
+        a.picture, b.picture, how.path, sharpness=how.sharpness, guide=how.guide
     )
-    yield Shown((a, b), how, _merged(coarse, fine, first) if first.any() else fine), True
-
-
-def _merged(coarse: Morph, fine: Morph, first: np.ndarray) -> Morph:
-    """One morph of the frames of two, in the places that ``first`` gives the coarse ones."""
-
-    def both(name: str) -> np.ndarray:
-        some, others = getattr(coarse, name), getattr(fine, name)
-        whole = np.empty((len(first), *some.shape[1:]), some.dtype)
-        whole[first], whole[~first] = some, others
-        return whole
-
-    t = both("t")
-    stops = tuple(np.flatnonzero((t == 0) | (t == 1)).tolist())
-    return Morph(both("frames"), t, fine.path, both("clamped_frames"), both("norms"), stops)
+    return _shown(
+        editor, walk, morph_positions(count, how.t_range), (a, b), how, _COARSE, progress
+    )
 
 
 def journey_steps(
     editor: Editor, faces: tuple[Side, ...], how: How, progress: Progress | None = None
 ) -> Iterator[tuple[Shown, bool]]:
     """Yield a journey through 2 or more faces: as `morph_steps`, with a rough one first."""
-    pictures = [face.pixels for face in faces]
-    if how.leg > 5 and not how.constant_speed:
-        rough = editor.journey(pictures, 3, how.path, how.loop)
-        yield Shown(faces, how, rough), False
-    whole = editor.journey(
-        pictures,
-        how.leg,
-        how.path,
-        how.loop,
-        constant_speed=how.constant_speed,
-        progress=progress,
-    )
-    yield Shown(faces, how, whole), True
+    pictures = [face.picture for face in faces]
+    walk = editor.journey_walk(pictures, how.path, how.loop, guide=how.guide)
+    u = journey_positions(walk, how.leg)
+    # Both ends must be among the rough frames; the last one of a loop lies short of the seam.
+    rough = 0 if how.loop or how.leg <= 5 else (how.leg - 1) // 2
+    return _shown(editor, walk, u, faces, how, rough, progress)
+
+
+def _shown(
+    editor: Editor,
+    walk: Walk,
+    u: np.ndarray,
+    faces: tuple[Side, ...],
+    how: How,
+    coarse: int,
+    progress: Progress | None,
+) -> Iterator[tuple[Shown, bool]]:
+    for morph in editor.along(walk, u, how.constant_speed, progress, coarse):
+        yield Shown(faces, how, morph), len(morph.frames) == len(u)

@@ -10,10 +10,9 @@ from typing import Any
 import gradio as gr
 
 from glow_app.common.errors import UserError
-from glow_app.editing import paths
 from glow_app.editing.editor import Editor
-from glow_app.keeping import recipes
-from glow_app.keeping.recipes import Face, Recipe
+from glow_app.editing.walk import JOURNEY_PATHS, MORPH_PATHS
+from glow_app.keeping.recipes import Origin, Recipe, read_morph
 from glow_app.ui import limits
 from glow_app.ui.components import Setting
 from glow_app.ui.desk import Desk
@@ -21,7 +20,7 @@ from glow_app.ui.edit_tab import AVERAGE_ID, direction_id
 from glow_app.ui.errors import in_words
 from glow_app.ui.events import LIGHT
 from glow_app.ui.journey_tab import JourneyTab, Stop
-from glow_app.ui.mix_tab import level_id
+from glow_app.ui.mix_tab import SHAPE_ID, level_id
 from glow_app.ui.morph_tab import MorphTab
 from glow_app.ui.sides import Side, draw_side
 from glow_app.ui.welcome import TEMPERATURE
@@ -55,19 +54,20 @@ def wire_opening(
         return changes
 
     def open_morph(recipe: Recipe) -> dict[Any, Any]:
-        s = recipe.sharpness
-        if s is None:
-            s = 1.0 if recipe.path == "spherical" else 0.0
-        ends = {0.0: "linear", 1.0: "spherical"}
         low, high = t_range = tuple(recipe.t_range)
-        values = (ends.get(s), s, t_range, recipe.constant_speed)
+        path, s = recipe.path if recipe.path in MORPH_PATHS else "shell", recipe.sharpness
+        if s is None:
+            s = 0.0 if path == "linear" else 1.0
+        elif s and path == "linear":  # files before there was a shell: from the line to the arc
+            path = "spherical"
+        values = (path, s, t_range, recipe.constant_speed, recipe.guide)
         changes = {**set_faces(recipe), **dict(zip(morph.options, values, strict=True))}
         return {**changes, morph.beyond: low < 0 or high > 1}
 
     def open_journey(recipe: Recipe) -> dict[Any, Any]:
         leg = limits.LEG_FRAMES if recipe.frames is None else min(recipe.frames, limits.FRAMES)
-        path = recipe.path if recipe.path in paths.JOURNEYS else "cubic"
-        values = (path, recipe.loop, leg, recipe.constant_speed)
+        path = recipe.path if recipe.path in JOURNEY_PATHS else "cubic"
+        values = (path, recipe.loop, leg, recipe.constant_speed, recipe.guide)
         changes = dict(zip(journey.options, values, strict=True))
         drawn = [face for face in recipe.faces if face.seed is not None]
         stops = tuple(Stop.at(_drawn(editor, face)) for face in drawn[: limits.MAX_FACES])
@@ -75,6 +75,7 @@ def wire_opening(
 
     def open_mix(recipe: Recipe) -> dict[Any, Any]:
         weights = {level_id(level): weight for level, weight in enumerate(recipe.weights)}
+        weights[SHAPE_ID] = recipe.shape or 0.0
         return {**set_faces(recipe), mix_setting: Setting(weights)}
 
     def open_edit(recipe: Recipe) -> dict[Any, Any]:
@@ -92,7 +93,7 @@ def wire_opening(
     def open_file(path: str | None) -> dict[Any, Any]:
         if not path:
             raise UserError("The file did not arrive: please try again.")
-        recipe = recipes.read_morph(path)
+        recipe = read_morph(path)
         if recipe.kind not in ways:
             raise UserError("This is a sheet of samples: its caption names the seeds to draw.")
         changes = ways[recipe.kind](recipe)
@@ -123,6 +124,6 @@ def wire_opening(
     )
 
 
-def _drawn(editor: Editor, face: Face) -> Side:
+def _drawn(editor: Editor, face: Origin) -> Side:
     temperature = TEMPERATURE if face.temperature is None else face.temperature
     return draw_side(editor, limits.seed(face.seed), limits.temperature(temperature))

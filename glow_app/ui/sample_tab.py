@@ -9,17 +9,16 @@ import gradio as gr
 import numpy as np
 
 from glow_app.common.errors import UserError
-from glow_app.keeping import export
-from glow_app.keeping.recipes import Face, Recipe
+from glow_app.keeping.recipes import Origin, Recipe
+from glow_app.keeping.sheets import save_sheet
 from glow_app.ui import limits
 from glow_app.ui.components import download_value, gallery, gallery_value, working_value
 from glow_app.ui.desk import Desk
 from glow_app.ui.errors import in_words
 from glow_app.ui.events import HEAVY, LIGHT, QUIET, STATE_SECONDS, settle
 from glow_app.ui.journey_tab import JourneyTab, Stop
-from glow_app.ui.saving import field
+from glow_app.ui.saving import field, written
 from glow_app.ui.sides import DRAWN, Side, made_side
-from glow_app.ui.uploads import outgoing
 from glow_app.ui.using import set_pair, used
 from glow_app.ui.welcome import TEMPERATURE
 
@@ -38,7 +37,7 @@ class Sheet:
     """Faces drawn together: what the gallery shows."""
 
     pixels: np.ndarray  # (N, S, S, 3) uint8
-    faces: tuple[Face, ...]  # of each; a neighbour has no seed of its own
+    faces: tuple[Origin, ...]  # of each; a neighbour has no seed of its own
     captions: tuple[str, ...]
     recipe: Recipe
     columns: int | None = None  # where the rows mean something
@@ -119,7 +118,7 @@ class _Handlers:
         with self.desk.jobs.run(name) as job:
             yield working_value(name), gr.skip()
             rows = self.editor.sample_temperatures(series, n, first, progress=job.progress)
-        faces = tuple(Face(first + i, t) for t in series for i in range(n))
+        faces = tuple(Origin(first + i, t) for t in series for i in range(n))
         sheet = Sheet(
             rows.reshape(-1, *rows.shape[2:]),
             faces,
@@ -127,7 +126,7 @@ class _Handlers:
                 str(face.seed) if len(series) == 1 else f"{face.seed} at {face.temperature:g}"
                 for face in faces
             ),
-            self._recipe(faces[:1], series),
+            Recipe.of(self.editor, "samples", faces[:1], temperatures=series),
             columns=n if mode == "series" else None,
             title=f"Seeds {first} to {first + n - 1}"
             + ("" if mode == "series" else f" at temperature {series[0]:g}"),
@@ -150,22 +149,14 @@ class _Handlers:
             )
         near = Sheet(
             np.concatenate([sheet.pixels[index][None], around]),
-            (face, *[Face()] * _NEAR),
+            (face, *[Origin()] * _NEAR),
             (f"{face.seed}", *[f"near {i + 1}" for i in range(_NEAR)]),
-            self._recipe((face,), (face.temperature,), radius=reach),
+            Recipe.of(
+                self.editor, "samples", [face], temperatures=(face.temperature,), radius=reach
+            ),
             title=f"Near seed {face.seed} at temperature {face.temperature:g}",
         )
         yield _value(near), near
-
-    def _recipe(self, faces: tuple[Face, ...], series: tuple[float, ...], **more: Any) -> Recipe:
-        return Recipe(
-            kind="samples",
-            checkpoint=self.editor.name,
-            fingerprint=self.editor.fingerprint,
-            faces=faces,
-            temperatures=series,
-            **more,
-        )
 
     @in_words
     def pair(self, sheet: Sheet | None, event: gr.EventData) -> list[Any]:
@@ -189,16 +180,9 @@ class _Handlers:
         """The whole sheet as one picture."""
         if sheet is None:
             raise UserError("Draw some faces first, then save them.")
-        file = outgoing(sheet.recipe.file_name(".png"))
-        export.save_sheet(
-            sheet.pixels,
-            file,
-            captions=sheet.captions,
-            columns=sheet.columns,
-            size=2 * self.editor.image_size,
-            metadata=sheet.recipe.to_metadata(),
-        )
-        return download_value(file)
+        look = {"captions": sheet.captions, "columns": sheet.columns}
+        size = 2 * self.editor.image_size
+        return download_value(written(sheet.recipe, save_sheet, sheet.pixels, size=size, **look))
 
 
 def _chosen(desk: Desk, sheet: Sheet | None, event: gr.EventData) -> Side:
@@ -223,7 +207,7 @@ def _value(sheet: Sheet) -> dict[str, Any]:
     )
 
 
-def _about(face: Face) -> str:
+def _about(face: Origin) -> str:
     if face.seed is None:
         return "A near face, without a seed of its own"
     return f"Seed {face.seed}, temperature {face.temperature:g}"

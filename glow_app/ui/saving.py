@@ -1,7 +1,9 @@
-"""Downloads of what a player shows: every format, with how it was made inside."""
+"""Downloads: every format, with how it was made inside."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -9,14 +11,16 @@ import numpy as np
 
 from glow_app.common.errors import UserError
 from glow_app.editing.editor import Editor
-from glow_app.keeping import export
+from glow_app.keeping.animation import save_animation
+from glow_app.keeping.recipes import Recipe
+from glow_app.keeping.sheets import save_sheet, save_still, save_strip
 from glow_app.ui import limits
 from glow_app.ui.components import download_value
 from glow_app.ui.jobs import Jobs
 from glow_app.ui.morphs import Shown
 from glow_app.ui.uploads import outgoing
 
-__all__ = ["field", "save_shown"]
+__all__ = ["field", "save_shown", "written"]
 
 _ANIMATIONS = {"gif": ".gif", "webp": ".webp", "apng": ".png", "mp4": ".mp4"}
 _KINDS = (*_ANIMATIONS, "png", "strip", "sheet")
@@ -38,38 +42,43 @@ def save_shown(
         raise UserError("There is nothing to save yet: make something first.")
     kind = limits.one_of(field(event, "kind"), "The format", _KINDS)
     size = limits.download_size(field(event, "size"))
+    frames = shown.morph.frames
     if kind in _ANIMATIONS:
         fps = limits.between(field(event, "fps"), "Frames a second", 1, 50)
-        back = field(event, "back") is True
-        recipe = shown.recipe(editor, size=size, fps=fps, there_and_back=back)
-        file = outgoing(recipe.file_name(_ANIMATIONS[kind]))
+        pace = {"fps": fps, "there_and_back": field(event, "back") is True}
+        recipe = shown.recipe(editor, size=size, **pace)
         with jobs.run(field(event, "job")) as job:
-            export.save_animation(
-                shown.morph.frames,
-                file,
-                size=size,
-                fps=fps,
-                there_and_back=back,
-                metadata=recipe.to_metadata(),
-                progress=job.progress,
-            )
+            pace["progress"] = job.progress
+            file = written(recipe, save_animation, frames, _ANIMATIONS[kind], **pace)
         return download_value(file)
     if kind == "png":
         t, picture = _picture_at(editor, shown, event)
-        recipe = shown.recipe(editor, size=size, t=t)
-        file = outgoing(recipe.file_name(".png"))
-        export.save_still(picture, file, size=size, metadata=recipe.to_metadata())
-        return download_value(file)
-    recipe = shown.recipe(editor, size=size)
-    file = outgoing(recipe.file_name(f"-{kind}.png"))
+        return download_value(written(shown.recipe(editor, size=size, t=t), save_still, picture))
+    recipe, ending = shown.recipe(editor, size=size), f"-{kind}.png"
     if kind == "strip":
-        export.save_strip(shown.morph.frames, file, size=size, metadata=recipe.to_metadata())
-    else:
-        captions = [f"{100 * t:.0f} %" for t in shown.morph.t]
-        export.save_sheet(
-            shown.morph.frames, file, size=size, captions=captions, metadata=recipe.to_metadata()
-        )
-    return download_value(file)
+        return download_value(written(recipe, save_strip, frames, ending))
+    captions = [f"{100 * t:.0f} %" for t in shown.morph.t]
+    return download_value(written(recipe, save_sheet, frames, ending, captions=captions))
+
+
+def written(
+    recipe: Recipe,
+    save: Callable[..., Any],
+    pictures: np.ndarray,
+    ending: str = ".png",
+    **options: Any,
+) -> Path:
+    """Write a download that says how it was made.
+
+    Args:
+        save: a saver of `keeping.animation` or `keeping.sheets`.
+        pictures: what that saver takes.
+        ending: of the file's name, with the suffix.
+        options: for the saver; the size is that of the recipe unless there is one here.
+    """
+    file = outgoing(recipe.file_name(ending))
+    save(pictures, file, metadata=recipe.to_metadata(), **{"size": recipe.size, **options})
+    return file
 
 
 def _picture_at(editor: Editor, shown: Shown, event: gr.EventData) -> tuple[float, np.ndarray]:
@@ -85,8 +94,6 @@ def _picture_at(editor: Editor, shown: Shown, event: gr.EventData) -> tuple[floa
     if place == near or shown.how.kind == "journey":
         return float(morph.t[near]), morph.frames[near]
     t = float(np.interp(place, np.arange(last + 1), morph.t))
-    a, b = shown.faces
-    one = editor.morph_frames(
-        a.pixels, b.pixels, [t], shown.how.path, sharpness=shown.how.sharpness
-    )
-    return t, one.frames[0]
+    pictures = (face.picture for face in shown.faces)
+    how = {"sharpness": shown.how.sharpness, "guide": shown.how.guide}
+    return t, editor.morph_frames(*pictures, [t], shown.how.path, **how).frames[0]

@@ -35,35 +35,45 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class MixScene:
-    """A and B mixed scale by scale; its values are a weight a level, finest first."""
+    """A and B mixed scale by scale; its values are a weight a level, finest first.
+
+    Where both faces have landmarks, one more is the shape to which both are warped first, 0 for
+    A's and 1 for B's.
+    """
 
     a: Side
     b: Side
     levels: int
+    shaped: bool = False
     key: str = field(default_factory=lambda: secrets.token_urlsafe(16))
 
     def check(self, values: Any) -> list[float]:
         """The weights in ``values``, which can be anything.
 
         Raises:
-            UserError: they are not one number from 0 to 1 for each level.
+            UserError: they are not one number from 0 to 1 for each slider.
         """
-        return _row(values, [(0.0, 1.0)] * self.levels)
+        return _row(values, [(0.0, 1.0)] * (self.levels + self.shaped))
 
-    def render(self, editor: Editor, weights: list[float]) -> Still:
+    def render(self, editor: Editor, values: list[float]) -> Still:
         """The picture."""
-        return editor.mix(self.a.pixels, self.b.pixels, weights)
+        weights, shape = self._parts(values)
+        return editor.mix(self.a.picture, self.b.picture, weights, shape)
 
-    def recipe(self, editor: Editor, weights: list[float], **more: Any) -> Recipe:
+    def recipe(self, editor: Editor, values: list[float], **more: Any) -> Recipe:
         """What a file of it says."""
-        return Recipe(
-            kind="mix",
-            checkpoint=editor.name,
-            fingerprint=editor.fingerprint,
-            faces=(self.a.face, self.b.face),
+        weights, shape = self._parts(values)
+        return Recipe.of(
+            editor,
+            "mix",
+            faces=(self.a.origin, self.b.origin),
             weights=tuple(weights),
+            shape=shape,
             **more,
         )
+
+    def _parts(self, values: list[float]) -> tuple[list[float], float | None]:
+        return values[: self.levels], values[self.levels] if self.shaped else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,11 +107,10 @@ class EditScene:
     def recipe(self, editor: Editor, values: list[float], **more: Any) -> Recipe:
         """What a file of it says."""
         toward, *strengths = values
-        return Recipe(
-            kind="edit",
-            checkpoint=editor.name,
-            fingerprint=editor.fingerprint,
-            faces=(self.face.face,),
+        return Recipe.of(
+            editor,
+            "edit",
+            faces=(self.face.origin,),
             toward=toward,
             average="photos" if toward and self.average is not None else "",
             directions=tuple(

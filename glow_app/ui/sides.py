@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glow_app.keeping.recipes import Face
+from glow_app.keeping.recipes import Origin
 
 if TYPE_CHECKING:
     from glow_app.editing.editor import Editor, Reading
+    from glow_app.pictures.prepare import Prepared
 
 __all__ = [
     "DRAWN",
@@ -44,6 +45,7 @@ class Side:
         seed: of a drawn face; None for any other.
         temperature: it was drawn at.
         source: where it comes from, in two or three words.
+        prepared: a photo as it was prepared; None for faces that were made here.
     """
 
     pixels: np.ndarray
@@ -52,17 +54,25 @@ class Side:
     seed: int | None = None
     temperature: float | None = None
     source: str = PHOTO
+    prepared: Prepared | None = None
 
     @property
-    def face(self) -> Face:
+    def picture(self) -> Prepared | np.ndarray:
+        """What the editor takes: with the crop of a photo, whose detail a guided walk warps."""
+        return self.pixels if self.prepared is None else self.prepared
+
+    @property
+    def origin(self) -> Origin:
         """What may be stored in a file about it."""
-        return Face(self.seed, self.temperature)
+        return Origin(self.seed, self.temperature)
 
 
 def photo_side(editor: Editor, source: Path) -> Side:
     """Align a photo as the model saw its training faces, and read it."""
     prepared = editor.prepare(source)
-    return Side(prepared.pixels, editor.read(prepared.pixels), tuple(prepared.notes))
+    return Side(
+        prepared.pixels, editor.read(prepared.pixels), tuple(prepared.notes), prepared=prepared
+    )
 
 
 def draw_side(editor: Editor, seed: int, temperature: float) -> Side:

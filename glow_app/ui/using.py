@@ -7,16 +7,15 @@ from typing import Any
 import gradio as gr
 
 from glow_app.common.errors import UserError
-from glow_app.keeping import export
+from glow_app.keeping.sheets import save_still
 from glow_app.ui import limits
 from glow_app.ui.components import download_value
 from glow_app.ui.desk import Desk
 from glow_app.ui.errors import in_words
 from glow_app.ui.events import LIGHT, QUIET, settle
-from glow_app.ui.saving import field
+from glow_app.ui.saving import field, written
 from glow_app.ui.scenes import EditScene, MixScene
 from glow_app.ui.sides import Side, made_side
-from glow_app.ui.uploads import outgoing
 
 __all__ = ["set_pair", "used", "wire_live"]
 
@@ -45,10 +44,7 @@ def wire_live(
         scene, values = asked(scene, event)
         size = limits.download_size(field(event, "size"))
         recipe = scene.recipe(editor, values, size=size)
-        file = outgoing(recipe.file_name(".png"))
-        pixels = scene.render(editor, values).pixels
-        export.save_still(pixels, file, size=size, metadata=recipe.to_metadata())
-        return download_value(file)
+        return download_value(written(recipe, save_still, scene.render(editor, values).pixels))
 
     @in_words
     def use(scene: MixScene | EditScene | None, event: gr.EventData) -> list[Any]:

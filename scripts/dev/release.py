@@ -1,7 +1,11 @@
 #!/usr/bin/env python3
 """Make a release of a training run: half-precision weights, measured after the rounding.
 
-python scripts/dev/release.py runs/mine --val faces/val --out models/pretrained/faces64.safetensors
+Kept with them: how the training pictures were coded, how long their codes are, and what states
+inside the flow they reach (glow_app/editing/calibration.py).
+
+python scripts/dev/release.py runs/mine --data faces/train --val faces/val --coding 128 86 4:2:0 \
+    --out models/pretrained/faces64.safetensors
 """
 
 from __future__ import annotations
@@ -14,11 +18,22 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from glow_app.common import cli
 
+_MEASURED = 4096  # training pictures, evenly chosen
+
 
 def parser() -> cli.Parser:
     p = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("run", metavar="RUN", help="run folder, or a weights file")
     p.add_argument("--val", required=True, metavar="DIR", help="held-out pictures, or packed .npy")
+    p.add_argument(
+        "--data", required=True, metavar="DIR", help="training pictures, to measure codes on"
+    )
+    p.add_argument(
+        "--coding",
+        nargs=3,
+        metavar=("SIZE", "QUALITY", "CHROMA"),
+        help="the JPEG that all training pictures were (default: what the weights say)",
+    )
     p.add_argument("--out", required=True, metavar="FILE", help=".safetensors to write")
     p.add_argument("--data-name", metavar="TEXT", help="what to call the training data")
     p.add_argument("--float32", action="store_true", help="do not store float16")
@@ -34,6 +49,8 @@ def main(argv: list[str] | None = None) -> None:
 
     import models
     from glow_app.common.devices import pick_device
+    from glow_app.editing.calibration import calibrate
+    from glow_app.pictures.coding import Coding
     from glow_app.training import World, from_source, held_out_bits_per_dim
 
     source = Path(args.run)
@@ -48,6 +65,19 @@ def main(argv: list[str] | None = None) -> None:
             bits = held_out_bits_per_dim(
                 models.load(rounded, device), pictures, rows, World(device)
             )
+        measured = from_source(args.data, model.config.image_size, Path(folder), cli.say)
+        chosen = np.arange(0, len(measured), max(1, len(measured) // _MEASURED))
+        calibrate(
+            model.to(device),
+            (
+                models.bin_centers(measured.tensor(part)).to(device)
+                for part in np.array_split(chosen, -(-len(chosen) // 64))
+            ),
+        )
+        model.to("cpu")
+    if args.coding:
+        size, quality, chroma = args.coding
+        model.facts |= Coding(int(size), int(quality), chroma).to_facts()
     facts = {**model.facts, "val_bits_per_dim": round(bits, 4), "val_images": len(rows)}
     if args.data_name:
         facts["data"] = args.data_name

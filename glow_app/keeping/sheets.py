@@ -1,0 +1,177 @@
+"""Write pictures that stand still, as PNG: one, a film strip, a grid, a contact sheet.
+
+All four are sheets of square tiles, row by row, and differ in what lies between the tiles.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from glow_app.common.errors import UserError
+from glow_app.keeping import notes
+from glow_app.keeping.writing import check_pictures, check_size, check_target, resized, write
+
+__all__ = ["save_grid", "save_sheet", "save_still", "save_strip", "tiled"]
+
+STRIP_COLUMNS = 9
+SHEET_COLUMNS = 8
+
+_MAX_SHEET = 178_000_000  # pixels of a sheet; Pillow takes larger ones for attacks
+
+
+def save_still(
+    pixels: np.ndarray,
+    path: str | Path,
+    *,
+    size: int | None = None,
+    metadata: dict[str, Any] | None = None,
+) -> Path:
+    """Write one picture, (S, S, 3) uint8, as PNG with `size` pixels a side (None: S).
+
+    Raises UserError as `save_animation` does.
+    """
+    return _save(np.asarray(pixels)[None], path, 1, size, metadata)
+
+
+def save_strip(
+    frames: np.ndarray,
+    path: str | Path,
+    *,
+    columns: int | None = None,
+    size: int | None = None,
+    metadata: dict[str, Any] | None = None,
+) -> Path:
+    """Write a film strip: evenly spaced frames side by side in one PNG, first and last among them.
+
+    Args:
+        frames: (T, S, S, 3) uint8.
+        path: target, .png.
+        columns: how many pictures; None for 9. Never more than T.
+        size: side of each picture in pixels, None for S. Picture i begins at column i·size.
+        metadata: as for `animation.save_animation`.
+
+    Raises:
+        UserError: as `save_animation`.
+    """
+    frames = check_pictures(frames)
+    columns = STRIP_COLUMNS if columns is None else _check_columns(columns)
+    count = min(columns, len(frames))
+    chosen = np.linspace(0, len(frames) - 1, count).round().astype(int)
+    return _save(frames[chosen], path, count, size, metadata)
+
+
+def save_grid(
+    pictures: np.ndarray,
+    path: str | Path,
+    *,
+    columns: int | None = None,
+    size: int | None = None,
+    metadata: dict[str, Any] | None = None,
+) -> Path:
+    """Write pictures row by row on one white PNG, without gaps.
+
+    Args:
+        pictures: (N, S, S, 3) uint8, N ≥ 1.
+        path: target, .png.
+        columns: pictures a row; None for about a square. Never more than N.
+        size: side of each picture in pixels, None for S. Picture i has its corner at
+            (i mod columns, i div columns)·size.
+        metadata: as for `animation.save_animation`.
+
+    Raises:
+        UserError: as `save_animation`.
+    """
+    if columns is None:
+        columns = math.ceil(math.sqrt(len(pictures)))
+    return _save(pictures, path, columns, size, metadata)
+
+
+def save_sheet(
+    frames: np.ndarray,
+    path: str | Path,
+    *,
+    captions: Sequence[str] | None = None,
+    columns: int | None = None,
+    size: int | None = None,
+    metadata: dict[str, Any] | None = None,
+) -> Path:
+    """Write a contact sheet: all frames in rows, with white between them and words below each.
+
+    Args:
+        frames: (T, S, S, 3) uint8.
+        path: target, .png.
+        captions: one for each frame, such as its t; None for numbers from 1.
+        columns: frames a row; None for 8. Never more than T.
+        size: side of each frame in pixels, None for S.
+        metadata: as for `animation.save_animation`.
+
+    Raises:
+        UserError: as `save_animation`, or another number of captions.
+    """
+    words = [str(i + 1) for i in range(len(frames))] if captions is None else captions
+    if columns is None:
+        columns = SHEET_COLUMNS
+    return _save(frames, path, columns, size, metadata, words)
+
+
+def _save(
+    pictures: np.ndarray,
+    path: str | Path,
+    columns: int,
+    size: int | None,
+    metadata: dict[str, Any] | None,
+    captions: Sequence[str] | None = None,
+) -> Path:
+    """Tiles row by row; with captions there are margins around them, too."""
+    target = check_target(path, (".png",))
+    pictures = check_pictures(pictures)
+    side, count = check_size(size, pictures.shape[1]), len(pictures)
+    columns = min(_check_columns(columns), count)
+    if captions is not None and len(captions) != count:
+        raise UserError(f"{count} frames need as many captions, not {len(captions)}.")
+    margin, letters = (0, 0) if captions is None else (max(4, side // 16), max(10, side // 9))
+    wide, high = side + margin, side + letters + margin
+    sheet = _blank(columns * wide + margin, math.ceil(count / columns) * high + margin)
+    corners = [(margin + i % columns * wide, margin + i // columns * high) for i in range(count)]
+    for tile, corner in zip(resized(pictures, side), corners, strict=True):
+        sheet.paste(tile, corner)
+    if captions is not None:
+        pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(letters)
+        for (x, y), text in zip(corners, captions, strict=True):
+            pen.text((x + side / 2, y + side), text, fill="black", font=font, anchor="ma")
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG", **notes.pillow_options("PNG", notes.to_note(metadata)))
+    return write(target, buffer.getvalue())
+
+
+def _blank(width: int, height: int) -> Image.Image:
+    if width * height > _MAX_SHEET:
+        raise UserError(f"A sheet of {width}x{height} pixels is too large: choose a smaller size.")
+    return Image.new("RGB", (width, height), "white")
+
+
+def _check_columns(columns: int) -> int:
+    if columns < 1:
+        raise UserError(f"There must be at least one column, not {columns}.")
+    return columns
+
+
+def tiled(pictures: np.ndarray, columns: int) -> np.ndarray:
+    """Pictures (N, H, W, C) row by row in one array, what is left of the last row black.
+
+    Returns:
+        (rows·H, columns·W, C) in the dtype of `pictures`.
+    """
+    count, height, width, channels = pictures.shape
+    rows = -(-count // columns)
+    cells = np.zeros((rows * columns, height, width, channels), pictures.dtype)
+    cells[:count] = pictures
+    grid = cells.reshape(rows, columns, height, width, channels).transpose(0, 2, 1, 3, 4)
+    return grid.reshape(rows * height, columns * width, channels)

@@ -1,0 +1,136 @@
+"""What the writers of files share: formats, checks of what is asked for, and the write itself.
+
+Everything that cannot be done is refused in one sentence, the target before any work is spent on
+its content. Files are written whole or not at all, see `glow_app.common.files`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from glow_app.common.errors import UserError
+from glow_app.common.files import write_bytes
+from glow_app.common.progress import Steps
+from glow_app.pictures.opening import RESAMPLE
+
+__all__ = [
+    "FORMATS",
+    "MAX_SIZE",
+    "MP4_HINT",
+    "available_formats",
+    "check_pictures",
+    "check_size",
+    "check_suffix",
+    "check_target",
+    "pyav",
+    "reason",
+    "resized",
+    "write",
+]
+
+FORMATS: tuple[str, ...] = (".gif", ".webp", ".png", ".mp4")  # .png is an animated PNG (APNG)
+MAX_SIZE = 2048  # pixels a side of one frame; a larger one is a slip of the finger
+MP4_HINT = "Writing .mp4 needs PyAV: pip install av, or choose .gif or .webp."
+
+
+def available_formats() -> tuple[str, ...]:
+    """The suffixes of `FORMATS` that can be written here: `.mp4` needs PyAV."""
+    return FORMATS if pyav() is not None else tuple(f for f in FORMATS if f != ".mp4")
+
+
+@functools.cache
+def pyav() -> Any | None:
+    """The optional module PyAV, or None where it is not installed or does not load."""
+    try:
+        import av
+    except (ImportError, OSError):
+        return None
+    return av
+
+
+def check_target(path: str | Path, formats: Sequence[str] = FORMATS) -> Path:
+    """Refuse a path that could not be written, before any work is spent on its content.
+
+    Args:
+        path: where the file shall go; `~` is expanded and links are followed.
+        formats: the suffixes allowed, lower case, with their dot.
+
+    Returns:
+        The resolved path.
+
+    Raises:
+        UserError: unknown suffix, PyAV missing for .mp4, no such folder, or something that is
+            not a regular file in the way.
+    """
+    try:
+        target = Path(path).expanduser().resolve()
+        check_suffix(target.suffix, formats, str(path))
+        if not target.parent.is_dir():
+            raise UserError(f"Cannot write {path}: the folder {target.parent} does not exist.")
+        if target.exists() and not target.is_file():
+            raise UserError(f"Cannot write {path}: it exists and is not a file.")
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"Cannot write {path}: {reason(error)}.") from error
+    return target
+
+
+def check_suffix(suffix: str, formats: Sequence[str], shown: str) -> None:
+    """Refuse a suffix that is not among `formats`, or .mp4 without PyAV; `shown` is the file."""
+    if suffix.lower() not in formats:
+        wanted = formats[0] if len(formats) == 1 else f"one of {', '.join(formats)}"
+        raise UserError(f"Cannot write {shown}: its ending must be {wanted}.")
+    if suffix.lower() == ".mp4" and pyav() is None:
+        raise UserError(MP4_HINT)
+
+
+def check_pictures(pictures: np.ndarray) -> np.ndarray:
+    """The pictures, (T, S, S, 3) uint8 with T ≥ 1; anything else is refused."""
+    pictures = np.asarray(pictures)
+    shape = pictures.shape
+    square = pictures.ndim == 4 and shape[1] == shape[2] and shape[3] == 3
+    if not square or pictures.dtype != np.uint8 or pictures.size == 0:
+        raise UserError(
+            f"Pictures must be (T, S, S, 3) uint8 and at least one, not {shape} {pictures.dtype}."
+        )
+    return pictures
+
+
+def check_size(size: int | None, native: int) -> int:
+    """Pixels a side to write: `size` if it lies within 1 and `MAX_SIZE`, None for `native`."""
+    if size is None:
+        return native
+    if not 1 <= size <= MAX_SIZE:
+        raise UserError(f"The size must lie between 1 and {MAX_SIZE} pixels, not {size}.")
+    return size
+
+
+def resized(pictures: np.ndarray, side: int, steps: Steps | None = None) -> Iterator[Image.Image]:
+    """One picture at a time: the caller may keep something smaller than all large ones."""
+    for pixels in pictures:
+        image = Image.fromarray(np.ascontiguousarray(pixels))
+        if image.width != side:
+            image = image.resize((side, side), RESAMPLE)
+        yield image
+        if steps is not None:
+            steps.advance()
+
+
+def write(target: Path, content: bytes) -> Path:
+    """Put `content` at `target`, a path from `check_target`, and return that."""
+    try:
+        write_bytes(target, content)
+    except OSError as error:
+        raise UserError(f"Cannot write {target}: {reason(error)}.") from error
+    return target
+
+
+def reason(error: BaseException) -> str:
+    """The system's own words, without numbers and quotes, on one line."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(text.split()).rstrip(".")

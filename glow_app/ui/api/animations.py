@@ -1,0 +1,192 @@
+"""Endpoints that make animations: /morph and /journey."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from glow_app.editing.editor import Morph
+from glow_app.editing.walk import JOURNEY_PATHS, MORPH_PATHS
+from glow_app.keeping.animation import save_animation
+from glow_app.keeping.recipes import Origin, Recipe
+from glow_app.pictures.prepare import Prepared
+from glow_app.ui import limits
+from glow_app.ui.api.group import Group, endpoint, file, number, size
+from glow_app.ui.components import finite
+from glow_app.ui.saving import written
+
+__all__ = ["Animations"]
+
+_FORMATS = ("gif", "webp", "png", "mp4")
+
+
+class Animations(Group):
+    """Morphs and journeys."""
+
+    def build(self) -> None:
+        """Add the endpoints."""
+        formats = "format, gif, webp, png (APNG) or mp4"
+        low, high = limits.BEYOND
+        endpoint(
+            self.morph,
+            [
+                file("photo_a"),
+                file("photo_b"),
+                number(limits.FRAMES, f"frames, 2 to {limits.MAX_FRAMES}"),
+                gr.Textbox("shell", label=f"path, {' or '.join(MORPH_PATHS)}"),
+                gr.Textbox("gif", label=formats),
+                size(),
+                number(None, "sharpness, 0 (linear) to 1 (as path); null: as path says"),
+                number(0, f"t_from, {low:g} to {high:g}"),
+                number(1, f"t_to, {low:g} to {high:g}"),
+                gr.Checkbox(False, label="constant_speed"),
+                number(25, "fps, 1 to 50"),
+                gr.Checkbox(True, label="there_and_back"),
+                gr.Checkbox(True, label="guide"),
+            ],
+            [gr.File(label="animation"), gr.JSON(label="facts")],
+        )
+        endpoint(
+            self.journey,
+            [
+                file("photos", many=True),
+                number(limits.LEG_FRAMES, f"frames of a leg, 2 to {limits.FRAMES}"),
+                gr.Textbox("cubic", label=f"path, {' or '.join(JOURNEY_PATHS)}"),
+                gr.Checkbox(True, label="loop"),
+                gr.Checkbox(False, label="constant_speed"),
+                gr.Textbox("gif", label=formats),
+                size(),
+                number(25, "fps, 1 to 50"),
+                gr.Checkbox(True, label="guide"),
+            ],
+            [gr.File(label="animation"), gr.JSON(label="facts")],
+        )
+
+    def morph(
+        self,
+        photo_a: str | None,
+        photo_b: str | None,
+        frames: float = limits.FRAMES,
+        path: str = "shell",
+        format: str = "gif",
+        size: float = 256,
+        sharpness: float | None = None,
+        t_from: float = 0,
+        t_to: float = 1,
+        constant_speed: bool = False,
+        fps: float = 25,
+        there_and_back: bool = True,
+        guide: bool = True,
+    ) -> tuple[str, dict[str, Any]]:
+        """Morph photo A into photo B with the exact flow.
+
+        Each photo is opened, turned upright, aligned by its face (or cropped at the centre), coded
+        as the training pictures were and resized to the model's size. With guide both faces are
+        warped to the shape in between on the way, where both have landmarks. Returns [0] the
+        animation, by default there and back, as a seamless loop that starts with A; [1] facts: t
+        (position of each frame), path_kind, guided (whether it was), frames, model, image_size,
+        clamped (share of colours that had to be clipped), clamped_frames (the same of each frame),
+        norms (size of z at each frame and level, finest first, 1 = a draw at temperature 1), and
+        for each photo in photos: bits_per_dim (null when off the scale), roundtrip_max_levels (0 =
+        exact), aligned, notes.
+        """
+        count = limits.whole(frames, "frames", 2, limits.MAX_FRAMES)
+        limits.one_of(path, "path", MORPH_PATHS)
+        limits.one_of(format, "format", _FORMATS)
+        side, rate = limits.download_size(size), limits.between(fps, "fps", 1, 50)
+        if sharpness is not None:
+            sharpness = limits.between(sharpness, "sharpness", 0, 1)
+        t_range = tuple(
+            limits.between(t, name, *limits.BEYOND)
+            for name, t in (("t_from", t_from), ("t_to", t_to))
+        )
+        prepared = self.prepared(photo_a=photo_a, photo_b=photo_b)
+        how = {
+            "sharpness": sharpness,
+            "t_range": t_range,
+            "constant_speed": bool(constant_speed),
+        }
+        led = None if guide else False
+        result = self.editor.morph_frames(*prepared, count, path, guide=led, **how)
+        recipe = self.recipe(
+            "morph",
+            faces=(Origin(), Origin()),
+            path=path,
+            guide=result.guided,
+            frames=count,
+            size=side,
+            fps=rate,
+            there_and_back=bool(there_and_back),
+            **how,
+        )
+        return self._written(result, recipe, prepared, format)
+
+    def journey(
+        self,
+        photos: list[str] | None,
+        frames: float = limits.LEG_FRAMES,
+        path: str = "cubic",
+        loop: bool = True,
+        constant_speed: bool = False,
+        format: str = "gif",
+        size: float = 256,
+        fps: float = 25,
+        guide: bool = True,
+    ) -> tuple[str, dict[str, Any]]:
+        """Morph through two to eight photos.
+
+        frames are those of one leg, both its photos included. With loop the last leg leads back to
+        the first photo, which is not repeated, so that the animation runs round without a jump.
+        Returns [0] the animation, one way; [1] facts as /morph, and stops: the frame of each
+        photo.
+        """
+        count = limits.whole(frames, "frames", 2, limits.FRAMES)
+        limits.one_of(path, "path", JOURNEY_PATHS)
+        limits.one_of(format, "format", _FORMATS)
+        side, rate = limits.download_size(size), limits.between(fps, "fps", 1, 50)
+        prepared = self.several(photos, 2, limits.MAX_FACES)
+        how = {"constant_speed": bool(constant_speed)}
+        led = None if guide else False
+        result = self.editor.journey(prepared, count, path, bool(loop), guide=led, **how)
+        recipe = self.recipe(
+            "journey",
+            faces=(Origin(),) * len(prepared),
+            path=path,
+            guide=result.guided,
+            loop=bool(loop),
+            frames=count,
+            size=side,
+            fps=rate,
+            **how,
+        )
+        return self._written(result, recipe, prepared, format)
+
+    def _written(
+        self, result: Morph, recipe: Recipe, prepared: list[Prepared], format: str
+    ) -> tuple[str, dict[str, Any]]:
+        pace = {"fps": recipe.fps, "there_and_back": recipe.there_and_back}
+        target = written(recipe, save_animation, result.frames, f".{format}", **pace)
+        return str(target), {
+            "model": self.editor.name,
+            "path_kind": recipe.path,
+            "guided": result.guided,
+            "frames": len(result.frames),
+            "image_size": self.editor.image_size,
+            "t": [round(float(t), 6) for t in result.t],
+            "stops": list(result.stops),
+            "clamped": result.clamped,
+            "clamped_frames": [round(float(share), 6) for share in result.clamped_frames],
+            "norms": np.round(result.norms.astype(float), 4).tolist(),
+            "photos": [self._about(one) for one in prepared],
+        }
+
+    def _about(self, one: Prepared) -> dict[str, Any]:
+        reading = self.editor.read(one.pixels)
+        return {
+            "bits_per_dim": finite(reading.bits_per_dim),
+            "roundtrip_max_levels": reading.roundtrip_max_levels,
+            "aligned": one.aligned,
+            "notes": list(one.notes),
+        }

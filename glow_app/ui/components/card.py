@@ -1,0 +1,59 @@
+"""The card of one face."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gradio as gr
+
+from glow_app.ui import limits, sides
+from glow_app.ui.components.templates import script
+from glow_app.ui.components.values import next_revision, picture_uri
+from glow_app.ui.sides import Side
+from glow_app.ui.static_files import asset
+
+__all__ = ["card_value", "photo_card"]
+
+
+def photo_card(name: str, tag: str | None = None, **kwargs: Any) -> gr.HTML:
+    """A card for one face: its events are ``photo``, ``draw`` and ``remove``.
+
+    Args:
+        name: what follows the word "photo": "A" or "B", whose colour it takes, or other words.
+        tag: the sign beside it; None for the name itself.
+    """
+    return gr.HTML(
+        None,
+        html_template=asset("card.html", name=name, tag=tag or name),
+        css_template=asset("card.css"),
+        js_on_load=script("card.js", max_mb=str(limits.MAX_UPLOAD_MB)),
+        apply_default_css=False,
+        **kwargs,
+    )
+
+
+def card_value(side: Side | None, facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a card shows of a face.
+
+    Args:
+        side: the face; None for an empty card.
+        facts: the checkpoint's training facts, the yardstick for the face's bits/dim.
+    """
+    if side is None:
+        return None
+    bits, levels = side.reading.bits_per_dim, side.reading.roundtrip_max_levels
+    tone, phrase = sides.familiarity(bits, facts)
+    return {
+        "rev": next_revision(),
+        "kind": "photo" if side.source == sides.PHOTO else "drawn",
+        "src": picture_uri(side.pixels),
+        "source": side.source,
+        "bits": f"{bits:.2f}" if bits < 1000 else "∞",  # also for a NaN
+        "tone": tone,
+        "phrase": phrase,
+        "roundtrip": sides.roundtrip(levels),
+        "exact": levels == 0,
+        "notes": list(side.notes),
+        "seed": side.seed,
+    }

@@ -1,0 +1,139 @@
+"""A picture that follows its sliders."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from glow_app.ui.components.templates import script, size_options
+from glow_app.ui.components.values import next_revision, picture_uri
+from glow_app.ui.scenes import Scenes
+from glow_app.ui.static_files import asset
+
+__all__ = ["Setting", "live_picture", "live_slider", "live_value"]
+
+_WORDS = {
+    "mix": {
+        "name": "The mix of photo A and photo B",
+        "picture": "mix",
+        "empty": "Two faces make a mix",
+        "advice": "Choose photo A and photo B, or draw random faces.",
+        "shortcut": "Fine detail from B",
+    },
+    "edit": {
+        "name": "The edited face",
+        "picture": "edited face",
+        "empty": "Choose a face to edit",
+        "advice": "Upload a photo or draw a random face, then move the sliders.",
+        "shortcut": "",
+    },
+}
+
+
+def live_picture(scenes: Scenes, *, kind: str, native: int, **kwargs: Any) -> gr.HTML:
+    """A picture that follows its sliders, for a ``"mix"`` or an ``"edit"``.
+
+    Its events are ``save``, ``use``, ``directions`` and ``average``.
+    """
+
+    def picture(question: Any) -> dict[str, Any]:
+        return scenes.picture(question)
+
+    return gr.HTML(
+        None,
+        html_template=asset("live.html", kind=kind, **_WORDS[kind], sizes=size_options(native)),
+        css_template=asset("live.css"),
+        js_on_load=script("live.js"),
+        server_functions=[picture],
+        apply_default_css=False,
+        **kwargs,
+    )
+
+
+@dataclass(frozen=True, eq=False)  # each is one of its own: a state tells them apart by hash
+class Setting:
+    """Where sliders shall stand: value by slider id, 0 for those left out."""
+
+    values: dict[str, float]
+    rev: int = dataclasses.field(default_factory=next_revision)
+
+
+def live_slider(
+    id: str,
+    label: str,
+    *,
+    low: float,
+    high: float,
+    first: float = 0.0,
+    detail: str = "",
+    words: tuple[str, str] = ("", ""),
+    weak: str = "",
+    percent: bool = False,
+) -> dict[str, Any]:
+    """One slider of a live picture.
+
+    Args:
+        id: stays the same while the slider means the same, so that its place is kept.
+        low, high: its range.
+        first: where it stands at first.
+        detail: small words beside the label.
+        words: what its two ends mean.
+        weak: a warning below it.
+        percent: its value is a share.
+    """
+    return {
+        "id": id,
+        "label": label,
+        "detail": detail,
+        "min": low,
+        "max": high,
+        "step": 0.01,
+        "first": first,
+        "low": words[0],
+        "high": words[1],
+        "weak": weak,
+        "percent": percent,
+    }
+
+
+def live_value(
+    key: str,
+    size: int,
+    sliders: list[dict[str, Any]],
+    *,
+    shortcuts: list[dict[str, Any]] | None = None,
+    original: np.ndarray | None = None,
+    about: str = "",
+    average: np.ndarray | None = None,
+    setting: Setting | None = None,
+) -> dict[str, Any]:
+    """A scene for a live picture, which then asks for its pictures by itself.
+
+    Args:
+        key: of the scene, see `scenes.Scenes`.
+        size: side of its pictures in pixels.
+        sliders: from `live_slider`, in the order of the scene's values.
+        shortcuts: ``{"label", "title", "values"}`` of buttons that set all sliders.
+        original: (size, size, 3) uint8 to compare with.
+        about: a hint below the sliders.
+        average: (size, size, 3) uint8, the average of the visitor's photos.
+        setting: where the sliders shall stand, taken up once; otherwise they stay.
+    """
+    return {
+        "rev": next_revision(),
+        "key": key,
+        "size": size,
+        "sliders": sliders,
+        "shortcuts": shortcuts or [],
+        "original": None
+        if original is None
+        else base64.b64encode(original.tobytes()).decode("ascii"),
+        "about": about,
+        "average": None if average is None else picture_uri(average),
+        "setting": None if setting is None else {"rev": setting.rev, "values": setting.values},
+    }

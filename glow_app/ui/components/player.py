@@ -1,0 +1,102 @@
+"""The player of a morph or a journey."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from glow_app.keeping.writing import MP4_HINT, available_formats
+from glow_app.ui.components.templates import job_function, options, script, size_options
+from glow_app.ui.components.values import finite, next_revision, sheet
+from glow_app.ui.jobs import Jobs
+from glow_app.ui.morphs import Shown
+from glow_app.ui.static_files import asset
+
+__all__ = ["player", "player_value", "working_value"]
+
+_FRAME_RATES = (10, 15, 20, 25, 30, 50)
+_WORDS = {
+    "morph": {
+        "name": "Morph",
+        "slider": "Blend from A to B",
+        "empty": "Two faces make a morph",
+        "advice": "Choose photo A and photo B, or draw random faces.",
+    },
+    "journey": {
+        "name": "Journey",
+        "slider": "Place on the journey",
+        "empty": "A journey leads from face to face",
+        "advice": "Add two to eight faces above, put them in order, then press Make the journey.",
+    },
+}
+
+
+def player(jobs: Jobs, *, kind: str, native: int, **kwargs: Any) -> gr.HTML:
+    """The player of a ``"morph"`` or a ``"journey"``; its event is ``save``.
+
+    Args:
+        jobs: where it asks how far long work is, and stops it.
+        native: side of the model's pictures in pixels, the smallest size of a download.
+    """
+
+    mp4 = ".mp4" in available_formats()
+    return gr.HTML(
+        working_value() if kind == "morph" else None,  # the greeting is under way
+        html_template=asset(
+            "player.html",
+            **_WORDS[kind],
+            long_work=asset("long_work.html"),
+            sizes=size_options(native),
+            rates=options(_FRAME_RATES, 25),
+            mp4_hidden="" if mp4 else "hidden",
+            mp4_hint="" if mp4 else MP4_HINT,
+        ),
+        css_template=asset("player.css") + asset("long_work.css"),
+        js_on_load=script("long_work.js", "player.js"),
+        server_functions=[job_function(jobs)],
+        apply_default_css=False,
+        **kwargs,
+    )
+
+
+def player_value(
+    shown: Shown, *, final: bool, play: bool = False, status: str = "", job: str | None = None
+) -> dict[str, Any]:
+    """A morph for the player, its frames as one lossless sheet: what it shows is exact.
+
+    Args:
+        final: these are all the frames, so that they can be saved.
+        play: go there and back once, where motion is welcome.
+        job: more is on its way, which can be asked about under this name.
+    """
+    morph, how = shown.morph, shown.how
+    count = len(morph.frames)
+    if not status:
+        status = f"{count} frames" if final else f"{count} frames, more to come…"
+        if final and how.guide is None and not morph.guided:
+            status += ", not guided by shape: a face here has no landmarks"
+    return {
+        "rev": next_revision(),
+        **sheet(morph.frames),
+        "final": final,
+        "play": play,
+        "status": status,
+        "job": job,
+        "range": list(how.t_range),
+        "loop": how.loop,
+        "t": [round(float(t), 6) for t in morph.t],
+        "stops": list(morph.stops),
+        "norms": [[round(float(norm), 4) for norm in level] for level in morph.norms.T],
+        "clamped": [round(float(share), 4) for share in morph.clamped_frames],
+        "bits": None if shown.bits is None else [finite(bits) for bits in shown.bits],
+    }
+
+
+def working_value(job: str | None = None) -> dict[str, Any]:
+    """Tell the player that a morph is being decoded; it keeps what it shows.
+
+    Args:
+        job: the name under which the work can be asked about and stopped.
+    """
+    return {"rev": next_revision(), "working": True, "job": job}

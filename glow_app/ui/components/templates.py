@@ -1,0 +1,41 @@
+"""What the components' scripts and templates share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from glow_app.ui import limits
+from glow_app.ui.jobs import Jobs
+from glow_app.ui.static_files import asset
+
+__all__ = ["job_function", "options", "script", "size_options"]
+
+_DOWNLOAD_SIZES = (64, 128, 256, 384, limits.MAX_SIZE)  # pixels
+
+
+def script(*names: str, **fields: str) -> str:
+    """The script of a component: what all share, then its own."""
+    return "\n".join(asset(name, **fields) for name in ("common.js", *names))
+
+
+def job_function(jobs: Jobs) -> Callable[[Any], dict[str, int] | None]:
+    """What long_work.js calls as ``server.job``."""
+
+    def job(question: Any) -> dict[str, int] | None:
+        return jobs.look(question)
+
+    return job
+
+
+def size_options(native: int) -> str:
+    """Options for the size of a download; pictures of the model have ``native`` pixels a side."""
+    sizes = [native, *(size for size in _DOWNLOAD_SIZES if size > native)]
+    return options(sizes, min(max(native, 256), sizes[-1]))
+
+
+def options(numbers: Iterable[int], chosen: int) -> str:
+    """Options of an HTML select."""
+    return "".join(
+        f"<option{' selected' if number == chosen else ''}>{number}</option>" for number in numbers
+    )

@@ -1,0 +1,39 @@
+"""The faces of a journey, in order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from glow_app.ui import limits
+from glow_app.ui.components.templates import script
+from glow_app.ui.components.values import next_revision, picture_uri
+from glow_app.ui.sides import Side
+from glow_app.ui.static_files import asset
+
+__all__ = ["tray", "tray_value"]
+
+
+def tray(**kwargs: Any) -> gr.HTML:
+    """The faces of a journey: its events are ``photos``, ``draw``, ``pair`` and ``arrange``."""
+    return gr.HTML(
+        None,
+        html_template=asset("tray.html"),
+        css_template=asset("tray.css"),
+        js_on_load=script("tray.js", max_mb=str(limits.MAX_UPLOAD_MB)),
+        apply_default_css=False,
+        **kwargs,
+    )
+
+
+def tray_value(faces: list[tuple[int, Side]]) -> dict[str, Any]:
+    """What a tray shows: faces in order, each with an id of its own."""
+    return {
+        "rev": next_revision(),
+        "faces": [
+            {"id": id, "src": picture_uri(side.pixels), "label": side.source} for id, side in faces
+        ],
+        "most": limits.MAX_FACES,
+        "note": next((note for _, side in reversed(faces) for note in side.notes), ""),
+    }

@@ -1,0 +1,68 @@
+"""Files are written whole or not at all, under every name that the disk takes."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+import pytest
+
+from glow_app.common.files import replacing, write_bytes, write_text
+
+
+def test_nothing_is_seen_before_the_end(tmp_path):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with replacing(target) as temporary:
+        assert temporary.parent == tmp_path and not temporary.exists()
+        temporary.write_text("half")
+        assert target.read_text() == "old"
+        temporary.write_text("whole")
+    assert target.read_text() == "whole" and [*tmp_path.iterdir()] == [target]
+
+
+@pytest.mark.parametrize("stop", [ValueError, OSError, KeyboardInterrupt])
+def test_a_failure_leaves_the_old_file_and_no_rubbish(tmp_path, stop):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(stop):
+        with replacing(target) as temporary:
+            temporary.write_text("half")
+            raise stop
+    assert target.read_text() == "old" and [*tmp_path.iterdir()] == [target]
+
+
+def test_a_block_that_writes_nothing_is_an_error(tmp_path):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(FileNotFoundError):
+        with replacing(target):
+            pass
+    assert target.read_text() == "old"
+
+
+def test_two_writers_do_not_meet(tmp_path):
+    target = tmp_path / "a.txt"
+    with replacing(target) as one, replacing(target) as other:
+        one.write_text("one")
+        other.write_text("other")
+    assert target.read_text() == "one" and [*tmp_path.iterdir()] == [target]  # it ended last
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "é" * 127, "𝔤" * 63])
+def test_names_may_be_as_long_as_the_disk_allows(tmp_path, name):
+    write_bytes(tmp_path / name, b"content")
+    assert (tmp_path / name).read_bytes() == b"content"
+    with pytest.raises(OSError, match="too long"):
+        write_bytes(tmp_path / (name + "aaaa"), b"content")
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_text_is_utf_8_with_ordinary_permissions(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_text(tmp_path / "a.txt", "né\n")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.txt").read_bytes() == b"n\xc3\xa9\n"
+    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o640

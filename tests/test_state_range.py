@@ -1,0 +1,268 @@
+"""Guarded decoding: states are seen on the way in, and held there on the way out."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from conftest import perturb
+from torch import Tensor
+
+import models
+from models import PRESETS, Glow, GlowConfig, StateRange, bin_centers, to_levels, usual_range
+from models.coupling import AffineCoupling
+from models.state_range import RangeRecorder
+
+UNEVEN = GlowConfig(
+    image_size=8, steps=(3, 2, 1), widths=(8, 8, 8), blocks=(0, 1, 1), prior_width=8
+)
+
+
+def made(config: GlowConfig) -> Glow:
+    torch.manual_seed(0)
+    model = Glow(config)
+    model.initialize(torch.rand(256, 3, config.image_size, config.image_size))
+    return perturb(model, 0.05).eval()
+
+
+@pytest.fixture(scope="module", params=[UNEVEN, PRESETS["tiny"]], ids=["uneven", "tiny"])
+def model(request: pytest.FixtureRequest) -> Glow:
+    return made(request.param)
+
+
+@pytest.fixture(scope="module")
+def levels(model: Glow) -> Tensor:
+    size = (4, 3, model.config.image_size, model.config.image_size)
+    g = torch.Generator().manual_seed(1)
+    return torch.randint(0, 256, size, generator=g, dtype=torch.uint8)
+
+
+@pytest.fixture(scope="module")
+def released_model(released_checkpoint) -> Glow:
+    return models.load(released_checkpoint)
+
+
+def states_decoded(
+    model: Glow, z: Tensor, within: StateRange | None, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Tensor, StateRange]:
+    """g(z, within), and the extremes (in float64) of what each coupling is given to undo."""
+    lows, highs, undo = [], [], AffineCoupling.inverse
+
+    def watched(self: AffineCoupling, y: Tensor, overwrite: bool = False) -> Tensor:
+        lows.insert(0, y.amin(dim=(2, 3)))
+        highs.insert(0, y.amax(dim=(2, 3)))
+        return undo(self, y, overwrite)
+
+    with monkeypatch.context() as patch, torch.no_grad():
+        patch.setattr(AffineCoupling, "inverse", watched)
+        x = model.g(z, within)
+    return x, StateRange(torch.cat(lows, dim=1), torch.cat(highs, dim=1))
+
+
+def inside(inner: StateRange, outer: StateRange) -> bool:
+    return bool((inner.low >= outer.low).all() and (inner.high <= outer.high).all())
+
+
+# ---------------------------------------------------------------------- seen
+
+
+@torch.no_grad()
+def test_what_is_seen_are_the_extremes_of_the_states_step_by_step(
+    model: Glow, levels: Tensor
+) -> None:
+    x = bin_centers(levels)
+    z, log_det, seen = model.f_with_range(x)
+    plain_z, plain_log_det = model.f(x)
+    assert torch.equal(z, plain_z) and torch.equal(log_det, plain_log_det)
+    assert seen.low.shape == (4, sum(model.config.state_channels()))
+    assert seen.low.dtype == seen.high.dtype == torch.float32
+    h, lows, highs = x.double() - 0.5, [], []
+    for level, steps in enumerate(model.levels):
+        h, _ = model.squeeze(h)
+        for step in steps:
+            h, _ = step(h)
+            lows.append(h.amin(dim=(2, 3)))
+            highs.append(h.amax(dim=(2, 3)))
+        if level < len(model.splits):
+            h = h[:, : h.shape[1] // 2]
+    low, high = torch.cat(lows, dim=1), torch.cat(highs, dim=1)
+    torch.testing.assert_close(seen.low, low.float(), rtol=3e-7, atol=0)
+    torch.testing.assert_close(seen.high, high.float(), rtol=3e-7, atol=0)
+    assert (seen.low <= low + 1e-12).all() and (seen.high >= high - 1e-12).all()
+
+
+def test_ends_are_rounded_outwards() -> None:
+    g = torch.Generator().manual_seed(0)
+    state = torch.randn(50, 20, 3, 3, generator=g, dtype=torch.float64) - 1
+    state[0, 0], state[0, 1] = 0.5, 0  # float32 holds them
+    recorder = RangeRecorder()
+    recorder(state)
+    seen, low, high = recorder.seen(), state.amin((2, 3)), state.amax((2, 3))
+    assert (seen.low <= low).all() and (seen.high >= high).all()
+    assert (low.float() > low).any() and (high.float() < high).any()  # as the nearest would not
+    torch.testing.assert_close(seen.low.double(), low, rtol=2e-7, atol=0)
+    torch.testing.assert_close(seen.high.double(), high, rtol=2e-7, atol=0)
+    assert seen.low[0, :2].tolist() == seen.high[0, :2].tolist() == [0.5, 0]
+
+
+def test_reversible_training_sees_states_too(levels: Tensor, model: Glow) -> None:
+    x = bin_centers(levels)
+    model.set_reversible(True)
+    try:
+        model.train()
+        z, _, seen = model.f_with_range(x)
+        expected = model.eval().f_with_range(x)[2]
+    finally:
+        model.set_reversible(False)
+        model.eval()
+    assert z.requires_grad and not seen.low.requires_grad
+    torch.testing.assert_close(seen.low, expected.low, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(seen.high, expected.high, atol=1e-3, rtol=1e-3)
+
+
+# ---------------------------------------------------------------------- held
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.25])
+@torch.no_grad()
+def test_a_picture_in_its_own_range_is_the_same_picture(
+    model: Glow, levels: Tensor, margin: float
+) -> None:
+    z, _, seen = model.f_with_range(bin_centers(levels))
+    within = seen.widened(margin)
+    assert torch.equal(to_levels(model.g(z, within)), levels)
+    torch.testing.assert_close(model.g(z, within), model.g(z), atol=1e-5, rtol=0)
+
+
+def test_states_outside_are_held(
+    model: Glow, levels: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with torch.no_grad():
+        z, _, seen = model.f_with_range(bin_centers(levels))
+    far, within = 3 * z, seen.widened(0.25)
+    x, states = states_decoded(model, far, within, monkeypatch)
+    assert inside(states, within)
+    free_x, free = states_decoded(model, far, None, monkeypatch)
+    assert ((free.low < within.low) | (free.high > within.high)).float().mean() > 0.2
+    # Nothing but what is outside is moved, and that to the end of the range.
+    top = slice(-model.config.shapes()[-1][0], None)  # the step that g undoes first
+    expected = free.low[:, top].clamp(within.low[:, top], within.high[:, top])
+    torch.testing.assert_close(states.low[:, top], expected)
+    assert not torch.allclose(x, free_x)
+
+
+@torch.no_grad()
+def test_rows_are_independent(model: Glow, levels: Tensor) -> None:
+    z, _, seen = model.f_with_range(bin_centers(levels))
+    z, within = 3 * z[:3], StateRange.cat([seen[1], seen[2].widened(0.5), seen[0]])
+    z_before, low_before = z.clone(), within.low.clone()
+    together = model.g(z, within)
+    assert torch.equal(z, z_before) and torch.equal(within.low, low_before)
+    alone = torch.cat([model.g(z[i : i + 1], within[i]) for i in range(3)])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
+    others = model.g(z, StateRange.cat([within[2], within[0], within[1]]))
+    assert all(not torch.allclose(a, b, atol=1e-3) for a, b in zip(together, others, strict=True))
+    one_for_all = model.g(z, seen.merged())
+    repeated = model.g(z, StateRange.cat([seen.merged()] * 3))
+    assert torch.equal(one_for_all, repeated)
+    for none in (seen.merged(), seen[:0]):
+        assert model.g(z[:0], none).shape == (0, *levels.shape[1:])
+    assert len(model.f_with_range(bin_centers(levels[:0]))[2]) == 0
+
+
+def test_gradients_pass_where_nothing_is_held(model: Glow, levels: Tensor) -> None:
+    with torch.no_grad():
+        z, _, seen = model.f_with_range(bin_centers(levels))
+        expected = model.g(2 * z, seen)
+    leaf = (2 * z).requires_grad_()
+    x = model.g(leaf, seen)
+    torch.testing.assert_close(x.detach(), expected, atol=1e-5, rtol=0)
+    x.square().sum().backward()
+    assert leaf.grad.isfinite().all() and leaf.grad.abs().sum() > 0
+
+
+def test_a_range_of_another_model_or_number_is_refused(model: Glow) -> None:
+    k = sum(model.config.state_channels())
+    z = torch.zeros(3, model.dims)
+    for shape in ((1, k - 1), (2, k)):
+        with pytest.raises(ValueError, match=rf"\(3 or 1, {k}\), not"):
+            model.g(z, StateRange(torch.zeros(shape), torch.ones(shape)))
+
+
+# ---------------------------------------------------------------------- the class
+
+
+def test_arithmetic_of_ranges() -> None:
+    a = StateRange(torch.tensor([[0.0, -1.0]]), torch.tensor([[2.0, 1.0]]))
+    b = StateRange(
+        torch.tensor([[1.0, -3.0], [-1.0, 0.0]]), torch.tensor([[1.5, 0.0], [0.0, 4.0]])
+    )
+    wide = a.widened(0.25)
+    assert wide.low.tolist() == [[-0.5, -1.5]] and wide.high.tolist() == [[2.5, 1.5]]
+    for both in (a.union(b), b.union(a)):
+        assert both.low.tolist() == [[0, -3], [-1, -1]]
+        assert both.high.tolist() == [[2, 1], [2, 4]]
+    assert b.merged().low.tolist() == [[-1, -3]] and b.merged().high.tolist() == [[1.5, 4]]
+    all_of_them = StateRange.cat([a, b])
+    assert len(all_of_them) == 3
+    assert all_of_them[2].low.tolist() == all_of_them[-1].low.tolist() == [[-1, 0]]
+    for rows in (slice(1, 3), [1, 2], torch.tensor([1, 2]), torch.tensor([False, True, True])):
+        assert torch.equal(all_of_them[rows].high, b.high)
+
+
+def test_impossible_ranges_are_refused() -> None:
+    for low, high in ((torch.zeros(3), torch.ones(3)), (torch.zeros(1, 3), torch.ones(2, 3))):
+        with pytest.raises(ValueError, match=r"\(N, K\)"):
+            StateRange(low, high)
+    good = StateRange(torch.zeros(1, 3), torch.ones(1, 3))
+    for margin in (-0.1, math.inf, math.nan):
+        with pytest.raises(ValueError, match="margin"):
+            good.widened(margin)
+
+
+def test_the_usual_range_is_one_of_percentiles() -> None:
+    rng = np.random.default_rng(0)
+    low, high = rng.normal(-3, 1, (2000, 5)), rng.normal(3, 1, (2000, 5))
+    ranges = StateRange(torch.from_numpy(low).float(), torch.from_numpy(high).float())
+    usual = usual_range(ranges)
+    assert usual.low.shape == usual.high.shape == (1, 5)
+    assert np.allclose(usual.low, np.percentile(low, 0.1, axis=0), atol=1e-5)
+    assert np.allclose(usual.high, np.percentile(high, 99.9, axis=0), atol=1e-5)
+    all_of_them = usual_range(ranges, (0, 100))
+    assert torch.equal(all_of_them.low, ranges.merged().low)
+    assert torch.equal(all_of_them.high, ranges.merged().high)
+
+
+# ---------------------------------------------------------------------- the released weights
+
+
+@torch.no_grad()
+def test_released_model_returns_the_same_bytes_in_each_pictures_range(
+    released_model: Glow, faces: np.ndarray
+) -> None:
+    """Faces, and noise: its code is far out, where rounding is amplified most."""
+    g = torch.Generator().manual_seed(0)
+    noise = torch.randint(0, 2, (2, 3, 64, 64), generator=g, dtype=torch.uint8) * 255
+    levels = torch.cat([torch.from_numpy(faces).permute(0, 3, 1, 2), noise])
+    z, _, seen = released_model.f_with_range(bin_centers(levels))
+    assert released_model._wild(z).tolist() == [False] * len(faces) + [True, True]
+    assert torch.equal(z, released_model.f(bin_centers(levels))[0])
+    assert torch.equal(to_levels(released_model.g(z, seen)), levels)
+    alone = [released_model.g(row, seen[i]) for i, row in enumerate(z.split(1))]
+    assert torch.equal(to_levels(torch.cat(alone)), levels)
+
+
+def test_released_model_bursts_only_unguarded(
+    released_model: Glow, faces: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    levels = torch.from_numpy(faces).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        z, _, seen = released_model.f_with_range(bin_centers(levels))
+        assert released_model.g(3 * z).abs().max() > 100
+    within = seen.merged().widened(0.25)
+    x, states = states_decoded(released_model, 3 * z, within, monkeypatch)
+    assert inside(states, within)
+    # The first step's mixing takes what is held to pixels; faces there are 0 to 1.
+    assert x.min() > -1 and x.max() < 2
