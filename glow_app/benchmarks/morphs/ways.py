@@ -1,8 +1,8 @@
 """Ways to make the frames of a morph, to be compared with each other.
 
 A way takes pairs and positions t, the same for all of them, and gives (P, T, S, S, 3) uint8. It
-has a `name`, and `prepare(pairs)` does what is done once for two photos however many frames there
-are: encoding them, finding their landmarks.
+has a `name`, and `prepare(pairs)` does what is done once for two photos however many frames are
+made of them: encoding them, finding their landmarks.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from glow_app.benchmarks.morphs.flow import Codes, decode, encode
-from glow_app.benchmarks.morphs.material import Faces, Pairs
-from glow_app.benchmarks.morphs.shell import Shell, between
-from glow_app.editing.codec import Codec
-from glow_app.pictures.coding import Coding, code_and_reduce
+from glow_app.benchmarks.morphs.material import Pairs
+from glow_app.editing.codec import Coded, Codec
+from glow_app.editing.guide import Portrait, Studio, guided_journey
+from glow_app.editing.shell import Shell
+from glow_app.editing.walk import Style, Walk, morph_walk
+from glow_app.pictures.coding import code_and_reduce
 from glow_app.pictures.warp import ShapePath
 from models import StateRange
 
-__all__ = ["CrossFade", "Encoded", "LandmarkMorph", "LatentMorph", "Way"]
+__all__ = ["CrossFade", "Encoded", "LandmarkMorph", "LatentMorph", "Way", "all_ways"]
 
 
 class Way(Protocol):
@@ -40,7 +41,7 @@ class CrossFade:
     name = "cross-fade"
 
     def prepare(self, pairs: Pairs) -> None:
-        del pairs
+        """There is nothing to prepare."""
 
     def __call__(self, pairs: Pairs, ts: Sequence[float]) -> np.ndarray:
         a, b = (end.astype(np.float32)[:, None] for end in pairs.ends)
@@ -69,60 +70,55 @@ class LandmarkMorph:
 
 
 class Encoded:
-    """Codes of faces under one model, made once and shared by all ways that need them."""
+    """Codes of faces, made once in full batches and shared by all ways that need them."""
 
     def __init__(self, codec: Codec) -> None:
         self.codec = codec
-        self._faces: Faces | None = None
-        self._place = np.empty(0, int)
-        self._codes: Codes | None = None
+        self._rows: dict[bytes, Coded] = {}
 
     def prepare(self, pairs: Pairs) -> None:
-        """Encode what is not encoded yet."""
-        if self._faces is not pairs.faces:
-            self._faces, self._codes = pairs.faces, None
-            self._place = np.full(len(pairs.faces), -1)
-        fresh = np.unique(pairs.index[self._place[pairs.index] < 0])
-        if not len(fresh):
-            return
-        codes, before = encode(self.codec, pairs.faces.pixels[fresh]), self._codes
-        self._place[fresh] = np.arange(len(fresh)) + (0 if before is None else len(before.z))
-        self._codes = codes if before is None else _joined(before, codes)
+        """Encode those that are not encoded yet."""
+        pictures = pairs.faces.pixels[np.unique(pairs.index)]
+        fresh = [picture for picture in pictures if picture.tobytes() not in self._rows]
+        for first in range(0, len(fresh), self.codec.batch):
+            chunk = np.stack(fresh[first : first + self.codec.batch])
+            coded = self.codec.encode_with_range(chunk, keep=False)
+            for i, picture in enumerate(chunk):
+                row = Coded(coded.z[i : i + 1], coded.within[i])
+                self._rows[picture.tobytes()] = row
 
-    def ends(self, pairs: Pairs) -> tuple[Codes, Codes]:
-        """Codes of A and of B, a row for each pair."""
-        self.prepare(pairs)
-        a, b = self._place[pairs.index].T
-        return self._codes[a], self._codes[b]
+    def encode(self, pictures: np.ndarray, keep: bool) -> Coded:
+        """Codes of (N, S, S, 3); with `keep` of prepared ones, which cost nothing now."""
+        if not keep:
+            return self.codec.encode_with_range(pictures, keep=False)
+        return joined([self._rows[picture.tobytes()] for picture in pictures])
 
 
 class LatentMorph:
-    """A path between two codes, decoded.
+    """A walk between two codes, decoded: the very one of the page and the scripts.
 
     Args:
         name: of the way.
-        encoded: the model and the codes of the photos.
-        shell: how long codes are on the way; None for the straight line.
-        margin: states are held in what those of A and of B are together, widened by this share
-            on both sides; None for no guard.
-        coding: of the model's training pictures, for `guided`.
+        encoded: the model, and the codes of the photos.
+        path: one of `walk.MORPH_PATHS`.
+        guarded: whether states are held in the range that the walk gives.
         guided: both crops are warped to the shape in between first, coded and encoded, and the
-            frame is a point between their codes, held by their states. Pairs without landmarks
-            take the plain path.
+            walk goes between their codes. Pairs without landmarks take the plain path.
+        shell: how long codes are on the way; None for what is kept with the weights.
     """
 
     def __init__(
         self,
         name: str,
         encoded: Encoded,
-        shell: Shell | None = None,
-        margin: float | None = None,
+        path: str,
+        guarded: bool = False,
         guided: bool = False,
-        coding: Coding | None = None,
+        shell: Shell | None = None,
     ) -> None:
         self.name = name
-        self._encoded, self._shell, self._margin = encoded, shell, margin
-        self._guided, self._coding = guided, coding
+        self._encoded, self._guarded, self._guided = encoded, guarded, guided
+        self._style = Style(path, None, shell or encoded.codec.shell)
 
     def prepare(self, pairs: Pairs) -> None:
         self._encoded.prepare(pairs)
@@ -130,39 +126,52 @@ class LatentMorph:
             pairs.find_meshes()
 
     def __call__(self, pairs: Pairs, ts: Sequence[float]) -> np.ndarray:
-        a, b = self._encoded.ends(pairs)
-        every = np.repeat(np.arange(len(pairs)), len(ts))
-        a, b = a[every], b[every]
-        if self._guided:
-            self._guide(pairs, ts, a, b)
-        return self._decoded(a, b, np.tile(ts, len(pairs))).reshape(
-            len(pairs), len(ts), *pairs.faces.pixels.shape[1:]
-        )
+        walks = self._guided_walks(pairs) if self._guided else self._plain_walks(pairs)
+        coded = joined([walk.at(np.asarray(ts, np.float64)) for walk in walks])
+        within = coded.within if self._guarded else None
+        frames, _ = self._encoded.codec.decode_with_report(coded.z, within=within)
+        return frames.reshape(len(pairs), len(ts), *frames.shape[1:])
 
-    def _decoded(self, a: Codes, b: Codes, t: np.ndarray) -> np.ndarray:
-        """Frames (N, S, S, 3) between N codes and N others, each at its own t (N,)."""
-        z = between(a.z, b.z, torch.from_numpy(t)[:, None], self._shell)[:, 0]
-        within = None
-        if self._margin is not None:
-            within = a.seen.union(b.seen).widened(self._margin)
-        return decode(self._encoded.codec, z, within)
+    def _plain_walks(self, pairs: Pairs) -> list[Walk]:
+        return [self._plain(np.stack(ends)) for ends in zip(*pairs.ends, strict=True)]
 
-    def _guide(self, pairs: Pairs, ts: Sequence[float], a: Codes, b: Codes) -> None:
-        """Put the codes of warped crops in the place of those of the photos."""
-        codec = self._encoded.codec
-        inner = np.array([k for k, t in enumerate(ts) if 0 < t < 1], int)
-        for i, (meshes, *crops) in enumerate(zip(pairs.find_meshes(), *pairs.crops, strict=True)):
-            if meshes is None or not len(inner):
+    def _plain(self, ends: np.ndarray) -> Walk:
+        return morph_walk(self._encoded.encode(ends, True), self._style, None)
+
+    def _guided_walks(self, pairs: Pairs) -> list[Walk]:
+        codec, walks = self._encoded.codec, []
+        for ends, crops, meshes in zip(
+            zip(*pairs.ends, strict=True),
+            zip(*pairs.crops, strict=True),
+            pairs.find_meshes(),
+            strict=True,
+        ):
+            if meshes is None:
+                walks.append(self._plain(np.stack(ends)))
                 continue
-            warped = ShapePath(*meshes).warp(*crops, [ts[k] for k in inner])
-            rows = torch.from_numpy(i * len(ts) + inner)
-            for codes, pictures in zip((a, b), warped, strict=True):
-                small = code_and_reduce(pictures, codec.image_size, self._coding)
-                fresh = encode(codec, small)
-                codes.z[rows] = fresh.z
-                codes.seen.low[rows], codes.seen.high[rows] = fresh.seen.low, fresh.seen.high
+            faces = tuple(Portrait(*parts) for parts in zip(ends, crops, meshes, strict=True))
+            studio = Studio(faces, codec.coding, self._encoded.encode, self._style.shell)
+            walks.append(guided_journey(studio, self._style, None))
+        return walks
 
 
-def _joined(first: Codes, second: Codes) -> Codes:
-    z = torch.cat([first.z, second.z])
-    return Codes(z, StateRange.cat([first.seen, second.seen]))
+def all_ways(codec: Codec) -> list[Way]:
+    """What is compared: both baselines, then the walks with one thing more each time."""
+    encoded = Encoded(codec)
+    return [
+        CrossFade(),
+        LandmarkMorph(),
+        LatentMorph("linear", encoded, "linear"),
+        LatentMorph("shell", encoded, "shell"),
+        LatentMorph("shell, guard", encoded, "shell", guarded=True),
+        LatentMorph("guide, shell, guard", encoded, "shell", guarded=True, guided=True),
+    ]
+
+
+def joined(rows: Sequence[Coded]) -> Coded:
+    """All rows, one below the other; each has a range, or as many as it has codes."""
+    ranges = []
+    for row in rows:
+        many = len(row.within) == len(row.z)
+        ranges.append(row.within if many else row.within[[0] * len(row.z)])
+    return Coded(torch.cat([row.z for row in rows]), StateRange.cat(ranges))
