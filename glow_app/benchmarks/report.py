@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["report"]
+__all__ = ["report", "table"]
 
 _NONE = "-"
 
@@ -44,7 +44,7 @@ def _released(r: dict[str, Any]) -> str:
             for p, rate in r["train_images_per_s"].items()
         ),
     ]
-    return _table([r["checkpoint"], ""], rows)
+    return table([r["checkpoint"], ""], rows)
 
 
 def _comparison(r: dict[str, Any]) -> str:
@@ -91,9 +91,9 @@ def _comparison(r: dict[str, Any]) -> str:
         f"normflows {version}".strip(),
         "ratio",
     ]
-    table = _table(head, rows)
+    lines = table(head, rows)
     missing = r.get("normflows_missing")
-    return f"{table}\n\n{missing}" if missing else table
+    return f"{lines}\n\n{missing}" if missing else lines
 
 
 def _memory(r: dict[str, Any]) -> str:
@@ -113,10 +113,10 @@ def _memory(r: dict[str, Any]) -> str:
     ]
     setting = f"L={r['levels']}, width {r['width']}, {r['image_size']}x{r['image_size']}"
     title = f"Memory of a training step: {setting}, batch {r['batch']}, {_nets(r['precision'])}."
-    return "\n".join([title, "", _table(head, rows), "", f"Activations, {'; '.join(lines)}."])
+    return "\n".join([title, "", table(head, rows), "", f"Activations, {'; '.join(lines)}."])
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Markdown, the columns padded to equal widths; numbers to the right."""
     widths = [max(len(line[i]) for line in [head, *rows]) for i in range(len(head))]
 
