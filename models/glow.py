@@ -112,6 +112,7 @@ class Glow(nn.Module):
         """
         if within is not None:
             self._check_range(within, rows=len(z))
+            within = within.to(z.device)
         x = self._g(z, within)
         wild = self._wild(z)
         if wild is not None:
@@ -300,8 +301,9 @@ class Glow(nn.Module):
     def _check_range(self, within: StateRange, rows: int) -> None:
         k = sum(self.config.state_channels())
         if within.low.shape[1] != k or len(within) not in (1, rows):
+            one = "1" if rows == 1 else f"{rows} or 1"
             raise ValueError(
-                f"A range of states has shape ({rows} or 1, {k}), not {tuple(within.low.shape)}."
+                f"A range of states has shape ({one}, {k}), not {tuple(within.low.shape)}."
             )
 
     def _check_images(self, x: Tensor) -> None:
