@@ -15,7 +15,7 @@ __all__ = ["DIP", "GUIDED_DIP", "calibrate"]
 # Of the typical length half way between two faces, and between two in one shape. By
 # scripts/evaluate_morphs.py (docs/results.md): there contrast equals that of the ends, a little
 # more for sharp photos and a little less for the held-out faces.
-DIP, GUIDED_DIP = 0.98, 0.955
+DIP, GUIDED_DIP = 1.01, 0.965
 
 
 @torch.inference_mode()

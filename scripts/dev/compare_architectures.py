@@ -114,7 +114,7 @@ def _measure(name: str, args: argparse.Namespace, out: Path) -> None:
     result = {
         "name": name,
         "val_bits_per_dim": records[-1]["val_bits_per_dim"],
-        "train_bits_per_dim": records[-2]["train_bits_per_dim"],
+        "train_bits_per_dim": records[-2:][0]["train_bits_per_dim"],
         "images": records[-1]["images"],
         "seconds": args.seconds,
         "parameters": model.parameter_count,
