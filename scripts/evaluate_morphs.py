@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from glow_app.editing.codec import Codec
 
 REAL = "real faces"
+SMALLEST = 32  # pixels: a pyramid needs as many
 
 
 def parser() -> cli.Parser:
@@ -81,6 +82,8 @@ def main(argv: list[str] | None = None) -> None:
     describe = _describer(args.descriptors)
     codec = Codec(args.checkpoint, args.device)
     ways = all_ways(codec)
+    if codec.image_size < SMALLEST:
+        raise UserError(f"Morphs are measured from {SMALLEST} pixels up: {codec.name} has fewer.")
 
     faces = _read(args.data, codec, "center")
     if len(faces) < 4:

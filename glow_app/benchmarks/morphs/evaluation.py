@@ -102,10 +102,10 @@ def measure_way(way: Way, pairs: Pairs, scale: Scale) -> Row:
     row["saturated"] = float(saturated(frames).mean())
     row["found"] = _share(one_face_in_place(frames.reshape(-1, *middle.shape[1:])))
     row["ms"] = 1000 * seconds / (len(pairs) * len(INNER))
-    some = pairs[: _ALONG]
+    some = pairs[:_ALONG]
     row["evenness"] = float(evenness(way(some, EVERY)).mean())
     if scale.describe is not None:
-        row |= _described(middle, frames[: _ALONG], some, scale)
+        row |= _described(middle, frames[:_ALONG], some, scale)
     return row
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from glow_app.benchmarks.morphs.material import Pairs
-from glow_app.editing.codec import Coded, Codec
+from glow_app.editing.codec import Codec, Coded
 from glow_app.editing.guide import Portrait, Studio, guided_journey
 from glow_app.editing.shell import Shell
 from glow_app.editing.walk import Style, Walk, morph_walk
