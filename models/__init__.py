@@ -3,11 +3,12 @@
 >>> model = load(pretrained_path())
 >>> z, log_det = model.f(bin_centers(pictures))  # (N, 3, 64, 64) uint8 -> codes
 >>> to_levels(model.g(z))  # the very same pictures
+>>> z, _, seen = model.f_with_range(bin_centers(pictures))
+>>> model.g(z.mean(0, keepdim=True), seen.merged().widened(0.25))  # in between, nothing bursts
 """
 
 from models.checkpoint import CheckpointError, load, pretrained_path, save
 from models.config import PRESETS, GlowConfig
-from models.denoise import denoise
 from models.glow import Glow, bits_per_dim
 from models.grow import grow
 from models.networks import NETS
@@ -23,7 +24,6 @@ __all__ = [
     "StateRange",
     "bin_centers",
     "bits_per_dim",
-    "denoise",
     "dequantize",
     "grow",
     "load",

@@ -82,7 +82,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Glow:
             f"this program reads version {_VERSION}."
         )
     try:
-        config = GlowConfig(**json.loads(metadata["config"]))
+        config = GlowConfig.from_dict(json.loads(metadata["config"]))
         facts = json.loads(metadata.get("facts", "{}"))
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from models.coupling import SCALE_MAPS
 from models.networks import NETS
 
 __all__ = ["PRESETS", "GlowConfig"]
+
+# Fields that older files still have, with the values that mean what is done now.
+_REMOVED: dict[str, Any] = {"dropout": 0.0, "scale_map": "tanh"}
 
 
 @dataclass(frozen=True)
@@ -26,10 +29,8 @@ class GlowConfig:
     widths: tuple[int, ...] = (64, 96, 160, 192)  # channels inside the coupling nets
     blocks: tuple[int, ...] = ()  # residual blocks in each coupling net; () is one a net
     net: str = "residual"  # a name in models.NETS
-    dropout: float = 0.0  # inside residual blocks, in training only
     prior_width: int = 64  # channels inside the nets of the split priors; 0: one convolution only
     scale_bound: float = 2.0  # largest |log s| of a coupling
-    scale_map: str = "tanh"  # a name in models.coupling.SCALE_MAPS
     input_bound: float = 3.0  # nets see their inputs, of unit variance, cut off here
     n_bits: int = 8  # bits of a pixel's channel; 8 is an ordinary picture
     squeeze: bool = True  # False: levels keep the resolution, for 2-D points as 1x1 images
@@ -45,10 +46,6 @@ class GlowConfig:
             raise ValueError("steps and widths are at least 1, blocks at least 0.")
         if self.net not in NETS:
             raise ValueError(f"net is one of {', '.join(sorted(NETS))}, not {self.net!r}.")
-        if self.scale_map not in SCALE_MAPS:
-            raise ValueError(
-                f"scale_map is one of {', '.join(sorted(SCALE_MAPS))}, not {self.scale_map!r}."
-            )
         if self.prior_width < 0:
             raise ValueError("prior_width is at least 0.")
         if self.squeeze and self.image_size % 2**self.levels:
@@ -59,8 +56,6 @@ class GlowConfig:
             raise ValueError("scale_bound and input_bound are above 0.")
         if not 1 <= self.n_bits <= 8:
             raise ValueError("n_bits is between 1 and 8.")
-        if not 0 <= self.dropout < 1:
-            raise ValueError("dropout is at least 0 and below 1.")
 
     @property
     def levels(self) -> int:
@@ -99,8 +94,22 @@ class GlowConfig:
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data that JSON can hold; ``GlowConfig(**d)`` is the way back."""
+        """Plain data that JSON can hold; :meth:`from_dict` is the way back."""
         return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> GlowConfig:
+        """What :meth:`to_dict` made, also in versions that knew the fields of ``_REMOVED``.
+
+        Raises:
+            ValueError: a field asks for what this version cannot do.
+            TypeError: a field that no version knew.
+        """
+        fields = dict(fields)
+        for name, neutral in _REMOVED.items():
+            if (value := fields.pop(name, neutral)) != neutral:
+                raise ValueError(f"{name} {value!r} is no longer supported.")
+        return cls(**fields)
 
 
 PRESETS: dict[str, GlowConfig] = {

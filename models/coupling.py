@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -12,7 +9,7 @@ from models.bijection import Bijection
 from models.layout import by_channels, join_channels
 from models.networks import Net
 
-__all__ = ["SCALE_MAPS", "AffineCoupling", "SplitPrior", "bounded"]
+__all__ = ["AffineCoupling", "SplitPrior", "bounded"]
 
 
 def bounded(raw: Tensor, bound: float) -> Tensor:
@@ -22,22 +19,6 @@ def bounded(raw: Tensor, bound: float) -> Tensor:
     way out (Behrmann et al. 2021, exploding inverses).
     """
     return bound * torch.tanh(raw / bound)
-
-
-def bounded_sigmoid(raw: Tensor, bound: float) -> Tensor:
-    """Log of a scale 2 sigmoid(raw), as in Jet (Kolesnikov et al. 2024), but never below e^-bound.
-
-    The scale is 1 at zero and at most 2 - e^-bound: it can shrink by more than it can grow.
-    """
-    floor = math.exp(-bound)
-    return torch.log(floor + 2 * (1 - floor) * torch.sigmoid(raw))
-
-
-#: Ways from what a net says to the log-scale of a coupling, by the name in a GlowConfig.
-SCALE_MAPS: dict[str, Callable[[Tensor, float], Tensor]] = {
-    "tanh": bounded,
-    "sigmoid": bounded_sigmoid,
-}
 
 
 class AffineCoupling(Bijection):
@@ -52,14 +33,12 @@ class AffineCoupling(Bijection):
     Args:
         net: maps ``channels // 2`` channels to ``2 * (channels - channels // 2)``.
         bound: largest absolute log-scale b.
-        scale_map: a name in :data:`SCALE_MAPS`; "tanh" is the one in the formula.
     """
 
-    def __init__(self, net: Net, bound: float = 2.0, scale_map: str = "tanh") -> None:
+    def __init__(self, net: Net, bound: float = 2.0) -> None:
         super().__init__()
         self.net = net
         self.bound = bound
-        self.scale_map = SCALE_MAPS[scale_map]
 
     def forward(self, x: Tensor, overwrite: bool = False) -> tuple[Tensor, Tensor]:
         """``(y, log_det)``; without gradients y may ``overwrite`` ``x``: no memory, no copy."""
@@ -110,7 +89,7 @@ class AffineCoupling(Bijection):
 
     def _shift_and_log_scale(self, x_a: Tensor) -> tuple[Tensor, Tensor]:
         shift, raw = _heads(self.net, x_a)
-        return shift, self.scale_map(raw, self.bound)
+        return shift, bounded(raw, self.bound)
 
 
 class SplitPrior(Bijection):

@@ -112,6 +112,7 @@ class Glow(nn.Module):
         """
         if within is not None:
             self._check_range(within, rows=len(z))
+            within = within.to(z.device)
         x = self._g(z, within)
         wild = self._wild(z)
         if wild is not None:
@@ -225,6 +226,11 @@ class Glow(nn.Module):
                     h = step.initialize(h, principal_axes=i == 0 and len(steps) > 1)
                 h = h[:, : self._kept(level)]
 
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers are learned."""
+        return sum(p.numel() for p in self.parameters())
+
     def set_training_dtype(self, dtype: torch.dtype | None) -> None:
         """Let the insides of all nets run in ``dtype`` (bf16) while training; None: float32.
 
@@ -235,12 +241,7 @@ class Glow(nn.Module):
                 module.training_dtype = dtype
 
     def set_reversible(self, reversible: bool) -> None:
-        """Train in memory that does not grow with the number of steps; see :class:`FlowSteps`.
-
-        Raises ValueError for a model with dropout, whose masks could not be drawn again.
-        """
-        if reversible and self.config.dropout:
-            raise ValueError("Reversible training needs dropout 0.")
+        """Train in memory that does not grow with the number of steps; see :class:`FlowSteps`."""
         for steps in self.levels:
             steps.reversible = reversible
 
@@ -300,8 +301,9 @@ class Glow(nn.Module):
     def _check_range(self, within: StateRange, rows: int) -> None:
         k = sum(self.config.state_channels())
         if within.low.shape[1] != k or len(within) not in (1, rows):
+            one = "1" if rows == 1 else f"{rows} or 1"
             raise ValueError(
-                f"A range of states has shape ({rows} or 1, {k}), not {tuple(within.low.shape)}."
+                f"A range of states has shape ({one}, {k}), not {tuple(within.low.shape)}."
             )
 
     def _check_images(self, x: Tensor) -> None:
@@ -316,29 +318,25 @@ def _level_steps(config: GlowConfig, level: int) -> FlowSteps:
     shape = config.shapes()[level]
 
     def step() -> FlowStep:
-        net = _net(config, shape, config.widths[level], config.blocks[level], config.dropout)
-        return FlowStep(shape[0], AffineCoupling(net, config.scale_bound, config.scale_map))
+        net = _net(config, shape, config.widths[level], config.blocks[level])
+        return FlowStep(shape[0], AffineCoupling(net, config.scale_bound))
 
     return FlowSteps(step() for _ in range(config.steps[level]))
 
 
 def _split_prior(config: GlowConfig, shape: tuple[int, int, int]) -> SplitPrior:
     if config.prior_width:
-        return SplitPrior(_net(config, shape, config.prior_width, blocks=0, dropout=0.0))
+        return SplitPrior(_net(config, shape, config.prior_width, blocks=0))
     half = shape[0] // 2
     net = LinearNet(half, 2 * (shape[0] - half))
     net.input_bound = config.input_bound
     return SplitPrior(net)
 
 
-def _net(
-    config: GlowConfig, shape: tuple[int, int, int], width: int, blocks: int, dropout: float
-) -> Net:
+def _net(config: GlowConfig, shape: tuple[int, int, int], width: int, blocks: int) -> Net:
     """A net that sees the first half of the channels and speaks of the rest, twice."""
     channels, size, _ = shape
     half = channels // 2
-    net = NETS[config.net](
-        half, width, 2 * (channels - half), size=size, blocks=blocks, dropout=dropout
-    )
+    net = NETS[config.net](half, width, 2 * (channels - half), size=size, blocks=blocks)
     net.input_bound = config.input_bound
     return net

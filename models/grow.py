@@ -15,7 +15,8 @@ def grow(model: Glow, steps: tuple[int, ...]) -> Glow:
     """A copy of ``model`` with ``steps`` steps in each level, finest first, and the same f and g.
 
     Training then goes on from what was learned, with more to learn with (Chen et al. 2016,
-    Net2Net: function-preserving growth). The new steps are spread evenly among the old ones.
+    Net2Net: function-preserving growth). The new steps are spread evenly among the old ones. With
+    more states to know, the copy has no ``usual_range``.
 
     Raises:
         ValueError: another number of levels, or fewer steps than there are; one sentence.

@@ -130,7 +130,6 @@ class ResidualNet(Net):
         in_channels, width, out_channels: channels before, inside and after.
         size: height and width of the inputs, fixed by the learned position.
         blocks: number of residual blocks, 0 or more.
-        dropout: probability inside each block while training.
         attention: let all positions see each other after the blocks.
     """
 
@@ -141,13 +140,12 @@ class ResidualNet(Net):
         out_channels: int,
         size: int,
         blocks: int = 1,
-        dropout: float = 0.0,
         attention: bool = False,
     ) -> None:
         super().__init__()
         self.conv_in = nn.Conv2d(in_channels, width, 3, padding=1)
         self.position = nn.Parameter(torch.zeros(1, width, size, size))
-        self.blocks = nn.ModuleList(_ResidualBlock(width, dropout) for _ in range(blocks))
+        self.blocks = nn.ModuleList(_ResidualBlock(width) for _ in range(blocks))
         if attention:
             self.blocks.append(_Attention(width))
         self.conv_out = _zeroed(nn.Conv2d(width, out_channels, 3, padding=1))
@@ -161,16 +159,13 @@ class ResidualNet(Net):
 
 
 class _ResidualBlock(nn.Module):
-    def __init__(self, width: int, dropout: float) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(width, width, 3, padding=1)
         self.conv2 = _zeroed(nn.Conv2d(width, width, 3, padding=1))
-        self.dropout = dropout
 
     def forward(self, x: Tensor) -> Tensor:
         h = F.relu_(self.conv1(F.relu(x)))
-        if self.dropout:
-            h = F.dropout(h, self.dropout, self.training)
         return self.conv2(h).add_(x)
 
 
@@ -204,21 +199,21 @@ def _zeroed(conv: nn.Conv2d) -> nn.Conv2d:
     return conv
 
 
-def _conv(in_channels, width, out_channels, *, size, blocks, dropout) -> Net:
+def _conv(in_channels, width, out_channels, *, size, blocks) -> Net:
     return ConvNet(in_channels, width, out_channels)
 
 
-def _point(in_channels, width, out_channels, *, size, blocks, dropout) -> Net:
+def _point(in_channels, width, out_channels, *, size, blocks) -> Net:
     return PointNet(in_channels, width, out_channels)
 
 
-def _residual(in_channels, width, out_channels, *, size, blocks, dropout) -> Net:
-    return ResidualNet(in_channels, width, out_channels, size, blocks, dropout)
+def _residual(in_channels, width, out_channels, *, size, blocks) -> Net:
+    return ResidualNet(in_channels, width, out_channels, size, blocks)
 
 
-def _attention(in_channels, width, out_channels, *, size, blocks, dropout) -> Net:
+def _attention(in_channels, width, out_channels, *, size, blocks) -> Net:
     attends = size <= _ATTENTION_UP_TO
-    return ResidualNet(in_channels, width, out_channels, size, blocks, dropout, attends)
+    return ResidualNet(in_channels, width, out_channels, size, blocks, attends)
 
 
 #: Coupling nets by the name a :class:`models.GlowConfig` gives them. Add a line to plug one in.

@@ -99,8 +99,11 @@ class StateRange:
 def usual_range(ranges: StateRange, percentiles: tuple[float, float] = (0.1, 99.9)) -> StateRange:
     """What is usual among many images: (1, K), for :attr:`models.Glow.usual_range`.
 
-    ``low`` is a low percentile of the images' lows and ``high`` a high one of their highs, so
-    that a few odd images do not count. Give thousands; a hundred only have their extremes.
+    Args:
+        ranges: of thousands of images, one row each; of a hundred, percentiles like these are
+            little but the extremes.
+        percentiles: that of the images' lows which becomes ``low``, and that of their highs
+            which becomes ``high``, so that a few odd images do not count.
     """
     ends = (ranges.low, ranges.high)
     low, high = (

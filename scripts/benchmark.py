@@ -26,7 +26,7 @@ from glow_app.common import cli
 if TYPE_CHECKING:
     import torch
 
-    from glow_app.benchmarks.contenders import Setting
+    from glow_app.benchmarks.contenders import Workload
 
 FRAMES = 33  # of one morph
 # K, L, width, picture size and batch where none is given: what takes a minute or two.
@@ -75,15 +75,15 @@ def main(argv: list[str] | None = None) -> None:
 
     try:
         device = pick_device(args.device)
-        setting = _setting(args, device)
-        setting.config()
+        workload = _workload(args, device)
+        workload.config()
     except ValueError as error:
         p.error(str(error))
-    results = measure(args, setting, device)
+    results = measure(args, workload, device)
     print(json.dumps(results, indent=2) if args.json else report(results))
 
 
-def measure(args: argparse.Namespace, setting: Setting, device: torch.device) -> dict[str, Any]:
+def measure(args: argparse.Namespace, workload: Workload, device: torch.device) -> dict[str, Any]:
     """The parts that were asked for, and what they were measured on."""
     from glow_app.benchmarks.hardware import hardware
     from glow_app.common.devices import pick_precision
@@ -106,29 +106,29 @@ def measure(args: argparse.Namespace, setting: Setting, device: torch.device) ->
         cli.say("Comparing with normflows ...")
         compiled = device.type == "cuda" if args.compile is None else args.compile
         results["comparison"] = compare(
-            setting, device, precisions, FRAMES, args.repeats, compiled
+            workload, device, precisions, FRAMES, args.repeats, compiled
         )
     if args.memory:
-        results["memory"] = _memory(args, setting, device, precisions[-1])
+        results["memory"] = _memory(args, workload, device, precisions[-1])
     return results
 
 
-def _setting(args: argparse.Namespace, device: torch.device) -> Setting:
-    from glow_app.benchmarks.contenders import Setting
+def _workload(args: argparse.Namespace, device: torch.device) -> Workload:
+    from glow_app.benchmarks.contenders import Workload
 
-    setting = Setting(*DEFAULTS[device.type])
-    given = {f.name: getattr(args, f.name) for f in dataclasses.fields(setting)}
-    return dataclasses.replace(setting, **{k: v for k, v in given.items() if v is not None})
+    workload = Workload(*DEFAULTS[device.type])
+    given = {f.name: getattr(args, f.name) for f in dataclasses.fields(workload)}
+    return dataclasses.replace(workload, **{k: v for k, v in given.items() if v is not None})
 
 
 def _memory(
-    args: argparse.Namespace, setting: Setting, device: torch.device, precision: str
+    args: argparse.Namespace, workload: Workload, device: torch.device, precision: str
 ) -> dict[str, Any]:
     from glow_app.benchmarks.memory import growth, memory_curve
 
-    jobs = memory_curve(setting, str(device), precision, args.memory_steps)
-    curve = list(cli.progress(jobs, 2 * len(args.memory_steps), "memory"))
-    shape = dataclasses.asdict(setting)
+    jobs = memory_curve(workload, str(device), precision, args.memory_steps)
+    curve = list(cli.shown(jobs, 2 * len(args.memory_steps), "memory"))
+    shape = dataclasses.asdict(workload)
     del shape["steps"]
     return {**shape, "precision": precision, "curve": curve, "growth": growth(curve)}
 

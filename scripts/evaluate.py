@@ -101,7 +101,7 @@ def _batches(
     pixels, seeds = [], []
     shown = enumerate(files)
     if not args.json:
-        shown = cli.progress(shown, len(files), "evaluating")
+        shown = cli.shown(shown, len(files), "evaluating")
     for index, file in shown:
         try:
             pixels.append(editor.prepare(file, align=args.align).pixels)

@@ -130,7 +130,7 @@ def _rows(
 
     scale = Scale(reference, describe)
     rows = {REAL: measure_real(pairs, scale)}
-    for way in cli.progress(ways, len(ways), what):
+    for way in cli.shown(ways, len(ways), what):
         rows[way.name] = measure_way(way, pairs, scale)
     return rows
 

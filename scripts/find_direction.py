@@ -149,7 +149,7 @@ def _codes(editor: Editor, files: list[str], align: str, what: str) -> Tensor:
     from glow_app.common.errors import UserError
 
     codes, pixels = [], []
-    for place, file in enumerate(cli.progress(files, len(files), what), start=1):
+    for place, file in enumerate(cli.shown(files, len(files), what), start=1):
         try:
             pixels.append(editor.prepare(file, align=align).pixels)
         except UserError as error:  # its sentence names the file

@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
 
     import models
     from glow_app.editing import paths
-    from glow_app.lessons import density, directions, figures, fit, jacobian, points
+    from glow_app.lessons import density, figures, fit, jacobian, points, positions
 
     def keep(name: str, figure: Figure) -> None:
         file = out / f"{name}.png"
@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> None:
     draw = points.DATASETS[args.data]
     config = fit.FitConfig(steps=args.steps, seconds=args.seconds)
     shots = []
-    for fitted in cli.progress(fit.fit(draw, config), desc=f"fitting {args.data}"):
+    for fitted in cli.shown(fit.fit(draw, config), desc=f"fitting {args.data}"):
         model, shot = fitted
         shots.append(shot)
     if args.save_flow:
@@ -79,8 +79,8 @@ def main(argv: list[str] | None = None) -> None:
     costs.append(jacobian.cost(*jacobian.face_coupling(editor.model, z[:1])))
     keep("5-jacobian", figures.jacobian_figure(costs))
 
-    shell, t = directions.shell(editor.model.dims), torch.linspace(-0.25, 1.25, 97)
-    views = [directions.path_view(z[0], z[1], t, kind, shell) for kind in paths.PATHS]
+    shell, t = positions.shell(editor.model.dims), torch.linspace(-0.25, 1.25, 97)
+    views = [positions.path_view(z[0], z[1], t, kind, shell) for kind in paths.PATHS]
     frames = editor.morph_frames(faces[0], faces[1], _FRAMES).frames
     keep("6-directions", figures.directions_figure(views, shell, frames))
 

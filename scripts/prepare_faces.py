@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> None:
 
     written = there = 0
     left_out: list[str] = []
-    for name in cli.progress(photos, len(photos), "aligning"):
+    for name in cli.shown(photos, len(photos), "aligning"):
         target = out / targets[name]
         if is_done(target, args.size):
             there += 1

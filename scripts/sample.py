@@ -108,7 +108,7 @@ def _drawn(editor: Editor, temperature: float, args: argparse.Namespace) -> np.n
     return np.concatenate(
         [
             editor.sample(min(SAMPLE_PASS, args.n - first), temperature, args.seed + first)
-            for first in cli.progress(starts, len(starts), "sampling")
+            for first in cli.shown(starts, len(starts), "sampling")
         ]
     )
 

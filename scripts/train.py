@@ -13,9 +13,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import models
 from glow_app.common import cli
 from glow_app.common.devices import pick_device, pick_precision
 from glow_app.common.errors import UserError
+from glow_app.pictures.coding import Coding, coding_at
 from glow_app.training import (
     PackedPictures,
     TrainConfig,
@@ -25,6 +27,7 @@ from glow_app.training import (
     join_world,
     train,
 )
+from glow_app.training.run_folder import RunFolder
 from models import NETS, PRESETS
 
 
@@ -49,6 +52,13 @@ def parser() -> argparse.ArgumentParser:
         help="part of --data held out by a hash of the file name (default 0.04)",
     )
     data.add_argument("--cache", metavar="DIR", help="for packed pictures (default: RUN/data)")
+    data.add_argument(
+        "--coding",
+        choices=["auto", "none"],
+        default="auto",
+        help="auto: put pictures through the JPEG that the weights of --init name, or the usual "
+        "one for models of up to 128 pixels; not those that already are such crops",
+    )
     run = p.add_argument_group("run")
     run.add_argument("--out", required=True, metavar="RUN", help="run folder, made or resumed")
     run.add_argument("--steps", type=cli.whole(1), help="optimiser steps in all")
@@ -90,21 +100,6 @@ def parser() -> argparse.ArgumentParser:
         metavar="K",
         help="steps of flow of each level, finest first, instead of the preset's",
     )
-    model.add_argument("--dropout", type=float, help="instead of the preset's")
-    task = p.add_argument_group("what is learned")
-    task.add_argument(
-        "--augment",
-        action="store_true",
-        help="turn, scale, shift and relight the pictures, packed at twice the model's size",
-    )
-    task.add_argument(
-        "--noise",
-        type=cli.number(0, 1),
-        default=0.0,
-        metavar="SIGMA",
-        help="Gaussian noise on [-1, 1] instead of uniform dequantisation: 0.03 to 0.05 for "
-        "pictures cleaned by a step along the score; its bits/dim compares with no other",
-    )
     tune = p.add_argument_group("tuning")
     for name, kind in _TUNING.items():
         default = TrainConfig.__dataclass_fields__[name].default
@@ -133,7 +128,7 @@ def main(argv: list[str] | None = None) -> int:
     args = p.parse_args(argv)
     if args.steps is None and args.minutes is None:
         p.error("give --steps or --minutes, so that the run knows its end")
-    overrides = {k: getattr(args, k) for k in ("image_size", "net", "dropout")}
+    overrides = {k: getattr(args, k) for k in ("image_size", "net")}
     overrides["steps"] = args.model_steps
     overrides = {k: v for k, v in overrides.items() if v is not None}
     try:
@@ -141,25 +136,41 @@ def main(argv: list[str] | None = None) -> int:
         shape = PRESETS[args.preset].replace(**overrides)
     except ValueError as error:
         p.error(str(error))
+    out, init = Path(args.out), Path(args.init) if args.init else None
     config = TrainConfig(
         model=shape,
+        coding=pick_coding(args.coding, shape.image_size, init, out),
         steps=args.steps,
         minutes=args.minutes,
         seed=args.seed,
         precision=pick_precision(args.precision, device),
-        noise=args.noise,
-        augment=args.augment,
         reversible=args.reversible,
         compile=device.type == "cuda" if args.compile is None else args.compile,
         **{name: getattr(args, name) for name in _TUNING},
     )
-    out = Path(args.out)
     facts = {"preset": args.preset, "data": Path(args.data).name}
-    init = Path(args.init) if args.init else None
     with join_world(device) as world:
         training, held_out = _shared_pictures(args, config, out, world)
         train(config, out, training, held_out, world, init, facts, args.from_constant)
     return 0
+
+
+def pick_coding(
+    choice: str, size: int, init: Path | None = None, run: Path | None = None
+) -> Coding | None:
+    """The coding of the pictures that a model of `size` pixels learns from.
+
+    Args:
+        choice: "auto" or "none", as of --coding.
+        init: weights whose own coding a new run takes over.
+        run: folder of a run, whose coding goes on if it has begun.
+    """
+    if choice == "none":
+        return None
+    if run is not None and (settings := RunFolder(run).settings()) is not None:
+        return Coding.from_facts(settings)
+    known = Coding.from_facts(models.load(init).facts) if init is not None else Coding()
+    return coding_at(known, size)
 
 
 def _shared_pictures(
@@ -180,22 +191,20 @@ def _pictures(args: argparse.Namespace, config: TrainConfig, cache: Path) -> tup
     def everything(pictures: PackedPictures) -> tuple:
         return pictures, np.arange(len(pictures))
 
-    size = config.model.image_size
-    source_size = 2 * size if config.augment else size  # only training pictures are varied
+    size, coding = config.model.image_size, config.coding
 
-    def opened(source: str, size: int, split: str) -> PackedPictures:
+    def opened(source: str, split: str) -> PackedPictures:
         if args.dataset == "celeba":
-            return from_celeba(source, size, cache, split, progress=cli.progress)
-        return from_source(source, size, cache, progress=cli.progress)
+            return from_celeba(source, size, cache, split, show=cli.shown, coding=coding)
+        return from_source(source, size, cache, show=cli.shown, coding=coding)
 
-    training = opened(args.data, source_size, "train")
-    plain = opened(args.data, size, "train") if config.augment else training
+    training = opened(args.data, "train")
     if args.val or args.dataset == "celeba":
-        return everything(training), everything(opened(args.val or args.data, size, "valid"))
-    rows, held_rows = plain.split(args.holdout)
+        return everything(training), everything(opened(args.val or args.data, "valid"))
+    rows, held_rows = training.split(args.holdout)
     if len(rows) == 0:
         raise UserError("No picture is left to train on.")
-    return (training, rows), (plain, held_rows)
+    return (training, rows), (training, held_rows)
 
 
 if __name__ == "__main__":

@@ -12,14 +12,14 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from glow_app.benchmarks.comparison import compare
-from glow_app.benchmarks.contenders import NormflowsGlow, OurGlow, Setting
+from glow_app.benchmarks.contenders import NormflowsGlow, OurGlow, Workload
 from glow_app.benchmarks.convolutions import convolutions_of
 from glow_app.benchmarks.memory import MemoryJob, growth, peak_bytes
 from glow_app.benchmarks.report import report
 from glow_app.benchmarks.timing import interleaved
 
 CPU = torch.device("cpu")
-SMALL = Setting(steps=2, levels=2, width=16, image_size=8, batch=4)
+SMALL = Workload(steps=2, levels=2, width=16, image_size=8, batch=4)
 
 
 @pytest.fixture
@@ -104,13 +104,13 @@ def test_the_two_flows_are_alike():
 
 def test_memory_of_a_training_step_by_depth():
     """What the curve is for: plain training grows with the depth, reversible does not."""
-    setting = dataclasses.replace(SMALL, image_size=16, batch=32)
+    workload = dataclasses.replace(SMALL, image_size=16, batch=32)
     curve = [
         {
             "steps": steps,
             "reversible": reversible,
             **MemoryJob(
-                dataclasses.replace(setting, steps=steps), "cpu", "float32", reversible=reversible
+                dataclasses.replace(workload, steps=steps), "cpu", "float32", reversible=reversible
             ).measure(),
         }
         for steps in (2, 8)
@@ -122,8 +122,8 @@ def test_memory_of_a_training_step_by_depth():
 
 
 def test_a_step_that_does_not_fit_is_said_to_be_so():
-    setting = dataclasses.replace(SMALL, batch=10**10)
-    assert MemoryJob(setting, "cpu", "float32").measure_apart() == {
+    workload = dataclasses.replace(SMALL, batch=10**10)
+    assert MemoryJob(workload, "cpu", "float32").measure_apart() == {
         "error": "does not fit into memory"
     }
 

@@ -50,9 +50,6 @@ BIJECTIONS = {
     "step": lambda c, h, w: FlowStep(c, AffineCoupling(residual_net(c, h, w))),
     "steps": lambda c, h, w: chain(c, h, w),
     "steps, reversible": lambda c, h, w: chain(c, h, w, reversible=True),
-    "coupling, sigmoid scale": lambda c, h, w: AffineCoupling(
-        residual_net(c, h, w), scale_map="sigmoid"
-    ),
     "coupling, attention": lambda c, h, w: AffineCoupling(residual_net(c, h, w, attention=True)),
     "split prior of one convolution": lambda c, h, w: SplitPrior(
         LinearNet(c // 2, 2 * (c - c // 2))

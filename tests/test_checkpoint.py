@@ -120,6 +120,21 @@ def impossible_config(good: Path, bad: Path) -> None:
     save_file(load_file(str(good)), str(bad), metadata | {"config": '{"steps": [-1], "x": 1}'})
 
 
+def with_dropout(good: Path, bad: Path) -> None:
+    save_file(load_file(str(good)), str(bad), of_older_version(good, dropout=0.1))
+
+
+def with_sigmoid_scale(good: Path, bad: Path) -> None:
+    save_file(load_file(str(good)), str(bad), of_older_version(good, scale_map="sigmoid"))
+
+
+def of_older_version(good: Path, **fields: object) -> dict[str, str]:
+    """Metadata as it was when a configuration had dropout and scale_map."""
+    metadata = metadata_of(good)
+    config = json.loads(metadata["config"]) | {"dropout": 0.0, "scale_map": "tanh"} | fields
+    return metadata | {"config": json.dumps(config)}
+
+
 def gigantic_config(good: Path, bad: Path) -> None:
     metadata = metadata_of(good)
     config = json.loads(metadata["config"]) | {"widths": [1_000_000, 1_000_000]}
@@ -179,6 +194,8 @@ BAD = [
     other_shape,
     missing_tensor,
     impossible_config,
+    with_dropout,
+    with_sigmoid_scale,
     gigantic_config,
     not_finite,
     range_of_another_shape,
@@ -200,6 +217,16 @@ def test_bad_files_are_refused_in_one_sentence(spoil, model: Glow, tmp_path: Pat
         models.load(bad)
     sentence = str(caught.value)
     assert "bad.safetensors" in sentence and sentence.endswith(".") and "\n" not in sentence
+
+
+def test_older_files_that_ask_for_nothing_that_is_gone_load(model: Glow, tmp_path: Path) -> None:
+    good = models.save(model, tmp_path / "good.safetensors")
+    older = tmp_path / "older.safetensors"
+    save_file(load_file(str(good)), str(older), of_older_version(good))
+    loaded = models.load(older)
+    assert loaded.config == model.config
+    state = loaded.state_dict()
+    assert all(torch.equal(v, state[k]) for k, v in model.state_dict().items())
 
 
 def test_a_full_disk_keeps_the_old_file(model: Glow, tmp_path: Path) -> None:

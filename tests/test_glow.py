@@ -225,7 +225,6 @@ def test_wrong_shapes_are_said() -> None:
         {"net": "transformer"},
         {"image_size": 10},
         {"n_bits": 9},
-        {"dropout": 1.0},
         {"channels": 3, "squeeze": False},  # 3, then 1: nothing to couple
     ],
 )

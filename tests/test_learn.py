@@ -18,7 +18,7 @@ from PIL import Image
 import models
 from glow_app.common.errors import UserError
 from glow_app.editing.editor import Editor
-from glow_app.lessons import chain, directions, fit, jacobian, plane, points, source
+from glow_app.lessons import chain, fit, jacobian, plane, points, positions, source
 from glow_app.lessons.density import BASES, MAPS, ChangeOfVariables, density_view, derivative
 from glow_app.ui import learn_tab
 from glow_app.ui.learn_values import code_html, packed
@@ -317,9 +317,9 @@ def test_a_heat_map_hides_nothing_of_a_large_matrix() -> None:
 
 def test_the_plane_shows_true_lengths() -> None:
     z_a, z_b = torch.randn(2, 500, generator=torch.Generator().manual_seed(6))
-    axes = directions.plane(z_a, z_b)
+    axes = positions.plane(z_a, z_b)
     assert torch.allclose(axes @ axes.T, torch.eye(2, dtype=torch.float64), atol=1e-9)
-    a, b = directions.project(torch.stack([z_a, z_b]), axes)
+    a, b = positions.project(torch.stack([z_a, z_b]), axes)
     assert np.linalg.norm(a - b) == pytest.approx(float((z_a - z_b).norm()), rel=1e-5)
     for seen, z in ((a, z_a), (b, z_b)):
         assert np.linalg.norm(seen) == pytest.approx(float(z.norm()), rel=1e-5)
@@ -327,15 +327,15 @@ def test_the_plane_shows_true_lengths() -> None:
 
 def test_the_straight_path_leaves_the_shell_and_the_arc_does_not() -> None:
     dims = 3072
-    around = directions.shell(dims)
+    around = positions.shell(dims)
     assert around.holds(around.norms).mean() > 0.99
     z_a, z_b = (
         v / v.norm() * math.sqrt(dims)
         for v in torch.randn(2, dims, generator=torch.Generator().manual_seed(7))
     )
     t = torch.linspace(0, 1, 33)
-    line = directions.path_view(z_a, z_b, t, "linear", around)
-    arc = directions.path_view(z_a, z_b, t, "spherical", around)
+    line = positions.path_view(z_a, z_b, t, "linear", around)
+    arc = positions.path_view(z_a, z_b, t, "spherical", around)
     assert line.inside[[0, -1]].all() and not line.inside[8:25].any()
     assert line.norms[16] == pytest.approx(math.sqrt(dims / 2), rel=0.05)
     assert arc.inside.all()
@@ -345,7 +345,7 @@ def test_the_straight_path_leaves_the_shell_and_the_arc_does_not() -> None:
 
 def test_equal_codes_have_a_plane_without_directions() -> None:
     z = torch.randn(50, generator=torch.Generator().manual_seed(8))
-    view = directions.path_view(z, z, torch.tensor([0.0, 1.0]), "linear", directions.shell(50))
+    view = positions.path_view(z, z, torch.tensor([0.0, 1.0]), "linear", positions.shell(50))
     assert view.distance == 0
     assert np.isfinite(view.points).all()
 

@@ -23,6 +23,7 @@ FULL = Recipe(
     faces=(Origin(22, 0.7), Origin(), Origin(2**32 - 1, 1.0)),
     path="cubic",
     sharpness=0.25,
+    guide=True,
     t_range=(-0.5, 1.25),
     t=0.125,
     constant_speed=True,
@@ -35,6 +36,7 @@ FULL = Recipe(
     toward=0.5,
     average="photos",
     weights=(1.0, 0.5, 0.0, -0.5),
+    shape=0.75,
     temperatures=(0.5, 0.9),
     radius=0.3,
 )

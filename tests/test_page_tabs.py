@@ -102,6 +102,8 @@ def test_beyond_a_and_b_with_a_plot_that_moves_the_slider(open_tab: OpenTab) -> 
     page = open_tab()
     page.get_by_role("button", name="Options").click()
     with new_morph(page):
+        page.get_by_label("Straight line").check()  # which leaves the shell, and soon all colours
+    with new_morph(page):
         page.get_by_label("Go beyond A and B").check()
     range_ = page.locator("#player input[type=range]")
     assert page.locator("#player .player").get_attribute("data-frames") == "65"
@@ -161,7 +163,8 @@ def test_every_download_opens_and_tells_how_it_was_made(open_tab: OpenTab, tmp_p
     with new_morph(page):
         open_morph(page, file)
     expect(page.get_by_label("Seed of face A")).to_have_value(str(SEEDS[0]))
-    expect(page.get_by_label("Straight line")).to_be_checked()
+    expect(page.get_by_label("On the shell")).to_be_checked()
+    expect(page.get_by_label("Guide by shape").first).to_be_checked()
 
     # A range that no control of the page makes, from a script say, comes back as it was.
     made = recipes.read_morph(file)
@@ -243,7 +246,9 @@ def test_the_mix_follows_its_sliders(open_tab: OpenTab, released: Editor, tmp_pa
     a, b = crop(page, "a"), crop(page, "b")
     go(page, "Mix")
     levels = len(released.level_shapes)
-    assert live_ready(page, "#mix") == [*[1.0] * (levels // 2), *[0.0] * (levels - levels // 2)]
+    coarse = levels - levels // 2
+    # One more than levels: the shape of the face, which is A's at first.
+    assert live_ready(page, "#mix") == [*[1.0] * (levels // 2), *[0.0] * coarse, 0.0]
 
     for name, picture in (("Everything from A", a), ("Everything from B", b)):
         button(page, name).click()
@@ -254,22 +259,22 @@ def test_the_mix_follows_its_sliders(open_tab: OpenTab, released: Editor, tmp_pa
     # While a slider moves, pictures follow; the last value is the one that stays.
     button(page, "Everything from A").click()
     live_ready(page, "#mix")
-    facts = page.evaluate(_SWEEP, ["#mix .live", 0])
+    facts = page.evaluate(_SWEEP, ["#mix .live", 1])
     shown = live_ready(page, "#mix")
     print(f"\nmix: {facts['painted'] / facts['seconds']:.1f} pictures/s from {facts}")
     assert 1 < facts["painted"] < facts["moves"]  # it keeps up, and skips what is out of date
-    assert shown == [*[0.0] * (levels - 1), 1.0]  # the coarsest stands on top
-    assert is_painted(page, released.mix(a, b, shown).pixels, "#mix")
+    assert shown == [*[0.0] * (levels - 1), 1.0, 0.0]  # below the shape the coarsest is on top
+    assert is_painted(page, released.mix(a, b, shown[:-1], 0.0).pixels, "#mix")
 
     saved = download(page, "Save picture", tmp_path)
     recipe = recipes.read_morph(saved)
-    assert recipe.kind == "mix" and recipe.weights == tuple(shown)
+    assert recipe.kind == "mix" and (*recipe.weights, recipe.shape) == tuple(shown)
 
     go(page, "Morph")
     go(page, "Mix")  # the sliders stand where they stood
     page.keyboard.press("Control+z")
     settle(page)
-    assert live_ready(page, "#mix") == [0.0] * levels
+    assert live_ready(page, "#mix") == [0.0] * (levels + 1)
     page.keyboard.press("Control+Shift+z")
     settle(page)
     assert live_ready(page, "#mix") == shown
@@ -278,7 +283,7 @@ def test_the_mix_follows_its_sliders(open_tab: OpenTab, released: Editor, tmp_pa
     button(page, "Use as A").click()
     expect(page.locator("#mix .status")).to_contain_text("photo A now", timeout=WAIT_MS)
     expect(page.locator("#mix .live")).to_have_attribute(
-        "data-shown", json.dumps([0] * levels).replace(" ", ""), timeout=WAIT_MS
+        "data-shown", json.dumps([0] * (levels + 1)).replace(" ", ""), timeout=WAIT_MS
     )
     assert far(canvas(page, "#mix"), picture) < 0.01  # all from the new A: the same picture
     go(page, "Morph")
@@ -294,9 +299,9 @@ def test_the_mix_follows_its_sliders(open_tab: OpenTab, released: Editor, tmp_pa
         "aria-selected", "true", timeout=WAIT_MS
     )
     expect(page.locator("#mix .live")).to_have_attribute(
-        "data-shown", json.dumps([*[0] * (levels - 1), 1]).replace(" ", ""), timeout=WAIT_MS
+        "data-shown", json.dumps([*[0] * (levels - 1), 1, 0]).replace(" ", ""), timeout=WAIT_MS
     )
-    assert is_painted(page, released.mix(a, b, shown).pixels, "#mix")
+    assert is_painted(page, released.mix(a, b, shown[:-1], 0.0).pixels, "#mix")
 
 
 # ---- edit ---------------------------------------------------------------------------------------

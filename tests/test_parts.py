@@ -32,9 +32,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def script(name: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def rental(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "dev" / name), *arguments],
+        [sys.executable, str(ROOT / "scripts" / "dev" / "rental.py"), *arguments],
         cwd=cwd, capture_output=True, text=True, timeout=240,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
@@ -79,17 +79,15 @@ def test_pieces_join_to_the_same_file_or_to_none(tmp_path: Path) -> None:
 
 def test_a_rented_machine_goes_on_where_another_stopped(pictures: Path, tmp_path: Path) -> None:
     """Pack, train, carry the pieces to an empty folder, go on there: exactly, or by weights."""
-    done = script(
-        "pack.py", "--data", str(pictures), "--out", "packed", "--size", "16", cwd=tmp_path
-    )
+    done = rental("pack", "--data", str(pictures), "--out", "packed", "--size", "16", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     common = ["--data", str(tmp_path / "packed"), "--val", str(tmp_path / "packed")]
     model = ["--", "--preset", "tiny", "--batch", "8", "--device", "cpu", "--warmup-steps", "5"]
     first, second, third = (tmp_path / name for name in ("first", "second", "third"))
     for folder in (first, second, third):
         folder.mkdir()
-    done = script(
-        "rental.py", *common, "--minutes", "0.02", "--out", "out", "--state", *model, cwd=first
+    done = rental(
+        "train", *common, "--minutes", "0.02", "--out", "out", "--state", *model, cwd=first
     )
     assert done.returncode == 0, done.stderr
     left = json.loads((first / "out/stats.jsonl").read_text().splitlines()[-1])
@@ -99,11 +97,11 @@ def test_a_rented_machine_goes_on_where_another_stopped(pictures: Path, tmp_path
         assert joined.facts["steps"] == left["step"], half
     carried = shutil.copytree(first / "out", tmp_path / "carried")
     more = ["--minutes", "0.02", "--out", "out", "--from", str(carried)]
-    done = script("rental.py", *common, *more, *model, cwd=second)
+    done = rental("train", *common, *more, *model, cwd=second)
     assert done.returncode == 0 and f"from step {left['step']:,}." in done.stdout, done.stderr
     records = [json.loads(r) for r in (second / "out/stats.jsonl").read_text().splitlines()]
     assert records[-1]["step"] > left["step"] and records[-1]["minutes"] > left["minutes"]
     for piece in carried.glob("state*"):
         piece.unlink()
-    done = script("rental.py", *common, *more, *model, cwd=third)
+    done = rental("train", *common, *more, *model, cwd=third)
     assert done.returncode == 0 and "from step 0." in done.stdout, done.stderr

@@ -9,7 +9,7 @@ import torch
 from conftest import perturb
 from torch import Tensor
 
-from models import PRESETS, Glow, GlowConfig, bits_per_dim
+from models import Glow, GlowConfig, bits_per_dim
 
 SMALL = GlowConfig(image_size=16, steps=(4, 4), widths=(16, 16), net="attention", prior_width=8)
 
@@ -75,12 +75,6 @@ def test_compiled_gradients_are_the_same() -> None:
     _, gradient = loss_and_gradient(model, x)
     assert distance(gradient, expected) < 1e-5
     assert list(model.state_dict()) == names  # checkpoints do not know of it
-
-
-def test_dropout_is_refused() -> None:
-    model, _ = small_model(PRESETS["tiny"].replace(dropout=0.1))
-    with pytest.raises(ValueError, match="dropout 0"):
-        model.set_reversible(True)
 
 
 def stored_by_autograd(steps: int, reversible: bool) -> int:

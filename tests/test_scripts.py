@@ -531,8 +531,8 @@ def test_run_reports_errors_of_others_and_lets_bugs_through(capsys):
 
 
 def test_progress_yields_everything_in_a_few_plain_lines(capsys):
-    assert list(cli.progress(iter(range(1281)), 1281, "packing")) == list(range(1281))
+    assert list(cli.shown(iter(range(1281)), 1281, "packing")) == list(range(1281))
     lines = capsys.readouterr().err.splitlines()
     assert 5 <= len(lines) <= 11
     assert lines[-1] == "packing: 1281/1281"
-    assert list(cli.progress([], 0, "nothing")) == []
+    assert list(cli.shown([], 0, "nothing")) == []

@@ -20,12 +20,16 @@ from safetensors.torch import load_file
 
 import models
 from glow_app.common.errors import UserError
+from glow_app.editing.shell import Shell
+from glow_app.pictures.coding import Coding
+from glow_app.pictures.prepare import prepare
 from glow_app.training import PackedPictures, TrainConfig, from_celeba, from_source
 from glow_app.training.data import Batches, is_held_out
 from glow_app.training.distributed import World
 from glow_app.training.loop import train
-from glow_app.training.schedule import ema_decay, learning_rate, progress
-from models import PRESETS
+from glow_app.training.schedule import done_share, ema_decay, learning_rate
+from models import PRESETS, Glow
+from scripts.train import pick_coding
 
 ROOT = Path(__file__).resolve().parents[1]
 CPU = torch.device("cpu")
@@ -91,12 +95,37 @@ def test_folder_is_packed_once_and_bad_files_are_listed(pictures: Path, tmp_path
 
 
 def test_packed_pixels_are_those_of_the_one_prepare(pictures: Path, tmp_path: Path) -> None:
-    from glow_app.pictures.prepare import prepare
-
     packed = from_source(pictures, 16, tmp_path, lambda _: None)
     for i in (0, 25, 59):
         expected = prepare(pictures / packed.names[i], 16, align="center").pixels
         assert np.array_equal(packed.pixels[i], expected)
+
+
+def test_coded_pictures_are_packed_by_themselves_and_say_so(tmp_path: Path) -> None:
+    folder, cache, coding = tmp_path / "in", tmp_path / "cache", Coding(size=32, quality=50)
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    sharp = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    Image.fromarray(sharp).save(folder / "a photo.png")
+    done = prepare(folder / "a photo.png", 32, align="center").pixels
+    Image.fromarray(done).save(
+        folder / "coded already.jpg", quality=50, subsampling=coding.subsampling
+    )
+    plain = from_source(folder, 16, cache, lambda _: None)
+    coded = from_source(folder, 16, cache, lambda _: None, coding=coding)
+    assert plain.names == coded.names == ("a photo.png", "coded already.jpg")
+    assert not np.array_equal(plain.pixels[0], coded.pixels[0])
+    assert np.array_equal(plain.pixels[1], coded.pixels[1])  # one coding is enough
+    assert np.array_equal(coded.pixels[0], coded.pixels[1])
+    other = Coding(size=32, quality=51)
+    from_source(folder, 16, cache, lambda _: None, coding=other)
+    assert len(list(cache.glob("*.npy"))) == 3
+    for file in cache.glob("*.npy"):
+        if np.array_equal(np.load(file), coded.pixels):
+            with pytest.raises(UserError, match="--coding"):
+                from_source(file, 16, cache, coding=other)
+            break
+    assert np.array_equal(from_source(file, 16, cache, coding=coding).pixels, coded.pixels)
 
 
 def test_a_new_picture_means_packing_again(tmp_path: Path) -> None:
@@ -244,10 +273,10 @@ def test_learning_rate_warms_up_stays_and_cools_down() -> None:
     # A run that had cooled down and was given more time warms up again, without a jump.
     assert rates([0.5] * 3, last=0.01) == pytest.approx([0.11, 0.21, 0.31])
     assert learning_rate(1.0, 0.0, 0.0, warmup_steps=0, cooldown=0.25) == 1.0
-    assert progress(50, 3.0, 100, None) == 0.5
-    assert progress(50, 3.0, None, 4.0) == 0.75
-    assert progress(50, 3.0, 100, 4.0) == 0.75  # whichever is further
-    assert progress(500, 3.0, 100, None) == 1.0
+    assert done_share(50, 3.0, 100, None) == 0.5
+    assert done_share(50, 3.0, None, 4.0) == 0.75
+    assert done_share(50, 3.0, 100, 4.0) == 0.75  # whichever is further
+    assert done_share(500, 3.0, 100, None) == 1.0
     assert ema_decay(0.999, 0) == 0.1 and ema_decay(0.999, 10**6) == 0.999
 
 
@@ -283,6 +312,23 @@ def test_a_run_leaves_what_it_promises(unbroken: Path) -> None:
     assert model.facts["val_bits_per_dim"] == pytest.approx(val[-1])
 
 
+def test_the_weights_know_how_their_pictures_were_coded_and_where_codes_lie(
+    unbroken: Path, pictures: Path
+) -> None:
+    model = models.load(unbroken / "model.safetensors")
+    assert Coding.from_facts(model.facts) == Coding()
+    packed = from_source(pictures, 16, unbroken / "data", pytest.fail, coding=Coding())
+    rows, _ = packed.split(0.2)
+    z, _, states = model.f_with_range(models.bin_centers(packed.tensor(rows)))
+    levels = model.split_levels(z)
+    shell = Shell.from_facts(model.facts, [level[0].numel() for level in levels])
+    lengths = [level.detach().flatten(1).norm(dim=1).mean().item() for level in levels]
+    assert "shell" in model.facts and shell.lengths == pytest.approx(lengths, abs=1e-3)
+    assert (states.low.amin(0) <= model.usual_range.low[0] + 1e-5).all()
+    assert (model.usual_range.high[0] <= states.high.amax(0) + 1e-5).all()
+    assert (model.usual_range.low < model.usual_range.high).all()
+
+
 def test_killed_at_any_moment_it_ends_with_the_same_numbers(
     unbroken: Path, pictures: Path, tmp_path: Path
 ) -> None:
@@ -305,7 +351,9 @@ def test_killed_at_any_moment_it_ends_with_the_same_numbers(
     assert done.returncode == 0, done.stderr
     assert "from step 0." not in done.stdout
     ours, theirs = (load_file(d / "model.safetensors") for d in (out, unbroken))
-    assert all(torch.equal(ours[k], theirs[k]) for k in theirs)
+    assert "usual_range.low" in theirs and all(torch.equal(ours[k], theirs[k]) for k in theirs)
+    ours, theirs = (models.load(d / "model.safetensors").facts for d in (out, unbroken))
+    assert ours["shell"] == theirs["shell"]
     ours, theirs = (load_file(d / "checkpoint/state.safetensors") for d in (out, unbroken))
     assert all(torch.equal(ours[k], theirs[k]) for k in theirs)
     same = ("step", "train_bits_per_dim", "val_bits_per_dim", "grad_norm", "lr")
@@ -367,6 +415,23 @@ def test_a_folder_of_another_run_is_refused(unbroken: Path, pictures: Path) -> N
     assert "another lr" in done.stderr and len(done.stderr.strip().splitlines()) == 1
 
 
+def test_a_run_of_an_older_version_goes_on(pictures: Path, tmp_path: Path) -> None:
+    """Its config.json names options that are gone; only neutral values are the same run."""
+    packed = from_source(pictures, 16, tmp_path / "cache", lambda _: None)
+    out = tmp_path / "run"
+    in_process(packed, out, steps=5)
+    settings = json.loads((out / "config.json").read_text())
+    older = settings | {"noise": 0.0, "augment": False}
+    older["model"] = settings["model"] | {"dropout": 0.0, "scale_map": "tanh"}
+    (out / "config.json").write_text(json.dumps(older))
+    in_process(packed, out, steps=6)
+    assert stats(out)[-1]["step"] == 6
+    older["model"] |= {"dropout": 0.1}
+    (out / "config.json").write_text(json.dumps(older))
+    with pytest.raises(UserError, match="another model"):
+        in_process(packed, out, steps=7)
+
+
 def test_init_starts_from_given_weights(unbroken: Path, pictures: Path, tmp_path: Path) -> None:
     """Here with more steps than they have, which makes no difference at the start."""
     weights = unbroken / "model.safetensors"
@@ -381,6 +446,21 @@ def test_init_starts_from_given_weights(unbroken: Path, pictures: Path, tmp_path
     assert resumed.returncode == 0, resumed.stderr
     facts = models.load(tmp_path / "more" / "model.safetensors").facts
     assert facts["steps"] == 6 and facts["started_from"] == before  # also after a resume
+
+
+def test_coding_is_that_of_the_weights_a_run_starts_from(tmp_path: Path) -> None:
+    model = Glow(PRESETS["tiny"])
+    silent = models.save(model, tmp_path / "silent.safetensors", {})
+    own = Coding(size=64, quality=70)
+    named = models.save(model, tmp_path / "named.safetensors", own.to_facts())
+    assert pick_coding("auto", 16, silent) is None
+    assert pick_coding("auto", 16, named) == own and pick_coding("none", 16, named) is None
+    (tmp_path / "config.json").write_text('{"steps": 9}')  # a run from before there was any
+    assert pick_coding("auto", 16, named, tmp_path) is None
+    settings = own.to_facts() | {"steps": 9}
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    assert pick_coding("auto", 16, None, tmp_path) == own
+    assert pick_coding("auto", 128) == Coding() and pick_coding("auto", 129) is None
 
 
 def test_weights_with_more_steps_are_refused(
@@ -487,20 +567,3 @@ def test_the_state_before_a_cooldown_stays_to_branch_from(pictures: Path, tmp_pa
     train(config, out, *parts, World(CPU), from_constant=True)
     assert stats(out)[-1]["step"] == counters["step"] + 1
     assert stats(out)[-2]["lr"] == TrainConfig.lr
-
-
-def test_noise_and_augmentation_are_trained_and_named(pictures: Path, tmp_path: Path) -> None:
-    large = from_source(pictures, 32, tmp_path / "cache", lambda _: None)
-    small = from_source(pictures, 16, tmp_path / "cache", lambda _: None)
-    rows, out = np.arange(len(large)), tmp_path / "run"
-    config = TrainConfig(
-        model=PRESETS["tiny"], steps=10, batch=4, log_steps=5, eval_steps=100, warmup_steps=0,
-        noise=0.05, augment=True,
-    )  # fmt: skip
-    train(config, out, (large, rows[4:]), (small, rows[:4]), World(CPU))
-    last = stats(out)[-1]
-    # A number that must not be taken for the bits/dim of dequantised pictures has its own name.
-    assert "val_bits_per_dim" not in last and last["val_noisy_bits_per_dim"] > 0
-    model = models.load(out / "model.safetensors")
-    assert model.facts["noise"] == 0.05 and model.facts["val_bits_per_dim"] is None
-    assert model.config.image_size == 16

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 
 import models
 from glow_app.common.errors import UserError
-from glow_app.editing.calibration import calibrate
+from glow_app.editing.calibration import DIP, GUIDED_DIP, calibrate
 from glow_app.editing.codec import Coded
 from glow_app.editing.editor import Editor
 from glow_app.editing.shell import Shell
@@ -29,7 +30,7 @@ from models import StateRange
 
 SIZES = (600, 200, 100)
 D = sum(SIZES)
-SHELL = Shell(SIZES, tuple(0.9 * math.sqrt(size) for size in SIZES), dip=0.93)
+SHELL = Shell(SIZES, tuple(0.9 * math.sqrt(size) for size in SIZES), dip=0.93, guided_dip=0.9)
 
 
 def codes(count: int, seed: int = 0) -> torch.Tensor:
@@ -46,7 +47,7 @@ def ranges(count: int) -> StateRange:
 
 @pytest.mark.parametrize("by_level", [False, True])
 def test_half_way_the_length_is_the_dip_of_what_is_typical(by_level):
-    shell = Shell(SHELL.sizes, SHELL.lengths, 0.93, by_level)
+    shell = replace(SHELL, by_level=by_level)
     a, b = torch.linalg.qr(codes(2).T)[0].T * 30  # orthogonal, of length 30
     t = torch.linspace(0, 1, 5)
     z = Style("shell", None, shell).points(torch.stack([a, b]), t)
@@ -157,14 +158,14 @@ def test_a_mix_of_faces_never_bursts(released, faces):
 def test_calibration_keeps_what_decoding_needs(tiny_checkpoint, tmp_path: Path):
     model = models.load(tiny_checkpoint)
     images = torch.rand(64, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    calibrate(model, images.split(32), dip=0.9)
+    calibrate(model, images.split(32))
     again = models.load(models.save(model, tmp_path / "calibrated.safetensors"))
     z, _, states = again.f_with_range(images)
     levels = again.split_levels(z)
     shell = Shell.from_facts(again.facts, [level[0].numel() for level in levels])
     for length, level in zip(shell.lengths, levels, strict=True):
         assert length == pytest.approx(float(level.flatten(1).norm(dim=1).mean()), rel=1e-3)
-    assert shell.dip == 0.9
+    assert (shell.dip, shell.guided().dip) == (DIP, GUIDED_DIP)
     usual = again.usual_range
     assert len(usual) == 1 and bool((usual.low <= states.low.amax(dim=0)).all())
     assert bool((usual.low >= states.low.amin(dim=0) - 1e-5).all())

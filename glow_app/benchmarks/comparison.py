@@ -9,7 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from glow_app.benchmarks.ceiling import ceilings
-from glow_app.benchmarks.contenders import Contender, NormflowsGlow, OurGlow, Setting
+from glow_app.benchmarks.contenders import Contender, NormflowsGlow, OurGlow, Workload
 from glow_app.benchmarks.convolutions import convolutions_of
 from glow_app.benchmarks.hardware import version_of
 from glow_app.benchmarks.memory import MemoryJob
@@ -22,7 +22,7 @@ _CONVOLUTIONS = "convolutions"
 
 
 def compare(
-    setting: Setting,
+    workload: Workload,
     device: torch.device,
     precisions: list[str],
     frames: int,
@@ -32,29 +32,29 @@ def compare(
     """All figures of the comparison, by contender, and ratios above 1 where ours is better.
 
     Args:
-        setting: what both are built like.
+        workload: what both are built like.
         precisions: to train in, "float32" first.
         frames: pictures to encode and to decode.
         repeats: timed turns of each piece of work.
         compiled: also measure our training with its couplings compiled; normflows trains through
             methods that `torch.compile` does not reach without changing its code.
     """
-    ours = OurGlow(setting, device)
+    ours = OurGlow(workload, device)
     contenders: list[Contender] = [ours]
     results: dict[str, Any] = {
-        **dataclasses.asdict(setting),
+        **dataclasses.asdict(workload),
         "frames": frames,
         "normflows_version": version_of("normflows"),
     }
     try:
-        contenders.append(NormflowsGlow(setting, device))
+        contenders.append(NormflowsGlow(workload, device))
     except ImportError:
         results["normflows_missing"] = MISSING
-    flops = {c.name: _training_flops(c.for_training("float32"), setting) for c in contenders}
+    flops = {c.name: _training_flops(c.for_training("float32"), workload) for c in contenders}
     training, results["ceiling_gflops"], results["compile_s"] = _training(
-        contenders, setting, precisions, repeats, compiled
+        contenders, workload, precisions, repeats, compiled
     )
-    using = _using(contenders, ours, setting, frames, repeats)
+    using = _using(contenders, ours, workload, frames, repeats)
     convolutions = {
         "decode_s": using.pop((_CONVOLUTIONS, "decode")),
         "train_s": {p: training.pop((_CONVOLUTIONS, p)) for p in precisions},
@@ -63,12 +63,12 @@ def compare(
         name = contender.name
         rates = {how: s for (who, how), s in training.items() if who == name}
         results[name] = {
-            "train_images_per_s": {how: setting.batch / s for how, s in rates.items()},
-            "train_gflop_per_image": flops[name] / setting.batch / 1e9,
+            "train_images_per_s": {how: workload.batch / s for how, s in rates.items()},
+            "train_gflop_per_image": flops[name] / workload.batch / 1e9,
             "train_gflops": {how: flops[name] / s / 1e9 for how, s in rates.items()},
             "encode_s": using[name, "encode"],
             "decode_s": using[name, "decode"],
-            "train_memory": {p: _memory(name, setting, device, p) for p in precisions},
+            "train_memory": {p: _memory(name, workload, device, p) for p in precisions},
         }
     results[_CONVOLUTIONS] = convolutions
     results["ratios"] = _ratios(results)
@@ -77,7 +77,7 @@ def compare(
 
 def _training(
     contenders: list[Contender],
-    setting: Setting,
+    workload: Workload,
     precisions: list[str],
     repeats: int,
     compiled: bool,
@@ -87,7 +87,7 @@ def _training(
     Who is a contender or the convolutions of our step.
     """
     device = contenders[0].device
-    x = setting.pictures(setting.batch, device)
+    x = workload.pictures(workload.batch, device)
     works: dict[tuple[str, str], Work] = {}
     for precision in precisions:
         for contender in contenders:
@@ -109,10 +109,10 @@ def _training(
 
 
 def _using(
-    contenders: list[Contender], ours: OurGlow, setting: Setting, frames: int, repeats: int
+    contenders: list[Contender], ours: OurGlow, workload: Workload, frames: int, repeats: int
 ) -> dict[tuple[str, str], float]:
     """Seconds of encoding and decoding, and of our decoder's convolutions alone."""
-    x = setting.pictures(frames, ours.device)
+    x = workload.pictures(frames, ours.device)
     works: dict[tuple[str, str], Work] = {}
     for contender in contenders:
         works[contender.name, "encode"] = contender.encoding(x)
@@ -121,13 +121,13 @@ def _using(
     return interleaved(works, ours.device, repeats)
 
 
-def _memory(name: str, setting: Setting, device: torch.device, precision: str) -> dict[str, Any]:
-    return MemoryJob(setting, str(device), precision, name).measure_apart()
+def _memory(name: str, workload: Workload, device: torch.device, precision: str) -> dict[str, Any]:
+    return MemoryJob(workload, str(device), precision, name).measure_apart()
 
 
-def _training_flops(contender: Contender, setting: Setting) -> int:
+def _training_flops(contender: Contender, workload: Workload) -> int:
     """Of forward and backward on a batch, a multiply-add counted as two."""
-    x = setting.pictures(setting.batch, contender.device)
+    x = workload.pictures(workload.batch, contender.device)
     with FlopCounterMode(display=False) as counter:
         contender.loss(x).backward()
     return counter.get_total_flops()

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from glow_app.benchmarks.timing import Work, adamw_step
 from models import PRESETS, Glow, GlowConfig, bits_per_dim
 
-__all__ = ["CONTENDERS", "Contender", "NormflowsGlow", "OurGlow", "Setting"]
+__all__ = ["CONTENDERS", "Contender", "NormflowsGlow", "OurGlow", "Workload"]
 
 _INIT_IMAGES = 256  # for the actnorms
 
 
 @dataclass(frozen=True)
-class Setting:
+class Workload:
     """The architecture and the batch of a comparison: the `paper` preset, scaled down.
 
     Attributes:
@@ -66,7 +66,7 @@ class Contender:
     model: nn.Module
     device: torch.device
 
-    def __init__(self, setting: Setting, device: torch.device) -> None:
+    def __init__(self, workload: Workload, device: torch.device) -> None:
         raise NotImplementedError
 
     def loss(self, x: Tensor) -> Tensor:
@@ -117,10 +117,10 @@ class OurGlow(Contender):
 
     model: Glow
 
-    def __init__(self, setting: Setting, device: torch.device) -> None:
+    def __init__(self, workload: Workload, device: torch.device) -> None:
         self.device = device
-        self.model = Glow(setting.config()).to(device)
-        self.model.initialize(setting.pictures(_INIT_IMAGES, device))
+        self.model = Glow(workload.config()).to(device)
+        self.model.initialize(workload.pictures(_INIT_IMAGES, device))
         self.model.eval()
 
     def loss(self, x: Tensor) -> Tensor:
@@ -150,13 +150,13 @@ class NormflowsGlow(Contender):
 
     name = "normflows"
 
-    def __init__(self, setting: Setting, device: torch.device) -> None:
+    def __init__(self, workload: Workload, device: torch.device) -> None:
         self.device, self.autocast = device, False
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deprecated calls inside normflows
-            self.model = _normflows_model(setting).to(device)
+            self.model = _normflows_model(workload).to(device)
         with torch.no_grad():  # the first pictures initialise its actnorms
-            self.model.log_prob(setting.pictures(_INIT_IMAGES, device), None)
+            self.model.log_prob(workload.pictures(_INIT_IMAGES, device), None)
         self.model.to(device)  # flags that the initialisation made on the CPU
 
     def loss(self, x: Tensor) -> Tensor:
@@ -178,13 +178,13 @@ class NormflowsGlow(Contender):
         return other
 
 
-def _normflows_model(setting: Setting) -> nn.Module:
+def _normflows_model(workload: Workload) -> nn.Module:
     """Levels from coarse to fine, as normflows counts them."""
     import normflows as nf
 
     priors, merges, levels = [], [], []
-    for shape in reversed(setting.config().shapes()):  # what the steps of a level see
-        blocks = [nf.flows.GlowBlock(shape[0], setting.width) for _ in range(setting.steps)]
+    for shape in reversed(workload.config().shapes()):  # what the steps of a level see
+        blocks = [nf.flows.GlowBlock(shape[0], workload.width) for _ in range(workload.steps)]
         levels.append([*blocks, nf.flows.Squeeze()])
         if len(levels) > 1:
             merges.append(nf.flows.Merge())

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from glow_app.benchmarks.contenders import CONTENDERS, OurGlow, Setting
+from glow_app.benchmarks.contenders import CONTENDERS, OurGlow, Workload
 from glow_app.benchmarks.timing import Work, seconds_of, wait
 
 __all__ = ["MemoryJob", "growth", "memory_curve", "peak_bytes"]
@@ -32,14 +32,14 @@ class MemoryJob:
     """What to measure.
 
     Attributes:
-        setting: architecture and batch.
+        workload: architecture and batch.
         device: "cpu" or "cuda".
         precision: "float32" or "bfloat16".
         contender: a name in `contenders.CONTENDERS`.
         reversible: activations are recomputed instead of stored; ours only.
     """
 
-    setting: Setting
+    workload: Workload
     device: str
     precision: str
     contender: str = OurGlow.name
@@ -53,11 +53,11 @@ class MemoryJob:
         few gradients exist yet.
         """
         device = torch.device(self.device)
-        contender = CONTENDERS[self.contender](self.setting, device).for_training(self.precision)
+        contender = CONTENDERS[self.contender](self.workload, device).for_training(self.precision)
         model = contender.model
         if self.reversible:
             model.set_reversible(True)
-        step = contender.training_step(self.setting.pictures(self.setting.batch, device))
+        step = contender.training_step(self.workload.pictures(self.workload.batch, device))
         step()  # the optimiser has its state now
         seconds = seconds_of(step, device)
         gradients = sum(p.grad.nbytes for p in model.parameters() if p.grad is not None)
@@ -112,14 +112,13 @@ def peak_bytes(work: Work, device: torch.device) -> int:
 
 
 def memory_curve(
-    setting: Setting, device: str, precision: str, steps: Iterable[int]
+    workload: Workload, device: str, precision: str, steps: Iterable[int]
 ) -> Iterator[dict[str, Any]]:
     """One result after the other: each number of steps a level, plain and reversible."""
     for count in steps:
         for reversible in (False, True):
-            job = MemoryJob(
-                dataclasses.replace(setting, steps=count), device, precision, reversible=reversible
-            )
+            shape = dataclasses.replace(workload, steps=count)
+            job = MemoryJob(shape, device, precision, reversible=reversible)
             yield {"steps": count, "reversible": reversible, **job.measure_apart()}
 
 
@@ -134,7 +133,7 @@ def growth(curve: list[dict[str, Any]]) -> dict[str, float | None]:
 
 def _main(text: str) -> None:
     values = json.loads(text)
-    job = MemoryJob(**{**values, "setting": Setting(**values["setting"])})
+    job = MemoryJob(**{**values, "workload": Workload(**values["workload"])})
     print(json.dumps(job.measure()))
 
 

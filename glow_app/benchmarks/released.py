@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from glow_app.benchmarks.convolutions import convolutions_of
+from glow_app.benchmarks.flops import flops_per_frame
 from glow_app.benchmarks.timing import Work, adamw_step, interleaved
-from glow_app.common.measure import flops_per_frame, parameter_count
 from glow_app.editing.editor import Editor
 from glow_app.pictures.tensors import to_tensor
 from models import Glow, bin_centers, bits_per_dim
@@ -47,7 +47,7 @@ def measure_released(
     seconds = interleaved({**works, **steps}, device, repeats)
     return {
         "checkpoint": editor.name,
-        "parameters": parameter_count(model),
+        "parameters": model.parameter_count,
         "gflop_per_frame": flops_per_frame(model) / 1e9,
         "frames": frames,
         "decode_frames_s": seconds["decode_frames"],

@@ -24,10 +24,10 @@ __all__ = [
     "add_model_arguments",
     "number",
     "open_editor",
-    "progress",
     "reporter",
     "run",
     "say",
+    "shown",
     "whole",
 ]
 
@@ -112,7 +112,7 @@ def run(
         return FAILED
 
 
-def progress(iterable: Iterable[T], total: int | None = None, desc: str = "") -> Iterator[T]:
+def shown(iterable: Iterable[T], total: int | None = None, desc: str = "") -> Iterator[T]:
     """Yield from `iterable` and show how far it is, on stderr.
 
     A bar on a terminal; elsewhere (log files, pipes) one plain line for about each tenth.

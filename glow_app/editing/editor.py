@@ -52,6 +52,8 @@ __all__ = ["MAX_FRAMES", "MAX_SEED", "SAMPLE_PASS", "Editor", "Morph", "Reading"
 
 Picture = np.ndarray | Prepared
 
+_CACHED_STUDIOS = 16
+
 
 class Editor(Sampler):
     """A `Codec` with everything that can be done between encoding and decoding.
@@ -64,9 +66,8 @@ class Editor(Sampler):
 
     def __init__(self, checkpoint: str | Path | None = None, device: str = "auto") -> None:
         super().__init__(checkpoint, device)
-        self._meshes: ExpiringCache[tuple[np.ndarray | None]] = ExpiringCache(
-            CACHED_CODES, CACHED_SECONDS
-        )
+        self._portraits: ExpiringCache[Portrait] = ExpiringCache(CACHED_CODES, CACHED_SECONDS)
+        self._studios: ExpiringCache[Studio] = ExpiringCache(_CACHED_STUDIOS, CACHED_SECONDS)
 
     # ------------------------------------------------------------------------------------ walks
 
@@ -128,7 +129,7 @@ class Editor(Sampler):
             raise UserError(f"The weight of a level lies between {low:g} and {high:g}.")
         if shape is not None and not 0 <= shape <= 1:
             raise UserError(f"The shape lies between 0 (A) and 1 (B), not at {shape}.")
-        faces = self._portraits([a, b])
+        faces = [self._portrait(a), self._portrait(b)]
         if shape is not None and all(face.mesh is not None for face in faces):
             return guided_mix(self._studio(faces), weights, shape, self.model.usual_range)
         coded = self.encode_with_range(np.stack([face.pixels for face in faces]))
@@ -156,7 +157,7 @@ class Editor(Sampler):
 
     def have_landmarks(self, *pictures: Picture) -> bool:
         """Whether all of these faces can be warped, as a guided walk does."""
-        return all(face.mesh is not None for face in self._portraits(pictures))
+        return all(self._portrait(picture).mesh is not None for picture in pictures)
 
     # ---------------------------------------------------------------------------------- decoding
 
@@ -339,38 +340,43 @@ class Editor(Sampler):
         guide: bool | None,
         loop: bool,
     ) -> Walk:
-        faces = self._portraits(pictures)
-        style = Style(path, sharpness, self.shell)
+        faces = [self._portrait(picture) for picture in pictures]
         usual = self.model.usual_range
         if guide is not False:
             if all(face.mesh is not None for face in faces):
+                style = Style(path, sharpness, self.shell.guided())
                 return guided_journey(self._studio(faces), style, usual, loop)
             if guide:
                 raise UserError("A guided morph needs landmarks, and a face has none here.")
         coded = self.encode_with_range(np.stack([face.pixels for face in faces]))
-        return journey_walk(coded, style, usual, loop)
+        return journey_walk(coded, Style(path, sharpness, self.shell), usual, loop)
 
     def _studio(self, faces: Sequence[Portrait]) -> Studio:
-        return Studio(tuple(faces), self.coding, self.encode_with_range, self.shell)
-
-    def _portraits(self, pictures: Sequence[Picture]) -> list[Portrait]:
-        """With landmarks, which are found once and kept for a while, as codes are."""
-        return [self._portrait(picture) for picture in pictures]
+        """Kept for a while: sliders ask for the same faces again and again."""
+        key = b"".join(face.key for face in faces)
+        with self._lock:
+            studio = self._studios.get(key)
+            if studio is None:
+                tools = self.coding, self.encode_with_range, self.shell.guided()
+                studio = Studio(tuple(faces), *tools)
+            self._studios.keep(key, studio)
+        return studio
 
     def _portrait(self, picture: Picture) -> Portrait:
+        """With landmarks, which are found once and kept for a while, as codes are."""
         pixels = self._pixels_of(picture)
         if isinstance(picture, Prepared):
             crop = picture.crop
         else:
             crop = _enlarged(pixels, pixels.shape[0] if self.coding is None else self.coding.size)
-        key = hashlib.blake2b(crop.tobytes(), digest_size=16).digest()
+        key = hashlib.blake2b(pixels.tobytes() + crop.tobytes(), digest_size=16).digest()
         with self._lock:
-            known = self._meshes.get(key)
+            known = self._portraits.get(key)
         if known is None:
-            known = (find_mesh(crop),)
-            with self._lock:
-                self._meshes.keep(key, known)
-        return Portrait(pixels, crop, known[0])
+            known = Portrait(pixels, crop, find_mesh(crop), key)
+        with self._lock:
+            self._portraits.keep(key, known)
+        return known
 
     def _pixels_of(self, picture: Picture) -> np.ndarray:
         return self._check_one(picture if isinstance(picture, np.ndarray) else picture.pixels)

@@ -34,11 +34,13 @@ class Portrait:
         pixels: (S, S, 3) uint8, what the model sees.
         crop: (C, C, 3) uint8, the same crop before it was coded and reduced.
         mesh: (M, 2) its landmarks as fractions of the crop; None where none were found.
+        key: tells it from all others, by content.
     """
 
     pixels: np.ndarray
     crop: np.ndarray
     mesh: np.ndarray | None
+    key: bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +53,7 @@ class Studio:
             colours come out as noise.
         encode: pictures (N, S, S, 3) and whether to keep their codes; see
             `Codec.encode_with_range`.
-        shell: where codes lie.
+        shell: where codes of faces in one shape lie.
     """
 
     faces: tuple[Portrait, ...]

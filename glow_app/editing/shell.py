@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -28,12 +28,15 @@ class Shell:
         lengths: typical length ‖z_l‖ of each level's part over the codes of faces.
         dip: half way between two unrelated codes a point gets this share of the typical length.
             A little inside of the shell colours stay natural.
+        guided_dip: the same for two faces that were warped to one shape: they agree more, and need
+            less.
         by_level: mend each level by itself, rather than the code as a whole.
     """
 
     sizes: tuple[int, ...]
     lengths: tuple[float, ...]
     dip: float = 1.0
+    guided_dip: float = 1.0
     by_level: bool = False
 
     @classmethod
@@ -42,13 +45,19 @@ class Shell:
         known = facts.get("shell")
         if isinstance(known, Mapping) and len(known.get("lengths", ())) == len(sizes):
             lengths = tuple(float(length) for length in known["lengths"])
-            return cls(tuple(sizes), lengths, float(known["dip"]), bool(known["by_level"]))
+            dips = float(known["dip"]), float(known["guided_dip"])
+            return cls(tuple(sizes), lengths, *dips, bool(known["by_level"]))
         return cls(tuple(sizes), tuple(math.sqrt(size) for size in sizes))
 
     def to_facts(self) -> dict[str, Any]:
         """JSON data for the facts of a checkpoint; `from_facts` is the way back."""
         lengths = [round(length, 4) for length in self.lengths]
-        return {"shell": {"lengths": lengths, "dip": self.dip, "by_level": self.by_level}}
+        dips = {"dip": self.dip, "guided_dip": self.guided_dip}
+        return {"shell": {"lengths": lengths, **dips, "by_level": self.by_level}}
+
+    def guided(self) -> Shell:
+        """The one to use between faces that were warped to one shape."""
+        return replace(self, dip=self.guided_dip)
 
     def put(self, points: Tensor, a: Tensor, b: Tensor, t: Tensor, share: float = 1.0) -> Tensor:
         """Points between a and b, with their lengths put right.

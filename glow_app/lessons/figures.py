@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from glow_app.lessons import chain, directions, plane, points
+from glow_app.lessons import chain, plane, points, positions
 from glow_app.lessons.density import DensityView
 from glow_app.lessons.fit import Snapshot, shown_points
 from glow_app.lessons.jacobian import Cost
@@ -169,7 +169,7 @@ def jacobian_figure(costs: Sequence[Cost]) -> Figure:
 
 
 def directions_figure(
-    views: Sequence[directions.PathView], shell: directions.Shell, frames: np.ndarray
+    views: Sequence[positions.PathView], shell: positions.PriorShell, frames: np.ndarray
 ) -> Figure:
     """Lesson 6: paths in the plane of both codes, their norms, and frames along the first."""
     figure = plt.figure(figsize=(11, 6.4), layout="constrained")

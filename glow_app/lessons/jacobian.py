@@ -85,7 +85,7 @@ def random_coupling(dims: int, seed: int = 0) -> tuple[AffineCoupling, Tensor]:
     half = dims // 2
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = NETS["point"](half, 64, 2 * (dims - half), size=1, blocks=0, dropout=0.0)
+        net = NETS["point"](half, 64, 2 * (dims - half), size=1, blocks=0)
         # Nets start at zero, a coupling therefore as the identity.
         nn.init.normal_(net.conv_out.weight, std=0.1)
         x = torch.randn(1, dims, 1, 1, dtype=torch.float64)

@@ -1,9 +1,10 @@
 """Training a flow on a folder of pictures. Knows nothing of the page."""
 
+from glow_app.training.config import TrainConfig
 from glow_app.training.data import PackedPictures, from_celeba, from_source
 from glow_app.training.distributed import World, join_world
 from glow_app.training.evaluation import held_out_bits_per_dim
-from glow_app.training.loop import TrainConfig, train
+from glow_app.training.loop import train
 
 __all__ = [
     "PackedPictures",

@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,10 @@ from torch import Tensor
 
 from glow_app.common.errors import UserError
 from glow_app.common.files import replacing, write_text
+from glow_app.pictures.coding import Coding
 from glow_app.pictures.folders import list_pictures
 from glow_app.pictures.prepare import prepare
 from glow_app.pictures.tensors import to_tensor
-from glow_app.training.augment import Augment
 from glow_app.training.distributed import World
 from glow_app.training.parts import count_pictures, picture_parts, read_pictures
 
@@ -36,8 +36,8 @@ _PACK_VERSION = 1  # raise it when prepare changes what it returns
 _HASH_SPACE = 2**32
 
 Report = Callable[[str], None]
-#: Wraps an iterable of known length to show progress on it.
-Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
+#: Wraps an iterable of known length to show how far it is, as `glow_app.common.cli.shown`.
+Show = Callable[[Iterable[Any], int, str], Iterable[Any]]
 
 
 @dataclass(frozen=True)
@@ -79,20 +79,21 @@ def from_source(
     size: int,
     cache: Path,
     report: Report = print,
-    progress: Progress | None = None,
+    show: Show | None = None,
+    coding: Coding | None = None,
 ) -> PackedPictures:
     """Pictures from a folder (nested, any format, any size) or from a packed ``.npy`` file.
 
     A folder is packed into ``cache`` the first time and whenever its files have changed; it may
-    also be one that ``scripts/dev/pack.py`` filled. Pictures that cannot be read are reported and
-    left out.
+    also be one that ``scripts/dev/rental.py pack`` filled. Pictures that cannot be read are
+    reported and left out. ``coding`` is what `prepare` puts them through.
 
     Raises:
-        UserError: nothing usable at ``source``, or a packed file of another size.
+        UserError: nothing usable at ``source``, or a packed file of another size or coding.
     """
     source = Path(source)
     if source.suffix == ".npy":
-        return _open_packed(source, size)
+        return _open_packed(source, size, coding)
     parts = picture_parts(source)
     try:
         files = parts or list_pictures(source)
@@ -101,16 +102,16 @@ def from_source(
     names = [file.relative_to(source).as_posix() for file in files]
     stats = [file.stat() for file in files]
     listing = [(n, s.st_size, s.st_mtime_ns) for n, s in zip(names, stats, strict=True)]
-    packed = cache / f"{source.resolve().name}-{size}-{_digest(size, listing)}.npy"
+    packed = cache / f"{source.resolve().name}-{size}-{_digest(coding, size, listing)}.npy"
     if not (packed.exists() and packed.with_suffix(".json").exists()):
         try:
             total = count_pictures(parts) if parts else len(files)
             entries = read_pictures(parts) if parts else zip(names, files, strict=True)
             report(f"Packing {total:,} pictures at {size}x{size}, once.")
-            _pack(entries, total, size, packed, report, progress)
+            _pack(entries, total, size, coding, packed, report, show)
         except UserError as error:
             raise UserError(str(error)) from error
-    return _open_packed(packed, size)
+    return _open_packed(packed, size, coding)
 
 
 def from_celeba(
@@ -119,7 +120,8 @@ def from_celeba(
     cache: Path,
     split: str,
     report: Report = print,
-    progress: Progress | None = None,
+    show: Show | None = None,
+    coding: Coding | None = None,
 ) -> PackedPictures:
     """CelebA (Liu et al. 2015) as torchvision reads it, ``split`` "train" or "valid".
 
@@ -131,7 +133,8 @@ def from_celeba(
     import_torchvision()
     from torchvision.datasets import CelebA
 
-    packed = cache / f"celeba-{split}-{size}-{_digest(split, size, str(Path(root).resolve()))}.npy"
+    digest = _digest(coding, split, size, str(Path(root).resolve()))
+    packed = cache / f"celeba-{split}-{size}-{digest}.npy"
     if not (packed.exists() and packed.with_suffix(".json").exists()):
         try:
             pictures = CelebA(str(root), split=split, download=False)
@@ -140,12 +143,14 @@ def from_celeba(
             raise UserError(f"CelebA was not found complete in {root} ({reason}).") from error
         entries = ((str(pictures.filename[i]), pictures[i][0]) for i in range(len(pictures)))
         report(f"Packing {len(pictures):,} pictures of CelebA at {size}x{size}, once.")
-        _pack(entries, len(pictures), size, packed, report, progress)
-    return _open_packed(packed, size)
+        _pack(entries, len(pictures), size, coding, packed, report, show)
+    return _open_packed(packed, size, coding)
 
 
-def _digest(*key: Any) -> str:
+def _digest(coding: Coding | None, *key: Any) -> str:
     """16 hexadecimal digits of what decides how packed pictures come out, _PACK_VERSION too."""
+    if coding is not None:  # without one the key is that of packs made before there was any
+        key += (asdict(coding),)
     return hashlib.sha256(json.dumps([_PACK_VERSION, *key]).encode()).hexdigest()[:16]
 
 
@@ -153,9 +158,10 @@ def _pack(
     entries: Iterable[tuple[str, Any]],
     total: int,
     size: int,
+    coding: Coding | None,
     packed: Path,
     report: Report,
-    progress: Progress | None,
+    show: Show | None,
 ) -> None:
     """Prepare every picture into ``packed``; readers never see a half-written file."""
     packed.parent.mkdir(parents=True, exist_ok=True)
@@ -166,8 +172,8 @@ def _pack(
         with replacing(packed) as temporary:
             with open(temporary, "wb") as file:
                 _write_header(file, 0, size)
-                done: Iterable[Any] = _prepared(entries, size)
-                for name, result in progress(done, total, "packing") if progress else done:
+                done: Iterable[Any] = _prepared(entries, size, coding)
+                for name, result in show(done, total, "packing") if show else done:
                     if isinstance(result, str):
                         skipped.append((name, result))
                         report(f"Left out {name}: {result}")
@@ -178,7 +184,7 @@ def _pack(
                 _write_header(file, len(names), size)
             if not names:
                 raise UserError("None of the pictures could be read.")
-            facts = {"names": names, "skipped": skipped}
+            facts = {"names": names, "skipped": skipped, "coding": _plain(coding)}
             write_text(packed.with_suffix(".json"), json.dumps(facts))
     except OSError as error:
         raise UserError(f"The packed pictures could not be written: {error.strerror}.") from error
@@ -190,13 +196,19 @@ def _write_header(file: Any, rows: int, size: int) -> None:
     np.lib.format.write_array_header_1_0(file, header)
 
 
-def _prepared(entries: Iterable[tuple[str, Any]], size: int) -> Iterator[tuple[str, Any]]:
+def _plain(coding: Coding | None) -> dict[str, Any] | None:
+    return None if coding is None else asdict(coding)
+
+
+def _prepared(
+    entries: Iterable[tuple[str, Any]], size: int, coding: Coding | None
+) -> Iterator[tuple[str, Any]]:
     """(name, pixels or the reason why not) in order; Pillow decodes without holding the GIL."""
 
     def one(entry: tuple[str, Any]) -> tuple[str, Any]:
         name, picture = entry
         try:
-            return name, prepare(picture, size, align="center").pixels
+            return name, prepare(picture, size, align="center", coding=coding).pixels
         except UserError as error:
             return name, str(error)
 
@@ -211,7 +223,7 @@ def _prepared(entries: Iterable[tuple[str, Any]], size: int) -> Iterator[tuple[s
         yield from pool.map(one, batch)
 
 
-def _open_packed(path: Path, size: int) -> PackedPictures:
+def _open_packed(path: Path, size: int, coding: Coding | None) -> PackedPictures:
     try:
         pixels = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
@@ -228,6 +240,8 @@ def _open_packed(path: Path, size: int) -> PackedPictures:
     names = facts.get("names") or [f"{i:08d}" for i in range(len(pixels))]
     if len(names) != len(pixels):
         raise UserError(f"{facts_path.name} does not belong to {path.name}.")
+    if facts.get("coding", _plain(coding)) != _plain(coding):  # older ones do not say
+        raise UserError(f"{path.name} was packed with another --coding.")
     skipped = tuple((str(n), str(r)) for n, r in facts.get("skipped", []))
     return PackedPictures(pixels, tuple(names), skipped, _fingerprint(pixels))
 
@@ -253,7 +267,6 @@ class Batches:
         seed: of shuffling and flips.
         world: the processes that share each batch; the whole set is held on the device of this
             one if it is a GPU with room for it.
-        augment: what else is done to the pictures, if anything.
     """
 
     def __init__(
@@ -263,10 +276,9 @@ class Batches:
         batch: int,
         seed: int,
         world: World,
-        augment: Augment | None = None,
     ) -> None:
         self.pictures, self.rows, self.batch, self.seed = pictures, rows, batch, seed
-        self.world, self.augment = world, augment
+        self.world = world
         self._orders: dict[int, Tensor] = {}
         self._resident: Tensor | None = None
         if world.device.type == "cuda":
@@ -287,10 +299,7 @@ class Batches:
         else:
             pictures = self.pictures.tensor(self.rows[chosen.numpy()]).to(self.world.device)
         flip = self.world.share(flip).to(self.world.device)
-        pictures = torch.where(flip[:, None, None, None], pictures.flip(3), pictures)
-        if self.augment is None:
-            return pictures
-        return self.augment(pictures, self.world.share(self.augment.draws(self.batch, generator)))
+        return torch.where(flip[:, None, None, None], pictures.flip(3), pictures)
 
     def _positions(self, step: int) -> Tensor:
         """Which rows, on the device where the pictures are: no transfer within an epoch."""

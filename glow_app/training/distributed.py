@@ -37,6 +37,9 @@ class World:
     size: int = 1
     hosts: Any = None  # the group for messages between hosts; None in a single process
 
+    def __str__(self) -> str:
+        return f"{self.size} processes on {self.device}" if self.size > 1 else str(self.device)
+
     @property
     def first(self) -> bool:
         """Whether this is the process that writes."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from glow_app.common.files import write_text
 
-__all__ = ["RunLog"]
+__all__ = ["QuietLog", "RunLog"]
 
 
 class RunLog:
@@ -64,6 +64,7 @@ class RunLog:
         self._bar.update(done - self._bar.n)
 
     def close(self) -> None:
+        """End the file, the board and the bar."""
         self._file.close()
         if self._board is not None:
             self._board.close()
@@ -80,6 +81,23 @@ class RunLog:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class QuietLog:
+    """The log of a process that is not the first: it keeps and says nothing."""
+
+    def record(self, values: dict[str, Any]) -> None: ...
+
+    def picture(self, name: str, pixels: Any, step: int) -> None: ...
+
+    def say(self, text: str) -> None: ...
+
+    def advance(self, done: float) -> None: ...
+
+    def __enter__(self) -> QuietLog:
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
 
 
 def _line(v: dict[str, Any]) -> str:

@@ -1,13 +1,13 @@
-"""Schedules as functions of progress and of the last step: there is no scheduler to save."""
+"""Schedules as functions of the share that is done and of the last step: none is to be saved."""
 
 from __future__ import annotations
 
-__all__ = ["ema_decay", "learning_rate", "progress"]
+__all__ = ["done_share", "ema_decay", "learning_rate"]
 
 _FLOOR = 0.01  # the cooldown ends at this fraction of the base rate
 
 
-def progress(
+def done_share(
     step: int, minutes: float, total_steps: int | None, total_minutes: float | None
 ) -> float:
     """How much of the run is done, 0 to 1: by steps or by minutes, whichever is further."""
@@ -27,7 +27,7 @@ def learning_rate(
 
     Args:
         last: the rate of the step before; 0 at the start.
-        done: :func:`progress`; the last ``cooldown`` of it cools down.
+        done: :func:`done_share`; the last ``cooldown`` of it cools down.
     """
     left = (1.0 - done) / cooldown if cooldown > 0 else 1.0
     target = base * max(_FLOOR, min(1.0, left))

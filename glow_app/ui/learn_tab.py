@@ -19,7 +19,7 @@ import models
 from glow_app.common.errors import UserError
 from glow_app.editing import paths
 from glow_app.editing.editor import Editor
-from glow_app.lessons import chain, density, directions, fit, jacobian, plane, points, source
+from glow_app.lessons import chain, density, fit, jacobian, plane, points, positions, source
 from glow_app.pictures.tensors import to_pictures
 from glow_app.ui import limits, sides
 from glow_app.ui.components import picture_uri
@@ -64,7 +64,7 @@ def build_learn_tab(editor: Editor, welcome: Welcome) -> None:
         )
         path = _board(
             "directions",
-            [directions.plane, directions.path_view, directions.shell],
+            [positions.plane, positions.path_view, positions.shell],
             [lessons.path],
             **face,
         )
@@ -139,8 +139,8 @@ class _Lessons:
         return fit.example_flow()
 
     @functools.cached_property
-    def _shell(self) -> directions.Shell:
-        return directions.shell(self.editor.model.dims)
+    def _shell(self) -> positions.PriorShell:
+        return positions.shell(self.editor.model.dims)
 
     # ---- 1 ----------------------------------------------------------------------------------
 
@@ -278,7 +278,7 @@ class _Lessons:
         z_a, z_b = (self.editor.encode(side.pixels)[0] for side in (a, b))
         frames = self.editor.decode(paths.path(z_a, z_b, _T, kind))
         return {
-            **packed(directions.path_view(z_a, z_b, _T, kind, self._shell)),
+            **packed(positions.path_view(z_a, z_b, _T, kind, self._shell)),
             "shell": packed(self._shell),
             "frames": [picture_uri(frame) for frame in frames],
             "faces": [picture_uri(side.pixels) for side in (a, b)],

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["How", "Shown", "journey_steps", "morph_steps"]
 
-_COARSE = 8  # steps between the frames that are decoded first, so that the slider is live at once
+_COARSE = 4  # steps between the frames that are decoded first, so that the slider is live at once
 
 
 @dataclass(frozen=True)

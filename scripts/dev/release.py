@@ -49,35 +49,29 @@ def main(argv: list[str] | None = None) -> None:
 
     import models
     from glow_app.common.devices import pick_device
-    from glow_app.editing.calibration import calibrate
     from glow_app.pictures.coding import Coding
     from glow_app.training import World, from_source, held_out_bits_per_dim
+    from glow_app.training.evaluation import calibrate_on
 
     source = Path(args.run)
     source = source / "model.safetensors" if source.is_dir() else source
     model = models.load(source)
+    if args.coding:
+        chroma = args.coding[2]
+        model.facts |= Coding(int(args.coding[0]), int(args.coding[1]), chroma).to_facts()
+    size, coding = model.config.image_size, Coding.from_facts(model.facts)
     device = pick_device()
     with tempfile.TemporaryDirectory() as folder:
         rounded = models.save(model, Path(folder, "rounded.safetensors"), half=not args.float32)
         with tempfile.TemporaryDirectory() as cache:
-            pictures = from_source(args.val, model.config.image_size, Path(cache), cli.say)
+            pictures = from_source(args.val, size, Path(cache), cli.say, coding=coding)
             rows = np.arange(len(pictures))
             bits = held_out_bits_per_dim(
                 models.load(rounded, device), pictures, rows, World(device)
             )
-        measured = from_source(args.data, model.config.image_size, Path(folder), cli.say)
-        chosen = np.arange(0, len(measured), max(1, len(measured) // _MEASURED))
-        calibrate(
-            model.to(device),
-            (
-                models.bin_centers(measured.tensor(part)).to(device)
-                for part in np.array_split(chosen, -(-len(chosen) // 64))
-            ),
-        )
+        measured = from_source(args.data, size, Path(folder), cli.say, coding=coding)
+        calibrate_on(model.to(device), measured, np.arange(len(measured)), _MEASURED)
         model.to("cpu")
-    if args.coding:
-        size, quality, chroma = args.coding
-        model.facts |= Coding(int(size), int(quality), chroma).to_facts()
     facts = {**model.facts, "val_bits_per_dim": round(bits, 4), "val_images": len(rows)}
     if args.data_name:
         facts["data"] = args.data_name

@@ -1,12 +1,17 @@
 #!/usr/bin/env python3
-"""Train for some minutes on a rented machine and leave results small enough to fetch.
+"""Training on a machine that is rented by the minute and reached through a narrow door.
 
-    python scripts/dev/rental.py --data data/packed --val data/packed-val --minutes 9 --out "$OUT"
+    python scripts/dev/rental.py pack --data FACES --out packed          # at home
+    python scripts/dev/rental.py pack --data HELD_OUT --out packed-val
+    python scripts/dev/rental.py train --data packed --val packed-val --minutes 9 --out "$OUT"
 
-Goes on with the run in --run if it is there; else with the one whose pieces lie in --from, or from
-its weights; else from nothing. Written to --out, in pieces of at most 15 MiB each: the averaged
-weights in float32 and float16, the log and the newest pictures; with --state also everything that
-an exact continuation elsewhere needs (four times the weights).
+`pack` puts pictures, as a model of --size takes them, into a few files of bounded size. Such a
+folder is data for train.py as well, with the very same pixels.
+
+`train` goes on with the run in --run if it is there; else with the one whose pieces lie in --from,
+or from its weights; else from nothing. Written to --out, in pieces of at most 15 MiB each: the
+averaged weights in float32 and float16, the log and the newest pictures; with --state also
+everything that an exact continuation elsewhere needs (four times the weights).
 """
 
 from __future__ import annotations
@@ -28,7 +33,26 @@ _STATE, _WEIGHTS = "state.safetensors", "model.safetensors"
 
 def parser() -> cli.Parser:
     p = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--data", required=True, metavar="DIR", help="pictures, or what pack.py made")
+    commands = p.add_subparsers(required=True, metavar="{pack,train}")
+    _add_pack(commands.add_parser("pack", help="pictures into a few files, at home"))
+    _add_train(commands.add_parser("train", help="train on them for some minutes, there"))
+    return p
+
+
+def _add_pack(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--data", required=True, metavar="DIR", help="folder of pictures")
+    p.add_argument("--out", required=True, metavar="DIR", help="where the parts go")
+    p.add_argument("--size", type=cli.whole(2, 1024), default=64, help="side in pixels (64)")
+    p.add_argument("--coding", choices=["auto", "none"], default="auto", help="as of train.py")
+    p.add_argument("--init", metavar="P", help="weights that the run starts from, for --coding")
+    p.add_argument(
+        "--part-mib", type=cli.number(0.01, 4096), default=60, help="largest part, MiB (60)"
+    )
+    p.set_defaults(command=pack)
+
+
+def _add_train(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--data", required=True, metavar="DIR", help="pictures, or what pack made")
     p.add_argument("--val", required=True, metavar="DIR", help="held-out pictures, likewise")
     p.add_argument("--out", required=True, metavar="DIR", help="where the pieces go")
     p.add_argument("--minutes", required=True, type=cli.number(0.01), help="of training, now")
@@ -38,13 +62,35 @@ def parser() -> cli.Parser:
     p.add_argument(
         "more", nargs="*", metavar="-- ...", help="after --, options of train.py: --batch 256 ..."
     )
-    return p
+    p.set_defaults(command=train)
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> None:
     args = parser().parse_args(argv)
+    args.command(args)
 
-    import train as training_script  # beside this file
+
+def pack(args: argparse.Namespace) -> None:
+    """Pictures into parts, as training on them here would have them."""
+    from glow_app.training import from_source
+    from glow_app.training.parts import pack_pictures
+    from scripts.train import pick_coding
+
+    coding = pick_coding(args.coding, args.size, Path(args.init) if args.init else None)
+    with tempfile.TemporaryDirectory() as cache:
+        pictures = from_source(
+            args.data, args.size, Path(cache), cli.say, cli.shown, coding=coding
+        )
+        entries = zip(pictures.names, pictures.pixels, strict=True)
+        shown = cli.shown(entries, len(pictures), "packing")
+        parts = pack_pictures(shown, Path(args.out), int(args.part_mib * 2**20))
+    size = sum(part.stat().st_size for part in parts) / 2**20
+    print(f"{args.out}: {len(pictures):,} pictures in {len(parts)} parts, {size:.1f} MiB")
+
+
+def train(args: argparse.Namespace) -> None:
+    """Go on with the run for some minutes, and write what is worth fetching."""
+    from scripts import train as training_script
 
     run, out = Path(args.run), Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -54,7 +100,6 @@ def main(argv: list[str] | None = None) -> int:
     data = ["--data", args.data, "--val", args.val, "--out", str(run)]
     training_script.main([*data, "--minutes", str(minutes), *init, *args.more])
     _write(run, out, args.state)
-    return 0
 
 
 def _take_over(run: Path, source: Path) -> list[str]:

@@ -118,7 +118,9 @@ class LatentMorph:
     ) -> None:
         self.name = name
         self._encoded, self._guarded, self._guided = encoded, guarded, guided
-        self._style = Style(path, None, shell or encoded.codec.shell)
+        if shell is None:
+            shell = encoded.codec.shell.guided() if guided else encoded.codec.shell
+        self._style = Style(path, None, shell)
 
     def prepare(self, pairs: Pairs) -> None:
         self._encoded.prepare(pairs)
@@ -149,7 +151,7 @@ class LatentMorph:
             if meshes is None:
                 walks.append(self._plain(np.stack(ends)))
                 continue
-            faces = tuple(Portrait(*parts) for parts in zip(ends, crops, meshes, strict=True))
+            faces = tuple(Portrait(*parts, b"") for parts in zip(ends, crops, meshes, strict=True))
             studio = Studio(faces, codec.coding, self._encoded.encode, self._style.shell)
             walks.append(guided_journey(studio, self._style, None))
         return walks

@@ -1,4 +1,4 @@
-"""Figures about a model that do not depend on how fast the machine is."""
+"""The work of a model, which does not depend on how fast the machine is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models import Glow
 
-__all__ = ["flops_per_frame", "parameter_count"]
+__all__ = ["flops_per_frame"]
 
 
 def flops_per_frame(model: Glow) -> int:
@@ -15,8 +15,3 @@ def flops_per_frame(model: Glow) -> int:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model.g(torch.zeros(1, model.dims, device=model.top.mean.device))
     return counter.get_total_flops()
-
-
-def parameter_count(model: Glow) -> int:
-    """Numbers that are learned."""
-    return sum(p.numel() for p in model.parameters())

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from glow_app.editing import paths
 
-__all__ = ["PathView", "Shell", "path_view", "plane", "project", "shell"]
+__all__ = ["PathView", "PriorShell", "path_view", "plane", "project", "shell"]
 
 _WIDTH = 3.0  # deviations of the norm that the shell is thick, either way
 _SAMPLES = 512
@@ -19,7 +19,7 @@ _EVERYWHERE = 1e-9  # a length below this has no direction
 
 
 @dataclass(frozen=True)
-class Shell:
+class PriorShell:
     """Where z ~ N(0, I_D) lives: nearly all of it at a distance of nearly √D from the origin.
 
     Attributes:
@@ -64,7 +64,7 @@ class PathView:
     angle: float
 
 
-def shell(dims: int, seed: int = 0) -> Shell:
+def shell(dims: int, seed: int = 0) -> PriorShell:
     """The shell of N(0, I) in ``dims`` dimensions, from the chi distribution of ‖z‖.
 
     Its mean is √(D − 1/2) and its deviation 1/√2, up to 1/D.
@@ -75,7 +75,7 @@ def shell(dims: int, seed: int = 0) -> Shell:
         float(torch.randn(dims, generator=generator).double().norm()) for _ in range(_SAMPLES)
     ]
     mean, half = math.sqrt(dims - 0.5), _WIDTH / math.sqrt(2)
-    return Shell(math.sqrt(dims), mean - half, mean + half, np.array(norms))
+    return PriorShell(math.sqrt(dims), mean - half, mean + half, np.array(norms))
 
 
 def plane(z_a: Tensor, z_b: Tensor) -> Tensor:
@@ -94,7 +94,7 @@ def project(z: Tensor, axes: Tensor) -> np.ndarray:
     return (z.double() @ axes.T).numpy()
 
 
-def path_view(z_a: Tensor, z_b: Tensor, t: Tensor, kind: str, around: Shell) -> PathView:
+def path_view(z_a: Tensor, z_b: Tensor, t: Tensor, kind: str, around: PriorShell) -> PathView:
     """See the path of `paths.path` from ``z_a`` to ``z_b`` (D,) at positions ``t`` (T,)."""
     axes = plane(z_a, z_b)
     z = paths.path(z_a, z_b, t, kind)

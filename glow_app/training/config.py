@@ -1,0 +1,57 @@
+"""What a training run does."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from glow_app.pictures.coding import Coding
+from models import GlowConfig
+
+__all__ = ["TrainConfig"]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What a run does. All of it is in ``config.json`` of the run folder.
+
+    What is named in ``_MAY_CHANGE`` may be another in the next sitting.
+    """
+
+    model: GlowConfig
+    steps: int | None = None  # optimiser steps in all; with minutes, whichever ends first
+    minutes: float | None = None  # training time in all, over all sittings
+    batch: int = 32  # pictures a step, over all processes
+    lr: float = 1e-3  # AdamW, betas 0.9 and 0.99
+    weight_decay: float = 1e-4  # on the convolutions of the nets only
+    warmup_steps: int = 100
+    cooldown: float = 0.25  # last part of the run, in which the learning rate falls to 1 %
+    clip: float = 1.0  # largest gradient norm
+    ema: float = 0.999
+    seed: int = 0
+    coding: Coding | None = None  # that the pictures went through; the weights remember it
+    precision: str = "float32"  # inside the nets while training: "float32" or "bfloat16"
+    reversible: bool = False  # recompute activations: memory does not grow with the steps
+    compile: bool = False  # the couplings, by torch.compile
+    log_steps: int = 20
+    eval_steps: int = 500
+    checkpoint_minutes: float = 2.0
+    eval_images: int = 512  # held-out pictures measured on the way; all of them at the end
+
+    _MAY_CHANGE = (
+        "steps",
+        "minutes",
+        "cooldown",
+        "reversible",
+        "compile",
+        "log_steps",
+        "eval_steps",
+        "checkpoint_minutes",
+        "eval_images",
+    )
+
+    def fixed(self) -> dict[str, Any]:
+        """The part that must stay the same when a run is resumed."""
+        everything = dataclasses.asdict(self)
+        return {k: v for k, v in everything.items() if k not in self._MAY_CHANGE}

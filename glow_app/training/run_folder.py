@@ -1,0 +1,102 @@
+"""The folder of a run: whose it is, where things lie in it, and which states are kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from glow_app.common.errors import UserError
+from glow_app.common.files import write_text
+from glow_app.training.config import TrainConfig
+from glow_app.training.state import TrainState
+from models import GlowConfig
+
+__all__ = ["RunFolder"]
+
+_ORIGIN = "started_from"  # the facts of the weights of --init
+
+
+class RunFolder:
+    """Paths of a run, and the one who may use them.
+
+    Attributes:
+        path: holds config.json, stats.jsonl, samples/, checkpoint/ and model.safetensors.
+        weights: the averaged model.
+        samples: pictures of each evaluation.
+        newest: the last state, from which the same command goes on.
+        constant: the state before the cooldown, from which another one can branch.
+        origin: entry of config.json and of the facts of the weights that says which weights the
+            run started from; empty if none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.weights = path / "model.safetensors"
+        self.samples = path / "samples"
+        self.newest = path / "checkpoint" / "state.safetensors"
+        self.constant = path / "checkpoint" / "constant.safetensors"
+        self.origin: dict[str, Any] = {}
+        self._settings = path / "config.json"
+
+    def settings(self) -> dict[str, Any] | None:
+        """What config.json holds; None for a new run. Raises UserError: it is damaged."""
+        if not self._settings.exists():
+            return None
+        try:
+            return json.loads(self._settings.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(f"{self._settings} is damaged; remove it to go on.") from error
+
+    def open(self, config: TrainConfig, data: str) -> None:
+        """Make the folder, or go on with it.
+
+        Args:
+            data: the fingerprint of the training pictures.
+
+        Raises:
+            UserError: it holds another run, or what it says of its run is damaged.
+        """
+        self.newest.parent.mkdir(parents=True, exist_ok=True)
+        self.samples.mkdir(exist_ok=True)
+        if (before := self.settings()) is None:
+            return
+        now = json.loads(json.dumps({**config.fixed(), "data": data}))
+        different = sorted(k for k in now if _modern(k, before.get(k)) != now[k])
+        if different:
+            raise UserError(
+                f"{self.path} holds a run with another {', '.join(different)}; "
+                "choose another --out or the same settings."
+            )
+        if before.get(_ORIGIN) is not None:
+            self.origin = {_ORIGIN: before[_ORIGIN]}
+
+    def starts_from(self, facts: dict[str, Any]) -> None:
+        """Remember the facts of the weights that the run starts from."""
+        self.origin = {_ORIGIN: facts}
+
+    def claim(self, config: TrainConfig, data: str) -> None:
+        """Write config.json; not before the run could start: what failed leaves no claim."""
+        settings = {**dataclasses.asdict(config), "data": data, **self.origin}
+        write_text(self._settings, json.dumps(settings, indent=2) + "\n")
+
+    def state_to_resume(self, from_constant: bool) -> Path | None:
+        """Where the state to go on with lies; None for a new run."""
+        saved = self.constant if from_constant and self.constant.exists() else self.newest
+        return saved if saved.exists() else None
+
+    def keep(self, state: TrainState, path: Path) -> None:
+        """Save ``state``, unless it is just going wrong: the last good one stays."""
+        if int(state.guard.in_a_row) == 0:
+            state.save(path)
+
+
+def _modern(name: str, value: Any) -> Any:
+    """An entry of config.json, as this version would have written it."""
+    if name != "model":
+        return value
+    try:
+        return json.loads(json.dumps(GlowConfig.from_dict(value).to_dict()))
+    except (TypeError, ValueError):
+        return value

@@ -1,0 +1,83 @@
+"""How a run begins: from nothing, from given weights, or from where it stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import models
+from glow_app.common.errors import UserError
+from glow_app.training.config import TrainConfig
+from glow_app.training.data import Batches, PackedPictures
+from glow_app.training.distributed import World
+from glow_app.training.guard import GradientGuard
+from glow_app.training.optimiser import make_optimiser
+from glow_app.training.run_folder import RunFolder
+from glow_app.training.state import Ema, TrainState
+from models import Glow, dequantize
+
+__all__ = ["begin"]
+
+_INIT_IMAGES = 512  # for actnorm; at least 256
+
+
+def begin(
+    config: TrainConfig,
+    folder: RunFolder,
+    training: tuple[PackedPictures, np.ndarray],
+    world: World,
+    init: Path | None,
+    from_constant: bool,
+) -> tuple[TrainState, nn.Module]:
+    """The state to train from, and its model as it is called in training.
+
+    Args:
+        init: weights for a new run to start from; a run that goes on does not look at them.
+        from_constant: go on from the state before the last cooldown.
+
+    Raises:
+        UserError: ``init`` does not fit this run.
+    """
+    saved = folder.state_to_resume(from_constant)
+    torch.manual_seed(config.seed)
+    model = Glow(config.model).to(world.device)
+    if init is not None and saved is None:
+        given = _given(init, config, world.device)
+        folder.starts_from(given.facts)
+        model.load_state_dict(given.state_dict())
+    model.train()
+    dtype = {"float32": None, "bfloat16": torch.bfloat16}[config.precision]
+    model.set_training_dtype(dtype)
+    model.set_reversible(config.reversible)
+    if saved is None and world.first:
+        model.initialize(_initial_images(config, training, world.device))
+    trained = world.wrap(model)  # from here on every process has rank 0's weights
+    optimiser = make_optimiser(model, config)
+    state = TrainState(model, Ema(model), optimiser, GradientGuard(world.device))
+    if saved is not None:
+        state.load(saved)
+    return state, trained
+
+
+def _given(init: Path, config: TrainConfig, device: torch.device) -> Glow:
+    """The weights of ``init``, grown to the steps of this run."""
+    given, wanted = models.load(init, device), config.model
+    if given.config.replace(steps=wanted.steps) != wanted:
+        raise UserError(f"{init.name} has another configuration than this run.")
+    try:
+        return models.grow(given, wanted.steps)
+    except ValueError as error:
+        raise UserError(f"{init.name} does not fit this run. {error}") from error
+
+
+def _initial_images(
+    config: TrainConfig, training: tuple[PackedPictures, np.ndarray], device: torch.device
+) -> Tensor:
+    """Dequantised pictures (N, 3, S, S) that set the actnorms."""
+    generator = torch.Generator().manual_seed(config.seed)
+    batches = Batches(*training, min(_INIT_IMAGES, len(training[1])), config.seed, World(device))
+    levels = batches.at(0, generator).cpu()
+    return dequantize(levels, config.model.n_bits, generator).to(device)
