@@ -78,9 +78,9 @@ class PatchReference:
         """How far a set of pictures (M, S, S, 3) uint8 is from the reference.
 
         The mean over directions of the mean |difference| of the sorted projections of both clouds
-        (the 1-Wasserstein distance on a line), times 1000: a cloud that is off by one deviation
-        of the reference in all it has is 800 away. The sets may have different sizes, but real
-        pictures are not at 0 from each other either: a floor takes as many as are compared.
+        (the 1-Wasserstein distance on a line), times 1000: noise with half the contrast of a
+        reference of noise is 400 away. The sets may have different sizes, but real pictures are
+        not at 0 from each other either: a floor takes as many as are compared.
 
         Returns:
             (3,) float64, finest level first.

@@ -17,7 +17,7 @@ def ghosting(frames: np.ndarray, ends_a: np.ndarray, ends_b: np.ndarray) -> np.n
     picture), 1 - min ‖d(frame) - α·d(a) - β·d(b)‖² / ‖d(frame)‖² over α, β ≥ 0: the coefficient
     of determination of a non-negative least squares fit (Lawson & Hanson 1974, chapter 23). Two
     pictures laid over each other give 1, as a cross-fade does but for rounding; a face that has
-    nothing to do with either about 0.15, because all faces have eyes in one place.
+    nothing to do with either 0.06, because all faces have eyes in one place.
 
     Args:
         frames, ends_a, ends_b: (N, S, S, 3) uint8.
