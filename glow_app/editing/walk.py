@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -42,6 +42,10 @@ JOURNEY_PATHS: tuple[str, ...] = ("cubic", *MORPH_PATHS)
 # How far beyond what the photos' states reach a state may go, as a share of that range. Without
 # any margin contrast suffers; a margin of 1 guards little (docs/results.md).
 MARGIN = 0.25
+
+# Levels of two faces fit together less well than two whole codes: with this dip 1.9 % of the values
+# of random mixes of photos are saturated, with 0.965 it is 2.2 %.
+_MIX_DIP = 0.92
 
 
 @dataclass(frozen=True)
@@ -161,6 +165,7 @@ def mix_levels(z: Tensor, weights: Sequence[float], sizes: Sequence[int], shell:
     """One code (D,): each level of z[0] and z[1] mixed by its weight, on the shell."""
     levels_a, levels_b = (row.split(list(sizes)) for row in z)
     levels = paths.mix(levels_a, levels_b, weights)
+    shell = replace(shell, dip=min(shell.dip, _MIX_DIP))
     mended = []
     for i, (level, a, b, w) in enumerate(zip(levels, levels_a, levels_b, weights, strict=True)):
         if w in (0, 1):
