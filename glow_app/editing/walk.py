@@ -43,7 +43,7 @@ JOURNEY_PATHS: tuple[str, ...] = ("cubic", *MORPH_PATHS)
 # any margin contrast suffers; a margin of 1 guards little (docs/results.md).
 MARGIN = 0.25
 
-# Levels of two faces fit together less well than two whole codes: with this dip 1.9 % of the
+# Levels of two faces fit together less well than two whole codes: with this dip 1.7 % of the
 # values of random mixes of photos are saturated, with 0.965 it is 2.2 %.
 _MIX_DIP = 0.92
 
