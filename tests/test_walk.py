@@ -109,7 +109,7 @@ def test_a_cubic_journey_stays_on_the_shell(loop):
 
 def test_a_mix_keeps_the_length_of_each_level():
     keys = codes(2)
-    z = mix_levels(keys, [0.5, 0.0, 1.0], SIZES, SHELL)
+    z = mix_levels(keys, [0.5, 0.0, 1.0], SHELL)
     fine, middle, coarse = z.split(SIZES)
     a, b = (key.split(SIZES) for key in keys)
     assert torch.equal(middle, a[1]) and torch.equal(coarse, b[2])

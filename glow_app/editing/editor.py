@@ -129,11 +129,12 @@ class Editor(Sampler):
             raise UserError(f"The weight of a level lies between {low:g} and {high:g}.")
         if shape is not None and not 0 <= shape <= 1:
             raise UserError(f"The shape lies between 0 (A) and 1 (B), not at {shape}.")
-        faces = [self._portrait(a), self._portrait(b)]
-        if shape is not None and all(face.mesh is not None for face in faces):
-            return guided_mix(self._studio(faces), weights, shape, self.model.usual_range)
-        coded = self.encode_with_range(np.stack([face.pixels for face in faces]))
-        return mix_walk(coded, weights, self.shell.sizes, self.shell, self.model.usual_range)
+        if shape is not None:  # landmarks are not looked for in vain
+            faces = [self._portrait(a), self._portrait(b)]
+            if all(face.mesh is not None for face in faces):
+                return guided_mix(self._studio(faces), weights, shape, self.model.usual_range)
+        coded = self.encode_with_range(np.stack([self._pixels_of(a), self._pixels_of(b)]))
+        return mix_walk(coded, weights, self.shell, self.model.usual_range)
 
     def edit_walk(
         self,
@@ -340,15 +341,16 @@ class Editor(Sampler):
         guide: bool | None,
         loop: bool,
     ) -> Walk:
-        faces = [self._portrait(picture) for picture in pictures]
         usual = self.model.usual_range
         if guide is not False:
+            faces = [self._portrait(picture) for picture in pictures]
             if all(face.mesh is not None for face in faces):
                 style = Style(path, sharpness, self.shell.guided())
                 return guided_journey(self._studio(faces), style, usual, loop)
             if guide:
                 raise UserError("A guided morph needs landmarks, and a face has none here.")
-        coded = self.encode_with_range(np.stack([face.pixels for face in faces]))
+        pixels = np.stack([self._pixels_of(picture) for picture in pictures])
+        coded = self.encode_with_range(pixels)
         return journey_walk(coded, Style(path, sharpness, self.shell), usual, loop)
 
     def _studio(self, faces: Sequence[Portrait]) -> Studio:

@@ -133,7 +133,7 @@ def guided_mix(
             if share * shape == k:  # nothing was warped, and its picture may be kept uncoded
                 pictures[k] = face.pixels
         coded = studio.encode(np.stack(pictures), True)
-        z = mix_levels(coded.z, [share * w for w in weights], studio.shell.sizes, studio.shell)
+        z = mix_levels(coded.z, [share * w for w in weights], studio.shell)
         return Coded(z[None], everything(coded.within, usual))
 
     def at(t: np.ndarray) -> Coded:

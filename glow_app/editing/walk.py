@@ -33,7 +33,6 @@ __all__ = [
     "legs_of",
     "mix_levels",
     "mix_walk",
-    "morph_walk",
 ]
 
 MORPH_PATHS: tuple[str, ...] = ("shell", *paths.PATHS)
@@ -116,13 +115,8 @@ def legs_of(u: Tensor, keys: int, loop: bool) -> tuple[Tensor, Tensor]:
     return leg, u - leg
 
 
-def morph_walk(coded: Coded, style: Style, usual: StateRange | None) -> Walk:
-    """From photo A to photo B, the two rows of `coded`; beyond them it goes straight ahead."""
-    return journey_walk(coded, style, usual)
-
-
 def journey_walk(coded: Coded, style: Style, usual: StateRange | None, loop: bool = False) -> Walk:
-    """Through K ≥ 2 photos, the rows of `coded`.
+    """Through K ≥ 2 photos, the rows of `coded`; with two, a morph, which goes on beyond them.
 
     Between two photos a state is held within what these two reach; where more photos bend the
     path, or it leaves them behind, within what all of them and the training faces (`usual`) do.
@@ -142,28 +136,26 @@ def journey_walk(coded: Coded, style: Style, usual: StateRange | None, loop: boo
 
 
 def mix_walk(
-    coded: Coded, weights: Sequence[float], sizes: Sequence[int], shell: Shell,
-    usual: StateRange | None,
-) -> Walk:  # fmt: skip
+    coded: Coded, weights: Sequence[float], shell: Shell, usual: StateRange | None
+) -> Walk:
     """From photo A (0) to its mix with photo B (1): level l goes by w_l·(z_b,l - z_a,l).
 
     Args:
         coded: A and B.
         weights: one for each level, finest first; 0 is A's, 1 is B's, both bit for bit.
-        sizes: numbers of the code in each level.
         shell: each level between A and B keeps the length that this says.
     """
 
     def at(t: np.ndarray) -> Coded:
-        rows = [mix_levels(coded.z, [float(s) * w for w in weights], sizes, shell) for s in t]
+        rows = [mix_levels(coded.z, [float(s) * w for w in weights], shell) for s in t]
         return Coded(torch.stack(rows), everything(coded.within, usual))
 
     return Walk(at)
 
 
-def mix_levels(z: Tensor, weights: Sequence[float], sizes: Sequence[int], shell: Shell) -> Tensor:
+def mix_levels(z: Tensor, weights: Sequence[float], shell: Shell) -> Tensor:
     """One code (D,): each level of z[0] and z[1] mixed by its weight, on the shell."""
-    levels_a, levels_b = (row.split(list(sizes)) for row in z)
+    levels_a, levels_b = (row.split(list(shell.sizes)) for row in z)
     levels = paths.mix(levels_a, levels_b, weights)
     shell = replace(shell, dip=min(shell.dip, _MIX_DIP))
     mended = []

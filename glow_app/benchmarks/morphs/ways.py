@@ -17,7 +17,7 @@ from glow_app.benchmarks.morphs.material import Pairs
 from glow_app.editing.codec import Codec, Coded
 from glow_app.editing.guide import Portrait, Studio, guided_journey
 from glow_app.editing.shell import Shell
-from glow_app.editing.walk import Style, Walk, morph_walk
+from glow_app.editing.walk import Style, Walk, journey_walk
 from glow_app.pictures.coding import code_and_reduce
 from glow_app.pictures.warp import ShapePath
 from models import StateRange
@@ -138,7 +138,7 @@ class LatentMorph:
         return [self._plain(np.stack(ends)) for ends in zip(*pairs.ends, strict=True)]
 
     def _plain(self, ends: np.ndarray) -> Walk:
-        return morph_walk(self._encoded.encode(ends, True), self._style, None)
+        return journey_walk(self._encoded.encode(ends, True), self._style, None)
 
     def _guided_walks(self, pairs: Pairs) -> list[Walk]:
         codec, walks = self._encoded.codec, []
