@@ -9,7 +9,7 @@ from models.bijection import Bijection
 from models.layout import by_channels, join_channels
 from models.networks import Net
 
-__all__ = ["AffineCoupling", "SplitPrior", "bounded"]
+__all__ = ["AffineCoupling", "SplitPrior", "bounded", "heads"]
 
 
 def bounded(raw: Tensor, bound: float) -> Tensor:
@@ -28,7 +28,9 @@ class AffineCoupling(Bijection):
 
     .. math:: y_a = x_a, \qquad y_b = (x_b + t)\, e^{s}, \qquad s = b \tanh(r / b)
 
-    The Jacobian is triangular, so ``log_det`` is :math:`\sum s`.
+    The Jacobian is triangular, so ``log_det`` is :math:`\sum s`. A conditional coupling has a net
+    that takes features besides :math:`x_a` (Lugmayr et al. 2020, SRFlow); every method is given
+    them as ``context``, (N, C', H, W).
 
     Args:
         net: maps ``channels // 2`` channels to ``2 * (channels - channels // 2)``.
@@ -40,20 +42,22 @@ class AffineCoupling(Bijection):
         self.net = net
         self.bound = bound
 
-    def forward(self, x: Tensor, overwrite: bool = False) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, overwrite: bool = False, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """``(y, log_det)``; without gradients y may ``overwrite`` ``x``: no memory, no copy."""
         x_a, x_b = _halves(x)
-        shift, log_scale = self._shift_and_log_scale(x_a)
+        shift, log_scale = self._shift_and_log_scale(x_a, context)
         log_det = log_scale.sum(dim=(1, 2, 3), dtype=x.dtype)
         if overwrite:
             x_b.add_(shift).mul_(log_scale.exp_())
             return x, log_det
         return join_channels(x_a, (x_b + shift) * log_scale.exp()), log_det
 
-    def inverse(self, y: Tensor, overwrite: bool = False) -> Tensor:
+    def inverse(self, y: Tensor, overwrite: bool = False, context: Tensor | None = None) -> Tensor:
         """Undo :meth:`forward`; without gradients x may ``overwrite`` ``y``."""
         y_a, y_b = _halves(y)
-        shift, log_scale = self._shift_and_log_scale(y_a)
+        shift, log_scale = self._shift_and_log_scale(y_a, context)
         # A division: exp(-s) would be rounded in another way than exp(s) was.
         if overwrite:
             y_b.div_(log_scale.exp_()).sub_(shift)
@@ -61,8 +65,8 @@ class AffineCoupling(Bijection):
         return join_channels(y_a, y_b / log_scale.exp() - shift)
 
     def undo(
-        self, y: Tensor, grad_y: Tensor, grad_log_det: Tensor
-    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        self, y: Tensor, grad_y: Tensor, grad_log_det: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor | None, tuple[Tensor, ...]]:
         """Inverse and backward in one pass of the net, for training without stored activations.
 
         Args:
@@ -70,25 +74,31 @@ class AffineCoupling(Bijection):
             grad_log_det: gradient of the other output, (N,).
 
         Returns:
-            The input x, its gradient, and the gradients of ``self.parameters()``.
+            The input x, its gradient, that of the context if there is one, and those of
+            ``self.parameters()``.
         """
         y_a, y_b = _halves(y)
         grad_a, grad_b = _halves(grad_y)
         with torch.enable_grad():
-            x_a = y_a.detach().requires_grad_()
-            shift, log_scale = self._shift_and_log_scale(x_a)
+            seen = [y_a.detach().requires_grad_()]
+            if context is not None:
+                seen.append(context.detach().requires_grad_())
+            shift, log_scale = self._shift_and_log_scale(*seen)
         scale = log_scale.detach().exp()
         x_b = y_b / scale - shift.detach()
         grad_x_b = grad_b * scale  # also that of the shift
         grad_log_scale = grad_b * y_b + grad_log_det.view(-1, 1, 1, 1)
-        grad_x_a, *grad_parameters = torch.autograd.grad(
-            (shift, log_scale), (x_a, *self.parameters()), (grad_x_b, grad_log_scale)
+        grads = torch.autograd.grad(
+            (shift, log_scale), (*seen, *self.parameters()), (grad_x_b, grad_log_scale)
         )
-        grad_x = join_channels(grad_a + grad_x_a, grad_x_b)
-        return join_channels(y_a, x_b), grad_x, tuple(grad_parameters)
+        grad_context = grads[1] if context is not None else None
+        grad_x = join_channels(grad_a + grads[0], grad_x_b)
+        return join_channels(y_a, x_b), grad_x, grad_context, grads[len(seen) :]
 
-    def _shift_and_log_scale(self, x_a: Tensor) -> tuple[Tensor, Tensor]:
-        shift, raw = _heads(self.net, x_a)
+    def _shift_and_log_scale(
+        self, x_a: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        shift, raw = heads(self.net(x_a, context))
         return shift, bounded(raw, self.bound)
 
 
@@ -125,17 +135,17 @@ class SplitPrior(Bijection):
         return join_channels(y_a, y_b * log_std.exp() + mean)
 
     def _mean_and_log_std(self, x_a: Tensor) -> tuple[Tensor, Tensor]:
-        mean, raw = _heads(self.net, x_a)
+        mean, raw = heads(self.net(x_a))
         return mean, bounded(raw, self.bound)
 
 
-def _heads(net: Net, x_a: Tensor) -> tuple[Tensor, Tensor]:
-    """What ``net`` says of the other half, twice its channels in two parts.
+def heads(said: Tensor) -> tuple[Tensor, Tensor]:
+    """The two halves of the channels of what a net said.
 
     They stay float32 when the flow's state is float64: both directions take the same numbers,
     so that nothing is lost, and their tanh and exp take half the time.
     """
-    first, second = by_channels(net(x_a)).chunk(2, dim=1)
+    first, second = by_channels(said).chunk(2, dim=1)
     return first, second
 
 

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from models.config import GlowConfig
 from models.coupling import AffineCoupling, SplitPrior
+from models.detail import DetailLevel
 from models.layout import by_channels, join_channels
-from models.networks import NETS, LinearNet, Net
+from models.networks import NETS, LinearNet, Net, ResidualNet
 from models.numerics import exact_float32
-from models.prior import TopPrior
+from models.prior import ContextPrior, TopPrior, log_normal
 from models.squeeze import Squeeze
 from models.state_range import RangeRecorder, StateRange
 from models.step import FlowStep
@@ -43,7 +44,9 @@ class Glow(nn.Module):
 
     :math:`\log p(x) = \log N(f(x); 0, I) + \log|\det \partial f / \partial x|`, where each of L
     levels squeezes, runs its steps of flow, and lets half of the channels leave, whitened by
-    their conditional prior; the last level is whitened by the top prior.
+    their conditional prior; the last level is whitened by the top prior. Detail levels come
+    first: each halves the image to its means and codes what they leave out, given them, so that
+    the flow behind is that of an image of half the size.
 
     Args:
         config: the shape of the model, kept as ``Glow.config``.
@@ -62,9 +65,11 @@ class Glow(nn.Module):
         self.facts: dict[str, Any] = {}
         self._usual_range: StateRange | None = None
         shapes = config.shapes()
+        behind = range(config.details, config.levels)
+        self.details = nn.ModuleList(_detail_level(config, i) for i in range(config.details))
         self.squeeze = Squeeze() if config.squeeze else None
-        self.levels = nn.ModuleList(_level_steps(config, i) for i in range(config.levels))
-        self.splits = nn.ModuleList(_split_prior(config, shape) for shape in shapes[:-1])
+        self.levels = nn.ModuleList(_level_steps(config, i) for i in behind)
+        self.splits = nn.ModuleList(_split_prior(config, shapes[i]) for i in behind[:-1])
         self.top = TopPrior(shapes[-1][0])
         self.to(memory_format=torch.channels_last)  # 1.5x faster convolutions on a CPU
 
@@ -72,6 +77,11 @@ class Glow(nn.Module):
     def dims(self) -> int:
         """Numbers in one image, 3 H W, and in its code."""
         return self.config.dims
+
+    @property
+    def chains(self) -> list[FlowSteps]:
+        """The steps of every level, finest first."""
+        return [*(detail.steps for detail in self.details), *self.levels]
 
     @property
     def usual_range(self) -> StateRange | None:
@@ -142,16 +152,33 @@ class Glow(nn.Module):
             h = x.to(self._dtype()) - _CENTRE
             log_det = h.new_zeros(h.shape[0])
             codes = []
-            for level, steps in enumerate(self.levels):
-                h = self._enter_level(h)
-                h, steps_log_det = steps(h, watch)
-                leaves = self.splits[level] if level < len(self.splits) else self.top
-                h, leaves_log_det = leaves(h)
-                log_det = log_det + steps_log_det + leaves_log_det
+            for level in range(self.config.levels):
+                h, level_log_det = self._through(level, h, watch)
+                log_det = log_det + level_log_det
                 kept = self._kept(level)
                 codes.append(h[:, kept:])
                 h = h[:, :kept]
             return self.join_levels(codes).float(), log_det.float()
+
+    def _through(
+        self, level: int, h: Tensor, watch: RangeRecorder | None
+    ) -> tuple[Tensor, Tensor]:
+        """One level: ``(h, log_det)``, the channels that go on and then those that leave."""
+        if level < self.config.details:
+            return self.details[level](h, watch)
+        level -= self.config.details
+        h, steps_log_det = self.levels[level](self._enter_level(h), watch)
+        leaves = self.splits[level] if level < len(self.splits) else self.top
+        h, leaves_log_det = leaves(h)
+        return h, steps_log_det + leaves_log_det
+
+    def _back(self, level: int, h: Tensor, held: tuple[Tensor, Tensor] | None) -> Tensor:
+        """Undo :meth:`_through`, with states held in a range."""
+        if level < self.config.details:
+            return self.details[level].inverse(h, held)
+        level -= self.config.details
+        leaves = self.splits[level] if level < len(self.splits) else self.top
+        return self._leave_level(self.levels[level].inverse(leaves.inverse(h), held))
 
     def _g(self, z: Tensor, within: StateRange | None = None) -> Tensor:
         with exact_float32(z.device):
@@ -160,10 +187,7 @@ class Glow(nn.Module):
             h = codes[-1][:, :0]
             for level in reversed(range(self.config.levels)):
                 h = join_channels(h, codes[level])
-                leaves = self.splits[level] if level < len(self.splits) else self.top
-                h = leaves.inverse(h)
-                h = self.levels[level].inverse(h, None if held is None else held[level])
-                h = self._leave_level(h)
+                h = self._back(level, h, None if held is None else held[level])
             return (h + _CENTRE).float()
 
     # ------------------------------------------------------------------ likelihood and samples
@@ -171,8 +195,42 @@ class Glow(nn.Module):
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-density (N,) in nats of ``x`` (N, C, H, W) on [0, 1]^D."""
         z, log_det = self.f(x)
-        log_normal = -0.5 * (z.square().sum(dim=1) + self.dims * math.log(2 * math.pi))
-        return log_normal + log_det
+        return log_normal(z) + log_det
+
+    def log_prob_by_part(self, x: Tensor) -> Tensor:
+        r"""Log-densities (N, details + 1) in nats of the parts of ``x``, finest first.
+
+        Each detail level's is that of its orthonormal details given their means; the last is that
+        of the means as an image of its own, on [0, 1]^D. With d detail levels,
+        :math:`\log p(x) = \sum_i \mathrm{parts}_i - \ln 2 \sum_{i \le d} D_i`, where
+        :math:`D_i` is the number of means behind level i: a mean is half of an orthonormal
+        coefficient.
+        """
+        self._check_images(x)
+        h, parts = x.to(self._dtype()) - _CENTRE, []
+        with exact_float32(x.device):
+            for detail in self.details:
+                y, _ = detail.haar(h)
+                h, details = y[:, : self.config.channels], y[:, self.config.channels :]
+                parts.append(detail.log_prob(h, details))
+            codes, log_det = [], h.new_zeros(h.shape[0])
+            for level in range(self.config.details, self.config.levels):
+                h, level_log_det = self._through(level, h, None)
+                log_det = log_det + level_log_det
+                codes.append(h[:, self._kept(level) :])
+                h = h[:, : self._kept(level)]
+            parts.append(log_normal(self.join_levels(codes)) + log_det)
+        return torch.stack(parts, dim=1).float()
+
+    def detail_log_prob(self, x: Tensor) -> Tensor:
+        """log p(details | means) (N,) of the finest level, in nats, of orthonormal details.
+
+        ``x`` (N, C, H, W) may be crops, of any even size, of images of this model.
+        """
+        with exact_float32(x.device):
+            y, _ = self.details[0].haar(x.to(self._dtype()) - _CENTRE)
+            means, details = y[:, : self.config.channels], y[:, self.config.channels :]
+            return self.details[0].log_prob(means, details).float()
 
     def forward(self, x: Tensor) -> Tensor:
         """:meth:`log_prob`, so that DistributedDataParallel sees every gradient."""
@@ -220,7 +278,9 @@ class Glow(nn.Module):
         self._check_images(x)
         with exact_float32(x.device):
             h = x.float() - _CENTRE
-            for level, steps in enumerate(self.levels):
+            for detail in self.details:
+                h = detail.initialize(h)
+            for level, steps in enumerate(self.levels, self.config.details):
                 h = self._enter_level(h)
                 for i, step in enumerate(steps):
                     h = step.initialize(h, principal_axes=i == 0 and len(steps) > 1)
@@ -242,7 +302,7 @@ class Glow(nn.Module):
 
     def set_reversible(self, reversible: bool) -> None:
         """Train in memory that does not grow with the number of steps; see :class:`FlowSteps`."""
-        for steps in self.levels:
+        for steps in self.chains:
             steps.reversible = reversible
 
     def compile_couplings(self) -> None:
@@ -251,7 +311,7 @@ class Glow(nn.Module):
         One module for each step, so that the steps of a level share one graph. The names in
         the state dict stay. Call it last, after :meth:`set_reversible`.
         """
-        for steps in self.levels:
+        for steps in self.chains:
             for step in steps:
                 (step.coupling.net if steps.reversible else step.coupling).compile()
 
@@ -295,8 +355,10 @@ class Glow(nn.Module):
 
     def _kept(self, level: int) -> int:
         """Channels that go on from ``level`` to the next one; the first ones are kept."""
+        if level < self.config.details:
+            return self.config.channels
         channels = self.config.shapes()[level][0]
-        return channels // 2 if level < len(self.splits) else 0
+        return channels // 2 if level < self.config.levels - 1 else 0
 
     def _check_range(self, within: StateRange, rows: int) -> None:
         k = sum(self.config.state_channels())
@@ -312,6 +374,33 @@ class Glow(nn.Module):
             raise ValueError(
                 f"Images have shape (N, {channels}, {side}, {side}), not {tuple(x.shape)}."
             )
+
+
+def _detail_level(config: GlowConfig, level: int) -> DetailLevel:
+    channels, _, _ = config.shapes()[level]
+    half, known = channels // 2, config.context_width
+
+    def net() -> Net:
+        net = ResidualNet(
+            half,
+            config.widths[level],
+            2 * (channels - half),
+            size=None,
+            blocks=config.blocks[level],
+            context=known,
+        )
+        net.input_bound = config.input_bound
+        return net
+
+    features = ResidualNet(config.channels, known, known, size=None, blocks=config.context_blocks)
+    features.conv_out.reset_parameters()  # from zero nobody would learn at first
+    features.input_bound = config.input_bound
+    steps = [
+        FlowStep(channels, AffineCoupling(net(), config.scale_bound))
+        for _ in range(config.steps[level])
+    ]
+    prior = ContextPrior(LinearNet(known, 2 * channels))
+    return DetailLevel(config.channels, features, steps, prior)
 
 
 def _level_steps(config: GlowConfig, level: int) -> FlowSteps:

@@ -1,13 +1,14 @@
-"""More steps for a trained flow, which goes on computing the very same function."""
+"""More steps, or a detail level, for a trained flow, which goes on doing what it did."""
 
 from __future__ import annotations
 
 import torch
 
+from models.config import GlowConfig
 from models.glow import Glow
 from models.step import FlowStep
 
-__all__ = ["grow"]
+__all__ = ["add_detail_level", "grow"]
 
 
 @torch.no_grad()
@@ -25,15 +26,36 @@ def grow(model: Glow, steps: tuple[int, ...]) -> Glow:
     if len(steps) != len(before) or any(n < b for n, b in zip(steps, before, strict=False)):
         raise ValueError(f"A flow with {before} steps cannot grow to {tuple(steps)}.")
     grown = Glow(model.config.replace(steps=tuple(steps))).to(model.top.mean.device)
+    grown.details.load_state_dict(model.details.state_dict(), strict=False)
     grown.splits.load_state_dict(model.splits.state_dict())
     grown.top.load_state_dict(model.top.state_dict())
-    for old_steps, new_steps in zip(model.levels, grown.levels, strict=True):
+    for old_steps, new_steps in zip(model.chains, grown.chains, strict=True):
         added, old_count, free = len(new_steps) - len(old_steps), len(old_steps), iter(new_steps)
         for i, old in enumerate(old_steps):
             here = (i + 1) * added // old_count - i * added // old_count
             _extend([next(free) for _ in range(here + 1)], old)
     grown.facts = dict(model.facts)
     return grown.train(model.training)
+
+
+@torch.no_grad()
+def add_detail_level(base: Glow, config: GlowConfig) -> Glow:
+    """A flow of ``config`` whose parts behind the finest detail level are those of ``base``.
+
+    The new level starts from its random weights. The usual range of states of ``base`` does not
+    know it, so the result has none.
+
+    Raises:
+        ValueError: ``base`` is no flow of the means that ``config`` leaves; one sentence.
+    """
+    if not config.details or config.behind_finest() != base.config:
+        raise ValueError("Its configuration is not that of the flow behind the detail level.")
+    model = Glow(config).to(base.top.mean.device)
+    for new, old in zip(model.details[1:], base.details, strict=True):
+        new.load_state_dict(old.state_dict())
+    for name in ("levels", "splits", "top"):
+        getattr(model, name).load_state_dict(getattr(base, name).state_dict())
+    return model.train(base.training)
 
 
 def _extend(chain: list[FlowStep], old: FlowStep) -> None:

@@ -37,15 +37,18 @@ class Net(nn.Module):
     input_bound: float = math.inf
     conv_in: nn.Conv2d
 
-    def body(self, x: Tensor) -> Tensor:
+    def body(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """(N, C_in, H, W), and features of as many positions for nets that take them."""
         raise NotImplementedError
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         dtype = self.conv_in.weight.dtype
         x = x.to(dtype, memory_format=torch.channels_last)
         x = x.clamp(-self.input_bound, self.input_bound)
+        if context is not None:
+            context = context.to(dtype, memory_format=torch.channels_last)
         with low_precision(x.device, self.training_dtype if self.training else None):
-            y = self.body(x)
+            y = self.body(x, context)
         return y.to(dtype)
 
 
@@ -60,7 +63,7 @@ class LinearNet(Net):
         super().__init__()
         self.conv_in = _zeroed(nn.Conv2d(in_channels, out_channels, 3, padding=1))
 
-    def body(self, x: Tensor) -> Tensor:
+    def body(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         return self.conv_in(x)
 
 
@@ -77,7 +80,7 @@ class ConvNet(Net):
         self.conv_mid = nn.Conv2d(width, width, 1)
         self.conv_out = _zeroed(nn.Conv2d(width, out_channels, 3, padding=1))
 
-    def body(self, x: Tensor) -> Tensor:
+    def body(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         x = F.relu_(self.conv_in(x))
         x = F.relu_(self.conv_mid(x))
         return self.conv_out(x)
@@ -106,7 +109,7 @@ class PointNet(Net):
         self.conv_mid = nn.Conv2d(width, width, 1)
         self.conv_out = _zeroed(nn.Conv2d(width, out_channels, 1))
 
-    def body(self, x: Tensor) -> Tensor:
+    def body(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         h = x.permute(0, 2, 3, 1)
         h = torch.sin(_pointwise(self.conv_in, h))
         h = torch.sin(_pointwise(self.conv_mid, h))
@@ -124,13 +127,15 @@ class ResidualNet(Net):
     No normalisation inside: the blocks start as the identity, which keeps so shallow a net
     stable (Zhang et al. 2019, Fixup), and batch statistics have no place inside a bijection.
     A learned bias for each position tells the net where in the picture it is, worth a lot
-    on faces that are all aligned alike.
+    on faces that are all aligned alike. A net without one works on any size.
 
     Args:
         in_channels, width, out_channels: channels before, inside and after.
-        size: height and width of the inputs, fixed by the learned position.
+        size: height and width of the inputs, fixed by the learned position; None: no position.
         blocks: number of residual blocks, 0 or more.
         attention: let all positions see each other after the blocks.
+        context: channels of the features that ``forward`` is given; they say, through a 1x1
+            convolution, what bias each position has. 0: none.
     """
 
     def __init__(
@@ -138,21 +143,28 @@ class ResidualNet(Net):
         in_channels: int,
         width: int,
         out_channels: int,
-        size: int,
+        size: int | None,
         blocks: int = 1,
         attention: bool = False,
+        context: int = 0,
     ) -> None:
         super().__init__()
         self.conv_in = nn.Conv2d(in_channels, width, 3, padding=1)
-        self.position = nn.Parameter(torch.zeros(1, width, size, size))
+        self.position = None
+        if size is not None:
+            self.position = nn.Parameter(torch.zeros(1, width, size, size))
+        self.conv_context = nn.Conv2d(context, width, 1, bias=False) if context else None
         self.blocks = nn.ModuleList(_ResidualBlock(width) for _ in range(blocks))
         if attention:
             self.blocks.append(_Attention(width))
         self.conv_out = _zeroed(nn.Conv2d(width, out_channels, 3, padding=1))
 
-    def body(self, x: Tensor) -> Tensor:
+    def body(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         x = self.conv_in(x)
-        x = x.add_(self.position.to(x.dtype))
+        if self.position is not None:
+            x = x.add_(self.position.to(x.dtype))
+        if self.conv_context is not None:
+            x = x.add_(self.conv_context(context))
         for block in self.blocks:
             x = block(x)
         return self.conv_out(F.relu_(x))

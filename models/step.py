@@ -20,6 +20,7 @@ class FlowStep(Bijection):
 
     Training, encoding and decoding all compute a step here. :class:`models.steps.FlowSteps`,
     which runs the steps of a level, folds their mixings together and hands each step its own.
+    ``context`` is what conditional couplings are given.
 
     Args:
         channels: number of channels C of (N, C, H, W) inputs.
@@ -32,22 +33,35 @@ class FlowStep(Bijection):
         self.conv = InvertibleConv(channels)
         self.coupling = coupling
 
-    def forward(self, x: Tensor, mixing: Mixing | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, mixing: Mixing | None = None, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """``(y, log_det)``; ``mixing`` is that of this step, folded here where it is not given."""
         if mixing is None:
             mixing = self._mixing(x.dtype)
-        y, log_det = self.coupling(mixing.mix(x), overwrite=not self._needs_gradients())
+        y, log_det = self.coupling(mixing.mix(x), not self._needs_gradients(), context)
         return y, log_det + mixing.log_det * (x.shape[2] * x.shape[3])
 
-    def inverse(self, y: Tensor, mixing: Mixing | None = None, overwrite: bool = False) -> Tensor:
+    def inverse(
+        self,
+        y: Tensor,
+        mixing: Mixing | None = None,
+        overwrite: bool = False,
+        context: Tensor | None = None,
+    ) -> Tensor:
         """Undo :meth:`forward`; without gradients it may ``overwrite`` ``y``: no copy is made."""
         if mixing is None:
             mixing = self._mixing(y.dtype).inverted()
-        return mixing.unmix(self.coupling.inverse(y, overwrite=overwrite))
+        return mixing.unmix(self.coupling.inverse(y, overwrite, context))
 
     def undo(
-        self, y: Tensor, grad_y: Tensor, grad_log_det: Tensor, mixing: Mixing
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, tuple[Tensor, ...]]:
+        self,
+        y: Tensor,
+        grad_y: Tensor,
+        grad_log_det: Tensor,
+        mixing: Mixing,
+        context: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None, tuple[Tensor, ...]]:
         """:meth:`inverse` and backward in one, for training without stored activations.
 
         Args:
@@ -56,18 +70,22 @@ class FlowStep(Bijection):
             mixing: that of this step, with its inverse.
 
         Returns:
-            The input x, its gradient, those of ``mixing.weight`` and ``mixing.bias``, and those
-            of ``self.coupling.parameters()``.
+            The input x, its gradient, those of ``mixing.weight`` and ``mixing.bias``, that of
+            the context if there is one, and those of ``self.coupling.parameters()``.
         """
-        mixed, grad_mixed, grad_parameters = self.coupling.undo(y, grad_y, grad_log_det)
+        mixed, grad_mixed, grad_context, grad_parameters = self.coupling.undo(
+            y, grad_y, grad_log_det, context
+        )
         x = mixing.unmix(mixed)
         # mixed = W x + b at each pixel
         grad_flat = by_channels_matrix(grad_mixed)
         grad_weight = grad_flat @ by_channels_matrix(x).T
         grad_x = mix_channels(grad_mixed, mixing.weight.T)
-        return x, grad_x, grad_weight, grad_flat.sum(dim=1), grad_parameters
+        return x, grad_x, grad_weight, grad_flat.sum(dim=1), grad_context, grad_parameters
 
-    def initialize(self, x: Tensor, principal_axes: bool = False) -> Tensor:
+    def initialize(
+        self, x: Tensor, principal_axes: bool = False, context: Tensor | None = None
+    ) -> Tensor:
         """Initialise from data ``x`` (N, C, H, W), return where ``x`` goes.
 
         With ``principal_axes`` the 1x1 convolution starts on those of ``x``. Does nothing to a
@@ -77,7 +95,7 @@ class FlowStep(Bijection):
         self.actnorm.initialize(x)
         if fresh and principal_axes:
             self.conv.initialize(self.actnorm(x)[0])
-        return self(x)[0]
+        return self(x, context=context)[0]
 
     def _mixing(self, dtype: torch.dtype) -> Mixing:
         return fold([self.actnorm], [self.conv], dtype).unbind()[0]

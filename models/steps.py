@@ -22,7 +22,7 @@ class FlowSteps(Bijection, nn.ModuleList):
     """A chain of :class:`FlowStep` on inputs of one shape.
 
     Their mixings are folded together: in training at each call, else once, with the inverses,
-    and kept until a parameter changes.
+    and kept until a parameter changes. ``context`` is what conditional couplings are given.
 
     Args:
         steps: the steps, in the order of the flow direction.
@@ -39,20 +39,28 @@ class FlowSteps(Bijection, nn.ModuleList):
         self._kept: tuple[object, list[Mixing]] | None = None
 
     def forward(
-        self, x: Tensor, watch: Callable[[Tensor], None] | None = None
+        self,
+        x: Tensor,
+        watch: Callable[[Tensor], None] | None = None,
+        context: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """``(y, log_det)``; ``watch`` is shown the state after each step, and must not keep it."""
         if not self._needs_gradients():
-            return _run(self, x, self._kept_mixings(x.dtype), watch)
+            return _run(self, x, self._kept_mixings(x.dtype), watch, context)
         mixing = self._mixing(x.dtype)
         if watch is not None or not (self.reversible and torch.is_grad_enabled()):
-            return _run(self, x, mixing.unbind(), watch)
+            return _run(self, x, mixing.unbind(), watch, context)
         parameters = [p for step in self for p in step.coupling.parameters()]
         return _Reversible.apply(
-            list(self), x, mixing.weight, mixing.bias, mixing.log_det, *parameters
+            list(self), x, context, mixing.weight, mixing.bias, mixing.log_det, *parameters
         )
 
-    def inverse(self, y: Tensor, within: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    def inverse(
+        self,
+        y: Tensor,
+        within: tuple[Tensor, Tensor] | None = None,
+        context: Tensor | None = None,
+    ) -> Tensor:
         """Undo :meth:`forward`.
 
         Args:
@@ -70,7 +78,7 @@ class FlowSteps(Bijection, nn.ModuleList):
                 low, high = within
                 y = hold(y, low[:, k], high[:, k], overwrite)
                 overwrite = not gradients
-            y = self[k].inverse(y, mixings[k], overwrite)
+            y = self[k].inverse(y, mixings[k], overwrite, context)
             overwrite = not gradients
         return y
 
@@ -99,11 +107,12 @@ def _run(
     x: Tensor,
     mixings: Sequence[Mixing],
     watch: Callable[[Tensor], None] | None = None,
+    context: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The chain in flow direction: ``(y, log_det)``."""
     log_det = x.new_zeros(len(x))
     for step, mixing in zip(steps, mixings, strict=True):
-        x, step_log_det = step(x, mixing)
+        x, step_log_det = step(x, mixing, context)
         log_det = log_det + step_log_det
         if watch is not None:
             watch(x)
@@ -122,32 +131,37 @@ class _Reversible(torch.autograd.Function):
         ctx: Any,
         steps: Sequence[FlowStep],
         x: Tensor,
+        context: Tensor | None,
         weights: Tensor,
         biases: Tensor,
         log_dets: Tensor,
         *parameters: Tensor,
     ) -> tuple[Tensor, Tensor]:
         mixing = Mixing(weights, biases, log_dets)
-        y, log_det = _run(steps, x, mixing.unbind())
+        y, log_det = _run(steps, x, mixing.unbind(), context=context)
         ctx.steps = steps
-        ctx.save_for_backward(y, weights, biases, log_dets)
+        ctx.save_for_backward(y, context, weights, biases, log_dets)
         return y, log_det
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_y: Tensor, grad_log_det: Tensor) -> tuple[Tensor | None, ...]:
-        y, weights, biases, log_dets = ctx.saved_tensors
+        y, context, weights, biases, log_dets = ctx.saved_tensors
         grad_weights, grad_biases = torch.empty_like(weights), torch.empty_like(biases)
         grad_log_dets = (grad_log_det.sum() * (y.shape[2] * y.shape[3])).expand_as(log_dets)
+        grad_context = None if context is None else torch.zeros_like(context)
         grad_parameters: list[Tensor] = []
         with exact_float32(y.device):  # backward runs outside of the contexts of forward
             mixings = Mixing(weights, biases, log_dets).inverted().unbind()
             for k in reversed(range(len(mixings))):
-                y, grad_y, grad_weights[k], grad_biases[k], grads = ctx.steps[k].undo(
-                    y, grad_y, grad_log_det, mixings[k]
+                y, grad_y, grad_weights[k], grad_biases[k], grad_seen, grads = ctx.steps[k].undo(
+                    y, grad_y, grad_log_det, mixings[k], context
                 )
+                if grad_context is not None:
+                    grad_context += grad_seen
                 grad_parameters[:0] = grads
-        return None, grad_y, grad_weights, grad_biases, grad_log_dets, *grad_parameters
+        grad_mixing = (grad_weights, grad_biases, grad_log_dets)
+        return None, grad_y, grad_context, *grad_mixing, *grad_parameters
 
 
 def _sources(step: FlowStep) -> tuple[Tensor, ...]:

@@ -67,6 +67,15 @@ def parser() -> argparse.ArgumentParser:
         "--init", metavar="P", help="weights to start a new run from; they may have fewer steps"
     )
     run.add_argument(
+        "--base",
+        metavar="P",
+        help="weights of the smaller flow behind a detail level, for a new run; without "
+        "--joint it stays as it is",
+    )
+    run.add_argument(
+        "--joint", action="store_true", help="the flow behind the detail level learns, too"
+    )
+    run.add_argument(
         "--from-constant",
         action="store_true",
         help="resume from the state before the last cooldown, not from the one after",
@@ -89,6 +98,20 @@ def parser() -> argparse.ArgumentParser:
         help="torch.compile the couplings; minutes at the start (default: on CUDA)",
     )
     run.add_argument("--seed", type=cli.whole(0), default=0)
+    data.add_argument(
+        "--crops",
+        type=cli.whole(0),
+        metavar="S",
+        help="train a detail level on random crops of S pixels; 0: whole pictures (default 64)",
+    )
+    data.add_argument(
+        "--means",
+        type=cli.whole(0, 3),
+        default=0,
+        metavar="K",
+        help="learn the means of pictures of 2^K times the size, as what lies behind K detail "
+        "levels does",
+    )
     model = p.add_argument_group("model")
     model.add_argument("--preset", default="faces64", choices=sorted(PRESETS))
     model.add_argument("--image-size", type=cli.whole(2), help="instead of the preset's, pixels")
@@ -107,6 +130,8 @@ def parser() -> argparse.ArgumentParser:
         tune.add_argument(option, type=kind, default=default, help=f"default {default}")
     return p
 
+
+_CROPS = 64  # pixels a side
 
 _TUNING = {
     "batch": cli.whole(1),
@@ -136,10 +161,20 @@ def main(argv: list[str] | None = None) -> int:
         shape = PRESETS[args.preset].replace(**overrides)
     except ValueError as error:
         p.error(str(error))
-    out, init = Path(args.out), Path(args.init) if args.init else None
-    config = TrainConfig(
+    alone = bool(shape.details) and not args.joint
+    if args.crops and not alone:
+        p.error("--crops is for a detail level by itself, without --joint")
+    if args.base and not shape.details:
+        p.error("--base is for a preset with a detail level")
+    out = Path(args.out)
+    init, base = (Path(given) if given else None for given in (args.init, args.base))
+    crops = min(_CROPS, shape.image_size) if args.crops is None and alone else args.crops or 0
+    settings = dict(
         model=shape,
-        coding=pick_coding(args.coding, shape.image_size, init, out),
+        details_only=alone,
+        crops=crops,
+        means=args.means,
+        coding=pick_coding(args.coding, shape.image_size * 2**args.means, init or base, out),
         steps=args.steps,
         minutes=args.minutes,
         seed=args.seed,
@@ -148,10 +183,14 @@ def main(argv: list[str] | None = None) -> int:
         compile=device.type == "cuda" if args.compile is None else args.compile,
         **{name: getattr(args, name) for name in _TUNING},
     )
+    try:
+        config = TrainConfig(**settings)
+    except ValueError as error:
+        p.error(str(error))
     facts = {"preset": args.preset, "data": Path(args.data).name}
     with join_world(device) as world:
         training, held_out = _shared_pictures(args, config, out, world)
-        train(config, out, training, held_out, world, init, facts, args.from_constant)
+        train(config, out, training, held_out, world, init, base, facts, args.from_constant)
     return 0
 
 
@@ -191,7 +230,7 @@ def _pictures(args: argparse.Namespace, config: TrainConfig, cache: Path) -> tup
     def everything(pictures: PackedPictures) -> tuple:
         return pictures, np.arange(len(pictures))
 
-    size, coding = config.model.image_size, config.coding
+    size, coding = config.picture_size, config.coding
 
     def opened(source: str, split: str) -> PackedPictures:
         if args.dataset == "celeba":

@@ -3,7 +3,7 @@
 from glow_app.training.config import TrainConfig
 from glow_app.training.data import PackedPictures, from_celeba, from_source
 from glow_app.training.distributed import World, join_world
-from glow_app.training.evaluation import held_out_bits_per_dim
+from glow_app.training.evaluation import held_out_bits
 from glow_app.training.loop import train
 
 __all__ = [
@@ -12,7 +12,7 @@ __all__ = [
     "World",
     "from_celeba",
     "from_source",
-    "held_out_bits_per_dim",
+    "held_out_bits",
     "join_world",
     "train",
 ]

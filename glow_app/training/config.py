@@ -31,6 +31,11 @@ class TrainConfig:
     ema: float = 0.999
     seed: int = 0
     coding: Coding | None = None  # that the pictures went through; the weights remember it
+    details_only: bool = False  # only the finest detail level learns
+    crops: int = 0  # pixels a side of random crops to train details on; 0: whole pictures
+    means: int = (
+        0  # learn the means of pictures halved so often, as the base of detail levels does
+    )
     precision: str = "float32"  # inside the nets while training: "float32" or "bfloat16"
     reversible: bool = False  # recompute activations: memory does not grow with the steps
     compile: bool = False  # the couplings, by torch.compile
@@ -38,6 +43,14 @@ class TrainConfig:
     eval_steps: int = 500
     checkpoint_minutes: float = 2.0
     eval_images: int = 512  # held-out pictures measured on the way; all of them at the end
+
+    def __post_init__(self) -> None:
+        if self.details_only and not self.model.details:
+            raise ValueError("This model has no detail level to train.")
+        if self.crops and not self.details_only:
+            raise ValueError("Only a detail level by itself can be trained on crops.")
+        if self.crops % 2 or self.crops > self.model.image_size:
+            raise ValueError("Crops are an even number of pixels and no larger than the pictures.")
 
     _MAY_CHANGE = (
         "steps",
@@ -50,6 +63,11 @@ class TrainConfig:
         "checkpoint_minutes",
         "eval_images",
     )
+
+    @property
+    def picture_size(self) -> int:
+        """Pixels a side of the pictures that are trained on."""
+        return self.model.image_size * 2**self.means
 
     def fixed(self) -> dict[str, Any]:
         """The part that must stay the same when a run is resumed."""

@@ -267,6 +267,7 @@ class Batches:
         seed: of shuffling and flips.
         world: the processes that share each batch; the whole set is held on the device of this
             one if it is a GPU with room for it.
+        crop: pixels a side, at a random even place of each picture; 0: the whole picture.
     """
 
     def __init__(
@@ -276,9 +277,10 @@ class Batches:
         batch: int,
         seed: int,
         world: World,
+        crop: int = 0,
     ) -> None:
         self.pictures, self.rows, self.batch, self.seed = pictures, rows, batch, seed
-        self.world = world
+        self.world, self.crop = world, crop
         self._orders: dict[int, Tensor] = {}
         self._resident: Tensor | None = None
         if world.device.type == "cuda":
@@ -299,7 +301,21 @@ class Batches:
         else:
             pictures = self.pictures.tensor(self.rows[chosen.numpy()]).to(self.world.device)
         flip = self.world.share(flip).to(self.world.device)
-        return torch.where(flip[:, None, None, None], pictures.flip(3), pictures)
+        pictures = torch.where(flip[:, None, None, None], pictures.flip(3), pictures)
+        return self._cropped(pictures, generator) if self.crop else pictures
+
+    def _cropped(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
+        """A crop of each, where the 2x2 blocks of a detail level are those of the whole picture."""
+        places = (pictures.shape[2] - self.crop) // 2 + 1
+        corners = torch.randint(
+            places, (self.batch, 2), generator=generator, device=generator.device
+        )
+        corners = 2 * self.world.share(corners).to(pictures.device)
+        along = torch.arange(self.crop, device=pictures.device)
+        rows = (corners[:, :1] + along)[:, :, None]
+        columns = (corners[:, 1:] + along)[:, None, :]
+        each = torch.arange(len(pictures), device=pictures.device)[:, None, None]
+        return pictures[each, :, rows, columns].permute(0, 3, 1, 2)
 
     def _positions(self, step: int) -> Tensor:
         """Which rows, on the device where the pictures are: no transfer within an epoch."""

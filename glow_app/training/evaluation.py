@@ -15,11 +15,12 @@ from glow_app.training.config import TrainConfig
 from glow_app.training.data import PackedPictures
 from glow_app.training.distributed import World
 from glow_app.training.log import QuietLog, RunLog
+from glow_app.training.objective import bits_by_part, means_of
 from glow_app.training.run_folder import RunFolder
 from glow_app.training.state import TrainState
-from models import Glow, bin_centers, bits_per_dim, dequantize, to_levels
+from models import Glow, bin_centers, dequantize, to_levels
 
-__all__ = ["Evaluation", "calibrate_on", "held_out_bits_per_dim", "morph_strip", "sample_grid"]
+__all__ = ["Evaluation", "calibrate_on", "held_out_bits", "morph_strip", "sample_grid"]
 
 _GRID = (4, 8)  # rows and columns of the sample grid
 _STRIP = 9  # frames of the morph strip
@@ -59,15 +60,18 @@ class Evaluation:
         Returns what the log is to keep.
         """
         if self._world.first:
-            calibrate_on(state.ema.model, *self._training)
+            calibrate_on(state.ema.model, *self._training, means=self._config.means)
         return self._of(self._held_out[1], state, log)
 
     def _of(self, rows: np.ndarray, state: TrainState, log: RunLog | QuietLog) -> dict[str, float]:
         model, pictures = state.ema.model, self._held_out[0]
-        values = {}
+        values: dict[str, Any] = {}
         if len(rows):
-            bits = held_out_bits_per_dim(model, pictures, rows, self._world)
-            values = {"val_bits_per_dim": bits}
+            means = self._config.means
+            total, parts = held_out_bits(model, pictures, rows, self._world, means=means)
+            values = {"val_bits_per_dim": total}
+            if len(parts) > 1:
+                values["val_bits_by_part"] = parts
         if self._world.first:
             self._show(state, log)
             models.save(model, self._folder.weights, self._facts_of(state, **values))
@@ -78,14 +82,14 @@ class Evaluation:
         between = self._held_out if len(self._held_out[1]) > 1 else self._training
         for name, frames, columns in (
             ("grid", sample_grid(model, _GRID[0] * _GRID[1]), _GRID[1]),
-            ("morph", morph_strip(model, *between, _STRIP), _STRIP),
+            ("morph", morph_strip(model, *between, _STRIP, self._config.means), _STRIP),
         ):
             path = self._folder.samples / f"{name}_{state.step:08d}.png"
             sheets.save_grid(frames, path, columns=columns)
             log.picture(name, _tiled(frames, columns), state.step)
 
     def _facts_of(
-        self, state: TrainState, val_bits_per_dim: float | None = None
+        self, state: TrainState, val_bits_per_dim: float | None = None, **measured: Any
     ) -> dict[str, Any]:
         coding = self._config.coding
         return {
@@ -96,37 +100,60 @@ class Evaluation:
             "images_seen": state.step * self._config.batch,
             "minutes": round(state.minutes, 1),
             "val_bits_per_dim": val_bits_per_dim,
+            **measured,
             "device": self._world.device.type,
             **self._folder.origin,
         }
 
 
 def calibrate_on(
-    model: Glow, pictures: PackedPictures, rows: np.ndarray, most: int = _CALIBRATED_ON
+    model: Glow,
+    pictures: PackedPictures,
+    rows: np.ndarray,
+    most: int = _CALIBRATED_ON,
+    means: int = 0,
 ) -> None:
-    """Give ``model`` the usual range of states and the shell of up to ``most`` of ``rows``."""
+    """Give ``model`` the usual range of states and the shell of up to ``most`` of ``rows``.
+
+    ``means``: the model is of the pictures halved so often.
+    """
     chosen, device = rows[:: -(-len(rows) // most)], model.top.mean.device
     parts = (chosen[first : first + _PASS] for first in range(0, len(chosen), _PASS))
     n_bits = model.config.n_bits
-    calibrate(model, (bin_centers(pictures.tensor(part).to(device), n_bits) for part in parts))
+
+    def images(part: np.ndarray) -> torch.Tensor:
+        return means_of(bin_centers(pictures.tensor(part).to(device), n_bits), means)
+
+    calibrate(model, (images(part) for part in parts))
 
 
 @torch.no_grad()
-def held_out_bits_per_dim(
+def held_out_bits(
     model: Glow,
     pictures: PackedPictures,
     rows: np.ndarray,
     world: World,
     batch: int = 64,
-) -> float:
-    """Mean bits/dim of ``rows`` with fixed dequantisation noise, the same on any ``world``."""
-    bits, n_bits = torch.zeros((), dtype=torch.float64, device=world.device), model.config.n_bits
+    means: int = 0,
+) -> tuple[float, list[float]]:
+    """Mean bits/dim of ``rows`` with fixed dequantisation noise, the same on any ``world``.
+
+    Args:
+        means: the model is of the pictures halved so often.
+
+    Returns:
+        bits/dim of the whole, and bits a number of its parts as in
+        `glow_app.training.objective.bits_by_part`.
+    """
+    sums = torch.zeros(2 + model.config.details, dtype=torch.float64)
     for start in range(world.rank * batch, len(rows), world.size * batch):
         generator = torch.Generator().manual_seed(start)
         levels = pictures.tensor(rows[start : start + batch])
-        x = dequantize(levels, n_bits, generator)
-        bits += bits_per_dim(model(x.to(world.device)), model.dims, n_bits).double().sum()
-    return world.total([float(bits)])[0] / len(rows)
+        x = means_of(dequantize(levels, model.config.n_bits, generator), means)
+        total, parts = bits_by_part(model, x.to(world.device))
+        sums += torch.cat([total[:, None], parts], dim=1).sum(dim=0).cpu()
+    total, *parts = (value / len(rows) for value in world.total(sums.tolist()))
+    return total, parts
 
 
 def sample_grid(model: Glow, n: int, temperature: float = 0.7) -> np.ndarray:
@@ -137,12 +164,12 @@ def sample_grid(model: Glow, n: int, temperature: float = 0.7) -> np.ndarray:
 
 @torch.no_grad()
 def morph_strip(
-    model: Glow, pictures: PackedPictures, rows: np.ndarray, frames: int
+    model: Glow, pictures: PackedPictures, rows: np.ndarray, frames: int, means: int = 0
 ) -> np.ndarray:
     """A morph between the first and the middle one of ``rows``: uint8 (frames, S, S, 3)."""
     n_bits = model.config.n_bits
     pair = pictures.tensor(rows[[0, len(rows) // 2]]).to(model.top.mean.device)
-    z, _ = model.f(bin_centers(pair, n_bits))
+    z, _ = model.f(means_of(bin_centers(pair, n_bits), means))
     t = torch.linspace(0, 1, frames, device=z.device)[:, None]
     return to_pictures(to_levels(model.g(torch.lerp(z[:1], z[1:], t)), n_bits))
 

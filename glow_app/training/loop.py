@@ -19,11 +19,12 @@ from glow_app.training.evaluation import Evaluation
 from glow_app.training.guard import GradientGuard
 from glow_app.training.log import QuietLog, RunLog
 from glow_app.training.meter import Meter
+from glow_app.training.objective import means_of
 from glow_app.training.run_folder import RunFolder
 from glow_app.training.schedule import done_share, ema_decay, learning_rate
 from glow_app.training.signals import wish_to_stop
 from glow_app.training.start import begin
-from models import bits_per_dim, dequantize
+from models import dequantize
 
 __all__ = ["train"]
 
@@ -37,6 +38,7 @@ def train(
     held_out: tuple[PackedPictures, np.ndarray],
     world: World,
     init: Path | None = None,
+    base: Path | None = None,
     facts: dict[str, Any] | None = None,
     from_constant: bool = False,
     clock: Callable[[], float] = time.monotonic,
@@ -54,6 +56,7 @@ def train(
         world: the processes that train together, and the device of this one.
         init: weights to start a new run from, instead of random ones; with fewer steps they
             are grown. What they say of themselves stays in the new ones as "started_from".
+        base: weights of the flow behind the finest detail level, for a new run to start from.
         facts: what to say of the data in the saved weights.
         from_constant: continue from the state before the last cooldown, not from the one after.
         clock: seconds, for ``config.minutes`` and the rates that are reported.
@@ -69,14 +72,14 @@ def train(
     if world.first:
         folder.open(config, data)
     world.wait()
-    state, trained = begin(config, folder, training, world, init, from_constant)
+    state, trained = begin(config, folder, training, world, init, base, from_constant)
     if world.first:
         folder.claim(config, data)
-    batches = Batches(*training, config.batch, config.seed, world)
+    batches = Batches(*training, config.batch, config.seed, world, config.crops)
     evaluation = Evaluation(config, folder, training, held_out, world, facts or {})
 
     def loss(step: int) -> Tensor:
-        """Mean bits/dim of this process's part of the batch of ``step``."""
+        """Mean bits a number of this process's part of the batch of ``step``."""
         # Everything random in a step follows from its number: resuming needs no RNG state.
         seed = (config.seed * 1_000_003 + step) * 2 + 1
         generator = torch.Generator(world.device).manual_seed(seed)
@@ -85,7 +88,7 @@ def train(
         shape = (config.batch, *levels.shape[1:])
         noise = world.share(torch.rand(shape, generator=generator, device=world.device))
         x = dequantize(levels, config.model.n_bits, noise=noise)
-        return bits_per_dim(trained(x), state.model.dims, config.model.n_bits).mean()
+        return trained(means_of(x, config.means)).mean()
 
     def done() -> float:
         return done_share(state.step, state.minutes, config.steps, config.minutes)

@@ -11,13 +11,14 @@ __all__ = ["make_optimiser"]
 
 
 def make_optimiser(model: Glow, config: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW; only the convolutions inside nets decay, never the flow's own scales."""
-    decayed = {id(p) for n, p in model.named_parameters() if ".net." in n and p.ndim == 4}
-    decayed -= {id(p) for n, p in model.named_parameters() if n.endswith("position")}
+    """AdamW of what learns; only the convolutions inside nets decay, never the flow's own scales."""
+    learned = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    kernels = [n for n, p in learned.items() if p.ndim == 4 and not n.endswith("position")]
+    decayed = {n for n in kernels if ".net." in n or ".context." in n}
     # One group for each kind, in the order of model.parameters() within it.
     groups = [
-        {"params": [p for p in model.parameters() if id(p) in decayed]},
-        {"params": [p for p in model.parameters() if id(p) not in decayed], "weight_decay": 0.0},
+        {"params": [p for n, p in learned.items() if n in decayed]},
+        {"params": [p for n, p in learned.items() if n not in decayed], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(
         groups, lr=config.lr, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True

@@ -14,6 +14,7 @@ from glow_app.training.config import TrainConfig
 from glow_app.training.data import Batches, PackedPictures
 from glow_app.training.distributed import World
 from glow_app.training.guard import GradientGuard
+from glow_app.training.objective import Objective, means_of
 from glow_app.training.optimiser import make_optimiser
 from glow_app.training.run_folder import RunFolder
 from glow_app.training.state import Ema, TrainState
@@ -30,16 +31,18 @@ def begin(
     training: tuple[PackedPictures, np.ndarray],
     world: World,
     init: Path | None,
+    base: Path | None,
     from_constant: bool,
 ) -> tuple[TrainState, nn.Module]:
-    """The state to train from, and its model as it is called in training.
+    """The state to train from, and its objective as it is called in training.
 
     Args:
         init: weights for a new run to start from; a run that goes on does not look at them.
+        base: likewise of the flow behind the finest detail level.
         from_constant: go on from the state before the last cooldown.
 
     Raises:
-        UserError: ``init`` does not fit this run.
+        UserError: ``init`` or ``base`` does not fit this run.
     """
     saved = folder.state_to_resume(from_constant)
     torch.manual_seed(config.seed)
@@ -48,13 +51,18 @@ def begin(
         given = _given(init, config, world.device)
         folder.starts_from(given.facts)
         model.load_state_dict(given.state_dict())
+    if base is not None and saved is None:
+        given = models.load(base, world.device)
+        folder.starts_from(given.facts)
+        model = _on_top_of(given, config, base)
     model.train()
     dtype = {"float32": None, "bfloat16": torch.bfloat16}[config.precision]
     model.set_training_dtype(dtype)
     model.set_reversible(config.reversible)
     if saved is None and world.first:
         model.initialize(_initial_images(config, training, world.device))
-    trained = world.wrap(model)  # from here on every process has rank 0's weights
+    objective = Objective(model, config.details_only)
+    trained = world.wrap(objective)  # from here on every process has rank 0's weights
     optimiser = make_optimiser(model, config)
     state = TrainState(model, Ema(model), optimiser, GradientGuard(world.device))
     if saved is not None:
@@ -73,11 +81,20 @@ def _given(init: Path, config: TrainConfig, device: torch.device) -> Glow:
         raise UserError(f"{init.name} does not fit this run. {error}") from error
 
 
+def _on_top_of(base: Glow, config: TrainConfig, path: Path) -> Glow:
+    """A model of this run with a fresh detail level on ``base``."""
+    try:
+        return models.add_detail_level(base, config.model)
+    except ValueError as error:
+        raise UserError(f"{path.name} does not fit this run. {error}") from error
+
+
 def _initial_images(
     config: TrainConfig, training: tuple[PackedPictures, np.ndarray], device: torch.device
 ) -> Tensor:
-    """Dequantised pictures (N, 3, S, S) that set the actnorms."""
+    """Dequantised pictures (N, 3, S, S), or their means, that set the actnorms."""
     generator = torch.Generator().manual_seed(config.seed)
     batches = Batches(*training, min(_INIT_IMAGES, len(training[1])), config.seed, World(device))
     levels = batches.at(0, generator).cpu()
-    return dequantize(levels, config.model.n_bits, generator).to(device)
+    x = dequantize(levels, config.model.n_bits, generator)
+    return means_of(x, config.means).to(device)

@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> None:
     import models
     from glow_app.common.devices import pick_device
     from glow_app.pictures.coding import Coding
-    from glow_app.training import World, from_source, held_out_bits_per_dim
+    from glow_app.training import World, from_source, held_out_bits
     from glow_app.training.evaluation import calibrate_on
 
     source = Path(args.run)
@@ -66,13 +66,15 @@ def main(argv: list[str] | None = None) -> None:
         with tempfile.TemporaryDirectory() as cache:
             pictures = from_source(args.val, size, Path(cache), cli.say, coding=coding)
             rows = np.arange(len(pictures))
-            bits = held_out_bits_per_dim(
+            bits, parts = held_out_bits(
                 models.load(rounded, device), pictures, rows, World(device)
             )
         measured = from_source(args.data, size, Path(folder), cli.say, coding=coding)
         calibrate_on(model.to(device), measured, np.arange(len(measured)), _MEASURED)
         model.to("cpu")
     facts = {**model.facts, "val_bits_per_dim": round(bits, 4), "val_images": len(rows)}
+    if len(parts) > 1:
+        facts["val_bits_by_part"] = [round(part, 4) for part in parts]
     if args.data_name:
         facts["data"] = args.data_name
     out = models.save(model, args.out, facts, half=not args.float32)

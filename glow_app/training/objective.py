@@ -1,0 +1,62 @@
+"""What a run minimises, and the pictures it is asked about."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models import Glow, bits_per_dim
+
+__all__ = ["Objective", "bits_by_part", "means_of"]
+
+
+class Objective(nn.Module):
+    """Bits a number of each image of a batch; a module, so that DDP sees every gradient.
+
+    Args:
+        model: what learns.
+        details_only: only the finest detail level learns, given the means; the objective is bits
+            a detail number, and images may be crops of any even size.
+    """
+
+    def __init__(self, model: Glow, details_only: bool = False) -> None:
+        super().__init__()
+        self.model, self.details_only = model, details_only
+        if details_only:
+            model.requires_grad_(False)
+            model.details[0].requires_grad_(True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Bits (N,) of ``x`` (N, C, H, W) in [0, 1]."""
+        n_bits = self.model.config.n_bits
+        if not self.details_only:
+            return bits_per_dim(self.model(x), self.model.dims, n_bits)
+        detail_numbers = x[0].numel() * 3 // 4
+        return bits_per_dim(self.model.detail_log_prob(x), detail_numbers, n_bits)
+
+
+def means_of(x: Tensor, times: int) -> Tensor:
+    """``x`` (N, C, H, W) with every 2x2 pixels replaced by their mean, so many times over."""
+    for _ in range(times):
+        x = F.avg_pool2d(x, 2)
+    return x
+
+
+@torch.no_grad()
+def bits_by_part(model: Glow, x: Tensor) -> tuple[Tensor, Tensor]:
+    """``(total, parts)``: bits/dim (N,) of images, and bits a number (N, parts) of their parts.
+
+    The parts are the details of each detail level given their means, finest first, and the means
+    behind them as an image of its own. A mean is half of an orthonormal coefficient: it weighs in
+    the total with one bit more.
+    """
+    config, parts = model.config, model.log_prob_by_part(x).double()
+    finer = [math.prod(shape) for shape in config.code_shapes()[: config.details]]
+    means = [numbers // 3 for numbers in finer]  # behind each detail level
+    log_prob = parts.sum(dim=1) - math.log(2.0) * sum(means)
+    numbers = [*finer, model.dims - sum(finer)]
+    each = [bits_per_dim(p, n, config.n_bits) for p, n in zip(parts.T, numbers, strict=True)]
+    return bits_per_dim(log_prob, model.dims, config.n_bits), torch.stack(each, dim=1)
