@@ -68,9 +68,9 @@ class DetailLevel(Bijection):
     def whiten(
         self, means: Tensor, details: Tensor, watch: Callable[[Tensor], None] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """``(code, log_det)`` of the details alone: log p(details | means) = log N(code) + log_det.
+        """``(code, log_det)``: log p(details | means) = log N(code; 0, I) + log_det.
 
-        Both are (N, 3C, H, W), of any size.
+        Details and code are (N, 3C, H, W), of any size.
         """
         context = self._features(means)
         h, steps_log_det = self.steps(details, watch, context)

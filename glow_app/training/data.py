@@ -305,7 +305,7 @@ class Batches:
         return self._cropped(pictures, generator) if self.crop else pictures
 
     def _cropped(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
-        """A crop of each, where the 2x2 blocks of a detail level are those of the whole picture."""
+        """A crop of each whose 2x2 blocks are those of the whole picture."""
         places = (pictures.shape[2] - self.crop) // 2 + 1
         corners = torch.randint(
             places, (self.batch, 2), generator=generator, device=generator.device

@@ -11,7 +11,7 @@ __all__ = ["make_optimiser"]
 
 
 def make_optimiser(model: Glow, config: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW of what learns; only the convolutions inside nets decay, never the flow's own scales."""
+    """AdamW of what learns; only convolutions inside nets decay, never the flow's own scales."""
     learned = {name: p for name, p in model.named_parameters() if p.requires_grad}
     kernels = [n for n, p in learned.items() if p.ndim == 4 and not n.endswith("position")]
     decayed = {n for n in kernels if ".net." in n or ".context." in n}
