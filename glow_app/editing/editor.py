@@ -6,15 +6,14 @@ an average. Where to go is in `walk` and `guide`, the model in `codec`; here wal
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from glow_app.common.errors import UserError
@@ -32,7 +31,9 @@ from glow_app.editing.frames import (
     journey_positions,
     morph_positions,
 )
-from glow_app.editing.guide import Portrait, Studio, guided_journey, guided_mix
+from glow_app.editing.full_size import Blend, PhotoDetail
+from glow_app.editing.guide import Studio, guided_journey, guided_mix
+from glow_app.editing.portrait import Portrait
 from glow_app.editing.sampler import MAX_SEED, SAMPLE_PASS, Sampler
 from glow_app.editing.walk import (
     JOURNEY_PATHS,
@@ -44,8 +45,6 @@ from glow_app.editing.walk import (
     journey_walk,
     mix_walk,
 )
-from glow_app.pictures.mesh import find_mesh
-from glow_app.pictures.opening import RESAMPLE
 from glow_app.pictures.prepare import Prepared
 
 __all__ = ["MAX_FRAMES", "MAX_SEED", "SAMPLE_PASS", "Editor", "Morph", "Reading", "Still"]
@@ -129,12 +128,17 @@ class Editor(Sampler):
             raise UserError(f"The weight of a level lies between {low:g} and {high:g}.")
         if shape is not None and not 0 <= shape <= 1:
             raise UserError(f"The shape lies between 0 (A) and 1 (B), not at {shape}.")
-        if shape is not None:  # landmarks are not looked for in vain
-            faces = [self._portrait(a), self._portrait(b)]
-            if all(face.mesh is not None for face in faces):
-                return guided_mix(self._studio(faces), weights, shape, self.model.usual_range)
-        coded = self.encode_with_range(np.stack([self._pixels_of(a), self._pixels_of(b)]))
-        return mix_walk(coded, weights, self.shell, self.model.usual_range)
+        faces, usual = (self._portrait(a), self._portrait(b)), self.model.usual_range
+        # Landmarks are not looked for in vain.
+        shaped = shape is not None and all(face.mesh is not None for face in faces)
+        if shaped:
+            walk = guided_mix(self._studio(faces), weights, shape, usual)
+        else:
+            coded = self.encode_with_range(np.stack([face.pixels for face in faces]))
+            walk = mix_walk(coded, weights, self.shell, usual)
+        share = min(max(weights[0], 0.0), 1.0)  # detail belongs to the finest level
+        blend = Blend(0, 1, share, shape if shaped else None)
+        return replace(walk, detail=PhotoDetail(faces, lambda _: blend))
 
     def edit_walk(
         self,
@@ -153,8 +157,10 @@ class Editor(Sampler):
             if direction.fingerprint != self.fingerprint:
                 raise UserError(f"The direction {direction.name} is of another model.")
         target = None if average is None else self._check_codes(average)[0]
-        coded = self.encode_with_range(self._pixels_of(picture))
-        return edit_walk(coded, strengths, toward, target, self.shell, self.model.usual_range)
+        face = self._portrait(picture)
+        coded = self.encode_with_range(face.pixels)
+        walk = edit_walk(coded, strengths, toward, target, self.shell, self.model.usual_range)
+        return walk.with_detail([face])
 
     def have_landmarks(self, *pictures: Picture) -> bool:
         """Whether all of these faces can be warped, as a guided walk does."""
@@ -342,16 +348,17 @@ class Editor(Sampler):
         loop: bool,
     ) -> Walk:
         usual = self.model.usual_range
+        faces = [self._portrait(picture) for picture in pictures]
         if guide is not False:
-            faces = [self._portrait(picture) for picture in pictures]
             if all(face.mesh is not None for face in faces):
                 style = Style(path, sharpness, self.shell.guided())
-                return guided_journey(self._studio(faces), style, usual, loop)
+                walk = guided_journey(self._studio(faces), style, usual, loop)
+                return walk.with_detail(faces)
             if guide:
                 raise UserError("A guided morph needs landmarks, and a face has none here.")
-        pixels = np.stack([self._pixels_of(picture) for picture in pictures])
-        coded = self.encode_with_range(pixels)
-        return journey_walk(coded, Style(path, sharpness, self.shell), usual, loop)
+        coded = self.encode_with_range(np.stack([face.pixels for face in faces]))
+        walk = journey_walk(coded, Style(path, sharpness, self.shell), usual, loop)
+        return walk.with_detail(faces)
 
     def _studio(self, faces: Sequence[Portrait]) -> Studio:
         """Kept for a while: sliders ask for the same faces again and again."""
@@ -367,17 +374,10 @@ class Editor(Sampler):
     def _portrait(self, picture: Picture) -> Portrait:
         """With landmarks, which are found once and kept for a while, as codes are."""
         pixels = self._pixels_of(picture)
-        if isinstance(picture, Prepared):
-            crop = picture.crop
-        else:
-            crop = _enlarged(pixels, pixels.shape[0] if self.coding is None else self.coding.size)
-        key = hashlib.blake2b(pixels.tobytes() + crop.tobytes(), digest_size=16).digest()
+        fresh = Portrait.of(picture, len(pixels) if self.coding is None else self.coding.size)
         with self._lock:
-            known = self._portraits.get(key)
-        if known is None:
-            known = Portrait(pixels, crop, find_mesh(crop), key)
-        with self._lock:
-            self._portraits.keep(key, known)
+            known = self._portraits.get(fresh.key) or fresh
+            self._portraits.keep(fresh.key, known)
         return known
 
     def _pixels_of(self, picture: Picture) -> np.ndarray:
@@ -386,11 +386,4 @@ class Editor(Sampler):
     def _still(self, walk: Walk) -> Still:
         coded = walk.at(np.ones(1))
         pixels, clamped = self.decode_with_report(coded.z, within=coded.within)
-        return Still(pixels[0], float(clamped[0]))
-
-
-def _enlarged(pixels: np.ndarray, side: int) -> np.ndarray:
-    """A picture that was made here, at the size at which crops are warped."""
-    if len(pixels) == side:
-        return pixels
-    return np.array(Image.fromarray(pixels).resize((side, side), RESAMPLE))
+        return Still(pixels[0], float(clamped[0]), walk.detail)

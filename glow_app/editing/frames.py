@@ -15,6 +15,7 @@ from glow_app.common.errors import UserError
 from glow_app.common.progress import Steps
 from glow_app.editing import paths
 from glow_app.editing.codec import Codec
+from glow_app.editing.full_size import PhotoDetail, enlarged
 from glow_app.editing.walk import Walk
 
 __all__ = [
@@ -46,6 +47,8 @@ class Morph:
             from the prior at temperature T has about T.
         stops: the frame of each photo that the path passes, in order.
         guided: whether the shape of the faces led the way.
+        u: (T,) float64, positions on the walk.
+        detail: what the photos have beyond S pixels; None without photos.
     """
 
     frames: np.ndarray
@@ -54,7 +57,9 @@ class Morph:
     clamped_frames: np.ndarray
     norms: np.ndarray
     stops: tuple[int, ...]
-    guided: bool = False
+    guided: bool
+    u: np.ndarray
+    detail: PhotoDetail | None = None
 
     @property
     def clamped(self) -> float:
@@ -66,7 +71,18 @@ class Morph:
         last = len(self.frames) - 1
         stops = tuple(last - stop for stop in reversed(self.stops))
         back = (self.frames[::-1], (1 - self.t)[::-1], self.path, self.clamped_frames[::-1])
-        return Morph(*back, self.norms[::-1], stops, self.guided)
+        return Morph(*back, self.norms[::-1], stops, self.guided, self.u[::-1], self.detail)
+
+    @property
+    def native(self) -> int:
+        """Pixels a side up to which there is detail, S or more."""
+        side = self.frames.shape[1]
+        return side if self.detail is None else max(side, self.detail.native)
+
+    def enlarged(self, size: int, rows: Sequence[int] | None = None) -> np.ndarray:
+        """The frames, or some of them, at ``size``: (T, size, size, 3) uint8; see `full_size`."""
+        chosen = np.arange(len(self.frames)) if rows is None else np.asarray(rows, int)
+        return enlarged(self.frames[chosen], self.u[chosen], self.detail, size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,10 +92,23 @@ class Still:
     Attributes:
         pixels: (S, S, 3) uint8.
         clamped: share, 0 to 1, of decoded numbers that were outside [0, 1] or not finite.
+        detail: what the photos have beyond S pixels; None without photos.
     """
 
     pixels: np.ndarray
     clamped: float
+    detail: PhotoDetail | None = None
+
+    @property
+    def native(self) -> int:
+        """Pixels a side up to which there is detail, S or more."""
+        return (
+            len(self.pixels) if self.detail is None else max(len(self.pixels), self.detail.native)
+        )
+
+    def enlarged(self, size: int) -> np.ndarray:
+        """The picture at ``size``: (size, size, 3) uint8; see `full_size`."""
+        return enlarged(self.pixels[None], [1.0], self.detail, size)[0]
 
 
 def decoded(
@@ -114,7 +143,17 @@ def decoded(
         t = (u[rows] / walk.legs).astype(np.float32)
         met = (u[rows] == u[rows].round()) & (u[rows] >= 0) & (u[rows] <= walk.legs)
         stops = tuple(np.flatnonzero(met).tolist())
-        return Morph(frames[rows], t, walk.path, clamped[rows], norms[rows], stops, walk.guided)
+        return Morph(
+            frames[rows],
+            t,
+            walk.path,
+            clamped[rows],
+            norms[rows],
+            stops,
+            walk.guided,
+            u[rows],
+            walk.detail,
+        )
 
     everything, first = np.arange(count), np.zeros(count, bool)
     if coarse and count > coarse and (count - 1) % coarse == 0:

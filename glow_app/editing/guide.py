@@ -17,30 +17,14 @@ import numpy as np
 import torch
 
 from glow_app.editing.codec import Coded
+from glow_app.editing.portrait import Portrait, resized
 from glow_app.editing.shell import Shell
 from glow_app.editing.walk import MARGIN, Style, Walk, everything, legs_of, mix_levels
 from glow_app.pictures.coding import Coding, code_and_reduce
 from glow_app.pictures.warp import ShapePath
 from models import StateRange
 
-__all__ = ["Portrait", "Studio", "guided_journey", "guided_mix"]
-
-
-@dataclass(frozen=True, eq=False)
-class Portrait:
-    """A face with what is needed to warp it.
-
-    Attributes:
-        pixels: (S, S, 3) uint8, what the model sees.
-        crop: (C, C, 3) uint8, the same crop before it was coded and reduced.
-        mesh: (M, 2) its landmarks as fractions of the crop; None where none were found.
-        key: tells it from all others, by content.
-    """
-
-    pixels: np.ndarray
-    crop: np.ndarray
-    mesh: np.ndarray | None
-    key: bytes
+__all__ = ["Studio", "guided_journey", "guided_mix"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +60,11 @@ class Studio:
         if (a, b) not in self._paths:
             self._paths[a, b] = ShapePath(self.faces[a].mesh, self.faces[b].mesh)
         size = len(self.faces[0].pixels)
-        warped = self._paths[a, b].warp(self.faces[a].crop, self.faces[b].crop, ts)
-        first, second = (code_and_reduce(crops, size, self.coding) for crops in warped)
+        warped = self._paths[a, b].warp(self.faces[a].fine, self.faces[b].fine, ts)
+        first, second = (
+            code_and_reduce(np.stack([resized(crop, wide) for crop in crops]), size, self.coding)
+            for crops, wide in zip(warped, (len(self.faces[i].crop) for i in (a, b)), strict=True)
+        )
         return first, second
 
 

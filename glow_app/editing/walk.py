@@ -19,6 +19,8 @@ from glow_app.common.errors import UserError
 from glow_app.editing import paths
 from glow_app.editing.codec import Coded
 from glow_app.editing.directions import Direction
+from glow_app.editing.full_size import Blend, PhotoDetail
+from glow_app.editing.portrait import Portrait
 from glow_app.editing.shell import Shell
 from models import StateRange
 
@@ -57,6 +59,7 @@ class Walk:
         legs: positions run from 0 to this; those beyond extrapolate, where the walk allows it.
         loop: position `legs` is position 0 again.
         guided: whether the shape of the faces leads it.
+        detail: what the photos have beyond the model's size; None where nobody asked.
     """
 
     at: Callable[[np.ndarray], Coded]
@@ -64,6 +67,18 @@ class Walk:
     legs: int = 1
     loop: bool = False
     guided: bool = False
+    detail: PhotoDetail | None = None
+
+    def with_detail(self, faces: Sequence[Portrait]) -> Walk:
+        """The same through ``faces``, each leg with the detail of both its photos."""
+        count = len(faces)
+
+        def blend(u: float) -> Blend:
+            leg, t = legs_of(torch.tensor([u], dtype=torch.float64), count, self.loop)
+            a, t = int(leg), float(t)
+            return Blend(a, (a + 1) % count, min(max(t, 0.0), 1.0), t)
+
+        return replace(self, detail=PhotoDetail(tuple(faces), blend))
 
 
 @dataclass(frozen=True)

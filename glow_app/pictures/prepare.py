@@ -15,17 +15,38 @@ from PIL import Image
 
 from glow_app.common.errors import UserError
 from glow_app.pictures import faces
-from glow_app.pictures.alignment import Face, align, is_aligned
+from glow_app.pictures.alignment import Face, align, is_aligned, template_square
 from glow_app.pictures.coding import Coding, code_and_reduce, coding_at
 from glow_app.pictures.opening import RESAMPLE, Opened, Source, name_of, open_source
 
-__all__ = ["Prepared", "prepare", "prepare_all"]
+__all__ = ["FULL", "Place", "Prepared", "prepare", "prepare_all"]
+
+FULL: Final = 1024  # pixels a side up to which a face is kept as sharp as its photo has it
 
 _SOFT: Final = 0.75  # a face or picture below this fraction of the target side looks soft
 _MUCH_INVENTED: Final = 0.15  # of the crop
 _FAR_TURNED: Final = 20.0  # degrees of yaw; hardly any training picture is beyond
 
 _NO_FACE: Final = "No face was found, so the middle of the picture is used."
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in its upright photo the square lies.
+
+    Attributes:
+        corner: of its first pixel, (x, y) in pixels of the photo.
+        right, down: its upper and its left side, (x, y) in pixels.
+    """
+
+    corner: tuple[float, float]
+    right: tuple[float, float]
+    down: tuple[float, float]
+
+    @property
+    def side(self) -> float:
+        """Of the square, in pixels of the photo."""
+        return float(np.hypot(*self.right))
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +60,9 @@ class Prepared:
         aligned: whether the face lies on the template.
         faces: how many faces were found; 0 where none was looked for.
         notes: sentences for the user, most important first.
+        full: (F, F, 3) uint8, the square as sharp as the photo has it; None where nobody asked
+            for it, or where that is no larger than the model's size.
+        place: of the square in the upright photo.
     """
 
     pixels: np.ndarray
@@ -46,6 +70,8 @@ class Prepared:
     aligned: bool
     faces: int
     notes: tuple[str, ...] = ()
+    full: np.ndarray | None = None
+    place: Place | None = None
 
 
 def prepare(
@@ -53,6 +79,7 @@ def prepare(
     size: int,
     align: Literal["auto", "face", "center"] = "auto",
     coding: Coding | None = None,
+    full: int = 0,
 ) -> Prepared:
     """Open a picture and make the square that a model takes.
 
@@ -74,6 +101,7 @@ def prepare(
             square in the middle; no face is looked for.
         coding: of the model's training pictures; None for a model that learned from pictures
             without one.
+        full: largest side of `Prepared.full` in pixels; 0: none is made.
 
     Raises:
         UserError: the picture cannot be used.
@@ -82,7 +110,7 @@ def prepare(
         raise ValueError(f"size must be at least 1, not {size}")
     if align not in ("auto", "face", "center"):
         raise ValueError(f'align must be "auto", "face" or "center", not {align!r}')
-    opened, finish = open_source(source), _Finish(size, coding_at(coding, size))
+    opened, finish = open_source(source), _Finish(size, coding_at(coding, size), full)
     if align == "center":
         return _centred(opened, finish)
 
@@ -112,15 +140,24 @@ def prepare_all(source: Source, size: int, coding: Coding | None = None) -> list
 
 @dataclass(frozen=True)
 class _Finish:
-    """What happens to the square at last: `size` of the model, and a coding if there is one."""
+    """What happens to the square at last: `size` of the model, and a coding if there is one.
+
+    `full` is the largest side at which the square is kept as it is, too.
+    """
 
     size: int
     coding: Coding | None
+    full: int = 0
 
     @property
     def wide(self) -> int:
         """The side that crops are made with."""
         return self.coding.size if self.coding is not None else self.size
+
+    def full_side(self, side: float) -> int | None:
+        """Of the full square, where the photo's has `side` pixels; None: there is none."""
+        wanted = min(round(side), self.full)
+        return wanted if wanted > self.size else None
 
     def square(self, square: Image.Image, opened: Opened) -> tuple[np.ndarray, np.ndarray]:
         """(S, S, 3) pixels and (C, C, 3) crop of a square that is taken as it lies."""
@@ -143,7 +180,10 @@ def _centred(opened: Opened, finish: _Finish, *notes: str) -> Prepared:
     square = image.crop((left, top, left + side, top + side))
     if side < _SOFT * finish.size:
         notes += (f"The picture is only {side} pixels wide, so it looks soft.",)
-    return Prepared(*finish.square(square, opened), False, 0, notes)
+    wide = finish.full_side(side)
+    full = None if wide is None else _resized(square, wide)
+    place = Place((left, top), (side, 0.0), (0.0, side))
+    return Prepared(*finish.square(square, opened), False, 0, notes, full, place)
 
 
 def _on_template(opened: Opened, face: Face, finish: _Finish, among: int = 1) -> Prepared:
@@ -156,10 +196,16 @@ def _on_template(opened: Opened, face: Face, finish: _Finish, among: int = 1) ->
     if is_aligned(opened.image, face):
         side = float(opened.image.width)
         pixels, crop = finish.square(opened.image, opened)
+        wide = finish.full_side(side)
+        full = None if wide is None else _resized(opened.image, wide)
+        place = Place((0.0, 0.0), (side, 0.0), (0.0, side))
     else:
         aligned, invented = align(opened.image, face, finish.wide)
         crop, side = np.array(aligned), face.size
         pixels = finish.crop(crop)
+        wide = finish.full_side(side)
+        full = None if wide is None else np.array(align(opened.image, face, wide)[0])
+        place = _place(face)
         if invented > _MUCH_INVENTED:
             notes.append(
                 "Much of this crop lies outside the photo; one with more room about the face"
@@ -167,7 +213,13 @@ def _on_template(opened: Opened, face: Face, finish: _Finish, among: int = 1) ->
             )
     if side < _SOFT * finish.size:
         notes.append(f"The face is only {side:.0f} pixels wide, so it looks soft.")
-    return Prepared(pixels, crop, True, among, tuple(notes))
+    return Prepared(pixels, crop, True, among, tuple(notes), full, place)
+
+
+def _place(face: Face) -> Place:
+    centre, x, y = template_square(face)
+    corner, right, down = (tuple(v.tolist()) for v in (centre - x - y, 2 * x, 2 * y))
+    return Place(corner, right, down)
 
 
 def _resized(square: Image.Image, size: int) -> np.ndarray:

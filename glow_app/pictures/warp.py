@@ -29,6 +29,7 @@ _THIN: Final = 5e-6  # of the crop: area below which a triangle counts as turned
 _WITHIN: Final = np.linspace(-0.25, 1.25, 13)  # values of t where triangles must not turn
 _BEYOND: Final = np.arange(1, 21) / 20  # how far out of [0, 1] shapes may go, tried one by one
 _ROUNDING: Final = 1e-9  # of barycentric coordinates
+_GRID: Final = 256  # pixels a side up to which a warp is worked out for each pixel
 _STEPS: Final = 32  # from triangle to triangle before all are tried
 
 
@@ -105,6 +106,20 @@ class ShapePath:
                 out[i] = self._moved(crop, own, shape)
         return warped
 
+    def moved(self, picture: np.ndarray, which: int, t: float) -> np.ndarray:
+        """One picture of A (`which` 0) or B (1) in the shape at t.
+
+        Args:
+            picture: (C, C, 3) uint8, int16 or float32, such as what a photo has beyond a smaller
+                copy of it. Above 256 pixels the warp is worked out on a grid of 256 and smooth in
+                between.
+
+        Returns:
+            The same shape and dtype; the very picture where nothing moves.
+        """
+        own = self.points_b if which else self.points_a
+        return self._moved(picture, own, self.shape(t))
+
     def dissolve(self, crop_a: np.ndarray, crop_b: np.ndarray, ts: Sequence[float]) -> np.ndarray:
         """The classical morph of landmarks: both faces warped to S(t), and (1 - t)·A + t·B.
 
@@ -160,17 +175,29 @@ class ShapePath:
             return crop
         import cv2
 
-        side = len(crop)
+        source = self._sources(own, shape, len(crop))
+        return cv2.remap(
+            crop, source[..., 0], source[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
+        )
+
+    def _sources(self, own: np.ndarray, shape: np.ndarray, side: int) -> np.ndarray:
+        """(side, side, 2) float32: where in the crop, in pixels, each pixel of the warped one
+        comes from."""
+        if side > _GRID:
+            import cv2
+
+            middles = np.arange(_GRID, dtype=np.float32)
+            way = self._sources(own, shape, _GRID) - np.stack(np.meshgrid(middles, middles), -1)
+            way = cv2.resize(way, (side, side), interpolation=cv2.INTER_LINEAR)
+            middles = np.arange(side, dtype=np.float32)
+            return np.stack(np.meshgrid(middles, middles), -1) + way * (side / _GRID)
         pixels, _ = self._start(side)
         inverse = self._to_barycentric(shape)
         inside = self._locate(side, inverse)
         corners = np.swapaxes(own[self.triangles], 1, 2)  # (T, 2, 3)
         affine = (corners @ inverse)[inside]  # (C·C, 2, 3)
         source = affine[..., 0] * pixels[:, :1] + affine[..., 1] * pixels[:, 1:] + affine[..., 2]
-        source = (source * side - 0.5).astype(np.float32).reshape(side, side, 2)
-        return cv2.remap(
-            crop, source[..., 0], source[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
-        )
+        return (source * side - 0.5).astype(np.float32).reshape(side, side, 2)
 
     def _start(self, side: int) -> tuple[np.ndarray, np.ndarray]:
         """Middles of the pixels of a crop, (C·C, 2), and in which triangle of the mean shape each

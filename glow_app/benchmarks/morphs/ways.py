@@ -151,7 +151,7 @@ class LatentMorph:
             if meshes is None:
                 walks.append(self._plain(np.stack(ends)))
                 continue
-            faces = tuple(Portrait(*parts, b"") for parts in zip(ends, crops, meshes, strict=True))
+            faces = tuple(Portrait(*parts) for parts in zip(ends, crops, strict=True))
             studio = Studio(faces, codec.coding, self._encoded.encode, self._style.shell)
             walks.append(guided_journey(studio, self._style, None))
         return walks
