@@ -79,7 +79,7 @@ class GlowConfig:
         shapes, channels, size = [], self.channels, self.image_size
         for _ in range(self.details):
             size //= 2
-            shapes.append((3 * channels, size, size))
+            shapes.append((12 * channels, size // 2, size // 2))  # squeezed
         for level in range(self.details, self.levels):
             if self.squeeze:
                 channels, size = channels * 4, size // 2
@@ -91,8 +91,9 @@ class GlowConfig:
     def code_shapes(self) -> list[tuple[int, int, int]]:
         """(C, H, W) of the part of z that leaves the flow at each level, finest first."""
         shapes = self.shapes()
+        details = [(c // 4, 2 * h, 2 * w) for c, h, w in shapes[: self.details]]
         split = [(c - c // 2, h, w) for c, h, w in shapes[self.details : -1]]
-        return [*shapes[: self.details], *split, shapes[-1]]
+        return [*details, *split, shapes[-1]]
 
     def behind_finest(self) -> GlowConfig:
         """Of the flow of the means that the finest detail level leaves."""
@@ -143,7 +144,7 @@ PRESETS: dict[str, GlowConfig] = {
     "faces128": GlowConfig(
         image_size=128,
         steps=(6, 6, 6, 8, 10),
-        widths=(48, 64, 96, 160, 128),
+        widths=(64, 64, 96, 160, 128),
         blocks=(1, 1, 1, 1, 1),
         net="residual",
         details=1,

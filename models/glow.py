@@ -210,8 +210,7 @@ class Glow(nn.Module):
         h, parts = x.to(self._dtype()) - _CENTRE, []
         with exact_float32(x.device):
             for detail in self.details:
-                y, _ = detail.haar(h)
-                h, details = y[:, : self.config.channels], y[:, self.config.channels :]
+                h, details, _ = detail.part(h)
                 parts.append(detail.log_prob(h, details))
             codes, log_det = [], h.new_zeros(h.shape[0])
             for level in range(self.config.details, self.config.levels):
@@ -225,11 +224,10 @@ class Glow(nn.Module):
     def detail_log_prob(self, x: Tensor) -> Tensor:
         """log p(details | means) (N,) of the finest level, in nats, of orthonormal details.
 
-        ``x`` (N, C, H, W) may be crops, of any even size, of images of this model.
+        ``x`` (N, C, H, W) may be crops of images of this model, of any size that 4 divides.
         """
         with exact_float32(x.device):
-            y, _ = self.details[0].haar(x.to(self._dtype()) - _CENTRE)
-            means, details = y[:, : self.config.channels], y[:, self.config.channels :]
+            means, details, _ = self.details[0].part(x.to(self._dtype()) - _CENTRE)
             return self.details[0].log_prob(means, details).float()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -387,7 +385,7 @@ def _detail_level(config: GlowConfig, level: int) -> DetailLevel:
             2 * (channels - half),
             size=None,
             blocks=config.blocks[level],
-            context=known,
+            context=4 * known,
         )
         net.input_bound = config.input_bound
         return net
@@ -399,7 +397,7 @@ def _detail_level(config: GlowConfig, level: int) -> DetailLevel:
         FlowStep(channels, AffineCoupling(net(), config.scale_bound))
         for _ in range(config.steps[level])
     ]
-    prior = ContextPrior(LinearNet(known, 2 * channels))
+    prior = ContextPrior(LinearNet(4 * known, 2 * channels))
     return DetailLevel(config.channels, features, steps, prior)
 
 

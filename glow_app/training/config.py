@@ -47,8 +47,8 @@ class TrainConfig:
             raise ValueError("This model has no detail level to train.")
         if self.crops and not self.details_only:
             raise ValueError("Only a detail level by itself can be trained on crops.")
-        if self.crops % 2 or self.crops > self.model.image_size:
-            raise ValueError("Crops are an even number of pixels and no larger than the pictures.")
+        if self.crops % 4 or self.crops > self.model.image_size:
+            raise ValueError("Crops have a side that 4 divides, and are no larger than pictures.")
 
     _MAY_CHANGE = (
         "steps",

@@ -267,7 +267,7 @@ class Batches:
         seed: of shuffling and flips.
         world: the processes that share each batch; the whole set is held on the device of this
             one if it is a GPU with room for it.
-        crop: pixels a side, at a random even place of each picture; 0: the whole picture.
+        crop: pixels a side, at a random place of each picture; 0: the whole picture.
     """
 
     def __init__(
@@ -305,12 +305,12 @@ class Batches:
         return self._cropped(pictures, generator) if self.crop else pictures
 
     def _cropped(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
-        """A crop of each whose 2x2 blocks are those of the whole picture."""
-        places = (pictures.shape[2] - self.crop) // 2 + 1
+        """A crop of each whose 4x4 blocks are those of the whole picture."""
+        places = (pictures.shape[2] - self.crop) // 4 + 1
         corners = torch.randint(
             places, (self.batch, 2), generator=generator, device=generator.device
         )
-        corners = 2 * self.world.share(corners).to(pictures.device)
+        corners = 4 * self.world.share(corners).to(pictures.device)
         along = torch.arange(self.crop, device=pictures.device)
         rows = (corners[:, :1] + along)[:, :, None]
         columns = (corners[:, 1:] + along)[:, None, :]

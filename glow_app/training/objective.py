@@ -19,7 +19,7 @@ class Objective(nn.Module):
     Args:
         model: what learns.
         details_only: only the finest detail level learns, given the means; the objective is bits
-            a detail number, and images may be crops of any even size.
+            a detail number, and images may be crops.
     """
 
     def __init__(self, model: Glow, details_only: bool = False) -> None:
