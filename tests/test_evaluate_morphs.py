@@ -15,7 +15,6 @@ from PIL import Image
 
 import models
 from glow_app.benchmarks.morphs import descriptors
-from glow_app.benchmarks.morphs.appearance import brightness, contrast, saturated, sharpness
 from glow_app.benchmarks.morphs.faces_found import one_face_in_place
 from glow_app.benchmarks.morphs.frechet import frechet_distance
 from glow_app.benchmarks.morphs.material import Faces, Pairs, all_pairs, draw_pairs, halves
@@ -25,6 +24,7 @@ from glow_app.benchmarks.morphs.table import morph_table
 from glow_app.benchmarks.morphs.transition import evenness, ghosting
 from glow_app.benchmarks.morphs.ways import CrossFade, Encoded, LandmarkMorph, LatentMorph
 from glow_app.editing.codec import Codec
+from glow_app.pictures.appearance import brightness, contrast, saturated, sharpness
 from models import PRESETS, Glow
 
 SMALLEST = 32  # pixels, which the command measures
@@ -198,7 +198,7 @@ def codec(released_checkpoint) -> Codec:
 def test_every_way_through_the_model_meets_both_photos(pairs, codec):
     encoded = Encoded(codec)
     for guarded, guided in ((False, False), (True, False), (True, True)):
-        way = LatentMorph("way", encoded, "shell", guarded=guarded, guided=guided)
+        way = LatentMorph("way", encoded, "shell", guarded=guarded, guided=guided, fit=True)
         way.prepare(pairs)
         frames = way(pairs, (0, 0.5, 1))
         assert frames.shape == (2, 3, 64, 64, 3)
@@ -207,7 +207,7 @@ def test_every_way_through_the_model_meets_both_photos(pairs, codec):
 
 
 def test_a_walk_is_measured_as_the_editor_makes_it(pairs, codec, released):
-    way = LatentMorph("way", Encoded(codec), "shell", guarded=True)
+    way = LatentMorph("way", Encoded(codec), "shell", guarded=True, fit=True)
     way.prepare(pairs)
     a, b = (end[0] for end in pairs.ends)
     expected = released.morph_frames(a, b, [0, 0.5, 1], guide=False).frames[1]

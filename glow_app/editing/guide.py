@@ -10,13 +10,14 @@ states. At the photos themselves nothing is warped, so they are met exactly.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 import torch
 
 from glow_app.editing.codec import Coded
+from glow_app.editing.contrast import fitted
 from glow_app.editing.portrait import Portrait, resized
 from glow_app.editing.shell import Shell
 from glow_app.editing.walk import MARGIN, Style, Walk, everything, legs_of, mix_levels
@@ -38,13 +39,17 @@ class Studio:
         encode: pictures (N, S, S, 3) and whether to keep their codes; see
             `Codec.encode_with_range`.
         shell: where codes of faces in one shape lie.
+        decode: codes to pictures, to keep the contrast of the photos (`contrast`); None leaves
+            every pair of faces the dip of the shell.
     """
 
     faces: tuple[Portrait, ...]
     coding: Coding | None
     encode: Callable[[np.ndarray, bool], Coded]
     shell: Shell
+    decode: Callable[[Coded], np.ndarray] | None = None
     _paths: dict[tuple[int, int], ShapePath] = field(default_factory=dict)
+    _shells: dict[tuple[int, int], Shell] = field(default_factory=dict)
 
     @cached_property
     def keys(self) -> Coded:
@@ -67,6 +72,18 @@ class Studio:
         )
         return first, second
 
+    def shell_between(self, a: int, b: int) -> Shell:
+        """Where codes between faces a and b lie, with the dip that suits the two."""
+        if self.decode is None:
+            return self.shell
+        if (a, b) not in self._shells:
+            coded = self.encode(np.concatenate(self.seen(a, b, [0.5])), True)
+            within = coded.within.merged().widened(MARGIN)
+            photos = np.stack([self.faces[i].pixels for i in (a, b)])
+            z_a, z_b = coded.z.split(1)
+            self._shells[a, b] = fitted(self.shell, z_a, z_b, within, photos, self.decode)
+        return self._shells[a, b]
+
 
 def guided_journey(
     studio: Studio, style: Style, usual: StateRange | None, loop: bool = False
@@ -88,12 +105,15 @@ def guided_journey(
         z = keys.z[(places.long() % count).clamp(min=0)].clone()
         within = keys.within[leg].union(keys.within[after])
         for k in leg[~met].unique().tolist():
+            way = style
+            if style.share:
+                way = replace(style, shell=studio.shell_between(k, (k + 1) % count))
             rows = torch.nonzero(~met & (leg == k)).flatten()
             seen = studio.seen(k, (k + 1) % count, t[rows].tolist())
             coded = studio.encode(np.concatenate(seen), False)
             a, b = coded.z.split(len(rows))
             for i, row in enumerate(rows.tolist()):
-                z[row] = style.points(torch.stack([a[i], b[i]]), t[row : row + 1])[0]
+                z[row] = way.points(torch.stack([a[i], b[i]]), t[row : row + 1])[0]
             reached = coded.within[: len(rows)].union(coded.within[len(rows) :])
             within.low[rows], within.high[rows] = reached.low, reached.high
         if usual is not None and bool(((places < 0) | (places > legs)).any()):

@@ -9,13 +9,13 @@ from typing import Any, Final
 import numpy as np
 
 from glow_app.benchmarks.morphs import descriptors
-from glow_app.benchmarks.morphs.appearance import brightness, contrast, saturated, sharpness
 from glow_app.benchmarks.morphs.faces_found import one_face_in_place
 from glow_app.benchmarks.morphs.frechet import frechet_distance
 from glow_app.benchmarks.morphs.material import Pairs
 from glow_app.benchmarks.morphs.sliced_wasserstein import PatchReference
 from glow_app.benchmarks.morphs.transition import evenness, ghosting
 from glow_app.benchmarks.morphs.ways import Way
+from glow_app.pictures.appearance import brightness, contrast, saturated, sharpness
 
 __all__ = ["EVERY", "Row", "Scale", "measure_real", "measure_way"]
 

@@ -8,6 +8,7 @@ made of them: encoding them, finding their landmarks.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -15,9 +16,11 @@ import torch
 
 from glow_app.benchmarks.morphs.material import Pairs
 from glow_app.editing.codec import Codec, Coded
-from glow_app.editing.guide import Portrait, Studio, guided_journey
+from glow_app.editing.contrast import fitted
+from glow_app.editing.guide import Studio, guided_journey
+from glow_app.editing.portrait import Portrait
 from glow_app.editing.shell import Shell
-from glow_app.editing.walk import Style, Walk, journey_walk
+from glow_app.editing.walk import MARGIN, Style, Walk, journey_walk
 from glow_app.pictures.coding import code_and_reduce
 from glow_app.pictures.warp import ShapePath
 from models import StateRange
@@ -93,6 +96,11 @@ class Encoded:
             return self.codec.encode_with_range(pictures, keep=False)
         return joined([self._rows[picture.tobytes()] for picture in pictures])
 
+    def encode_any(self, pictures: np.ndarray, keep: bool) -> Coded:
+        """:meth:`encode`, of pictures that need not be prepared."""
+        known = all(picture.tobytes() in self._rows for picture in pictures)
+        return self.encode(pictures, keep and known)
+
 
 class LatentMorph:
     """A walk between two codes, decoded: the very one of the page and the scripts.
@@ -105,6 +113,7 @@ class LatentMorph:
         guided: both crops are warped to the shape in between first, coded and encoded, and the
             walk goes between their codes. Pairs without landmarks take the plain path.
         shell: how long codes are on the way; None for what is kept with the weights.
+        fit: choose the dip of each pair by its contrast, see `editing.contrast`.
     """
 
     def __init__(
@@ -115,8 +124,9 @@ class LatentMorph:
         guarded: bool = False,
         guided: bool = False,
         shell: Shell | None = None,
+        fit: bool = False,
     ) -> None:
-        self.name = name
+        self.name, self._fit = name, fit
         self._encoded, self._guarded, self._guided = encoded, guarded, guided
         if shell is None:
             shell = encoded.codec.shell.guided() if guided else encoded.codec.shell
@@ -138,7 +148,16 @@ class LatentMorph:
         return [self._plain(np.stack(ends)) for ends in zip(*pairs.ends, strict=True)]
 
     def _plain(self, ends: np.ndarray) -> Walk:
-        return journey_walk(self._encoded.encode(ends, True), self._style, None)
+        coded, style = self._encoded.encode(ends, True), self._style
+        if style.share and self._fit:
+            within = coded.within.merged().widened(MARGIN)
+            shell = fitted(style.shell, *coded.z.split(1), within, ends, self._decode)
+            style = replace(style, shell=shell)
+        return journey_walk(coded, style, None)
+
+    def _decode(self, coded: Coded) -> np.ndarray:
+        within = coded.within if self._guarded else None
+        return self._encoded.codec.decode_with_report(coded.z, within=within)[0]
 
     def _guided_walks(self, pairs: Pairs) -> list[Walk]:
         codec, walks = self._encoded.codec, []
@@ -152,7 +171,9 @@ class LatentMorph:
                 walks.append(self._plain(np.stack(ends)))
                 continue
             faces = tuple(Portrait(*parts) for parts in zip(ends, crops, strict=True))
-            studio = Studio(faces, codec.coding, self._encoded.encode, self._style.shell)
+            decode = self._decode if self._fit else None
+            tools = self._encoded.encode_any, self._style.shell, decode
+            studio = Studio(faces, codec.coding, *tools)
             walks.append(guided_journey(studio, self._style, None))
         return walks
 
@@ -167,6 +188,7 @@ def all_ways(codec: Codec) -> list[Way]:
         LatentMorph("shell", encoded, "shell"),
         LatentMorph("shell, guard", encoded, "shell", guarded=True),
         LatentMorph("guide, shell, guard", encoded, "shell", guarded=True, guided=True),
+        LatentMorph("… and contrast", encoded, "shell", guarded=True, guided=True, fit=True),
     ]
 
 
