@@ -277,7 +277,8 @@ def test_command_measures_and_repeats(
     )
     assert first == again
     ways = ["real faces", "cross-fade", "landmark morph", "linear", "shell", "shell, guard"]
-    assert list(results[0]["data"]) == [*ways, "guide, shell, guard"]
+    guided = ["guide, shell, guard", "guide, shell, guard, contrast"]
+    assert list(results[0]["data"]) == [*ways, *guided]
     assert results[0]["data"]["cross-fade"]["ghosting"] == pytest.approx(1, abs=0.01)
     assert results[0]["data"]["real faces"]["contrast"] == 1
     described = ["identity" in r["data"]["linear"] for r in results]

@@ -188,7 +188,9 @@ def all_ways(codec: Codec) -> list[Way]:
         LatentMorph("shell", encoded, "shell"),
         LatentMorph("shell, guard", encoded, "shell", guarded=True),
         LatentMorph("guide, shell, guard", encoded, "shell", guarded=True, guided=True),
-        LatentMorph("… and contrast", encoded, "shell", guarded=True, guided=True, fit=True),
+        LatentMorph(
+            "guide, shell, guard, contrast", encoded, "shell", guarded=True, guided=True, fit=True
+        ),
     ]
 
 
