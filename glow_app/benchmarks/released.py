@@ -11,10 +11,15 @@ from glow_app.benchmarks.convolutions import convolutions_of
 from glow_app.benchmarks.flops import flops_per_frame
 from glow_app.benchmarks.timing import Work, adamw_step, interleaved
 from glow_app.editing.editor import Editor
+from glow_app.editing.full_size import enlarge
+from glow_app.pictures.prepare import Prepared
 from glow_app.pictures.tensors import to_tensor
 from models import Glow, bin_centers, bits_per_dim
 
 __all__ = ["measure_released"]
+
+_FIRST = 9  # frames that the page decodes first
+_FULL = 512  # pixels a side
 
 
 def measure_released(
@@ -32,6 +37,8 @@ def measure_released(
     model, device = editor.model, editor.device
     z = torch.randn(frames, model.dims, generator=torch.Generator().manual_seed(0)) * 0.7
     pictures = editor.decode(z)
+    a, b = (_as_photo(picture, editor) for picture in pictures[:2])
+    photos_morph = editor.morph_frames(a, b, frames)
 
     def decode_frames() -> None:
         editor.decode(z)
@@ -41,7 +48,10 @@ def measure_released(
         "convolutions": convolutions_of(decode_frames, device),
         "decode_one": lambda: editor.decode(z[:1]),
         "encode_frames": lambda: _encode(editor, pictures),
-        "morph": lambda: editor.morph_frames(pictures[0], pictures[-1], frames),
+        "morph": lambda: editor.morph_frames(pictures[0], pictures[-1], frames, guide=False),
+        "guided": lambda: editor.morph_frames(a, b, frames),
+        "guided_first": lambda: editor.morph_frames(a, b, _FIRST),
+        "full_size": lambda: photos_morph.enlarged(_FULL),
     }
     steps = {p: _training_step(model, p, batch) for p in precisions}
     seconds = interleaved({**works, **steps}, device, repeats)
@@ -55,9 +65,30 @@ def measure_released(
         "decode_one_frame_s": seconds["decode_one"],
         "encode_frames_s": seconds["encode_frames"],
         "morph_s": seconds["morph"],
+        "guided": photos_morph.guided,  # not where a face has no landmarks
+        "guided_s": seconds["guided"],
+        "guided_first_s": seconds["guided_first"],
+        "full_size": _FULL,
+        "full_size_s": seconds["full_size"],
+        "peak_memory_mb": _peak_memory(),
         "batch": batch,
         "train_images_per_s": {p: batch / seconds[p] for p in precisions},
     }
+
+
+def _peak_memory() -> int | None:
+    """MB that this process has had at most; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def _as_photo(picture: np.ndarray, editor: Editor) -> Prepared:
+    """A drawn face as if a photo of 512 pixels showed it."""
+    side = editor.image_size if editor.coding is None else editor.coding.size
+    return Prepared(picture, enlarge(picture, side), True, 1, full=enlarge(picture, _FULL))
 
 
 def _encode(editor: Editor, pictures: np.ndarray) -> None:
