@@ -6,6 +6,8 @@ import os
 
 # Before torch loads: threads that wait must not spin, for a browser needs the same two cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "PYTEST_XDIST_WORKER" in os.environ:  # each of several workers has a core
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from pathlib import Path
 
