@@ -34,6 +34,7 @@ class TrainConfig:
     details_only: bool = False  # only the finest detail level learns
     crops: int = 0  # pixels a side of random crops to train details on; 0: whole pictures
     means: int = 0  # halvings of the pictures by means of 2x2, as behind detail levels
+    mixed: bool = False  # every other picture is halved as small photos are, and not by means
     precision: str = "float32"  # inside the nets while training: "float32" or "bfloat16"
     reversible: bool = False  # recompute activations: memory does not grow with the steps
     compile: bool = False  # the couplings, by torch.compile
@@ -47,6 +48,8 @@ class TrainConfig:
             raise ValueError("This model has no detail level to train.")
         if self.crops and not self.details_only:
             raise ValueError("Only a detail level by itself can be trained on crops.")
+        if self.mixed and not self.means:
+            raise ValueError("Only means can be mixed with pictures of their size.")
         if self.crops % 2 or self.crops > self.model.image_size:
             raise ValueError("Crops are an even number of pixels and no larger than the pictures.")
 
