@@ -8,9 +8,10 @@
 """
 
 from models.checkpoint import CheckpointError, load, pretrained_path, save
+from models.coarse import coarse_part, entering, put_back
 from models.config import PRESETS, GlowConfig
 from models.glow import Glow, bits_per_dim
-from models.grow import add_detail_level, grow
+from models.grow import add_attention, add_detail_level, grow
 from models.networks import NETS
 from models.quantize import bin_centers, dequantize, to_levels
 from models.state_range import StateRange, usual_range
@@ -22,13 +23,17 @@ __all__ = [
     "Glow",
     "GlowConfig",
     "StateRange",
+    "add_attention",
     "add_detail_level",
     "bin_centers",
     "bits_per_dim",
+    "coarse_part",
     "dequantize",
+    "entering",
     "grow",
     "load",
     "pretrained_path",
+    "put_back",
     "save",
     "to_levels",
     "usual_range",

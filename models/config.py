@@ -28,7 +28,7 @@ class GlowConfig:
     steps: tuple[int, ...] = (4, 6, 8, 6)  # steps of flow
     widths: tuple[int, ...] = (64, 96, 160, 192)  # channels inside the coupling nets
     blocks: tuple[int, ...] = ()  # residual blocks in each coupling net; () is one a net
-    net: str = "residual"  # a name in models.NETS
+    net: str | tuple[str, ...] = "residual"  # a name in models.NETS, or one for each level
     prior_width: int = 64  # channels inside the nets of the split priors; 0: one convolution only
     scale_bound: float = 2.0  # largest |log s| of a coupling
     input_bound: float = 3.0  # nets see their inputs, of unit variance, cut off here
@@ -47,8 +47,7 @@ class GlowConfig:
             raise ValueError("steps, widths and blocks need one entry for each level.")
         if min(self.steps) < 1 or min(self.widths) < 1 or min(self.blocks) < 0:
             raise ValueError("steps and widths are at least 1, blocks at least 0.")
-        if self.net not in NETS:
-            raise ValueError(f"net is one of {', '.join(sorted(NETS))}, not {self.net!r}.")
+        self._settle_net()
         if self.prior_width < 0:
             raise ValueError("prior_width is at least 0.")
         if not 0 <= self.details < self.levels or (self.details and not self.squeeze):
@@ -63,6 +62,20 @@ class GlowConfig:
             raise ValueError("scale_bound and input_bound are above 0.")
         if not 1 <= self.n_bits <= 8:
             raise ValueError("n_bits is between 1 and 8.")
+
+    def _settle_net(self) -> None:
+        """Check ``net``; of the same names everywhere one remains, so that equals are equal."""
+        names = (self.net,) * self.levels if isinstance(self.net, str) else tuple(self.net)
+        if len(names) != self.levels:
+            raise ValueError("net is one name, or one for each level.")
+        if unknown := [name for name in names if name not in NETS]:
+            raise ValueError(f"net is one of {', '.join(sorted(NETS))}, not {unknown[0]!r}.")
+        object.__setattr__(self, "net", names[0] if len(set(names)) == 1 else names)
+
+    @property
+    def nets(self) -> tuple[str, ...]:
+        """The name of the net of each level, finest first; detail levels have their own."""
+        return (self.net,) * self.levels if isinstance(self.net, str) else self.net
 
     @property
     def levels(self) -> int:
@@ -98,7 +111,8 @@ class GlowConfig:
     def behind_finest(self) -> GlowConfig:
         """Of the flow of the means that the finest detail level leaves."""
         parts = {name: getattr(self, name)[1:] for name in ("steps", "widths", "blocks")}
-        return self.replace(image_size=self.image_size // 2, details=self.details - 1, **parts)
+        parts |= {"net": self.nets[1:], "details": self.details - 1}
+        return self.replace(image_size=self.image_size // 2, **parts)
 
     def state_channels(self) -> tuple[int, ...]:
         """Channels of the state after each step of flow, finest level first."""

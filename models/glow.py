@@ -69,7 +69,7 @@ class Glow(nn.Module):
         self.details = nn.ModuleList(_detail_level(config, i) for i in range(config.details))
         self.squeeze = Squeeze() if config.squeeze else None
         self.levels = nn.ModuleList(_level_steps(config, i) for i in behind)
-        self.splits = nn.ModuleList(_split_prior(config, shapes[i]) for i in behind[:-1])
+        self.splits = nn.ModuleList(_split_prior(config, i) for i in behind[:-1])
         self.top = TopPrior(shapes[-1][0])
         self.to(memory_format=torch.channels_last)  # 1.5x faster convolutions on a CPU
 
@@ -402,28 +402,29 @@ def _detail_level(config: GlowConfig, level: int) -> DetailLevel:
 
 
 def _level_steps(config: GlowConfig, level: int) -> FlowSteps:
-    shape = config.shapes()[level]
+    channels, _, _ = config.shapes()[level]
 
     def step() -> FlowStep:
-        net = _net(config, shape, config.widths[level], config.blocks[level])
-        return FlowStep(shape[0], AffineCoupling(net, config.scale_bound))
+        net = _net(config, level, config.widths[level], config.blocks[level])
+        return FlowStep(channels, AffineCoupling(net, config.scale_bound))
 
     return FlowSteps(step() for _ in range(config.steps[level]))
 
 
-def _split_prior(config: GlowConfig, shape: tuple[int, int, int]) -> SplitPrior:
+def _split_prior(config: GlowConfig, level: int) -> SplitPrior:
     if config.prior_width:
-        return SplitPrior(_net(config, shape, config.prior_width, blocks=0))
-    half = shape[0] // 2
-    net = LinearNet(half, 2 * (shape[0] - half))
+        return SplitPrior(_net(config, level, config.prior_width, blocks=0))
+    channels, _, _ = config.shapes()[level]
+    half = channels // 2
+    net = LinearNet(half, 2 * (channels - half))
     net.input_bound = config.input_bound
     return SplitPrior(net)
 
 
-def _net(config: GlowConfig, shape: tuple[int, int, int], width: int, blocks: int) -> Net:
+def _net(config: GlowConfig, level: int, width: int, blocks: int) -> Net:
     """A net that sees the first half of the channels and speaks of the rest, twice."""
-    channels, size, _ = shape
+    channels, size, _ = config.shapes()[level]
     half = channels // 2
-    net = NETS[config.net](half, width, 2 * (channels - half), size=size, blocks=blocks)
+    net = NETS[config.nets[level]](half, width, 2 * (channels - half), size=size, blocks=blocks)
     net.input_bound = config.input_bound
     return net

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 
 from models.config import GlowConfig
 from models.glow import Glow
 from models.step import FlowStep
 
-__all__ = ["add_detail_level", "grow"]
+__all__ = ["add_attention", "add_detail_level", "grow"]
 
 
 @torch.no_grad()
@@ -56,6 +58,26 @@ def add_detail_level(base: Glow, config: GlowConfig) -> Glow:
     for name in ("levels", "splits", "top"):
         getattr(model, name).load_state_dict(getattr(base, name).state_dict())
     return model.train(base.training)
+
+
+@torch.no_grad()
+def add_attention(model: Glow, levels: Collection[int]) -> Glow:
+    """A copy of ``model`` whose nets of ``levels`` attend after their blocks; the same f and g.
+
+    Attention starts as the identity. The copy has no ``usual_range``.
+
+    Raises:
+        ValueError: the nets of those levels are none that attention can be added to.
+    """
+    nets = list(model.config.nets)
+    for level in levels:
+        if not model.config.details <= level < len(nets) or nets[level] != "residual":
+            raise ValueError(f"Level {level} has no residual nets to add attention to.")
+        nets[level] = "attention"
+    attentive = Glow(model.config.replace(net=tuple(nets))).to(model.top.mean.device)
+    attentive.load_state_dict(model.state_dict(), strict=False)
+    attentive.facts = dict(model.facts)
+    return attentive.train(model.training)
 
 
 def _extend(chain: list[FlowStep], old: FlowStep) -> None:

@@ -112,6 +112,12 @@ def parser() -> argparse.ArgumentParser:
         help="learn the means of pictures of 2^K times the size, as what lies behind K detail "
         "levels does",
     )
+    data.add_argument(
+        "--mixed",
+        action="store_true",
+        help="with --means: every other picture of a batch is reduced as small photos are, so "
+        "that one model knows both",
+    )
     model = p.add_argument_group("model")
     model.add_argument("--preset", default="faces64", choices=sorted(PRESETS))
     model.add_argument("--image-size", type=cli.whole(2), help="instead of the preset's, pixels")
@@ -174,6 +180,7 @@ def main(argv: list[str] | None = None) -> int:
         details_only=alone,
         crops=crops,
         means=args.means,
+        mixed=args.mixed,
         coding=pick_coding(args.coding, shape.image_size * 2**args.means, init or base, out),
         steps=args.steps,
         minutes=args.minutes,

@@ -34,6 +34,7 @@ class TrainConfig:
     details_only: bool = False  # only the finest detail level learns
     crops: int = 0  # pixels a side of random crops to train details on; 0: whole pictures
     means: int = 0  # halvings of the pictures by means of 2x2, as behind detail levels
+    mixed: bool = False  # every other picture is halved as small photos are, and not by means
     precision: str = "float32"  # inside the nets while training: "float32" or "bfloat16"
     reversible: bool = False  # recompute activations: memory does not grow with the steps
     compile: bool = False  # the couplings, by torch.compile
@@ -49,6 +50,8 @@ class TrainConfig:
             raise ValueError("Only a detail level by itself can be trained on crops.")
         if self.crops % 4 or self.crops > self.model.image_size:
             raise ValueError("Crops have a side that 4 divides, and are no larger than pictures.")
+        if self.mixed and not self.means:
+            raise ValueError("Only means can be mixed with pictures of their size.")
 
     _MAY_CHANGE = (
         "steps",

@@ -16,6 +16,7 @@ from glow_app.training.data import PackedPictures
 from glow_app.training.distributed import World
 from glow_app.training.log import QuietLog, RunLog
 from glow_app.training.objective import bits_by_part, means_of
+from glow_app.training.reduced import reduced
 from glow_app.training.run_folder import RunFolder
 from glow_app.training.state import TrainState
 from models import Glow, bin_centers, dequantize, to_levels
@@ -72,6 +73,9 @@ class Evaluation:
             values = {"val_bits_per_dim": total}
             if len(parts) > 1:
                 values["val_bits_by_part"] = parts
+            if self._config.mixed:
+                of_reduced, _ = held_out_bits(model, pictures, rows, self._world, reduce=means)
+                values["val_bits_reduced"] = of_reduced
         if self._world.first:
             self._show(state, log)
             models.save(model, self._folder.weights, self._facts_of(state, **values))
@@ -135,11 +139,13 @@ def held_out_bits(
     world: World,
     batch: int = 64,
     means: int = 0,
+    reduce: int = 0,
 ) -> tuple[float, list[float]]:
     """Mean bits/dim of ``rows`` with fixed dequantisation noise, the same on any ``world``.
 
     Args:
         means: the model is of the pictures halved so often.
+        reduce: so often halved by the filter that makes small photos, and not by means.
 
     Returns:
         bits/dim of the whole, and bits a number of its parts as in
@@ -148,7 +154,7 @@ def held_out_bits(
     sums = torch.zeros(2 + model.config.details, dtype=torch.float64)
     for start in range(world.rank * batch, len(rows), world.size * batch):
         generator = torch.Generator().manual_seed(start)
-        levels = pictures.tensor(rows[start : start + batch])
+        levels = reduced(pictures.tensor(rows[start : start + batch]), reduce)
         x = means_of(dequantize(levels, model.config.n_bits, generator), means)
         total, parts = bits_by_part(model, x.to(world.device))
         sums += torch.cat([total[:, None], parts], dim=1).sum(dim=0).cpu()

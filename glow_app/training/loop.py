@@ -20,6 +20,7 @@ from glow_app.training.guard import GradientGuard
 from glow_app.training.log import QuietLog, RunLog
 from glow_app.training.meter import Meter
 from glow_app.training.objective import means_of
+from glow_app.training.reduced import mixture
 from glow_app.training.run_folder import RunFolder
 from glow_app.training.schedule import done_share, ema_decay, learning_rate
 from glow_app.training.signals import wish_to_stop
@@ -87,8 +88,10 @@ def train(
         # For the whole batch: what one process sees must not depend on how many there are.
         shape = (config.batch, *levels.shape[1:])
         noise = world.share(torch.rand(shape, generator=generator, device=world.device))
-        x = dequantize(levels, config.model.n_bits, noise=noise)
-        return trained(means_of(x, config.means)).mean()
+        n_bits = config.model.n_bits
+        if config.mixed:
+            return trained(mixture(levels, config.means, n_bits, noise)).mean()
+        return trained(means_of(dequantize(levels, n_bits, noise=noise), config.means)).mean()
 
     def done() -> float:
         return done_share(state.step, state.minutes, config.steps, config.minutes)

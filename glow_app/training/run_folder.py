@@ -16,6 +16,11 @@ from models import GlowConfig
 __all__ = ["RunFolder"]
 
 _ORIGIN = "started_from"  # the facts of the weights of --init
+_DEFAULTS = {
+    field.name: field.default
+    for field in dataclasses.fields(TrainConfig)
+    if field.default is not dataclasses.MISSING
+}
 
 
 class RunFolder:
@@ -63,6 +68,8 @@ class RunFolder:
         if (before := self.settings()) is None:
             return
         now = json.loads(json.dumps({**config.fixed(), "data": data}))
+        # A setting that the run does not name came later: then it was what is the default now.
+        before = {**_DEFAULTS, **before}
         different = sorted(k for k in now if _modern(k, before.get(k)) != now[k])
         if different:
             raise UserError(
