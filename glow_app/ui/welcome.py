@@ -1,10 +1,11 @@
-"""The pair of faces that greets a visitor: drawn and morphed once, for everyone."""
+"""The pair of faces that greets a visitor: morphed once, for everyone."""
 
 from __future__ import annotations
 
 import threading
 from typing import TYPE_CHECKING
 
+from glow_app.ui.examples import Examples
 from glow_app.ui.morphs import How, Shown, morph_steps
 from glow_app.ui.sides import Side, draw_side
 
@@ -13,21 +14,28 @@ if TYPE_CHECKING:
 
 __all__ = ["TEMPERATURE", "Welcome"]
 
+_EXAMPLES = (0, 1)  # numbers of the example faces
 SEEDS = (22, 14)  # chosen by eye among the faces of the released model
 TEMPERATURE = 0.7
 
 
 class Welcome:
-    """Draws the welcoming pair on first use; later visitors get it at once.
+    """Prepares the welcoming pair on first use; later visitors get it at once.
+
+    They are two of the example faces; drawn ones where the program comes without examples.
 
     Args:
         editor: the model.
-        seeds: of face A and face B.
+        seeds: of face A and face B, where they are drawn.
+
+    Attributes:
+        examples: the example faces.
     """
 
     def __init__(self, editor: Editor, seeds: tuple[int, int] = SEEDS) -> None:
         self._editor = editor
         self._seeds = seeds
+        self.examples = Examples(editor)
         self._lock = threading.Lock()
         self._sides: tuple[Side, Side] | None = None
         self._morph: Shown | None = None
@@ -36,7 +44,10 @@ class Welcome:
         """The two faces."""
         with self._lock:
             if self._sides is None:
-                a, b = (draw_side(self._editor, seed, TEMPERATURE) for seed in self._seeds)
+                if len(self.examples.files) > max(_EXAMPLES):
+                    a, b = (self.examples.side(index) for index in _EXAMPLES)
+                else:
+                    a, b = (draw_side(self._editor, seed, TEMPERATURE) for seed in self._seeds)
                 self._sides = a, b
             return self._sides
 
