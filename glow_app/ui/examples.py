@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,10 +25,15 @@ def example_files() -> tuple[Path, ...]:
 
 
 class Examples:
-    """The example faces as photos of the page, each prepared on its first use, for everyone."""
+    """The example faces as photos of the page, each prepared on its first use, for everyone.
 
-    def __init__(self, editor: Editor) -> None:
-        self.files = example_files()
+    Args:
+        editor: the model.
+        files: their pictures; None for those that come with the program.
+    """
+
+    def __init__(self, editor: Editor, files: Sequence[Path] | None = None) -> None:
+        self.files = example_files() if files is None else tuple(files)
         self._editor = editor
         self._lock = threading.Lock()
         self._sides: dict[int, Side] = {}

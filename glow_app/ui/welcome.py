@@ -22,20 +22,22 @@ TEMPERATURE = 0.7
 class Welcome:
     """Prepares the welcoming pair on first use; later visitors get it at once.
 
-    They are two of the example faces; drawn ones where the program comes without examples.
-
     Args:
         editor: the model.
-        seeds: of face A and face B, where they are drawn.
-
-    Attributes:
-        examples: the example faces.
+        seeds: of face A and face B. None: they are two of the example faces, or drawn where the
+            program comes without those.
+        examples: the example faces, which all tabs offer; None for those of the program.
     """
 
-    def __init__(self, editor: Editor, seeds: tuple[int, int] = SEEDS) -> None:
+    def __init__(
+        self,
+        editor: Editor,
+        seeds: tuple[int, int] | None = None,
+        examples: Examples | None = None,
+    ) -> None:
         self._editor = editor
         self._seeds = seeds
-        self.examples = Examples(editor)
+        self.examples = examples or Examples(editor)
         self._lock = threading.Lock()
         self._sides: tuple[Side, Side] | None = None
         self._morph: Shown | None = None
@@ -44,10 +46,11 @@ class Welcome:
         """The two faces."""
         with self._lock:
             if self._sides is None:
-                if len(self.examples.files) > max(_EXAMPLES):
+                if self._seeds is None and len(self.examples.files) > max(_EXAMPLES):
                     a, b = (self.examples.side(index) for index in _EXAMPLES)
                 else:
-                    a, b = (draw_side(self._editor, seed, TEMPERATURE) for seed in self._seeds)
+                    seeds = self._seeds or SEEDS
+                    a, b = (draw_side(self._editor, seed, TEMPERATURE) for seed in seeds)
                 self._sides = a, b
             return self._sides
 

@@ -24,7 +24,7 @@ function show() {
     seen.alt = `Photo ${card.dataset.name} as the model sees it: ${value.source.toLowerCase()}`;
     crop.src = value.full || value.seen;
     crop.alt = value.full ? `Photo ${card.dataset.name}: ${value.source.toLowerCase()}` : seen.alt;
-    see.querySelector('span').textContent = `${value.size} × ${value.size}`;
+    find('.see-size').textContent = `${value.size} × ${value.size}`;
   } else {
     crop.removeAttribute('src');
     seen.removeAttribute('src');

@@ -20,10 +20,9 @@ function sizeOf(sizes) {
 
 /** New frames have come: what was pulled before goes with the old ones. */
 function endPull() {
-  if (pull) pull.running = false;
+  stopPull();
   pull = null;
   delete player.dataset.full;
-  stopFull.hidden = true;
 }
 
 /** Begin to pull what `shown` offers, or go on. */
@@ -54,7 +53,7 @@ async function pump(mine) {
     }
     player.dataset.full = frames.length - mine.missing.size;
     if (!made.length) mine.running = false; // it has expired, or the server is gone
-    tellFull();
+    if (status.textContent === shown.status) tellFull(); // else there is something else to say
     ask();
   }
   mine.running = false;
@@ -71,7 +70,9 @@ function tellFull() {
   far.textContent = !done ? '' : pull.missing.size ? `, ${done} at full size` : ' at full size';
 }
 
-stopFull.addEventListener('click', () => {
+/** No more for now: the frames that have come stay. */
+function stopPull() {
   if (pull) pull.running = false;
   stopFull.hidden = true;
-});
+}
+stopFull.addEventListener('click', stopPull);

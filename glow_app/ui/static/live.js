@@ -256,6 +256,7 @@ function load() {
   compare.disabled = true;
   delete live.dataset.full;
   find('.note').textContent = value.note;
+  offerNative(find('.size'), value.native > value.size && value.native);
   puts.forEach((button, i) => {
     button.hidden = !value.photos[i];
     button.querySelector('span').textContent = value.photos.length > 1

@@ -125,6 +125,7 @@ async function load() {
   if (!value) return clear();
   if (value.working) {
     player.dataset.working = '';
+    stopPull(); // others are on their way
     say('Decoding…');
     if (value.job) watchOver(value.job, 'Decoding');
     return;
@@ -152,7 +153,7 @@ async function load() {
   waySelect.disabled = value.loop;
   if (value.loop) waySelect.value = 'one';
   if (!player.dataset.saving) rest();
-  offerNative();
+  offerNative(sizeSelect, shown.full && shown.full.native);
   player.dataset.state = value.final ? 'ready' : 'coarse';
   player.dataset.frames = value.n;
   if (value.final) {
@@ -178,16 +179,6 @@ function rest() {
   if (!shown) return;
   tellFull();
   note.textContent = shown.note ? `. ${shown.note}` : '';
-}
-
-/** Sizes of downloads: up to what the photos have. */
-function offerNative() {
-  sizeSelect.querySelector('.native')?.remove();
-  const { native } = shown.full || {};
-  if (!native || [...sizeSelect.options].some((option) => option.value === String(native))) return;
-  const option = make('option', 'native', `${native}, the photos' own`);
-  option.value = native;
-  sizeSelect.append(option);
 }
 
 function clear() {
