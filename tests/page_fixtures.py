@@ -33,14 +33,19 @@ _CHROMIUM_ARGS = (
 
 
 @pytest.fixture(scope="session")
-def server(released_checkpoint: Path) -> Iterator[str]:
-    """The address of the page, running in this process on the released model."""
+def server(released_checkpoint: Path, face_folder: Path) -> Iterator[str]:
+    """The address of the page, running in this process on the released model.
+
+    Drawn faces greet there: most tests compare with what the model draws.
+    """
     from glow_app.editing.editor import Editor
+    from glow_app.ui.examples import Examples, example_files
     from glow_app.ui.page import build_page, launch_options
-    from glow_app.ui.welcome import Welcome
+    from glow_app.ui.welcome import SEEDS, Welcome
 
     editor = Editor(released_checkpoint, device="cpu")
-    welcome = Welcome(editor)
+    files = example_files() or [f for f in face_folder.rglob("*") if f.is_file()][:8]
+    welcome = Welcome(editor, SEEDS, Examples(editor, files))
     page = build_page(editor, welcome)
     _, url, _ = page.launch(
         server_name="127.0.0.1", prevent_thread_lock=True, inbrowser=False, **launch_options()

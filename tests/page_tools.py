@@ -134,8 +134,8 @@ def download(page: Page, name: str, folder: Path) -> Path:
 
 
 def crop(page: Page, side: str) -> np.ndarray:
-    """The crop that a card shows, at the model's size: (S, S, 3) uint8."""
-    source = page.locator(f"#photo-{side} .crop").get_attribute("src")
+    """What the model sees of a card's face: (S, S, 3) uint8."""
+    source = page.locator(f"#photo-{side} .seen").get_attribute("src")
     assert source and source.startswith("data:image/png"), source
     with Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))) as image:
         return np.asarray(image.convert("RGB"))

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Request, expect
 
+from glow_app.editing.editor import Editor
+from glow_app.editing.full_size import enlarge
 from glow_app.keeping import writing
 from tests.page_tools import (
     WAIT_MS,
@@ -116,13 +118,38 @@ def test_upload_two_photos_and_drag(open_tab: OpenTab, photos: list[Path]) -> No
     assert far(seen[-1], painted(page, crop(page, "b"))) < far(seen[0], seen[-1]) / 2
 
 
-def test_the_ends_are_exactly_the_crops(open_tab: OpenTab, photos: list[Path]) -> None:
-    page = open_tab("?a=1&b=2")
+def test_full_size_comes_nearest_first_and_stops_and_ends_are_exactly_the_photos(
+    open_tab: OpenTab, photos: list[Path], released: Editor
+) -> None:
+    page = open_tab()
+    asked: list[list[int]] = []
+
+    def listen(request: Request) -> None:
+        if "component_server" in request.url and '"frames"' in (request.post_data or ""):
+            asked.append(request.post_data_json["data"]["frames"])
+
+    page.on("request", listen)
+    expect(page.locator("#player .line")).to_contain_text("Drawn faces have the model's 64 pixels")
+    slider(page).evaluate("r => { r.value = 0.5; r.dispatchEvent(new Event('input')); }")
     choose(page, "a", photos[0])
-    assert far(crop(page, "a"), crop(page, "b")) > 5
-    for key, side in (("Home", "a"), ("End", "b")):
+    button(page, "Stop making frames at full size").click()
+    player = page.locator("#player .player")
+    done = player.get_attribute("data-full")
+    assert int(done or 0) < FRAMES
+    assert {abs(i - FRAMES // 2) for i in asked[0]} <= {0, 1, 2} and len(asked[0]) == 4
+    page.wait_for_timeout(400)
+    assert player.get_attribute("data-full") == done
+    button(page, "Morph").click()  # and goes on
+    expect(player).to_have_attribute("data-full", str(FRAMES), timeout=WAIT_MS)
+    expect(page.locator("#player .line")).to_contain_text(f"{FRAMES} frames at full size")
+    assert sorted(i for some in asked for i in some if some)[-1] == FRAMES - 1
+
+    full = released.prepare(photos[0]).full
+    assert full is not None
+    size = min(512, len(full))
+    for key, picture in (("Home", full), ("End", crop(page, "b"))):
         move_to(page, key)
-        assert is_painted(page, crop(page, side)), side
+        assert is_painted(page, enlarge(picture, size)), key
 
 
 def test_keyboard(open_tab: OpenTab) -> None:

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import base64
+import gc
+import io
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from glow_app.common.errors import UserError
 from glow_app.common.progress import Stopped
 from glow_app.editing.editor import Editor
+from glow_app.editing.full_size import enlarge
+from glow_app.ui.examples import Examples
+from glow_app.ui.full_frames import FullFrames
 from glow_app.ui.jobs import Jobs
+from glow_app.ui.putting import put_scene
 from glow_app.ui.scenes import EditScene, MixScene, Scenes
-from glow_app.ui.sides import draw_side
+from glow_app.ui.sides import EXAMPLE, draw_side, photo_side
+from glow_app.ui.welcome import SEEDS, Welcome
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +46,94 @@ def test_a_picture_is_that_of_the_values(editor: Editor, mix: MixScene) -> None:
         pixels = np.frombuffer(base64.b64decode(answer["rgb"]), np.uint8)
         assert np.array_equal(pixels.reshape(size, size, 3), side.pixels)
         assert answer["clamped"] == 0
+
+
+@pytest.fixture(scope="module")
+def photo(editor: Editor, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A picture with more detail than the model draws."""
+    path = tmp_path_factory.mktemp("photos") / "photo.png"
+    levels = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+    Image.fromarray(levels).save(path)
+    return path
+
+
+def pixels_of(uri: str) -> np.ndarray:
+    with Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def test_at_rest_a_picture_has_all_that_the_photo_has(
+    editor: Editor, mix: MixScene, photo: Path
+) -> None:
+    scenes, scene = Scenes(editor), EditScene(photo_side(editor, photo))
+    scenes.keep(scene)
+    scenes.keep(mix)
+    assert scenes.sizes(scene) == [40] and scenes.sizes(mix) == []
+    question = {"key": scene.key, "values": [0.0]}
+    assert scenes.picture(question)["size"] == editor.image_size
+    answer = scenes.picture({**question, "full": 40})
+    assert np.array_equal(pixels_of(answer["src"]), scene.face.full)
+    for size in (39, 41, 512, "40", 40.0, True, [40]):
+        assert set(scenes.picture({**question, "full": size})) == {"error"}, size
+    good = {"key": mix.key, "values": [0.5] * mix.levels}
+    assert set(scenes.picture({**good, "full": 40})) == {"error"}  # drawn faces have no more
+
+
+def test_frames_at_full_size_are_the_photos_at_the_ends(editor: Editor, photo: Path) -> None:
+    full = FullFrames()
+    a, b = photo_side(editor, photo), draw_side(editor, 1, 0.7)
+    morph = editor.morph_frames(a.picture, b.picture, 5)
+    offer = full.offer(morph)
+    assert offer == full.offer(morph) and offer["sizes"] == [40]
+    frames = dict(full.frames({"key": offer["key"], "frames": [4, 0, 2], "size": 40})["frames"])
+    assert list(frames) == [4, 0, 2]
+    assert np.array_equal(pixels_of(frames[0]), a.full)
+    assert np.array_equal(pixels_of(frames[4]), enlarge(b.pixels, 40))
+    assert frames[2].startswith("data:image/jpeg") and pixels_of(frames[2]).shape == (40, 40, 3)
+
+    good = {"key": offer["key"], "frames": [0], "size": 40}
+    for wrong in (
+        None,
+        [],
+        {},
+        {**good, "key": "x" * 22},
+        {**good, "key": "\ud800"},
+        {**good, "key": 7},
+        {**good, "frames": []},
+        {**good, "frames": [0, 1, 2, 3, 4]},
+        {**good, "frames": [5]},
+        {**good, "frames": [-1]},
+        {**good, "frames": [0.0]},
+        {**good, "frames": [True]},
+        {**good, "frames": "0"},
+        {**good, "size": 41},
+        {**good, "size": None},
+    ):
+        answer = full.frames(wrong)
+        assert set(answer) == {"error"} and answer["error"].endswith("."), wrong
+
+    assert full.offer(editor.morph_frames(b.picture, b.picture, 3)) is None  # drawn: no more
+    del morph  # its visitor has another one
+    gc.collect()
+    assert full.frames(good)["error"] == "These frames have expired: make them again."
+
+
+def test_a_photo_that_is_gone_is_a_sentence(editor: Editor, mix: MixScene, photo: Path) -> None:
+    side = photo_side(editor, photo)
+    scene = EditScene(replace(side, photo=photo.with_name("gone.png")))
+    event = SimpleNamespace(face=0, kind="jpg")
+    with pytest.raises(UserError, match="no longer here: choose it again"):
+        put_scene(editor, scene, [0.0], event)
+    with pytest.raises(UserError, match="no photo to put it into"):
+        put_scene(editor, mix, [0.5] * mix.levels, event)
+
+
+def test_examples_greet_where_there_are_some(editor: Editor, photo: Path) -> None:
+    welcome = Welcome(editor, examples=Examples(editor, [photo, photo]))
+    assert [side.source for side in welcome.sides()] == [EXAMPLE] * 2
+    assert welcome.sides()[0].photo == photo
+    bare = Welcome(editor, examples=Examples(editor, []))
+    assert [side.seed for side in bare.sides()] == [*SEEDS]
 
 
 def test_a_file_says_which_average_an_edit_went_towards(editor: Editor, mix: MixScene) -> None:

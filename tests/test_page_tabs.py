@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -387,6 +388,41 @@ def test_edits_are_live_and_can_be_undone_saved_and_used(
     nonsense.write_bytes(b"\x08" + bytes(7) + b"nonsense")
     page.get_by_label("Load a direction").set_input_files(nonsense)
     assert toast(page).endswith(".")
+
+
+def test_an_example_sets_a_side_and_a_live_picture_gets_its_full_size_at_rest(
+    open_tab: OpenTab, tmp_path: Path
+) -> None:
+    page = open_tab()
+    seeds = page.locator("#examples .face img").evaluate_all("faces => faces.map((f) => f.alt)")
+    assert seeds[0] == "Example face 1"
+    page.locator("#examples .face").nth(2).press("Enter")
+    wait_card(page, "a", "example")
+    wait_card(page, "b", "drawn")
+    button(page, "Remove photo B").click()
+    expect(page.locator("#photo-b .card[data-kind=empty]")).to_be_visible()
+    page.locator("#examples .face").nth(3).click()  # the empty side comes first
+    wait_card(page, "b", "example")
+
+    go(page, "Edit")
+    live_ready(page, "#edit")
+    expect(page.locator("#edit .note")).to_have_text("Drawn faces have the model's 64 pixels")
+    page.locator("#edit-examples .face").nth(3).click()
+    live = page.locator("#edit .live")
+    expect(live).to_have_attribute("data-full", re.compile(r"\d+"), timeout=WAIT_MS)
+    size = int(live.get_attribute("data-full") or 0)
+    with Image.open(download(page, "Put it back into the photo", tmp_path)) as whole:
+        assert whole.format == "JPEG" and not whole.getexif()
+    before = canvas(page, "#edit")
+    set_live(page, "#edit", "Towards the average face", 0.5)
+    expect(live).not_to_have_attribute("data-full", re.compile(r"."))
+    expect(live).to_have_attribute("data-full", str(size), timeout=WAIT_MS)
+    live_ready(page, "#edit")
+    assert far(canvas(page, "#edit"), before) > 1
+    button(page, "Original").hover()
+    page.mouse.down()
+    assert far(canvas(page, "#edit"), before) == 0  # it is at full size, too
+    page.mouse.up()
 
 
 # ---- sample -------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ Adelson 1983; here the model makes the lowest band.)
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -82,11 +83,14 @@ class PhotoDetail:
         return (sum_ + 0.5).clip(0, 255).astype(np.uint8)
 
     def _residual(self, face: int, size: int) -> np.ndarray | None:
-        if (face, size) not in self._residuals:
-            if len({key[1] for key in self._residuals}) > 1:  # of two sizes at most
-                self._residuals.clear()
-            self._residuals[face, size] = residual(self.faces[face], size)
-        return self._residuals[face, size]
+        known = self._residuals  # several threads may ask, none relies on what stays in it
+        with suppress(KeyError):
+            return known[face, size]
+        made = residual(self.faces[face], size)
+        if len({key[1] for key in list(known)}) > 1:  # of two sizes at most
+            known.clear()
+        known[face, size] = made
+        return made
 
     def _path(self, a: int, b: int) -> ShapePath | None:
         """Between the shapes of two faces; None where one has no landmarks."""

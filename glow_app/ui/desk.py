@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from glow_app.editing.editor import Editor
+from glow_app.ui.full_frames import FullFrames
 from glow_app.ui.jobs import Jobs
 from glow_app.ui.pair import FaceHolder, Pair
 from glow_app.ui.scenes import Scenes
@@ -24,6 +25,7 @@ class Desk:
         welcome: the faces that greet a visitor.
         jobs: long work under way.
         scenes: pictures that follow their sliders.
+        full_frames: frames that players ask for at full size.
         pair: photo A and photo B.
         edited: the face on the edit tab.
         downloads: saves the file that it is given.
@@ -33,6 +35,7 @@ class Desk:
     welcome: Welcome
     jobs: Jobs
     scenes: Scenes
+    full_frames: FullFrames
     pair: Pair
     edited: FaceHolder
     downloads: gr.HTML

@@ -8,7 +8,6 @@ import gradio as gr
 
 from glow_app.common.errors import UserError
 from glow_app.editing.directions import Direction
-from glow_app.editing.editor import Editor
 from glow_app.ui import limits
 from glow_app.ui.components import Setting, live_picture, live_slider, live_value
 from glow_app.ui.desk import Desk
@@ -17,6 +16,7 @@ from glow_app.ui.events import LIGHT, QUIET, STATE_SECONDS, settle
 from glow_app.ui.saving import field
 from glow_app.ui.scenes import EditScene
 from glow_app.ui.sides import Side
+from glow_app.ui.trying import try_example
 from glow_app.ui.uploads import uploaded_file
 from glow_app.ui.using import wire_live
 
@@ -49,7 +49,9 @@ def build_edit_tab(desk: Desk) -> gr.State:
     loaded = gr.State((), time_to_live=STATE_SECONDS)
     average = gr.State(None, time_to_live=STATE_SECONDS)  # the code of an average, or None
     with gr.Column(elem_classes=["stage", "stage-edit", "brief"]):
-        desk.edited.cards["edit-photo"].render()
+        edited = desk.edited
+        try_example(desk, "edit-examples", edited.values, [], edited.outputs)
+        edited.cards["edit-photo"].render()
         screen = live_picture(
             desk.scenes,
             kind="edit",
@@ -70,7 +72,7 @@ def build_edit_tab(desk: Desk) -> gr.State:
             return None, None
         scene = EditScene(face, (*shipped, *loaded), average)
         desk.scenes.keep(scene)
-        return scene, _value(editor, scene, setting)
+        return scene, _value(desk, scene, setting)
 
     @in_words
     def load(loaded: tuple[Direction, ...], event: gr.EventData) -> tuple[Direction, ...]:
@@ -117,8 +119,9 @@ def _files(event: gr.EventData) -> list[Any]:
     return [uploaded_file(path) for path in paths]
 
 
-def _value(editor: Editor, scene: EditScene, setting: Setting | None) -> dict[str, Any]:
+def _value(desk: Desk, scene: EditScene, setting: Setting | None) -> dict[str, Any]:
     """The sliders of an edit: towards the average, then one for each direction."""
+    editor = desk.editor
     whose = "of your photos" if scene.average is not None else "of the model"
     toward = live_slider(
         AVERAGE_ID,
@@ -145,7 +148,9 @@ def _value(editor: Editor, scene: EditScene, setting: Setting | None) -> dict[st
         scene.key,
         editor.image_size,
         [toward, *strengths],
-        original=scene.face.pixels,
+        sizes=desk.scenes.sizes(scene),
+        faces=scene.faces,
+        compare=True,
         about=_ABOUT if strengths else _NONE_YET,
         average=average,
         setting=setting,

@@ -17,8 +17,10 @@ from glow_app.ui.desk import Desk
 from glow_app.ui.errors import in_words
 from glow_app.ui.events import HEAVY, LIGHT, QUIET, STATE_SECONDS, settle
 from glow_app.ui.morphs import How, Shown, journey_steps
+from glow_app.ui.putting import put_shown
 from glow_app.ui.saving import field, save_shown
 from glow_app.ui.sides import Side, draw_side, photo_side
+from glow_app.ui.trying import try_example
 from glow_app.ui.uploads import uploaded_file
 from glow_app.ui.welcome import TEMPERATURE
 
@@ -73,8 +75,16 @@ def build_journey_tab(desk: Desk) -> JourneyTab:
     shown = gr.State(None, time_to_live=STATE_SECONDS)
     with gr.Column(elem_classes=["stage", "stage-journey"]):
         faces = tray(elem_id="tray", elem_classes=["tray-area"])
+        try_example(
+            desk,
+            "journey-examples",
+            lambda face, stops: JourneyTab.values((*stops, Stop.at(face))),
+            [stops],
+            [stops, faces],
+        )
         screen = player(
             desk.jobs,
+            desk.full_frames,
             kind="journey",
             native=desk.editor.image_size,
             elem_id="journey",
@@ -125,7 +135,8 @@ def build_journey_tab(desk: Desk) -> JourneyTab:
         settle(event(handler, inputs, tab.outputs, **LIGHT), "#tray .tray")
     press = go.click(does.make, [stops, *tab.options, shown], [screen, shown], **HEAVY, **QUIET)
     saving = screen.save(does.save, shown, desk.downloads, concurrency_limit=2, **QUIET)
-    for ended in (press, saving):
+    putting = screen.put(does.put, shown, desk.downloads, concurrency_limit=2, **QUIET)
+    for ended in (press, saving, putting):
         settle(ended, "#journey .player")
     return tab
 
@@ -136,6 +147,7 @@ class _Handlers:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.editor = desk.editor
+        self.full = desk.full_frames
 
     @in_words
     def add(self, stops: tuple[Stop, ...], event: gr.EventData) -> list[Any]:
@@ -193,21 +205,26 @@ class _Handlers:
         )
         faces = tuple(stop.side for stop in stops)
         if shown is not None and shown.is_for(faces, how):
-            yield player_value(shown, final=True, play=True), gr.skip()
+            yield player_value(shown, self.full, final=True, play=True), gr.skip()
             return
         name = self.desk.jobs.name()
         with self.desk.jobs.run(name) as job:
             yield working_value(name), gr.skip()
             for shown, final in journey_steps(self.editor, faces, how, job.progress):
                 yield (
-                    player_value(shown, final=final, play=final),
+                    player_value(shown, self.full, final=final, play=final),
                     shown if final else gr.skip(),
                 )
         with self.desk.jobs.run() as job:
             whole = shown.measured(self.editor, job.progress)
-        yield player_value(whole, final=True), whole
+        yield player_value(whole, self.full, final=True), whole
 
     @in_words
     def save(self, shown: Shown | None, event: gr.EventData) -> dict[str, Any]:
         """Write what the player shows."""
         return save_shown(self.editor, self.desk.jobs, shown, event)
+
+    @in_words
+    def put(self, shown: Shown | None, event: gr.EventData) -> dict[str, Any]:
+        """Write a photo with the face that the player shows."""
+        return put_shown(self.editor, shown, event)

@@ -283,7 +283,7 @@ class _Lessons:
             "frames": [picture_uri(frame) for frame in frames],
             "faces": [picture_uri(side.pixels) for side in (a, b)],
             "sources": [
-                "your photo" if side.seed is None else f"drawn, T = {TEMPERATURE}"
+                side.source.lower() if side.seed is None else f"drawn, T = {TEMPERATURE}"
                 for side in (a, b)
             ],
             "notes": [note for side in (a, b) for note in side.notes],

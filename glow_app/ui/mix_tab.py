@@ -7,13 +7,13 @@ from typing import Any
 import gradio as gr
 
 from glow_app.editing import paths
-from glow_app.editing.editor import Editor
 from glow_app.ui.components import Setting, live_picture, live_slider, live_value
 from glow_app.ui.desk import Desk
 from glow_app.ui.errors import in_words
 from glow_app.ui.events import QUIET, STATE_SECONDS
 from glow_app.ui.scenes import MixScene
 from glow_app.ui.sides import Side
+from glow_app.ui.trying import pair_examples
 from glow_app.ui.using import wire_live
 
 __all__ = ["SHAPE_ID", "build_mix_tab", "level_id"]
@@ -33,6 +33,7 @@ def build_mix_tab(desk: Desk) -> gr.State:
     scene = gr.State(None, time_to_live=STATE_SECONDS)
     setting = gr.State(None, time_to_live=STATE_SECONDS)
     with gr.Column(elem_classes=["stage", "stage-pair", "brief"]):
+        pair_examples(desk, "mix-examples")
         pair.a.cards["mix-photo-a"].render()
         pair.b.cards["mix-photo-b"].render()
         screen = live_picture(
@@ -51,7 +52,7 @@ def build_mix_tab(desk: Desk) -> gr.State:
         shaped = desk.editor.have_landmarks(a.picture, b.picture)
         scene = MixScene(a, b, len(desk.editor.level_shapes), shaped)
         desk.scenes.keep(scene)
-        return scene, _value(desk.editor, scene, setting)
+        return scene, _value(desk, scene, setting)
 
     gr.on(
         [state.change for state in (*pair.states, setting)],
@@ -70,8 +71,9 @@ def level_id(level: int) -> str:
     return f"level-{level}"
 
 
-def _value(editor: Editor, scene: MixScene, setting: Setting | None) -> dict[str, Any]:
+def _value(desk: Desk, scene: MixScene, setting: Setting | None) -> dict[str, Any]:
     """The sliders of a mix: at first the finer half of the levels comes from B."""
+    editor = desk.editor
     shapes = editor.level_shapes
     count = len(shapes)
     first = paths.coarse_fine(count, count // 2)
@@ -112,4 +114,12 @@ def _value(editor: Editor, scene: MixScene, setting: Setting | None) -> dict[str
         }
         for cut in range(count + 1)
     ]
-    return live_value(scene.key, editor.image_size, sliders, shortcuts=shortcuts, setting=setting)
+    return live_value(
+        scene.key,
+        editor.image_size,
+        sliders,
+        sizes=desk.scenes.sizes(scene),
+        faces=scene.faces,
+        shortcuts=shortcuts,
+        setting=setting,
+    )

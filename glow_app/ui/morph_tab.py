@@ -16,15 +16,17 @@ from glow_app.ui.desk import Desk
 from glow_app.ui.errors import in_words
 from glow_app.ui.events import HEAVY, QUIET, STATE_SECONDS, settle
 from glow_app.ui.morphs import How, Shown, morph_steps
+from glow_app.ui.putting import put_shown
 from glow_app.ui.saving import save_shown
 from glow_app.ui.sides import Side, draw_side
+from glow_app.ui.trying import pair_examples
 from glow_app.ui.welcome import TEMPERATURE
 
 __all__ = ["MorphTab", "build_morph_tab"]
 
 _PATH_LABELS = {"shell": "On the shell", "linear": "Straight line", "spherical": "Arc"}
 _BETWEEN = (0.0, 1.0)  # the range of t from A to B
-_GREETING = "Two faces drawn by the model: put your own photo on either side"
+_GREETING = "Put your own photo on either side"
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ def build_morph_tab(demo: gr.Blocks, desk: Desk) -> MorphTab:
     t_range = gr.State(_BETWEEN, time_to_live=STATE_SECONDS)  # any, since a file can set it
 
     with gr.Column(elem_classes=["stage", "stage-pair"]):
+        pair_examples(desk, "examples")
         pair.a.cards["photo-a"].render()
         pair.b.cards["photo-b"].render()
         with gr.Row(elem_id="actions", elem_classes=["actions"]):
@@ -57,6 +60,7 @@ def build_morph_tab(demo: gr.Blocks, desk: Desk) -> MorphTab:
             morph = gr.Button("Morph", variant="primary", elem_classes=["primary-action"])
         screen = player(
             desk.jobs,
+            desk.full_frames,
             kind="morph",
             native=desk.editor.image_size,
             elem_id="player",
@@ -92,9 +96,10 @@ def build_morph_tab(demo: gr.Blocks, desk: Desk) -> MorphTab:
     )
     press = morph.click(tab.morph, asked, result, **HEAVY, **QUIET)
     saving = screen.save(tab.save, shown, desk.downloads, concurrency_limit=2, **QUIET)
+    putting = screen.put(tab.put, shown, desk.downloads, concurrency_limit=2, **QUIET)
     opening = demo.load(tab.start, None, [*pair.outputs, *desk.edited.outputs], **QUIET)
     opening.failure(lambda: None, None, screen, **QUIET)
-    for event in (follow, press, saving):
+    for event in (follow, press, saving, putting):
         settle(event, "#player .player")
     swap.click(tab.swap, asked, [*pair.outputs, *result], **QUIET)
     return MorphTab(options, beyond, temperature, open_file)
@@ -170,6 +175,7 @@ class _Handlers:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.editor = desk.editor
+        self.full = desk.full_frames
         self.welcome = desk.welcome
 
     @in_words
@@ -180,7 +186,7 @@ class _Handlers:
         if shown is None or shown.bits is None or not shown.is_for((a, b), _how(*options)):
             return *pair, gr.skip(), gr.skip()
         back = shown.reversed()
-        return *pair, player_value(back, final=True), back
+        return *pair, player_value(back, self.full, final=True), back
 
     @in_words
     def morph(self, a: Side | None, b: Side | None, *asked: Any) -> Iterator[tuple[Any, Any]]:
@@ -191,7 +197,7 @@ class _Handlers:
             raise UserError(f"Choose a photo or a random face for {' and '.join(missing)} first.")
         how = _how(*options)
         if shown is not None and shown.is_for((a, b), how):
-            yield player_value(shown, final=True, play=True), gr.skip()
+            yield player_value(shown, self.full, final=True, play=True), gr.skip()
         else:
             yield from self._steps(a, b, how, play=True)
 
@@ -211,24 +217,24 @@ class _Handlers:
     def _steps(self, a: Side, b: Side, how: How, play: bool) -> Iterator[tuple[Any, Any]]:
         if self.welcome.is_for(a, b, how):
             morph = self.welcome.morph()
-            yield player_value(morph, final=True, play=play, status=_GREETING), morph
+            yield player_value(morph, self.full, final=True, play=play, note=_GREETING), morph
             return
         name = self.desk.jobs.name()
         with self.desk.jobs.run(name) as job:
             yield working_value(name), gr.skip()
             for morph, final in morph_steps(self.editor, a, b, how, job.progress):
                 yield (
-                    player_value(morph, final=final, play=play),
+                    player_value(morph, self.full, final=final, play=play),
                     morph if final else gr.skip(),
                 )
         # The plot's bits/dim take as long again: the frames do not wait for them.
         with self.desk.jobs.run() as job:
             whole = morph.measured(self.editor, job.progress)
-        yield player_value(whole, final=True), whole
+        yield player_value(whole, self.full, final=True), whole
 
     @in_words
     def start(self, request: gr.Request) -> list[Any]:
-        """The page has opened: two drawn faces, whose morph follows, so something is alive.
+        """The page has opened: two faces, whose morph follows, so something is alive.
 
         ``?a=7&b=11`` in the address draws these seeds instead, which makes a pair of drawn faces
         something to send to a friend. Photos never are in an address.
@@ -244,6 +250,11 @@ class _Handlers:
     def save(self, shown: Shown | None, event: gr.EventData) -> dict[str, Any]:
         """Write what the player shows."""
         return save_shown(self.editor, self.desk.jobs, shown, event)
+
+    @in_words
+    def put(self, shown: Shown | None, event: gr.EventData) -> dict[str, Any]:
+        """Write a photo with the face that the player shows."""
+        return put_shown(self.editor, shown, event)
 
 
 def _how(path: Any, sharpness: Any, t_range: Any, steady: Any, guide: Any) -> How:

@@ -85,6 +85,22 @@ class Shown:
             **more,
         )
 
+    def at(self, editor: Editor, place: float) -> tuple[Morph, int]:
+        """The picture at a place counted in frames, as a morph and the number of its frame.
+
+        Where the player has a frame it is that one, between two it is decoded anew. (The player
+        fades between its frames; what is kept should be a picture of the model.) A journey gives
+        its nearest frame.
+        """
+        last = len(self.morph.frames) - 1
+        near = min(round(place), last)
+        if place == near or self.how.kind == "journey":
+            return self.morph, near
+        t = float(np.interp(place, np.arange(last + 1), self.morph.t))
+        pictures = (face.picture for face in self.faces)
+        how = {"sharpness": self.how.sharpness, "guide": self.how.guide}
+        return editor.morph_frames(*pictures, [t], self.how.path, **how), 0
+
     def measured(self, editor: Editor, progress: Progress | None = None) -> Shown:
         """The same with the bits/dim of every frame."""
         return replace(self, bits=editor.bits_along(self.morph.frames, progress))

@@ -13,6 +13,7 @@ from glow_app.ui.api import build_api
 from glow_app.ui.components import downloader
 from glow_app.ui.desk import Desk
 from glow_app.ui.edit_tab import build_edit_tab
+from glow_app.ui.full_frames import FullFrames
 from glow_app.ui.jobs import Jobs
 from glow_app.ui.journey_tab import build_journey_tab
 from glow_app.ui.learn_tab import build_learn_tab
@@ -32,7 +33,7 @@ __all__ = ["build_page", "launch_options"]
 _QUEUE = 32  # events that may wait; one more is told to try again
 
 _TIP = (
-    "The two faces you see first were drawn by the model: these people do not exist. "
+    "The faces you see first were made by this program: these people do not exist. "
     "Put your own photo on either side. Nothing leaves the computer that this page runs on; "
     "photos are forgotten within an hour."
 )
@@ -57,6 +58,7 @@ def build_page(editor: Editor, welcome: Welcome | None = None) -> gr.Blocks:
             welcome,
             Jobs(),
             Scenes(editor),
+            FullFrames(),
             Pair(editor),
             FaceHolder(editor, "to edit", ("edit-photo",), tag="✎"),
             downloader(elem_id="downloader"),

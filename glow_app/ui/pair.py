@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import gradio as gr
@@ -16,6 +17,8 @@ from glow_app.ui.sides import Side, draw_side, photo_side
 from glow_app.ui.uploads import uploaded_file
 
 __all__ = ["FaceHolder", "Pair"]
+
+_turns = itertools.count(1)
 
 
 class FaceHolder:
@@ -34,6 +37,7 @@ class FaceHolder:
         self.editor = editor
         self.name = name
         self.state = gr.State(None, time_to_live=STATE_SECONDS)
+        self.turn = gr.State(0, time_to_live=STATE_SECONDS)  # grows each time the face is set
         self.cards = {
             elem_id: photo_card(
                 name, tag, elem_id=elem_id, elem_classes=["photo-card"], render=False
@@ -44,11 +48,12 @@ class FaceHolder:
     @property
     def outputs(self) -> list[Any]:
         """The components that an event which changes the face must set."""
-        return [self.state, *self.cards.values()]
+        return [self.state, self.turn, *self.cards.values()]
 
     def values(self, side: Side | None) -> list[Any]:
         """What to set ``outputs`` to."""
-        return [side, *[card_value(side, self.editor.facts) for _ in self.cards]]
+        shown = card_value(side, self.editor.facts)
+        return [side, next(_turns), *[shown for _ in self.cards]]
 
     def wire(self, temperature: gr.Slider) -> None:
         """Add the events of the cards, once all of them are rendered."""

@@ -3,6 +3,7 @@
 Sliders call the server for each picture beside Gradio's queue, which would be too slow for it.
 Such a call comes from anywhere, so it names its scene by an unguessable key, everything in it is
 checked, one picture is drawn at a time, and it never raises: the answer says what went wrong.
+A picture at full size is asked for when the sliders rest.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from glow_app.editing.editor import Editor, Still
 from glow_app.keeping.recipes import Recipe
 from glow_app.ui import limits
 from glow_app.ui.events import STATE_SECONDS
+from glow_app.ui.full_frames import offered_sizes
 from glow_app.ui.sides import Side
+from glow_app.ui.values import picture_uri
 
 __all__ = ["EditScene", "MixScene", "Scenes"]
 
@@ -46,6 +49,11 @@ class MixScene:
     levels: int
     shaped: bool = False
     key: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+
+    @property
+    def faces(self) -> tuple[Side, ...]:
+        """What it is made of."""
+        return self.a, self.b
 
     def check(self, values: Any) -> list[float]:
         """The weights in ``values``, which can be anything.
@@ -85,6 +93,11 @@ class EditScene:
     average: Tensor | None = None  # code of the average of the visitor's photos
     key: str = field(default_factory=lambda: secrets.token_urlsafe(16))
 
+    @property
+    def faces(self) -> tuple[Side, ...]:
+        """What it is made of."""
+        return (self.face,)
+
     def check(self, values: Any) -> list[float]:
         """The values, which can be anything.
 
@@ -98,7 +111,7 @@ class EditScene:
         """The picture."""
         toward, *strengths = values
         return editor.edit(
-            self.face.pixels,
+            self.face.picture,
             [*zip(self.directions, strengths, strict=True)],
             toward=toward,
             average=self.average,
@@ -137,44 +150,69 @@ class Scenes:
     def __init__(self, editor: Editor) -> None:
         self._editor = editor
         self._scenes: ExpiringCache[MixScene | EditScene] = ExpiringCache(_MOST, STATE_SECONDS)
-        self._turn = threading.Lock()
+        self._last: ExpiringCache[tuple[list[float], Still]] = ExpiringCache(_MOST, STATE_SECONDS)
+        self._turn, self._enlarging = threading.Lock(), threading.Lock()
 
     def keep(self, scene: MixScene | EditScene) -> None:
         """Let pictures of ``scene`` be asked for by its key."""
         self._scenes.keep(scene.key.encode(), scene)
 
+    def sizes(self, scene: MixScene | EditScene) -> list[int]:
+        """At which its pictures can be asked for, beyond that of the model; see `full_frames`."""
+        native = max(face.native for face in scene.faces)
+        return offered_sizes(native, self._editor.image_size)
+
     def picture(self, question: Any) -> dict[str, Any]:
         """Draw ``{"key": …, "values": […]}``, which can be anything.
 
+        With ``"full": size``, one of `sizes`, it is drawn with all that the photos have.
+
         Returns:
-            ``{"rgb": base64 of (S, S, 3) uint8, "size": S, "clamped": share}`` or
-            ``{"error": one sentence}``.
+            ``{"rgb": base64 of (S, S, 3) uint8, "size": S, "clamped": share}``, at full size
+            ``"src": data URI`` in place of ``"rgb"``, or ``{"error": one sentence}``.
         """
         try:
-            scene, values = self._asked(question)
+            scene, values, full = self._asked(question)
             if not self._turn.acquire(timeout=_PATIENCE):
                 raise UserError("The model is busy: move the slider again.")
             try:
-                still = scene.render(self._editor, values)
+                still = self._still(scene, values)
             finally:
                 self._turn.release()
+            if full is None:
+                pixels = still.pixels
+            else:
+                with self._enlarging:  # one at a time, and no small picture waits for it
+                    pixels = still.enlarged(full)
         except UserError as error:
             return {"error": str(error)}
         except Exception as error:
             _log.error("unexpected error in a live picture", exc_info=error)
             return {"error": "The picture could not be drawn."}
-        return {
-            "rgb": base64.b64encode(still.pixels.tobytes()).decode("ascii"),
-            "size": len(still.pixels),
-            "clamped": round(still.clamped, 4),
-        }
+        answer = {"size": len(pixels), "clamped": round(still.clamped, 4)}
+        if full is None:
+            return {"rgb": base64.b64encode(pixels.tobytes()).decode("ascii"), **answer}
+        return {"src": picture_uri(pixels), **answer}
 
-    def _asked(self, question: Any) -> tuple[MixScene | EditScene, list[float]]:
+    def _still(self, scene: MixScene | EditScene, values: list[float]) -> Still:
+        """The picture; the last one of a scene is still there, so that it can be enlarged."""
+        key = scene.key.encode()
+        last = self._last.get(key)
+        if last is not None and last[0] == values:
+            return last[1]
+        still = scene.render(self._editor, values)
+        self._last.keep(key, (values, still))
+        return still
+
+    def _asked(self, question: Any) -> tuple[MixScene | EditScene, list[float], int | None]:
         if not isinstance(question, dict) or not isinstance(question.get("key"), str):
             raise UserError("A key and values are needed.")
-        key = question["key"].encode()
+        key = question["key"].encode(errors="replace")
         scene = self._scenes.get(key)
         if scene is None:
             raise UserError("This picture has expired: choose the face again.")
         self._scenes.keep(key, scene)
-        return scene, scene.check(question.get("values"))
+        values, full = scene.check(question.get("values")), question.get("full")
+        if full is not None and (type(full) is not int or full not in self.sizes(scene)):
+            raise UserError("The size must be one of those that were offered.")
+        return scene, values, full

@@ -7,7 +7,7 @@ kilobytes; codes stay in the editor's cache).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,23 +15,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glow_app.keeping.recipes import Origin
+from glow_app.pictures.prepare import Prepared
 
 if TYPE_CHECKING:
-    from glow_app.editing.editor import Editor, Reading
-    from glow_app.pictures.prepare import Prepared
+    from glow_app.editing.editor import Editor, Reading, Still
 
 __all__ = [
     "DRAWN",
+    "EXAMPLE",
     "PHOTO",
     "Side",
     "draw_side",
     "familiarity",
     "made_side",
+    "no_more_than",
     "photo_side",
     "roundtrip",
+    "still_side",
 ]
 
-PHOTO, DRAWN = "Your photo", "Drawn by the model"
+PHOTO, DRAWN, EXAMPLE = "Your photo", "Drawn by the model", "An example face"
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +48,10 @@ class Side:
         seed: of a drawn face; None for any other.
         temperature: it was drawn at.
         source: where it comes from, in two or three words.
-        prepared: a photo as it was prepared; None for faces that were made here.
+        prepared: a photo as it was prepared, or what was made of photos, with more detail than
+            the model draws; None for faces that have no more than `pixels`.
+        photo: the file that `prepared` comes from, to which a face can be put back; it may be
+            gone already. None for faces that were made here.
     """
 
     pixels: np.ndarray
@@ -55,6 +61,17 @@ class Side:
     temperature: float | None = None
     source: str = PHOTO
     prepared: Prepared | None = None
+    photo: Path | None = None
+
+    @property
+    def full(self) -> np.ndarray | None:
+        """(F, F, 3) uint8, as sharp as the photo has it; None where that is no more."""
+        return None if self.prepared is None else self.prepared.full
+
+    @property
+    def native(self) -> int:
+        """Pixels a side up to which it has detail."""
+        return len(self.pixels if self.full is None else self.full)
 
     @property
     def picture(self) -> Prepared | np.ndarray:
@@ -67,18 +84,29 @@ class Side:
         return Origin(self.seed, self.temperature)
 
 
-def photo_side(editor: Editor, source: Path) -> Side:
+def photo_side(editor: Editor, photo: Path, source: str = PHOTO) -> Side:
     """Align a photo as the model saw its training faces, and read it."""
-    prepared = editor.prepare(source)
-    return Side(
-        prepared.pixels, editor.read(prepared.pixels), tuple(prepared.notes), prepared=prepared
-    )
+    prepared = editor.prepare(photo)
+    notes = tuple(prepared.notes)
+    reading = editor.read(prepared.pixels)
+    return Side(prepared.pixels, reading, notes, None, None, source, prepared, photo)
 
 
 def draw_side(editor: Editor, seed: int, temperature: float) -> Side:
     """Draw a face that does not exist from the prior."""
     pixels = editor.sample(1, temperature=temperature, seed=seed)[0]
     return made_side(editor, pixels, DRAWN, seed=seed, temperature=temperature)
+
+
+def still_side(editor: Editor, still: Still, source: str) -> Side:
+    """A mix or an edit as a face; the detail of its photos stays with it."""
+    if still.native == len(still.pixels):
+        return made_side(editor, still.pixels, source)
+    full, wide = still.enlarged(still.native), len(still.pixels)
+    if editor.coding is not None:
+        wide = max(wide, editor.coding.size)
+    prepared = Prepared(still.pixels, still.enlarged(wide), aligned=True, faces=1, full=full)
+    return Side(still.pixels, editor.read(still.pixels), source=source, prepared=prepared)
 
 
 def made_side(
@@ -122,3 +150,14 @@ def roundtrip(levels: int) -> str:
     if levels == 0:
         return "Round trip: exact, 0 levels off"
     return f"Round trip: at most {levels} of 255 levels off"
+
+
+def no_more_than(faces: Iterable[Side]) -> str:
+    """What to say of faces that have no detail beyond the model's pixels; "" if all have."""
+    poor = [face for face in faces if face.full is None]
+    if not poor:
+        return ""
+    side = len(poor[0].pixels)
+    if all(face.photo is None for face in poor):
+        return f"Drawn faces have the model's {side} pixels"
+    return f"Small photos have the model's {side} pixels"

@@ -13,9 +13,10 @@ from glow_app.ui.components import download_value
 from glow_app.ui.desk import Desk
 from glow_app.ui.errors import in_words
 from glow_app.ui.events import LIGHT, QUIET, settle
+from glow_app.ui.putting import put_scene
 from glow_app.ui.saving import field, written
 from glow_app.ui.scenes import EditScene, MixScene
-from glow_app.ui.sides import Side, made_side
+from glow_app.ui.sides import Side, still_side
 
 __all__ = ["set_pair", "used", "wire_live"]
 
@@ -23,7 +24,7 @@ __all__ = ["set_pair", "used", "wire_live"]
 def wire_live(
     desk: Desk, screen: gr.HTML, scene_state: gr.State, selector: str, source: str
 ) -> None:
-    """Add the events ``save`` and ``use`` of a live picture.
+    """Add the events ``save``, ``use`` and ``put`` of a live picture.
 
     Args:
         scene_state: holds the scene that it shows.
@@ -44,15 +45,22 @@ def wire_live(
         scene, values = asked(scene, event)
         size = limits.download_size(field(event, "size"))
         recipe = scene.recipe(editor, values, size=size)
-        return download_value(written(recipe, save_still, scene.render(editor, values).pixels))
+        picture = scene.render(editor, values).enlarged(size)
+        return download_value(written(recipe, save_still, picture))
 
     @in_words
     def use(scene: MixScene | EditScene | None, event: gr.EventData) -> list[Any]:
         scene, values = asked(scene, event)
-        side = made_side(editor, scene.render(editor, values).pixels, source)
+        side = still_side(editor, scene.render(editor, values), source)
         return set_pair(desk, side, field(event, "to"))
 
-    settle(screen.save(save, scene_state, desk.downloads, concurrency_limit=2, **QUIET), selector)
+    @in_words
+    def put(scene: MixScene | EditScene | None, event: gr.EventData) -> dict[str, Any]:
+        return put_scene(editor, *asked(scene, event), event)
+
+    for event, handler in ((screen.save, save), (screen.put, put)):
+        done = event(handler, scene_state, desk.downloads, concurrency_limit=2, **QUIET)
+        settle(done, selector)
     used(screen.use(use, scene_state, desk.pair.outputs, **LIGHT), selector)
 
 

@@ -1,10 +1,11 @@
-"""The pair of faces that greets a visitor: drawn and morphed once, for everyone."""
+"""The pair of faces that greets a visitor: morphed once, for everyone."""
 
 from __future__ import annotations
 
 import threading
 from typing import TYPE_CHECKING
 
+from glow_app.ui.examples import Examples
 from glow_app.ui.morphs import How, Shown, morph_steps
 from glow_app.ui.sides import Side, draw_side
 
@@ -13,21 +14,30 @@ if TYPE_CHECKING:
 
 __all__ = ["TEMPERATURE", "Welcome"]
 
+_EXAMPLES = (0, 1)  # numbers of the example faces
 SEEDS = (22, 14)  # chosen by eye among the faces of the released model
 TEMPERATURE = 0.7
 
 
 class Welcome:
-    """Draws the welcoming pair on first use; later visitors get it at once.
+    """Prepares the welcoming pair on first use; later visitors get it at once.
 
     Args:
         editor: the model.
-        seeds: of face A and face B.
+        seeds: of face A and face B. None: they are two of the example faces, or drawn where the
+            program comes without those.
+        examples: the example faces, which all tabs offer; None for those of the program.
     """
 
-    def __init__(self, editor: Editor, seeds: tuple[int, int] = SEEDS) -> None:
+    def __init__(
+        self,
+        editor: Editor,
+        seeds: tuple[int, int] | None = None,
+        examples: Examples | None = None,
+    ) -> None:
         self._editor = editor
         self._seeds = seeds
+        self.examples = examples or Examples(editor)
         self._lock = threading.Lock()
         self._sides: tuple[Side, Side] | None = None
         self._morph: Shown | None = None
@@ -36,7 +46,11 @@ class Welcome:
         """The two faces."""
         with self._lock:
             if self._sides is None:
-                a, b = (draw_side(self._editor, seed, TEMPERATURE) for seed in self._seeds)
+                if self._seeds is None and len(self.examples.files) > max(_EXAMPLES):
+                    a, b = (self.examples.side(index) for index in _EXAMPLES)
+                else:
+                    seeds = self._seeds or SEEDS
+                    a, b = (draw_side(self._editor, seed, TEMPERATURE) for seed in seeds)
                 self._sides = a, b
             return self._sides
 

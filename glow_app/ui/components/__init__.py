@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from glow_app.ui.components.card import card_value, photo_card
 from glow_app.ui.components.download import download_value, downloader
+from glow_app.ui.components.examples import example_row
 from glow_app.ui.components.gallery import gallery, gallery_value
 from glow_app.ui.components.live import Setting, live_picture, live_slider, live_value
 from glow_app.ui.components.player import player, player_value, working_value
 from glow_app.ui.components.tray import tray, tray_value
-from glow_app.ui.components.values import finite, picture_uri
+from glow_app.ui.values import finite, picture_uri
 
 __all__ = [
     "Setting",
     "card_value",
     "download_value",
     "downloader",
+    "example_row",
     "finite",
     "gallery",
     "gallery_value",

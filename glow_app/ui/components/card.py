@@ -9,11 +9,13 @@ import gradio as gr
 
 from glow_app.ui import limits, sides
 from glow_app.ui.components.templates import script
-from glow_app.ui.components.values import next_revision, picture_uri
 from glow_app.ui.sides import Side
 from glow_app.ui.static_files import asset
+from glow_app.ui.values import face_uri, next_revision, picture_uri
 
 __all__ = ["card_value", "photo_card"]
+
+_KINDS = {sides.PHOTO: "photo", sides.EXAMPLE: "example"}
 
 
 def photo_card(name: str, tag: str | None = None, **kwargs: Any) -> gr.HTML:
@@ -46,8 +48,10 @@ def card_value(side: Side | None, facts: Mapping[str, Any]) -> dict[str, Any] | 
     tone, phrase = sides.familiarity(bits, facts)
     return {
         "rev": next_revision(),
-        "kind": "photo" if side.source == sides.PHOTO else "drawn",
-        "src": picture_uri(side.pixels),
+        "kind": _KINDS.get(side.source, "drawn"),
+        "seen": picture_uri(side.pixels),
+        "size": len(side.pixels),
+        "full": None if side.full is None else face_uri(side.pixels, side.full),
         "source": side.source,
         "bits": f"{bits:.2f}" if bits < 1000 else "∞",  # also for a NaN
         "tone": tone,

@@ -8,8 +8,8 @@ from typing import Any
 import gradio as gr
 from gradio.data_classes import FileData
 
-from glow_app.ui.components.values import next_revision
 from glow_app.ui.static_files import asset
+from glow_app.ui.values import next_revision
 
 __all__ = ["download_value", "downloader"]
 

@@ -9,9 +9,9 @@ import gradio as gr
 import numpy as np
 
 from glow_app.ui.components.templates import job_function, script
-from glow_app.ui.components.values import next_revision, sheet
 from glow_app.ui.jobs import Jobs
 from glow_app.ui.static_files import asset
+from glow_app.ui.values import next_revision, sheet
 
 __all__ = ["gallery", "gallery_value"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,10 @@ import gradio as gr
 import numpy as np
 
 from glow_app.ui.components.templates import script, size_options
-from glow_app.ui.components.values import next_revision, picture_uri
 from glow_app.ui.scenes import Scenes
+from glow_app.ui.sides import Side, no_more_than
 from glow_app.ui.static_files import asset
+from glow_app.ui.values import next_revision, picture_uri
 
 __all__ = ["Setting", "live_picture", "live_slider", "live_value"]
 
@@ -38,7 +39,7 @@ _WORDS = {
 def live_picture(scenes: Scenes, *, kind: str, native: int, **kwargs: Any) -> gr.HTML:
     """A picture that follows its sliders, for a ``"mix"`` or an ``"edit"``.
 
-    Its events are ``save``, ``use``, ``directions`` and ``average``.
+    Its events are ``save``, ``use``, ``put``, ``directions`` and ``average``.
     """
 
     def picture(question: Any) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def live_picture(scenes: Scenes, *, kind: str, native: int, **kwargs: Any) -> gr
         None,
         html_template=asset("live.html", kind=kind, **_WORDS[kind], sizes=size_options(native)),
         css_template=asset("live.css"),
-        js_on_load=script("live.js"),
+        js_on_load=script("pixels.js", "live.js"),
         server_functions=[picture],
         apply_default_css=False,
         **kwargs,
@@ -106,8 +107,10 @@ def live_value(
     size: int,
     sliders: list[dict[str, Any]],
     *,
+    sizes: Sequence[int] = (),
+    faces: Sequence[Side] = (),
     shortcuts: list[dict[str, Any]] | None = None,
-    original: np.ndarray | None = None,
+    compare: bool = False,
     about: str = "",
     average: np.ndarray | None = None,
     setting: Setting | None = None,
@@ -118,8 +121,10 @@ def live_value(
         key: of the scene, see `scenes.Scenes`.
         size: side of its pictures in pixels.
         sliders: from `live_slider`, in the order of the scene's values.
+        sizes: at which it can be asked for beyond that, see `scenes.Scenes.sizes`.
+        faces: what the picture is made of.
         shortcuts: ``{"label", "title", "values"}`` of buttons that set all sliders.
-        original: (size, size, 3) uint8 to compare with.
+        compare: whether all sliders at 0 give an original to compare with.
         about: a hint below the sliders.
         average: (size, size, 3) uint8, the average of the visitor's photos.
         setting: where the sliders shall stand, taken up once; otherwise they stay.
@@ -130,9 +135,11 @@ def live_value(
         "size": size,
         "sliders": sliders,
         "shortcuts": shortcuts or [],
-        "original": None
-        if original is None
-        else base64.b64encode(original.tobytes()).decode("ascii"),
+        "sizes": list(sizes),
+        "native": max((face.native for face in faces), default=size),
+        "note": no_more_than(faces),
+        "photos": [face.photo is not None for face in faces],
+        "compare": compare,
         "about": about,
         "average": None if average is None else picture_uri(average),
         "setting": None if setting is None else {"rev": setting.rev, "values": setting.values},

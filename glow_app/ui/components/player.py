@@ -8,10 +8,12 @@ import gradio as gr
 
 from glow_app.keeping.writing import MP4_HINT, available_formats
 from glow_app.ui.components.templates import job_function, options, script, size_options
-from glow_app.ui.components.values import finite, next_revision, sheet
+from glow_app.ui.full_frames import FullFrames
 from glow_app.ui.jobs import Jobs
 from glow_app.ui.morphs import Shown
+from glow_app.ui.sides import no_more_than
 from glow_app.ui.static_files import asset
+from glow_app.ui.values import finite, next_revision, sheet
 
 __all__ = ["player", "player_value", "working_value"]
 
@@ -32,13 +34,19 @@ _WORDS = {
 }
 
 
-def player(jobs: Jobs, *, kind: str, native: int, **kwargs: Any) -> gr.HTML:
-    """The player of a ``"morph"`` or a ``"journey"``; its event is ``save``.
+def player(
+    jobs: Jobs, full_frames: FullFrames, *, kind: str, native: int, **kwargs: Any
+) -> gr.HTML:
+    """The player of a ``"morph"`` or a ``"journey"``; its events are ``save`` and ``put``.
 
     Args:
         jobs: where it asks how far long work is, and stops it.
+        full_frames: where it asks for frames at full size.
         native: side of the model's pictures in pixels, the smallest size of a download.
     """
+
+    def full(question: Any) -> dict[str, Any]:
+        return full_frames.frames(question)
 
     mp4 = ".mp4" in available_formats()
     return gr.HTML(
@@ -52,37 +60,44 @@ def player(jobs: Jobs, *, kind: str, native: int, **kwargs: Any) -> gr.HTML:
             mp4_hidden="" if mp4 else "hidden",
             mp4_hint="" if mp4 else MP4_HINT,
         ),
-        css_template=asset("player.css") + asset("long_work.css"),
-        js_on_load=script("long_work.js", "player.js"),
-        server_functions=[job_function(jobs)],
+        css_template=asset("player.css") + asset("plot.css") + asset("long_work.css"),
+        js_on_load=script("long_work.js", "plot.js", "full.js", "player.js"),
+        server_functions=[job_function(jobs), full],
         apply_default_css=False,
         **kwargs,
     )
 
 
 def player_value(
-    shown: Shown, *, final: bool, play: bool = False, status: str = "", job: str | None = None
+    shown: Shown,
+    full_frames: FullFrames,
+    *,
+    final: bool,
+    play: bool = False,
+    note: str = "",
 ) -> dict[str, Any]:
     """A morph for the player, its frames as one lossless sheet: what it shows is exact.
 
     Args:
+        full_frames: where the player can then ask for them at full size.
         final: these are all the frames, so that they can be saved.
         play: go there and back once, where motion is welcome.
-        job: more is on its way, which can be asked about under this name.
+        note: stands behind the number of frames.
     """
     morph, how = shown.morph, shown.how
     count = len(morph.frames)
-    if not status:
-        status = f"{count} frames" if final else f"{count} frames, more to come…"
-        if final and how.guide is None and not morph.guided:
-            status += ", not guided by shape: a face here has no landmarks"
+    notes = [note, no_more_than(shown.faces)] if final else []
+    if final and how.guide is None and not morph.guided:
+        notes.append("Not guided by shape: a face here has no landmarks")
     return {
         "rev": next_revision(),
         **sheet(morph.frames),
         "final": final,
         "play": play,
-        "status": status,
-        "job": job,
+        "status": f"{count} frames" if final else f"{count} frames, more to come…",
+        "note": ". ".join(text for text in notes if text),
+        "full": full_frames.offer(morph) if final else None,
+        "photos": [face.photo is not None for face in shown.faces],
         "range": list(how.t_range),
         "loop": how.loop,
         "t": [round(float(t), 6) for t in morph.t],

@@ -8,9 +8,9 @@ import gradio as gr
 
 from glow_app.ui import limits
 from glow_app.ui.components.templates import script
-from glow_app.ui.components.values import next_revision, picture_uri
 from glow_app.ui.sides import Side
 from glow_app.ui.static_files import asset
+from glow_app.ui.values import face_uri, next_revision
 
 __all__ = ["tray", "tray_value"]
 
@@ -32,7 +32,8 @@ def tray_value(faces: list[tuple[int, Side]]) -> dict[str, Any]:
     return {
         "rev": next_revision(),
         "faces": [
-            {"id": id, "src": picture_uri(side.pixels), "label": side.source} for id, side in faces
+            {"id": id, "src": face_uri(side.pixels, side.full), "label": side.source}
+            for id, side in faces
         ],
         "most": limits.MAX_FACES,
         "note": next((note for _, side in reversed(faces) for note in side.notes), ""),

@@ -3,7 +3,7 @@
 // Events to Python: 'photo' {path}, 'draw' {seed}, 'remove' {}. props.value comes back.
 
 const card = find('.card');
-const [crop, live, busy, camera] = ['.crop', '.live', '.busy', '.camera'].map(find);
+const [crop, seen, see, live, busy, camera] = ['.crop', '.seen', '.see', '.live', '.busy', '.camera'].map(find);
 const [fileInput, seedInput, removeButton] = ['.upload input', '.seed input', '.remove'].map(find);
 const buttons = card.querySelectorAll('button, .upload input');
 const LIMIT_MB = Number('[[max_mb]]');
@@ -20,9 +20,17 @@ function show() {
   card.dataset.kind = value ? value.kind : 'empty';
   crop.hidden = !value;
   if (value) {
-    crop.src = value.src;
-    crop.alt = `Photo ${card.dataset.name} as the model sees it: ${value.source.toLowerCase()}`;
+    seen.src = value.seen;
+    seen.alt = `Photo ${card.dataset.name} as the model sees it: ${value.source.toLowerCase()}`;
+    crop.src = value.full || value.seen;
+    crop.alt = value.full ? `Photo ${card.dataset.name}: ${value.source.toLowerCase()}` : seen.alt;
+    find('.see-size').textContent = `${value.size} × ${value.size}`;
+  } else {
+    crop.removeAttribute('src');
+    seen.removeAttribute('src');
   }
+  see.hidden = !(value && value.full);
+  look(false);
   removeButton.hidden = !value;
   find('.source').textContent = value ? value.source : '';
   find('.none').hidden = !!value;
@@ -46,6 +54,13 @@ function show() {
   }));
 }
 
+/** Show what the model sees in place of what the photo has. */
+function look(on) {
+  see.setAttribute('aria-pressed', on);
+  seen.hidden = !on;
+}
+see.addEventListener('click', () => look(seen.hidden));
+
 function setBusy(text) {
   if (text) card.setAttribute('aria-busy', 'true');
   else card.removeAttribute('aria-busy');
@@ -68,6 +83,7 @@ async function send(file) {
   if (file.size > LIMIT_MB * 1e6) return fail(`This file is larger than ${LIMIT_MB} MB.`);
   if (!file.size) return fail('This file is empty.');
   setBusy('Finding the face…');
+  look(false);
   preview = URL.createObjectURL(file);
   crop.src = preview; // at once, before the server answers; formats the browser can't show stay hidden
   crop.hidden = false;

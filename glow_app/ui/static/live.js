@@ -1,10 +1,11 @@
 // A picture that follows its sliders: each new value asks the server for one picture, and while
-// one is under way only the latest values wait (the "latest wins" pump).
-// Gradio hands in: element, trigger(event, data), props, upload(file), watch(prop, callback),
-// server. props.value: {rev, key, size, sliders, shortcuts, original, about, average, setting}
-// or null. server.picture({key, values}) -> {rgb, size, clamped} or {error}.
-// Events to Python: 'save' {values, size}, 'use' {values, to}, 'directions' {paths},
-// 'average' {paths}. common.js comes first.
+// one is under way only the latest values wait (the "latest wins" pump). At rest one more is asked
+// for, at full size. Gradio hands in: element, trigger(event, data), props, upload(file),
+// watch(prop, callback), server. props.value: see live_value in components/live.py, or null.
+// server.picture({key, values}) -> {rgb, size, clamped}; with full: size -> {src, size, clamped};
+// or {error}. Events to Python: 'save' {values, size}, 'use' {values, to},
+// 'put' {values, face, kind}, 'directions' {paths}, 'average' {paths}. common.js and pixels.js
+// come first.
 
 const live = find('.live');
 const canvas = find('canvas');
@@ -12,17 +13,18 @@ const paper = canvas.getContext('2d', { alpha: false });
 const [sliders, shortcuts, status, about, average] = ['.sliders', '.shortcuts', '.status', '.about', '.average'].map(find);
 const [undo, redo, reset, compare, save] = ['.undo', '.redo', '.reset', '.compare', '.save'].map(find);
 const uses = [...element.querySelectorAll('.use')];
+const puts = [...element.querySelectorAll('.put')];
 const CLIPPED = 0.01; // share of clipped colours above which the picture says so
 const MOST_STEPS = 100; // of the history
+const REST_MS = 150; // without a new value; then the picture is asked for at full size
 
 let inputs = []; // one range a slider, in the order of the values
 let committed = []; // the values after the last finished move
 let [past, future] = [[], []];
 let setting = 0; // the last setting that came with a scene
 let becomes = null; // the mix is on its way to be photo A or B
-let still = null; // the last picture's pixels, ImageData
-let original = null; // what the picture is compared with, ImageData
-const small = new OffscreenCanvas(1, 1).getContext('2d', { alpha: false });
+let still = null; // the last picture, a bitmap
+let original = null; // what the picture is compared with, a bitmap
 
 const values = () => inputs.map((input) => input.valueAsNumber);
 const same = (a, b) => a.length === b.length && a.every((x, i) => x === b[i]);
@@ -31,6 +33,8 @@ const same = (a, b) => a.length === b.length && a.every((x, i) => x === b[i]);
 
 let wanted = null; // the question that waits
 let busy = false;
+let resting = 0; // the timer of full size
+let failed = false; // the last answer was an error: nothing more until a slider moves
 
 async function pump() {
   if (busy) return;
@@ -40,53 +44,77 @@ async function pump() {
     wanted = null;
     const answer = await server.picture(question).catch(() => null);
     if (!props.value || question.key !== props.value.key) continue; // another face meanwhile
-    if (!answer || answer.error) say(answer ? answer.error : 'The server did not answer.', true);
-    else show(answer, question.values);
+    if (!answer || answer.error) {
+      say(answer ? answer.error : 'The server did not answer.', true);
+      failed = true;
+      continue;
+    }
+    const bitmap = await unpacked(answer);
+    if (!props.value || question.key !== props.value.key) continue;
+    if (question.aside) keepOriginal(bitmap, question);
+    else show(answer, bitmap, question);
   }
   busy = false;
   delete live.dataset.pending;
+  arrest();
 }
 
-function ask() {
+function ask(more = {}) {
   if (!props.value) return;
-  wanted = { key: props.value.key, values: values() };
+  clearTimeout(resting);
+  failed = false;
+  wanted = { key: props.value.key, values: values(), ...more };
   live.dataset.pending = '';
   pump();
 }
 
-function pixels(text, size) {
-  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  const image = new ImageData(size, size);
-  for (let i = 0, j = 0; j < bytes.length; i += 4, j += 3) {
-    image.data[i] = bytes[j];
-    image.data[i + 1] = bytes[j + 1];
-    image.data[i + 2] = bytes[j + 2];
-    image.data[i + 3] = 255;
-  }
-  return image;
+/** The sliders rest: what else is wanted follows after a moment, one after the other. */
+function arrest() {
+  clearTimeout(resting);
+  if (!props.value || !still || failed) return;
+  const full = fullSize();
+  const next = full && live.dataset.full !== String(full) ? { full }
+    : props.value.compare && (!original || (full && original.width < full))
+      ? { aside: true, values: values().map(() => 0), ...(full ? { full } : {}) } : null;
+  if (next) resting = setTimeout(() => { if (!busy) ask(next); }, REST_MS);
 }
 
-function paint(image) {
-  if (small.canvas.width !== image.width) small.canvas.width = small.canvas.height = image.width;
-  small.putImageData(image, 0, 0);
-  paper.imageSmoothingEnabled = true;
+/** Pixels a side that are worth asking for on this screen; null: the photos have no more. */
+function fullSize() {
+  const { sizes } = props.value;
+  if (!sizes.length) return null;
+  return devicePixelRatio > 1 ? sizes[sizes.length - 1] : sizes[0];
+}
+
+function paint(bitmap) {
   paper.imageSmoothingQuality = 'high';
-  paper.drawImage(small.canvas, 0, 0, canvas.width, canvas.height);
+  paper.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
 }
 
-function show(answer, drawn) {
-  still = pixels(answer.rgb, answer.size);
+function show(answer, bitmap, question) {
+  if (still && still !== original) still.close();
+  still = bitmap;
+  if (question.full) live.dataset.full = question.full;
+  else delete live.dataset.full;
+  if (question.values.every((value) => value === 0)) keepOriginal(bitmap, question);
   if (compare.getAttribute('aria-pressed') !== 'true') paint(still);
   const clipped = find('.clipped');
   clipped.hidden = !(answer.clamped > CLIPPED);
   clipped.querySelector('b').textContent = `${Math.round(100 * answer.clamped)} %`;
   if (status.dataset.tone === 'bad') say('');
   live.dataset.state = 'ready';
-  live.dataset.shown = JSON.stringify(drawn);
+  live.dataset.shown = JSON.stringify(question.values);
   live.dataset.painted = Number(live.dataset.painted || 0) + 1;
   canvas.setAttribute('aria-label', live.ariaLabel);
-  [save, ...uses].forEach((button) => { button.disabled = false; });
-  compare.disabled = !original;
+  [save, ...uses, ...puts].forEach((button) => { button.disabled = false; });
+}
+
+/** With all sliders at 0 the picture is the face itself: the largest one stays. */
+function keepOriginal(bitmap) {
+  if (!props.value.compare || (original && original.width > bitmap.width)) return;
+  if (original && original !== still) original.close();
+  original = bitmap;
+  compare.disabled = false;
 }
 
 // ---- sliders ------------------------------------------------------------------------------
@@ -223,11 +251,23 @@ function load() {
     button.addEventListener('click', () => { place(shortcut.values); commit(); });
     shortcuts.append(button);
   }
-  original = value.original ? pixels(value.original, value.size) : null;
+  if (original && original !== still) original.close();
+  original = null;
+  compare.disabled = true;
+  delete live.dataset.full;
+  find('.note').textContent = value.note;
+  offerNative(find('.size'), value.native > value.size && value.native);
+  puts.forEach((button, i) => {
+    button.hidden = !value.photos[i];
+    button.querySelector('span').textContent = value.photos.length > 1
+      ? `Put it back into photo ${'AB'[i]}` : 'Put it back into the photo';
+  });
+  find('.backs').hidden = !value.photos.some(Boolean);
   about.textContent = value.about || '';
   average.hidden = !value.average;
   if (value.average) average.src = value.average;
-  canvas.width = canvas.height = Math.max(512, value.size);
+  const wide = Math.round(Math.min(1024, 512 * Math.max(1, devicePixelRatio)));
+  if (canvas.width !== wide) canvas.width = canvas.height = wide;
   if (still) paint(still); // resizing a canvas empties it
   inputs.forEach((input, i) => tell(input, value.sliders[i]));
   if (committed.length !== start.length) [past, future] = [[], []];
@@ -240,9 +280,11 @@ function load() {
 
 function clear() {
   wanted = still = original = null;
+  find('.note').textContent = '';
+  find('.backs').hidden = true;
   live.dataset.state = 'empty';
   find('.clipped').hidden = true;
-  [save, compare, reset, ...uses].forEach((button) => { button.disabled = true; });
+  [save, compare, reset, ...uses, ...puts].forEach((button) => { button.disabled = true; });
   inputs.forEach((input) => { input.disabled = true; });
   shortcuts.querySelectorAll('.btn').forEach((button) => { button.disabled = true; });
   canvas.setAttribute('aria-label', 'The picture will stand here');
@@ -259,6 +301,10 @@ save.addEventListener('click', () => {
   say('Preparing the picture…');
   trigger('save', { values: values(), size: Number(find('.size').value) });
 });
+puts.forEach((button, face) => button.addEventListener('click', () => {
+  say('Putting the face back…');
+  trigger('put', { values: values(), face, kind: find('.put-kind').value });
+}));
 uses.forEach((button) => button.addEventListener('click', () => {
   const { to } = button.dataset;
   if (live.dataset.kind === 'mix') becomes = to; // the mix itself then stands at that end

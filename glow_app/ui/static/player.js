@@ -1,27 +1,29 @@
-// The player: frames arrive once as a sheet, then slider, canvas, plot and keyboard live here.
+// The player: frames arrive once as a sheet, then slider, canvas and keyboard live here.
 // Gradio hands in: element, trigger(event, data), props, watch(prop, callback), server.
 // props.value: a sheet with its measurements (player_value in components.py), or
-// {working: true, job}, or null. Event to Python: 'save' {kind, place, size, fps, back, job}.
-// common.js comes first.
+// {working: true, job}, or null. Events to Python: 'save' {kind, place, size, fps, back, job},
+// 'put' {face, place, kind}. common.js, long_work.js, plot.js and full.js come first.
 
 const player = find('.player');
 const canvas = find('canvas');
 const paper = canvas.getContext('2d', { alpha: false });
 const [range, playButton, percent, place, status] = ['input', '.play', '.percent', '.t', '.status'].map(find);
-const [plot, clipped] = ['.plot', '.clipped'].map(find);
+const clipped = find('.clipped');
 const [sizeSelect, rateSelect, waySelect] = ['.size', '.rate', '.way'].map(find);
 const saveButtons = [...element.querySelectorAll('.save')];
+const putButtons = [...element.querySelectorAll('.put')];
+const note = find('.note');
 const calm = matchMedia('(prefers-reduced-motion: reduce)');
 
 const SECONDS_EACH_WAY = 2.2; // between two faces
 const CALM_STEPS = 8; // with reduced motion, playing shows this many stills each way
 const CALM_HOLD_MS = 800;
-const CLIPPED = 0.01; // share of clipped colours above which the picture says so
 
 let frames = []; // one ImageBitmap a frame: a tile of the sheet never bleeds into its neighbour
 let shown = null; // the value that the frames came with
 let sheet = ''; // the sheet that they were cut from
-let blend = null; // two frames are mixed at their own size, then scaled up once
+// Two frames are mixed at the size of the larger one, then brought to that of the canvas at once.
+const blend = new OffscreenCanvas(1, 1).getContext('2d', { alpha: false });
 let requested = 0; // the pending animation frame
 let newest = 0; // counts sheets, so that a slow one never replaces a newer one
 let playing = null; // {stop} while the morph plays
@@ -52,15 +54,19 @@ function paint() {
   const left = Math.floor(at) % frames.length;
   const right = (left + 1) % frames.length;
   const part = at - Math.floor(at);
-  blend.globalAlpha = 1;
-  blend.drawImage(frames[left], 0, 0);
-  if (part > 0) { // between two frames: fade; on a frame: the frame itself
-    blend.globalAlpha = part;
-    blend.drawImage(frames[right], 0, 0);
-  }
-  paper.imageSmoothingEnabled = true;
   paper.imageSmoothingQuality = 'high';
-  paper.drawImage(blend.canvas, 0, 0, canvas.width, canvas.height);
+  if (part > 0) { // between two frames: fade
+    const side = Math.max(frames[left].width, frames[right].width);
+    if (blend.canvas.width !== side) blend.canvas.width = blend.canvas.height = side;
+    blend.imageSmoothingQuality = 'high';
+    blend.globalAlpha = 1;
+    blend.drawImage(frames[left], 0, 0, side, side);
+    blend.globalAlpha = part;
+    blend.drawImage(frames[right], 0, 0, side, side);
+    paper.drawImage(blend.canvas, 0, 0, canvas.width, canvas.height);
+  } else { // on a frame: the frame itself
+    paper.drawImage(frames[left], 0, 0, canvas.width, canvas.height);
+  }
   tell();
 }
 const ask = () => { if (!requested) requested = requestAnimationFrame(paint); };
@@ -82,6 +88,7 @@ function tell() {
   clipped.hidden = !(lost > CLIPPED);
   clipped.querySelector('b').textContent = `${Math.round(100 * lost)} %`;
   tellMeasures();
+  tellPut();
 }
 
 const number = (value, digits) => (Number.isFinite(value) ? value.toFixed(digits) : '–');
@@ -92,108 +99,24 @@ function tellMeasures() {
   });
 }
 
-// ---- the plot -----------------------------------------------------------------------------
-
-const TALL = 76; // as in player.css: one unit of the drawing is one pixel, at every width
-const BITS = [13, 36]; // top and bottom of the lanes
-const NORMS = [52, 71];
-const line = (points) => points.map(([x, y], i) => `${i ? 'L' : 'M'}${x.toFixed(2)} ${y.toFixed(2)}`).join('');
-const shape = (tag, attributes) => {
-  const node = document.createElementNS('http://www.w3.org/2000/svg', tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  return node;
-};
-
-/** Points of a row of numbers in its lane; a gap where there is no number. */
-function points(row, [low, high], [top, bottom]) {
-  return row.map((value, i) => [1000 * i / (row.length - 1), bottom - (value - low) / (high - low) * (bottom - top)])
-    .filter(([, y]) => Number.isFinite(y));
-}
-
-function extent(numbers, least) {
-  const low = Math.min(...numbers);
-  const high = Math.max(...numbers);
-  const spare = Math.max(0, least - (high - low)) / 2;
-  return [low - spare, high + spare];
-}
-
-function draw() {
-  const svg = plot.querySelector('svg');
-  svg.setAttribute('viewBox', `0 0 1000 ${TALL}`);
-  const around = (row) => (shown.loop ? [...row, row[0]] : row);
-  const grid = [];
-  const lines = [];
-  const wide = shown.loop ? frames.length : frames.length - 1;
-  for (const stop of shown.stops) {
-    grid.push(shape('line', { class: 'stop-line', x1: 1000 * stop / wide, x2: 1000 * stop / wide, y1: 0, y2: TALL }));
-  }
-  grid.push(shape('line', { class: 'base', x1: 0, x2: 1000, y1: TALL - 1, y2: TALL - 1 }));
-  const norms = extent([...shown.norms.flat(), 1], 0.2);
-  const one = NORMS[1] - (1 - norms[0]) / (norms[1] - norms[0]) * (NORMS[1] - NORMS[0]);
-  grid.push(shape('line', { class: 'one', x1: 0, x2: 1000, y1: one, y2: one }));
-  shown.norms.forEach((row, level) => {
-    const d = line(points(around(row), norms, NORMS));
-    lines.push(shape('path', { class: `norm level-${level}`, d }));
-  });
-  if (shown.bits) {
-    const known = shown.bits.filter((b) => b !== null);
-    const d = known.length > 1 ? line(points(around(shown.bits.map((b) => b ?? NaN)), extent(known, 0.4), BITS)) : '';
-    if (d) {
-      lines.push(shape('path', { class: 'under', d: `${d}L1000 ${BITS[1] + 3}L0 ${BITS[1] + 3}Z` }));
-      lines.push(shape('path', { class: 'bits', d }));
-    }
-  }
-  shown.clamped.forEach((lost, i) => {
-    if (!(lost > CLIPPED)) return;
-    const [from, to] = [Math.max(0, 1000 * (i - 0.5) / wide), Math.min(1000, 1000 * (i + 0.5) / wide)];
-    lines.push(shape('rect', { class: 'clip', x: from, width: to - from, y: TALL - 5, height: 4 }));
-  });
-  svg.querySelector('.grid').replaceChildren(...grid);
-  svg.querySelector('.lines').replaceChildren(...lines);
-  plot.dataset.bits = shown.bits ? shown.bits.length : 0;
-  const dd = find('.m-norm dd');
-  if (dd.childElementCount !== shown.norms.length) {
-    dd.replaceChildren(...shown.norms.map((_, level) => {
-      const text = document.createElement('b');
-      text.className = `level level-${level}`;
-      text.title = `Level ${level + 1}${level ? (level === shown.norms.length - 1 ? ', the coarsest' : '') : ', the finest'}`;
-      return text;
-    }));
-  }
-}
+// ---- places of the faces -------------------------------------------------------------------
 
 /** The places of the faces under the slider, where they are not simply its ends. */
 function mark() {
   const plain = shown.stops.length === 2 && !shown.loop && shown.stops[0] === 0
-    && shown.stops[1] === frames.length - 1 && player.ariaLabel === 'Morph';
+    && shown.stops[1] === frames.length - 1 && letters();
   if (plain) delete player.dataset.marks;
   else player.dataset.marks = '';
   const wide = shown.loop ? frames.length : frames.length - 1;
-  const letters = player.ariaLabel === 'Morph';
   const stops = shown.loop ? [...shown.stops, frames.length] : shown.stops;
   find('.stops').replaceChildren(...(plain ? [] : stops).map((stop, i) => {
     const text = document.createElement('b');
-    text.textContent = letters ? 'AB'[i] : (i % shown.stops.length) + 1;
+    text.textContent = letters() ? 'AB'[i] : (i % shown.stops.length) + 1;
     text.style.left = `${100 * stop / wide}%`;
-    text.style.setProperty('--share', letters ? i : i / Math.max(1, stops.length - 1));
+    text.style.setProperty('--share', letters() ? i : i / Math.max(1, stops.length - 1));
     return text;
   }));
 }
-
-function follow(event) {
-  if (!frames.length || !(event.buttons & 1)) return;
-  const box = plot.getBoundingClientRect();
-  const part = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
-  range.value = lowest() + part * (highest() - lowest());
-  range.dispatchEvent(new Event('input'));
-}
-plot.addEventListener('pointerdown', (event) => {
-  if (!frames.length) return;
-  plot.setPointerCapture(event.pointerId);
-  range.focus({ preventScroll: true });
-  follow(event);
-});
-plot.addEventListener('pointermove', follow);
 
 // ---- sheets from the server ---------------------------------------------------------------
 
@@ -202,7 +125,8 @@ async function load() {
   if (!value) return clear();
   if (value.working) {
     player.dataset.working = '';
-    status.textContent = 'Decoding…';
+    stopPull(); // others are on their way
+    say('Decoding…');
     if (value.job) watchOver(value.job, 'Decoding');
     return;
   }
@@ -210,6 +134,7 @@ async function load() {
   if (value.sheet !== sheet) {
     const cut = await cutSheet(value);
     if (turn !== newest) return cut.forEach((bitmap) => bitmap.close());
+    endPull();
     frames.forEach((bitmap) => bitmap.close());
     frames = cut;
     sheet = value.sheet;
@@ -217,11 +142,9 @@ async function load() {
   } else if (value.play) {
     player.dataset.sheet = value.rev; // the same frames once more, because they were asked for
   }
+  const fresh = !shown || shown.sheet !== value.sheet || !shown.final || value.play;
   shown = value;
-  if (!blend || blend.canvas.width !== value.size) {
-    blend = new OffscreenCanvas(value.size, value.size).getContext('2d', { alpha: false });
-    canvas.width = canvas.height = Math.max(512, value.size);
-  }
+  if (canvas.width !== backing()) canvas.width = canvas.height = backing();
   const at = range.valueAsNumber;
   [range.min, range.max] = value.range;
   range.value = at;
@@ -229,7 +152,8 @@ async function load() {
   saveButtons.forEach((button) => { button.disabled = !value.final; });
   waySelect.disabled = value.loop;
   if (value.loop) waySelect.value = 'one';
-  status.textContent = value.status;
+  if (!player.dataset.saving) rest();
+  offerNative(sizeSelect, shown.full && shown.full.native);
   player.dataset.state = value.final ? 'ready' : 'coarse';
   player.dataset.frames = value.n;
   if (value.final) {
@@ -240,11 +164,27 @@ async function load() {
   draw();
   paint();
   if (value.play && !playing && !calm.matches) play(true);
+  if (value.final && fresh) startPull(); // what the visitor stopped stays so
+}
+
+/** Words for what happens now; what else the line said makes room. */
+function say(text) {
+  status.textContent = text;
+  far.textContent = note.textContent = '';
+}
+
+/** What the line says while nothing happens. */
+function rest() {
+  say(shown ? shown.status : '');
+  if (!shown) return;
+  tellFull();
+  note.textContent = shown.note ? `. ${shown.note}` : '';
 }
 
 function clear() {
   newest += 1;
   stop();
+  endPull();
   frames.forEach((bitmap) => bitmap.close());
   frames = [];
   shown = null;
@@ -252,8 +192,9 @@ function clear() {
   [range.min, range.max, range.value] = [0, 1, 0];
   range.disabled = playButton.disabled = true;
   saveButtons.forEach((button) => { button.disabled = true; });
-  status.textContent = '';
-  if (player.ariaLabel === 'Journey') player.dataset.marks = ''; // its faces are numbered
+  rest();
+  find('.backs').hidden = true;
+  if (!letters()) player.dataset.marks = ''; // its faces are numbered
   else delete player.dataset.marks;
   find('.stops').replaceChildren();
   plot.querySelectorAll('g').forEach((group) => group.replaceChildren());
@@ -296,6 +237,7 @@ function play(once) {
   playButton.querySelector('span').textContent = 'Pause';
 }
 
+const letters = () => player.ariaLabel === 'Morph'; // its faces are A and B
 const legs = () => (shown.loop ? shown.stops.length : Math.max(1, shown.stops.length - 1));
 
 function sweep(once) {
@@ -349,7 +291,7 @@ saveButtons.forEach((button) => button.addEventListener('click', () => {
   const { kind } = button.dataset;
   player.dataset.saving = kind;
   const what = kind === 'png' ? 'picture' : button.textContent.trim().replace('Download ', '');
-  status.textContent = `Preparing the ${what}…`;
+  say(`Preparing the ${what}…`);
   button.classList.add('pending');
   const job = newJob();
   watchOver(job, 'Saving');
@@ -363,14 +305,45 @@ saveButtons.forEach((button) => button.addEventListener('click', () => {
   });
 }));
 
+/** Where the face can be put back: into both photos of a morph, the nearest one of a journey. */
+function tellPut() {
+  const photos = shown ? shown.photos : [];
+  find('.backs').hidden = !photos.some(Boolean);
+  putButtons.forEach((button, i) => {
+    const face = letters() ? i : nearest();
+    button.dataset.face = face;
+    button.hidden = letters() ? !photos[face] : i > 0;
+    button.disabled = !photos[face] || !shown.final || Boolean(player.dataset.saving);
+    button.querySelector('span').textContent = `Put it back into photo ${letters() ? 'AB'[face] : face + 1}`;
+  });
+}
+
+/** The number of the face that is nearest on a journey. */
+function nearest() {
+  if (!shown) return 0;
+  const at = inFrames();
+  const stops = shown.loop ? [...shown.stops, frames.length] : shown.stops;
+  const away = stops.map((stop) => Math.abs(stop - at));
+  return away.indexOf(Math.min(...away)) % shown.stops.length;
+}
+
+putButtons.forEach((button) => button.addEventListener('click', () => {
+  if (player.dataset.saving) return;
+  player.dataset.saving = 'photo';
+  say('Putting the face back…');
+  button.classList.add('pending');
+  trigger('put', { face: Number(button.dataset.face), place: inFrames(), kind: find('.put-kind').value });
+}));
+
 // 'settle' comes from the page when an event of the player has ended, well or badly.
 player.addEventListener('settle', () => {
   delete player.dataset.saving;
   delete player.dataset.working;
   settleWatch();
-  saveButtons.forEach((button) => button.classList.remove('pending'));
-  const rough = shown && !shown.final; // stopped, or failed, before it was whole
-  status.textContent = rough ? 'Stopped: these are only a few frames' : (shown && shown.status) || '';
+  [...saveButtons, ...putButtons].forEach((button) => button.classList.remove('pending'));
+  if (shown && !shown.final) say('Stopped: these are only a few frames'); // or it failed
+  else rest();
+  tellPut();
 });
 
 watch('value', load);

@@ -13,7 +13,7 @@ from PIL import Image
 
 from glow_app.keeping.sheets import tiled
 
-__all__ = ["finite", "next_revision", "picture_uri", "sheet"]
+__all__ = ["face_uri", "finite", "next_revision", "photo_uri", "picture_uri", "sheet"]
 
 _COLUMNS = 9  # tiles a row of the sheet: keeps 129 frames of 64 pixels below any texture limit
 _revisions = itertools.count(1)
@@ -32,6 +32,26 @@ def finite(bits: float) -> float | None:
 def picture_uri(pixels: np.ndarray) -> str:
     """One picture (S, S, 3) uint8 as the data URI of a PNG."""
     return _data_uri(Image.fromarray(pixels), "PNG", compress_level=1)
+
+
+def photo_uri(pixels: np.ndarray, quality: int = 92) -> str:
+    """One picture (H, W, 3) uint8 as the data URI of a JPEG with full-resolution colours."""
+    return _data_uri(Image.fromarray(pixels), "JPEG", quality=quality, subsampling=0)
+
+
+def face_uri(pixels: np.ndarray, full: np.ndarray | None, side: int = 256) -> str:
+    """A face for a small place of the page.
+
+    Args:
+        pixels: (S, S, 3) uint8, as the model sees it.
+        full: (F, F, 3) uint8, as its photo has it; None where that is no more.
+        side: pixels at most, where the photo is shown.
+    """
+    if full is None:
+        return picture_uri(pixels)
+    image = Image.fromarray(full)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return photo_uri(np.asarray(image))
 
 
 def sheet(pictures: np.ndarray) -> dict[str, Any]:

@@ -1,0 +1,104 @@
+"""*Put it back*: the face of a player or a live picture, blended into its whole photo."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+import numpy as np
+
+from glow_app.common.errors import UserError
+from glow_app.pictures.prepare import FULL
+from glow_app.ui import limits
+from glow_app.ui.components import download_value
+from glow_app.ui.morphs import Shown
+from glow_app.ui.saving import field
+from glow_app.ui.scenes import EditScene, MixScene
+from glow_app.ui.sides import Side
+from glow_app.ui.uploads import outgoing
+
+if TYPE_CHECKING:
+    from glow_app.editing.editor import Editor
+    from glow_app.editing.full_size import PhotoDetail
+
+__all__ = ["put_scene", "put_shown"]
+
+_GONE = "The photo is no longer here: choose it again."
+
+
+def put_shown(editor: Editor, shown: Shown | None, event: gr.EventData) -> dict[str, Any]:
+    """Write a photo with the face that a player shows, as its ``put`` event asks.
+
+    Raises:
+        UserError: nothing is shown, the event is not sensible, or the photo is gone.
+    """
+    if shown is None:
+        raise UserError("There is no face yet: make something first.")
+    side, kind = _asked(shown.faces, event)
+    most = len(shown.morph.frames)
+    place = limits.between(field(event, "place"), "The place of the frame", 0, most)
+    morph, row = shown.at(editor, place)
+    face = morph.enlarged(_size(side), [row])[0]
+    name = shown.recipe(editor, t=float(morph.t[row])).file_name(f"-in-photo.{kind}")
+    return _written(side, face, _landmarks(morph.detail, float(morph.u[row]), side), name)
+
+
+def put_scene(
+    editor: Editor, scene: MixScene | EditScene, values: list[float], event: gr.EventData
+) -> dict[str, Any]:
+    """Write a photo with the face of a live picture, as its ``put`` event asks.
+
+    Raises:
+        UserError: as `put_shown`.
+    """
+    side, kind = _asked(scene.faces, event)
+    still = scene.render(editor, values)
+    name = scene.recipe(editor, values).file_name(f"-in-photo.{kind}")
+    face = still.enlarged(_size(side))
+    return _written(side, face, _landmarks(still.detail, 1.0, side), name)
+
+
+def _asked(faces: tuple[Side, ...], event: gr.EventData) -> tuple[Side, str]:
+    """Whose photo, and the format."""
+    which = limits.whole(field(event, "face"), "The face's number", 0, len(faces) - 1)
+    side = faces[which]
+    if side.photo is None or side.prepared is None:
+        raise UserError("This face was made here: there is no photo to put it into.")
+    if not side.photo.is_file():
+        raise UserError(_GONE)
+    return side, limits.one_of(field(event, "kind"), "The format", ("jpg", "png"))
+
+
+def _size(side: Side) -> int:
+    """Pixels a side of the face: as many as its square has in the photo."""
+    place = side.prepared.place
+    return max(len(side.pixels), min(round(place.side), FULL))
+
+
+def _landmarks(detail: PhotoDetail | None, u: float, side: Side) -> np.ndarray | None:
+    """Those of the photo's own face and of the one at position ``u``, for the mask to hold."""
+    if detail is None:
+        return None
+    blend = detail.blend(u)
+    a, b = (detail.faces[face] for face in (blend.a, blend.b))
+    if a.mesh is None or b.mesh is None:
+        return None
+    w = min(max(blend.shape or 0.0, 0.0), 1.0)
+    own = b if np.array_equal(b.pixels, side.pixels) else a
+    return np.concatenate([own.mesh, (1 - w) * a.mesh + w * b.mesh])
+
+
+def _written(
+    side: Side, face: np.ndarray, landmarks: np.ndarray | None, name: str
+) -> dict[str, Any]:
+    """The whole photo with this face in it, for the browser to save."""
+    from glow_app.keeping.photos import save_photo
+    from glow_app.pictures.put_back import put_back
+
+    try:
+        whole = put_back(side.photo, side.prepared, face, landmarks)
+    except UserError as error:
+        if not side.photo.is_file():  # it went just now
+            raise UserError(_GONE) from error
+        raise
+    return download_value(save_photo(whole, outgoing(name)))
