@@ -221,7 +221,6 @@ def _recipe(
 def _direction(editor: Editor, text: str) -> tuple[Direction, float]:
     """A direction and its strength from `FILE=S`, or from `NAME=S` for one of ours."""
     from glow_app.common.errors import UserError
-    from glow_app.editing.directions import pretrained_folder
 
     where, _, strength = text.rpartition("=")
     try:
@@ -230,9 +229,11 @@ def _direction(editor: Editor, text: str) -> tuple[Direction, float]:
         where = ""
     if not where:
         raise UserError(f"{text!r} is not a direction and its strength, such as smile=2.")
-    own = pretrained_folder() / f"{where}.safetensors"
-    file = Path(where).expanduser()
-    return editor.load_direction(file if file.is_file() or not own.is_file() else own), amount
+    file, own = Path(where).expanduser(), {d.name: d for d in editor.directions()}
+    name = where.replace("_", " ")
+    if name in own and not file.is_file():
+        return own[name], amount
+    return editor.load_direction(file), amount
 
 
 def _prepare(editor: Editor, photo: Path, align: str) -> Prepared:

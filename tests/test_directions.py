@@ -211,7 +211,7 @@ def test_directions_of_other_weights_are_refused(made, tiny_checkpoint, tmp_path
 
 def test_directions_that_ship_fit_the_released_weights(released):
     """Retrained weights need new directions: see models/pretrained/directions/README.md."""
-    files = sorted(directions.pretrained_folder().glob("*.safetensors"))
+    files = sorted((directions.pretrained_folder() / released.name).glob("*.safetensors"))
     found = released.directions()
     assert len(found) == len(files) >= 3
     for direction, file in zip(found, files, strict=True):

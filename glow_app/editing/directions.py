@@ -260,7 +260,7 @@ def _effect_size(with_: Tensor, without: Tensor) -> float:
 
 
 def pretrained_folder() -> Path:
-    """Where the directions of the released weights lie, one .safetensors each."""
+    """Where the directions of released weights lie: for each a folder of .safetensors."""
     return models.pretrained_path().parent / "directions"
 
 

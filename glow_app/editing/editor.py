@@ -335,7 +335,7 @@ class Editor(Sampler):
     def directions(self) -> list[Direction]:
         """The directions that come with the program and fit this model, by name; often none."""
         found = []
-        for path in sorted(directions.pretrained_folder().glob("*.safetensors")):
+        for path in sorted(directions.pretrained_folder().glob("*/*.safetensors")):
             with suppress(UserError):  # of other weights
                 found.append(self.load_direction(path))
         return found
