@@ -10,7 +10,7 @@
 from models.checkpoint import CheckpointError, load, pretrained_path, save
 from models.config import PRESETS, GlowConfig
 from models.glow import Glow, bits_per_dim
-from models.grow import add_detail_level, grow
+from models.grow import add_detail_level, grow, put_on_base
 from models.networks import NETS
 from models.quantize import bin_centers, dequantize, to_levels
 from models.state_range import StateRange, usual_range
@@ -29,6 +29,7 @@ __all__ = [
     "grow",
     "load",
     "pretrained_path",
+    "put_on_base",
     "save",
     "to_levels",
     "usual_range",
