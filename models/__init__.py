@@ -11,7 +11,7 @@ from models.checkpoint import CheckpointError, load, pretrained_path, save
 from models.coarse import coarse_part, entering, put_back
 from models.config import PRESETS, GlowConfig
 from models.glow import Glow, bits_per_dim
-from models.grow import add_attention, add_detail_level, grow
+from models.grow import add_attention, add_detail_level, grow, put_on_base
 from models.networks import NETS
 from models.quantize import bin_centers, dequantize, to_levels
 from models.state_range import StateRange, usual_range
@@ -34,6 +34,7 @@ __all__ = [
     "load",
     "pretrained_path",
     "put_back",
+    "put_on_base",
     "save",
     "to_levels",
     "usual_range",

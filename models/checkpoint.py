@@ -1,12 +1,17 @@
-"""Weights in and out: safetensors, with the configuration and the training facts inside."""
+"""Weights in and out: safetensors, with the configuration and the training facts inside.
+
+A file may hold a detail level alone and name another file beside it, its base, for the flow
+behind it: several models then share one base.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -21,6 +26,8 @@ __all__ = ["CheckpointError", "load", "pretrained_path", "save"]
 
 _FORMAT = "glow-studio"
 _VERSION = "1"
+_BASE, _DIGEST = "base", "base_digest"  # in the metadata of what rests on another file
+_LEVEL = "details.0."  # of the finest detail level, in a state dict
 _RANGE = ("usual_range.low", "usual_range.high")  # beside the state dict
 _HALF_FROM = 4096  # float16 is for the big convolutions; actnorm, 1x1 and priors stay float32
 
@@ -39,6 +46,7 @@ def save(
     path: str | Path,
     facts: dict[str, Any] | None = None,
     half: bool = False,
+    base: str | Path | None = None,
 ) -> Path:
     """Write ``model``, with its ``usual_range`` if it has one, to ``path`` atomically.
 
@@ -46,12 +54,21 @@ def save(
         facts: training facts to keep with the weights, JSON data; by default ``model.facts``.
         half: store the convolutions of the nets as float16, half the size. They are float32
             again after :func:`load`; measure bits/dim on the loaded model.
+        base: another checkpoint in the folder of ``path``, of the flow behind the finest detail
+            level of ``model``. Only that level is stored then, and :func:`load` reads the rest
+            from the base.
 
     Raises:
+        CheckpointError: ``base`` is no such file, or its weights, as loaded, are not those of
+            ``model`` bit for bit; one sentence.
         OSError: the disk is full or the folder missing; an older file at ``path`` survives.
     """
     path = Path(path)
-    state = {k: _storable(k, v, half) for k, v in model.state_dict().items()}
+    state = model.state_dict()
+    named = {} if base is None else _check_base(model, path, Path(base))
+    if named:
+        state = {k: v for k, v in state.items() if k.startswith(_LEVEL)}
+    state = {k: _storable(k, v, half) for k, v in state.items()}
     if model.usual_range is not None:
         ends = (model.usual_range.low, model.usual_range.high)
         state.update(zip(_RANGE, (end.contiguous() for end in ends), strict=True))
@@ -60,6 +77,7 @@ def save(
         "version": _VERSION,
         "config": json.dumps(model.config.to_dict()),
         "facts": json.dumps(model.facts if facts is None else facts),
+        **named,
     }
     write_safetensors(state, metadata, path)
     return path
@@ -69,10 +87,14 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Glow:
     """Read a checkpoint into a :class:`Glow` on ``device``, in evaluation mode.
 
     Raises:
-        CheckpointError: the file is missing, truncated, no checkpoint of this project, or does
-            not match its own configuration; one sentence.
+        CheckpointError: the file is missing, truncated, no checkpoint of this project, does not
+            match its own configuration, or rests on a base that is not beside it; one sentence.
     """
-    path = Path(path)
+    return _load(Path(path)).to(device).to(memory_format=torch.channels_last).eval()
+
+
+def _load(path: Path, wanted: GlowConfig | None = None) -> Glow:
+    """What ``path`` holds, on the CPU; ``wanted`` is the only configuration that it may have."""
     state, metadata = read_safetensors(path)
     if metadata.get("format") != _FORMAT:
         raise CheckpointError(f"{path.name} is not a Glow Studio checkpoint.")
@@ -88,21 +110,79 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Glow:
         raise CheckpointError(
             f"{path.name} has a configuration that cannot be built ({_plain(error)})."
         ) from error
+    if wanted is not None and config != wanted:
+        raise CheckpointError(f"{path.name} has another configuration.")
     # Without memory: a wild configuration must not eat it, and random weights would be wasted.
     with torch.device("meta"):
         model = _build(config, path)
     ends = {key: state.pop(key) for key in _RANGE if key in state}
     expected = {k: v.shape for k, v in model.state_dict().items()}
+    if _BASE in metadata:
+        expected = {k: shape for k, shape in expected.items() if k.startswith(_LEVEL)}
     if {k: v.shape for k, v in state.items()} != expected:
         raise CheckpointError(f"The weights in {path.name} do not match its configuration.")
     if not all(bool(v.isfinite().all()) for v in state.values() if v.is_floating_point()):
         raise CheckpointError(f"{path.name} holds weights that are not finite numbers.")
     state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+    if _BASE in metadata:
+        state |= _behind(config, metadata, path)
     model.load_state_dict(state, assign=True)
     model.facts = facts if isinstance(facts, dict) else {}
     if ends:
         _set_range(model, ends, path)
-    return model.to(device).to(memory_format=torch.channels_last).eval()
+    return model
+
+
+def _behind(config: GlowConfig, metadata: dict[str, str], path: Path) -> dict[str, Tensor]:
+    """The part of a state dict that ``path`` leaves to its base."""
+    name = metadata[_BASE]
+    if not config.details or name in ("", ".", "..") or any(c in name for c in "/\\:\0"):
+        raise CheckpointError(f"{path.name} does not name a file beside it that it could rest on.")
+    beside = path.with_name(name)
+    if not beside.is_file():
+        raise CheckpointError(f"{path.name} needs the file {name} beside it.")
+    try:
+        # Each base has one detail level less, so that a ring of files is found out.
+        base = _load(beside, config.behind_finest()).state_dict()
+    except CheckpointError as error:
+        raise CheckpointError(f"{path.name} cannot use its base: {_plain(error)}.") from error
+    if _digest(base) != metadata.get(_DIGEST):
+        raise CheckpointError(f"{path.name} rests on another {name} than the one beside it.")
+    return {_renumbered(name, 1): value for name, value in base.items()}
+
+
+def _check_base(model: Glow, path: Path, base: Path) -> dict[str, str]:
+    """The metadata by which ``path`` refers to ``base``."""
+
+    def refuse(why: str) -> NoReturn:
+        raise CheckpointError(f"{base.name} cannot be the base of {path.name}: {why}.")
+
+    if not model.config.details:
+        refuse("the model has no detail level")
+    if base.resolve().parent != path.resolve().parent or base.name == path.name:
+        refuse("it is not another file in the same folder")
+    digest = _digest(_load(base, model.config.behind_finest()).state_dict())
+    state = model.state_dict().items()
+    if digest != _digest({_renumbered(k, -1): v for k, v in state if not k.startswith(_LEVEL)}):
+        refuse("its weights are not those of the model")
+    return {_BASE: base.name, _DIGEST: digest}
+
+
+def _digest(state: dict[str, Tensor]) -> str:
+    """32 hexadecimal digits that tell these tensors, bit for bit, from all others."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, value in sorted(state.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _renumbered(name: str, by: int) -> str:
+    """What the tensor ``name`` is called in the same flow with ``by`` more detail levels."""
+    part, *rest = name.split(".")
+    if part == "details":
+        rest[0] = str(int(rest[0]) + by)
+    return ".".join([part, *rest])
 
 
 def _set_range(model: Glow, ends: dict[str, Tensor], path: Path) -> None:
@@ -158,7 +238,7 @@ def _build(config: GlowConfig, path: Path) -> Glow:
 
 def _storable(name: str, value: Tensor, half: bool) -> Tensor:
     value = value.detach().cpu().contiguous()
-    big_net = ".net." in name and value.numel() >= _HALF_FROM
+    big_net = (".net." in name or ".context." in name) and value.numel() >= _HALF_FROM
     return value.half() if half and big_net else value
 
 

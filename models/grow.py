@@ -10,7 +10,7 @@ from models.config import GlowConfig
 from models.glow import Glow
 from models.step import FlowStep
 
-__all__ = ["add_attention", "add_detail_level", "grow"]
+__all__ = ["add_attention", "add_detail_level", "grow", "put_on_base"]
 
 
 @torch.no_grad()
@@ -78,6 +78,21 @@ def add_attention(model: Glow, levels: Collection[int]) -> Glow:
     attentive.load_state_dict(model.state_dict(), strict=False)
     attentive.facts = dict(model.facts)
     return attentive.train(model.training)
+
+
+@torch.no_grad()
+def put_on_base(model: Glow, base: Glow) -> Glow:
+    """A copy of ``model`` on another ``base`` behind its finest detail level, with no range.
+
+    Details are conditioned on the means alone, whatever flow those have.
+
+    Raises:
+        ValueError: ``base`` has another configuration than what ``model`` stands on; one sentence.
+    """
+    moved = add_detail_level(base, model.config)
+    moved.details[0].load_state_dict(model.details[0].state_dict())
+    moved.facts = dict(model.facts)
+    return moved.train(model.training)
 
 
 def _extend(chain: list[FlowStep], old: FlowStep) -> None:

@@ -6,6 +6,8 @@ inside the flow they reach (glow_app/editing/calibration.py).
 
 python scripts/dev/release.py runs/mine --data faces/train --val faces/val --coding 128 86 4:2:0 \
     --out models/pretrained/faces64.safetensors
+python scripts/dev/release.py runs/details --data faces/train --val faces/val \
+    --base models/pretrained/faces64.safetensors --out models/pretrained/faces128.safetensors
 """
 
 from __future__ import annotations
@@ -35,6 +37,12 @@ def parser() -> cli.Parser:
         help="the JPEG that all training pictures were (default: what the weights say)",
     )
     p.add_argument("--out", required=True, metavar="FILE", help=".safetensors to write")
+    p.add_argument(
+        "--base",
+        metavar="FILE",
+        help="released weights in the folder of --out for what lies behind the detail level, "
+        "which alone is stored then",
+    )
     p.add_argument("--data-name", metavar="TEXT", help="what to call the training data")
     p.add_argument("--float32", action="store_true", help="do not store float16")
     return p
@@ -60,25 +68,29 @@ def main(argv: list[str] | None = None) -> None:
         chroma = args.coding[2]
         model.facts |= Coding(int(args.coding[0]), int(args.coding[1]), chroma).to_facts()
     size, coding = model.config.image_size, Coding.from_facts(model.facts)
-    device = pick_device()
+    device, half = pick_device(), not args.float32
     with tempfile.TemporaryDirectory() as folder:
-        rounded = models.save(model, Path(folder, "rounded.safetensors"), half=not args.float32)
+        model = models.load(models.save(model, Path(folder, "rounded.safetensors"), half=half))
+        if args.base:
+            model = models.put_on_base(model, models.load(args.base))
+        model.to(device)
         with tempfile.TemporaryDirectory() as cache:
             pictures = from_source(args.val, size, Path(cache), cli.say, coding=coding)
             rows = np.arange(len(pictures))
-            bits, parts = held_out_bits(
-                models.load(rounded, device), pictures, rows, World(device)
-            )
+            bits, parts = held_out_bits(model, pictures, rows, World(device))
         measured = from_source(args.data, size, Path(folder), cli.say, coding=coding)
-        calibrate_on(model.to(device), measured, np.arange(len(measured)), _MEASURED)
+        calibrate_on(model, measured, np.arange(len(measured)), _MEASURED)
         model.to("cpu")
     facts = {**model.facts, "val_bits_per_dim": round(bits, 4), "val_images": len(rows)}
     if len(parts) > 1:
         facts["val_bits_by_part"] = [round(part, 4) for part in parts]
     if args.data_name:
         facts["data"] = args.data_name
-    out = models.save(model, args.out, facts, half=not args.float32)
+    out = models.save(model, args.out, facts, half=half, base=args.base)
     print(f"{out}: {bits:.4f} bits/dim on {len(rows)} pictures, {out.stat().st_size / 1e6:.1f} MB")
+    if len(parts) > 1:
+        *details, means = (f"{part:.4f}" for part in parts)
+        print(f"bits a detail number {', '.join(details)}; bits/dim of the means {means}")
 
 
 if __name__ == "__main__":
