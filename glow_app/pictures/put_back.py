@@ -1,9 +1,11 @@
 """Put a face back into the whole photo that its square was cut out of.
 
-The square is laid back by the inverse of the alignment, through a soft mask about the face, after
-its colours were made to meet those of the photo along the seam: what differs there is carried
-inside by a smooth field, which is the idea of Poisson image editing (Pérez et al. 2003) in the
-closed form of Farbman et al. 2009, "Coordinates for instant image cloning", with a simpler kernel.
+The new face is first given the outline of the photo's own, its features along with it, so that jaw
+and cheeks end where they did and what lies behind them stays. Then the square is laid back by the
+inverse of the alignment, through a soft mask inside that outline, after its colours were made to
+meet those of the photo along the seam: what differs there is carried inside by a smooth field,
+which is the idea of Poisson image editing (Pérez et al. 2003) in the closed form of Farbman et al.
+2009, "Coordinates for instant image cloning", with a simpler kernel.
 
 Mask and field are smooth, so they are worked out on a small grid over the square, and only the
 part of the photo that the square covers is touched, strip by strip.
@@ -19,20 +21,24 @@ import numpy as np
 from PIL import Image
 
 from glow_app.common.errors import UserError
+from glow_app.pictures.mesh import OUTLINE_POINTS, find_mesh
 from glow_app.pictures.opening import RESAMPLE, Source, open_picture
 from glow_app.pictures.prepare import Place, Prepared
+from glow_app.pictures.warp import ShapePath
 
 __all__ = ["put_back", "seam_mask"]
 
 _GRID: Final = 256  # pixels a side of the mask and of the field
 _STRIP: Final = 256  # rows of the photo at a time
 
-_GROWN: Final = 0.02  # of the square: how far the mask reaches beyond the landmarks
+_GROWN: Final = 0.0  # of the square: how far the mask reaches beyond the outline
 _FEATHER: Final = 0.10  # of the square: width of the seam
 _MARGIN: Final = 0.01  # of the square: along its border the photo stays as it is
 _ELLIPSE: Final = (0.5, 0.5, 0.46, 0.54)  # centre and radii of a face without landmarks
 
 _LEVEL: Final = 0.03  # of the square: finer than this, the field does not follow the seam
+_ODD: Final = 40.0  # levels: a seam that differs by more is not one of skin, and counts less
+_STILL: Final = 0.005  # of the square: landmarks are not found more exactly than that
 _CHANGED: Final = (1.5, 5.0)  # levels: how much a place changes for the photo's own grain to go
 
 
@@ -48,8 +54,8 @@ def put_back(
         photo: what `prepared` was made of.
         prepared: tells where the square lies, and what was in it.
         face: (F, F, 3) uint8, any F: what the square shall show.
-        mesh: (M, 2) points in fractions of the square that the mask holds, such as the landmarks
-            of both the photo's face and of the new one; None: an ellipse about the face.
+        mesh: (M, 2) points in fractions of the square that the mask holds where landmarks are not
+            found in both faces; None: those of one of them, or an ellipse.
 
     Returns:
         Upright, mode RGB, as large as the photo; outside the mask it is the photo, bit for bit.
@@ -64,7 +70,8 @@ def put_back(
     old = prepared.crop if prepared.full is None else prepared.full
     side = min(len(face), max(1, math.ceil(prepared.place.side)))  # antialiased where it shrinks
     new, old = (_resized(picture, side) for picture in (face, old))
-    mask, field, keep = _blending(new, old, seam_mask(mesh))
+    new, hull = _outlined(new, old)
+    mask, field, keep = _blending(new, old, seam_mask(mesh if hull is None else hull))
     _lay(image, way, new, old, mask, field, keep)
     return image
 
@@ -105,9 +112,7 @@ class _Way:
         matrix[:, 2] -= 0.5
         how = cv2.WARP_INVERSE_MAP | (cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR)
         shape = right - left, rows[1] - rows[0]
-        return cv2.warpAffine(
-            picture, matrix, shape, flags=how, borderMode=cv2.BORDER_REPLICATE
-        )
+        return cv2.warpAffine(picture, matrix, shape, flags=how, borderMode=cv2.BORDER_REPLICATE)
 
 
 def seam_mask(mesh: np.ndarray | None) -> np.ndarray:
@@ -117,8 +122,8 @@ def seam_mask(mesh: np.ndarray | None) -> np.ndarray:
         mesh: (M, 2) points in fractions of the square; None: an ellipse.
 
     Returns:
-        (G, G) float32 in [0, 1]: 1 inside the hull of the points, 0 beyond the seam about it and
-        along the border of the square.
+        (G, G) float32 in [0, 1]: 0 outside the hull of the points and along the border of the
+        square, 1 inside both beyond the seam.
     """
     from scipy.spatial import ConvexHull
 
@@ -132,8 +137,27 @@ def seam_mask(mesh: np.ndarray | None) -> np.ndarray:
         sides = ConvexHull(np.asarray(mesh, np.float64)).equations
         beyond = (points @ sides[:, :2].T + sides[:, 2]).max(axis=-1)
     inside = np.minimum(points, 1 - points).min(axis=-1)
-    ramps = (_GROWN + _FEATHER / 2 - beyond) / _FEATHER, (inside - _MARGIN) / _FEATHER
+    ramps = (_GROWN - beyond) / _FEATHER, (inside - _MARGIN) / _FEATHER
     return (_smooth(ramps[0]) * _smooth(ramps[1])).astype(np.float32)
+
+
+def _outlined(new: np.ndarray, old: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """The new face within the outline of the old one, and that outline (M, 2).
+
+    The outline goes where the old one is; all other landmarks follow the affine map that comes
+    nearest to that. Without landmarks of both faces the new one is as it was, None beside it.
+    """
+    mesh, own = find_mesh(new), find_mesh(old)
+    if mesh is None or own is None:
+        return new, None
+    outline = own[OUTLINE_POINTS]
+    known = np.column_stack([mesh, np.ones(len(mesh))])
+    affine, *_ = np.linalg.lstsq(known[OUTLINE_POINTS], outline, rcond=None)
+    goal = known @ affine
+    goal[OUTLINE_POINTS] = outline
+    if np.square(goal - mesh).sum(axis=1).mean() < _STILL**2:
+        return new, outline
+    return ShapePath(mesh, goal).moved(new, 0, 1.0), outline
 
 
 def _blending(
@@ -145,7 +169,7 @@ def _blending(
         (G, G), (G, G, 3) in levels, and (G, G) in [0, 1], all float32.
     """
     change = _resized(new, _GRID).astype(np.float32) - _resized(old, _GRID)
-    rim = 4 * mask * (1 - mask)
+    rim = 4 * mask * (1 - mask) / (1 + np.square(change / _ODD).mean(axis=-1)) ** 2
     field = _carried(change, rim) if rim.any() else np.zeros_like(change)
     fine = change - _blurred(change, 4)
     rough = np.sqrt(_blurred(np.square(fine).mean(axis=-1), 3).clip(0))
