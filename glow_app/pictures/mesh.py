@@ -15,7 +15,7 @@ from PIL import Image
 from glow_app.pictures import faces
 from glow_app.pictures.alignment import Face, template_square
 
-__all__ = ["SHAPE_POINTS", "find_mesh"]
+__all__ = ["OUTLINE_POINTS", "SHAPE_POINTS", "find_mesh"]
 
 _OUTLINE: Final = (
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
@@ -38,6 +38,7 @@ _IRISES: Final = (468, 469, 471, 473, 474, 476)  # the middle and the two sides 
 # What moves when one face takes the shape of another: (143,) indices into a mesh. With the 16
 # fixed points of a border these are about as many as a warp of 128 pixels can use.
 SHAPE_POINTS: Final = np.array(_OUTLINE + _EYES + _BROWS + _NOSE + _LIPS + _IRISES)
+OUTLINE_POINTS: Final = np.array(_OUTLINE)  # from the forehead clockwise, as one looks at it
 
 # How far a face may lie from the template. Of 200 aligned photos and 200 faces that the released
 # model drew, half were off by less than 0.003, 0.01 and 0.5 degrees, none by more than 0.03, 0.12
