@@ -337,15 +337,8 @@ class Codec:
             for chunk in self._centres(pictures).split(self.batch):
                 z, _, states = self.model.f_with_range(chunk.to(self.device))
                 z, states = z.cpu(), states.to("cpu")
-                for i in range(len(z)):  # copies: a view would keep the whole batch
-                    coded.append(
-                        Coded(
-                            z[i : i + 1].clone(),
-                            StateRange(
-                                states.low[i : i + 1].clone(), states.high[i : i + 1].clone()
-                            ),
-                        )
-                    )
+                # Rows by number are copies: a view would keep the whole batch.
+                coded += [Coded(z[[i]], states[i]) for i in range(len(z))]
         return coded
 
     def _decode(
