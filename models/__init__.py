@@ -13,6 +13,7 @@ from models.config import PRESETS, GlowConfig
 from models.glow import Glow, bits_per_dim
 from models.grow import add_attention, add_detail_level, grow, put_on_base
 from models.networks import NETS
+from models.parts import bits_by_part
 from models.quantize import bin_centers, dequantize, to_levels
 from models.state_range import StateRange, usual_range
 
@@ -26,6 +27,7 @@ __all__ = [
     "add_attention",
     "add_detail_level",
     "bin_centers",
+    "bits_by_part",
     "bits_per_dim",
     "coarse_part",
     "dequantize",

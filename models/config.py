@@ -54,6 +54,8 @@ class GlowConfig:
             raise ValueError("details is below the number of levels, and 0 without squeeze.")
         if self.details and (self.context_width < 1 or self.context_blocks < 0):
             raise ValueError("context_width is at least 1, context_blocks at least 0.")
+        for name in () if self.details else ("context_width", "context_blocks"):
+            object.__setattr__(self, name, getattr(type(self), name))  # so that equals are equal
         if self.squeeze and self.image_size % 2**self.levels:
             raise ValueError(f"image_size {self.image_size} cannot be halved {self.levels} times.")
         if min(c for c, _, _ in self.shapes()) < 2:

@@ -64,7 +64,7 @@ class DetailLevel(Bijection):
     def inverse(self, y: Tensor, within: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Undo :meth:`forward`; ``within`` as of :meth:`models.steps.FlowSteps.inverse`."""
         means, code = y[:, : self.channels], y[:, self.channels :]
-        context = self._features(means)
+        context = self.features(means)
         h = self.prior.inverse(by_channels(self.squeeze(code)[0]), context)
         details = self.squeeze.inverse(self.steps.inverse(h, within, context))
         return self.haar.inverse(join_channels(means, details))
@@ -82,10 +82,14 @@ class DetailLevel(Bijection):
         Means and details are (N, C, H, W) and (N, 3C, H, W), of any even size; the code is
         squeezed, (N, 12C, H/2, W/2).
         """
-        context = self._features(means)
+        context = self.features(means)
         h, steps_log_det = self.steps(by_channels(self.squeeze(details)[0]), watch, context)
         code, prior_log_det = self.prior(h, context)
         return code, steps_log_det + prior_log_det
+
+    def features(self, means: Tensor) -> Tensor:
+        """What steps and prior are given as context, squeezed: (N, 4C', H/2, W/2)."""
+        return self.squeeze(self.context(means * _TO_UNIT_VARIANCE))[0]
 
     def log_prob(self, means: Tensor, details: Tensor) -> Tensor:
         """log p(details | means), (N,), in nats, of orthonormal details (N, 3C, H, W)."""
@@ -96,11 +100,8 @@ class DetailLevel(Bijection):
     def initialize(self, x: Tensor) -> Tensor:
         """Data-dependent initialisation from images ``x`` around 0; returns their means."""
         means, details, _ = self.part(x)
-        context = self._features(means)
+        context = self.features(means)
         h = by_channels(self.squeeze(details)[0])
         for i, step in enumerate(self.steps):
             h = step.initialize(h, principal_axes=i == 0, context=context)
         return means
-
-    def _features(self, means: Tensor) -> Tensor:
-        return self.squeeze(self.context(means * _TO_UNIT_VARIANCE))[0]

@@ -28,7 +28,9 @@ def grow(model: Glow, steps: tuple[int, ...]) -> Glow:
     if len(steps) != len(before) or any(n < b for n, b in zip(steps, before, strict=False)):
         raise ValueError(f"A flow with {before} steps cannot grow to {tuple(steps)}.")
     grown = Glow(model.config.replace(steps=tuple(steps))).to(model.top.mean.device)
-    grown.details.load_state_dict(model.details.state_dict(), strict=False)
+    for new_level, old_level in zip(grown.details, model.details, strict=True):
+        new_level.context.load_state_dict(old_level.context.state_dict())
+        new_level.prior.load_state_dict(old_level.prior.state_dict())
     grown.splits.load_state_dict(model.splits.state_dict())
     grown.top.load_state_dict(model.top.state_dict())
     for old_steps, new_steps in zip(model.chains, grown.chains, strict=True):

@@ -37,20 +37,15 @@ class Haar(Bijection):
             (left - right) / 2,
         ]
         y = by_channels(torch.cat(parts, dim=1))
-        return y, y.new_full((len(x),), -math.log(2.0) * parts[0][0].numel())
+        return y, y.new_full((len(x),), -math.log(2.0) * math.prod(parts[0].shape[1:]))
 
     def inverse(self, y: Tensor) -> Tensor:
         mean, horizontal, vertical, diagonal = y.chunk(4, dim=1)
         left, right = horizontal + diagonal, horizontal - diagonal
         top, bottom = mean + vertical / 2, mean - vertical / 2
         x = y.new_empty(len(y), mean.shape[1], 2 * y.shape[2], 2 * y.shape[3])
-        a, b, c, d = _corners(x)
-        for pixel, value in zip(
-            (a, b, c, d),
-            (top + left / 2, top - left / 2, bottom + right / 2, bottom - right / 2),
-            strict=True,
-        ):
-            pixel.copy_(value)
+        x[..., ::2, ::2], x[..., ::2, 1::2] = top + left / 2, top - left / 2
+        x[..., 1::2, ::2], x[..., 1::2, 1::2] = bottom + right / 2, bottom - right / 2
         return x
 
 

@@ -17,7 +17,10 @@ class Squeeze(Bijection):
     """
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return F.pixel_unshuffle(x, 2), x.new_zeros(x.shape[0])
+        n, c, h, w = x.shape
+        # PyTorch leaves the shape of an empty batch as it is.
+        y = F.pixel_unshuffle(x, 2) if n else x.new_zeros(n, 4 * c, h // 2, w // 2)
+        return y, x.new_zeros(n)
 
     def inverse(self, y: Tensor) -> Tensor:
         return F.pixel_shuffle(y, 2)

@@ -10,6 +10,9 @@ The last line of stdout is one JSON object:
     bits_per_dim_sem      standard error of that mean (null for one picture)
     images, skipped       how many were measured, and how many could not be read
     roundtrip_max_levels  the largest |level - g(f(level))| over all of them; 0 is exact
+    bits_by_part          of a model with detail levels: "details", bits a detail number given the
+                          means, and "base", bits/dim of the means as a picture (with more levels
+                          "details 1", the finest, "details 2" and so on)
     image_size, dims, checkpoint, device, align, seed, seconds
 """
 
@@ -69,14 +72,17 @@ def main(argv: list[str] | None = None) -> None:
     files = list_pictures(Path(args.data).expanduser())[: args.limit]
     editor = cli.open_editor(args)
     editor.batch = args.batch or editor.batch
-    bits, levels = [], []
+    bits, levels, parts = [], [], []
     for pixels, seeds in _batches(editor, files, args):
         bits.append(editor.bits_per_dim(pixels, seeds))
         levels.append(editor.roundtrip(pixels))
+        if editor.model.config.details:
+            parts.append(editor.bits_by_part(pixels, seeds))
     if not bits:
         raise UserError(f"None of the pictures in {args.data} could be read.")
     result = {
         **_summary(np.concatenate(bits), np.concatenate(levels), len(files)),
+        **({"bits_by_part": _by_part(np.concatenate(parts))} if parts else {}),
         "image_size": editor.image_size,
         "dims": editor.model.dims,
         "checkpoint": editor.name,
@@ -127,6 +133,13 @@ def _summary(bits: np.ndarray, levels: np.ndarray, found: int) -> dict[str, Any]
     }
 
 
+def _by_part(bits: np.ndarray) -> dict[str, float | None]:
+    """Means of (N, P) bits of the parts, by name."""
+    *details, base = (_finite(mean) for mean in bits.mean(axis=0).tolist())
+    names = ["details"] if len(details) == 1 else [f"details {i + 1}" for i in range(len(details))]
+    return {**dict(zip(names, details, strict=True)), "base": base}
+
+
 def _finite(value: float) -> float | None:
     """JSON has no NaN."""
     return value if math.isfinite(value) else None
@@ -138,9 +151,13 @@ def _words(result: dict[str, Any]) -> str:
     spread = "" if sem is None else f" ± {sem:.3f}"
     levels = result["roundtrip_max_levels"]
     exact = "exact" if levels == 0 else f"off by up to {levels} levels"
+    parts = "".join(
+        f", {name} {'not finite' if mean is None else f'{mean:.3f}'}"
+        for name, mean in result.get("bits_by_part", {}).items()
+    )
     return (
-        f"{result['checkpoint']}: {bits}{spread} bits/dim over {result['images']} pictures, "
-        f"round trip {exact}, {result['seconds']:.0f} s"
+        f"{result['checkpoint']}: {bits}{spread} bits/dim over {result['images']} pictures"
+        f"{parts}, round trip {exact}, {result['seconds']:.0f} s"
     )
 
 

@@ -170,9 +170,13 @@ def main(argv: list[str] | None = None) -> int:
     alone = bool(shape.details) and not args.joint
     if args.crops and not alone:
         p.error("--crops is for a detail level by itself, without --joint")
-    if args.base and not shape.details:
-        p.error("--base is for a preset with a detail level")
+    if (args.base or args.joint) and not shape.details:
+        p.error("--base and --joint are for a preset with a detail level")
+    if args.base and args.init:
+        p.error("--base is for a run that starts without --init")
     out = Path(args.out)
+    if alone and not (args.base or args.init or RunFolder(out).state_to_resume(False)):
+        p.error("a detail level by itself needs what lies behind it: --base, --init or --joint")
     init, base = (Path(given) if given else None for given in (args.init, args.base))
     crops = min(_CROPS, shape.image_size) if args.crops is None and alone else args.crops or 0
     settings = dict(

@@ -89,6 +89,20 @@ def faces(face_folder: Path) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
+def detailed_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model with two detail levels, untrained."""
+    torch.manual_seed(0)
+    config = PRESETS["tiny"].replace(
+        image_size=32, details=2, steps=(1, 2, 2), widths=(8,) * 3, blocks=(1,) * 3,
+        context_width=4, context_blocks=1,
+    )  # fmt: skip
+    model = Glow(config)
+    model.initialize(torch.rand(256, 3, 32, 32))
+    perturb(model, 0.02)
+    return models.save(model, tmp_path_factory.mktemp("detailed") / "detailed.safetensors")
+
+
+@pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model whose couplings do something, untrained."""
     torch.manual_seed(0)

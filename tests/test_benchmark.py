@@ -149,6 +149,14 @@ def test_command_measures_a_checkpoint(benchmark, tiny_checkpoint, capsys):
     assert result["released"]["train_images_per_s"]["float32"] > 0
 
 
+def test_command_measures_a_checkpoint_with_details(benchmark, detailed_checkpoint, capsys):
+    options = ["--latency", "--checkpoint", detailed_checkpoint, "--repeats", 1, "--batch", 2]
+    assert benchmark(*options, "--device", "cpu", "--json") == 0
+    result = json.loads(capsys.readouterr().out)["released"]
+    assert result["gflop_per_frame"] > 0 and result["decode_over_its_convolutions"] > 1
+    assert result["train_images_per_s"]["float32"] > 0
+
+
 def test_command_refuses_pictures_that_cannot_be_halved(benchmark, capsys):
     assert benchmark("--compare", "--image-size", 20, "--levels", 3, "--device", "cpu") == 2
     error = capsys.readouterr().err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from conftest import perturb
@@ -11,15 +13,19 @@ import models  # noqa: F401 - so that every bijection is imported
 from models.actnorm import ActNorm
 from models.bijection import Bijection
 from models.coupling import AffineCoupling, SplitPrior
+from models.detail import DetailLevel
+from models.haar import Haar
 from models.invertible_conv import InvertibleConv
 from models.layout import by_channels
 from models.networks import ConvNet, LinearNet, ResidualNet
-from models.prior import TopPrior
+from models.prior import ContextPrior, TopPrior
 from models.squeeze import Squeeze
 from models.step import FlowStep
 from models.steps import FlowSteps
 
 SHAPES = {"image": (4, 4, 6), "odd channels": (5, 2, 2), "point": (2, 1, 1)}
+TWICE_EVEN = (2, 4, 8)  # of detail levels, which squeeze twice
+KNOWN = 3  # features of conditional layers
 
 
 def conv_net(c: int, size: int) -> ConvNet:
@@ -40,6 +46,42 @@ def residual_net(c: int, height: int, width: int, attention: bool = False) -> nn
     return net
 
 
+class Given(Bijection):
+    """A conditional bijection, given the same features for every input."""
+
+    def __init__(self, conditional: Bijection, height: int, width: int) -> None:
+        super().__init__()
+        self.conditional = conditional
+        generator = torch.Generator().manual_seed(3)
+        features = torch.randn(1, KNOWN, height, width, generator=generator)
+        self.register_buffer("features", features)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.conditional(x, context=self.features.expand(len(x), -1, -1, -1))
+
+    def inverse(self, y: Tensor) -> Tensor:
+        context = self.features.expand(len(y), -1, -1, -1)
+        return self.conditional.inverse(y, context=context)
+
+
+def given_coupling(c: int) -> AffineCoupling:
+    net = ResidualNet(c // 2, 8, 2 * (c - c // 2), size=None, blocks=1, context=KNOWN)
+    return AffineCoupling(net)
+
+
+def given_chain(c: int, reversible: bool = False) -> FlowSteps:
+    steps = FlowSteps(FlowStep(c, given_coupling(c)) for _ in range(2))
+    steps.reversible = reversible
+    return steps
+
+
+def detail_level(c: int) -> DetailLevel:
+    context = ResidualNet(c, 6, KNOWN, size=None, blocks=1)
+    net = ResidualNet(6 * c, 8, 12 * c, size=None, blocks=1, context=4 * KNOWN)
+    prior = ContextPrior(LinearNet(4 * KNOWN, 24 * c))
+    return DetailLevel(c, context, [FlowStep(12 * c, AffineCoupling(net))], prior)
+
+
 BIJECTIONS = {
     "actnorm": lambda c, h, w: ActNorm(c),
     "invertible conv": lambda c, h, w: InvertibleConv(c),
@@ -55,16 +97,23 @@ BIJECTIONS = {
         LinearNet(c // 2, 2 * (c - c // 2))
     ),
     "squeeze": lambda c, h, w: Squeeze(),
+    "haar": lambda c, h, w: Haar(),
+    "conditional coupling": lambda c, h, w: Given(given_coupling(c), h, w),
+    "context prior": lambda c, h, w: Given(ContextPrior(LinearNet(KNOWN, 2 * c)), h, w),
+    "steps, conditional": lambda c, h, w: Given(given_chain(c), h, w),
+    "steps, conditional, reversible": lambda c, h, w: Given(given_chain(c, True), h, w),
+    "detail level": lambda c, h, w: detail_level(c),
 }
 
 
-# Squeeze is the one that cannot take every shape: its sides must be even.
+# These cannot take every shape: their sides must be even.
 CASES = [
     pytest.param(name, shape, id=f"{name} of {kind}")
     for name in BIJECTIONS
     for kind, shape in SHAPES.items()
-    if name != "squeeze" or shape[1] % 2 == shape[2] % 2 == 0
-]
+    if name != "detail level"
+    and (name not in ("squeeze", "haar") or shape[1] % 2 == shape[2] % 2 == 0)
+] + [pytest.param("detail level", TWICE_EVEN, id="detail level")]
 
 
 @pytest.fixture
@@ -76,7 +125,8 @@ def x(shape: tuple[int, int, int]) -> Tensor:
 def bijection(name: str, shape: tuple[int, int, int]) -> Bijection:
     torch.manual_seed(2)
     # In a chain the conditions of the parts multiply, and with them float32 rounding.
-    return perturb(BIJECTIONS[name](*shape), amount=0.1 if name.startswith("steps") else 0.3)
+    several = name.startswith(("steps", "detail"))
+    return perturb(BIJECTIONS[name](*shape), amount=0.1 if several else 0.3)
 
 
 sweep = pytest.mark.parametrize(("name", "shape"), CASES)
@@ -86,7 +136,8 @@ def test_sweep_has_every_bijection() -> None:
     def all_subclasses(c: type) -> set[type]:
         return {c}.union(*(all_subclasses(s) for s in c.__subclasses__()))
 
-    swept = {type(make(4, 4, 4)) for make in BIJECTIONS.values()}
+    made = [make(4, 4, 4) for make in BIJECTIONS.values()]
+    swept = {type(m.conditional if isinstance(m, Given) else m) for m in made}
     ours = {
         c for c in all_subclasses(Bijection) - {Bijection} if c.__module__.startswith("models")
     }
@@ -175,6 +226,39 @@ def test_gradients_of_the_inverse_are_those_of_an_inverse(bijection: Bijection, 
     product = back.reshape(x.numel(), -1) @ there.reshape(x.numel(), -1)
     # The nets are float32, so their slopes are rounded to that.
     torch.testing.assert_close(product, torch.eye(x.numel()).double(), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("make", [given_coupling, lambda c: ContextPrior(LinearNet(KNOWN, 2 * c))])
+def test_conditional_layers_listen(make: Callable[[int], Bijection]) -> None:
+    layer = perturb(make(4), 0.3)
+    x, features = torch.randn(1, 4, 2, 2), torch.randn(2, 1, KNOWN, 2, 2)
+    (y, _), (other, _) = (layer(x, context=f) for f in features)
+    assert not torch.allclose(y, other, atol=1e-3)
+    assert not torch.allclose(layer.inverse(y, context=features[1]), x, atol=1e-3)
+
+
+def test_haar_means_are_the_means_of_2x2_pixels_and_the_rest_is_orthonormal() -> None:
+    x = torch.randn(2, 3, 4, 6, generator=torch.Generator().manual_seed(0))
+    y, _ = Haar()(x)
+    means, details = y[:, :3], y[:, 3:]
+    torch.testing.assert_close(means, nn.functional.avg_pool2d(x, 2))
+    # Twice the means and the details have the length of x: a rotation (Parseval).
+    lengths = 4 * means.square().sum((1, 2, 3)) + details.square().sum((1, 2, 3))
+    torch.testing.assert_close(lengths, x.square().sum((1, 2, 3)))
+    assert Haar()(torch.full((1, 3, 4, 4), 0.3))[0][:, 3:].abs().max() == 0
+    # An edge that stands upright, in the middle of a block, is seen by the first details only.
+    upright = torch.tensor([0.0, 1.0]).expand(1, 1, 2, 2)
+    assert Haar()(upright)[0].flatten().tolist() == [0.5, -1.0, 0.0, 0.0]
+
+
+def test_detail_levels_code_each_crop_as_the_whole() -> None:
+    """Nothing but the zero padding at the edge of a crop tells it from the whole picture."""
+    level = perturb(detail_level(1), 0.1).double().eval()
+    x = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(0)).double()
+    with torch.no_grad():
+        whole, crop = level(x)[0], level(x[:, :, 16:, 16:])[0]
+    torch.testing.assert_close(crop[:, :, 12:, 12:], whole[:, :, 20:, 20:], atol=1e-9, rtol=0)
+    assert not torch.allclose(crop[:, :, :2, :2], whole[:, :, 8:10, 8:10], atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["published", "residual"])

@@ -15,7 +15,7 @@ from conftest import perturb
 from safetensors.torch import load_file, save_file
 
 import models
-from models import PRESETS, CheckpointError, Glow, StateRange
+from models import PRESETS, CheckpointError, Glow, GlowConfig, StateRange
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -251,6 +251,192 @@ def test_a_full_disk_keeps_the_old_file(model: Glow, tmp_path: Path) -> None:
     assert done.stdout.startswith("OSError"), done.stderr
     assert models.load(path).facts == {"which": "old"}
     assert list(tmp_path.iterdir()) == [path]
+
+
+# ------------------------------------------------------------------ a detail level on a base
+
+BASE = PRESETS["tiny"].replace(widths=(32, 32))  # wide enough for float16
+DETAILS = PRESETS["tiny"].replace(
+    image_size=32, details=1, steps=(2, 2, 2), widths=(32,) * 3, blocks=(1,) * 3
+)
+TWO_DETAILS = DETAILS.replace(
+    image_size=64, details=2, steps=(1, 2, 2, 2), widths=(32,) * 4, blocks=(1,) * 4
+)
+
+
+@pytest.fixture
+def small() -> Glow:
+    """What lies behind a detail level."""
+    torch.manual_seed(3)
+    return perturb(Glow(BASE)).eval()
+
+
+def detailed(config: GlowConfig, base: Path, seed: int = 4) -> Glow:
+    """A flow of ``config`` on the weights that ``base`` loads, its level perturbed."""
+    torch.manual_seed(seed)
+    model = models.add_detail_level(models.load(base), config).eval()
+    perturb(model.details[0], seed=seed)
+    return model
+
+
+def assert_same(a: Glow, b: Glow) -> None:
+    assert a.config == b.config
+    state = b.state_dict()
+    assert list(a.state_dict()) == list(state)
+    assert all(torch.equal(v, state[k]) for k, v in a.state_dict().items())
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_level_on_a_base_is_stored_alone_and_loads_whole(
+    small: Glow, tmp_path: Path, half: bool
+) -> None:
+    base = models.save(small, tmp_path / "base.safetensors", half=half)  # loads rounded, if half
+    whole = detailed(DETAILS, base)
+    k = sum(DETAILS.state_channels())
+    whole.usual_range = StateRange(-torch.rand(1, k), torch.rand(1, k))
+    path = models.save(whole, tmp_path / "m.safetensors", {"images_seen": 7}, half, base)
+    stored = load_file(str(path))
+    names = {k for k in whole.state_dict() if k.startswith("details.0.")}
+    assert set(stored) == names | {"usual_range.low", "usual_range.high"}
+    again = models.load(path)
+    assert again.facts == {"images_seen": 7}
+    assert torch.equal(again.usual_range.high, whole.usual_range.high)
+    big = {k for k in names if ".weight" in k and whole.state_dict()[k].numel() >= 4096}
+    assert any(".context." in k for k in big)
+    assert all(stored[k].dtype == (torch.float16 if half else torch.float32) for k in big)
+    for name in big if half else ():
+        whole.get_parameter(name).data = stored[name].float()
+    assert_same(again, whole)  # also behind the level, where nothing was rounded again
+    # A whole file of the same weights is the same model.
+    assert_same(models.load(models.save(again, tmp_path / "whole.safetensors")), again)
+
+
+def test_a_base_may_rest_on_a_base(small: Glow, tmp_path: Path) -> None:
+    first = models.save(small, tmp_path / "first.safetensors", half=True)
+    second = models.save(detailed(DETAILS, first), tmp_path / "second.safetensors", base=first)
+    whole = detailed(TWO_DETAILS, second)
+    third = models.save(whole, tmp_path / "third.safetensors", base=second)
+    assert not {k for k in load_file(str(third)) if not k.startswith("details.0.")}
+    assert_same(models.load(third), whole)
+    first.unlink()
+    with pytest.raises(CheckpointError, match=r"third.*second.*first"):
+        models.load(third)
+
+
+def no_base(base: Path, path: Path) -> None:
+    base.unlink()
+
+
+def damaged_base(base: Path, path: Path) -> None:
+    base.write_bytes(base.read_bytes()[:-1000])
+
+
+def base_of_other_weights(base: Path, path: Path) -> None:
+    model = models.load(base)
+    with torch.no_grad():
+        model.top.mean[0] += 1e-6
+    models.save(model, base)
+
+
+def base_of_another_config(base: Path, path: Path) -> None:
+    models.save(Glow(BASE.replace(steps=(2, 1))), base)
+
+
+def itself_as_base(base: Path, path: Path) -> None:
+    save_file(load_file(str(path)), str(path), metadata_of(path) | {"base": path.name})
+
+
+def base_without_a_name(base: Path, path: Path) -> None:
+    save_file(load_file(str(path)), str(path), metadata_of(path) | {"base": ""})
+
+
+def base_elsewhere(base: Path, path: Path) -> None:
+    (path.parent / "sub").mkdir()
+    base.rename(path.parent / "sub" / base.name)
+    metadata = metadata_of(path) | {"base": f"sub/{base.name}"}
+    save_file(load_file(str(path)), str(path), metadata)
+
+
+def base_above(base: Path, path: Path) -> None:
+    metadata = metadata_of(path) | {"base": f"../{path.parent.name}/{base.name}"}
+    save_file(load_file(str(path)), str(path), metadata)
+
+
+def no_digest(base: Path, path: Path) -> None:
+    metadata = metadata_of(path)
+    del metadata["base_digest"]
+    save_file(load_file(str(path)), str(path), metadata)
+
+
+def also_of_the_base(base: Path, path: Path) -> None:
+    more = {"top.mean": load_file(str(base))["top.mean"] + 1}
+    save_file(load_file(str(path)) | more, str(path), metadata_of(path))
+
+
+def base_without_details(base: Path, path: Path) -> None:
+    save_file(load_file(str(base)), str(path), metadata_of(base) | {"base": base.name})
+
+
+BAD_BASES = [
+    no_base,
+    damaged_base,
+    base_of_other_weights,
+    base_of_another_config,
+    itself_as_base,
+    base_without_a_name,
+    base_elsewhere,
+    base_above,
+    no_digest,
+    also_of_the_base,
+    base_without_details,
+]
+
+
+@pytest.mark.parametrize("spoil", BAD_BASES, ids=lambda f: f.__name__)
+def test_a_base_that_is_not_the_one_is_refused(spoil, small: Glow, tmp_path: Path) -> None:
+    base = models.save(small, tmp_path / "base.safetensors")
+    path = models.save(detailed(DETAILS, base), tmp_path / "level.safetensors", base=base)
+    models.load(path)
+    spoil(base, path)
+    with pytest.raises(CheckpointError) as caught:
+        models.load(path)
+    sentence = str(caught.value)
+    assert "level.safetensors" in sentence and sentence.endswith(".") and "\n" not in sentence
+    assert str(tmp_path) not in sentence
+
+
+def test_saving_refuses_a_base_that_is_not_the_one(small: Glow, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    base = models.save(small, tmp_path / "base.safetensors")
+    rounded = models.save(small, tmp_path / "rounded.safetensors", half=True)
+    elsewhere = models.save(small, tmp_path / "sub" / "base.safetensors")
+    with torch.no_grad():
+        small.top.mean[0] += 1e-6
+    other = models.save(small, tmp_path / "other.safetensors")
+    whole = detailed(DETAILS, base)
+    path = models.save(whole, tmp_path / "level.safetensors", base=base)
+    before = path.read_bytes()
+    missing = tmp_path / "missing.safetensors"
+    for wrong in (rounded, elsewhere, other, missing, path):
+        with pytest.raises(CheckpointError, match=wrong.name):
+            models.save(whole, path, base=wrong)
+    with pytest.raises(CheckpointError, match="no detail level"):
+        models.save(small, tmp_path / "m.safetensors", base=other)
+    assert path.read_bytes() == before and not (tmp_path / "m.safetensors").exists()
+
+
+def test_released_level_is_stored_on_the_released_base(small: Glow, tmp_path: Path) -> None:
+    """A whole run, in float32, onto a base that was rounded for release."""
+    ran = models.save(small, tmp_path / "ran.safetensors")
+    base = models.save(small, tmp_path / "base.safetensors", half=True)
+    run = detailed(DETAILS, ran)
+    run.facts = {"images_seen": 7}
+    moved = models.put_on_base(run, models.load(base))
+    assert moved.facts == run.facts
+    x = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(moved.detail_log_prob(x), run.detail_log_prob(x))
+    assert_same(models.load(models.save(moved, tmp_path / "m.safetensors", base=base)), moved)
 
 
 def test_released_file_is_within_its_budget(released_checkpoint: Path) -> None:

@@ -45,6 +45,11 @@ def tiny(tiny_checkpoint: Path) -> models.Glow:
     return models.load(tiny_checkpoint)
 
 
+@pytest.fixture(scope="module")
+def detailed(detailed_checkpoint: Path) -> models.Glow:
+    return models.load(detailed_checkpoint)
+
+
 # ---- 1: density through a map -------------------------------------------------------------------
 
 
@@ -188,7 +193,7 @@ def test_points_that_are_none_are_refused(wrong: list) -> None:
 
 
 @pytest.mark.parametrize("whole_steps", [False, True])
-@pytest.mark.parametrize("which", ["flow", "tiny"])
+@pytest.mark.parametrize("which", ["flow", "tiny", "detailed"])
 def test_log_determinants_add_up_and_the_chain_ends_on_x(
     request: pytest.FixtureRequest, which: str, whole_steps: bool
 ) -> None:
@@ -223,6 +228,43 @@ def test_pictures_of_a_chain_end_on_the_picture_itself(tiny: models.Glow) -> Non
     assert len(decided) == tiny.config.levels
     assert torch.allclose(decided[-1], tiny.g(z)[0].detach(), atol=1e-6)
     assert not torch.allclose(decided[0], decided[-1], atol=1e-3)
+
+
+def test_details_are_walked_through_as_wavelets_are_shown(detailed: models.Glow) -> None:
+    """The means in the first quarter are the picture of half the size, from then on for good."""
+    z = torch.randn(1, detailed.dims, generator=torch.Generator().manual_seed(4)) * 0.7
+    walked = chain.chain(detailed, z, whole_steps=True)
+    names = [(link.level, link.name) for link in walked.links]
+    assert names[-7:] == [
+        (2, "prior of details"), (2, "step 2"), (2, "step 1"), (2, "Haar"),
+        (1, "prior of details"), (1, "step 1"), (1, "Haar"),
+    ]  # fmt: skip
+    with torch.no_grad():
+        x = detailed.g(z).double()
+    half = torch.nn.functional.avg_pool2d(x, 2)
+    quarter = torch.nn.functional.avg_pool2d(half, 2)
+    for state in walked.states[-8:-4]:  # before the first Haar step is undone
+        torch.testing.assert_close(state[:, :, :8, :8] + 0.5, quarter, atol=1e-5, rtol=0)
+    for state in walked.states[-4:-1]:
+        torch.testing.assert_close(state[:, :, :16, :16] + 0.5, half, atol=1e-5, rtol=0)
+    haar = detailed.details[0].haar(x)[0]
+    torch.testing.assert_close(walked.states[-2][:, :, 16:, 16:], haar[:, 9:], atol=1e-5, rtol=0)
+    # What waits for its turn does not move.
+    waiting = walked.states[:-3, :, :, :, 16:]
+    assert torch.equal(waiting, waiting[:1].expand_as(waiting))
+    assert (chain.pictures(walked)[-1] == models.to_levels(x)[0].permute(1, 2, 0).numpy()).all()
+
+
+def test_the_lessons_show_a_model_with_details(detailed_checkpoint: Path) -> None:
+    editor = Editor(detailed_checkpoint, device="cpu")
+    lessons = learn_tab._Lessons(editor, Welcome(editor))
+    face = lessons.faces({})
+    assert len(face["pictures"]) == len(face["names"]) + 1 == len(face["log_dets"]) + 1
+    assert len(face["decided"]) == editor.model.config.levels == max(face["levels"])
+    assert lessons.plane({})["face_levels"] == 0
+    measured = lessons.jacobian({"dims": "face"})
+    assert measured.log_det == pytest.approx(measured.log_det_brute_force, abs=1e-4)
+    assert len(lessons.path({})["frames"]) == len(learn_tab._T)
 
 
 # ---- 5: many dimensions -------------------------------------------------------------------------

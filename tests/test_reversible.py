@@ -9,9 +9,13 @@ import torch
 from conftest import perturb
 from torch import Tensor
 
+from glow_app.training.objective import Objective
 from models import Glow, GlowConfig, bits_per_dim
 
 SMALL = GlowConfig(image_size=16, steps=(4, 4), widths=(16, 16), net="attention", prior_width=8)
+
+DETAILED = SMALL.replace(steps=(3, 2, 2), widths=(16,) * 3, blocks=(1,) * 3, details=1)
+DETAILED = DETAILED.replace(net="residual", context_width=4, context_blocks=1)
 
 
 def small_model(config: GlowConfig = SMALL) -> tuple[Glow, Tensor]:
@@ -33,8 +37,9 @@ def distance(a: Tensor, b: Tensor) -> float:
     return float((a - b).norm() / b.norm())
 
 
-def test_gradients_equal_those_of_stored_activations() -> None:
-    model, x = small_model()
+@pytest.mark.parametrize("config", [SMALL, DETAILED], ids=["plain", "detail level"])
+def test_gradients_equal_those_of_stored_activations(config: GlowConfig) -> None:
+    model, x = small_model(config)
     expected_loss, expected = loss_and_gradient(model, x)
     model.set_reversible(True)
     loss, gradient = loss_and_gradient(model, x)
@@ -42,8 +47,25 @@ def test_gradients_equal_those_of_stored_activations() -> None:
     assert distance(gradient, expected) < 1e-5
 
 
-def test_gradient_reaches_the_input_too() -> None:
-    model, x = small_model()
+def test_gradients_of_a_detail_level_alone_are_those_of_stored_activations() -> None:
+    """On a crop, with the flow behind it frozen: as `train.py --base` does."""
+    model, x = small_model(DETAILED)
+    objective = Objective(model, details_only=True)
+    gradients = []
+    for reversible in (False, True):
+        model.set_reversible(reversible)
+        model.zero_grad()
+        objective(x[..., 4:, :12]).mean().backward()
+        learned = dict(model.details[0].named_parameters())
+        gradients.append(torch.cat([p.grad.flatten() for p in learned.values()]))
+        assert all(p.grad.abs().max() > 0 for n, p in learned.items() if "context" in n)
+        assert all(p.grad is None for p in model.levels.parameters())
+    assert distance(gradients[1], gradients[0]) < 1e-5
+
+
+@pytest.mark.parametrize("config", [SMALL, DETAILED], ids=["plain", "detail level"])
+def test_gradient_reaches_the_input_too(config: GlowConfig) -> None:
+    model, x = small_model(config)
     gradients = []
     for reversible in (False, True):
         model.set_reversible(reversible)

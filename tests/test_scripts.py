@@ -137,7 +137,7 @@ def test_paths_differ_between_the_same_ends(here, photos, tiny_checkpoint, tmp_p
     )  # fmt: skip
     assert status == 0
     editor = Editor(tiny_checkpoint, device="cpu")
-    a, b = (prepare(photo, 16, align="center").pixels for photo in photos[:2])
+    a, b = (editor.prepare(photo, align="center") for photo in photos[:2])
     expected = editor.morph_frames(a, b, 3, path).frames
     assert np.abs(frames_of(out).astype(int) - expected).max() <= 1
     other = editor.morph_frames(a, b, 3, next(p for p in paths.PATHS if p != path)).frames
@@ -357,6 +357,21 @@ def test_evaluate_limit_and_seed(here, mixed_folder, tiny_checkpoint, capsys):
         results.append(json.loads(capsys.readouterr().out))
     assert all(r["images"] == 1 and r["bits_per_dim_sem"] is None for r in results)
     assert results[0]["bits_per_dim"] != results[1]["bits_per_dim"]
+
+
+def test_evaluate_says_the_bits_of_the_parts(here, mixed_folder, detailed_checkpoint, capsys):
+    options = ["--checkpoint", detailed_checkpoint, "--data", mixed_folder]
+    assert here("evaluate", *options) == 0
+    *_, words, line = capsys.readouterr().out.splitlines()
+    result = json.loads(line)
+    parts = result["bits_by_part"]
+    assert list(parts) == ["details 1", "details 2", "base"]
+    assert all(f"{name} {bits:.3f}" in words for name, bits in parts.items())
+    # Of 16 numbers of a picture 12 and 3 are details; a mean is half a coefficient, each time.
+    first, second, base = parts.values()
+    total = (12 * first + 3 * second + base + 4 + 1) / 16
+    assert result["bits_per_dim"] == pytest.approx(total, rel=1e-5)
+    assert result["roundtrip_max_levels"] == 0
 
 
 # ---------------------------------------------------------------------------------------- refusals

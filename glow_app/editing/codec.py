@@ -259,20 +259,28 @@ class Codec:
         Returns:
             (N,) float64. NaN or infinite where the model breaks down.
         """
-        pictures = self._check_pictures(pixels)
-        noisy = torch.cat(
-            [
-                models.dequantize(to_tensor(picture[None]), self._n_bits, generator(seed))
-                for picture, seed in zip(pictures, seeds, strict=True)
-            ]
-        )
-        steps, parts = Steps(len(noisy), progress), []
+        noisy, parts = self._dequantized(pixels, seeds), []
+        steps = Steps(len(noisy), progress)
         for chunk in noisy.split(self.batch):
             with self._on_device():
                 parts.append(self.model.log_prob(chunk.to(self.device)).cpu())
             steps.advance(len(chunk))
         log_prob = torch.cat(parts).double()
         return models.bits_per_dim(log_prob, self.model.dims, self._n_bits).numpy()
+
+    def bits_by_part(self, pixels: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
+        """Bits a number of the parts of pictures, with the noise of `bits_per_dim`.
+
+        Returns:
+            (N, P) float64: of the details of each detail level given their means, finest first,
+            and bits a dimension of the means behind them as a picture of its own; without detail
+            levels that is the picture itself.
+        """
+        measured = []
+        for chunk in self._dequantized(pixels, seeds).split(self.batch):
+            with self._on_device():
+                measured.append(models.bits_by_part(self.model, chunk.to(self.device))[1].cpu())
+        return torch.cat(measured).numpy()
 
     def bits_along(self, frames: np.ndarray, progress: Progress | None = None) -> np.ndarray:
         """Bits a dimension of each frame of a path, for a plot under it: (T,) float64.
@@ -311,6 +319,16 @@ class Codec:
                     "The GPU has not enough free memory: ask for less at once or use the CPU."
                 ) from error
 
+    def _dequantized(self, pixels: np.ndarray, seeds: Sequence[int]) -> Tensor:
+        """Pictures as images (N, 3, S, S) on the CPU, each with the noise of its own seed."""
+        pictures = self._check_pictures(pixels)
+        return torch.cat(
+            [
+                models.dequantize(to_tensor(picture[None]), self._n_bits, generator(seed))
+                for picture, seed in zip(pictures, seeds, strict=True)
+            ]
+        )
+
     def _centres(self, pictures: np.ndarray) -> Tensor:
         return models.bin_centers(to_tensor(pictures), self._n_bits)
 
@@ -320,15 +338,8 @@ class Codec:
             for chunk in self._centres(pictures).split(self.batch):
                 z, _, states = self.model.f_with_range(chunk.to(self.device))
                 z, states = z.cpu(), states.to("cpu")
-                for i in range(len(z)):  # copies: a view would keep the whole batch
-                    coded.append(
-                        Coded(
-                            z[i : i + 1].clone(),
-                            StateRange(
-                                states.low[i : i + 1].clone(), states.high[i : i + 1].clone()
-                            ),
-                        )
-                    )
+                # Rows by number are copies: a view would keep the whole batch.
+                coded += [Coded(z[[i]], states[i]) for i in range(len(z))]
         return coded
 
     def _decode(

@@ -11,7 +11,11 @@ from torch import Tensor
 import models
 from glow_app.pictures.tensors import to_pictures
 from models import Glow
+from models.bijection import Bijection
+from models.detail import DetailLevel
+from models.layout import join_channels
 from models.numerics import exact_float32
+from models.steps import FlowSteps
 
 __all__ = ["Chain", "Link", "chain", "links", "pictures", "so_far"]
 
@@ -24,7 +28,7 @@ class Link:
 
     level: int
     name: str
-    bijection: torch.nn.Module
+    bijection: Bijection
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,35 @@ class Chain:
     log_dets: Tensor
 
 
+class _OnDetails(Bijection):
+    """A layer of a detail level, at work on the details beside their means, which stay.
+
+    Args:
+        detail: the level, whose squeeze and whose features of the means the layer gets.
+        layer: of the squeezed details.
+        conditional: whether it takes the features.
+    """
+
+    def __init__(self, detail: DetailLevel, layer: Bijection, conditional: bool) -> None:
+        super().__init__()
+        self.detail, self.layer, self.conditional = detail, layer, conditional
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        means, details, given = self._parted(x)
+        y, log_det = self.layer(details, **given)
+        return join_channels(means, self.detail.squeeze.inverse(y)), log_det
+
+    def inverse(self, y: Tensor) -> Tensor:
+        means, details, given = self._parted(y)
+        x = self.layer.inverse(details, **given)
+        return join_channels(means, self.detail.squeeze.inverse(x))
+
+    def _parted(self, h: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        means, details = h[:, : self.detail.channels], h[:, self.detail.channels :]
+        given = {"context": self.detail.features(means)} if self.conditional else {}
+        return means, self.detail.squeeze(details)[0], given
+
+
 def links(model: Glow, whole_steps: bool = False) -> list[Link]:
     """The bijections of a flow in the order of f.
 
@@ -51,18 +84,31 @@ def links(model: Glow, whole_steps: bool = False) -> list[Link]:
         whole_steps: one link for each step of flow rather than for each of its three layers.
     """
     found = []
-    for level, steps in enumerate(model.levels):
-        for i, step in enumerate(steps, start=1):
-            layers = (
-                {"": step}
-                if whole_steps
-                else {" actnorm": step.actnorm, " 1x1": step.conv, " coupling": step.coupling}
-            )
-            found += [Link(level + 1, f"step {i}{name}", layer) for name, layer in layers.items()]
-        last = level == len(model.splits)
-        leaves = model.top if last else model.splits[level]
-        found.append(Link(level + 1, "prior" if last else "split", leaves))
+    for level, detail in enumerate(model.details, start=1):
+        found.append(Link(level, "Haar", detail.haar))
+        for name, layer in _layers(detail.steps, whole_steps).items():
+            conditional = not name.endswith(("actnorm", "1x1"))
+            found.append(Link(level, name, _OnDetails(detail, layer, conditional)))
+        found.append(Link(level, "prior of details", _OnDetails(detail, detail.prior, True)))
+    for i, steps in enumerate(model.levels):
+        level = model.config.details + i + 1
+        found += [Link(level, name, layer) for name, layer in _layers(steps, whole_steps).items()]
+        last = i == len(model.splits)
+        leaves = model.top if last else model.splits[i]
+        found.append(Link(level, "prior" if last else "split", leaves))
     return found
+
+
+def _layers(steps: FlowSteps, whole_steps: bool) -> dict[str, Bijection]:
+    """By name, in the order of f."""
+    layers: dict[str, Bijection] = {}
+    for i, step in enumerate(steps, start=1):
+        if whole_steps:
+            layers[f"step {i}"] = step
+        else:
+            parts = {"actnorm": step.actnorm, "1x1": step.conv, "coupling": step.coupling}
+            layers |= {f"step {i} {name}": layer for name, layer in parts.items()}
+    return layers
 
 
 @torch.no_grad()
@@ -80,9 +126,10 @@ def chain(model: Glow, z: Tensor, whole_steps: bool = False) -> Chain:
         h = codes[-1]
         states, log_dets = [_laid_out(model, h, codes, level)], []
         for link in backwards:
-            if link.level < level:  # the half that had left joins again, one level finer
+            if link.level < level:  # what had left joins again, one level finer
+                if level > model.config.details and model.squeeze is not None:
+                    h = model.squeeze.inverse(h)
                 level = link.level
-                h = h if model.squeeze is None else model.squeeze.inverse(h)
                 h = torch.cat([h, codes[level - 1]], dim=1)
             h = link.bijection.inverse(h)
             _, log_det = link.bijection(
@@ -126,10 +173,18 @@ def _laid_out(model: Glow, h: Tensor, codes: list[Tensor], level: int) -> Tensor
     """The whole state as an image: ``h`` of ``level`` and the codes that have yet to join it.
 
     Only moves numbers: what left at a split goes back to its place, and squeezes are undone.
+    Details lie in the other quarters of a picture of which their means are the first, as wavelets
+    are shown.
     """
     for finer in reversed(range(level)):
+        if h.shape[2] > codes[finer].shape[2]:
+            continue  # its Haar step has been undone: an image already
         if finer < level - 1:
             h = torch.cat([h, codes[finer]], dim=1)
-        if model.squeeze is not None:
+        if finer < model.config.details:
+            means, horizontal, vertical, diagonal = h.chunk(4, dim=1)
+            top, bottom = (means, horizontal), (vertical, diagonal)
+            h = torch.cat([torch.cat(row, dim=3) for row in (top, bottom)], dim=2)
+        elif model.squeeze is not None:
             h = model.squeeze.inverse(h)
     return h

@@ -32,7 +32,7 @@ class TrainConfig:
     seed: int = 0
     coding: Coding | None = None  # that the pictures went through; the weights remember it
     details_only: bool = False  # only the finest detail level learns
-    crops: int = 0  # pixels a side of random crops to train details on; 0: whole pictures
+    crops: int = 0  # pixels a side of random crops to train details on; 0: whole images
     means: int = 0  # halvings of the pictures by means of 2x2, as behind detail levels
     mixed: bool = False  # every other picture is halved as small photos are, and not by means
     precision: str = "float32"  # inside the nets while training: "float32" or "bfloat16"

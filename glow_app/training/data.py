@@ -268,6 +268,7 @@ class Batches:
         world: the processes that share each batch; the whole set is held on the device of this
             one if it is a GPU with room for it.
         crop: pixels a side, at a random place of each picture; 0: the whole picture.
+        grid: crops begin at multiples of so many pixels.
     """
 
     def __init__(
@@ -278,9 +279,10 @@ class Batches:
         seed: int,
         world: World,
         crop: int = 0,
+        grid: int = 4,
     ) -> None:
         self.pictures, self.rows, self.batch, self.seed = pictures, rows, batch, seed
-        self.world, self.crop = world, crop
+        self.world, self.crop, self.grid = world, crop, grid
         self._orders: dict[int, Tensor] = {}
         self._resident: Tensor | None = None
         if world.device.type == "cuda":
@@ -305,12 +307,12 @@ class Batches:
         return self._cropped(pictures, generator) if self.crop else pictures
 
     def _cropped(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
-        """A crop of each whose 4x4 blocks are those of the whole picture."""
-        places = (pictures.shape[2] - self.crop) // 4 + 1
+        """A crop of each whose blocks of ``grid`` pixels are those of the whole picture."""
+        places = (pictures.shape[2] - self.crop) // self.grid + 1
         corners = torch.randint(
             places, (self.batch, 2), generator=generator, device=generator.device
         )
-        corners = 4 * self.world.share(corners).to(pictures.device)
+        corners = self.grid * self.world.share(corners).to(pictures.device)
         along = torch.arange(self.crop, device=pictures.device)
         rows = (corners[:, :1] + along)[:, :, None]
         columns = (corners[:, 1:] + along)[:, None, :]

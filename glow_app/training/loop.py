@@ -76,7 +76,8 @@ def train(
     state, trained = begin(config, folder, training, world, init, base, from_constant)
     if world.first:
         folder.claim(config, data)
-    batches = Batches(*training, config.batch, config.seed, world, config.crops)
+    crop, grid = config.crops * 2**config.means, 4 * 2**config.means
+    batches = Batches(*training, config.batch, config.seed, world, crop, grid)
     evaluation = Evaluation(config, folder, training, held_out, world, facts or {})
 
     def loss(step: int) -> Tensor:

@@ -73,7 +73,7 @@ def begin(
 def _given(init: Path, config: TrainConfig, device: torch.device) -> Glow:
     """The weights of ``init``, grown to the steps of this run."""
     given, wanted = models.load(init, device), config.model
-    if given.config.replace(steps=wanted.steps) != wanted:
+    if {**given.config.to_dict(), "steps": None} != {**wanted.to_dict(), "steps": None}:
         raise UserError(f"{init.name} has another configuration than this run.")
     try:
         return models.grow(given, wanted.steps)

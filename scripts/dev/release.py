@@ -49,7 +49,10 @@ def parser() -> cli.Parser:
 
 
 def main(argv: list[str] | None = None) -> None:
-    args = parser().parse_args(argv)
+    p = parser()
+    args = p.parse_args(argv)
+    if args.base and Path(args.base).resolve().parent != Path(args.out).resolve().parent:
+        p.error("--base must lie in the folder of --out")
 
     import tempfile
 
@@ -57,6 +60,7 @@ def main(argv: list[str] | None = None) -> None:
 
     import models
     from glow_app.common.devices import pick_device
+    from glow_app.common.errors import UserError
     from glow_app.pictures.coding import Coding
     from glow_app.training import World, from_source, held_out_bits
     from glow_app.training.evaluation import calibrate_on
@@ -72,7 +76,10 @@ def main(argv: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         model = models.load(models.save(model, Path(folder, "rounded.safetensors"), half=half))
         if args.base:
-            model = models.put_on_base(model, models.load(args.base))
+            try:
+                model = models.put_on_base(model, models.load(args.base))
+            except ValueError as error:
+                raise UserError(f"--base does not fit {source.name}. {error}") from error
         model.to(device)
         with tempfile.TemporaryDirectory() as cache:
             pictures = from_source(args.val, size, Path(cache), cli.say, coding=coding)
