@@ -70,10 +70,13 @@ class Walk:
     detail: PhotoDetail | None = None
 
     def with_detail(self, faces: Sequence[Portrait]) -> Walk:
-        """The same through ``faces``, each leg with the detail of both its photos."""
+        """The same through ``faces``, each leg with the detail of both its photos, an edit with
+        that of its one."""
         count = len(faces)
 
         def blend(u: float) -> Blend:
+            if count == 1:  # an edit
+                return Blend(0, 0, 0.0, None)
             leg, t = legs_of(torch.tensor([u], dtype=torch.float64), count, self.loop)
             a, t = int(leg), float(t)
             return Blend(a, (a + 1) % count, min(max(t, 0.0), 1.0), t)
