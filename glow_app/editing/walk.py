@@ -70,12 +70,11 @@ class Walk:
     detail: PhotoDetail | None = None
 
     def with_detail(self, faces: Sequence[Portrait]) -> Walk:
-        """The same through ``faces``, each leg with the detail of both its photos, an edit with
-        that of its one."""
+        """The same through ``faces``, each leg with the detail of both its photos."""
         count = len(faces)
 
         def blend(u: float) -> Blend:
-            if count == 1:  # an edit
+            if count == 1:  # an edit leaves its photo where it is
                 return Blend(0, 0, 0.0, None)
             leg, t = legs_of(torch.tensor([u], dtype=torch.float64), count, self.loop)
             a, t = int(leg), float(t)
