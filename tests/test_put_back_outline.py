@@ -113,8 +113,8 @@ def test_a_face_needs_no_more_pixels_than_its_square_has() -> None:
 
 def test_the_mask_is_soft_and_stays_within_the_square() -> None:
     points = np.array([[0.2, 0.2], [0.8, 0.2], [0.8, 0.8], [0.2, 0.8]])
-    for mesh in (points, points * 3 - 1, None):
-        mask = seam_mask(mesh)
+    for meshes in ((points,), (points * 3 - 1,), (points, points + 0.1), ()):
+        mask = seam_mask(*meshes)
         assert mask.min() == 0 and mask.max() == 1
         assert not mask[0].any() and not mask[:, -1].any()
         assert np.abs(np.diff(mask, axis=0)).max() < 0.1
