@@ -23,15 +23,14 @@ from PIL import Image
 from glow_app.common.errors import UserError
 from glow_app.pictures.mesh import OUTLINE_POINTS, find_mesh
 from glow_app.pictures.opening import RESAMPLE, Source, open_picture
-from glow_app.pictures.prepare import Place, Prepared
+from glow_app.pictures.prepare import FULL, Place, Prepared
 from glow_app.pictures.warp import ShapePath
 
-__all__ = ["put_back", "seam_mask"]
+__all__ = ["full_side", "put_back", "seam_mask"]
 
 _GRID: Final = 256  # pixels a side of the mask and of the field
 _STRIP: Final = 256  # rows of the photo at a time
 
-_GROWN: Final = 0.0  # of the square: how far the mask reaches beyond the outline
 _FEATHER: Final = 0.10  # of the square: width of the seam
 _MARGIN: Final = 0.01  # of the square: along its border the photo stays as it is
 _ELLIPSE: Final = (0.5, 0.5, 0.46, 0.54)  # centre and radii of a face without landmarks
@@ -55,7 +54,7 @@ def put_back(
         prepared: tells where the square lies, and what was in it.
         face: (F, F, 3) uint8, any F: what the square shall show.
         mesh: (M, 2) points in fractions of the square that the mask holds where landmarks are not
-            found in both faces; None: those of one of them, or an ellipse.
+            found in both faces; None: an ellipse.
 
     Returns:
         Upright, mode RGB, as large as the photo; outside the mask it is the photo, bit for bit.
@@ -70,10 +69,18 @@ def put_back(
     old = prepared.crop if prepared.full is None else prepared.full
     side = min(len(face), max(1, math.ceil(prepared.place.side)))  # antialiased where it shrinks
     new, old = (_resized(picture, side) for picture in (face, old))
-    new, hull = _outlined(new, old)
-    mask, field, keep = _blending(new, old, seam_mask(mesh if hull is None else hull))
+    new, outline = _outlined(new, old)
+    hull = mesh if outline is None else outline
+    mask, field, keep = _blending(new, old, seam_mask() if hull is None else seam_mask(hull))
     _lay(image, way, new, old, mask, field, keep)
     return image
+
+
+def full_side(prepared: Prepared) -> int:
+    """Pixels a side that a face to put back should have: as many as its square in the photo, but
+    not less than the model draws and not more than `FULL`."""
+    side = 0.0 if prepared.place is None else prepared.place.side
+    return max(len(prepared.pixels), min(round(side), FULL))
 
 
 @dataclass(frozen=True)
@@ -115,30 +122,30 @@ class _Way:
         return cv2.warpAffine(picture, matrix, shape, flags=how, borderMode=cv2.BORDER_REPLICATE)
 
 
-def seam_mask(mesh: np.ndarray | None) -> np.ndarray:
+def seam_mask(*meshes: np.ndarray) -> np.ndarray:
     """How much of the new face each place of the square shows.
 
     Args:
-        mesh: (M, 2) points in fractions of the square; None: an ellipse.
+        meshes: (M, 2) points in fractions of the square, of each shape that the seam shall lie
+            inside; none: an ellipse.
 
     Returns:
-        (G, G) float32 in [0, 1]: 0 outside the hull of the points and along the border of the
-        square, 1 inside both beyond the seam.
+        (G, G) float32 in [0, 1]: 1 well inside the hulls of all, 0 outside of any and along the
+        border of the square.
     """
     from scipy.spatial import ConvexHull
 
     middles = (np.arange(_GRID) + 0.5) / _GRID
     points = np.stack(np.meshgrid(middles, middles), -1)
-    if mesh is None:
+    depths = [np.minimum(points, 1 - points).min(axis=-1) - _MARGIN]
+    for mesh in meshes:
+        sides = ConvexHull(np.asarray(mesh, np.float64)).equations
+        depths.append(-(points @ sides[:, :2].T + sides[:, 2]).max(axis=-1))
+    if not meshes:
         x, y, wide, high = _ELLIPSE
         away = np.hypot((points[..., 0] - x) / wide, (points[..., 1] - y) / high)
-        beyond = (away - 1) * wide
-    else:
-        sides = ConvexHull(np.asarray(mesh, np.float64)).equations
-        beyond = (points @ sides[:, :2].T + sides[:, 2]).max(axis=-1)
-    inside = np.minimum(points, 1 - points).min(axis=-1)
-    ramps = (_GROWN - beyond) / _FEATHER, (inside - _MARGIN) / _FEATHER
-    return (_smooth(ramps[0]) * _smooth(ramps[1])).astype(np.float32)
+        depths.append((1 - away) * wide)
+    return np.prod([_smooth(depth / _FEATHER) for depth in depths], axis=0).astype(np.float32)
 
 
 def _outlined(new: np.ndarray, old: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

@@ -12,7 +12,7 @@ from PIL import Image
 from glow_app.common.errors import UserError
 from glow_app.keeping.photos import save_photo
 from glow_app.pictures.prepare import Place, Prepared, prepare
-from glow_app.pictures.put_back import put_back, seam_mask
+from glow_app.pictures.put_back import full_side, put_back, seam_mask
 
 
 def _scene(width: int = 360, height: int = 300, seed: int = 0) -> np.ndarray:
@@ -104,10 +104,17 @@ def test_a_centre_crop_goes_back_to_the_middle(full: int) -> None:
     assert np.abs(out[:, 30:-30].astype(int) - photo[:, 30:-30]).mean() > 3
 
 
+def test_a_face_needs_no_more_pixels_than_its_square_has() -> None:
+    photo = _scene()
+    for side, expected in ((30.0, 64), (150.2, 150), (5000.0, 1024)):
+        assert full_side(_turned(photo, (0.0, 0.0), side, 0.3)) == expected
+    assert full_side(replace(_turned(photo, (0.0, 0.0), 90.0, 0.0), place=None)) == 64
+
+
 def test_the_mask_is_soft_and_stays_within_the_square() -> None:
     points = np.array([[0.2, 0.2], [0.8, 0.2], [0.8, 0.8], [0.2, 0.8]])
-    for mesh in (points, points * 3 - 1, None):
-        mask = seam_mask(mesh)
+    for meshes in ((points,), (points * 3 - 1,), (points, points + 0.1), ()):
+        mask = seam_mask(*meshes)
         assert mask.min() == 0 and mask.max() == 1
         assert not mask[0].any() and not mask[:, -1].any()
         assert np.abs(np.diff(mask, axis=0)).max() < 0.1
