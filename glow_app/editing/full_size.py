@@ -26,6 +26,7 @@ __all__ = ["Blend", "PhotoDetail", "enlarge", "enlarged", "residual"]
 
 _UP = Image.Resampling.BICUBIC
 _DOWN = Image.Resampling.LANCZOS
+_UNKNOWN = np.empty(0)  # None is a face that has no detail
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,15 @@ class PhotoDetail:
         return (sum_ + 0.5).clip(0, 255).astype(np.uint8)
 
     def _residual(self, face: int, size: int) -> np.ndarray | None:
-        if (face, size) not in self._residuals:
-            if len({key[1] for key in self._residuals}) > 1:  # of two sizes at most
-                self._residuals.clear()
-            self._residuals[face, size] = residual(self.faces[face], size)
-        return self._residuals[face, size]
+        """Kept, for two sizes at most; several threads may ask at once."""
+        known = self._residuals.get((face, size), _UNKNOWN)
+        if known is not _UNKNOWN:
+            return known
+        if len({key[1] for key in tuple(self._residuals)} - {size}) > 1:
+            self._residuals.clear()
+        made = residual(self.faces[face], size)
+        self._residuals[face, size] = made
+        return made
 
     def _path(self, a: int, b: int) -> ShapePath | None:
         """Between the shapes of two faces; None where one has no landmarks."""
