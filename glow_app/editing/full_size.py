@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
+from glow_app.common.progress import Progress, Steps
 from glow_app.editing.portrait import Portrait
 from glow_app.pictures.warp import ShapePath
 
@@ -121,14 +122,20 @@ def enlarge(picture: np.ndarray, size: int) -> np.ndarray:
 
 
 def enlarged(
-    frames: np.ndarray, u: Sequence[float], detail: PhotoDetail | None, size: int
+    frames: np.ndarray,
+    u: Sequence[float],
+    detail: PhotoDetail | None,
+    size: int,
+    progress: Progress | None = None,
 ) -> np.ndarray:
     """Frames (T, S, S, 3) uint8 at positions ``u`` of their walk, at ``size``: (T, size, size, 3).
 
-    Below S pixels, and without detail, they are only resized.
+    Below S pixels, and without detail, they are only resized. ``progress`` counts frames.
     """
     made = np.empty((len(frames), size, size, 3), np.uint8)
+    steps = Steps(len(frames), progress)
     for i, (frame, place) in enumerate(zip(frames, u, strict=True)):
         more = detail is not None and size > len(frame)
         made[i] = detail.add(frame, float(place), size) if more else enlarge(frame, size)
+        steps.advance()
     return made

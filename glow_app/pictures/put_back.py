@@ -21,9 +21,9 @@ from PIL import Image
 from glow_app.common.errors import UserError
 from glow_app.pictures.mesh import find_mesh
 from glow_app.pictures.opening import RESAMPLE, Source, open_picture
-from glow_app.pictures.prepare import Place, Prepared
+from glow_app.pictures.prepare import FULL, Place, Prepared
 
-__all__ = ["put_back", "seam_mask"]
+__all__ = ["full_side", "put_back", "seam_mask"]
 
 _GRID: Final = 256  # pixels a side of the mask and of the field
 _STRIP: Final = 256  # rows of the photo at a time
@@ -71,6 +71,13 @@ def put_back(
     mask, field, keep = _blending(new, old, mask)
     _lay(image, way, new, old, mask, field, keep)
     return image
+
+
+def full_side(prepared: Prepared) -> int:
+    """Pixels a side that a face to put back should have: as many as its square in the photo, but
+    not less than the model draws and not more than `FULL`."""
+    side = 0.0 if prepared.place is None else prepared.place.side
+    return max(len(prepared.pixels), min(round(side), FULL))
 
 
 @dataclass(frozen=True)
