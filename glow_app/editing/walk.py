@@ -74,6 +74,8 @@ class Walk:
         count = len(faces)
 
         def blend(u: float) -> Blend:
+            if count == 1:  # an edit leaves its photo where it is
+                return Blend(0, 0, 0.0, None)
             leg, t = legs_of(torch.tensor([u], dtype=torch.float64), count, self.loop)
             a, t = int(leg), float(t)
             return Blend(a, (a + 1) % count, min(max(t, 0.0), 1.0), t)

@@ -1,0 +1,222 @@
+"""Put a face back into the whole photo that its square was cut out of.
+
+The square is laid back by the inverse of the alignment, through a soft mask about the face, after
+its colours were made to meet those of the photo along the seam: what differs there is carried
+inside by a smooth field, which is the idea of Poisson image editing (Pérez et al. 2003) in the
+closed form of Farbman et al. 2009, "Coordinates for instant image cloning", with a simpler kernel.
+
+Mask and field are smooth, so they are worked out on a small grid over the square, and only the
+part of the photo that the square covers is touched, strip by strip.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from PIL import Image
+
+from glow_app.common.errors import UserError
+from glow_app.pictures.mesh import find_mesh
+from glow_app.pictures.opening import RESAMPLE, Source, open_picture
+from glow_app.pictures.prepare import FULL, Place, Prepared
+
+__all__ = ["full_side", "put_back", "seam_mask"]
+
+_GRID: Final = 256  # pixels a side of the mask and of the field
+_STRIP: Final = 256  # rows of the photo at a time
+
+_INSIDE: Final = 0.005  # of the square: how far inside the outline of a face the mask begins
+_FEATHER: Final = 0.10  # of the square: width of the seam
+_MARGIN: Final = 0.01  # of the square: along its border the photo stays as it is
+_ELLIPSE: Final = (0.5, 0.5, 0.46, 0.54)  # centre and radii of a face without landmarks
+
+_LEVEL: Final = 0.03  # of the square: finer than this, the field does not follow the seam
+_CHANGED: Final = (1.5, 5.0)  # levels: how much a place changes for the photo's own grain to go
+
+
+def put_back(
+    photo: Source, prepared: Prepared, face: np.ndarray, mesh: np.ndarray | None = None
+) -> Image.Image:
+    """The whole photo with another face in the place of its own.
+
+    Where the face is the one that was cut out, nothing changes, bit for bit. Where it changed
+    little, what the photo shows beyond the sharpness of the face stays.
+
+    Args:
+        photo: what `prepared` was made of.
+        prepared: tells where the square lies, and what was in it.
+        face: (F, F, 3) uint8, any F: what the square shall show.
+        mesh: (M, 2), landmarks of the new face as fractions of the square; None: they are looked
+            for. The seam lies inside both this face and the photo's own, skin on skin; an ellipse
+            is taken where neither has landmarks.
+
+    Returns:
+        Upright, mode RGB, as large as the photo; outside the mask it is the photo, bit for bit.
+
+    Raises:
+        UserError: the photo cannot be opened, or the square does not lie in it.
+    """
+    if face.dtype != np.uint8 or face.ndim != 3 or face.shape != (len(face), len(face), 3):
+        raise ValueError(f"a face must be (F, F, 3) uint8, not {face.shape} {face.dtype}")
+    image = open_picture(photo)
+    way = _Way.of(prepared.place, image.size)
+    old = prepared.crop if prepared.full is None else prepared.full
+    side = min(len(face), max(1, math.ceil(prepared.place.side)))  # antialiased where it shrinks
+    new, old = (_resized(picture, side) for picture in (face, old))
+    meshes = (find_mesh(prepared.crop), find_mesh(face) if mesh is None else mesh)
+    mask = seam_mask(*(one for one in meshes if one is not None))
+    mask, field, keep = _blending(new, old, mask)
+    _lay(image, way, new, old, mask, field, keep)
+    return image
+
+
+def full_side(prepared: Prepared) -> int:
+    """Pixels a side that a face to put back should have: as many as its square in the photo, but
+    not less than the model draws and not more than `FULL`."""
+    side = 0.0 if prepared.place is None else prepared.place.side
+    return max(len(prepared.pixels), min(round(side), FULL))
+
+
+@dataclass(frozen=True)
+class _Way:
+    """From pixels of the photo into the square, and the part of the photo that it covers.
+
+    Attributes:
+        matrix: (2, 3), takes (x, y, 1) in pixels of the photo to fractions of the square.
+        box: left, top, right, bottom in pixels.
+    """
+
+    matrix: np.ndarray
+    box: tuple[int, int, int, int]
+
+    @classmethod
+    def of(cls, place: Place | None, size: tuple[int, int]) -> _Way:
+        if place is None:
+            raise UserError("Where in its photo this face lies is not known.")
+        corner, right, down = (np.array(v) for v in (place.corner, place.right, place.down))
+        into = np.linalg.inv(np.stack([right, down], axis=1))
+        corners = corner + np.array([0 * right, right, down, right + down])
+        first = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)
+        last = np.minimum(np.ceil(corners.max(axis=0)).astype(int), size)
+        if (first >= last).any():
+            raise UserError("This face does not lie in that photo.")
+        return cls(np.column_stack([into, -into @ corner]), (*first.tolist(), *last.tolist()))
+
+    def sampled(self, picture: np.ndarray, rows: tuple[int, int], cubic: bool) -> np.ndarray:
+        """A square picture (N, N[, c]) float32 at the pixels of these rows of the box."""
+        import cv2
+
+        side, (left, _, right, _) = len(picture), self.box
+        matrix = self.matrix.copy()
+        matrix[:, 2] += matrix[:, :2] @ (left + 0.5, rows[0] + 0.5)
+        matrix *= side
+        matrix[:, 2] -= 0.5
+        how = cv2.WARP_INVERSE_MAP | (cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR)
+        shape = right - left, rows[1] - rows[0]
+        return cv2.warpAffine(picture, matrix, shape, flags=how, borderMode=cv2.BORDER_REPLICATE)
+
+
+def seam_mask(*meshes: np.ndarray) -> np.ndarray:
+    """How much of the new face each place of the square shows.
+
+    Args:
+        meshes: (M, 2) points in fractions of the square, of each face that the seam shall lie
+            inside; none: an ellipse.
+
+    Returns:
+        (G, G) float32 in [0, 1]: 1 well inside the hulls of all, 0 outside of any and along the
+        border of the square.
+    """
+    from scipy.spatial import ConvexHull
+
+    middles = (np.arange(_GRID) + 0.5) / _GRID
+    points = np.stack(np.meshgrid(middles, middles), -1)
+    depths = [np.minimum(points, 1 - points).min(axis=-1) - _MARGIN]
+    for mesh in meshes:
+        sides = ConvexHull(np.asarray(mesh, np.float64)).equations
+        depths.append(-(points @ sides[:, :2].T + sides[:, 2]).max(axis=-1) - _INSIDE)
+    if not meshes:
+        x, y, wide, high = _ELLIPSE
+        depths.append(
+            (1 - np.hypot((points[..., 0] - x) / wide, (points[..., 1] - y) / high)) * wide
+        )
+    return np.prod([_smooth(depth / _FEATHER) for depth in depths], axis=0).astype(np.float32)
+
+
+def _blending(
+    new: np.ndarray, old: np.ndarray, mask: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """On the grid: the mask, what the new face is corrected by, and how much grain stays.
+
+    Returns:
+        (G, G), (G, G, 3) in levels, and (G, G) in [0, 1], all float32.
+    """
+    change = _resized(new, _GRID).astype(np.float32) - _resized(old, _GRID)
+    rim = 4 * mask * (1 - mask)
+    field = _carried(change, rim) if rim.any() else np.zeros_like(change)
+    fine = change - _blurred(change, 4)
+    rough = np.sqrt(_blurred(np.square(fine).mean(axis=-1), 3).clip(0))
+    low, high = _CHANGED
+    keep = 1 - _smooth((rough - low) / (high - low))
+    return mask, field.astype(np.float32), keep.astype(np.float32)
+
+
+def _carried(change: np.ndarray, rim: np.ndarray) -> np.ndarray:
+    """What is known along the rim, carried everywhere: a normalised convolution (Knutsson and
+    Westin 1993) whose kernel falls with the third power, as that of a membrane does."""
+    offsets = np.arange(-_GRID, _GRID) / _GRID
+    distance = np.hypot(offsets[:, None], offsets)
+    kernel = (np.square(distance) + _LEVEL**2) ** -1.5
+    spectrum = np.fft.rfft2(np.fft.ifftshift(kernel))
+
+    def convolved(values: np.ndarray) -> np.ndarray:
+        wide = np.fft.rfft2(values, (2 * _GRID, 2 * _GRID))
+        return np.fft.irfft2(wide * spectrum, (2 * _GRID, 2 * _GRID))[:_GRID, :_GRID]
+
+    share = convolved(rim)
+    return np.stack([convolved(rim * one) / share for one in np.moveaxis(change, -1, 0)], -1)
+
+
+def _lay(
+    image: Image.Image,
+    way: _Way,
+    new: np.ndarray,
+    old: np.ndarray,
+    mask: np.ndarray,
+    field: np.ndarray,
+    keep: np.ndarray,
+) -> None:
+    """Into the photo itself: photo + mask·(new - field - old + (1 - keep)·(old - photo))."""
+    left, top, right, bottom = way.box
+    change = new.astype(np.float32) - old
+    old, smooth = old.astype(np.float32), np.dstack([mask, keep, field])
+    for first in range(top, bottom, _STRIP):
+        rows = first, min(first + _STRIP, bottom)
+        part = (left, rows[0], right, rows[1])
+        shown = np.asarray(image.crop(part), np.float32)
+        soft = way.sampled(smooth, rows, cubic=False)
+        moved = way.sampled(change, rows, cubic=True) - soft[..., 2:]
+        moved += (1 - soft[..., 1:2]) * (way.sampled(old, rows, cubic=True) - shown)
+        shown += soft[..., :1] * moved
+        image.paste(Image.fromarray((shown + 0.5).clip(0, 255).astype(np.uint8)), part[:2])
+
+
+def _blurred(values: np.ndarray, sigma: float) -> np.ndarray:
+    import cv2
+
+    return cv2.GaussianBlur(values, (0, 0), sigma)
+
+
+def _smooth(x: np.ndarray) -> np.ndarray:
+    """0 below 0, 1 above 1, without a corner in between."""
+    x = np.clip(x, 0, 1)
+    return x * x * (3 - 2 * x)
+
+
+def _resized(picture: np.ndarray, side: int) -> np.ndarray:
+    if len(picture) == side:
+        return picture
+    return np.asarray(Image.fromarray(picture).resize((side, side), RESAMPLE))
