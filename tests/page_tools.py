@@ -12,6 +12,8 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
+from glow_app.editing.full_size import enlarge
+
 WAIT_MS = 20_000  # for what the model does; the machine may be busy
 
 
@@ -142,5 +144,5 @@ def crop(page: Page, side: str) -> np.ndarray:
 
 
 def enlarged(pixels: np.ndarray, size: int) -> np.ndarray:
-    """``pixels`` at ``size``, as downloads are enlarged."""
-    return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.LANCZOS))
+    """``pixels`` at ``size``, as downloads of faces without more detail are enlarged."""
+    return enlarge(pixels, size)

@@ -114,6 +114,30 @@ def test_directions_can_be_applied_by_name(client: Client, photos: list[Path]) -
         assert settings["directions"] == [[direction["name"], 1.0]]
 
 
+def test_native_size_is_that_of_the_photos(client: Client, photos: list[Path]) -> None:
+    a, b = (handle_file(photo) for photo in photos)
+    file, facts = client.predict(a, b, frames=2, size="native", format="png", api_name="/morph")
+    assert facts["size"] == facts["native"] > facts["image_size"]
+    with Image.open(file) as image:
+        assert image.size == (facts["native"],) * 2
+    assert client.predict(handle_file(file), api_name="/open")["size"] == facts["native"]
+    still, _ = client.predict(a, {}, 0, "native", api_name="/edit")
+    with Image.open(still) as image:
+        assert 64 < image.width <= facts["native"]
+
+
+def test_a_face_goes_back_into_its_photo(client: Client, photos: list[Path]) -> None:
+    a, b = (handle_file(photo) for photo in photos)
+    whole = {}
+    for t, own in ((0.0, photos[0]), (0.4, photos[0]), (1.0, photos[1])):
+        file = client.predict(a, b, t, {}, "png", api_name="/put_back")
+        with Image.open(file) as image, Image.open(own) as photo:
+            assert image.size == photo.size
+            change = np.abs(np.asarray(image, float) - np.asarray(photo.convert("RGB")))
+        whole[t] = change.mean()
+    assert whole[0.0] == whole[1.0] == 0 < whole[0.4]
+
+
 def test_neighbours(client: Client) -> None:
     near = client.predict(seed=5, n=2, radius=0.2, api_name="/neighbours")
     far = client.predict(seed=5, n=2, radius=1, api_name="/neighbours")
@@ -141,7 +165,9 @@ def test_sample(client: Client) -> None:
         ({"frames": None}, "must be a number"),
         ({"path": "scenic"}, "linear or spherical"),
         ({"format": "exe"}, "gif, webp, png or mp4"),
-        ({"size": 100_000}, "whole number from 16 to 512"),
+        ({"size": 100_000}, "whole number from 16 to 1024"),
+        ({"size": "huge"}, "must be a number"),
+        ({"size": 1024, "frames": 129}, "129 frames of 1024 pixels are too much"),
         ({"photo_b": None}, "photo_b is missing"),
         ({"sharpness": 2}, "sharpness must be from 0 to 1"),
         ({"t_from": -3}, "t_from must be from -0.5 to 1.5"),
@@ -184,6 +210,8 @@ def test_other_wrong_calls_are_refused_in_a_sentence(client: Client, photos: lis
         ("/edit", (photo, [1]), "strengths must be"),
         ("/edit", (photo, {}, 2), "toward must be from 0 to 1"),
         ("/average", ([],), "photos must be 1 to"),
+        ("/put_back", (None,), "photo_a is missing"),
+        ("/put_back", (photo, None, 0.5, {}, "gif"), "format must be jpg or png"),
         ("/neighbours", (0, 1, 7), "radius must be from 0 to 1"),
         ("/open", (photo,), "not made by Glow Studio|cannot be read"),
     ]
@@ -211,6 +239,7 @@ def test_the_api_is_documented_and_nothing_else_is(client: Client) -> None:
         "/edit",
         "/directions",
         "/average",
+        "/put_back",
         "/sample",
         "/neighbours",
         "/open",

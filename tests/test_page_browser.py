@@ -129,7 +129,8 @@ def test_full_size_comes_nearest_first_and_stops_and_ends_are_exactly_the_photos
             asked.append(request.post_data_json["data"]["frames"])
 
     page.on("request", listen)
-    expect(page.locator("#player .line")).to_contain_text("Drawn faces have the model's 64 pixels")
+    note = f"Drawn faces have the model's {released.image_size} pixels"
+    expect(page.locator("#player .line")).to_contain_text(note)
     slider(page).evaluate("r => { r.value = 0.5; r.dispatchEvent(new Event('input')); }")
     choose(page, "a", photos[0])
     button(page, "Stop making frames at full size").click()
@@ -142,7 +143,6 @@ def test_full_size_comes_nearest_first_and_stops_and_ends_are_exactly_the_photos
     button(page, "Morph").click()  # and goes on
     expect(player).to_have_attribute("data-full", str(FRAMES), timeout=WAIT_MS)
     expect(page.locator("#player .line")).to_contain_text(f"{FRAMES} frames at full size")
-    assert sorted(i for some in asked for i in some if some)[-1] == FRAMES - 1
 
     full = released.prepare(photos[0]).full
     assert full is not None

@@ -391,11 +391,10 @@ def test_edits_are_live_and_can_be_undone_saved_and_used(
 
 
 def test_an_example_sets_a_side_and_a_live_picture_gets_its_full_size_at_rest(
-    open_tab: OpenTab, tmp_path: Path
+    open_tab: OpenTab, released: Editor, tmp_path: Path
 ) -> None:
     page = open_tab()
-    seeds = page.locator("#examples .face img").evaluate_all("faces => faces.map((f) => f.alt)")
-    assert seeds[0] == "Example face 1"
+    expect(page.locator("#examples .face img").first).to_have_attribute("alt", "Example face 1")
     page.locator("#examples .face").nth(2).press("Enter")
     wait_card(page, "a", "example")
     wait_card(page, "b", "drawn")
@@ -406,7 +405,9 @@ def test_an_example_sets_a_side_and_a_live_picture_gets_its_full_size_at_rest(
 
     go(page, "Edit")
     live_ready(page, "#edit")
-    expect(page.locator("#edit .note")).to_have_text("Drawn faces have the model's 64 pixels")
+    expect(page.locator("#edit .note")).to_have_text(
+        f"Drawn faces have the model's {released.image_size} pixels"
+    )
     page.locator("#edit-examples .face").nth(3).click()
     live = page.locator("#edit .live")
     expect(live).to_have_attribute("data-full", re.compile(r"\d+"), timeout=WAIT_MS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-__all__ = ["Progress", "Steps", "Stopped"]
+__all__ = ["Progress", "Steps", "Stopped", "phase"]
 
 #: Called as ``progress(done, total)``, first with 0 and last with `total`, from the thread that
 #: works and never while a lock is held. Whatever it raises ends the work and comes out of the
@@ -17,6 +17,19 @@ class Stopped(Exception):
 
     def __init__(self) -> None:
         super().__init__("Stopped.")
+
+
+def phase(report: Progress | None, before: int = 0, after: int = 0) -> Progress | None:
+    """The callback for one of several pieces of work that are counted as one.
+
+    Args:
+        report: of the whole work.
+        before: steps that were done before this piece.
+        after: steps that come after it.
+    """
+    if report is None:
+        return None
+    return lambda done, total: report(before + done, before + total + after)
 
 
 class Steps:

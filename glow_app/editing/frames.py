@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from glow_app.common.errors import UserError
-from glow_app.common.progress import Steps
+from glow_app.common.progress import Progress, Steps
 from glow_app.editing import paths
 from glow_app.editing.codec import Codec
 from glow_app.editing.full_size import PhotoDetail, enlarged
@@ -79,10 +79,15 @@ class Morph:
         side = self.frames.shape[1]
         return side if self.detail is None else max(side, self.detail.native)
 
-    def enlarged(self, size: int, rows: Sequence[int] | None = None) -> np.ndarray:
+    def enlarged(
+        self,
+        size: int,
+        rows: Sequence[int] | None = None,
+        progress: Progress | None = None,
+    ) -> np.ndarray:
         """The frames, or some of them, at ``size``: (T, size, size, 3) uint8; see `full_size`."""
         chosen = np.arange(len(self.frames)) if rows is None else np.asarray(rows, int)
-        return enlarged(self.frames[chosen], self.u[chosen], self.detail, size)
+        return enlarged(self.frames[chosen], self.u[chosen], self.detail, size, progress)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,12 +14,12 @@ Adelson 1983; here the model makes the lowest band.)
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image
 
+from glow_app.common.progress import Progress, Steps
 from glow_app.editing.portrait import Portrait
 from glow_app.pictures.warp import ShapePath
 
@@ -27,6 +27,7 @@ __all__ = ["Blend", "PhotoDetail", "enlarge", "enlarged", "residual"]
 
 _UP = Image.Resampling.BICUBIC
 _DOWN = Image.Resampling.LANCZOS
+_UNKNOWN = np.empty(0)  # None is a face that has no detail
 
 
 @dataclass(frozen=True)
@@ -83,13 +84,14 @@ class PhotoDetail:
         return (sum_ + 0.5).clip(0, 255).astype(np.uint8)
 
     def _residual(self, face: int, size: int) -> np.ndarray | None:
-        known = self._residuals  # several threads may ask, none relies on what stays in it
-        with suppress(KeyError):
-            return known[face, size]
+        """Kept, for two sizes at most; several threads may ask at once."""
+        known = self._residuals.get((face, size), _UNKNOWN)
+        if known is not _UNKNOWN:
+            return known
+        if len({key[1] for key in tuple(self._residuals)} - {size}) > 1:
+            self._residuals.clear()
         made = residual(self.faces[face], size)
-        if len({key[1] for key in list(known)}) > 1:  # of two sizes at most
-            known.clear()
-        known[face, size] = made
+        self._residuals[face, size] = made
         return made
 
     def _path(self, a: int, b: int) -> ShapePath | None:
@@ -120,14 +122,20 @@ def enlarge(picture: np.ndarray, size: int) -> np.ndarray:
 
 
 def enlarged(
-    frames: np.ndarray, u: Sequence[float], detail: PhotoDetail | None, size: int
+    frames: np.ndarray,
+    u: Sequence[float],
+    detail: PhotoDetail | None,
+    size: int,
+    progress: Progress | None = None,
 ) -> np.ndarray:
     """Frames (T, S, S, 3) uint8 at positions ``u`` of their walk, at ``size``: (T, size, size, 3).
 
-    Below S pixels, and without detail, they are only resized.
+    Below S pixels, and without detail, they are only resized. ``progress`` counts frames.
     """
     made = np.empty((len(frames), size, size, 3), np.uint8)
+    steps = Steps(len(frames), progress)
     for i, (frame, place) in enumerate(zip(frames, u, strict=True)):
         more = detail is not None and size > len(frame)
         made[i] = detail.add(frame, float(place), size) if more else enlarge(frame, size)
+        steps.advance()
     return made

@@ -35,7 +35,7 @@ from glow_app.keeping.writing import (
     write,
 )
 
-__all__ = ["encode_animation", "save_animation"]
+__all__ = ["encode_animation", "save_animation", "steps_to_write"]
 
 _WEBP_QUALITY = 90
 _MP4_CRF = "18"  # x264's "visually lossless"
@@ -106,11 +106,17 @@ def encode_animation(
     if not (math.isfinite(fps) and 0 < fps <= 100):
         raise UserError(f"Frames a second must lie above 0 and at most at 100, not {fps}.")
     order = _play_order(len(frames), there_and_back)
+    total = steps_to_write(len(frames), there_and_back)
     encoder = {".gif": _gif, ".webp": _webp, ".png": _apng, ".mp4": _mp4}[suffix]
-    steps = Steps(len(frames) + len(order), progress)
+    steps = Steps(total, progress)
     content = encoder(frames, order, side, fps, notes.to_note(metadata), steps)
     steps.finish()  # a still is not counted
     return content
+
+
+def steps_to_write(count: int, there_and_back: bool) -> int:
+    """What `progress` of `save_animation` counts to, for so many frames."""
+    return count + len(_play_order(count, there_and_back))
 
 
 def _play_order(count: int, there_and_back: bool) -> list[int]:

@@ -18,7 +18,7 @@ from glow_app.common.errors import UserError
 from glow_app.keeping import notes
 from glow_app.keeping.writing import check_pictures, check_size, check_target, resized, write
 
-__all__ = ["save_grid", "save_sheet", "save_still", "save_strip", "tiled"]
+__all__ = ["save_grid", "save_sheet", "save_still", "save_strip", "strip_frames", "tiled"]
 
 STRIP_COLUMNS = 9
 SHEET_COLUMNS = 8
@@ -61,10 +61,14 @@ def save_strip(
         UserError: as `save_animation`.
     """
     frames = check_pictures(frames)
+    chosen = strip_frames(len(frames), columns)
+    return _save(frames[chosen], path, len(chosen), size, metadata)
+
+
+def strip_frames(count: int, columns: int | None = None) -> np.ndarray:
+    """Which of `count` frames a film strip shows, evenly spaced, both ends among them."""
     columns = STRIP_COLUMNS if columns is None else _check_columns(columns)
-    count = min(columns, len(frames))
-    chosen = np.linspace(0, len(frames) - 1, count).round().astype(int)
-    return _save(frames[chosen], path, count, size, metadata)
+    return np.linspace(0, count - 1, min(columns, count)).round().astype(int)
 
 
 def save_grid(

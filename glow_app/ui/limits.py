@@ -14,12 +14,14 @@ __all__ = [
     "MAX_AVERAGE",
     "MAX_FACES",
     "MAX_FRAMES",
+    "MAX_PIXELS",
     "MAX_SAMPLES",
     "MAX_SEED",
     "MAX_SIZE",
     "MAX_STRENGTH",
     "MAX_UPLOAD_MB",
     "MIN_SIZE",
+    "affordable",
     "between",
     "download_size",
     "one_of",
@@ -38,7 +40,8 @@ MAX_STRENGTH = 3.0  # of a direction, in differences between its classes
 MAX_SAMPLES = 64
 MAX_SEED = 2**32 - 1
 MAX_UPLOAD_MB = 40
-MIN_SIZE, MAX_SIZE = 16, 512  # pixels a side of a download
+MIN_SIZE, MAX_SIZE = 16, 1024  # pixels a side of a download
+MAX_PIXELS = 64_000_000  # of all frames of a download together: 190 MB while it is made
 
 
 def _number(value: Any, name: str) -> float:
@@ -77,9 +80,21 @@ def temperature(value: Any) -> float:
     return between(value, "The temperature", 0, 1.5)
 
 
-def download_size(value: Any) -> int:
-    """Pixels a side of what is downloaded."""
+def download_size(value: Any, native: int | None = None) -> int:
+    """Pixels a side of what is downloaded; "native" where it is known what that is."""
+    if value == "native" and native is not None:
+        return min(max(native, MIN_SIZE), MAX_SIZE)
     return whole(value, "The size", MIN_SIZE, MAX_SIZE)
+
+
+def affordable(frames: int, size: int) -> None:
+    """Refuse more frames of ``size`` pixels a side than are held in memory at once."""
+    if frames * size**2 > MAX_PIXELS:
+        most = math.isqrt(MAX_PIXELS // frames)
+        raise UserError(
+            f"{frames} frames of {size} pixels are too much for one file:"
+            f" choose a size of at most {most}, or fewer frames."
+        )
 
 
 def one_of(value: Any, name: str, choices: tuple[Any, ...]) -> Any:

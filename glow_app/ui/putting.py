@@ -8,7 +8,8 @@ import gradio as gr
 import numpy as np
 
 from glow_app.common.errors import UserError
-from glow_app.pictures.prepare import FULL
+from glow_app.keeping.photos import save_photo
+from glow_app.pictures.put_back import full_side, put_back
 from glow_app.ui import limits
 from glow_app.ui.components import download_value
 from glow_app.ui.morphs import Shown
@@ -19,7 +20,6 @@ from glow_app.ui.uploads import outgoing
 
 if TYPE_CHECKING:
     from glow_app.editing.editor import Editor
-    from glow_app.editing.full_size import PhotoDetail
 
 __all__ = ["put_scene", "put_shown"]
 
@@ -38,9 +38,9 @@ def put_shown(editor: Editor, shown: Shown | None, event: gr.EventData) -> dict[
     most = len(shown.morph.frames)
     place = limits.between(field(event, "place"), "The place of the frame", 0, most)
     morph, row = shown.at(editor, place)
-    face = morph.enlarged(_size(side), [row])[0]
+    face = morph.enlarged(full_side(side.prepared), [row])[0]
     name = shown.recipe(editor, t=float(morph.t[row])).file_name(f"-in-photo.{kind}")
-    return _written(side, face, _landmarks(morph.detail, float(morph.u[row]), side), name)
+    return _written(side, face, name)
 
 
 def put_scene(
@@ -54,8 +54,7 @@ def put_scene(
     side, kind = _asked(scene.faces, event)
     still = scene.render(editor, values)
     name = scene.recipe(editor, values).file_name(f"-in-photo.{kind}")
-    face = still.enlarged(_size(side))
-    return _written(side, face, _landmarks(still.detail, 1.0, side), name)
+    return _written(side, still.enlarged(full_side(side.prepared)), name)
 
 
 def _asked(faces: tuple[Side, ...], event: gr.EventData) -> tuple[Side, str]:
@@ -69,34 +68,10 @@ def _asked(faces: tuple[Side, ...], event: gr.EventData) -> tuple[Side, str]:
     return side, limits.one_of(field(event, "kind"), "The format", ("jpg", "png"))
 
 
-def _size(side: Side) -> int:
-    """Pixels a side of the face: as many as its square has in the photo."""
-    place = side.prepared.place
-    return max(len(side.pixels), min(round(place.side), FULL))
-
-
-def _landmarks(detail: PhotoDetail | None, u: float, side: Side) -> np.ndarray | None:
-    """Those of the photo's own face and of the one at position ``u``, for the mask to hold."""
-    if detail is None:
-        return None
-    blend = detail.blend(u)
-    a, b = (detail.faces[face] for face in (blend.a, blend.b))
-    if a.mesh is None or b.mesh is None:
-        return None
-    w = min(max(blend.shape or 0.0, 0.0), 1.0)
-    own = b if np.array_equal(b.pixels, side.pixels) else a
-    return np.concatenate([own.mesh, (1 - w) * a.mesh + w * b.mesh])
-
-
-def _written(
-    side: Side, face: np.ndarray, landmarks: np.ndarray | None, name: str
-) -> dict[str, Any]:
+def _written(side: Side, face: np.ndarray, name: str) -> dict[str, Any]:
     """The whole photo with this face in it, for the browser to save."""
-    from glow_app.keeping.photos import save_photo
-    from glow_app.pictures.put_back import put_back
-
     try:
-        whole = put_back(side.photo, side.prepared, face, landmarks)
+        whole = put_back(side.photo, side.prepared, face)
     except UserError as error:
         if not side.photo.is_file():  # it went just now
             raise UserError(_GONE) from error

@@ -10,17 +10,18 @@ import gradio as gr
 import numpy as np
 
 from glow_app.common.errors import UserError
-from glow_app.editing.editor import Editor
-from glow_app.keeping.animation import save_animation
+from glow_app.common.progress import Progress, phase
+from glow_app.editing.editor import Editor, Morph
+from glow_app.keeping.animation import save_animation, steps_to_write
 from glow_app.keeping.recipes import Recipe
-from glow_app.keeping.sheets import save_sheet, save_still, save_strip
+from glow_app.keeping.sheets import save_sheet, save_still, save_strip, strip_frames
 from glow_app.ui import limits
 from glow_app.ui.components import download_value
 from glow_app.ui.jobs import Jobs
 from glow_app.ui.morphs import Shown
 from glow_app.ui.uploads import outgoing
 
-__all__ = ["field", "save_shown", "written"]
+__all__ = ["animated", "field", "save_shown", "written"]
 
 _ANIMATIONS = {"gif": ".gif", "webp": ".webp", "apng": ".png", "mp4": ".mp4"}
 _KINDS = (*_ANIMATIONS, "png", "strip", "sheet")
@@ -41,24 +42,44 @@ def save_shown(
     if shown is None:
         raise UserError("There is nothing to save yet: make something first.")
     kind = limits.one_of(field(event, "kind"), "The format", _KINDS)
-    size = limits.download_size(field(event, "size"))
-    frames = shown.morph.frames
-    if kind in _ANIMATIONS:
-        fps = limits.between(field(event, "fps"), "Frames a second", 1, 50)
-        pace = {"fps": fps, "there_and_back": field(event, "back") is True}
-        recipe = shown.recipe(editor, size=size, **pace)
-        with jobs.run(field(event, "job")) as job:
-            pace["progress"] = job.progress
-            file = written(recipe, save_animation, frames, _ANIMATIONS[kind], **pace)
-        return download_value(file)
-    if kind == "png":
-        t, picture = _picture_at(editor, shown, event)
-        return download_value(written(shown.recipe(editor, size=size, t=t), save_still, picture))
-    recipe, ending = shown.recipe(editor, size=size), f"-{kind}.png"
-    if kind == "strip":
-        return download_value(written(recipe, save_strip, frames, ending))
-    captions = [f"{100 * t:.0f} %" for t in shown.morph.t]
-    return download_value(written(recipe, save_sheet, frames, ending, captions=captions))
+    morph = shown.morph
+    size = limits.download_size(field(event, "size"), morph.native)
+    with jobs.run(field(event, "job")) as job:
+        if kind in _ANIMATIONS:
+            fps = limits.between(field(event, "fps"), "Frames a second", 1, 50)
+            pace = {"fps": fps, "there_and_back": field(event, "back") is True}
+            recipe = shown.recipe(editor, size=size, **pace)
+            return download_value(animated(morph, recipe, _ANIMATIONS[kind], job.progress))
+        if kind == "png":
+            t, picture = _picture_at(editor, shown, event, size)
+            recipe = shown.recipe(editor, size=size, t=t)
+            return download_value(written(recipe, save_still, picture))
+        rows = strip_frames(len(morph.frames)) if kind == "strip" else np.arange(len(morph.frames))
+        limits.affordable(len(rows), size)
+        frames = morph.enlarged(size, rows, job.progress)
+        recipe, ending = shown.recipe(editor, size=size), f"-{kind}.png"
+        if kind == "strip":
+            return download_value(written(recipe, save_strip, frames, ending))
+        captions = [f"{100 * t:.0f} %" for t in morph.t]
+        return download_value(written(recipe, save_sheet, frames, ending, captions=captions))
+
+
+def animated(morph: Morph, recipe: Recipe, ending: str, progress: Progress | None = None) -> Path:
+    """Write the download of an animation, at full size and at the pace that its recipe says.
+
+    Args:
+        progress: counts frames as they get the detail of the photos, then as they are written.
+
+    Raises:
+        UserError: too much for the memory, or it cannot be written.
+    """
+    limits.affordable(len(morph.frames), recipe.size)
+    pace = {"fps": recipe.fps, "there_and_back": recipe.there_and_back}
+    count = len(morph.frames)
+    to_write = steps_to_write(count, recipe.there_and_back)
+    frames = morph.enlarged(recipe.size, progress=phase(progress, after=to_write))
+    pace["progress"] = phase(progress, before=count)
+    return written(recipe, save_animation, frames, ending, **pace)
 
 
 def written(
@@ -81,19 +102,11 @@ def written(
     return file
 
 
-def _picture_at(editor: Editor, shown: Shown, event: gr.EventData) -> tuple[float, np.ndarray]:
-    """t and the picture at the slider's place: the player's own frame, or decoded anew.
-
-    (The player fades between its frames; a file should be a picture of the model. A journey
-    gives its nearest frame.)
-    """
-    morph = shown.morph
-    last = len(morph.frames) - 1
+def _picture_at(
+    editor: Editor, shown: Shown, event: gr.EventData, size: int
+) -> tuple[float, np.ndarray]:
+    """t and the picture at the slider's place, see `Shown.at`."""
+    last = len(shown.morph.frames) - 1
     place = limits.between(field(event, "place"), "The place of the frame", 0, last + 1)
-    near = min(round(place), last)
-    if place == near or shown.how.kind == "journey":
-        return float(morph.t[near]), morph.frames[near]
-    t = float(np.interp(place, np.arange(last + 1), morph.t))
-    pictures = (face.picture for face in shown.faces)
-    how = {"sharpness": shown.how.sharpness, "guide": shown.how.guide}
-    return t, editor.morph_frames(*pictures, [t], shown.how.path, **how).frames[0]
+    morph, row = shown.at(editor, place)
+    return float(morph.t[row]), morph.enlarged(size, [row])[0]

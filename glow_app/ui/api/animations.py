@@ -9,13 +9,12 @@ import numpy as np
 
 from glow_app.editing.editor import Morph
 from glow_app.editing.walk import JOURNEY_PATHS, MORPH_PATHS
-from glow_app.keeping.animation import save_animation
 from glow_app.keeping.recipes import Origin, Recipe
 from glow_app.pictures.prepare import Prepared
 from glow_app.ui import limits
 from glow_app.ui.api.group import Group, endpoint, file, number, size
 from glow_app.ui.components import finite
-from glow_app.ui.saving import written
+from glow_app.ui.saving import animated
 
 __all__ = ["Animations"]
 
@@ -71,7 +70,7 @@ class Animations(Group):
         frames: float = limits.FRAMES,
         path: str = "shell",
         format: str = "gif",
-        size: float = 256,
+        size: float | str = 256,
         sharpness: float | None = None,
         t_from: float = 0,
         t_to: float = 1,
@@ -86,16 +85,19 @@ class Animations(Group):
         as the training pictures were and resized to the model's size. With guide both faces are
         warped to the shape in between on the way, where both have landmarks. Returns [0] the
         animation, by default there and back, as a seamless loop that starts with A; [1] facts: t
-        (position of each frame), path_kind, guided (whether it was), frames, model, image_size,
-        clamped (share of colours that had to be clipped), clamped_frames (the same of each frame),
-        norms (size of z at each frame and level, finest first, 1 = a draw at temperature 1), and
-        for each photo in photos: bits_per_dim (null when off the scale), roundtrip_max_levels (0 =
-        exact), aligned, notes.
+        (position of each frame), path_kind, guided (whether it was), frames, model, image_size
+        (of the model), size (of the file), native (up to which size the photos have detail of
+        their own, which larger frames carry), clamped (share of colours that had to be clipped),
+        clamped_frames (the same of each frame), norms (size of z at each frame and level, finest
+        first, 1 = a draw at temperature 1), and for each photo in photos: bits_per_dim (null when
+        off the scale), roundtrip_max_levels (0 = exact), aligned, notes.
         """
         count = limits.whole(frames, "frames", 2, limits.MAX_FRAMES)
         limits.one_of(path, "path", MORPH_PATHS)
         limits.one_of(format, "format", _FORMATS)
-        side, rate = limits.download_size(size), limits.between(fps, "fps", 1, 50)
+        least = limits.download_size(size, limits.MIN_SIZE)  # native shows only with the photos
+        limits.affordable(count, least)
+        rate = limits.between(fps, "fps", 1, 50)
         if sharpness is not None:
             sharpness = limits.between(sharpness, "sharpness", 0, 1)
         t_range = tuple(
@@ -116,7 +118,7 @@ class Animations(Group):
             path=path,
             guide=result.guided,
             frames=count,
-            size=side,
+            size=limits.download_size(size, result.native),
             fps=rate,
             there_and_back=bool(there_and_back),
             **how,
@@ -131,7 +133,7 @@ class Animations(Group):
         loop: bool = True,
         constant_speed: bool = False,
         format: str = "gif",
-        size: float = 256,
+        size: float | str = 256,
         fps: float = 25,
         guide: bool = True,
     ) -> tuple[str, dict[str, Any]]:
@@ -145,7 +147,9 @@ class Animations(Group):
         count = limits.whole(frames, "frames", 2, limits.FRAMES)
         limits.one_of(path, "path", JOURNEY_PATHS)
         limits.one_of(format, "format", _FORMATS)
-        side, rate = limits.download_size(size), limits.between(fps, "fps", 1, 50)
+        least = limits.download_size(size, limits.MIN_SIZE)  # native shows only with the photos
+        limits.affordable(count, least)
+        rate = limits.between(fps, "fps", 1, 50)
         prepared = self.several(photos, 2, limits.MAX_FACES)
         how = {"constant_speed": bool(constant_speed)}
         led = None if guide else False
@@ -157,7 +161,7 @@ class Animations(Group):
             guide=result.guided,
             loop=bool(loop),
             frames=count,
-            size=side,
+            size=limits.download_size(size, result.native),
             fps=rate,
             **how,
         )
@@ -166,14 +170,14 @@ class Animations(Group):
     def _written(
         self, result: Morph, recipe: Recipe, prepared: list[Prepared], format: str
     ) -> tuple[str, dict[str, Any]]:
-        pace = {"fps": recipe.fps, "there_and_back": recipe.there_and_back}
-        target = written(recipe, save_animation, result.frames, f".{format}", **pace)
-        return str(target), {
+        return str(animated(result, recipe, f".{format}")), {
             "model": self.editor.name,
             "path_kind": recipe.path,
             "guided": result.guided,
             "frames": len(result.frames),
             "image_size": self.editor.image_size,
+            "size": recipe.size,
+            "native": result.native,
             "t": [round(float(t), 6) for t in result.t],
             "stops": list(result.stops),
             "clamped": result.clamped,

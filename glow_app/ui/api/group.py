@@ -89,7 +89,8 @@ def file(label: str, many: bool = False) -> gr.File:
 
 def size() -> gr.Number:
     """Of what is written."""
-    return number(256, f"size in pixels, {limits.MIN_SIZE} to {limits.MAX_SIZE}")
+    bounds = f"{limits.MIN_SIZE} to {limits.MAX_SIZE}"
+    return number(256, f'size in pixels, {bounds}, or "native": as sharp as the photos')
 
 
 def temperature() -> gr.Number:

@@ -1,4 +1,4 @@
-"""Endpoints that make one picture of photos: /mix, /edit with /directions, and /average."""
+"""Endpoints that make one picture: /mix, /edit with /directions, /average and /put_back."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from typing import Any
 import gradio as gr
 
 from glow_app.common.errors import UserError
+from glow_app.editing.directions import Direction
+from glow_app.keeping.photos import save_photo
 from glow_app.keeping.recipes import Origin
+from glow_app.pictures.put_back import full_side, put_back
 from glow_app.ui import limits
 from glow_app.ui.api.group import Group, endpoint, file, number, size, still
+from glow_app.ui.uploads import outgoing
 
 __all__ = ["Stills"]
 
@@ -35,6 +39,17 @@ class Stills(Group):
             [file("photo"), gr.JSON({}, label="strengths"), number(0, "toward, 0 to 1"), size()],
             [gr.File(label="picture"), gr.JSON(label="facts")],
         )
+        endpoint(
+            self.put_back,
+            [
+                file("photo_a"),
+                file("photo_b"),
+                number(0.5, "t, 0 (A) to 1 (B)"),
+                gr.JSON({}, label="strengths"),
+                gr.Textbox("jpg", label="format, jpg or png"),
+            ],
+            gr.File(label="photo"),
+        )
         endpoint(self.directions, [], gr.JSON(label="directions"))
         endpoint(self.average, [file("photos", many=True), size()], gr.File(label="picture"))
 
@@ -43,7 +58,7 @@ class Stills(Group):
         photo_a: str | None,
         photo_b: str | None,
         weights: list[float] | None = None,
-        size: float = 256,
+        size: float | str = 256,
         shape: float | None = None,
     ) -> tuple[str, dict[str, Any]]:
         """Mix two photos scale by scale.
@@ -56,22 +71,23 @@ class Stills(Group):
         if not isinstance(weights, list) or len(weights) != levels:
             raise UserError(f"weights must be a list of {levels} numbers, finest level first.")
         row = [limits.between(weight, "A weight", *limits.BEYOND) for weight in weights]
-        side = limits.download_size(size)
+        limits.download_size(size, limits.MAX_SIZE)
         if shape is not None:
             shape = limits.between(shape, "shape", 0, 1)
         a, b = self.prepared(photo_a=photo_a, photo_b=photo_b)
         mixed = self.editor.mix(a, b, row, shape)
+        side = limits.download_size(size, mixed.native)
         faces = (Origin(), Origin())
         recipe = self.recipe("mix", faces=faces, weights=tuple(row), shape=shape, size=side)
         shapes = [shape[1:] for shape in self.editor.level_shapes]
-        return still(mixed.pixels, recipe), {"clamped": mixed.clamped, "levels": shapes}
+        return still(mixed.enlarged(side), recipe), {"clamped": mixed.clamped, "levels": shapes}
 
     def edit(
         self,
         photo: str | None,
         strengths: dict[str, float] | None = None,
         toward: float = 0,
-        size: float = 256,
+        size: float | str = 256,
     ) -> tuple[str, dict[str, Any]]:
         """Move a photo's code along learned directions.
 
@@ -79,28 +95,49 @@ class Stills(Group):
         two groups of pictures it was learned from; /directions lists them. toward moves it to the
         average face first, 0 to 1. Returns [0] the picture (PNG); [1] facts: clamped.
         """
-        known = {direction.name: direction for direction in self.editor.directions()}
-        strengths = {} if strengths is None else strengths
-        if not isinstance(strengths, dict):
-            raise UserError("strengths must be numbers by the names of directions.")
-        strange = sorted(set(strengths) - set(known))
-        if strange:
-            names = ", ".join(known) or "none"
-            raise UserError(f"There is no direction {strange[0]!r} here; there are: {names}.")
-        ends = (-limits.MAX_STRENGTH, limits.MAX_STRENGTH)
-        row = {
-            name: limits.between(s, f"The strength of {name}", *ends)
-            for name, s in strengths.items()
-        }
+        row, moves = self._moves(strengths)
         share = limits.between(toward, "toward", 0, 1)
-        side = limits.download_size(size)
+        limits.download_size(size, limits.MAX_SIZE)
         (prepared,) = self.prepared(photo=photo)
-        moves = [(known[name], strength) for name, strength in row.items()]
-        edited = self.editor.edit(prepared.pixels, moves, toward=share)
+        edited = self.editor.edit(prepared, moves, toward=share)
+        side = limits.download_size(size, edited.native)
         recipe = self.recipe(
             "edit", faces=(Origin(),), directions=tuple(row.items()), toward=share, size=side
         )
-        return still(edited.pixels, recipe), {"clamped": edited.clamped}
+        return still(edited.enlarged(side), recipe), {"clamped": edited.clamped}
+
+    def put_back(
+        self,
+        photo_a: str | None,
+        photo_b: str | None = None,
+        t: float = 0.5,
+        strengths: dict[str, float] | None = None,
+        format: str = "jpg",
+    ) -> str:
+        """Put a morphed or edited face back into its whole photo.
+
+        With photo_b, the face at t, 0 (A) to 1 (B), of their guided morph goes into photo A below
+        0.5 and into photo B from there on. Without, photo A's own face is edited by strengths, as
+        /edit does. Returns the photo in its full size, jpg (quality 95) or png, without any of
+        its metadata.
+        """
+        limits.one_of(format, "format", ("jpg", "png"))
+        row, moves = self._moves(strengths)
+        place = limits.between(t, "t", 0, 1)
+        if photo_b and moves:
+            raise UserError("Give strengths or photo_b, not both.")
+        names = {"photo_a": photo_a, **({"photo_b": photo_b} if photo_b else {})}
+        prepared, origins = self.prepared(**names), (Origin(),) * len(names)
+        which = int(len(prepared) == 2 and place >= 0.5)
+        side = full_side(prepared[which])
+        if photo_b:
+            face = self.editor.morph_frames(*prepared, [place]).enlarged(side)[0]
+            recipe = self.recipe("morph", faces=origins, path="shell", t=place)
+        else:
+            face = self.editor.edit(*prepared, moves).enlarged(side)
+            recipe = self.recipe("edit", faces=origins, directions=tuple(row.items()))
+        whole = put_back(list(names.values())[which], prepared[which], face)
+        return str(save_photo(whole, outgoing(recipe.file_name(f"-in-photo.{format}"))))
 
     def directions(self) -> list[dict[str, Any]]:
         """The directions that come with this model: name, accuracy on held-out pictures (0.5 is
@@ -117,10 +154,29 @@ class Stills(Group):
             for direction in self.editor.directions()
         ]
 
-    def average(self, photos: list[str] | None, size: float = 256) -> str:
+    def average(self, photos: list[str] | None, size: float | str = 256) -> str:
         """The average face of 1 to 64 photos: the picture of the mean of their codes."""
-        side = limits.download_size(size)
+        side = limits.download_size(size, self.editor.image_size)
         prepared = self.several(photos, 1, limits.MAX_AVERAGE)
         code = self.editor.average([one.pixels for one in prepared])
         recipe = self.recipe("edit", toward=1.0, average="photos", size=side)
         return still(self.editor.decode(code)[0], recipe)
+
+    def _moves(
+        self, strengths: dict[str, float] | None
+    ) -> tuple[dict[str, float], list[tuple[Direction, float]]]:
+        """Strengths that were asked for, by name and by direction."""
+        known = {direction.name: direction for direction in self.editor.directions()}
+        strengths = {} if strengths is None else strengths
+        if not isinstance(strengths, dict):
+            raise UserError("strengths must be numbers by the names of directions.")
+        strange = sorted(set(strengths) - set(known))
+        if strange:
+            names = ", ".join(known) or "none"
+            raise UserError(f"There is no direction {strange[0]!r} here; there are: {names}.")
+        ends = (-limits.MAX_STRENGTH, limits.MAX_STRENGTH)
+        row = {
+            name: limits.between(s, f"The strength of {name}", *ends)
+            for name, s in strengths.items()
+        }
+        return row, [(known[name], strength) for name, strength in row.items()]

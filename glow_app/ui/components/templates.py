@@ -11,7 +11,7 @@ from glow_app.ui.static_files import asset
 
 __all__ = ["job_function", "options", "script", "size_options"]
 
-_DOWNLOAD_SIZES = (256, 512, 1024)  # pixels
+_DOWNLOAD_SIZES = (128, 256, 512, limits.MAX_SIZE)  # pixels
 
 
 def script(*names: str, **fields: str) -> str:
@@ -29,8 +29,11 @@ def job_function(jobs: Jobs) -> Callable[[Any], dict[str, int] | None]:
 
 
 def size_options(native: int) -> str:
-    """Options for the size of a download; pictures of the model have ``native`` pixels a side."""
-    sizes = [native, *(size for size in _DOWNLOAD_SIZES if native < size <= limits.MAX_SIZE)]
+    """Options for the size of a download; pictures of the model have ``native`` pixels a side.
+
+    What size photos have themselves shows only once there are some; the script adds that.
+    """
+    sizes = [native, *(size for size in _DOWNLOAD_SIZES if size > native)]
     return options(sizes, min(max(native, 256), sizes[-1]))
 
 

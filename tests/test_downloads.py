@@ -1,0 +1,136 @@
+"""Downloads of the player at full size: sizes, memory, progress and Stop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from glow_app.common.errors import UserError
+from glow_app.common.progress import Stopped, phase
+from glow_app.keeping.animation import steps_to_write
+from glow_app.keeping.recipes import Origin, read_morph
+from glow_app.ui import limits
+from glow_app.ui.components.templates import size_options
+from glow_app.ui.jobs import Jobs
+from glow_app.ui.morphs import How, Shown
+from glow_app.ui.saving import animated, save_shown
+
+pytest_plugins = ["tests.full_size_faces"]
+
+
+@pytest.fixture(scope="module")
+def shown(released, portraits) -> Shown:
+    """A morph of three frames between two photos."""
+    faces = tuple(SimpleNamespace(picture=one, origin=Origin()) for one in portraits[:2])
+    return Shown(faces, How(), released.morph_frames(*portraits[:2], 3))
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    return tmp_path
+
+
+def saved(released, shown, folder: Path, **event) -> Path:
+    before = set(folder.rglob("*.*"))
+    event = {"fps": 10, "back": True, "place": 1, "job": None, **event}
+    save_shown(released, Jobs(), shown, SimpleNamespace(**event))
+    (file,) = (f for f in folder.rglob("*.*") if f.is_file() and f not in before)
+    return file
+
+
+@pytest.mark.parametrize("kind", ["gif", "webp", "apng", "png", "strip", "sheet"])
+def test_every_kind_is_written_at_full_size(released, shown, folder, kind):
+    file = saved(released, shown, folder, kind=kind, size=150)
+    frames = shown.morph.enlarged(150)
+    assert read_morph(file).size == 150
+    with Image.open(file) as image:
+        if kind == "strip":
+            assert np.array_equal(np.asarray(image), np.concatenate(frames, axis=1))
+        elif kind == "sheet":
+            pixels = np.asarray(image.convert("RGB"))
+            margin = max(4, 150 // 16)
+            assert np.array_equal(pixels[margin : margin + 150, margin : margin + 150], frames[0])
+        else:
+            assert image.size == (150, 150)
+            if kind == "apng":
+                assert np.array_equal(np.asarray(image.convert("RGB")), frames[0])
+            if kind == "png":
+                assert np.array_equal(np.asarray(image), frames[1])
+
+
+def test_a_picture_between_frames_has_full_size_too(released, shown, folder):
+    file = saved(released, shown, folder, kind="png", size=150, place=0.5)
+    t = read_morph(file).t
+    assert t == pytest.approx(0.25)
+    own = released.morph_frames(*(face.picture for face in shown.faces), [0.25])
+    with Image.open(file) as image:
+        assert np.array_equal(np.asarray(image), own.enlarged(150)[0])
+
+
+def test_native_is_a_size(released, shown, folder):
+    file = saved(released, shown, folder, kind="png", size="native", place=0)
+    native = shown.morph.native
+    assert read_morph(file).size == native
+    with Image.open(file) as image:
+        assert image.size == (native, native)
+    for wrong in ("natively", "", None, 15, 1025, 99.5):
+        with pytest.raises(UserError, match="size"):
+            limits.download_size(wrong, native)
+    with pytest.raises(UserError, match="size"):
+        limits.download_size("native")
+    assert limits.download_size("native", 4) == limits.MIN_SIZE
+    assert limits.download_size("native", 9999) == limits.MAX_SIZE == 1024
+
+
+def test_sizes_on_offer():
+    assert size_options(64).count("<option") == 5 and "1024" in size_options(64)
+    assert size_options(128).count("<option") == 4
+    assert size_options(64).count("selected") == 1
+
+
+def test_too_much_for_memory_is_refused_with_a_way_out():
+    limits.affordable(61, 1024)
+    with pytest.raises(UserError, match="at most 704, or fewer") as caught:
+        limits.affordable(129, 1024)
+    most = int(str(caught.value).split("at most ")[1].split(",")[0])
+    limits.affordable(129, most)
+    with pytest.raises(UserError):
+        limits.affordable(129, most + 1)
+
+
+def test_progress_counts_enlarging_and_writing_as_one(released, shown):
+    recipe = Shown((), shown.how, shown.morph).recipe(
+        released, size=100, fps=10.0, there_and_back=True
+    )
+    calls: list[tuple[int, int]] = []
+    animated(shown.morph, recipe, ".gif", lambda *call: calls.append(call))
+    total = 3 + steps_to_write(3, True)
+    done = [call[0] for call in calls]
+    assert {call[1] for call in calls} == {total} and done == sorted(done)
+    assert done[0] == 0 and done[-1] == total and {1, 2, 3} <= set(done)
+
+
+@pytest.mark.parametrize("at", [1, 4])
+def test_stop_ends_it_in_either_part(released, shown, folder, at):
+    recipe = Shown((), shown.how, shown.morph).recipe(
+        released, size=100, fps=10.0, there_and_back=True
+    )
+
+    def report(done: int, total: int) -> None:
+        if done >= at:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        animated(shown.morph, recipe, ".gif", report)
+    assert not [f for f in folder.rglob("*") if f.is_file()]
+
+
+def test_phases_count_on():
+    calls = []
+    phase(lambda *call: calls.append(call), 2, 5)(1, 3)
+    assert calls == [(3, 10)] and phase(None, 1, 1) is None
