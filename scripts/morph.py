@@ -4,11 +4,16 @@
 python scripts/morph.py a.jpg b.jpg --out morph.gif
 python scripts/morph.py a.jpg b.jpg c.jpg --out round.webp --loop
 python scripts/morph.py a.jpg --edit smile=2 --out smile.gif --there-and-back
+python scripts/morph.py a.jpg b.jpg --out morph.mp4 --size native --put-back a_with_b.jpg --at 0.4
+
+Frames that are larger than the model draws them carry the photos' own detail; the first and the
+last are then the photos themselves, as sharp as they are.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,10 +23,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from glow_app.common import cli
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from glow_app.editing.directions import Direction
     from glow_app.editing.editor import Editor, Morph
+    from glow_app.editing.walk import Walk
     from glow_app.keeping.recipes import Recipe
     from glow_app.pictures.prepare import Prepared
+
+
+_USUAL = 512  # pixels a side where nothing is asked for and the photos have as many
+_PIXELS = 64_000_000  # of all frames together, then
 
 
 def parser() -> cli.Parser:
@@ -32,6 +44,18 @@ def parser() -> cli.Parser:
     )
     p.add_argument("--strip", metavar="PNG", help="also write a film strip of the stages")
     p.add_argument("--sheet", metavar="PNG", help="also write a contact sheet of all frames")
+    p.add_argument(
+        "--put-back",
+        metavar="PHOTO",
+        help="also write the whole photo with the face at T in it, .jpg or .png without metadata: "
+        "the first photo, or the second from T = 0.5 on; two photos, or one with --edit",
+    )
+    p.add_argument(
+        "--at",
+        type=cli.number(0, 1),
+        metavar="T",
+        help="which face --put-back takes, 0 to 1 (default 0.5; with --edit 1, the edited one)",
+    )
     path = p.add_argument_group("path")
     path.add_argument(
         "--frames",
@@ -101,10 +125,10 @@ def parser() -> cli.Parser:
     look = p.add_argument_group("look")
     look.add_argument(
         "--size",
-        type=cli.whole(8, 2048),
-        default=256,
+        type=_size,
         metavar="PX",
-        help="side of the animation (default 256)",
+        help="side of a frame in the animation, strip and sheet, 8 to 1024, or native: as sharp "
+        "as the sharpest photo (default: native, but at most 512)",
     )
     look.add_argument(
         "--fps", type=cli.number(0.1, 100), default=25.0, help="frames a second (default 25)"
@@ -123,10 +147,16 @@ def main(argv: list[str] | None = None) -> None:
     travels = args.loop or len(args.photos) > 2
     if travels and args.range:
         p.error("--range needs two photos and no --loop")
+    if args.put_back and travels:
+        p.error("--put-back needs two photos and no --loop, or one with --edit")
+    if args.at is not None and not args.put_back:
+        p.error("--at goes with --put-back")
     if args.path == "cubic" and not travels:
         p.error("--path cubic needs three photos or --loop")
 
+    from glow_app.common.progress import phase
     from glow_app.keeping import animation, sheets
+    from glow_app.keeping.photos import PHOTO_FORMATS
     from glow_app.keeping.writing import check_target
 
     out = check_target(args.out)
@@ -135,8 +165,9 @@ def main(argv: list[str] | None = None) -> None:
         for kind, target in (("strip", args.strip), ("sheet", args.sheet))
         if target
     }
+    whole = check_target(args.put_back, PHOTO_FORMATS) if args.put_back else None
     photos = [Path(photo).expanduser() for photo in args.photos]
-    written = [out, *stills.values()]
+    written = [out, *stills.values(), *([whole] if whole else [])]
     taken = {photo.resolve() for photo in photos}
     if taken.intersection(written) or len(set(written)) < len(written):
         p.error("a written file would replace a photo or another written file")
@@ -144,36 +175,46 @@ def main(argv: list[str] | None = None) -> None:
     editor = cli.open_editor(args)
     edits = [_direction(editor, text) for text in args.edit]
     pictures = [_prepare(editor, photo, args.align) for photo in photos]
-    morph = _morph(editor, pictures, edits, travels, args)
-    recipe = _recipe(editor, edits, len(photos), morph, travels, args)
+    walk, u = _walk(editor, pictures, edits, travels, args)
+    *_, morph = editor.along(walk, u, args.constant_speed, cli.reporter("decoding"))
+    size = _chosen_size(args.size, morph)
+    recipe = _recipe(editor, edits, len(photos), morph, travels, args, size)
+    to_write = animation.steps_to_write(len(morph.frames), args.there_and_back)
+    report = cli.reporter("writing")
+    frames = morph.enlarged(size, progress=phase(report, after=to_write))
     animation.save_animation(
-        morph.frames,
+        frames,
         out,
-        size=args.size,
+        size=size,
         fps=args.fps,
         there_and_back=args.there_and_back,
         metadata=recipe.to_metadata(),
-        progress=cli.reporter("writing"),
+        progress=phase(report, before=len(frames)),
     )
     clamped = f", {morph.clamped:.1%} of the values clamped" if morph.clamped >= 0.001 else ""
-    print(f"{out.name}: {len(morph.frames)} frames decoded{clamped}")
-    facts = {"size": args.size, "metadata": recipe.to_metadata()}
+    print(f"{out.name}: {len(morph.frames)} frames decoded, {size} pixels a side{clamped}")
+    facts = {"size": size, "metadata": recipe.to_metadata()}
     if "strip" in stills:
-        sheets.save_strip(morph.frames, stills["strip"], **facts)
+        sheets.save_strip(frames, stills["strip"], **facts)
     if "sheet" in stills:
         captions = [f"{t:.2f}" for t in morph.t]
-        sheets.save_sheet(morph.frames, stills["sheet"], captions=captions, **facts)
+        sheets.save_sheet(frames, stills["sheet"], captions=captions, **facts)
     for target in stills.values():
         print(f"{target.name}: written")
+    if whole:
+        at = args.at if args.at is not None else 1.0 if edits else 0.5
+        which = 0 if edits or at < 0.5 else 1
+        _put_back(editor, walk, at, photos[which], pictures[which], whole)
 
 
-def _morph(
+def _walk(
     editor: Editor,
     pictures: list[Prepared],
     edits: list[tuple[Direction, float]],
     travels: bool,
     args: argparse.Namespace,
-) -> Morph:
+) -> tuple[Walk, np.ndarray]:
+    """The way through the photos, and the positions of the frames on it."""
     from glow_app.editing.frames import journey_positions, morph_positions
 
     options = {"sharpness": args.sharpness, "guide": args.guide}
@@ -186,8 +227,39 @@ def _morph(
             walk = editor.edit_walk(pictures[0], edits)
         else:
             walk = editor.morph_walk(*pictures, args.path or "shell", **options)
-    *_, morph = editor.along(walk, u, args.constant_speed, cli.reporter("decoding"))
-    return morph
+    return walk, u
+
+
+def _chosen_size(asked: int | str | None, morph: Morph) -> int:
+    """Pixels a side: what was asked for, or what the photos have, up to a limit."""
+    side = morph.frames.shape[1]
+    if isinstance(asked, int):
+        return asked
+    if asked == "native":
+        return morph.native
+    fits = math.isqrt(_PIXELS // len(morph.frames))
+    return max(side, min(morph.native, _USUAL, fits) // 2 * 2)  # even, as videos need it
+
+
+def _put_back(
+    editor: Editor, walk: Walk, at: float, photo: Path, picture: Prepared, target: Path
+) -> None:
+    """Write the whole photo with the face at `at` of the walk in the place of its own."""
+    import numpy as np
+
+    from glow_app.keeping.photos import save_photo
+    from glow_app.pictures.put_back import full_side, put_back
+
+    *_, one = editor.along(walk, np.array([at]))
+    face = one.enlarged(full_side(picture))[0]
+    image = put_back(photo, picture, face)
+    save_photo(image, target)
+    print(f"{target.name}: {image.width} x {image.height} pixels, with the face at {at:g}")
+
+
+def _size(text: str) -> int | str:
+    """An argparse type: a number of pixels, or the word native."""
+    return text if text == "native" else cli.whole(8, 1024)(text)
 
 
 def _recipe(
@@ -197,6 +269,7 @@ def _recipe(
     morph: Morph,
     travels: bool,
     args: argparse.Namespace,
+    size: int,
 ) -> Recipe:
     from glow_app.keeping.recipes import Origin, Recipe
 
@@ -211,7 +284,7 @@ def _recipe(
         constant_speed=args.constant_speed,
         loop=args.loop,
         frames=args.frames,
-        size=args.size,
+        size=size,
         fps=args.fps,
         there_and_back=args.there_and_back,
         directions=tuple((direction.name, strength) for direction, strength in edits),

@@ -27,7 +27,7 @@ from glow_app.editing.directions import Direction
 from glow_app.editing.editor import Editor
 from glow_app.keeping.recipes import Origin, read_morph
 from glow_app.pictures.folders import list_pictures
-from glow_app.pictures.prepare import prepare
+from glow_app.pictures.prepare import FULL, prepare
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 
@@ -99,19 +99,52 @@ def test_morph_starts_on_a_and_ends_on_b(photos, tiny_checkpoint, tmp_path):
 
 
 def test_morph_with_all_defaults(photos, tmp_path, released_checkpoint):
-    """The command of the manual: the released model, a GIF, 33 frames of 256 pixels."""
+    """The command of the manual: the released model, a GIF, 33 frames as sharp as the photos."""
     done = process("morph", photos[0], photos[1], "--out", "m.gif", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     with Image.open(tmp_path / "m.gif") as image:
-        assert image.n_frames == 33 and image.size == (256, 256) and image.info["loop"] == 0
+        sides = [len(prepare(photo, 64, full=FULL).full) for photo in photos[:2]]
+        side = min(max(sides), 512) // 2 * 2
+        assert image.n_frames == 33 and image.size == (side, side) and image.info["loop"] == 0
         assert json.loads(image.info["comment"])["checkpoint"] == released_checkpoint.stem
     frames = frames_of(tmp_path / "m.gif")
     for frame, photo in ((frames[0], photos[0]), (frames[-1], photos[1])):
-        expected = np.asarray(
-            Image.fromarray(prepare(photo, 64).pixels).resize((256, 256), 1), float
+        sharp = Image.fromarray(prepare(photo, 64, full=FULL).full).resize((side, side), 1)
+        expected, seen = (np.asarray(i.reduce(4), float) for i in (sharp, Image.fromarray(frame)))
+        assert np.abs(seen - expected).mean() < 3
+
+
+@pytest.mark.parametrize(("at", "own"), [(None, 1), (0.4, 0)])
+def test_a_face_is_put_back_into_its_photo(here, photos, tmp_path, at, own):
+    out, options = tmp_path / "whole.png", [] if at is None else ["--at", at]
+    status = here(
+        "morph", *photos[:2], "--out", tmp_path / "m.gif", "--frames", 2, "--size", "native",
+        "--put-back", out, *options,
+    )  # fmt: skip
+    assert status == 0
+    with (
+        Image.open(out) as image,
+        Image.open(photos[own]) as photo,
+        Image.open(photos[1 - own]) as b,
+    ):
+        assert image.size == photo.size and not dict(image.getexif())
+        change, other = (
+            np.abs(
+                np.asarray(image, float) - np.asarray(p.convert("RGB").resize(image.size), float)
+            )
+            for p in (photo, b)
         )
-        seen = frame.astype(float).reshape(64, 4, 64, 4, 3).mean(axis=(1, 3))
-        assert np.abs(seen - expected.reshape(64, 4, 64, 4, 3).mean(axis=(1, 3))).mean() < 3
+    middle = tuple(slice(n // 3, -n // 3) for n in change.shape[:2])
+    assert change[0].max() == 0 and 1 < change[middle].mean() < other[middle].mean()
+
+
+@pytest.mark.parametrize("words", [("--loop",), ("C",)])
+def test_nothing_is_put_back_on_a_journey(here, photos, tmp_path, words, capsys):
+    more = [photos[2] if word == "C" else word for word in words]
+    out = tmp_path / "m.gif"
+    assert here("morph", *photos[:2], *more, "--out", out, "--put-back", "x.jpg") == 2
+    assert not out.exists()
+    assert "--put-back needs two photos" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
