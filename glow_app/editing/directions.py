@@ -194,8 +194,9 @@ def _shrunk_difference(classes: list[Tensor], shapes: Sequence[tuple[int, int, i
     Of D numbers each carries the noise of two means, so a few hundred pictures make a direction
     that is mostly noise, and hides that a smile is in some places of the code and nowhere else.
     Each position of each level is shrunk by the share of its energy that noise explains
-    (positive-part James-Stein; energy and noise are averaged over 3x3 positions, since one has few
-    channels): d · max(0, 1 - noise/energy).
+    (positive-part James-Stein): d · max(0, 1 - noise/energy). Energy and noise are averaged over
+    a window of half the level's side: of a few positions, every second has more energy than
+    noise by chance alone, and a fine level has thousands.
     """
     with_, without = classes
     difference = with_.mean(dim=0) - without.mean(dim=0)
@@ -203,15 +204,17 @@ def _shrunk_difference(classes: list[Tensor], shapes: Sequence[tuple[int, int, i
     sizes = [math.prod(shape) for shape in shapes]
     shrunk = []
     for d, n, shape in zip(difference.split(sizes), noise.split(sizes), shapes, strict=True):
-        energy, expected = (_around(x.view(shape).mean(dim=0)) for x in (d.square(), n))
+        window = max(3, shape[1] // 2 | 1)
+        energy, expected = (_around(x.view(shape).mean(dim=0), window) for x in (d.square(), n))
         keep = (1 - expected / energy).nan_to_num(0.0).clamp(min=0)
         shrunk.append((d.view(shape) * keep).flatten())
     return torch.cat(shrunk)
 
 
-def _around(x: Tensor) -> Tensor:
-    """The mean of each position (H, W) and its up to 8 neighbours."""
-    return F.avg_pool2d(x[None, None], 3, stride=1, padding=1, count_include_pad=False)[0, 0]
+def _around(x: Tensor, window: int) -> Tensor:
+    """The mean of the positions within a window around each of (H, W), as far as there are any."""
+    pad = window // 2
+    return F.avg_pool2d(x[None, None], window, 1, pad, count_include_pad=False)[0, 0]
 
 
 def _shrunk_solve(residuals: Tensor, difference: Tensor) -> Tensor:
