@@ -10,15 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from models.config import GlowConfig
-from models.coupling import AffineCoupling, SplitPrior
-from models.detail import DetailLevel
 from models.layout import by_channels, join_channels
-from models.networks import NETS, LinearNet, Net, ResidualNet
+from models.levels import detail_level, level_steps, split_prior
+from models.networks import Net
 from models.numerics import exact_float32
-from models.prior import ContextPrior, TopPrior, log_normal
+from models.prior import TopPrior, log_normal
 from models.squeeze import Squeeze
 from models.state_range import RangeRecorder, StateRange
-from models.step import FlowStep
 from models.steps import FlowSteps
 
 __all__ = ["Glow", "bits_per_dim"]
@@ -66,10 +64,10 @@ class Glow(nn.Module):
         self._usual_range: StateRange | None = None
         shapes = config.shapes()
         behind = range(config.details, config.levels)
-        self.details = nn.ModuleList(_detail_level(config, i) for i in range(config.details))
+        self.details = nn.ModuleList(detail_level(config, i) for i in range(config.details))
         self.squeeze = Squeeze() if config.squeeze else None
-        self.levels = nn.ModuleList(_level_steps(config, i) for i in behind)
-        self.splits = nn.ModuleList(_split_prior(config, i) for i in behind[:-1])
+        self.levels = nn.ModuleList(level_steps(config, i) for i in behind)
+        self.splits = nn.ModuleList(split_prior(config, i) for i in behind[:-1])
         self.top = TopPrior(shapes[-1][0])
         self.to(memory_format=torch.channels_last)  # 1.5x faster convolutions on a CPU
 
@@ -372,59 +370,3 @@ class Glow(nn.Module):
             raise ValueError(
                 f"Images have shape (N, {channels}, {side}, {side}), not {tuple(x.shape)}."
             )
-
-
-def _detail_level(config: GlowConfig, level: int) -> DetailLevel:
-    channels, _, _ = config.shapes()[level]
-    half, known = channels // 2, config.context_width
-
-    def net() -> Net:
-        net = ResidualNet(
-            half,
-            config.widths[level],
-            2 * (channels - half),
-            size=None,
-            blocks=config.blocks[level],
-            context=4 * known,
-        )
-        net.input_bound = config.input_bound
-        return net
-
-    features = ResidualNet(config.channels, known, known, size=None, blocks=config.context_blocks)
-    features.conv_out.reset_parameters()  # from zero nobody would learn at first
-    features.input_bound = config.input_bound
-    steps = [
-        FlowStep(channels, AffineCoupling(net(), config.scale_bound))
-        for _ in range(config.steps[level])
-    ]
-    prior = ContextPrior(LinearNet(4 * known, 2 * channels))
-    return DetailLevel(config.channels, features, steps, prior)
-
-
-def _level_steps(config: GlowConfig, level: int) -> FlowSteps:
-    channels, _, _ = config.shapes()[level]
-
-    def step() -> FlowStep:
-        net = _net(config, level, config.widths[level], config.blocks[level])
-        return FlowStep(channels, AffineCoupling(net, config.scale_bound))
-
-    return FlowSteps(step() for _ in range(config.steps[level]))
-
-
-def _split_prior(config: GlowConfig, level: int) -> SplitPrior:
-    if config.prior_width:
-        return SplitPrior(_net(config, level, config.prior_width, blocks=0))
-    channels, _, _ = config.shapes()[level]
-    half = channels // 2
-    net = LinearNet(half, 2 * (channels - half))
-    net.input_bound = config.input_bound
-    return SplitPrior(net)
-
-
-def _net(config: GlowConfig, level: int, width: int, blocks: int) -> Net:
-    """A net that sees the first half of the channels and speaks of the rest, twice."""
-    channels, size, _ = config.shapes()[level]
-    half = channels // 2
-    net = NETS[config.nets[level]](half, width, 2 * (channels - half), size=size, blocks=blocks)
-    net.input_bound = config.input_bound
-    return net

@@ -16,10 +16,11 @@ from torch import Tensor
 
 from glow_app.editing.codec import Coded
 from glow_app.editing.shell import Shell
+from glow_app.editing.walk import MARGIN
 from glow_app.pictures.appearance import contrast
 from models import StateRange
 
-__all__ = ["fitted"]
+__all__ = ["fitted", "fitted_journey"]
 
 _DIPS = (0.86, 0.94, 1.02)  # shares of the typical length that are tried; in between by a line
 
@@ -48,3 +49,26 @@ def fitted(
     # Where contrast does not grow with the length, the shorter of two is as good.
     dip = np.interp(wanted, np.maximum.accumulate(reached), _DIPS)
     return replace(shell, dip=float(dip))
+
+
+def fitted_journey(
+    shell: Shell,
+    coded: Coded,
+    photos: np.ndarray,
+    loop: bool,
+    decode: Callable[[Coded], np.ndarray],
+) -> Shell:
+    """``shell`` with the mean of the dips that suit the legs of a way through K ≥ 2 faces.
+
+    Args:
+        coded: K codes and their ranges.
+        photos: (K, S, S, 3) uint8.
+        loop: there is a leg from the last face to the first.
+        decode: as for :func:`fitted`.
+    """
+    count, dips = len(photos), []
+    for a in range(count if loop and count > 2 else count - 1):
+        ends = [a, (a + 1) % count]
+        within = coded.within[ends].merged().widened(MARGIN)
+        dips.append(fitted(shell, *coded.z[ends].split(1), within, photos[ends], decode).dip)
+    return replace(shell, dip=sum(dips) / len(dips))

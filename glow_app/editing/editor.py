@@ -21,7 +21,7 @@ from glow_app.common.expiring_cache import ExpiringCache
 from glow_app.common.progress import Progress, Steps
 from glow_app.editing import directions, paths
 from glow_app.editing.codec import CACHED_CODES, CACHED_SECONDS, Coded, Reading
-from glow_app.editing.contrast import fitted
+from glow_app.editing.contrast import fitted_journey
 from glow_app.editing.directions import Direction
 from glow_app.editing.frames import (
     MAX_FRAMES,
@@ -36,10 +36,8 @@ from glow_app.editing.full_size import Blend, PhotoDetail
 from glow_app.editing.guide import Studio, guided_journey, guided_mix
 from glow_app.editing.portrait import Portrait
 from glow_app.editing.sampler import MAX_SEED, SAMPLE_PASS, Sampler
-from glow_app.editing.shell import Shell
 from glow_app.editing.walk import (
     JOURNEY_PATHS,
-    MARGIN,
     MORPH_PATHS,
     Style,
     Walk,
@@ -362,19 +360,9 @@ class Editor(Sampler):
         photos = np.stack([face.pixels for face in faces])
         coded, style = self.encode_with_range(photos), Style(path, sharpness, self.shell)
         if style.share:
-            style = replace(style, shell=self._fitted_shell(coded, photos, loop))
+            shell = fitted_journey(self.shell, coded, photos, loop, self._decode_coded)
+            style = replace(style, shell=shell)
         return journey_walk(coded, style, usual, loop).with_detail(faces)
-
-    def _fitted_shell(self, coded: Coded, photos: np.ndarray, loop: bool) -> Shell:
-        """Of a way through unwarped photos: the mean of the dips that suit its legs."""
-        count, dips = len(photos), []
-        for a in range(count if loop and count > 2 else count - 1):
-            ends = [a, (a + 1) % count]
-            within = coded.within[ends].merged().widened(MARGIN)
-            z_a, z_b = coded.z[ends].split(1)
-            shell = fitted(self.shell, z_a, z_b, within, photos[ends], self._decode_coded)
-            dips.append(shell.dip)
-        return replace(self.shell, dip=sum(dips) / len(dips))
 
     def _decode_coded(self, coded: Coded) -> np.ndarray:
         return self.decode_with_report(coded.z, within=coded.within)[0]
