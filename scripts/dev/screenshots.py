@@ -31,14 +31,15 @@ _VIEWS = {  # name: (width, height, theme)
 }
 _READY = "#player .player[data-state=ready]:not([data-working])"
 _PLOTTED = "#player .plot:not([data-bits='0'])"  # bits/dim are measured last
+_SHARP_MS = 12_000  # for frames of full size, which come one by one
 
 
 def parser() -> cli.Parser:
     p = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--out", default="docs", metavar="DIR", help="folder to write to (docs)")
     seed = cli.whole(0, 2**32 - 1)
-    p.add_argument("--seed-a", type=seed, metavar="N", help="face A (default: the page's own)")
-    p.add_argument("--seed-b", type=seed, metavar="N", help="face B (default: the page's own)")
+    p.add_argument("--seed-a", type=seed, metavar="N", help="of face A, if of B")
+    p.add_argument("--seed-b", type=seed, metavar="N", help="of face B, if of A")
     p.add_argument(
         "--t", type=cli.number(0, 1), default=0.5, help="where the slider stands (default 0.5)"
     )
@@ -54,12 +55,10 @@ def main(argv: list[str] | None = None) -> None:
 
     from playwright.sync_api import sync_playwright
 
-    from glow_app.ui import welcome
     from glow_app.ui.page import build_page, launch_options
 
-    a, b = welcome.SEEDS
-    a = a if args.seed_a is None else args.seed_a
-    b = b if args.seed_b is None else args.seed_b
+    drawn = args.seed_a is not None and args.seed_b is not None
+    faces = f"a={args.seed_a}&b={args.seed_b}&" if drawn else ""
     page = build_page(editor)
     _, url, _ = page.launch(server_name="127.0.0.1", prevent_thread_lock=True, **launch_options())
     try:
@@ -69,7 +68,7 @@ def main(argv: list[str] | None = None) -> None:
                 args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
             )
             for name, (width, height, theme) in _VIEWS.items():
-                address = f"{url}?a={a}&b={b}&__theme={theme}"
+                address = f"{url}?{faces}__theme={theme}"
                 file = out / f"screenshot-{name}.png"
                 _picture(browser, address, (width, height), args.t, file)
                 print(file)
@@ -91,7 +90,7 @@ def _picture(browser: Browser, address: str, size: tuple[int, int], t: float, fi
     tab.locator("#player input[type=range]").evaluate(
         "(range, t) => { range.value = t; range.dispatchEvent(new Event('input')); }", t
     )
-    tab.wait_for_timeout(300)  # the last repaint, and fonts
+    tab.wait_for_timeout(_SHARP_MS)
     tab.screenshot(path=file, full_page=True)
     context.close()
 
