@@ -61,19 +61,17 @@ def released(released_checkpoint: Path):
 
 
 @pytest.fixture(scope="session")
-def face_folder(tmp_path_factory: pytest.TempPathFactory, released_checkpoint: Path) -> Path:
+def face_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with at least 8 aligned faces: real ones where they lie beside the project,
     else faces that the released model draws."""
     if _REAL_FACES.is_dir() and not os.environ.get("GLOW_DRAWN_FACES"):
         return _REAL_FACES
     folder = tmp_path_factory.mktemp("faces")
-    model = models.load(released_checkpoint)
+    model = models.load(models.pretrained_path("faces128"))
     for seed in range(12):
         x = model.sample(1, 0.6, torch.Generator().manual_seed(seed))
         pixels = models.to_levels(x)[0].permute(1, 2, 0).numpy()
-        Image.fromarray(pixels).resize((128, 128), Image.Resampling.LANCZOS).save(
-            folder / f"drawn_{seed:02d}.png"
-        )
+        Image.fromarray(pixels).save(folder / f"drawn_{seed:02d}.png")
     return folder
 
 
