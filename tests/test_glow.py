@@ -325,7 +325,9 @@ KINDS = ["faces", "noise", "black and white noise", "checkerboard", "flat", "str
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_any_picture_comes_back_byte_for_byte(released_model: Glow, eight: torch.Tensor, kind: str) -> None:
+def test_any_picture_comes_back_byte_for_byte(
+    released_model: Glow, eight: torch.Tensor, kind: str
+) -> None:
     levels = pictures(kind, eight)
     with torch.no_grad():
         z, _ = released_model.f(bin_centers(levels))
@@ -344,7 +346,9 @@ def test_codes_of_faces_come_back(released_model: Glow, eight: torch.Tensor) -> 
     torch.testing.assert_close(again, middle, atol=5e-3, rtol=1e-3)
 
 
-def test_released_model_charges_noise_and_knows_faces(released_model: Glow, eight: torch.Tensor) -> None:
+def test_released_model_charges_noise_and_knows_faces(
+    released_model: Glow, eight: torch.Tensor
+) -> None:
     noise = torch.rand(eight.shape, generator=torch.Generator().manual_seed(0))
     x = dequantize(eight, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
