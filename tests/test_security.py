@@ -260,6 +260,24 @@ def test_uploads_are_limited(server: str) -> None:
     assert httpx.post(f"{server}/gradio_api/queue/join", content=bytes(17_000_000)).is_error
 
 
+def test_no_pickle() -> None:
+    """Files are data: nothing here can be made to run what a file says."""
+    runs_files = r"\bpickle\b|torch\.load\(|joblib|\bdill\b|\bmarshal\b|shelve|(?<![.\w])eval\("
+    runs_files += r"|\bexec\(|yaml\.(unsafe_)?load\(|allow_pickle=True|weights_only=False"
+    for folder in ("models", "glow_app", "scripts"):
+        for file in (ROOT / folder).rglob("*.py"):
+            code = re.sub(r"#.*", "", file.read_text(encoding="utf-8"))
+            code = re.sub(r"\"\"\".*?\"\"\"", "", code, flags=re.DOTALL)
+            found = re.search(runs_files, code)
+            assert not found, f"{file.relative_to(ROOT)}: {found}"
+
+
+def test_every_file_of_weights_is_safetensors() -> None:
+    kept = {".safetensors", ".md"}
+    for file in (ROOT / "models" / "pretrained").rglob("*"):
+        assert file.is_dir() or file.suffix in kept, file
+
+
 def test_switches_of_gradio_in_the_environment_do_nothing() -> None:
     code = (
         "import os, glow_app.ui; print(sorted(k for k in os.environ if k.startswith('GRADIO_')))"
