@@ -8,11 +8,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import httpx
 import pytest
 from gradio_client import Client, handle_file
+from packaging.version import Version
 
 from glow_app.common.errors import UserError
 from glow_app.common.users import MARK, line_for, read_users
@@ -276,6 +278,25 @@ def test_every_file_of_weights_is_safetensors() -> None:
     kept = {".safetensors", ".md"}
     for file in (ROOT / "models" / "pretrained").rglob("*"):
         assert file.is_dir() or file.suffix in kept, file
+
+
+def test_opencv_decodes_no_files() -> None:
+    """Its decoders have known holes (SECURITY.md); every picture is opened by Pillow."""
+    for folder in ("models", "glow_app", "scripts"):
+        for file in (ROOT / folder).rglob("*.py"):
+            found = re.search(r"imread|imdecode|VideoCapture", file.read_text(encoding="utf-8"))
+            assert not found, file
+
+
+def test_versions_are_not_older_than_what_security_md_says() -> None:
+    rows = re.findall(
+        r"^\| ([\w-]+) \| .*(?:CVE|GHSA|ReDoS).* \| ([\d.]+) \|$",
+        (ROOT / "SECURITY.md").read_text(encoding="utf-8"),
+        flags=re.MULTILINE,
+    )
+    assert len(rows) > 10
+    for package, fixed in rows:
+        assert Version(version(package)) >= Version(fixed), package
 
 
 def test_switches_of_gradio_in_the_environment_do_nothing() -> None:
