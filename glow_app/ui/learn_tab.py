@@ -23,6 +23,7 @@ from glow_app.lessons import chain, density, fit, jacobian, plane, points, posit
 from glow_app.pictures.tensors import to_pictures
 from glow_app.ui import limits, sides
 from glow_app.ui.components import picture_uri
+from glow_app.ui.components.templates import script
 from glow_app.ui.errors import in_words
 from glow_app.ui.events import QUIET, STATE_SECONDS, settle
 from glow_app.ui.learn_values import code_html, packed
@@ -94,7 +95,7 @@ def _board(
     return gr.HTML(
         None,
         html_template=asset(f"learn/{name}.html", code=code_html(code), **fields),
-        js_on_load=asset("learn/kit.js") + asset(f"learn/{name}.js"),
+        js_on_load=script("board.js", "learn/lesson.js", f"learn/{name}.js"),
         server_functions=[_answering(method) for method in (*functions, source_file)],
         apply_default_css=False,
         elem_id=f"learn-{name}",

@@ -9,6 +9,7 @@ from glow_app.common.errors import UserError
 
 __all__ = [
     "BEYOND",
+    "CLIPPED",
     "FRAMES",
     "LEG_FRAMES",
     "MAX_AVERAGE",
@@ -33,6 +34,7 @@ __all__ = [
 FRAMES = 33  # what the player shows: 32 steps, which halve evenly down to the first five
 MAX_FRAMES = 129
 BEYOND = (-0.5, 1.5)  # how far the slider goes where it leaves A and B behind
+CLIPPED = 0.01  # share of clipped colours above which a picture says so
 LEG_FRAMES = 17  # of one leg of a journey, both its faces among them
 MAX_AVERAGE = 64  # photos of one average
 MAX_FACES = 8  # of a journey

@@ -55,7 +55,7 @@ def face_uri(pixels: np.ndarray, full: np.ndarray | None, side: int = 256) -> st
 
 
 def sheet(pictures: np.ndarray) -> dict[str, Any]:
-    """Pictures (N, S, S, 3) uint8 row by row in one, for ``cutSheet`` of common.js."""
+    """Pictures (N, S, S, 3) uint8 row by row in one, for ``cutSheet`` of kit.js."""
     # quality is effort here: at 0 a sheet takes milliseconds, and stays exact
     image = Image.fromarray(tiled(pictures, _COLUMNS))
     uri = _data_uri(image, "WEBP", lossless=True, quality=0, method=0)

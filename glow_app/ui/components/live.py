@@ -49,7 +49,7 @@ def live_picture(scenes: Scenes, *, kind: str, native: int, **kwargs: Any) -> gr
         None,
         html_template=asset("live.html", kind=kind, **_WORDS[kind], sizes=size_options(native)),
         css_template=asset("live.css"),
-        js_on_load=script("pixels.js", "live.js"),
+        js_on_load=script("live.js"),
         server_functions=[picture],
         apply_default_css=False,
         **kwargs,

@@ -53,6 +53,7 @@ def player(
         working_value() if kind == "morph" else None,  # the greeting is under way
         html_template=asset(
             "player.html",
+            kind=kind,
             **_WORDS[kind],
             long_work=asset("long_work.html"),
             sizes=size_options(native),
@@ -61,7 +62,7 @@ def player(
             mp4_hint="" if mp4 else MP4_HINT,
         ),
         css_template=asset("player.css") + asset("plot.css") + asset("long_work.css"),
-        js_on_load=script("long_work.js", "plot.js", "full.js", "player.js"),
+        js_on_load=script("board.js", "long_work.js", "plot.js", "full.js", "player.js"),
         server_functions=[job_function(jobs), full],
         apply_default_css=False,
         **kwargs,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from glow_app.ui import limits
+from glow_app.ui import full_frames, limits
 from glow_app.ui.jobs import Jobs
 from glow_app.ui.static_files import asset
 
@@ -14,9 +15,19 @@ __all__ = ["job_function", "options", "script", "size_options"]
 _DOWNLOAD_SIZES = (128, 256, 512, limits.MAX_SIZE)  # pixels
 
 
+_LIMITS = {  # what scripts know as LIMITS
+    "upload_mb": limits.MAX_UPLOAD_MB,
+    "faces": limits.MAX_FACES,
+    "clipped": limits.CLIPPED,
+    "pull": full_frames.MOST_FRAMES,
+    "full_sizes": full_frames.SIZES,
+}
+
+
 def script(*names: str, **fields: str) -> str:
     """The script of a component: what all share, then its own."""
-    return "\n".join(asset(name, **fields) for name in ("common.js", *names))
+    kit = asset("kit.js", limits=json.dumps(_LIMITS))
+    return "\n".join((kit, *(asset(name, **fields) for name in names)))
 
 
 def job_function(jobs: Jobs) -> Callable[[Any], dict[str, int] | None]:

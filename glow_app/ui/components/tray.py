@@ -21,7 +21,7 @@ def tray(**kwargs: Any) -> gr.HTML:
         None,
         html_template=asset("tray.html"),
         css_template=asset("tray.css"),
-        js_on_load=script("tray.js", max_mb=str(limits.MAX_UPLOAD_MB)),
+        js_on_load=script("tray.js"),
         apply_default_css=False,
         **kwargs,
     )

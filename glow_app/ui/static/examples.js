@@ -1,8 +1,8 @@
 // Example faces to try. Gradio hands in: element, trigger(event, data). Event to Python:
-// 'pick' {index}. common.js comes first.
+// 'pick' {index}. kit.js comes first.
 
 const row = find('.examples');
-const faces = [...element.querySelectorAll('.face')];
+const faces = findAll('.face');
 
 faces.forEach((face, index) => face.addEventListener('click', () => {
   if (row.getAttribute('aria-busy')) return;

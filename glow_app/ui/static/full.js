@@ -2,20 +2,15 @@
 // slider first. server.full({key, frames, size}) -> {frames: [[number, data URI], …]} or {error}.
 // player.js comes after: it owns frames, shown, player, canvas, inFrames() and ask().
 
-const PULL = 4; // frames a question: as many as the server takes
 const MOST_BYTES = 160e6; // of all frames in the browser; where that is too little, a smaller size
-const WIDE = 512; // CSS pixels, as in player.css
 const [far, stopFull] = ['.far', '.stop-full'].map(find);
 
 let pull = null; // {key, size, missing: Set of numbers, running} of the frames that are shown
 
-/** Pixels a side of the canvas: sharp on dense screens, too. */
-const backing = () => Math.round(Math.min(1024, WIDE * Math.max(1, devicePixelRatio)));
-
 /** The size to ask for: the largest one only where the screen shows it and there is room. */
 function sizeOf(sizes) {
   const fit = sizes.filter((size) => 4 * size * size * frames.length <= MOST_BYTES);
-  return devicePixelRatio > 1 && fit.length ? fit[fit.length - 1] : sizes[0];
+  return fit.length ? forScreen(fit) : sizes[0];
 }
 
 /** New frames have come: what was pulled before goes with the old ones. */
@@ -30,18 +25,20 @@ function startPull() {
   const offer = shown.full;
   if (!offer || (pull && pull.running)) return;
   if (!pull) pull = { key: offer.key, size: sizeOf(offer.sizes), missing: new Set(frames.keys()) };
-  if (pull.missing.size) pump(pull);
+  if (pull.missing.size) pullAll(pull);
 }
 
-async function pump(mine) {
+async function pullAll(mine) {
   mine.running = true;
   stopFull.hidden = false;
   while (mine.running && mine.missing.size && player.isConnected) {
     const at = inFrames();
     const near = [...mine.missing].sort((a, b) => Math.abs(a - at) - Math.abs(b - at));
-    const question = { key: mine.key, size: mine.size, frames: near.slice(0, PULL) };
+    const question = { key: mine.key, size: mine.size, frames: near.slice(0, LIMITS.pull) };
     const answer = await server.full(question).catch(() => null);
-    const made = await Promise.all(((answer && answer.frames) || []).map(unpacked));
+    const made = await Promise.all(((answer && answer.frames) || []).map(
+      async ([i, src]) => [i, await bitmapOf({ src })],
+    ));
     if (!mine.running) { // stopped, or other frames meanwhile
       made.forEach(([, bitmap]) => bitmap.close());
       return;
@@ -58,10 +55,6 @@ async function pump(mine) {
   }
   mine.running = false;
   stopFull.hidden = true;
-}
-
-async function unpacked([i, uri]) {
-  return [i, await createImageBitmap(await (await fetch(uri)).blob())];
 }
 
 /** How many frames are at full size, in words behind their number. */

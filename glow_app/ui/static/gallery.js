@@ -1,12 +1,12 @@
 // A wall of drawn faces, one of which can be chosen and used elsewhere. Gradio hands in: element,
-// trigger(event, data), props, watch(prop, callback), server. common.js and long_work.js come
+// trigger(event, data), props, watch(prop, callback), server. kit.js and long_work.js come
 // first. props.value: {rev, sheet, n, cols, size, captions, about, seeded, columns, title}, or
 // {working: true, job}, or null. Events to Python: 'pair' {index, to}, 'edit', 'journey' and
 // 'near' {index}, 'save' {}.
 
 const gallery = find('.gallery');
 const [tiles, who, status, save] = ['.tiles', '.who', '.status', '.save'].map(find);
-const uses = [...element.querySelectorAll('.use')];
+const uses = findAll('.use');
 const DONE = {
   a: 'This face is photo A now, on every tab.',
   b: 'This face is photo B now, on every tab.',

@@ -4,17 +4,16 @@
 // watch(prop, callback), server. props.value: see live_value in components/live.py, or null.
 // server.picture({key, values}) -> {rgb, size, clamped}; with full: size -> {src, size, clamped};
 // or {error}. Events to Python: 'save' {values, size}, 'use' {values, to},
-// 'put' {values, face, kind}, 'directions' {paths}, 'average' {paths}. common.js and pixels.js
-// come first.
+// 'put' {values, face, kind}, 'directions' {paths}, 'average' {paths}. kit.js comes
+// first.
 
 const live = find('.live');
 const canvas = find('canvas');
 const paper = canvas.getContext('2d', { alpha: false });
 const [sliders, shortcuts, status, about, average] = ['.sliders', '.shortcuts', '.status', '.about', '.average'].map(find);
 const [undo, redo, reset, compare, save] = ['.undo', '.redo', '.reset', '.compare', '.save'].map(find);
-const uses = [...element.querySelectorAll('.use')];
-const puts = [...element.querySelectorAll('.put')];
-const CLIPPED = 0.01; // share of clipped colours above which the picture says so
+const uses = findAll('.use');
+const puts = findAll('.put');
 const MOST_STEPS = 100; // of the history
 const REST_MS = 150; // without a new value; then the picture is asked for at full size
 
@@ -31,41 +30,32 @@ const same = (a, b) => a.length === b.length && a.every((x, i) => x === b[i]);
 
 // ---- the pump -----------------------------------------------------------------------------
 
-let wanted = null; // the question that waits
-let busy = false;
 let resting = 0; // the timer of full size
 let failed = false; // the last answer was an error: nothing more until a slider moves
 
-async function pump() {
-  if (busy) return;
-  busy = true;
-  while (wanted) {
-    const question = wanted;
-    wanted = null;
-    const answer = await server.picture(question).catch(() => null);
-    if (!props.value || question.key !== props.value.key) continue; // another face meanwhile
-    if (!answer || answer.error) {
-      say(answer ? answer.error : 'The server did not answer.', true);
-      failed = true;
-      continue;
-    }
-    const bitmap = await unpacked(answer);
-    if (!props.value || question.key !== props.value.key) continue;
-    if (question.aside) keepOriginal(bitmap, question);
-    else show(answer, bitmap, question);
+const pictures = new Pump(async (question) => {
+  const answer = await server.picture(question).catch(() => null);
+  if (!props.value || question.key !== props.value.key) return; // another face meanwhile
+  if (!answer || answer.error) {
+    say(answer ? answer.error : 'The server did not answer.', true);
+    failed = true;
+    return;
   }
-  busy = false;
+  const bitmap = await bitmapOf(answer);
+  if (!props.value || question.key !== props.value.key) return;
+  if (question.aside) keepOriginal(bitmap, question);
+  else show(answer, bitmap, question);
+}, () => {
   delete live.dataset.pending;
   arrest();
-}
+});
 
 function ask(more = {}) {
   if (!props.value) return;
   clearTimeout(resting);
   failed = false;
-  wanted = { key: props.value.key, values: values(), ...more };
   live.dataset.pending = '';
-  pump();
+  pictures.want({ key: props.value.key, values: values(), ...more });
 }
 
 /** The sliders rest: what else is wanted follows after a moment, one after the other. */
@@ -76,14 +66,13 @@ function arrest() {
   const next = full && live.dataset.full !== String(full) ? { full }
     : props.value.compare && (!original || (full && original.width < full))
       ? { aside: true, values: values().map(() => 0), ...(full ? { full } : {}) } : null;
-  if (next) resting = setTimeout(() => { if (!busy) ask(next); }, REST_MS);
+  if (next) resting = setTimeout(() => { if (!pictures.busy) ask(next); }, REST_MS);
 }
 
 /** Pixels a side that are worth asking for on this screen; null: the photos have no more. */
 function fullSize() {
   const { sizes } = props.value;
-  if (!sizes.length) return null;
-  return devicePixelRatio > 1 ? sizes[sizes.length - 1] : sizes[0];
+  return sizes.length ? forScreen(sizes) : null;
 }
 
 function paint(bitmap) {
@@ -99,7 +88,7 @@ function show(answer, bitmap, question) {
   if (question.values.every((value) => value === 0)) keepOriginal(bitmap, question);
   if (compare.getAttribute('aria-pressed') !== 'true') paint(still);
   const clipped = find('.clipped');
-  clipped.hidden = !(answer.clamped > CLIPPED);
+  clipped.hidden = !(answer.clamped > LIMITS.clipped);
   clipped.querySelector('b').textContent = `${Math.round(100 * answer.clamped)} %`;
   if (status.dataset.tone === 'bad') say('');
   live.dataset.state = 'ready';
@@ -266,8 +255,7 @@ function load() {
   about.textContent = value.about || '';
   average.hidden = !value.average;
   if (value.average) average.src = value.average;
-  const wide = Math.round(Math.min(1024, 512 * Math.max(1, devicePixelRatio)));
-  if (canvas.width !== wide) canvas.width = canvas.height = wide;
+  if (canvas.width !== backing()) canvas.width = canvas.height = backing();
   if (still) paint(still); // resizing a canvas empties it
   inputs.forEach((input, i) => tell(input, value.sliders[i]));
   if (committed.length !== start.length) [past, future] = [[], []];
@@ -279,7 +267,8 @@ function load() {
 }
 
 function clear() {
-  wanted = still = original = null;
+  pictures.forget();
+  still = original = null;
   find('.note').textContent = '';
   find('.backs').hidden = true;
   live.dataset.state = 'empty';

@@ -2,7 +2,8 @@
 // Gradio hands in: element, trigger(event, data), props, watch(prop, callback), server.
 // props.value: a sheet with its measurements (player_value in components.py), or
 // {working: true, job}, or null. Events to Python: 'save' {kind, place, size, fps, back, job},
-// 'put' {face, place, kind}. common.js, long_work.js, plot.js and full.js come first.
+// 'put' {face, place, kind}. kit.js, board.js, long_work.js, plot.js and
+// full.js come first.
 
 const player = find('.player');
 const canvas = find('canvas');
@@ -10,8 +11,8 @@ const paper = canvas.getContext('2d', { alpha: false });
 const [range, playButton, percent, place, status] = ['input', '.play', '.percent', '.t', '.status'].map(find);
 const clipped = find('.clipped');
 const [sizeSelect, rateSelect, waySelect] = ['.size', '.rate', '.way'].map(find);
-const saveButtons = [...element.querySelectorAll('.save')];
-const putButtons = [...element.querySelectorAll('.put')];
+const saveButtons = findAll('.save');
+const putButtons = findAll('.put');
 const note = find('.note');
 const calm = matchMedia('(prefers-reduced-motion: reduce)');
 
@@ -81,11 +82,11 @@ function tell() {
   percent.textContent = `${whole} %`.replace('-', '−');
   place.textContent = `t = ${t.toFixed(3)}`.replace('-', '−');
   range.setAttribute('aria-valuetext', `${whole} percent`);
-  canvas.setAttribute('aria-label', player.ariaLabel === 'Journey'
+  canvas.setAttribute('aria-label', player.dataset.kind === 'journey'
     ? `Journey, ${whole} percent of the way`
     : `Morph, ${whole} percent of the way from photo A to photo B`);
   const lost = shown ? measured(shown.clamped) : 0;
-  clipped.hidden = !(lost > CLIPPED);
+  clipped.hidden = !(lost > LIMITS.clipped);
   clipped.querySelector('b').textContent = `${Math.round(100 * lost)} %`;
   tellMeasures();
   tellPut();
@@ -161,7 +162,7 @@ async function load() {
     settleWatch();
   }
   mark();
-  draw();
+  plotted();
   paint();
   if (value.play && !playing && !calm.matches) play(true);
   if (value.final && fresh) startPull(); // what the visitor stopped stays so
@@ -197,13 +198,13 @@ function clear() {
   if (!letters()) player.dataset.marks = ''; // its faces are numbered
   else delete player.dataset.marks;
   find('.stops').replaceChildren();
-  plot.querySelectorAll('g').forEach((group) => group.replaceChildren());
+  lanes.ask();
   find('.m-norm dd').textContent = '–';
   tell();
   player.dataset.state = 'empty';
   player.dataset.frames = 0;
   delete player.dataset.working;
-  canvas.setAttribute('aria-label', `The ${player.ariaLabel.toLowerCase()} will stand here`);
+  canvas.setAttribute('aria-label', `The ${player.dataset.kind} will stand here`);
 }
 
 // ---- slider -------------------------------------------------------------------------------
@@ -237,7 +238,7 @@ function play(once) {
   playButton.querySelector('span').textContent = 'Pause';
 }
 
-const letters = () => player.ariaLabel === 'Morph'; // its faces are A and B
+const letters = () => player.dataset.kind === 'morph'; // its faces are A and B
 const legs = () => (shown.loop ? shown.stops.length : Math.max(1, shown.stops.length - 1));
 
 function sweep(once) {

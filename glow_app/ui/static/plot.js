@@ -1,74 +1,66 @@
 // What the model measures along the way, drawn under the player's slider; a click moves it there.
-// player.js comes after: it owns range, shown and frames.
+// kit.js and board.js come first, player.js after: it owns range, shown and frames.
 
 const plot = find('.plot');
-const CLIPPED = 0.01; // share of clipped colours above which the picture says so
-const TALL = 76; // as in player.css: one unit of the drawing is one pixel, at every width
-const BITS = [13, 36]; // top and bottom of the lanes
+const BITS = [13, 36]; // pixels: top and bottom of the lanes, as plot.css names them
 const NORMS = [52, 71];
-const line = (points) => points.map(([x, y], i) => `${i ? 'L' : 'M'}${x.toFixed(2)} ${y.toFixed(2)}`).join('');
-const shape = (tag, attributes) => {
-  const node = document.createElementNS('http://www.w3.org/2000/svg', tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  return node;
-};
+const UNDER = 3; // the area below bits/dim reaches so far below its lane
+const CLIPS = 5; // pixels above the ground, where clipped frames are marked
 
-/** Points of a row of numbers in its lane; a gap where there is no number. */
-function points(row, [low, high], [top, bottom]) {
-  return row.map((value, i) => [1000 * i / (row.length - 1), bottom - (value - low) / (high - low) * (bottom - top)])
-    .filter(([, y]) => Number.isFinite(y));
+const lanes = new Board(plot.querySelector('canvas'), (paper, width, height, colour) => {
+  if (!shown || !frames.length) return;
+  const wide = shown.loop ? frames.length : frames.length - 1;
+  const whole = new Frame(paper, [0, 0, width, height], [0, wide], [0, height]);
+  for (const stop of shown.stops) whole.line([stop, stop], [0, height], colour.line, 1);
+  whole.line([0, wide], [0.5, 0.5], colour.strong, 1);
+  const norms = lane(paper, width, NORMS, wide, extent([...shown.norms.flat(), 1], 0.2));
+  norms.line([0, wide], [1, 1], colour.strong, 1, [3, 4]);
+  shown.norms.forEach((row, level) => norms.line(...points(row), colour.level(level), 1.6));
+  const known = shown.bits ? shown.bits.filter((bits) => bits !== null) : [];
+  if (known.length > 1) {
+    const bits = lane(paper, width, BITS, wide, extent(known, 0.4));
+    const [xs, ys] = points(shown.bits);
+    bits.under(xs, ys, bits.bottom + UNDER, faint(colour.ink, 0.07));
+    bits.line(xs, ys, colour.ink, 2);
+  }
+  paper.fillStyle = colour.warn;
+  shown.clamped.forEach((lost, i) => {
+    if (!(lost > LIMITS.clipped)) return;
+    const [from, to] = [Math.max(0, i - 0.5), Math.min(wide, i + 0.5)].map((at) => whole.x(at));
+    paper.fillRect(from, height - CLIPS, to - from, CLIPS - 1);
+  });
+});
+
+const lane = (paper, width, [top, bottom], wide, values) => (
+  new Frame(paper, [0, top, width, bottom], [0, wide], values)
+);
+
+/** A row of numbers by frame, round again in a loop; nothing where there is no number. */
+function points(row) {
+  const around = [...(shown.loop ? [...row, row[0]] : row).entries()];
+  const known = around.filter(([, value]) => Number.isFinite(value));
+  return [known.map(([i]) => i), known.map(([, value]) => value)];
 }
 
-function extent(numbers, least) {
-  const low = Math.min(...numbers);
-  const high = Math.max(...numbers);
+function extent(values, least) {
+  const low = Math.min(...values);
+  const high = Math.max(...values);
   const spare = Math.max(0, least - (high - low)) / 2;
   return [low - spare, high + spare];
 }
 
-function draw() {
-  const svg = plot.querySelector('svg');
-  svg.setAttribute('viewBox', `0 0 1000 ${TALL}`);
-  const around = (row) => (shown.loop ? [...row, row[0]] : row);
-  const grid = [];
-  const lines = [];
-  const wide = shown.loop ? frames.length : frames.length - 1;
-  for (const stop of shown.stops) {
-    grid.push(shape('line', { class: 'stop-line', x1: 1000 * stop / wide, x2: 1000 * stop / wide, y1: 0, y2: TALL }));
-  }
-  grid.push(shape('line', { class: 'base', x1: 0, x2: 1000, y1: TALL - 1, y2: TALL - 1 }));
-  const norms = extent([...shown.norms.flat(), 1], 0.2);
-  const one = NORMS[1] - (1 - norms[0]) / (norms[1] - norms[0]) * (NORMS[1] - NORMS[0]);
-  grid.push(shape('line', { class: 'one', x1: 0, x2: 1000, y1: one, y2: one }));
-  shown.norms.forEach((row, level) => {
-    const d = line(points(around(row), norms, NORMS));
-    lines.push(shape('path', { class: `norm level-${level}`, d }));
-  });
-  if (shown.bits) {
-    const known = shown.bits.filter((b) => b !== null);
-    const d = known.length > 1 ? line(points(around(shown.bits.map((b) => b ?? NaN)), extent(known, 0.4), BITS)) : '';
-    if (d) {
-      lines.push(shape('path', { class: 'under', d: `${d}L1000 ${BITS[1] + 3}L0 ${BITS[1] + 3}Z` }));
-      lines.push(shape('path', { class: 'bits', d }));
-    }
-  }
-  shown.clamped.forEach((lost, i) => {
-    if (!(lost > CLIPPED)) return;
-    const [from, to] = [Math.max(0, 1000 * (i - 0.5) / wide), Math.min(1000, 1000 * (i + 0.5) / wide)];
-    lines.push(shape('rect', { class: 'clip', x: from, width: to - from, y: TALL - 5, height: 4 }));
-  });
-  svg.querySelector('.grid').replaceChildren(...grid);
-  svg.querySelector('.lines').replaceChildren(...lines);
+/** Another morph, or more of it measured: draw it, and have a place for each level. */
+function plotted() {
+  lanes.ask();
   plot.dataset.bits = shown.bits ? shown.bits.length : 0;
   const dd = find('.m-norm dd');
-  if (dd.childElementCount !== shown.norms.length) {
-    dd.replaceChildren(...shown.norms.map((_, level) => {
-      const text = document.createElement('b');
-      text.className = `level level-${level}`;
-      text.title = `Level ${level + 1}${level ? (level === shown.norms.length - 1 ? ', the coarsest' : '') : ', the finest'}`;
-      return text;
-    }));
-  }
+  if (dd.childElementCount === shown.norms.length) return;
+  dd.replaceChildren(...shown.norms.map((_, level) => {
+    const text = make('b', `level level-${level}`);
+    const end = level ? (level === shown.norms.length - 1 ? ', the coarsest' : '') : ', the finest';
+    text.title = `Level ${level + 1}${end}`;
+    return text;
+  }));
 }
 
 function follow(event) {

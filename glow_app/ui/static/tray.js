@@ -1,11 +1,10 @@
 // The faces of a journey in their order. Gradio hands in: element, trigger(event, data), props,
-// upload(file), watch(prop, callback). common.js comes first.
+// upload(file), watch(prop, callback). kit.js comes first.
 // props.value: {rev, faces: [{id, src, label}], most, note}. Events to Python: 'photos' {paths},
 // 'draw' {seed}, 'pair' {}, 'arrange' {order: [ids]}, and 'error'.
 
 const tray = find('.tray');
 const [list, note, count, fileInput] = ['.row', '.note', '.count', '.upload input'].map(find);
-const LIMIT_MB = Number('[[max_mb]]');
 
 const ICONS = {
   earlier: 'M10 3L5 8l5 5',
@@ -22,7 +21,7 @@ const busy = () => tray.getAttribute('aria-busy') === 'true';
 function show() {
   const focused = element.contains(document.activeElement) ? document.activeElement.dataset : {};
   tray.removeAttribute('aria-busy');
-  const most = props.value ? props.value.most : 8;
+  const most = props.value ? props.value.most : LIMITS.faces;
   tray.dataset.count = faces().length;
   tray.dataset.rev = props.value ? props.value.rev : 0;
   count.textContent = faces().length ? `${faces().length} of ${most}` : '';
@@ -108,10 +107,10 @@ const fail = (sentence) => { show(); trigger('error', sentence); };
 
 async function send(files) {
   if (!files.length || busy()) return;
-  const room = (props.value ? props.value.most : 8) - faces().length;
+  const room = (props.value ? props.value.most : LIMITS.faces) - faces().length;
   if (files.length > room) return fail(`Only ${room} more ${room === 1 ? 'face fits' : 'faces fit'} on this journey.`);
   for (const file of files) {
-    if (file.size > LIMIT_MB * 1e6) return fail(`${file.name} is larger than ${LIMIT_MB} MB.`);
+    if (file.size > LIMITS.upload_mb * 1e6) return fail(`${file.name} is larger than ${LIMITS.upload_mb} MB.`);
     if (!file.size) return fail(`${file.name} is empty.`);
   }
   work('Finding faces…');

@@ -96,7 +96,7 @@ function tell() {
   board.ask();
 }
 
-const choose = pump(async () => {
+const choosing = new Pump(async () => {
   const found = await ask('density', { base: base.value, map: map.value });
   lesson.toggleAttribute('data-refused', !found);
   if (!found) return; // the last good picture stays, faded
@@ -104,6 +104,6 @@ const choose = pump(async () => {
   lesson.dataset.shows = `${base.value} ${map.value}`;
   tell();
 });
-for (const menu of [base, map]) menu.addEventListener('change', choose);
+for (const menu of [base, map]) menu.addEventListener('change', () => choosing.want());
 for (const slider of [where, width]) slider.addEventListener('input', tell);
-whenSeen(choose);
+whenSeen(() => choosing.want());

@@ -70,7 +70,7 @@ const boards = [dataBoard, learnedBoard, curveBoard];
 
 // ---- data ---------------------------------------------------------------------------------
 
-const fetchData = pump(async () => {
+const fetching = new Pump(async () => {
   if (isOwn()) return;
   const found = await ask('points', { data: chosen() });
   if (!found) return;
@@ -83,7 +83,7 @@ function changeData() {
   dataCanvas.toggleAttribute('data-own', isOwn());
   say('');
   dataBoard.ask();
-  fetchData();
+  fetching.want();
 }
 radios.forEach((radio) => radio.addEventListener('change', changeData));
 

@@ -46,7 +46,7 @@ function tiny(value) {
 }
 const couple = (pair) => `(${fixed(pair[0], 2)}, ${fixed(pair[1], 2)})`;
 
-const move = pump(async (wish) => {
+const moving = new Pump(async (wish) => {
   const found = await ask('probe', wish);
   if (!found) return;
   probe = found;
@@ -66,7 +66,7 @@ const move = pump(async (wish) => {
 });
 for (const side of ['x', 'z']) {
   const pair = [sliders[`${side}1`], sliders[`${side}2`]];
-  const wish = () => move({ [side]: pair.map((slider) => slider.valueAsNumber) });
+  const wish = () => moving.want({ [side]: pair.map((slider) => slider.valueAsNumber) });
   pair.forEach((slider) => slider.addEventListener('input', wish));
   const canvas = boards[side].canvas;
   const drag = (event) => { // the same point, by mouse or finger
@@ -88,5 +88,5 @@ whenSeen(async () => {
   find('.face-back').src = still.face_back;
   fact('face', `${still.face_dims.toLocaleString('en')} numbers each; after the round trip the largest difference is ${still.face_levels} of 255 levels.`);
   find('.trip').hidden = false;
-  move({ x: [sliders.x1.valueAsNumber, sliders.x2.valueAsNumber] });
+  moving.want({ x: [sliders.x1.valueAsNumber, sliders.x2.valueAsNumber] });
 });

@@ -1,95 +1,15 @@
-// What the lessons share; each lesson's own script follows in the same function.
-// Gradio hands in: element, trigger(event, data), props, server, upload(file), watch(prop, callback).
+// Plots: a canvas that repaints itself, and frames with scales on it. kit.js comes first.
 
-const find = (selector) => element.querySelector(selector);
-const findAll = (selector) => [...element.querySelectorAll(selector)];
-const lesson = find('.lesson');
 const TAU = 2 * Math.PI;
-
-// ---- numbers ------------------------------------------------------------------------------
-
-/** An array from Python: {f32, shape} to a Float32Array. */
-function numbers(packed) {
-  const bytes = Uint8Array.from(atob(packed.f32), (letter) => letter.charCodeAt(0));
-  return new Float32Array(bytes.buffer);
-}
-/** A whole object from Python with its arrays unpacked. */
-function unpack(value) {
-  if (Array.isArray(value)) return value.map(unpack);
-  if (value === null || typeof value !== 'object') return value;
-  if ('f32' in value) return numbers(value);
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, unpack(item)]));
-}
-const fixed = (value, digits = 3) => value.toFixed(digits).replace('-', '−');
-const largest = (values) => values.reduce((a, b) => Math.max(a, b), -Infinity);
-const smallest = (values) => values.reduce((a, b) => Math.min(a, b), Infinity);
-
-/** Seconds as people say them. */
-function duration(seconds) {
-  if (seconds >= 1) return `${seconds.toFixed(1)} s`;
-  return seconds >= 1e-3 ? `${(1e3 * seconds).toFixed(seconds < 0.01 ? 1 : 0)} ms` : `${(1e6 * seconds).toFixed(0)} µs`;
-}
-
-// ---- asking Python ------------------------------------------------------------------------
-
-/** Ask the server; an error becomes the lesson's one sentence and null. */
-async function ask(name, question) {
-  let answer = null;
-  try { answer = await server[name](question); } catch { /* said below */ }
-  const sentence = answer ? answer.error : 'The server did not answer: is it still running?';
-  say(sentence || '');
-  return sentence ? null : unpack(answer);
-}
-function say(sentence) {
-  const place = find('.refusal');
-  place.textContent = sentence;
-  place.hidden = !sentence;
-}
-
-/** Latest wins: while one answer is under way only the newest wish is remembered. */
-function pump(work) {
-  let busy = false;
-  let wish = null;
-  return async (next) => {
-    wish = { next };
-    if (busy) return;
-    busy = true;
-    while (wish) {
-      const { next: now } = wish;
-      wish = null;
-      await work(now);
-    }
-    busy = false;
-  };
-}
-
-/** Begin a lesson only when somebody comes near it: a long page costs nothing unseen. */
-function whenSeen(begin) {
-  new IntersectionObserver((entries, observer) => {
-    if (!entries.some((entry) => entry.isIntersecting)) return;
-    observer.disconnect();
-    begin();
-  }, { rootMargin: '300px' }).observe(lesson);
-}
-
-// The path above a listing shows the whole file, at the same line.
-for (const button of findAll('.code .link')) {
-  button.addEventListener('click', async () => {
-    const found = await ask('source_file', { path: button.dataset.path });
-    if (!found) return;
-    const block = button.closest('figure').querySelector('pre');
-    block.firstElementChild.textContent = found.text;
-    block.scrollTop = (block.scrollHeight * (button.dataset.line - 1)) / found.text.split('\n').length;
-  });
-}
-
-// ---- painting -----------------------------------------------------------------------------
 
 /** Colours of the page as they are now, light or dark. */
 function palette() {
-  const style = getComputedStyle(lesson);
+  const style = getComputedStyle(element);
   const get = (name) => style.getPropertyValue(`--glow-${name}`).trim();
-  return { z: get('a'), x: get('b'), ink: get('ink'), muted: get('muted'), line: get('line'), strong: get('line-strong'), sunken: get('sunken'), surface: get('surface') };
+  return {
+    z: get('a'), x: get('b'), ink: get('ink'), muted: get('muted'), line: get('line'), strong: get('line-strong'),
+    sunken: get('sunken'), surface: get('surface'), warn: get('warn'), level: (i) => get(`level-${i}`),
+  };
 }
 function rgb(colour) {
   const hex = colour.replace('#', '');
@@ -183,6 +103,17 @@ class Frame {
     paper.setLineDash([]);
   }
 
+  /** The area between a line and `bottom`, a place of the paper. */
+  under(xs, ys, bottom, colour) {
+    const { paper } = this;
+    paper.fillStyle = colour;
+    paper.beginPath();
+    paper.moveTo(this.x(xs[0]), bottom);
+    xs.forEach((x, i) => paper.lineTo(this.x(x), this.y(ys[i])));
+    paper.lineTo(this.x(xs[xs.length - 1]), bottom);
+    paper.fill();
+  }
+
   dot(x, y, radius, colour, edge = '') {
     const { paper } = this;
     paper.fillStyle = colour;
@@ -243,9 +174,3 @@ function square(paper, width, height, reach, pad = 2) {
   const [left, top] = [(width - side) / 2, (height - side) / 2];
   return new Frame(paper, [left, top, left + side, top + side], [-reach, reach], [-reach, reach]);
 }
-
-/** Set a readout: every element of class `fact-name`. */
-function fact(name, words) {
-  for (const place of findAll(`.fact-${name}`)) place.textContent = words;
-}
-
