@@ -79,15 +79,15 @@ def main(argv: list[str] | None = None) -> int | None:
     except OSError as error:
         cli.say(f"app.py: {error}")
         return cli.FAILED
-    print("Starting…", flush=True)
-    editor = cli.open_editor(options)
-
     from glow_app.ui.guard import is_loopback
-    from glow_app.ui.page import build_page, launch_options
-    from glow_app.ui.welcome import Welcome
 
     if users is None and not is_loopback(options.host):
         cli.say("Everybody in your network can use this page: --auth FILE asks for a password.")
+    print("Starting…", flush=True)
+    editor = cli.open_editor(options)
+
+    from glow_app.ui.page import build_page, launch_options
+    from glow_app.ui.welcome import Welcome
 
     welcome = Welcome(editor)
     page = build_page(editor, welcome)

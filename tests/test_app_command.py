@@ -77,6 +77,12 @@ def test_a_foreign_checkpoint_is_one_sentence(tmp_path: Path) -> None:
     assert "foreign.safetensors" in refusal("--checkpoint", foreign)
 
 
+def test_a_page_open_to_the_network_warns_in_one_line(tmp_path: Path) -> None:
+    process = start("--host", "0.0.0.0", "--checkpoint", tmp_path / "nowhere.safetensors")
+    _, err = process.communicate(timeout=120)
+    assert err.count("\n") == 2 and "--auth" in err.splitlines()[0]
+
+
 def test_a_port_in_use_is_one_sentence(taken_port: int) -> None:
     message = refusal("--port", taken_port)
     assert str(taken_port) in message and "--port" in message
@@ -111,6 +117,6 @@ def test_help_is_quick_and_names_the_options() -> None:
         check=True,
     ).stdout
     print(f"\n--help: {time.monotonic() - began:.2f} s")
-    for option in ("--checkpoint", "--device", "--host", "--port", "--open"):
+    for option in ("--checkpoint", "--device", "--host", "--port", "--auth", "--open"):
         assert option in text
     assert "torch" not in sys.modules or time.monotonic() - began < 10

@@ -145,6 +145,8 @@ class Guard:
             self._started = True  # Gradio's own call while it starts, and nobody else's
             return None
         if self._users is not None and not await self._is_known(headers.get("authorization", "")):
+            if "authorization" in headers:
+                _log.warning("wrong name or password from %s", (scope.get("client") or ["?"])[0])
             challenge = {"WWW-Authenticate": 'Basic realm="Glow Studio", charset="UTF-8"'}
             return _answer(401, "A name and a password are needed.", challenge)
         if not _ROUTES.fullmatch(path):
@@ -175,7 +177,6 @@ class Guard:
             if len(self._known) > _MAX_KNOWN:
                 self._known.popitem(last=False)
             return True
-        _log.warning("a wrong name or password was given")
         return False
 
 
