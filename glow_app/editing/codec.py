@@ -27,6 +27,7 @@ from glow_app.common.expiring_cache import ExpiringCache
 from glow_app.common.progress import Progress, Steps
 from glow_app.editing.shell import Shell
 from glow_app.pictures.coding import Coding
+from glow_app.pictures.crop import Crop
 from glow_app.pictures.prepare import FULL, Prepared, prepare
 from glow_app.pictures.tensors import to_pictures, to_tensor
 from models import StateRange
@@ -126,13 +127,13 @@ class Codec:
 
     # -------------------------------------------------------------------------------- pictures
 
-    def prepare(self, source: Any, align: str = "auto") -> Prepared:
+    def prepare(self, source: Any, align: str = "auto", crop: Crop | None = None) -> Prepared:
         """`prepare` at the model's size, coded as its training pictures, and at full size, too.
 
         Raises:
             UserError: the picture cannot be used.
         """
-        return prepare(source, self.image_size, align=align, coding=self.coding, full=FULL)
+        return prepare(source, self.image_size, align, self.coding, full=FULL, crop=crop)
 
     def encode(self, pixels: np.ndarray) -> Tensor:
         """The codes alone of `encode_with_range`: (N, D) float32 on the CPU."""
