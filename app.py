@@ -17,6 +17,7 @@ import webbrowser
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from glow_app.common import cli
+from glow_app.common.users import read_users
 
 _FIRST_PORT, _TRIES = 7860, 40
 
@@ -34,6 +35,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--port",
         type=cli.whole(1, 65535),
         help=f"port to listen on (default: the first free one from {_FIRST_PORT})",
+    )
+    parser.add_argument(
+        "--auth",
+        metavar="FILE",
+        help="let in only the users of this file, name:password on each line; others must not be"
+        " able to read it (scripts/add_user.py writes such files without the passwords)",
     )
     parser.add_argument("--open", action="store_true", help="open the page in your browser")
     return parser.parse_args(argv)
@@ -66,6 +73,7 @@ def find_port(host: str, wanted: int | None) -> int:
 def main(argv: list[str] | None = None) -> int | None:
     """Parse options, build, launch."""
     options = parse(argv)
+    users = read_users(options.auth) if options.auth else None
     try:
         port = find_port(options.host, options.port)
     except OSError as error:
@@ -74,8 +82,12 @@ def main(argv: list[str] | None = None) -> int | None:
     print("Starting…", flush=True)
     editor = cli.open_editor(options)
 
+    from glow_app.ui.guard import is_loopback
     from glow_app.ui.page import build_page, launch_options
     from glow_app.ui.welcome import Welcome
+
+    if users is None and not is_loopback(options.host):
+        cli.say("Everybody in your network can use this page: --auth FILE asks for a password.")
 
     welcome = Welcome(editor)
     page = build_page(editor, welcome)
@@ -83,7 +95,7 @@ def main(argv: list[str] | None = None) -> int | None:
         server_name=options.host,
         server_port=port,
         prevent_thread_lock=True,
-        **launch_options(),
+        **launch_options(options.host, users),
     )
     welcome.warm_up()
     print(f"Glow Studio is at {url} (Ctrl+C stops it)", flush=True)

@@ -29,6 +29,9 @@ _VERSION = "1"
 _BASE, _DIGEST = "base", "base_digest"  # in the metadata of what rests on another file
 _LEVEL = "details.0."  # of the finest detail level, in a state dict
 _RANGE = ("usual_range.low", "usual_range.high")  # beside the state dict
+_MAX_BYTES = 4_000_000_000  # of weights; the largest preset takes a hundredth
+_MAX_STATE = 64_000_000_000  # of anything else, such as the state of a training run
+_MAX_PARTS = 5000  # steps and blocks of a configuration: building as many takes seconds
 _HALF_FROM = 4096  # float16 is for the big convolutions; actnorm, 1x1 and priors stay float32
 
 
@@ -95,7 +98,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Glow:
 
 def _load(path: Path, wanted: GlowConfig | None = None) -> Glow:
     """What ``path`` holds, on the CPU; ``wanted`` is the only configuration that it may have."""
-    state, metadata = read_safetensors(path)
+    state, metadata = read_safetensors(path, _MAX_BYTES)
     if metadata.get("format") != _FORMAT:
         raise CheckpointError(f"{path.name} is not a Glow Studio checkpoint.")
     if metadata.get("version") != _VERSION:
@@ -110,6 +113,9 @@ def _load(path: Path, wanted: GlowConfig | None = None) -> Glow:
         raise CheckpointError(
             f"{path.name} has a configuration that cannot be built ({_plain(error)})."
         ) from error
+    parts = sum(n * (1 + k) for n, k in zip(config.steps, config.blocks, strict=True))
+    if parts + config.context_blocks > _MAX_PARTS:
+        raise CheckpointError(f"{path.name} has a configuration too large to be built.")
     if wanted is not None and config != wanted:
         raise CheckpointError(f"{path.name} has another configuration.")
     # Without memory: a wild configuration must not eat it, and random weights would be wasted.
@@ -197,15 +203,23 @@ def _set_range(model: Glow, ends: dict[str, Tensor], path: Path) -> None:
         ) from error
 
 
-def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """All tensors and the metadata of a safetensors file, or :class:`CheckpointError`."""
+def read_safetensors(
+    path: Path, most: int = _MAX_STATE
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """All tensors and the metadata of a safetensors file of at most ``most`` bytes.
+
+    Raises:
+        CheckpointError: the file is missing, larger, or no such file; one sentence.
+    """
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint at {path}.")
+    if path.stat().st_size > most:
+        raise CheckpointError(f"{path.name} is too large: more than {most // 1_000_000} MB.")
     try:
         with safe_open(str(path), framework="pt") as file:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             return state, file.metadata() or {}
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError) as error:  # its header must fit the size
         raise CheckpointError(f"{path.name} is damaged or not a safetensors file.") from error
 
 

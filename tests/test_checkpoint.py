@@ -141,6 +141,19 @@ def gigantic_config(good: Path, bad: Path) -> None:
     save_file(load_file(str(good)), str(bad), metadata | {"config": json.dumps(config)})
 
 
+def endless_config(good: Path, bad: Path) -> None:
+    metadata = metadata_of(good)
+    config = json.loads(metadata["config"]) | {"steps": [1, 10**9]}
+    save_file(load_file(str(good)), str(bad), metadata | {"config": json.dumps(config)})
+
+
+def huge(good: Path, bad: Path) -> None:
+    """Sparse where the file system can."""
+    bad.write_bytes(good.read_bytes())
+    with open(bad, "rb+") as file:
+        file.truncate(5_000_000_000)
+
+
 def not_finite(good: Path, bad: Path) -> None:
     state = load_file(str(good))
     state["top.mean"] = torch.full_like(state["top.mean"], float("nan"))
@@ -197,6 +210,8 @@ BAD = [
     with_dropout,
     with_sigmoid_scale,
     gigantic_config,
+    endless_config,
+    huge,
     not_finite,
     range_of_another_shape,
     range_of_two_rows,

@@ -170,6 +170,18 @@ def test_broken_files_are_one_sentence(tmp_path, content, suffix):
     assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
 
 
+def test_a_playlist_is_no_mp4(tmp_path):
+    """FFmpeg would follow it to other files and addresses."""
+    whole = animation.save_animation(np.zeros((2, 16, 16, 3), np.uint8), tmp_path / "whole.mp4")
+    for name, text in (
+        ("m3u8", f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{whole}\n#EXT-X-ENDLIST\n"),
+        ("concat", f"ffconcat version 1.0\nfile '{whole}'\n"),
+    ):
+        (tmp_path / f"{name}.mp4").write_text(text)
+        with pytest.raises(UserError, match="cannot be read"):
+            read_morph(tmp_path / f"{name}.mp4")
+
+
 def test_missing_files_and_folders(tmp_path):
     for path in (tmp_path / "gone.gif", tmp_path):
         with pytest.raises(UserError, match="no file"):

@@ -90,5 +90,6 @@ def _mp4_note(path: Path) -> str:
     av = pyav()
     if av is None:
         raise UserError("Opening .mp4 needs PyAV: pip install av.")
-    with av.open(str(path)) as container:
+    # As nothing but MP4: FFmpeg would take a playlist for one, and open what it names.
+    with av.open(str(path), format="mov", options={"protocol_whitelist": "file"}) as container:
         return container.metadata.get(MP4_KEY, "")

@@ -4,23 +4,25 @@ A `Recipe` holds settings, seeds of drawn faces and names of directions. It neve
 the code of one (which decodes to it) or its file name: whoever gets the file sees what it shows
 and no more. A morph of photos opens with its settings and asks for the photos.
 
-Files come from strangers, so `read_morph` believes nothing: every value is checked, whatever is
-not known is left out, and what cannot be used is refused in one sentence.
+Files come from strangers, so `read_morph` believes nothing: pydantic checks every value by the
+type it has here, whatever is not known is left out, and what cannot be used is refused in one
+sentence.
 """
 
 from __future__ import annotations
 
-import math
+import functools
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from glow_app.common.errors import UserError
 from glow_app.editing import paths
 from glow_app.editing.walk import JOURNEY_PATHS
-from glow_app.keeping.checked import number, row, span, whole, word, yes
 from glow_app.keeping.notes import read_note
 from glow_app.keeping.writing import MAX_SIZE
 from glow_app.pictures.opening import printable
@@ -34,9 +36,31 @@ KINDS: tuple[str, ...] = ("morph", "journey", "mix", "edit", "samples")
 MADE_WITH = "Glow Studio"
 
 _MAX_FILE_NAME = 120  # characters, without the suffix
-_T = number(*paths.T_RANGE)
-_SEED = whole(0, 2**32 - 1)
-_TEMPERATURE = number(0, 10)
+_MAX_WORD = 60  # characters
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("not printable")
+    return text[:_MAX_WORD]  # of a longer one the beginning is enough
+
+
+def _in_order(ends: tuple[float, float]) -> tuple[float, float]:
+    if ends[0] >= ends[1]:
+        raise ValueError("not in order")
+    return ends
+
+
+_Item = TypeVar("_Item")
+_Row = Annotated[tuple[_Item, ...], Field(max_length=1000)]  # faces, directions, weights
+_Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+_Share = Annotated[_Number, Field(ge=0, le=1)]
+_T = Annotated[_Number, Field(ge=paths.T_RANGE[0], le=paths.T_RANGE[1])]
+_Temperature = Annotated[_Number, Field(ge=0, le=10)]
+_Strength = Annotated[_Number, Field(ge=-1000, le=1000)]
+_Whole = Annotated[int, Field(strict=True)]
+_Yes = Annotated[bool, Field(strict=True)]
+_Word = Annotated[str, Field(strict=True), AfterValidator(_printable)]
 
 
 @dataclass(frozen=True)
@@ -48,8 +72,8 @@ class Origin:
         temperature: of a drawn face.
     """
 
-    seed: int | None = None
-    temperature: float | None = None
+    seed: Annotated[_Whole, Field(ge=0, le=2**32 - 1)] | None = None
+    temperature: _Temperature | None = None
 
     def to_metadata(self) -> dict[str, Any]:
         """JSON data."""
@@ -57,30 +81,13 @@ class Origin:
             return {"photo": True}
         return {"seed": self.seed, "temperature": self.temperature}
 
-    @classmethod
-    def from_metadata(cls, about: Any) -> Origin:
-        """The way back; raises what odd data raise."""
-        if about.get("seed") is None:
-            return cls()
-        warmth = about.get("temperature")
-        return cls(_SEED(about["seed"]), None if warmth is None else _TEMPERATURE(warmth))
-
-
-def _strength(value: Any) -> tuple[str, float]:
-    name, strength = value
-    return word()(name), number(-1000, 1000)(strength)
-
-
-def _kept(default: Any, read: Callable[[Any], Any]) -> Any:
-    """A field of a recipe: its default, which is not stored, and the check of what is read."""
-    return field(default=default, metadata={"read": read})
-
 
 @dataclass(frozen=True)
 class Recipe:
     """How a file was made; whatever does not apply keeps its default and is not stored.
 
-    A new field is one line here and one in the list below; older files open with its default.
+    A new field is one line here and one in the list below; older files open with its default. The
+    types are what is believed of a file; what this program makes is not checked against them.
 
     Attributes:
         kind: one of `KINDS`.
@@ -103,28 +110,28 @@ class Recipe:
         radius: of a sheet of neighbours.
     """
 
-    kind: str = _kept("morph", word(*KINDS))
-    checkpoint: str = _kept("", word())
-    fingerprint: str = _kept("", word())
-    faces: tuple[Origin, ...] = _kept((), row(Origin.from_metadata))
-    path: str = _kept("linear", word(*JOURNEY_PATHS))
-    sharpness: float | None = _kept(None, number(0, 1))
-    guide: bool = _kept(False, yes)
-    t_range: tuple[float, float] = _kept((0.0, 1.0), span(_T))
-    t: float | None = _kept(None, _T)
-    constant_speed: bool = _kept(False, yes)
-    loop: bool = _kept(False, yes)
-    frames: int | None = _kept(None, whole(2, 100_000))
-    size: int | None = _kept(None, whole(1, MAX_SIZE))
-    fps: float | None = _kept(None, number(math.ulp(0.0), 100))
-    there_and_back: bool = _kept(False, yes)
-    directions: tuple[tuple[str, float], ...] = _kept((), row(_strength))
-    toward: float = _kept(0.0, number(0, 1))
-    average: str = _kept("", word("photos"))
-    weights: tuple[float, ...] = _kept((), row(_T))
-    shape: float | None = _kept(None, number(0, 1))
-    temperatures: tuple[float, ...] = _kept((), row(_TEMPERATURE))
-    radius: float | None = _kept(None, number(0, 1))
+    kind: Literal[KINDS] = "morph"
+    checkpoint: _Word = ""
+    fingerprint: _Word = ""
+    faces: _Row[Origin] = ()
+    path: Literal[JOURNEY_PATHS] = "linear"
+    sharpness: _Share | None = None
+    guide: _Yes = False
+    t_range: Annotated[tuple[_T, _T], AfterValidator(_in_order)] = (0.0, 1.0)
+    t: _T | None = None
+    constant_speed: _Yes = False
+    loop: _Yes = False
+    frames: Annotated[_Whole, Field(ge=2, le=100_000)] | None = None
+    size: Annotated[_Whole, Field(ge=1, le=MAX_SIZE)] | None = None
+    fps: Annotated[_Number, Field(gt=0, le=100)] | None = None
+    there_and_back: _Yes = False
+    directions: _Row[tuple[_Word, _Strength]] = ()
+    toward: _Share = 0.0
+    average: Literal["", "photos"] = ""
+    weights: _Row[_T] = ()
+    shape: _Share | None = None
+    temperatures: _Row[_Temperature] = ()
+    radius: _Share | None = None
 
     @classmethod
     def of(
@@ -154,14 +161,12 @@ class Recipe:
         """
         if not isinstance(about, dict) or about.get("made_with") != MADE_WITH:
             raise UserError(f"{source} was not made by Glow Studio.")
-        values = {}
-        for f in fields(cls):
-            if about.get(f.name) is not None:
-                try:
-                    values[f.name] = f.metadata["read"](about[f.name])
-                except (TypeError, ValueError, KeyError, AttributeError) as error:
-                    raise UserError(f"{source} holds an odd setting: {f.name}.") from error
-        return cls(**values)
+        known = {f.name: about[f.name] for f in fields(cls) if about.get(f.name) is not None}
+        try:
+            return _checker().validate_python(known)
+        except ValidationError as error:
+            wrong = error.errors(include_url=False, include_input=False)[0]["loc"][0]
+            raise UserError(f"{source} holds an odd setting: {wrong}.") from error
 
     def file_name(self, suffix: str) -> str:
         """A file name that tells what is inside, such as "glow-morph-linear-33-frames.gif"."""
@@ -198,6 +203,11 @@ class Recipe:
         if self.radius is not None:
             words.append(f"near-{self.radius:g}")
         return [*words, *(f"t{temperature:g}" for temperature in self.temperatures)]
+
+
+@functools.cache
+def _checker() -> TypeAdapter[Recipe]:
+    return TypeAdapter(Recipe)
 
 
 def read_morph(path: str | Path) -> Recipe:

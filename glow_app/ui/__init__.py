@@ -2,11 +2,15 @@
 
 Gradio reads its switches while it is imported, so they are set here, before anything of this
 package imports it: the page sends nothing anywhere, so there is no telemetry and no look-up of
-newer versions.
+newer versions. Its other switches would open the page's doors (shared files, more ports, an editor
+of code) and are taken away; only the folder for uploads may be chosen.
 """
 
 import os
 
+for _name in [name for name in os.environ if name.startswith("GRADIO_")]:
+    if _name not in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED"):
+        del os.environ[_name]
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

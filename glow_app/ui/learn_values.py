@@ -5,19 +5,21 @@ from __future__ import annotations
 import base64
 import dataclasses
 import html
-import io
-import keyword
-import token
-import tokenize
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TextIO
 
 import numpy as np
+from pygments import highlight
+from pygments.formatter import Formatter
+from pygments.lexers import PythonLexer
+from pygments.token import Comment, Keyword, Operator, String
 from torch import Tensor
 
 from glow_app.lessons.source import Listing, listing
 
 __all__ = ["code_html", "packed"]
+
+_STYLES = ((Keyword, "k"), (Operator.Word, "k"), (String, "s"), (Comment, "c"))
 
 
 def packed(value: Any) -> Any:
@@ -56,38 +58,20 @@ def code_html(things: Sequence[Callable[..., Any]]) -> str:
     return f'<details class="code"><summary>The code: {names}</summary>{blocks}</details>'
 
 
+class _Colours(Formatter):
+    """Keywords, strings and comments in the three colours of the page."""
+
+    def format(self, tokensource: Iterable[tuple[Any, str]], outfile: TextIO) -> None:
+        """Write the tokens as HTML, see `Formatter`."""
+        for kind, text in tokensource:
+            style = next((name for token, name in _STYLES if kind in token), "")
+            plain = _plain(text)
+            outfile.write(f'<span class="{style}">{plain}</span>' if style else plain)
+
+
 def _coloured(one: Listing) -> str:
-    """Source as HTML: keywords, strings and comments in their own colours."""
-    lines = one.text.rstrip("\n").splitlines(keepends=True)
-    parts: list[str] = []
-    row, column = 1, 0
-
-    def copy_to(end: tuple[int, int], style: str = "") -> None:
-        nonlocal row, column
-        text = ""
-        while row < end[0]:
-            text += lines[row - 1][column:]
-            row, column = row + 1, 0
-        if row <= len(lines):
-            text += lines[row - 1][column : end[1]]
-            column = end[1]
-        parts.append(f'<span class="{style}">{_plain(text)}</span>' if style else _plain(text))
-
-    for piece in tokenize.generate_tokens(io.StringIO(one.text).readline):
-        style = _style(piece)
-        if style:
-            copy_to(piece.start)
-            copy_to(piece.end, style)
-    copy_to((len(lines) + 1, 0))
-    return "".join(parts)
-
-
-def _style(piece: tokenize.TokenInfo) -> str:
-    if piece.type == token.COMMENT:
-        return "c"
-    if piece.type == token.STRING:
-        return "s"
-    return "k" if piece.type == token.NAME and keyword.iskeyword(piece.string) else ""
+    """Source as HTML."""
+    return highlight(one.text.rstrip("\n"), PythonLexer(ensurenl=False), _Colours())
 
 
 def _plain(text: str) -> str:

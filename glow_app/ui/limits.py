@@ -41,7 +41,7 @@ MAX_FACES = 8  # of a journey
 MAX_STRENGTH = 3.0  # of a direction, in differences between its classes
 MAX_SAMPLES = 64
 MAX_SEED = 2**32 - 1
-MAX_UPLOAD_MB = 40
+MAX_UPLOAD_MB = 20
 MIN_SIZE, MAX_SIZE = 16, 1024  # pixels a side of a download
 MAX_PIXELS = 64_000_000  # of all frames of a download together: 190 MB while it is made
 

@@ -23,6 +23,7 @@ from glow_app.ui.journey_tab import JourneyTab, Stop
 from glow_app.ui.mix_tab import SHAPE_ID, level_id
 from glow_app.ui.morph_tab import MorphTab
 from glow_app.ui.sides import Side, draw_side
+from glow_app.ui.uploads import uploaded_file
 from glow_app.ui.welcome import TEMPERATURE
 
 __all__ = ["wire_opening"]
@@ -93,7 +94,7 @@ def wire_opening(
     def open_file(path: str | None) -> dict[Any, Any]:
         if not path:
             raise UserError("The file did not arrive: please try again.")
-        recipe = read_morph(path)
+        recipe = read_morph(uploaded_file(path))
         if recipe.kind not in ways:
             raise UserError("This is a sheet of samples: its caption names the seeds to draw.")
         changes = ways[recipe.kind](recipe)

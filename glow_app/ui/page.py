@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from glow_app.common.users import Users
 from glow_app.editing.editor import Editor
 from glow_app.ui import limits
 from glow_app.ui.api import build_api
@@ -14,6 +15,7 @@ from glow_app.ui.components import downloader
 from glow_app.ui.desk import Desk
 from glow_app.ui.edit_tab import build_edit_tab
 from glow_app.ui.full_frames import FullFrames
+from glow_app.ui.guard import guarding
 from glow_app.ui.jobs import Jobs
 from glow_app.ui.journey_tab import build_journey_tab
 from glow_app.ui.learn_tab import build_learn_tab
@@ -25,7 +27,7 @@ from glow_app.ui.sample_tab import build_sample_tab
 from glow_app.ui.scenes import Scenes
 from glow_app.ui.static_files import STATIC, asset
 from glow_app.ui.theme import build_theme
-from glow_app.ui.uploads import DELETE_CACHE, private_folder
+from glow_app.ui.uploads import DELETE_CACHE, fetch_nothing, private_folder
 from glow_app.ui.welcome import Welcome
 
 __all__ = ["build_page", "launch_options"]
@@ -47,6 +49,7 @@ def build_page(editor: Editor, welcome: Welcome | None = None) -> gr.Blocks:
         welcome: the pair of faces shown first, if it is already being prepared.
     """
     private_folder()
+    fetch_nothing()
     welcome = welcome or Welcome(editor)
     with gr.Blocks(
         title="Glow Studio", analytics_enabled=False, delete_cache=DELETE_CACHE
@@ -84,17 +87,29 @@ def build_page(editor: Editor, welcome: Welcome | None = None) -> gr.Blocks:
     return page
 
 
-def launch_options() -> dict[str, Any]:
-    """Arguments for ``launch()`` that belong to the page rather than to where it runs."""
+def launch_options(host: str = "127.0.0.1", users: Users | None = None) -> dict[str, Any]:
+    """Arguments for ``launch()``: the page's own look, and what it grants to whom.
+
+    Args:
+        host: the address to listen on.
+        users: who may use the page; None for everybody who reaches it.
+    """
     return {
+        "app_kwargs": {"lifespan": guarding(host, users)},
         "theme": build_theme(),
         "css": asset("page.css") + asset("learn/learn.css"),
         "js": asset("page.js"),
         "favicon_path": STATIC / "favicon.svg",
         "footer_links": ["api"],
         "max_file_size": f"{limits.MAX_UPLOAD_MB}mb",
+        "allowed_paths": [],  # but for uploads and downloads no file is served
+        "enable_monitoring": False,
+        "mcp_server": False,
+        "num_workers": 0,  # each would listen on a port of its own
+        "pwa": False,
         "run_history": False,
         "share": False,
+        "show_error": False,  # of unexpected errors; ours are sentences
         "ssr_mode": False,
         "quiet": True,
     }

@@ -9,11 +9,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from gradio import Error, processing_utils
 from gradio.utils import get_upload_folder
 
 from glow_app.common.errors import UserError
 
-__all__ = ["DELETE_CACHE", "outgoing", "private_folder", "uploaded_file"]
+__all__ = ["DELETE_CACHE", "fetch_nothing", "outgoing", "private_folder", "uploaded_file"]
 
 # Every ten minutes what is older than fifty goes: nothing stays for more than an hour.
 DELETE_CACHE = (600, 3000)
@@ -29,6 +30,15 @@ def private_folder() -> Path:
         os.environ["GRADIO_TEMP_DIR"] = folder
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(os.environ["GRADIO_TEMP_DIR"])
+
+
+def fetch_nothing() -> None:
+    """Keep Gradio from fetching an address that a client gives where a file is wanted."""
+
+    async def refuse(url: str, cache_dir: str) -> str:
+        raise Error("Files have to be uploaded: this page fetches nothing.", print_exception=False)
+
+    processing_utils.async_ssrf_protected_download = refuse  # Gradio has no switch for it
 
 
 def uploaded_file(path: Any) -> Path:

@@ -1,15 +1,15 @@
 """The page's documented API, for scripts and other programs: what the tabs do, by name.
 
-Each endpoint is a method of a group; its name, arguments and docstring are those of the API.
+Each endpoint is a method of a group; its name, arguments, types, defaults and docstring are those
+of the API.
 """
 
 from __future__ import annotations
 
-import gradio as gr
-
 from glow_app.editing.editor import Editor
 from glow_app.ui.api.animations import Animations
 from glow_app.ui.api.files import Files
+from glow_app.ui.api.group import endpoint
 from glow_app.ui.api.samples import Samples
 from glow_app.ui.api.stills import Stills
 
@@ -18,6 +18,6 @@ __all__ = ["build_api"]
 
 def build_api(editor: Editor) -> None:
     """Add the endpoints to the Blocks whose context is open; nothing of them is visible."""
-    with gr.Row(visible=False):
-        for group in (Animations, Stills, Samples, Files):
-            group(editor).build()
+    for group in (Animations, Stills, Samples, Files):
+        for handler in group(editor).endpoints():
+            endpoint(handler)

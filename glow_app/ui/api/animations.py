@@ -2,83 +2,52 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal
 
-import gradio as gr
 import numpy as np
+from gradio import FileData
 
 from glow_app.editing.editor import Morph
 from glow_app.editing.walk import JOURNEY_PATHS, MORPH_PATHS
 from glow_app.keeping.recipes import Origin, Recipe
 from glow_app.pictures.prepare import Prepared
 from glow_app.ui import limits
-from glow_app.ui.api.group import Group, endpoint, file, number, size
+from glow_app.ui.api.group import Group, Size, made
 from glow_app.ui.components import finite
 from glow_app.ui.saving import animated
 
 __all__ = ["Animations"]
 
 _FORMATS = ("gif", "webp", "png", "mp4")
+_Format = Annotated[Literal[_FORMATS], "png is APNG"]
+_Rate = Annotated[float, "1 to 50"]
+_Place = Annotated[float, "{:g} to {:g}".format(*limits.BEYOND)]
 
 
 class Animations(Group):
     """Morphs and journeys."""
 
-    def build(self) -> None:
-        """Add the endpoints."""
-        formats = "format, gif, webp, png (APNG) or mp4"
-        low, high = limits.BEYOND
-        endpoint(
-            self.morph,
-            [
-                file("photo_a"),
-                file("photo_b"),
-                number(limits.FRAMES, f"frames, 2 to {limits.MAX_FRAMES}"),
-                gr.Textbox("shell", label=f"path, {' or '.join(MORPH_PATHS)}"),
-                gr.Textbox("gif", label=formats),
-                size(),
-                number(None, "sharpness, 0 (linear) to 1 (as path); null: as path says"),
-                number(0, f"t_from, {low:g} to {high:g}"),
-                number(1, f"t_to, {low:g} to {high:g}"),
-                gr.Checkbox(False, label="constant_speed"),
-                number(25, "fps, 1 to 50"),
-                gr.Checkbox(True, label="there_and_back"),
-                gr.Checkbox(True, label="guide"),
-            ],
-            [gr.File(label="animation"), gr.JSON(label="facts")],
-        )
-        endpoint(
-            self.journey,
-            [
-                file("photos", many=True),
-                number(limits.LEG_FRAMES, f"frames of a leg, 2 to {limits.FRAMES}"),
-                gr.Textbox("cubic", label=f"path, {' or '.join(JOURNEY_PATHS)}"),
-                gr.Checkbox(True, label="loop"),
-                gr.Checkbox(False, label="constant_speed"),
-                gr.Textbox("gif", label=formats),
-                size(),
-                number(25, "fps, 1 to 50"),
-                gr.Checkbox(True, label="guide"),
-            ],
-            [gr.File(label="animation"), gr.JSON(label="facts")],
-        )
+    def endpoints(self) -> Sequence[Callable[..., Any]]:
+        """Both."""
+        return [self.morph, self.journey]
 
     def morph(
         self,
-        photo_a: str | None,
-        photo_b: str | None,
-        frames: float = limits.FRAMES,
-        path: str = "shell",
-        format: str = "gif",
-        size: float | str = 256,
-        sharpness: float | None = None,
-        t_from: float = 0,
-        t_to: float = 1,
+        photo_a: FileData,
+        photo_b: FileData,
+        frames: Annotated[float, f"2 to {limits.MAX_FRAMES}"] = limits.FRAMES,
+        path: Literal[MORPH_PATHS] = "shell",
+        format: _Format = "gif",
+        size: Size = 256,
+        sharpness: Annotated[float | None, "0 (linear) to 1 (as path); null: as path says"] = None,
+        t_from: _Place = 0,
+        t_to: _Place = 1,
         constant_speed: bool = False,
-        fps: float = 25,
+        fps: _Rate = 25,
         there_and_back: bool = True,
         guide: bool = True,
-    ) -> tuple[str, dict[str, Any]]:
+    ) -> tuple[FileData, dict[str, Any]]:
         """Morph photo A into photo B with the exact flow.
 
         Each photo is opened, turned upright, aligned by its face (or cropped at the centre), coded
@@ -127,16 +96,16 @@ class Animations(Group):
 
     def journey(
         self,
-        photos: list[str] | None,
-        frames: float = limits.LEG_FRAMES,
-        path: str = "cubic",
+        photos: list[FileData],
+        frames: Annotated[float, f"of a leg, 2 to {limits.FRAMES}"] = limits.LEG_FRAMES,
+        path: Literal[JOURNEY_PATHS] = "cubic",
         loop: bool = True,
         constant_speed: bool = False,
-        format: str = "gif",
-        size: float | str = 256,
-        fps: float = 25,
+        format: _Format = "gif",
+        size: Size = 256,
+        fps: _Rate = 25,
         guide: bool = True,
-    ) -> tuple[str, dict[str, Any]]:
+    ) -> tuple[FileData, dict[str, Any]]:
         """Morph through two to eight photos.
 
         frames are those of one leg, both its photos included. With loop the last leg leads back to
@@ -169,8 +138,8 @@ class Animations(Group):
 
     def _written(
         self, result: Morph, recipe: Recipe, prepared: list[Prepared], format: str
-    ) -> tuple[str, dict[str, Any]]:
-        return str(animated(result, recipe, f".{format}")), {
+    ) -> tuple[FileData, dict[str, Any]]:
+        return made(animated(result, recipe, f".{format}")), {
             "model": self.editor.name,
             "path_kind": recipe.path,
             "guided": result.guided,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import gradio as gr
+from gradio import FileData
 
 from glow_app.common.errors import UserError
 from glow_app.keeping.recipes import read_morph
-from glow_app.ui.api.group import Group, endpoint, file
+from glow_app.ui.api.group import Group, arrived
 
 __all__ = ["Files"]
 
@@ -17,17 +18,17 @@ __all__ = ["Files"]
 class Files(Group):
     """What files say of themselves."""
 
-    def build(self) -> None:
-        """Add the endpoint."""
-        endpoint(self.open, [file("file")], gr.JSON(label="settings"))
+    def endpoints(self) -> Sequence[Callable[..., Any]]:
+        """The one."""
+        return [self.open]
 
-    def open(self, file: str | None) -> dict[str, Any]:
+    def open(self, file: FileData) -> dict[str, Any]:
         """Read how a file made here was made: its settings and seeds, never photos.
 
         The key path_kind names the path.
         """
         if not file:
             raise UserError("A file is needed.")
-        facts = asdict(read_morph(file))
+        facts = asdict(read_morph(arrived(file)))
         facts["path_kind"] = facts.pop("path")  # clients take an object with that key for a file
         return facts

@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-import gradio as gr
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+from gradio import FileData
 
 from glow_app.keeping.recipes import Origin
 from glow_app.ui import limits
-from glow_app.ui.api.group import Group, endpoint, number, still, temperature
+from glow_app.ui.api.group import Group, Temperature, still
 from glow_app.ui.welcome import TEMPERATURE
 
 __all__ = ["Samples"]
 
 
+_Count = Annotated[float, f"1 to {limits.MAX_SAMPLES}"]
+
+
 class Samples(Group):
     """Faces by seed, and those near one."""
 
-    def build(self) -> None:
-        """Add the endpoints."""
-        count = f"n, 1 to {limits.MAX_SAMPLES}"
-        endpoint(
-            self.sample,
-            [number(1, count), temperature(), number(0, "seed of the first face")],
-            gr.File(label="faces", file_count="multiple"),
-        )
-        endpoint(
-            self.neighbours,
-            [number(0, "seed"), number(8, count), number(0.3, "radius, 0 to 1"), temperature()],
-            gr.File(label="faces", file_count="multiple"),
-        )
+    def endpoints(self) -> Sequence[Callable[..., Any]]:
+        """Both."""
+        return [self.sample, self.neighbours]
 
-    def sample(self, n: float = 1, temperature: float = TEMPERATURE, seed: float = 0) -> list[str]:
+    def sample(
+        self,
+        n: _Count = 1,
+        temperature: Temperature = TEMPERATURE,
+        seed: Annotated[float, "of the first face"] = 0,
+    ) -> list[FileData]:
         """Draw faces that do not exist from the model's prior.
 
         Face i of n with seed s is the face of seed s + i, so results can be reproduced one by one.
@@ -48,10 +49,10 @@ class Samples(Group):
     def neighbours(
         self,
         seed: float = 0,
-        n: float = 8,
-        radius: float = 0.3,
-        temperature: float = TEMPERATURE,
-    ) -> list[str]:
+        n: _Count = 8,
+        radius: Annotated[float, "0 to 1"] = 0.3,
+        temperature: Temperature = TEMPERATURE,
+    ) -> list[FileData]:
         """Draw faces near the face of a seed.
 
         radius 0 is the face itself, 1 has nothing to do with it. Returns n PNG files at the

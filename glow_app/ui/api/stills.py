@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal
 
-import gradio as gr
+from gradio import FileData
 
 from glow_app.common.errors import UserError
 from glow_app.editing.directions import Direction
@@ -12,55 +13,30 @@ from glow_app.keeping.photos import save_photo
 from glow_app.keeping.recipes import Origin
 from glow_app.pictures.put_back import full_side, put_back
 from glow_app.ui import limits
-from glow_app.ui.api.group import Group, endpoint, file, number, size, still
+from glow_app.ui.api.group import Group, Size, arrived, made, still
 from glow_app.ui.uploads import outgoing
 
 __all__ = ["Stills"]
 
 
+_FORMATS = ("jpg", "png")
+
+
 class Stills(Group):
     """Mixes, edits and averages."""
 
-    def build(self) -> None:
-        """Add the endpoints."""
-        endpoint(
-            self.mix,
-            [
-                file("photo_a"),
-                file("photo_b"),
-                gr.JSON(label="weights"),
-                size(),
-                number(None, "shape, 0 (A) to 1 (B); null: nothing is warped"),
-            ],
-            [gr.File(label="picture"), gr.JSON(label="facts")],
-        )
-        endpoint(
-            self.edit,
-            [file("photo"), gr.JSON({}, label="strengths"), number(0, "toward, 0 to 1"), size()],
-            [gr.File(label="picture"), gr.JSON(label="facts")],
-        )
-        endpoint(
-            self.put_back,
-            [
-                file("photo_a"),
-                file("photo_b"),
-                number(0.5, "t, 0 (A) to 1 (B)"),
-                gr.JSON({}, label="strengths"),
-                gr.Textbox("jpg", label="format, jpg or png"),
-            ],
-            gr.File(label="photo"),
-        )
-        endpoint(self.directions, [], gr.JSON(label="directions"))
-        endpoint(self.average, [file("photos", many=True), size()], gr.File(label="picture"))
+    def endpoints(self) -> Sequence[Callable[..., Any]]:
+        """All five."""
+        return [self.mix, self.edit, self.put_back, self.directions, self.average]
 
     def mix(
         self,
-        photo_a: str | None,
-        photo_b: str | None,
+        photo_a: FileData,
+        photo_b: FileData,
         weights: list[float] | None = None,
-        size: float | str = 256,
-        shape: float | None = None,
-    ) -> tuple[str, dict[str, Any]]:
+        size: Size = 256,
+        shape: Annotated[float | None, "0 (A) to 1 (B); null: nothing is warped"] = None,
+    ) -> tuple[FileData, dict[str, Any]]:
         """Mix two photos scale by scale.
 
         weights has one number for each level of the flow, finest first: 0 takes the level from A,
@@ -84,11 +60,11 @@ class Stills(Group):
 
     def edit(
         self,
-        photo: str | None,
+        photo: FileData,
         strengths: dict[str, float] | None = None,
-        toward: float = 0,
-        size: float | str = 256,
-    ) -> tuple[str, dict[str, Any]]:
+        toward: Annotated[float, "0 to 1"] = 0,
+        size: Size = 256,
+    ) -> tuple[FileData, dict[str, Any]]:
         """Move a photo's code along learned directions.
 
         strengths gives a number for each direction by name, in units of the difference between the
@@ -108,12 +84,12 @@ class Stills(Group):
 
     def put_back(
         self,
-        photo_a: str | None,
-        photo_b: str | None = None,
-        t: float = 0.5,
+        photo_a: FileData,
+        photo_b: FileData | None = None,
+        t: Annotated[float, "0 (A) to 1 (B)"] = 0.5,
         strengths: dict[str, float] | None = None,
-        format: str = "jpg",
-    ) -> str:
+        format: Literal[_FORMATS] = "jpg",
+    ) -> FileData:
         """Put a morphed or edited face back into its whole photo.
 
         With photo_b, the face at t, 0 (A) to 1 (B), of their guided morph goes into photo A below
@@ -121,7 +97,7 @@ class Stills(Group):
         /edit does. Returns the photo in its full size, jpg (quality 95) or png, without any of
         its metadata.
         """
-        limits.one_of(format, "format", ("jpg", "png"))
+        limits.one_of(format, "format", _FORMATS)
         row, moves = self._moves(strengths)
         place = limits.between(t, "t", 0, 1)
         if photo_b and moves:
@@ -136,8 +112,8 @@ class Stills(Group):
         else:
             face = self.editor.edit(*prepared, moves).enlarged(side)
             recipe = self.recipe("edit", faces=origins, directions=tuple(row.items()))
-        whole = put_back(list(names.values())[which], prepared[which], face)
-        return str(save_photo(whole, outgoing(recipe.file_name(f"-in-photo.{format}"))))
+        whole = put_back(arrived(list(names.values())[which]), prepared[which], face)
+        return made(save_photo(whole, outgoing(recipe.file_name(f"-in-photo.{format}"))))
 
     def directions(self) -> list[dict[str, Any]]:
         """The directions that come with this model: name, accuracy on held-out pictures (0.5 is
@@ -154,7 +130,7 @@ class Stills(Group):
             for direction in self.editor.directions()
         ]
 
-    def average(self, photos: list[str] | None, size: float | str = 256) -> str:
+    def average(self, photos: list[FileData], size: Size = 256) -> FileData:
         """The average face of 1 to 64 photos: the picture of the mean of their codes."""
         side = limits.download_size(size, self.editor.image_size)
         prepared = self.several(photos, 1, limits.MAX_AVERAGE)

@@ -1,0 +1,315 @@
+"""Doors that must stay shut: passwords, foreign pages, paths, sizes, headers, pickle."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import httpx
+import pytest
+from gradio_client import Client, handle_file
+from packaging.version import Version
+
+from glow_app.common.errors import UserError
+from glow_app.common.users import MARK, line_for, read_users
+from glow_app.ui import limits
+
+pytest_plugins = ["tests.page_fixtures"]
+
+ROOT = Path(__file__).resolve().parents[1]
+NAME, PASSWORD = "ann", "correct horse: battery staple"
+
+
+def written(path: Path, text: str, mode: int = 0o600) -> Path:
+    path.write_text(text, encoding="utf-8")
+    path.chmod(mode)
+    return path
+
+
+# ---- the file of users --------------------------------------------------------------------------
+
+
+def test_users_are_known_by_password_or_hash(tmp_path: Path) -> None:
+    line = line_for(NAME, PASSWORD)
+    assert PASSWORD not in line and line != line_for(NAME, PASSWORD)  # salted
+    users = read_users(written(tmp_path / "users", f"# ours\n\n{line}\nbo:a:b \n"))
+    assert len(users) == 2
+    assert users.know(NAME, PASSWORD) and users.know("bo", "a:b ")
+    for name, password in ((NAME, "a:b "), ("bo", "a:b"), ("eve", PASSWORD), ("", ""), (NAME, "")):
+        assert not users.know(name, password)
+    assert PASSWORD not in repr(vars(users)) and "a:b" not in repr(vars(users))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "names no user"),
+        ("# nobody\n", "names no user"),
+        ("ann\n", "Line 1 of .* is not name:password"),
+        ("ann:x\n:y\n", "Line 2 of .* is not name:password"),
+        ("ann:x\nann:y\n", "Line 2 of .* names ann for the second time"),
+        (f"ann:{MARK}AAAA\n", "Line 1 of .* damaged hash"),
+        (f"ann:{MARK}AAAA$AAAA\n", "Line 1 of .* damaged hash"),
+        ("ann:" + "x" * 70_000, "too large"),
+    ],
+)
+def test_odd_files_of_users_are_refused(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        read_users(written(tmp_path / "users", text))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions")
+def test_a_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    for mode in (0o644, 0o640, 0o604):
+        with pytest.raises(UserError, match="chmod 600"):
+            read_users(written(tmp_path / "users", "ann:x\n", mode))
+    for missing in (tmp_path / "gone", tmp_path):
+        with pytest.raises(UserError, match="no file"):
+            read_users(missing)
+
+
+def test_users_are_added_by_a_script(tmp_path: Path) -> None:
+    file = tmp_path / "users"
+
+    def add(name: str, typed: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(ROOT / "scripts/add_user.py"), str(file), name]
+        return subprocess.run(command, input=typed, capture_output=True, text=True, timeout=60)
+
+    assert add("ann", "old\nold\n").returncode == 0
+    assert add("bo", "other\nother\n").returncode == 0
+    assert add("ann", f"{PASSWORD}\n{PASSWORD}\n").returncode == 0
+    users = read_users(file)
+    assert users.know("ann", PASSWORD) and users.know("bo", "other") and len(users) == 2
+    wrong = add("ann", "one\ntwo\n")
+    assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1
+    assert read_users(file).know("ann", PASSWORD)
+
+
+# ---- a page with a password ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def locked(released, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a page that asks for a password."""
+    from glow_app.ui.page import build_page, launch_options
+
+    file = written(tmp_path_factory.mktemp("auth") / "users", f"{line_for(NAME, PASSWORD)}\n")
+    page = build_page(released)
+    _, url, _ = page.launch(
+        server_name="127.0.0.1",
+        prevent_thread_lock=True,
+        inbrowser=False,
+        **launch_options(users=read_users(file)),
+    )
+    yield url.rstrip("/")
+    page.close(verbose=False)
+
+
+def test_without_the_password_there_is_nothing(locked: str, photos: list[Path]) -> None:
+    upload = {"files": ("a.jpg", photos[0].read_bytes(), "image/jpeg")}
+    known = httpx.post(f"{locked}/gradio_api/upload", files=upload, auth=(NAME, PASSWORD))
+    (uploaded,) = known.json()
+    file = f"/gradio_api/file={uploaded}"
+    answer = httpx.get(f"{locked}{file}", auth=(NAME, PASSWORD))
+    assert answer.status_code == 200 and answer.content == photos[0].read_bytes()
+    assert answer.headers["cache-control"] == "no-store"
+
+    schema = httpx.get(f"{locked}/gradio_api/openapi.json", auth=(NAME, PASSWORD)).json()
+    paths = {"/", "/config", "/login", "/theme.css", "/assets/x.js", "/static/x", "/monitoring"}
+    paths |= {file, f"/file={uploaded}", "/gradio_api/startup-events", "/nowhere", "/%2e%2e/x"}
+    paths |= {re.sub(r"{.*?}", "x", path) for path in schema["paths"]}
+    for path in sorted(paths):
+        for method in ("GET", "HEAD", "POST", "OPTIONS"):
+            for auth in (None, (NAME, "wrong"), ("eve", PASSWORD))[: 3 if path == file else 1]:
+                answer = httpx.request(method, f"{locked}{path}", auth=auth)
+                assert answer.status_code == 401, (method, path, auth)
+                assert "basic" in answer.headers["www-authenticate"].lower()
+                assert len(answer.content) < 100
+    assert httpx.post(f"{locked}/gradio_api/upload", files=upload).status_code == 401
+    cookie = {"access-token": "x", "access-token-unsecure": "x"}
+    assert httpx.get(f"{locked}/", cookies=cookie).status_code == 401
+    for odd in ("Basic", "Basic !", "Basic YW5u", "Bearer x", "basic " + "A" * 5000):
+        assert httpx.get(f"{locked}/", headers={"Authorization": odd}).status_code == 401
+
+
+def test_with_the_password_everything_works(locked: str, photos: list[Path]) -> None:
+    assert "Glow Studio" in httpx.get(f"{locked}/", auth=(NAME, PASSWORD)).text
+    client = Client(locked, verbose=False, httpx_kwargs={"auth": (NAME, PASSWORD)})
+    settings = {"frames": 3, "size": 16, "api_name": "/morph"}
+    file, facts = client.predict(*(handle_file(photo) for photo in photos), **settings)
+    assert facts["frames"] == 3 and Path(file).stat().st_size
+
+
+def test_the_command_asks_for_a_password(tmp_path: Path) -> None:
+    open_file = written(tmp_path / "users", "ann:x\n", 0o644)
+    command = [sys.executable, str(ROOT / "app.py"), "--auth", str(open_file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "chmod 600" in done.stderr
+
+
+# ---- who may ask --------------------------------------------------------------------------------
+
+
+def get(server: str, path: str = "/", **headers: str) -> httpx.Response:
+    return httpx.get(
+        f"{server}{path}", headers={k.replace("_", "-"): v for k, v in headers.items()}
+    )
+
+
+def test_only_its_own_names_lead_to_the_page(server: str) -> None:
+    port = server.rpartition(":")[2]
+    for host in (f"localhost:{port}", f"127.0.0.1:{port}", "LOCALHOST", "[::1]:7860"):
+        assert get(server, host=host).status_code == 200, host
+    for host in ("evil.example", f"evil.example:{port}", "127.0.0.1.evil.example", "localhost@x"):
+        answer = get(server, host=host)
+        assert answer.status_code == 403 and len(answer.content) < 100, host
+
+
+def test_pages_of_others_may_link_but_not_ask(server: str) -> None:
+    own, path = server.removeprefix("http://"), "/gradio_api/info"
+    assert get(server, path, origin=f"http://{own}").status_code == 200
+    assert get(server, path, sec_fetch_site="same-origin").status_code == 200
+    for origin in ("https://evil.example", "null", "http://localhost:1", f"http://{own}.evil"):
+        answer = get(server, path, origin=origin)
+        assert answer.status_code == 403, origin
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+    link = {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"}
+    assert get(server, sec_fetch_dest="document", **link).status_code == 200
+    assert get(server, sec_fetch_dest="iframe", **link).status_code == 403
+    assert get(server, path, sec_fetch_site="cross-site", sec_fetch_mode="no-cors").is_error
+    ask = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+    asked = httpx.options(f"{server}{path}", headers=ask)
+    assert asked.status_code == 403 and "access-control-allow-origin" not in asked.headers
+
+
+def test_every_answer_has_the_headers(server: str) -> None:
+    answers = [get(server), get(server, "/theme.css"), get(server, "/none"), get(server, host="x")]
+    for answer in answers:
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'self'" in policy and "frame-ancestors 'none'" in policy
+        assert "http" not in policy and "*" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert "access-control-allow-origin" not in answer.headers
+
+
+# ---- paths and sizes ----------------------------------------------------------------------------
+
+
+def call(server: str, name: str, *data: object) -> str:
+    """What an API call ends with, as a program without any client library sends it."""
+    began = httpx.post(f"{server}/gradio_api/call/{name}", json={"data": list(data)})
+    if began.is_error:
+        return began.text
+    return httpx.get(
+        f"{server}/gradio_api/call/{name}/{began.json()['event_id']}", timeout=60
+    ).text
+
+
+@pytest.mark.parametrize("shape", ["text", "path", "file"])
+@pytest.mark.parametrize("place", ["/etc/passwd", "README.md", "{upload}/../x", "http://[::1]/x"])
+def test_no_path_from_a_client_is_read(server: str, shape: str, place: str) -> None:
+    place = place.format(upload=os.environ["GRADIO_TEMP_DIR"])
+    file = {"path": place} if shape != "text" else place
+    if shape == "file":
+        file["meta"] = {"_type": "gradio.FileData"}
+    for name, data in (("open", [file]), ("morph", [file, file]), ("average", [[file]])):
+        said = call(server, name, *data)
+        assert said.startswith("event: error"), said
+        assert "root:" not in said and "exact, invertible" not in said
+
+
+def test_the_server_fetches_and_serves_nothing_else(server: str) -> None:
+    for path in (
+        "/gradio_api/file=http://127.0.0.1/",
+        "/gradio_api/file=https://example.com/x.png",
+        "/gradio_api/proxy=https://example.com/",
+        "/gradio_api/file=/etc/passwd",
+        f"/gradio_api/file={ROOT}/README.md",
+        "/gradio_api/file=../../etc/passwd",
+        "/gradio_api/file/etc/passwd",
+        "/static/../../../etc/passwd",
+        "/static/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
+        "/monitoring",
+        "/login",
+        "/gradio_api/deep_link",
+        "/gradio_api/vibe-code",
+        "/gradio_api/dev/reload",
+        "/gradio_api/runs",
+    ):
+        answer = get(server, path)
+        assert answer.status_code in (403, 404), path
+        assert "root:" not in answer.text
+
+
+def test_uploads_are_limited(server: str) -> None:
+    def upload(content: bytes) -> int:
+        files = {"files": ("a.jpg", io.BytesIO(content), "image/jpeg")}
+        return httpx.post(f"{server}/gradio_api/upload", files=files, timeout=60).status_code
+
+    assert limits.MAX_UPLOAD_MB == 20
+    assert upload(bytes(1000)) == 200
+    assert upload(bytes(20 * 1024**2 + 10_000)) == 413
+    chunks = httpx.post(f"{server}/gradio_api/upload", content=iter([b"x", b"y"]))
+    assert chunks.status_code == 411
+    assert httpx.post(f"{server}/gradio_api/queue/join", content=bytes(17_000_000)).is_error
+
+
+def test_no_pickle() -> None:
+    """Files are data: nothing here can be made to run what a file says."""
+    runs_files = r"\bpickle\b|torch\.load\(|joblib|\bdill\b|\bmarshal\b|shelve|(?<![.\w])eval\("
+    runs_files += r"|\bexec\(|yaml\.(unsafe_)?load\(|allow_pickle=True|weights_only=False"
+    for folder in ("models", "glow_app", "scripts"):
+        for file in (ROOT / folder).rglob("*.py"):
+            code = re.sub(r"#.*", "", file.read_text(encoding="utf-8"))
+            code = re.sub(r"\"\"\".*?\"\"\"", "", code, flags=re.DOTALL)
+            found = re.search(runs_files, code)
+            assert not found, f"{file.relative_to(ROOT)}: {found}"
+
+
+def test_every_file_of_weights_is_safetensors() -> None:
+    kept = {".safetensors", ".md"}
+    for file in (ROOT / "models" / "pretrained").rglob("*"):
+        assert file.is_dir() or file.suffix in kept, file
+
+
+def test_opencv_decodes_no_files() -> None:
+    """Its decoders have known holes (SECURITY.md); every picture is opened by Pillow."""
+    for folder in ("models", "glow_app", "scripts"):
+        for file in (ROOT / folder).rglob("*.py"):
+            found = re.search(r"imread|imdecode|VideoCapture", file.read_text(encoding="utf-8"))
+            assert not found, file
+
+
+def test_versions_are_not_older_than_what_security_md_says() -> None:
+    rows = re.findall(
+        r"^\| ([\w-]+) \| .*(?:CVE|GHSA|ReDoS).* \| ([\d.]+) \|$",
+        (ROOT / "SECURITY.md").read_text(encoding="utf-8"),
+        flags=re.MULTILINE,
+    )
+    assert len(rows) > 10
+    for package, fixed in rows:
+        assert Version(version(package)) >= Version(fixed), package
+
+
+def test_switches_of_gradio_in_the_environment_do_nothing() -> None:
+    code = (
+        "import os, glow_app.ui; print(sorted(k for k in os.environ if k.startswith('GRADIO_')))"
+    )
+    bad = {"GRADIO_ALLOWED_PATHS": "/", "GRADIO_SHARE": "true", "GRADIO_VIBE_MODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **bad},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not [name for name in bad if name in done.stdout]
