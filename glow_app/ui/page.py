@@ -21,6 +21,7 @@ from glow_app.ui.mix_tab import build_mix_tab
 from glow_app.ui.morph_tab import build_morph_tab
 from glow_app.ui.opening import wire_opening
 from glow_app.ui.pair import FaceHolder, Pair
+from glow_app.ui.presence import presence
 from glow_app.ui.sample_tab import build_sample_tab
 from glow_app.ui.scenes import Scenes
 from glow_app.ui.static_files import STATIC, asset
@@ -80,6 +81,7 @@ def build_page(editor: Editor, welcome: Welcome | None = None) -> gr.Blocks:
         desk.edited.wire(morph.temperature)
         wire_opening(desk, tabs, morph, journey, mix_setting, edit_setting)
         gr.HTML(f"<p>{_TIP}</p>", elem_id="tip")
+        page.unload(presence.left)
     page.queue(max_size=_QUEUE)
     return page
 
