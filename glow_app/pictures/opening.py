@@ -46,7 +46,8 @@ _FORMATS: Final = (
     "AVIF", "BMP", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "QOI", "TIFF",
     "WEBP",
 )  # fmt: skip
-_SLOW: Final = {"JPEG2000": 16_000_000, "WEBP": 30_000_000}  # pixels: two seconds of work
+# Pixels that take two seconds, by format or mode; a JPEG takes them for 40 megapixels.
+_SLOW: Final = {"JPEG2000": 16_000_000, "WEBP": 30_000_000, "RGBA": 30_000_000}
 _SIGNATURES: Final = (
     b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP", b"qoif",
 )  # fmt: skip
@@ -214,7 +215,7 @@ def _decoded(data: bytes, name: str) -> tuple[Image.Image, JpegTables | None]:
         raise _unidentified(data, name) from error
     with image:
         _check_size(*image.size, name)  # from the header: nothing has been decoded yet
-        most = _SLOW.get(image.format or "", MAX_PIXELS)
+        most = min(_SLOW.get(of, MAX_PIXELS) for of in (image.format, image.mode))
         if image.width * image.height > most:
             raise _too_many_pixels(name, most)
         image.load()
