@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from glow_app.benchmarks.faults.corpus import encoded, picture
+from glow_app.benchmarks.faults.visitor import Visitor
 from glow_app.common.progress import Steps, Stopped, stopped_when
 from glow_app.editing.editor import Editor
 from glow_app.ui.errors import in_words
+from glow_app.ui.page import build_page, launch_options
 from glow_app.ui.presence import Presence, presence
 
 
@@ -81,13 +84,8 @@ def test_handlers_end_quietly_when_their_visitor_leaves(kind: str, monkeypatch) 
     assert done == [0, 1, 2, 3] and "last" not in shown and not presence._working
 
 
-def test_a_client_that_hangs_up_frees_the_model(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    """A real page, a real client, and a morph that would take minutes."""
-    from gradio_client import Client, handle_file
-    from PIL import Image
-
-    from glow_app.ui.page import build_page, launch_options
-
+def test_a_client_that_hangs_up_frees_the_model(tiny_checkpoint: Path) -> None:
+    """A real page, a real connection, and a morph of many passes."""
     editor = Editor(tiny_checkpoint, device="cpu")
     decode, passes, begun = editor._decode, [], threading.Event()
 
@@ -99,21 +97,20 @@ def test_a_client_that_hangs_up_frees_the_model(tiny_checkpoint: Path, tmp_path:
 
     page = build_page(editor)
     _, url, _ = page.launch(server_name="127.0.0.1", prevent_thread_lock=True, **launch_options())
+    visitor = Visitor(url)
     try:
-        photos = []
-        for colour in ("red", "blue"):
-            Image.new("RGB", (64, 64), colour).save(tmp_path / f"{colour}.png")
-            photos.append(handle_file(tmp_path / f"{colour}.png"))
-        client = Client(url, verbose=False)
-        editor._decode = slow
-        editor.batch = 1
-        client.submit(*photos, frames=129, size=16, guide=False, api_name="/morph")
-        assert begun.wait(30)
-        client.close()
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and time.monotonic() - passes[-1] < 2:
+        photos = [visitor.upload(f"{n}.png", encoded(picture(n, n), "PNG")) for n in (64, 72)]
+        editor._decode, editor.batch = slow, 1
+        with visitor.present():
+            how = (129, "linear", "gif", 16, None, 0, 1, False, 25, True, False)
+            visitor.begin("morph", *photos, *how)
+            assert begun.wait(30)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline and time.monotonic() - passes[-1] < 1.5:
             time.sleep(0.1)
-        assert time.monotonic() - passes[-1] >= 2, "it still works for nobody"
-        assert len(passes) < 100
+        assert time.monotonic() - passes[-1] >= 1.5, "it still works for nobody"
+        assert len(passes) < 60
+        assert visitor.http.get("/health").text == "ok"
     finally:
+        visitor.close()
         page.close(verbose=False)

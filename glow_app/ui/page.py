@@ -14,6 +14,7 @@ from glow_app.ui.components import downloader
 from glow_app.ui.desk import Desk
 from glow_app.ui.edit_tab import build_edit_tab
 from glow_app.ui.full_frames import FullFrames
+from glow_app.ui.health import HEALTH
 from glow_app.ui.jobs import Jobs
 from glow_app.ui.journey_tab import build_journey_tab
 from glow_app.ui.learn_tab import build_learn_tab
@@ -31,6 +32,7 @@ from glow_app.ui.welcome import Welcome
 
 __all__ = ["build_page", "launch_options"]
 
+_VISITORS = 200  # whose faces and morphs are kept, up to some ten megabytes each
 _QUEUE = 32  # events that may wait; one more is told to try again
 
 _TIP = (
@@ -94,6 +96,8 @@ def launch_options() -> dict[str, Any]:
         "js": asset("page.js"),
         "favicon_path": STATIC / "favicon.svg",
         "footer_links": ["api"],
+        "app_kwargs": {"routes": [HEALTH]},
+        "state_session_capacity": _VISITORS,
         "max_file_size": f"{limits.MAX_UPLOAD_MB}mb",
         "run_history": False,
         "share": False,
