@@ -175,7 +175,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.base and args.init:
         p.error("--base is for a run that starts without --init")
     out = Path(args.out)
-    if alone and not (args.base or args.init or RunFolder(out).state_to_resume(False)):
+    if alone and not (args.base or args.init or RunFolder(out).states_to_resume()):
         p.error("a detail level by itself needs what lies behind it: --base, --init or --joint")
     init, base = (Path(given) if given else None for given in (args.init, args.base))
     crops = min(_CROPS, shape.image_size) if args.crops is None and alone else args.crops or 0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
-__all__ = ["Progress", "Steps", "Stopped", "phase"]
+__all__ = ["Progress", "Steps", "Stopped", "phase", "stopped_when"]
 
 #: Called as ``progress(done, total)``, first with 0 and last with `total`, from the thread that
 #: works and never while a lock is held. Whatever it raises ends the work and comes out of the
@@ -17,6 +19,23 @@ class Stopped(Exception):
 
     def __init__(self) -> None:
         super().__init__("Stopped.")
+
+
+_unwanted: ContextVar[Callable[[], bool] | None] = ContextVar("unwanted", default=None)
+
+
+@contextmanager
+def stopped_when(unwanted: Callable[[], bool]) -> Iterator[None]:
+    """All work inside that counts `Steps` in this thread ends once ``unwanted()`` is true.
+
+    For wishes that no callback of the work knows of, such as a visitor who has left. It ends with
+    `Stopped`, as if its own callback had raised that.
+    """
+    token = _unwanted.set(unwanted)
+    try:
+        yield
+    finally:
+        _unwanted.reset(token)
 
 
 def phase(report: Progress | None, before: int = 0, after: int = 0) -> Progress | None:
@@ -47,6 +66,9 @@ class Steps:
     def advance(self, count: int = 1) -> None:
         """`count` more are done."""
         self._done += count
+        unwanted = _unwanted.get()
+        if unwanted is not None and unwanted():
+            raise Stopped
         if self._report is not None:
             self._report(self._done, self._total)
 

@@ -27,6 +27,7 @@ from glow_app.common.expiring_cache import ExpiringCache
 from glow_app.common.progress import Progress, Steps
 from glow_app.editing.shell import Shell
 from glow_app.pictures.coding import Coding
+from glow_app.pictures.crop import Crop
 from glow_app.pictures.prepare import FULL, Prepared, prepare
 from glow_app.pictures.tensors import to_pictures, to_tensor
 from models import StateRange
@@ -37,9 +38,10 @@ RELEASED = "faces128"  # the weights that are used where nobody names others
 CACHED_CODES = 64  # 192 KiB each at 128 px
 CACHED_SECONDS = 900.0  # a code is as private as the photo it decodes to
 
-# Pictures a pass. On two cores 33 frames took 0.58 s in one pass, 0.61 s in two, 0.67 s in five
-# (faces64 preset, best of 20, on a machine that was busy otherwise). A GPU wants more at once.
-_BATCH = {"cpu": 33, "cuda": 64}
+# Pictures a pass. Between passes work can be stopped, and other visitors' work gets in. On two
+# cores 33 frames of faces128 took 1.90 s in passes of 33, 1.73 s in passes of 8 or 6, 1.84 s in
+# passes of 4 (best of 3): no pass of 6 takes longer than 0.32 s. A GPU wants more at once.
+_BATCH = {"cpu": 6, "cuda": 64}
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,13 +128,13 @@ class Codec:
 
     # -------------------------------------------------------------------------------- pictures
 
-    def prepare(self, source: Any, align: str = "auto") -> Prepared:
+    def prepare(self, source: Any, align: str = "auto", crop: Crop | None = None) -> Prepared:
         """`prepare` at the model's size, coded as its training pictures, and at full size, too.
 
         Raises:
             UserError: the picture cannot be used.
         """
-        return prepare(source, self.image_size, align=align, coding=self.coding, full=FULL)
+        return prepare(source, self.image_size, align, self.coding, full=FULL, crop=crop)
 
     def encode(self, pixels: np.ndarray) -> Tensor:
         """The codes alone of `encode_with_range`: (N, D) float32 on the CPU."""

@@ -23,12 +23,27 @@ from PIL import Image
 
 from glow_app.pictures.opening import RESAMPLE
 
-__all__ = ["DOWN", "ZOOM", "Face", "Point", "align", "is_aligned", "rot90", "template_square"]
+__all__ = [
+    "DOWN",
+    "EYES_APART",
+    "ZOOM",
+    "Face",
+    "Point",
+    "Square",
+    "align",
+    "cut",
+    "is_aligned",
+    "rot90",
+    "template_square",
+]
 
 Point = tuple[float, float]
+Square = tuple[np.ndarray, np.ndarray, np.ndarray]  # centre and half-sides x, y, each (2,), pixels
 
 ZOOM: Final = 0.62  # of FFHQ's size, 2 max(2.0 |E|, 1.8 |M|)
 DOWN: Final = 0.42  # from the middle of the eyes to the centre, in half-sides
+EYES_APART: Final = 1 / (4 * ZOOM)  # of the side, where the mouth is not far below the eyes
+_MOUTH_BELOW: Final = 1.05  # the eyes, in their distance: both as they lie on the template
 
 
 # How far the square of a face may be from the whole picture for the picture to count as aligned
@@ -56,6 +71,15 @@ class Face:
     mouth_right: Point
     yaw: float = 0.0
 
+    @classmethod
+    def of_eyes(cls, one: Point, other: Point) -> Face:
+        """A frontal face of which only the eyes are known, in either order."""
+        left, right = (np.asarray(eye, float) for eye in sorted((one, other)))
+        mouth = (left + right) / 2 + _MOUTH_BELOW * rot90(right - left)
+        half = (right - left) * 0.42
+        points = (left, right, mouth - half, mouth + half)
+        return cls(*(tuple(point.tolist()) for point in points))
+
     @cached_property
     def size(self) -> float:
         """Side in pixels of the square that `align` cuts out."""
@@ -63,7 +87,7 @@ class Face:
         return 2 * math.hypot(*x)
 
 
-def template_square(face: Face) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def template_square(face: Face) -> Square:
     """The template's square for a face: centre c and half-sides x, y, each (2,) in pixels.
 
     Its corners are c ± x ± y. With e the middle of the eyes, E the vector between them, M the
@@ -83,7 +107,12 @@ def template_square(face: Face) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def align(image: Image.Image, face: Face, size: int) -> tuple[Image.Image, float]:
-    """Cut a face out, turned and scaled to the template.
+    """Cut a face out, turned and scaled to the template; see `cut`."""
+    return cut(image, template_square(face), size)
+
+
+def cut(image: Image.Image, square: Square, size: int) -> tuple[Image.Image, float]:
+    """Cut a square out of a picture, whichever way it is turned.
 
     Antialiased at every scale: the surroundings of the face are reduced to two to four times the
     target, turned there by bicubic interpolation onto a grid of an integer multiple of `size`,
@@ -91,17 +120,18 @@ def align(image: Image.Image, face: Face, size: int) -> tuple[Image.Image, float
 
     Args:
         image: mode RGB, any size.
-        face: of that picture.
+        square: in that picture, or partly beside it.
         size: side of the result in pixels.
 
     Returns:
         The crop (size x size, mode RGB) and the fraction of it, in [0, 1], that lies outside the
         picture and was invented by reflection.
     """
-    centre, x, y = template_square(face)
-    shrink = max(1, int(face.size / (2 * size)))
+    centre, x, y = square
+    side = 2 * math.hypot(*x)
+    shrink = max(1, int(side / (2 * size)))
     region, origin = _surroundings(image, centre, np.abs(x) + np.abs(y), shrink)
-    multiple = max(1, math.ceil(face.size / shrink / size))
+    multiple = max(1, math.ceil(side / shrink / size))
     wide = multiple * size
     corner = (centre - x - y - origin) / shrink
     step_x, step_y = 2 * x / shrink / wide, 2 * y / shrink / wide
@@ -131,7 +161,7 @@ def rot90(v: np.ndarray) -> np.ndarray:
     return np.array([-v[1], v[0]])
 
 
-def _covers(square: tuple[np.ndarray, np.ndarray, np.ndarray], side: int) -> bool:
+def _covers(square: Square, side: int) -> bool:
     """Whether a face's square is the whole picture, give or take the noise of finding."""
     centre, x, _ = square
     return bool(

@@ -11,27 +11,48 @@ from glow_app.common.errors import UserError
 
 __all__ = ["eight_bits", "split_alpha", "to_srgb"]
 
+_BAND = 1_000_000  # pixels
+
 
 def eight_bits(image: Image.Image, name: str) -> Image.Image:
     """Greys of more than 8 bits as mode L (or LA); Pillow's own conversion clips them to white.
 
     The range is the smallest usual one that holds the values; what fits none is stretched.
     """
-    values = np.asarray(image).astype(np.float32)
-    finite = np.isfinite(values)
-    if not finite.any():
-        raise UserError(f"{name} holds no numbers.")
-    low, high = float(values[finite].min()), float(values[finite].max())
+    values = np.asarray(image)
+    low, high = _range(values, name)
     top = next((top for top in _usual_tops(image) if high <= 1.05 * top), None)
     if top is not None and low >= -0.05 * top:  # resampling overshoots a little
         low, high = 0.0, top
-    values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
-    levels = np.clip((values - low) * (255 / max(high - low, 1e-30)), 0, 255)
-    grey = Image.fromarray((levels + 0.5).astype(np.uint8))
+    levels = np.empty(values.shape, np.uint8)
+    for rows in _bands(values):
+        part = np.nan_to_num(values[rows].astype(np.float32), nan=low, posinf=high, neginf=low)
+        part = np.clip((part - low) * (255 / max(high - low, 1e-30)), 0, 255)
+        levels[rows] = (part + 0.5).astype(np.uint8)
+    grey = Image.fromarray(levels)
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
     return grey
+
+
+def _bands(values: np.ndarray) -> list[slice]:
+    """Rows that are worked on together: in one piece 40 megapixels would take a gigabyte."""
+    step = max(1, _BAND // values.shape[1])
+    return [slice(first, first + step) for first in range(0, len(values), step)]
+
+
+def _range(values: np.ndarray, name: str) -> tuple[float, float]:
+    """The smallest and the largest of the finite values (H, W)."""
+    low, high = np.inf, -np.inf
+    for rows in _bands(values):
+        part = values[rows].astype(np.float32)
+        part = part[np.isfinite(part)]
+        if part.size:
+            low, high = min(low, float(part.min())), max(high, float(part.max()))
+    if low > high:
+        raise UserError(f"{name} holds no numbers.")
+    return low, high
 
 
 def _usual_tops(image: Image.Image) -> tuple[float, ...]:
@@ -49,7 +70,7 @@ def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     if image.mode in ("1", "L", "LA", "La"):
         both = image if image.mode == "LA" else image.convert("LA")
         return both.convert("L"), both.getchannel("A")
-    both = image.convert("RGBA")
+    both = image if image.mode == "RGBA" else image.convert("RGBA")
     return both.convert("RGB"), both.getchannel("A")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import stat
 import threading
 import warnings
@@ -35,6 +36,7 @@ Source = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray
 RESAMPLE: Final = Image.Resampling.LANCZOS
 MAX_PIXELS: Final = 40_000_000
 MAX_BYTES: Final = 100_000_000  # a scan of 30 megapixels without compression is 90 MB
+MAX_SCANS: Final = 32  # of a JPEG; progressive ones have ten
 MIN_SIDE: Final = 16  # pixels
 MAX_ASPECT: Final = 16  # long side / short side
 
@@ -44,6 +46,8 @@ _FORMATS: Final = (
     "AVIF", "BMP", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "QOI", "TIFF",
     "WEBP",
 )  # fmt: skip
+# Pixels that take two seconds, by format or mode; a JPEG takes them for 40 megapixels.
+_SLOW: Final = {"JPEG2000": 16_000_000, "WEBP": 30_000_000, "RGBA": 30_000_000}
 _SIGNATURES: Final = (
     b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP", b"qoif",
 )  # fmt: skip
@@ -203,15 +207,39 @@ def _read_path(path: Path, name: str) -> bytes:
 def _decoded(data: bytes, name: str) -> tuple[Image.Image, JpegTables | None]:
     if _brand(data) in _HEIF_BRANDS:
         _register_heif()
+    if _scans(data) > MAX_SCANS:
+        raise UserError(f"{name} is too laborious: a JPEG of more than {MAX_SCANS} scans.")
     try:
         image = Image.open(io.BytesIO(data), formats=_formats())
     except Image.UnidentifiedImageError as error:
         raise _unidentified(data, name) from error
     with image:
         _check_size(*image.size, name)  # from the header: nothing has been decoded yet
+        most = min(_SLOW.get(of, MAX_PIXELS) for of in (image.format, image.mode))
+        if image.width * image.height > most:
+            raise _too_many_pixels(name, most)
         image.load()
         _check_size(*image.size, name)
-        return image.copy(), jpeg_tables(image)
+        return image, jpeg_tables(image)
+
+
+_MARKER: Final = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)  # but stuffing, restarts
+
+
+def _scans(data: bytes) -> int:
+    """How often a JPEG goes over its whole picture, up to MAX_SCANS + 1; 0 for other files.
+
+    Each takes time for all pixels and may have no more than some bytes: a file of 0.2 MB with
+    thousand scans of 40 megapixels took 26 s.
+    """
+    count, place = 0, 2
+    while data.startswith(b"\xff\xd8") and count <= MAX_SCANS:
+        found = _MARKER.search(data, place)
+        if found is None or found[1] == b"\xd9":  # the end; an appended picture or film may follow
+            break
+        count += found[1] == b"\xda"
+        place = found.end() + max(2, int.from_bytes(data[found.end() : found.end() + 2], "big"))
+    return count
 
 
 def jpeg_tables(image: Image.Image) -> JpegTables | None:
@@ -265,7 +293,7 @@ def _plain(image: Image.Image, name: str) -> Image.Image:
         image = eight_bits(image, name)
     colour, alpha = split_alpha(image)
     colour = to_srgb(colour, profile)
-    if alpha is not None:
+    if alpha is not None and alpha.getextrema()[0] < 255:
         background = Image.new("RGB", colour.size, (255, 255, 255))
         background.paste(colour, mask=alpha)
         colour = background
@@ -297,8 +325,8 @@ def _too_many_bytes(name: str) -> UserError:
     return UserError(f"{name} is too large: more than {MAX_BYTES // 1_000_000} MB.")
 
 
-def _too_many_pixels(name: str) -> UserError:
-    return UserError(f"{name} is too large: more than {MAX_PIXELS // 1_000_000} megapixels.")
+def _too_many_pixels(name: str, most: int = MAX_PIXELS) -> UserError:
+    return UserError(f"{name} is too large: more than {most // 1_000_000} megapixels.")
 
 
 def _damaged(name: str) -> UserError:

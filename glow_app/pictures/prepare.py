@@ -15,8 +15,9 @@ from PIL import Image
 
 from glow_app.common.errors import UserError
 from glow_app.pictures import faces
-from glow_app.pictures.alignment import Face, align, is_aligned, template_square
+from glow_app.pictures.alignment import Face, Square, cut, is_aligned, template_square
 from glow_app.pictures.coding import Coding, code_and_reduce, coding_at
+from glow_app.pictures.crop import Crop
 from glow_app.pictures.opening import RESAMPLE, Opened, Source, name_of, open_source
 
 __all__ = ["FULL", "Place", "Prepared", "prepare", "prepare_all"]
@@ -48,6 +49,12 @@ class Place:
         """Of the square, in pixels of the photo."""
         return float(np.hypot(*self.right))
 
+    @property
+    def crop(self) -> Crop:
+        """The same square, as one that can be changed."""
+        x, y = np.array(self.right) / 2, np.array(self.down) / 2
+        return Crop.of_square((np.array(self.corner) + x + y, x, y))
+
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
@@ -57,7 +64,7 @@ class Prepared:
         pixels: (S, S, 3) uint8, sRGB.
         crop: (C, C, 3) uint8, the same square before it was coded and reduced, for what has to be
             done to it before that, such as warping; C is the side of the coding, S without one.
-        aligned: whether the face lies on the template.
+        aligned: whether the face lies on the template, by finding it or by somebody's choice.
         faces: how many faces were found; 0 where none was looked for.
         notes: sentences for the user, most important first.
         full: (F, F, 3) uint8, the square as sharp as the photo has it; None where nobody asked
@@ -80,6 +87,7 @@ def prepare(
     align: Literal["auto", "face", "center"] = "auto",
     coding: Coding | None = None,
     full: int = 0,
+    crop: Crop | None = None,
 ) -> Prepared:
     """Open a picture and make the square that a model takes.
 
@@ -102,6 +110,7 @@ def prepare(
         coding: of the model's training pictures; None for a model that learned from pictures
             without one.
         full: largest side of `Prepared.full` in pixels; 0: none is made.
+        crop: the square that somebody chose, of the upright photo; no face is looked for then.
 
     Raises:
         UserError: the picture cannot be used.
@@ -111,6 +120,9 @@ def prepare(
     if align not in ("auto", "face", "center"):
         raise ValueError(f'align must be "auto", "face" or "center", not {align!r}')
     opened, finish = open_source(source), _Finish(size, coding_at(coding, size), full)
+    if crop is not None:
+        square = crop.within(opened.image.size).square
+        return _of_square(opened, square, finish, [], faces=0)
     if align == "center":
         return _centred(opened, finish)
 
@@ -187,39 +199,46 @@ def _centred(opened: Opened, finish: _Finish, *notes: str) -> Prepared:
 
 
 def _on_template(opened: Opened, face: Face, finish: _Finish, among: int = 1) -> Prepared:
-
     notes = []
     if among > 1:
         notes.append(f"{among} faces were found; the largest is used.")
     if abs(face.yaw) > _FAR_TURNED:
         notes.append("This face is turned far to the side; one that looks ahead works better.")
-    if is_aligned(opened.image, face):
-        side = float(opened.image.width)
-        pixels, crop = finish.square(opened.image, opened)
-        wide = finish.full_side(side)
-        full = None if wide is None else _resized(opened.image, wide)
-        place = Place((0.0, 0.0), (side, 0.0), (0.0, side))
-    else:
-        aligned, invented = align(opened.image, face, finish.wide)
-        crop, side = np.array(aligned), face.size
-        pixels = finish.crop(crop)
-        wide = finish.full_side(side)
-        full = None if wide is None else np.array(align(opened.image, face, wide)[0])
-        place = _place(face)
-        if invented > _MUCH_INVENTED:
-            notes.append(
-                "Much of this crop lies outside the photo; one with more room about the face"
-                " works better."
-            )
-    if side < _SOFT * finish.size:
-        notes.append(f"The face is only {side:.0f} pixels wide, so it looks soft.")
+    if not is_aligned(opened.image, face):
+        return _of_square(opened, template_square(face), finish, notes, among)
+    side = float(opened.image.width)
+    pixels, crop = finish.square(opened.image, opened)
+    wide = finish.full_side(side)
+    full = None if wide is None else _resized(opened.image, wide)
+    place = Place((0.0, 0.0), (side, 0.0), (0.0, side))
+    notes += _softness(side, finish)
     return Prepared(pixels, crop, True, among, tuple(notes), full, place)
 
 
-def _place(face: Face) -> Place:
-    centre, x, y = template_square(face)
-    corner, right, down = (tuple(v.tolist()) for v in (centre - x - y, 2 * x, 2 * y))
-    return Place(corner, right, down)
+def _of_square(
+    opened: Opened, square: Square, finish: _Finish, notes: list[str], faces: int
+) -> Prepared:
+    """A square of the photo that is cut out, turned upright, coded and reduced."""
+    centre, x, y = square
+    side = 2 * float(np.hypot(*x))
+    aligned, invented = cut(opened.image, square, finish.wide)
+    crop = np.array(aligned)
+    wide = finish.full_side(side)
+    full = None if wide is None else np.array(cut(opened.image, square, wide)[0])
+    place = Place(*(tuple(v.tolist()) for v in (centre - x - y, 2 * x, 2 * y)))
+    if invented > _MUCH_INVENTED:
+        notes.append(
+            "Much of this crop lies outside the photo; one with more room about the face"
+            " works better."
+        )
+    notes += _softness(side, finish)
+    return Prepared(finish.crop(crop), crop, True, faces, tuple(notes), full, place)
+
+
+def _softness(side: float, finish: _Finish) -> list[str]:
+    if side >= _SOFT * finish.size:
+        return []
+    return [f"The face is only {side:.0f} pixels wide, so it looks soft."]
 
 
 def _resized(square: Image.Image, size: int) -> np.ndarray:

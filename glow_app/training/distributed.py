@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
+from glow_app.common.errors import UserError
+
 __all__ = ["World", "join_world"]
 
 _PATIENCE = timedelta(hours=2)  # while the first process packs a data set or measures all of it
@@ -89,6 +91,7 @@ def join_world(device: torch.device) -> Iterator[World]:
 
     Raises:
         ValueError: more processes on this machine than it has GPUs; one sentence.
+        UserError: another process was lost, so that this one cannot go on.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield World(device)
@@ -104,5 +107,20 @@ def join_world(device: torch.device) -> Iterator[World]:
     try:
         hosts = dist.new_group(backend="gloo", timeout=_PATIENCE)
         yield World(device, dist.get_rank(), dist.get_world_size(), hosts)
+    except RuntimeError as error:
+        if not _is_of_a_lost_peer(error):
+            raise
+        raise UserError(
+            "Another process of this run was lost, so this one ends as well; the same command "
+            "goes on from the last checkpoint."
+        ) from error
     finally:
         dist.destroy_process_group()
+
+
+def _is_of_a_lost_peer(error: RuntimeError) -> bool:
+    """Whether a collective failed because the other side is gone; gloo has no class for that."""
+    if isinstance(error, dist.DistError):
+        return True
+    text = str(error).lower()
+    return "gloo" in text or any(f"connection {end}" in text for end in ("closed", "reset"))

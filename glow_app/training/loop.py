@@ -73,7 +73,7 @@ def train(
     if world.first:
         folder.open(config, data)
     world.wait()
-    state, trained = begin(config, folder, training, world, init, base, from_constant)
+    state, trained, warning = begin(config, folder, training, world, init, base, from_constant)
     if world.first:
         folder.claim(config, data)
     crop, grid = config.crops * 2**config.means, 4 * 2**config.means
@@ -116,6 +116,8 @@ def train(
             f"{len(held_out[1]):,} held out, {world}, {config.precision}, "
             f"from step {state.step:,}."
         )
+        if warning is not None:
+            log.say(warning)
         if config.compile:  # paid for before the clock of the run starts
             began = time.monotonic()
             state.model.compile_couplings()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from glow_app.common.errors import UserError
 from glow_app.common.files import write_text
 from glow_app.training.config import TrainConfig
 from glow_app.training.state import TrainState
-from models import GlowConfig
+from models import CheckpointError, GlowConfig
 
 __all__ = ["RunFolder"]
 
@@ -31,6 +32,7 @@ class RunFolder:
         weights: the averaged model.
         samples: pictures of each evaluation.
         newest: the last state, from which the same command goes on.
+        previous: the state before that, should the last one turn out to be damaged.
         constant: the state before the cooldown, from which another one can branch.
         origin: entry of config.json and of the facts of the weights that says which weights the
             run started from; empty if none.
@@ -41,6 +43,7 @@ class RunFolder:
         self.weights = path / "model.safetensors"
         self.samples = path / "samples"
         self.newest = path / "checkpoint" / "state.safetensors"
+        self.previous = path / "checkpoint" / "previous.safetensors"
         self.constant = path / "checkpoint" / "constant.safetensors"
         self.origin: dict[str, Any] = {}
         self._settings = path / "config.json"
@@ -88,15 +91,58 @@ class RunFolder:
         settings = {**dataclasses.asdict(config), "data": data, **self.origin}
         write_text(self._settings, json.dumps(settings, indent=2) + "\n")
 
-    def state_to_resume(self, from_constant: bool) -> Path | None:
-        """Where the state to go on with lies; None for a new run."""
-        saved = self.constant if from_constant and self.constant.exists() else self.newest
-        return saved if saved.exists() else None
+    def states_to_resume(self, from_constant: bool = False) -> list[Path]:
+        """Where states to go on with lie, the best one first; none for a new run."""
+        saved = [self.newest, self.previous]
+        if from_constant and self.constant.exists():
+            saved.insert(0, self.constant)
+        return [path for path in saved if path.exists()]
+
+    def resume(self, state: TrainState, from_constant: bool = False) -> str | None:
+        """Load the best of the `states_to_resume`, of which there is one, that is sound.
+
+        Returns:
+            one sentence if another one than the best had to do; None if not.
+
+        Raises:
+            CheckpointError: none is sound; what is wrong with the best.
+        """
+        saved, wrong = self.states_to_resume(from_constant), []
+        for path in saved:
+            try:
+                state.load(path)
+            except CheckpointError as error:
+                wrong.append(error)
+                continue
+            if not wrong:
+                return None
+            damaged = f"{str(wrong[0]).rstrip('.')}, so the run goes on from {path.name}"
+            return f"{damaged}, step {state.step:,}."
+        raise wrong[0]
 
     def keep(self, state: TrainState, path: Path) -> None:
-        """Save ``state``, unless it is just going wrong: the last good one stays."""
-        if int(state.guard.in_a_row) == 0:
+        """Save ``state``, unless it is just going wrong: the last good one stays.
+
+        The newest before it becomes the previous one; at no moment is there none.
+        """
+        if int(state.guard.in_a_row) != 0:
+            return
+        if path != self.newest or not path.exists():
             state.save(path)
+            return
+        fresh = path.with_name("next.safetensors")  # whole, before the older ones are touched
+        try:
+            state.save(fresh)
+            link = path.with_name("link.safetensors")
+            link.unlink(missing_ok=True)
+            try:
+                os.link(path, link)
+                os.replace(link, self.previous)
+            except OSError:  # no such links on this disk: for a moment there is only the previous
+                os.replace(path, self.previous)
+            os.replace(fresh, path)
+        finally:
+            fresh.unlink(missing_ok=True)
 
 
 def _modern(name: str, value: Any) -> Any:

@@ -33,8 +33,8 @@ def begin(
     init: Path | None,
     base: Path | None,
     from_constant: bool,
-) -> tuple[TrainState, nn.Module]:
-    """The state to train from, and its objective as it is called in training.
+) -> tuple[TrainState, nn.Module, str | None]:
+    """The state to train from, its objective as it is called in training, and what is to be said.
 
     Args:
         init: weights for a new run to start from; a run that goes on does not look at them.
@@ -43,15 +43,16 @@ def begin(
 
     Raises:
         UserError: ``init`` or ``base`` does not fit this run.
+        CheckpointError: the run cannot go on, as all its states are damaged.
     """
-    saved = folder.state_to_resume(from_constant)
+    saved = folder.states_to_resume(from_constant)
     torch.manual_seed(config.seed)
     model = Glow(config.model).to(world.device)
-    if init is not None and saved is None:
+    if init is not None and not saved:
         given = _given(init, config, world.device)
         folder.starts_from(given.facts)
         model.load_state_dict(given.state_dict())
-    if base is not None and saved is None:
+    if base is not None and not saved:
         given = models.load(base, world.device)
         folder.starts_from(given.facts)
         model = _on_top_of(given, config, base)
@@ -59,15 +60,15 @@ def begin(
     dtype = {"float32": None, "bfloat16": torch.bfloat16}[config.precision]
     model.set_training_dtype(dtype)
     model.set_reversible(config.reversible)
-    if saved is None and world.first:
+    if not saved and world.first:
         model.initialize(_initial_images(config, training, world.device))
     objective = Objective(model, config.details_only)
     trained = world.wrap(objective)  # from here on every process has rank 0's weights
     optimiser = make_optimiser(model, config)
     state = TrainState(model, Ema(model), optimiser, GradientGuard(world.device))
-    if saved is not None:
-        state.load(saved)
-    return state, trained
+    if not saved:
+        return state, trained, None
+    return state, trained, folder.resume(state, from_constant)
 
 
 def _given(init: Path, config: TrainConfig, device: torch.device) -> Glow:

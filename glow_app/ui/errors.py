@@ -7,12 +7,14 @@ import html
 import inspect
 import logging
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import gradio as gr
 
 from glow_app.common.errors import is_for_people
-from glow_app.common.progress import Stopped
+from glow_app.common.progress import Stopped, stopped_when
+from glow_app.ui.presence import presence
 
 __all__ = ["in_words"]
 
@@ -36,14 +38,23 @@ def _sentence(error: Exception) -> gr.Error:
 def in_words(handler: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap an event handler (a function or a generator) so that it fails with a sentence.
 
-    Work that the visitor stopped has not failed: it ends with nothing more to show.
+    Work that the visitor stopped has not failed: it ends with nothing more to show. The work of a
+    visitor who leaves the page is stopped, too.
     """
     if inspect.isgeneratorfunction(handler):
 
         @functools.wraps(handler)
         def generator(*args: Any, **kwargs: Any) -> Any:
             try:
-                yield from handler(*args, **kwargs)
+                with presence.work() as left, closing(handler(*args, **kwargs)) as steps:
+                    while True:
+                        # Gradio takes each step in a context of its own: none lasts over a yield.
+                        with stopped_when(left):
+                            try:
+                                shown = next(steps)
+                            except StopIteration:
+                                return
+                        yield shown
             except Stopped:
                 return
             except gr.Error:
@@ -56,7 +67,8 @@ def in_words(handler: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(handler)
     def function(*args: Any, **kwargs: Any) -> Any:
         try:
-            return handler(*args, **kwargs)
+            with presence.work() as left, stopped_when(left):
+                return handler(*args, **kwargs)
         except Stopped:
             return gr.skip()
         except gr.Error:

@@ -39,7 +39,7 @@ _FILE = f"{_API}/file="
 
 # What the page and gradio_client ask for; whatever else Gradio serves is not there.
 _ROUTES = re.compile(
-    r"/|/(config|theme\.css|favicon\.ico|robots\.txt|manifest\.json)/?|/(assets|static|svelte)/.+"
+    r"/|/(health|config|theme\.css|favicon\.ico|robots\.txt|manifest\.json)/?|/(assets|static|svelte)/.+"
     rf"|{_API}/(info|openapi\.json|app_id|startup-events|theme\.css|login_check|user)/?"
     rf"|{_API}/(upload|upload_progress|component_server|cancel|reset)/?"
     rf"|{_API}/(heartbeat|queue|call|run|api)/.+|{_FILE}([A-Za-z]:)?[^:]*",  # no other scheme

@@ -16,6 +16,7 @@ from glow_app.ui.desk import Desk
 from glow_app.ui.edit_tab import build_edit_tab
 from glow_app.ui.full_frames import FullFrames
 from glow_app.ui.guard import guarding
+from glow_app.ui.health import HEALTH
 from glow_app.ui.jobs import Jobs
 from glow_app.ui.journey_tab import build_journey_tab
 from glow_app.ui.learn_tab import build_learn_tab
@@ -23,6 +24,7 @@ from glow_app.ui.mix_tab import build_mix_tab
 from glow_app.ui.morph_tab import build_morph_tab
 from glow_app.ui.opening import wire_opening
 from glow_app.ui.pair import FaceHolder, Pair
+from glow_app.ui.presence import presence
 from glow_app.ui.sample_tab import build_sample_tab
 from glow_app.ui.scenes import Scenes
 from glow_app.ui.static_files import STATIC, asset
@@ -32,6 +34,7 @@ from glow_app.ui.welcome import Welcome
 
 __all__ = ["build_page", "launch_options"]
 
+_VISITORS = 200  # whose faces and morphs are kept, up to some ten megabytes each
 _QUEUE = 32  # events that may wait; one more is told to try again
 
 _TIP = (
@@ -83,6 +86,7 @@ def build_page(editor: Editor, welcome: Welcome | None = None) -> gr.Blocks:
         desk.edited.wire(morph.temperature)
         wire_opening(desk, tabs, morph, journey, mix_setting, edit_setting)
         gr.HTML(f"<p>{_TIP}</p>", elem_id="tip")
+        page.unload(presence.left)
     page.queue(max_size=_QUEUE)
     return page
 
@@ -95,12 +99,13 @@ def launch_options(host: str = "127.0.0.1", users: Users | None = None) -> dict[
         users: who may use the page; None for everybody who reaches it.
     """
     return {
-        "app_kwargs": {"lifespan": guarding(host, users)},
+        "app_kwargs": {"lifespan": guarding(host, users), "routes": [HEALTH]},
         "theme": build_theme(),
         "css": asset("page.css") + asset("learn/learn.css"),
         "js": asset("page.js"),
         "favicon_path": STATIC / "favicon.svg",
         "footer_links": ["api"],
+        "state_session_capacity": _VISITORS,
         "max_file_size": f"{limits.MAX_UPLOAD_MB}mb",
         "allowed_paths": [],  # but for uploads and downloads no file is served
         "enable_monitoring": False,

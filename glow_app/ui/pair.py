@@ -9,7 +9,8 @@ import gradio as gr
 
 from glow_app.editing.editor import Editor
 from glow_app.ui import limits
-from glow_app.ui.components import card_value, photo_card
+from glow_app.ui.components import card_value, crop_editor, photo_card
+from glow_app.ui.cropping import wire_crop
 from glow_app.ui.errors import in_words
 from glow_app.ui.events import LIGHT, QUIET, STATE_SECONDS, settle
 from glow_app.ui.saving import field
@@ -44,6 +45,7 @@ class FaceHolder:
             )
             for elem_id in cards
         }
+        self.cropper = crop_editor(name, elem_id=f"crop-{cards[0]}", render=False)
 
     @property
     def outputs(self) -> list[Any]:
@@ -75,6 +77,8 @@ class FaceHolder:
             settle(chosen, selector)
             settle(card.draw(draw, temperature, self.outputs, **LIGHT), selector)
             card.remove(lambda: self.values(None), None, self.outputs, **QUIET)
+        self.cropper.render()
+        wire_crop(self)
 
 
 class Pair:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glow_app.keeping.recipes import Origin
+from glow_app.pictures.crop import Crop
 from glow_app.pictures.prepare import Prepared
 
 if TYPE_CHECKING:
@@ -84,9 +85,13 @@ class Side:
         return Origin(self.seed, self.temperature)
 
 
-def photo_side(editor: Editor, photo: Path, source: str = PHOTO) -> Side:
-    """Align a photo as the model saw its training faces, and read it."""
-    prepared = editor.prepare(photo)
+def photo_side(editor: Editor, photo: Path, source: str = PHOTO, crop: Crop | None = None) -> Side:
+    """Align a photo as the model saw its training faces, and read it.
+
+    Args:
+        crop: the square that the visitor chose in place of the largest face.
+    """
+    prepared = editor.prepare(photo, crop=crop)
     notes = tuple(prepared.notes)
     reading = editor.read(prepared.pixels)
     return Side(prepared.pixels, reading, notes, None, None, source, prepared, photo)

@@ -7,6 +7,7 @@ drag or a key never waits for the server. Values are small JSON; pictures travel
 from __future__ import annotations
 
 from glow_app.ui.components.card import card_value, photo_card
+from glow_app.ui.components.crop import crop_editor, crop_value
 from glow_app.ui.components.download import download_value, downloader
 from glow_app.ui.components.examples import example_row
 from glow_app.ui.components.gallery import gallery, gallery_value
@@ -18,6 +19,8 @@ from glow_app.ui.values import finite, picture_uri
 __all__ = [
     "Setting",
     "card_value",
+    "crop_editor",
+    "crop_value",
     "download_value",
     "downloader",
     "example_row",

@@ -7,7 +7,8 @@ from typing import Any
 
 import gradio as gr
 
-from glow_app.ui import limits, sides
+from glow_app.pictures.prepare import Prepared
+from glow_app.ui import sides
 from glow_app.ui.components.templates import script
 from glow_app.ui.sides import Side
 from glow_app.ui.static_files import asset
@@ -19,7 +20,7 @@ _KINDS = {sides.PHOTO: "photo", sides.EXAMPLE: "example"}
 
 
 def photo_card(name: str, tag: str | None = None, **kwargs: Any) -> gr.HTML:
-    """A card for one face: its events are ``photo``, ``draw`` and ``remove``.
+    """A card for one face: its events are ``photo``, ``draw``, ``crop`` and ``remove``.
 
     Args:
         name: what follows the word "photo": "A" or "B", whose colour it takes, or other words.
@@ -29,7 +30,7 @@ def photo_card(name: str, tag: str | None = None, **kwargs: Any) -> gr.HTML:
         None,
         html_template=asset("card.html", name=name, tag=tag or name),
         css_template=asset("card.css"),
-        js_on_load=script("card.js", max_mb=str(limits.MAX_UPLOAD_MB)),
+        js_on_load=script("card.js"),
         apply_default_css=False,
         **kwargs,
     )
@@ -60,4 +61,14 @@ def card_value(side: Side | None, facts: Mapping[str, Any]) -> dict[str, Any] | 
         "exact": levels == 0,
         "notes": list(side.notes),
         "seed": side.seed,
+        "recrop": None if side.photo is None else _recrop(side.prepared),
     }
+
+
+def _recrop(prepared: Prepared | None) -> str:
+    """What changing the crop of a photo is good for; "" where nothing asks for it."""
+    if prepared is None or prepared.faces == 1:
+        return ""
+    if prepared.faces:
+        return "Choose another face"
+    return "" if prepared.aligned else "Show where the face is"

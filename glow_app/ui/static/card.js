@@ -1,12 +1,12 @@
 // One side of the morph: choose a photo (file, drop, paste, camera) or draw a face by seed.
 // Gradio hands in: element, trigger(event, data), props, upload(file), watch(prop, callback).
-// Events to Python: 'photo' {path}, 'draw' {seed}, 'remove' {}. props.value comes back.
+// Events to Python: 'photo' {path}, 'draw' {seed}, 'crop' {}, 'remove' {}. props.value comes back.
 
 const card = find('.card');
 const [crop, seen, see, live, busy, camera] = ['.crop', '.seen', '.see', '.live', '.busy', '.camera'].map(find);
 const [fileInput, seedInput, removeButton] = ['.upload input', '.seed input', '.remove'].map(find);
+const recropButton = find('.recrop');
 const buttons = card.querySelectorAll('button, .upload input');
-const LIMIT_MB = Number('[[max_mb]]');
 
 let preview = null; // object URL of a picture on its way to the server
 let seedTyped = false; // the seed was typed since the last face was drawn
@@ -32,6 +32,7 @@ function show() {
   see.hidden = !(value && value.full);
   look(false);
   removeButton.hidden = !value;
+  recropButton.hidden = !value || value.recrop === null;
   find('.source').textContent = value ? value.source : '';
   find('.none').hidden = !!value;
   find('.bits').hidden = find('.trip').hidden = !value;
@@ -52,6 +53,13 @@ function show() {
     item.textContent = text;
     return item;
   }));
+  const first = find('.notes li');
+  if (value && value.recrop && first) { // the first note says what is amiss
+    const button = make('button', 'btn', value.recrop);
+    button.type = 'button';
+    button.addEventListener('click', recrop);
+    first.append(button);
+  }
 }
 
 /** Show what the model sees in place of what the photo has. */
@@ -80,7 +88,7 @@ const isBusy = () => !busy.hidden;
 async function send(file) {
   if (!file) return;
   stopCamera();
-  if (file.size > LIMIT_MB * 1e6) return fail(`This file is larger than ${LIMIT_MB} MB.`);
+  if (file.size > LIMITS.upload_mb * 1e6) return fail(`This file is larger than ${LIMITS.upload_mb} MB.`);
   if (!file.size) return fail('This file is empty.');
   setBusy('Finding the face…');
   look(false);
@@ -208,6 +216,14 @@ seedInput.addEventListener('keydown', (event) => {
   draw();
 });
 find('.random').addEventListener('click', draw);
+
+/** Ask for the editor of the crop. */
+function recrop() {
+  if (isBusy()) return;
+  setBusy('Opening the photo…');
+  trigger('crop', {});
+}
+recropButton.addEventListener('click', recrop);
 
 removeButton.addEventListener('click', () => {
   trigger('remove', {});

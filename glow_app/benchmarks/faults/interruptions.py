@@ -1,0 +1,311 @@
+"""Training that is killed, runs out of disk, finds its state damaged, or computes nonsense.
+
+Every run is the real command in a process of its own, on a tiny model of 16 pixels.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from glow_app.benchmarks.faults.table import Row
+
+__all__ = ["Trainings"]
+
+_ROOT: Final = Path(__file__).resolve().parents[3]
+_PATIENCE: Final = 600.0  # seconds for one run
+_STEPS: Final = 30  # of the runs that are not killed
+
+# The real command with steps whose loss is not a number, as a broken machine would make it.
+_POISONED: Final = """
+import sys
+from glow_app.training import loop
+from scripts import train
+from glow_app.common import cli
+first, last, value = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+real, calls = loop.dequantize, []
+def poisoned(*args, **kwargs):
+    calls.append(1)
+    x = real(*args, **kwargs)
+    return x * value if first <= len(calls) <= last else x
+loop.dequantize = poisoned
+raise SystemExit(cli.run(lambda argv: train.main(sys.argv[4:])))
+"""
+
+
+class Trainings:
+    """Runs in ``folder``, which they fill.
+
+    Args:
+        say: told of every failure, in one line.
+    """
+
+    def __init__(self, folder: Path, say: Callable[[str], None] = print) -> None:
+        self.folder, self.say = folder, say
+        folder.mkdir(parents=True, exist_ok=True)
+        rng = np.random.default_rng(0)
+        smooth = rng.integers(0, 256, (200, 2, 2, 3)).repeat(8, 1).repeat(8, 2)
+        noisy = smooth + rng.normal(0, 9, smooth.shape)
+        self._data = folder / "pictures.npy"
+        np.save(self._data, noisy.round().clip(0, 255).astype(np.uint8))
+
+    # ------------------------------------------------------------------------------------ faults
+
+    def killed(self, times: int = 50, seed: int = 0) -> Row:
+        """kill -9 at random moments of one run, which has to end as if nothing had been."""
+        row, rng = Row("Training: kill -9 at a random moment"), np.random.default_rng(seed)
+        steps = max(_STEPS, 30 * times)
+        began = time.monotonic()
+        self._run("unbroken-long", steps=1)
+        starts_in = time.monotonic() - began
+        unbroken, out = self.folder / "unbroken-long", self.folder / "killed"
+        self._run("unbroken-long", steps=steps, fresh=True)
+        kills = 0
+        while kills < times:
+            process = self._start("killed", steps=steps, more=["--checkpoint-minutes", "0"])
+            try:
+                process.wait(rng.uniform(0.2 * starts_in, starts_in + 1.0))
+                break  # it came to its end
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+                kills += 1
+        done = self._run("killed", steps=steps)
+        same = done.returncode == 0 and _same_end(out, unbroken)
+        if not same:
+            self.say(f"killed {kills} times: another end, {_last(done)}")
+        row.count(same, kills)
+        row.seen["same weights, optimiser and log as unbroken"] = "yes" if same else "no"
+        return row
+
+    def full_disk(self) -> Row:
+        """The disk is full at some share of the checkpoint; what there was must stay."""
+        row = Row("Training: the disk is full")
+        for share in (0.01, 0.5, 0.99):
+            name = f"full-{share}"
+            self._run(name, steps=10)
+            state = self.folder / name / "checkpoint" / "state.safetensors"
+            before = state.read_bytes()
+            limit = int(share * len(before))
+            done = self._run(name, steps=_STEPS, file_limit=limit)
+            sentence = done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1
+            kept = state.read_bytes() == before and not _rubbish(state.parent)
+            again = self._run(name, steps=_STEPS)
+            goes_on = again.returncode == 0 and "from step 10." in again.stdout
+            self._judge(row, sentence and kept and goes_on, done, f"disk full at {share:.0%}")
+        return row
+
+    def damaged(self) -> Row:
+        """The newest state is damaged in some way: the one before it has to do, and be named."""
+        row = Row("Training: the newest checkpoint is damaged")
+        unbroken = self.folder / "unbroken"
+        self._run("unbroken", steps=_STEPS)
+        self._run("begun", steps=10, more=["--cooldown", "0"])
+        ways: dict[str, Callable[[bytes], bytes]] = {
+            "empty": lambda data: b"",
+            "cut in the head": lambda data: data[:100],
+            "cut in the middle": lambda data: data[: len(data) // 2],
+            "cut at the end": lambda data: data[:-1],
+            "zeros": lambda data: bytes(len(data)),
+            "text": lambda data: b"no space left on device" * 99,
+            "a bit flipped in the head": lambda data: _flipped(data, 9),
+            "a bit flipped in the middle": lambda data: _flipped(data, len(data) // 2),
+            "a bit flipped at the end": lambda data: _flipped(data, len(data) - 2),
+        }
+        for k, (way, damage) in enumerate(ways.items()):
+            name = f"damaged-{k}"
+            # Two sittings, so that there is a state before the newest.
+            self._run(name, steps=_STEPS, more=["--checkpoint-minutes", "0"])
+            state = self.folder / name / "checkpoint" / "state.safetensors"
+            previous = state.with_name("previous.safetensors")
+            there = previous.exists()
+            state.write_bytes(damage(state.read_bytes()))
+            done = self._run(name, steps=_STEPS)
+            told = "goes on from previous.safetensors" in done.stdout
+            same = _same_end(self.folder / name, unbroken)
+            survived = there and done.returncode == 0 and told and same
+            self._judge(row, survived, done, f"checkpoint with {way}")
+        return row
+
+    def poisoned(self) -> Row:
+        """Steps whose loss is NaN or infinite are skipped; if all are, the run says so."""
+        row = Row("Training: NaN and infinity injected")
+        for first, last, value in ((7, 7, "nan"), (7, 7, "inf"), (3, 22, "nan")):
+            name = f"poisoned-{last}-{value}"
+            code = [sys.executable, "-c", _POISONED, str(first), str(last), value]
+            done = self._run(name, steps=_STEPS, command=code)
+            records = _records(self.folder / name)
+            skipped = bool(records) and records[-1]["skipped"] == last - first + 1
+            finite = done.returncode == 0 and _all_finite(self.folder / name)
+            self._judge(row, skipped and finite, done, f"{value} in steps {first} to {last}")
+        code = [sys.executable, "-c", _POISONED, "5", "99999", "nan"]
+        done = self._run("poisoned-always", steps=5000, command=code)
+        sentence = done.returncode == 2 and "lower --lr" in done.stderr
+        self._judge(row, sentence, done, "nan in all steps")
+        return row
+
+    def worker_lost(self, times: int = 3) -> Row:
+        """One of two processes under torchrun is killed: all end, say so, and it goes on."""
+        row = Row("Training: a worker of torchrun is killed")
+        launcher = [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+            *("--nproc_per_node=2", str(_ROOT / "scripts" / "train.py")),
+        ]
+        for k in range(times):
+            name = f"lost-{k}"
+            process = self._start(
+                name, steps=100_000, command=launcher, more=["--checkpoint-minutes", "0"]
+            )
+            out = self.folder / name
+            _wait_until(lambda out=out: bool(_records(out)), process)
+            workers = _children(process.pid)
+            if len(workers) == 2:
+                os.kill(workers[k % 2], signal.SIGKILL)
+            began = time.monotonic()
+            try:
+                _, errors = process.communicate(timeout=60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                _, errors = process.communicate()
+            took = time.monotonic() - began
+            gone = not any(_is_alive(worker) for worker in workers)
+            told = process.returncode not in (0, -9) and "Another process of this run" in errors
+            row.most("the job ended after at most, s", took)
+            step = _records(out)[-1]["step"]
+            again = self._run(
+                name, steps=step + 50, command=launcher, more=["--checkpoint-minutes", "0"]
+            )
+            goes_on = again.returncode == 0 and "from step 0." not in again.stdout
+            survived = len(workers) == 2 and gone and told and goes_on
+            if not survived:
+                self.say(
+                    f"worker lost: told {told}, gone {gone}, goes on {goes_on}: {errors[-900:]}"
+                )
+            row.count(survived)
+        return row
+
+    # ------------------------------------------------------------------------------------ inside
+
+    def _judge(
+        self, row: Row, survived: bool, done: subprocess.CompletedProcess[str], what: str
+    ) -> None:
+        row.count(survived)
+        if not survived:
+            self.say(f"{what}: status {done.returncode}, {_last(done)}")
+
+    def _start(
+        self,
+        name: str,
+        steps: int,
+        more: list[str] | None = None,
+        command: list[str] | None = None,
+        file_limit: int | None = None,
+    ) -> subprocess.Popen[str]:
+        arguments = [
+            *("--data", str(self._data), "--out", str(self.folder / name), "--preset", "tiny"),
+            *("--device", "cpu", "--batch", "8", "--log-steps", "5", "--eval-steps", "100000"),
+            *("--precision", "float32", "--warmup-steps", "5", "--holdout", "0.1"),
+            *("--steps", str(steps)),
+        ]
+        limit = (file_limit, file_limit)
+        return subprocess.Popen(
+            [
+                *(command or [sys.executable, str(_ROOT / "scripts" / "train.py")]),
+                *arguments,
+                *(more or []),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=_ROOT,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(_ROOT)},
+            preexec_fn=file_limit and (lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit)),
+        )
+
+    def _run(self, name: str, fresh: bool = False, **how: Any) -> subprocess.CompletedProcess[str]:
+        if fresh and (self.folder / name).exists():
+            (self.folder / name).rename(self.folder / f"{name}-before")
+        process = self._start(name, **how)
+        try:
+            said, errors = process.communicate(timeout=_PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            said, errors = process.communicate()
+            errors += f"\nIt hung for {_PATIENCE:.0f} s."
+        return subprocess.CompletedProcess(process.args, process.returncode, said, errors)
+
+
+def _last(done: subprocess.CompletedProcess[str]) -> str:
+    return (done.stderr.strip().splitlines() or ["nothing said"])[-1]
+
+
+def _flipped(data: bytes, place: int) -> bytes:
+    changed = bytearray(data)
+    changed[place] ^= 4
+    return bytes(changed)
+
+
+def _records(out: Path) -> list[dict[str, Any]]:
+    try:
+        lines = (out / "stats.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+    except (OSError, ValueError):  # not there yet, or just being written
+        return []
+
+
+def _same_end(ours: Path, theirs: Path) -> bool:
+    """Whether two runs ended with the same weights, optimiser and last record, bit for bit."""
+    try:
+        for file in ("model.safetensors", "checkpoint/state.safetensors"):
+            a, b = (load_file(out / file) for out in (ours, theirs))
+            if a.keys() != b.keys() or not all(torch.equal(a[k], b[k]) for k in a):
+                return False
+        a, b = (_records(out)[-1] for out in (ours, theirs))
+        return a["step"] == b["step"] and a["val_bits_per_dim"] == b["val_bits_per_dim"]
+    except (OSError, ValueError, IndexError, KeyError):
+        return False
+
+
+def _all_finite(out: Path) -> bool:
+    values = load_file(out / "model.safetensors").values()
+    return all(bool(v.isfinite().all()) for v in values if v.is_floating_point())
+
+
+def _rubbish(folder: Path) -> bool:
+    known = {"state.safetensors", "constant.safetensors", "previous.safetensors"}
+    return not {path.name for path in folder.iterdir()} <= known
+
+
+def _wait_until(true: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not true() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _children(pid: int) -> list[int]:
+    """The training processes below the launcher; Linux only."""
+    try:
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+    return [int(child) for child in found]
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

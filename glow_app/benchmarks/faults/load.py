@@ -1,0 +1,276 @@
+"""Many visitors at once: each gets the right answer, or is told that the queue is full."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import httpx
+import numpy as np
+from PIL import Image
+
+from glow_app.benchmarks.faults.corpus import encoded, picture
+from glow_app.benchmarks.faults.table import Row
+from glow_app.benchmarks.faults.visitor import QueueFull, Refused, Visitor
+
+__all__ = ["serving", "under_load"]
+
+MAX_GROWTH: Final = 0.10  # of memory, from before to after
+MAX_HEALTH_S: Final = 0.200  # at the 95th percentile
+_ROOT: Final = Path(__file__).resolve().parents[3]
+_ROUNDING: Final = 2  # levels by which a picture may differ from itself in another batch
+_SEEDS: Final = 8  # faces that visitors ask for
+_RETRY_S: Final = (0.5, 2.0)  # how long one waits who was told that the queue is full
+
+
+@dataclass
+class _Tally:
+    """What all visitors saw; safe to use from several threads."""
+
+    right: int = 0
+    full: int = 0
+    wrong: list[str] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
+    health: list[float] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class _User:
+    """A visitor with a photo that nobody else has, and what the page makes of it alone."""
+
+    def __init__(self, url: str, number: int, faces: list[np.ndarray], levels: int) -> None:
+        self.number, self.faces, self.levels = number, faces, levels
+        self.visitor = Visitor(url)
+        self.random = random.Random(number)
+        # Each photo has a colour and a slope of its own.
+        levels = np.asarray(picture(160, 160).rotate(7 * number)).astype(int)
+        shift = np.array([37 * number, 101 * number, 173 * number])
+        self.data = encoded(Image.fromarray(((levels + shift) % 256).astype(np.uint8)), "PNG")
+        self.photo = self.visitor.upload("photo.png", self.data)
+        self.own = self._mixed(self.photo, 0)
+
+    def _mixed(self, other: dict, weight: float) -> np.ndarray:
+        weights = [weight] * self.levels
+        made, _ = self.visitor.call("mix", self.photo, other, weights, 64, None)
+        return _pixels(self.visitor.file(made))
+
+    def ask(self) -> str | None:
+        """One request at random. Returns what was wrong with the answer.
+
+        Raises:
+            QueueFull: the page is too busy.
+        """
+        way = self.random.randrange(4)
+        if way == 0:  # nothing of B: the photo itself, whatever others do meanwhile
+            got, wanted = self._mixed(self.photo, 0), self.own
+        elif way == 1:
+            made, _ = self.visitor.call("edit", self.photo, {}, 0, 64)
+            got, wanted = _pixels(self.visitor.file(made)), self.own
+        elif way == 2:
+            seed = self.random.randrange(_SEEDS)
+            ((made,),) = self.visitor.call("sample", 1, 0.7, seed)
+            got, wanted = _pixels(self.visitor.file(made)), self.faces[seed]
+        else:
+            how = (5, "shell", "png", 64, None, 0, 1, False, 25, False, True)
+            made, facts = self.visitor.call("morph", self.photo, self.photo, *how)
+            got, wanted = _pixels(self.visitor.file(made)), self.own
+            if facts["frames"] != 5:
+                return f"{facts['frames']} frames"
+        off = int(np.abs(got.astype(int) - wanted).max()) if got.shape == wanted.shape else 255
+        kind = ("mix", "edit", "sample", "morph")[way]
+        return None if off <= _ROUNDING else f"/{kind} of visitor {self.number}: {off} levels off"
+
+
+def under_load(
+    folder: Path,
+    users: int = 50,
+    seconds: float = 120.0,
+    checkpoint: Path | None = None,
+    settle: float = 20.0,
+    say: Callable[[str], None] = print,
+) -> list[Row]:
+    """Let ``users`` visitors use the API of one page at once; returns rows for the table.
+
+    Args:
+        folder: for the temporary files of the page and for its log.
+        checkpoint: of the page; None for the released weights.
+        settle: seconds after the last request until memory is measured.
+        say: told of what goes wrong, in one line each.
+    """
+    with serving(folder, checkpoint) as (url, pid):
+        first = Visitor(url)
+        faces = []
+        for seed in range(_SEEDS):
+            ((made,),) = first.call("sample", 1, 0.7, seed)
+            faces.append(_pixels(first.file(made)))
+        levels = _levels(first, made)
+        people = [_User(url, number, faces, levels) for number in range(users)]
+        alone = _health_times(url, 40)
+        _crowd(url, people, min(15.0, seconds / 4), _Tally())  # what it needs, it has by now
+        time.sleep(settle / 2)
+        before = _memory_mib(pid)
+        tally = _Tally()
+        _crowd(url, people, seconds, tally)
+        time.sleep(settle)
+        after = _memory_mib(pid)
+        strangers = _seen_by_strangers(people, url)
+        files = [path for path in (folder / "temporary").rglob("*") if path.is_file()]
+    for line in [*tally.wrong, *strangers][:20]:
+        say(line)
+    crowd = Row(f"Load: requests of {users} visitors in {seconds:.0f} s")
+    crowd.tried = tally.right + tally.full + len(tally.wrong)
+    crowd.survived = tally.right + tally.full
+    crowd.seen = {"right": tally.right, "told that the queue is full": tally.full}
+    if tally.waits:
+        crowd.seen["median wait, s"] = float(np.median(tally.waits))
+    private = Row("Load: files of visitors asked for by others")
+    private.count(not strangers, users)
+    memory = Row("Load: memory after as before, within 10 %")
+    memory.count(after <= before * (1 + MAX_GROWTH))
+    memory.seen = {"before, MiB": before, "after, MiB": after}
+    health = Row("Load: GET /health within 200 ms at the 95th percentile")
+    p95 = float(np.percentile(tally.health, 95)) if tally.health else float("inf")
+    health.count(p95 <= MAX_HEALTH_S)
+    health.seen = {
+        "requests": len(tally.health),
+        "p50, ms": 1000 * float(np.median(tally.health)),
+        "p95, ms": 1000 * p95,
+        "p95 without load, ms": 1000 * float(np.percentile(alone, 95)),
+    }
+    gone = Row("Load: temporary files gone with the page")
+    gone.count(not any(path.exists() for path in files), len(files))
+    return [crowd, private, memory, health, gone]
+
+
+@contextmanager
+def serving(folder: Path, checkpoint: Path | None = None) -> Iterator[tuple[str, int]]:
+    """The real command with a page of its own. Yields its address and its process number."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "temporary").mkdir(exist_ok=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, str(_ROOT / "app.py"), "--device", "cpu", "--port", str(port)]
+    if checkpoint is not None:
+        command += ["--checkpoint", str(checkpoint)]
+    environment = {k: v for k, v in os.environ.items() if k != "GRADIO_TEMP_DIR"}
+    environment["TMPDIR"] = str(folder / "temporary")
+    with open(folder / "page.log", "w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=_ROOT)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 120
+        while not _answers(url):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the page did not start: {(folder / 'page.log').read_text()}")
+            time.sleep(0.2)
+        yield url, process.pid
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _crowd(url: str, people: list[_User], seconds: float, tally: _Tally) -> None:
+    """Everybody asks at once and again, until the time is over."""
+    until = time.monotonic() + seconds
+    threads = [threading.Thread(target=_visit, args=(one, until, tally)) for one in people]
+    for thread in threads:
+        thread.start()
+    with httpx.Client(base_url=url, timeout=60, trust_env=False) as http:
+        while time.monotonic() < until:
+            tally.health.append(_health_time(http))
+            time.sleep(0.1)
+    for thread in threads:
+        thread.join()
+
+
+def _visit(user: _User, until: float, tally: _Tally) -> None:
+    while time.monotonic() < until:
+        began = time.monotonic()
+        try:
+            wrong = user.ask()
+        except QueueFull:
+            with tally.lock:
+                tally.full += 1
+            time.sleep(user.random.uniform(*_RETRY_S))
+            continue
+        except (Refused, httpx.HTTPError, ValueError, KeyError, OSError) as error:
+            wrong = f"visitor {user.number}: {error!r}"
+        with tally.lock:
+            tally.waits.append(time.monotonic() - began)
+            if wrong is None:
+                tally.right += 1
+            else:
+                tally.wrong.append(wrong)
+
+
+def _seen_by_strangers(people: list[_User], url: str) -> list[str]:
+    """Whether anybody gets at a photo without having it: by name, by folder, or by asking."""
+    seen = []
+    with httpx.Client(base_url=url, timeout=60, trust_env=False) as http:
+        for user in people:
+            path = Path(user.photo["path"])
+            guesses = [path.parent, path.parents[1], path.parents[1] / "photo.png"]
+            seen += [
+                f"{guess.name} is served to anybody"
+                for guess in guesses
+                if http.get(f"/gradio_api/file={guess}").status_code == 200
+            ]
+    places = {user.photo["path"] for user in people}
+    if len(places) < len(people):
+        seen.append("two visitors share a file")
+    return seen
+
+
+def _levels(visitor: Visitor, face: dict) -> int:
+    """How many levels the model has: what /mix says of another number."""
+    try:
+        visitor.call("mix", face, face, [], 64, None)
+    except Refused as refusal:
+        return int(next(word for word in str(refusal).split() if word.isdigit()))
+    raise RuntimeError("a mix of no levels was made")
+
+
+def _health_times(url: str, count: int) -> list[float]:
+    with httpx.Client(base_url=url, timeout=60, trust_env=False) as http:
+        return [_health_time(http) for _ in range(count)]
+
+
+def _health_time(http: httpx.Client) -> float:
+    began = time.monotonic()
+    http.get("/health").raise_for_status()
+    return time.monotonic() - began
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health", timeout=5, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def _memory_mib(pid: int) -> float:
+    """Resident memory of a process; Linux only."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
+
+
+def _pixels(data: bytes) -> np.ndarray:
+    """(S, S, 3) uint8, the first frame."""
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB"))

@@ -1,0 +1,154 @@
+"""A crop that somebody chose: geometry, what may come from a browser, and what is cut out."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from glow_app.common.errors import UserError
+from glow_app.pictures.alignment import DOWN, EYES_APART, Face
+from glow_app.pictures.coding import Coding
+from glow_app.pictures.crop import LARGEST, SMALLEST, Crop
+from glow_app.pictures.faces import find_faces
+from glow_app.pictures.prepare import FULL, prepare
+from glow_app.pictures.put_back import put_back
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "glow_app" / "examples"
+
+
+@pytest.fixture(scope="module")
+def group() -> Image.Image:
+    """Two people side by side, the second one smaller and turned by ten degrees."""
+    photo = Image.new("RGB", (1000, 600), (150, 155, 160))
+    for number, at, side, turn in ((1, (80, 120), 400, 0), (3, (620, 160), 280, 10)):
+        face = Image.open(EXAMPLES / f"face_{number}.jpg").resize((side, side))
+        mask = Image.new("L", face.size, 255).rotate(turn, expand=True)
+        photo.paste(face.rotate(turn, Image.Resampling.BICUBIC, expand=True), at, mask)
+    return photo
+
+
+def gradient(width: int, height: int) -> Image.Image:
+    """Red is x, green is y, in levels of 0 to 255 over the whole picture."""
+    x, y = np.meshgrid(np.arange(width) / width, np.arange(height) / height)
+    return Image.fromarray((255 * np.stack([x, y, 0 * x], axis=2)).round().astype(np.uint8))
+
+
+# ---- geometry -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("turn", [0.0, 17.0, 90.0, 200.0, 359.0])
+def test_square_and_back(turn: float) -> None:
+    crop = Crop(120.0, 80.0, 64.0, turn)
+    again = Crop.of_square(crop.square)
+    assert (again.x, again.y, again.side) == pytest.approx((120, 80, 64))
+    assert (again.turn - turn) % 360 == pytest.approx(0, abs=1e-6) or (
+        again.turn - turn
+    ) % 360 == pytest.approx(360, abs=1e-6)
+
+
+def test_eyes_alone_give_the_square_that_a_whole_face_gives() -> None:
+    """Of a face whose mouth lies where the template has it, in either order of the eyes."""
+    for turn in (0.0, -25.0, 40.0):
+        angle = math.radians(turn)
+        across = np.array([math.cos(angle), math.sin(angle)])
+        down = np.array([-across[1], across[0]])
+        middle, apart = np.array([300.0, 200.0]), 90.0
+        left, right = middle - across * apart / 2, middle + across * apart / 2
+        for pair in ((left, right), (right, left)):
+            crop = Crop.of_face(Face.of_eyes(*(tuple(eye) for eye in pair)))
+            assert crop.side == pytest.approx(apart / EYES_APART)
+            centre = middle + down * DOWN / 2 * crop.side
+            assert (crop.x, crop.y) == pytest.approx(tuple(centre))
+            assert crop.turn == pytest.approx(turn)
+
+
+def test_clicked_eyes_agree_with_found_landmarks(group: Image.Image) -> None:
+    for face in find_faces(group):
+        found, clicked = (
+            Crop.of_face(face),
+            Crop.of_face(Face.of_eyes(face.right_eye, face.left_eye)),
+        )
+        assert math.hypot(found.x - clicked.x, found.y - clicked.y) < 0.06 * found.side
+        assert clicked.side == pytest.approx(found.side, rel=0.12)
+        assert clicked.turn == pytest.approx(found.turn, abs=6)
+
+
+def test_a_place_is_the_crop_that_made_it(group: Image.Image) -> None:
+    crop = Crop(420.0, 300.0, 250.0, 12.0)
+    made = prepare(group, 64, coding=Coding(), full=FULL, crop=crop).place.crop
+    assert (made.x, made.y, made.side, made.turn) == pytest.approx((420, 300, 250, 12))
+
+
+# ---- what a browser sends -----------------------------------------------------------------------
+
+GOOD = {"x": 0.5, "y": 0.25, "side": 0.2, "turn": 10}
+
+
+def test_what_is_sent_comes_back() -> None:
+    crop = Crop(300.0, 100.0, 80.0, 10.0)
+    again = Crop.read(crop.relative((400, 200)), (400, 200))
+    assert (again.x, again.y, again.side, again.turn) == pytest.approx((300, 100, 80, 10))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        None, [], "crop", 3, {}, {"x": 0.5}, GOOD | {"x": None}, GOOD | {"x": "0.5"},
+        GOOD | {"side": float("nan")}, GOOD | {"y": float("inf")}, GOOD | {"turn": 1e300},
+        GOOD | {"x": True}, GOOD | {"side": [1]},
+    ],
+)  # fmt: skip
+def test_nonsense_is_refused_in_one_sentence(wrong: object) -> None:
+    with pytest.raises(UserError, match=r"^The crop must be four finite numbers: .*\.$"):
+        Crop.read(wrong, (400, 200))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [GOOD | {"side": 0}, GOOD | {"side": -5}, GOOD | {"side": 9e5}, GOOD | {"x": -9, "y": 44}],
+)
+def test_what_makes_no_sense_is_brought_near(given: dict[str, float]) -> None:
+    crop = Crop.read(given, (400, 200))
+    assert 0 <= crop.x <= 400 and 0 <= crop.y <= 200
+    assert SMALLEST <= crop.side <= LARGEST * 400
+    # And it can be cut out, wherever it lies.
+    prepared = prepare(gradient(400, 200), 32, full=FULL, crop=crop)
+    assert prepared.pixels.shape == (32, 32, 3)
+
+
+# ---- what is cut out ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("turn", [0, 90, 180])
+def test_the_square_that_was_asked_for_is_cut_out(turn: int) -> None:
+    """On a picture whose colours are its coordinates, the corners tell where they come from."""
+    photo, crop = gradient(512, 512), Crop(300.0, 200.0, 128.0, turn)
+    pixels = prepare(photo, 64, crop=crop).pixels.astype(float) * 512 / 255
+    centre, x, y = crop.square
+    for row, column in ((0, 0), (0, 63), (63, 0), (63, 63), (20, 40)):
+        u, v = ((index + 0.5) / 32 - 1 for index in (column, row))
+        expected = centre + u * x + v * y
+        assert pixels[row, column, :2] == pytest.approx(expected, abs=4)
+
+
+def test_the_second_face_can_be_taken_and_put_back(group: Image.Image) -> None:
+    first, second = find_faces(group)
+    by_itself = prepare(group, 64, coding=Coding())
+    chosen = prepare(group, 64, coding=Coding(), full=FULL, crop=Crop.of_face(second))
+    assert by_itself.faces == 2 and abs(by_itself.place.crop.x - Crop.of_face(first).x) < 1
+    assert chosen.place.crop.x > 600 and chosen.full is not None and chosen.aligned
+    assert np.abs(chosen.pixels.astype(float) - by_itself.pixels).mean() > 10
+    # The face that was cut out goes back to where it was.
+    again = np.asarray(put_back(group, chosen, chosen.full), float)
+    assert np.abs(again - np.asarray(group, float)).mean() < 1
+
+
+def test_a_crop_as_found_gives_the_same_pixels(group: Image.Image) -> None:
+    found = prepare(group, 64, coding=Coding(), full=FULL)
+    again = prepare(group, 64, coding=Coding(), full=FULL, crop=found.place.crop)
+    assert np.abs(found.pixels.astype(int) - again.pixels).max() <= 2
+    assert np.abs(found.full.astype(int) - again.full).max() <= 2

@@ -1,0 +1,116 @@
+"""Work ends within one pass when its visitor presses Stop, leaves the page or hangs up."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from glow_app.benchmarks.faults.corpus import encoded, picture
+from glow_app.benchmarks.faults.visitor import Visitor
+from glow_app.common.progress import Steps, Stopped, stopped_when
+from glow_app.editing.editor import Editor
+from glow_app.ui.errors import in_words
+from glow_app.ui.page import build_page, launch_options
+from glow_app.ui.presence import Presence, presence
+
+
+@pytest.fixture
+def editor(tiny_checkpoint: Path) -> Editor:
+    return Editor(tiny_checkpoint, device="cpu")
+
+
+def test_decoding_ends_after_the_pass_in_which_it_was_stopped(editor: Editor) -> None:
+    passes: list[int] = []
+
+    def progress(done: int, total: int) -> None:
+        passes.append(done)
+        if done:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        editor.decode_with_report(torch.zeros(33, editor.model.dims), steps=Steps(33, progress))
+    assert passes == [0, editor.batch] and editor.batch <= 8
+
+
+def test_work_that_knows_of_no_callback_can_be_stopped_as_well(editor: Editor) -> None:
+    asked = []
+
+    def unwanted() -> bool:
+        asked.append(1)
+        return len(asked) > 2
+
+    with pytest.raises(Stopped), stopped_when(unwanted):
+        editor.decode(torch.zeros(33, editor.model.dims))
+    assert len(asked) == 3
+    assert len(editor.decode(torch.zeros(33, editor.model.dims))) == 33  # outside nothing stops
+
+
+def test_only_the_work_of_the_one_who_left_is_stopped() -> None:
+    here = Presence()
+    with here.work("one") as first, here.work("one") as second, here.work("other") as other:
+        here.leave("one")
+        here.leave("nobody")
+        here.leave(None)
+        assert first() and second() and not other()
+        with here.work("one") as later:  # the connection came back
+            assert not later()
+    assert not here._working
+
+
+@pytest.mark.parametrize("kind", ["function", "generator"])
+def test_handlers_end_quietly_when_their_visitor_leaves(kind: str, monkeypatch) -> None:
+    monkeypatch.setattr("glow_app.ui.presence._session_here", lambda: "visitor")
+    done = []
+
+    def work() -> None:
+        steps = Steps(100)
+        for i in range(100):
+            if i == 3:
+                presence.leave("visitor")
+            done.append(i)
+            steps.advance()
+
+    @in_words
+    def generator():
+        yield "first"
+        work()
+        yield "last"
+
+    shown = list(generator()) if kind == "generator" else [in_words(work)()]
+    assert done == [0, 1, 2, 3] and "last" not in shown and not presence._working
+
+
+def test_a_client_that_hangs_up_frees_the_model(tiny_checkpoint: Path) -> None:
+    """A real page, a real connection, and a morph of many passes."""
+    editor = Editor(tiny_checkpoint, device="cpu")
+    decode, passes, begun = editor._decode, [], threading.Event()
+
+    def slow(*args):
+        passes.append(time.monotonic())
+        begun.set()
+        time.sleep(0.1)
+        return decode(*args)
+
+    page = build_page(editor)
+    _, url, _ = page.launch(server_name="127.0.0.1", prevent_thread_lock=True, **launch_options())
+    visitor = Visitor(url)
+    try:
+        photos = [visitor.upload(f"{n}.png", encoded(picture(n, n), "PNG")) for n in (64, 72)]
+        editor._decode, editor.batch = slow, 1
+        with visitor.present():
+            how = (129, "linear", "gif", 16, None, 0, 1, False, 25, True, False)
+            visitor.begin("morph", *photos, *how)
+            assert begun.wait(30)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline and time.monotonic() - passes[-1] < 1.5:
+            time.sleep(0.1)
+        assert time.monotonic() - passes[-1] >= 1.5, "it still works for nobody"
+        assert len(passes) < 60
+        assert visitor.http.get("/health").text == "ok"
+    finally:
+        visitor.close()
+        page.close(verbose=False)

@@ -1,0 +1,186 @@
+"""The crop of a photo is changed in a real Chromium: by face, by hand, by eyes, by keys."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Locator, Page, expect
+
+from glow_app.pictures.alignment import Face
+from glow_app.pictures.crop import Crop
+from tests.page_tools import WAIT_MS, crop, far, wait_card
+from tests.test_crop import gradient, group  # noqa: F401  (a fixture)
+
+pytest_plugins = ["tests.page_fixtures"]
+pytestmark = pytest.mark.browser
+
+OpenTab = Callable[..., Page]
+
+
+@pytest.fixture
+def photo(group: Image.Image, tmp_path: Path) -> Path:  # noqa: F811
+    group.save(tmp_path / "group.png")
+    return tmp_path / "group.png"
+
+
+def upload(page: Page, file: Path) -> None:
+    page.locator("#photo-a input[type=file]").set_input_files(file)
+    wait_card(page, "a", "photo")
+
+
+def editor(page: Page) -> Locator:
+    dialog = page.locator("dialog.cropper[open][data-state=ready]")
+    expect(dialog).to_be_visible(timeout=WAIT_MS)
+    return dialog
+
+
+def now(dialog: Locator) -> dict[str, float]:
+    return json.loads(dialog.get_attribute("data-crop"))
+
+
+def used(page: Page, dialog: Locator) -> np.ndarray:
+    """The crop after *Use this crop*."""
+    before = page.locator("#photo-a .seen").get_attribute("src")
+    dialog.get_by_role("button", name="Use this crop").click()
+    expect(page.locator("dialog.cropper[open]")).to_have_count(0, timeout=WAIT_MS)
+    expect(page.locator("#photo-a .seen")).not_to_have_attribute("src", before, timeout=WAIT_MS)
+    wait_card(page, "a", "photo")
+    return crop(page, "a")
+
+
+def test_another_face_is_chosen_and_undone(open_tab: OpenTab, photo: Path) -> None:
+    page = open_tab()
+    upload(page, photo)
+    largest = crop(page, "a")
+    page.locator("#photo-a .notes").get_by_role("button", name="Choose another face").click()
+    dialog = editor(page)
+    faces = dialog.locator(".found .face")
+    expect(faces).to_have_count(2)
+    expect(faces.nth(0)).to_have_attribute("aria-pressed", "true")
+    first = now(dialog)
+    faces.nth(1).click()
+    assert now(dialog)["x"] > first["x"] + 0.2
+    page.keyboard.press("Control+z")
+    assert now(dialog) == first
+    faces.nth(1).click()
+    second = used(page, dialog)
+    assert far(largest, second) > 10
+    expect(page.locator("#photo-a .trip")).to_have_text("Round trip: exact, 0 levels off")
+    # The editor opens where it was left, and Escape changes nothing.
+    page.get_by_role("button", name="Change the crop of photo A").first.click()
+    assert now(editor(page))["x"] > first["x"] + 0.2
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog.cropper[open]")).to_have_count(0)
+    assert (crop(page, "a") == second).all()
+
+
+def test_drag_size_turn_by_mouse_and_keys(open_tab: OpenTab, photo: Path) -> None:
+    page = open_tab()
+    upload(page, photo)
+    page.get_by_role("button", name="Change the crop of photo A").first.click()
+    dialog = editor(page)
+    start = now(dialog)
+    box = dialog.locator(".square").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 30, y + 12, steps=3)
+    page.mouse.up()
+    moved = now(dialog)
+    scale = box["width"] / start["side"]  # pixels a long side; the square is hardly turned
+    assert (moved["x"] - start["x"]) * scale == pytest.approx(30, abs=2)
+    assert (moved["y"] - start["y"]) * scale == pytest.approx(12, abs=2)
+    corner = dialog.locator("[data-corner=se]").bounding_box()
+    page.mouse.move(corner["x"] + 13, corner["y"] + 13)
+    page.mouse.down()
+    page.mouse.move(corner["x"] + 43, corner["y"] + 43, steps=3)
+    page.mouse.up()
+    larger = now(dialog)
+    assert larger["side"] > moved["side"] * 1.1 and larger["x"] == moved["x"]
+    page.mouse.wheel(0, -200)
+    assert now(dialog)["side"] < larger["side"]
+    # Keys: the field has the focus.
+    dialog.locator(".field").focus()
+    before = now(dialog)
+    for key in ("ArrowLeft", "ArrowUp", "+", "]", "]"):
+        page.keyboard.press(key)
+    after = now(dialog)
+    assert after["x"] < before["x"] and after["y"] < before["y"]
+    assert after["side"] > before["side"]
+    assert (after["turn"] - before["turn"]) % 360 == pytest.approx(2)
+    # Every step back, to where it began.
+    undo = dialog.get_by_role("button", name="Undo")
+    for _ in range(20):
+        if undo.is_disabled():
+            break
+        undo.click()
+    assert now(dialog) == start
+    dialog.get_by_role("button", name="Larger crop").click()
+    page.keyboard.press("Escape")
+
+
+def test_two_fingers_size_and_turn(open_tab: OpenTab, photo: Path) -> None:
+    page = open_tab(has_touch=True)
+    upload(page, photo)
+    page.get_by_role("button", name="Change the crop of photo A").first.click()
+    dialog = editor(page)
+    start = now(dialog)
+    box = dialog.locator(".field").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    touch = page.context.new_cdp_session(page)
+
+    def fingers(kind: str, *points: tuple[float, float]) -> None:
+        at = [{"x": px, "y": py, "id": i} for i, (px, py) in enumerate(points)]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
+
+    fingers("touchStart", (x - 50, y))
+    fingers("touchStart", (x - 50, y), (x + 50, y))
+    for step in range(1, 6):  # apart by half as much again, and a quarter turn of 20 degrees
+        angle, reach = math.radians(4 * step), 50 + 5 * step
+        dx, dy = reach * math.cos(angle), reach * math.sin(angle)
+        fingers("touchMove", (x - dx, y - dy), (x + dx, y + dy))
+    fingers("touchEnd")
+    end = now(dialog)
+    assert end["side"] == pytest.approx(1.5 * start["side"], rel=0.1)
+    assert (end["turn"] - start["turn"]) % 360 == pytest.approx(20, abs=3)
+
+
+def test_eyes_are_clicked_where_no_face_is_found(open_tab: OpenTab, tmp_path: Path) -> None:
+    gradient(900, 600).save(tmp_path / "nobody.png")
+    page = open_tab()
+    upload(page, tmp_path / "nobody.png")
+    expect(page.locator("#photo-a .notes")).to_contain_text("No face was found")
+    page.locator("#photo-a .notes").get_by_role("button", name="Show where the face is").click()
+    dialog = editor(page)
+    expect(dialog.locator(".eye").first).to_be_visible()  # nothing was found: eyes at once
+    whole = dialog.locator(".whole").bounding_box()
+    eyes = ((600, 200), (500, 190))
+    for x, y in eyes:
+        page.mouse.click(
+            whole["x"] + x / 900 * whole["width"], whole["y"] + y / 600 * whole["height"]
+        )
+    shown, wanted = now(dialog), Crop.of_face(Face.of_eyes(*eyes))
+    assert [900 * shown[name] for name in ("x", "y", "side")] == pytest.approx(
+        [wanted.x, wanted.y, wanted.side], abs=3
+    )
+    assert shown["turn"] == pytest.approx(wanted.turn, abs=1)
+    # By keys: a marker moves, and the crop with it.
+    dialog.locator(".eye").first.focus()
+    page.keyboard.press("ArrowRight")
+    assert now(dialog) != shown
+    page.keyboard.press("Control+z")
+    assert now(dialog) == shown
+    dialog.get_by_role("button", name="Quarter turn").click()
+    assert (now(dialog)["turn"] - shown["turn"]) % 360 == pytest.approx(90)
+    dialog.get_by_role("button", name="Undo").click()
+    pixels = used(page, dialog)
+    expect(page.locator("#photo-a .notes")).not_to_contain_text("No face was found")
+    red, green = pixels[32, 32, :2] / 255  # the middle of the crop, by the colours of the photo
+    assert red * 900 == pytest.approx(wanted.x, abs=12)
+    assert green * 600 == pytest.approx(wanted.y, abs=12)
