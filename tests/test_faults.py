@@ -33,7 +33,7 @@ def test_tricks_end_as_they_should(tmp_path: Path) -> None:
 
 def test_mutations_follow_from_their_seed() -> None:
     first, again, other = (dict(mutated(40, seed)) for seed in (3, 3, 4))
-    assert first == again and not set(first.values()) & set(other.values())
+    assert first == again and len(set(first.values()) - set(other.values())) > 30
     assert dict(mutated(20, 3)).items() <= first.items()
 
 

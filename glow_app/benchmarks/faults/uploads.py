@@ -129,7 +129,7 @@ def _mutation(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
     """One way to go wrong; most of them near the head, where the structure is."""
     if len(data) < 2:
         return other
-    a = int(len(data) * rng.random() ** 3)
+    a = 1 + int((len(data) - 1) * rng.random() ** 3)
     b = min(len(data), a + 1 + int(rng.exponential(40)))
     special = [
         b"\0",
@@ -157,7 +157,7 @@ def _mutation(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
     if way == 6:
         return data[:a] + other[a:]
     flipped = bytearray(data)
-    flipped[a] ^= 1 << int(rng.integers(8))
+    flipped[a - 1] ^= 1 << int(rng.integers(8))
     return bytes(flipped)
 
 
