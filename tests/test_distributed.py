@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from glow_app.common.errors import UserError
-from glow_app.training import PackedPictures, TrainConfig, World, train
+from glow_app.training import PackedPictures, TrainConfig, World, join_world, train
 from models import PRESETS
 from scripts import train as train_script
 
@@ -104,6 +104,21 @@ def test_a_run_goes_on_with_another_number_of_processes(
     assert [r["images"] for r in ours] == [r["images"] for r in theirs]
     assert ours[-1]["val_bits_per_dim"] == pytest.approx(theirs[-1]["val_bits_per_dim"], abs=0.02)
     assert len(list(out.glob("events.out.tfevents.*"))) == 2  # one writer a sitting
+
+
+def test_only_errors_of_the_network_are_put_down_to_a_lost_process(monkeypatch) -> None:
+    for name in ("init_process_group", "new_group", "destroy_process_group"):
+        monkeypatch.setattr(torch.distributed, name, lambda *args, **options: None)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 0)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    lost = RuntimeError("[gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]")
+    with pytest.raises(UserError, match="Another process of this run was lost"):
+        with join_world(torch.device("cpu")):
+            raise lost
+    with pytest.raises(RuntimeError, match="shapes"):
+        with join_world(torch.device("cpu")):
+            raise RuntimeError("shapes do not match")
 
 
 def test_a_batch_that_cannot_be_shared_is_one_sentence(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from glow_app.training.distributed import World
 from glow_app.training.loop import train
 from glow_app.training.schedule import done_share, ema_decay, learning_rate
 from models import PRESETS, Glow
+from models.checkpoint import write_safetensors
 from scripts.train import pick_coding
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -503,6 +504,72 @@ def test_training_imports_nothing_of_gradio() -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.stdout.strip() == "False", done.stderr
+
+
+# ---------------------------------------------------------------------- damaged states
+
+
+def bits_flipped(data: bytes) -> bytes:
+    return data[:-9] + bytes([data[-9] ^ 4]) + data[-8:]
+
+
+@pytest.mark.parametrize("damage", [bits_flipped, lambda data: data[:-1], lambda data: b""])
+def test_a_damaged_state_gives_way_to_the_one_before(
+    damage, pictures: Path, tmp_path: Path, capsys
+) -> None:
+    packed = from_source(pictures, 16, tmp_path / "cache", lambda _: None)
+    out, unbroken = tmp_path / "run", tmp_path / "unbroken"
+    for steps in (10, 12):
+        in_process(packed, out, steps=steps, cooldown=0.0)
+    state, previous = (out / "checkpoint" / f"{n}.safetensors" for n in ("state", "previous"))
+    assert json.loads(_metadata(previous)["counters"])["step"] == 10
+    state.write_bytes(damage(state.read_bytes()))
+    capsys.readouterr()
+    in_process(packed, out, steps=14, cooldown=0.0)
+    said = [line for line in capsys.readouterr().out.splitlines() if "is damaged" in line]
+    assert len(said) == 1 and said[0].endswith("goes on from previous.safetensors, step 10.")
+    in_process(packed, unbroken, steps=14, cooldown=0.0)
+    ours, theirs = (load_file(o / "checkpoint" / "state.safetensors") for o in (out, unbroken))
+    assert all(torch.equal(ours[k], theirs[k]) for k in theirs)
+
+
+def test_without_a_sound_state_a_run_says_so_and_starts_nothing(
+    pictures: Path, tmp_path: Path
+) -> None:
+    packed = from_source(pictures, 16, tmp_path / "cache", lambda _: None)
+    for steps in (5, 6):
+        in_process(packed, tmp_path / "run", steps=steps)
+    for path in (tmp_path / "run" / "checkpoint").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(models.CheckpointError, match="damaged") as caught:
+        in_process(packed, tmp_path / "run", steps=7)
+    assert "state.safetensors" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_state_from_before_there_were_digests_is_taken(pictures: Path, tmp_path: Path) -> None:
+    packed = from_source(pictures, 16, tmp_path / "cache", lambda _: None)
+    out = tmp_path / "run"
+    in_process(packed, out, steps=5)
+    path = out / "checkpoint" / "state.safetensors"
+    metadata = _metadata(path)
+    del metadata["digest"]
+    write_safetensors(load_file(path), metadata, path)
+    in_process(packed, out, steps=6)
+    assert stats(out)[-1]["step"] == 6
+
+
+def test_without_hard_links_the_previous_state_is_kept_as_well(
+    pictures: Path, tmp_path: Path, monkeypatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("no such links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    packed = from_source(pictures, 16, tmp_path / "cache", lambda _: None)
+    for steps in (5, 6):
+        in_process(packed, tmp_path / "run", steps=steps, cooldown=0.0)
+    names = {path.name for path in (tmp_path / "run" / "checkpoint").iterdir()}
+    assert names == {"state.safetensors", "previous.safetensors"}
 
 
 # ---------------------------------------------------------------------- numbers going wrong

@@ -29,7 +29,7 @@ from glow_app.ui.sample_tab import build_sample_tab
 from glow_app.ui.scenes import Scenes
 from glow_app.ui.static_files import STATIC, asset
 from glow_app.ui.theme import build_theme
-from glow_app.ui.uploads import DELETE_CACHE, fetch_nothing, private_folder
+from glow_app.ui.uploads import DELETE_CACHE, fetch_nothing, private_folder, sweep_always
 from glow_app.ui.welcome import Welcome
 
 __all__ = ["build_page", "launch_options"]
@@ -88,6 +88,7 @@ def build_page(editor: Editor, welcome: Welcome | None = None) -> gr.Blocks:
         gr.HTML(f"<p>{_TIP}</p>", elem_id="tip")
         page.unload(presence.left)
     page.queue(max_size=_QUEUE)
+    sweep_always(page)
     return page
 
 

@@ -6,15 +6,31 @@ import atexit
 import os
 import shutil
 import tempfile
+import threading
+import time
+import weakref
+from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from gradio import Error, processing_utils
+import gradio as gr
+from gradio import processing_utils
 from gradio.utils import get_upload_folder
 
 from glow_app.common.errors import UserError
 
-__all__ = ["DELETE_CACHE", "fetch_nothing", "outgoing", "private_folder", "uploaded_file"]
+__all__ = [
+    "DELETE_CACHE",
+    "fetch_nothing",
+    "outgoing",
+    "private_folder",
+    "sweep",
+    "sweep_always",
+    "uploaded_file",
+]
+
+_OURS = "glow-studio-"  # how folders of ours begin
 
 # Every ten minutes what is older than fifty goes: nothing stays for more than an hour.
 DELETE_CACHE = (600, 3000)
@@ -26,7 +42,7 @@ def private_folder() -> Path:
     A ``GRADIO_TEMP_DIR`` that is already set is respected.
     """
     if "GRADIO_TEMP_DIR" not in os.environ:
-        folder = tempfile.mkdtemp(prefix="glow-studio-")
+        folder = tempfile.mkdtemp(prefix=_OURS)
         os.environ["GRADIO_TEMP_DIR"] = folder
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(os.environ["GRADIO_TEMP_DIR"])
@@ -36,7 +52,9 @@ def fetch_nothing() -> None:
     """Keep Gradio from fetching an address that a client gives where a file is wanted."""
 
     async def refuse(url: str, cache_dir: str) -> str:
-        raise Error("Files have to be uploaded: this page fetches nothing.", print_exception=False)
+        raise gr.Error(
+            "Files have to be uploaded: this page fetches nothing.", print_exception=False
+        )
 
     processing_utils.async_ssrf_protected_download = refuse  # Gradio has no switch for it
 
@@ -56,7 +74,49 @@ def uploaded_file(path: Any) -> Path:
 
 
 def outgoing(name: str) -> Path:
-    """Where to write a download called ``name``; Gradio serves it and deletes it in time."""
+    """Where to write a download called ``name``; Gradio serves it, `sweep_always` deletes it."""
     folder = Path(get_upload_folder())
     folder.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(dir=folder)) / name
+    return Path(tempfile.mkdtemp(prefix=_OURS, dir=folder)) / name
+
+
+def sweep_always(page: gr.Blocks) -> None:
+    """Delete what visitors of ``page`` leave behind, for as long as there is the page.
+
+    Gradio itself forgets what it did not see a component return, such as the downloads of our
+    own components, and leaves empty folders that are called by the content of a photo.
+    """
+    folder, own = Path(get_upload_folder()), weakref.ref(page)
+    every, age = DELETE_CACHE
+    private = folder.name.startswith(_OURS)  # in any other folder only what is ours goes
+
+    def work() -> None:
+        while own() is not None:
+            time.sleep(every)
+            if (there := own()) is None:
+                return
+            keep = {p for c in there.blocks.values() for p in getattr(c, "keep_in_cache", ())}
+            del there
+            sweep(folder, age, "*" if private else f"{_OURS}*", keep)
+
+    threading.Thread(target=work, name="sweep", daemon=True).start()
+
+
+def sweep(folder: Path, age: float, names: str = "*", keep: Collection[str] = ()) -> None:
+    """Delete files below ``folder`` not changed for ``age`` seconds, and folders that are empty.
+
+    Args:
+        names: pattern of what directly in ``folder`` may be touched.
+        keep: paths of files that stay.
+    """
+    limit = time.time() - age
+    for top in folder.glob(names):
+        inside = sorted(top.rglob("*"), reverse=True) if top.is_dir() else []
+        for path in [*inside, top]:
+            with suppress(OSError):  # gone already, or a folder that is not empty
+                if str(path) in keep or path.lstat().st_ctime > limit:
+                    continue
+                if path.is_dir() and not path.is_symlink():
+                    path.rmdir()
+                else:
+                    path.unlink()

@@ -7,7 +7,7 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,11 +17,12 @@ import numpy as np
 from glow_app.benchmarks.faults.corpus import Case, corpus, wholes
 from glow_app.benchmarks.faults.table import Row
 
-__all__ = ["MAX_MIB", "MAX_SECONDS", "Reader", "fuzz", "hostile", "mutated"]
+__all__ = ["MAX_MIB", "MAX_SECONDS", "Finding", "Reader", "fuzz", "hostile", "mutated"]
 
 MAX_SECONDS: Final = 2.0  # of processor time for one picture
 MAX_MIB: Final = 1024.0  # of memory, everything that is loaded included
 _PATIENCE: Final = 30.0  # seconds of the clock before a picture counts as a hang
+_COMMAND: Final = ("-m", "glow_app.benchmarks.faults.reader")
 _ROOT: Final = Path(__file__).resolve().parents[3]
 
 
@@ -43,7 +44,7 @@ class Reader:
         """What `reader.read` says of a picture; outcome "hung" or "crashed" if it says nothing."""
         if self._process is None or self._process.poll() is not None:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "glow_app.benchmarks.faults.reader"],
+                [sys.executable, *_COMMAND],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -74,9 +75,15 @@ class Reader:
         self.close()
 
 
-def hostile(folder: Path, huge: bool = True) -> tuple[list[Row], list[Finding]]:
-    """Read the whole corpus. Returns a row for each kind of trick, and what went wrong."""
-    cases = corpus(folder, huge)
+def hostile(
+    folder: Path, huge: bool = True, kinds: Collection[str] = ()
+) -> tuple[list[Row], list[Finding]]:
+    """Read the whole corpus, or only some kinds of tricks.
+
+    Returns:
+        a row for each kind, and what went wrong.
+    """
+    cases = [case for case in corpus(folder, huge) if not kinds or case.kind in kinds]
     with Reader() as reader:
         reader.read(folder / "whole.png")  # loads what finds faces
         return _judged(((case, reader.read(case.path)) for case in cases), "Upload: ")
@@ -122,7 +129,7 @@ def _mutation(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
     """One way to go wrong; most of them near the head, where the structure is."""
     if len(data) < 2:
         return other
-    a = int(len(data) * rng.random() ** 3)
+    a = 1 + int((len(data) - 1) * rng.random() ** 3)
     b = min(len(data), a + 1 + int(rng.exponential(40)))
     special = [
         b"\0",
@@ -150,7 +157,7 @@ def _mutation(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
     if way == 6:
         return data[:a] + other[a:]
     flipped = bytearray(data)
-    flipped[a] ^= 1 << int(rng.integers(8))
+    flipped[a - 1] ^= 1 << int(rng.integers(8))
     return bytes(flipped)
 
 

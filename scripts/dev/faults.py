@@ -1,0 +1,110 @@
+#!/usr/bin/env python3
+"""Make everything go wrong, on purpose, and count what survived: one table.
+
+python scripts/dev/faults.py                     # all of it, as every night: twenty minutes
+python scripts/dev/faults.py uploads training    # some of it
+python scripts/dev/faults.py --short             # in a small size, two minutes
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+# As app.py: threads that wait sleep.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from glow_app.benchmarks.faults.table import Row, markdown
+from glow_app.common import cli
+
+_PARTS = ("uploads", "load", "training")
+
+
+def parser() -> argparse.ArgumentParser:
+    p = cli.Parser(description=__doc__.split("\n")[0])
+    p.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(_PARTS)} (default: all)")
+    p.add_argument("--short", action="store_true", help="a small size of everything")
+    p.add_argument("--files", type=cli.whole(1), help="mutated files (default 10,000)")
+    p.add_argument("--seed", type=cli.whole(0), default=0, help="of mutations and kills")
+    p.add_argument("--users", type=cli.whole(1), help="visitors at once (default 50)")
+    p.add_argument("--seconds", type=cli.number(1), help="of load (default 120)")
+    p.add_argument("--kills", type=cli.whole(1), help="kill -9 in one run (default 50)")
+    p.add_argument("--checkpoint", metavar="P", help="of the page under load")
+    p.add_argument("--keep", metavar="DIR", help="leave all files in this folder")
+    p.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    return p
+
+
+def main(argv: list[str] | None = None) -> int:
+    p = parser()
+    args = p.parse_args(argv)
+    if strange := sorted(set(args.parts) - set(_PARTS)):
+        p.error(f"there is no part {strange[0]!r}: choose among {', '.join(_PARTS)}")
+    with tempfile.TemporaryDirectory(prefix="faults-") as temporary:
+        folder = Path(args.keep) if args.keep else Path(temporary)
+        rows: list[Row] = []
+        for part in args.parts or _PARTS:
+            rows += _MAKE[part](args, folder / part)
+    if args.json:
+        machine = {"system": platform.platform(), "cores": os.cpu_count()}
+        table = {"machine": machine, "faults": [row.record() for row in rows]}
+        print(json.dumps(table, indent=2))
+    else:
+        print(markdown(rows))
+    return 1 if any(row.lost for row in rows) else 0
+
+
+def _uploads(args: argparse.Namespace, folder: Path) -> list[Row]:
+    from glow_app.benchmarks.faults.uploads import fuzz, hostile
+
+    rows, findings = hostile(folder / "corpus", huge=not args.short)
+    fuzzed, more = fuzz(
+        folder / "mutated", args.files or (60 if args.short else 10_000), args.seed
+    )
+    for finding in findings + more:
+        _say(f"{finding.name}: {finding.why}")
+    return rows + fuzzed
+
+
+def _load(args: argparse.Namespace, folder: Path) -> list[Row]:
+    from glow_app.benchmarks.faults.load import under_load
+
+    users = args.users or (10 if args.short else 50)
+    seconds = args.seconds or (15 if args.short else 120)
+    checkpoint = Path(args.checkpoint) if args.checkpoint else None
+    return under_load(folder, users, seconds, checkpoint, say=_say)
+
+
+def _training(args: argparse.Namespace, folder: Path) -> list[Row]:
+    from glow_app.benchmarks.faults.interruptions import Trainings
+
+    trainings = Trainings(folder, _say)
+    return [
+        trainings.killed(args.kills or (3 if args.short else 50), args.seed),
+        trainings.full_disk(),
+        trainings.damaged(),
+        trainings.poisoned(),
+        trainings.worker_lost(1 if args.short else 4),
+    ]
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+_MAKE: dict[str, Callable[[argparse.Namespace, Path], list[Row]]] = {
+    "uploads": _uploads,
+    "load": _load,
+    "training": _training,
+}
+
+if __name__ == "__main__":
+    raise SystemExit(cli.run(main))

@@ -1,0 +1,113 @@
+"""Hostile files, and the tools that count them; `scripts/dev/faults.py` does far more of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from glow_app.benchmarks.faults import uploads
+from glow_app.benchmarks.faults.corpus import Case, encoded, picture, wholes
+from glow_app.benchmarks.faults.interruptions import Trainings
+from glow_app.benchmarks.faults.table import Row, markdown
+from glow_app.benchmarks.faults.uploads import Reader, fuzz, hostile, mutated
+from glow_app.common.errors import UserError
+from glow_app.pictures.opening import MAX_SCANS, open_picture
+from scripts.dev import faults
+
+
+def test_sixty_mutated_files_are_pictures_or_one_sentence(tmp_path: Path) -> None:
+    rows, findings = fuzz(tmp_path, 60, seed=1)
+    assert not findings
+    assert sum(row.tried for row in rows) == 60 and len(rows) >= 10
+    assert 0 < sum(row.seen["refused"] for row in rows) < 60  # not all of them are beyond hope
+
+
+def test_tricks_end_as_they_should(tmp_path: Path) -> None:
+    kinds = {"bomb", "link", "folder", "pipe", "device", "no file", "shape", "no picture", "name"}
+    rows, findings = hostile(tmp_path, huge=False, kinds=kinds)
+    assert not findings
+    assert {row.fault.removeprefix("Upload: ") for row in rows} == kinds
+
+
+def test_mutations_follow_from_their_seed() -> None:
+    first, again, other = (dict(mutated(40, seed)) for seed in (3, 3, 4))
+    assert first == again and len(set(first.values()) - set(other.values())) > 30
+    assert dict(mutated(20, 3)).items() <= first.items()
+
+
+def test_what_hangs_crashes_or_grows_is_found_out(tmp_path: Path, monkeypatch) -> None:
+    """The one who judges is judged: a reader that misbehaves in each way."""
+    sound = {"outcome": "works", "says": "", "cpu_s": 0.1, "peak_mib": 99.0}
+    case = Case("x", tmp_path / "a.png", "works")
+    assert uploads._wrong(case, sound) is None
+    for bad in (
+        {"cpu_s": 2.1},
+        {"peak_mib": 1025.0},
+        {"outcome": "failed"},
+        {"outcome": "refused"},
+    ):
+        assert uploads._wrong(case, sound | bad)
+    monkeypatch.setattr(uploads, "_PATIENCE", 0.5)
+    for code, outcome in (("import time; time.sleep(60)", "hung"), ("exit(3)", "crashed")):
+        monkeypatch.setattr(uploads, "_COMMAND", ("-c", f"input(); {code}"))
+        with Reader() as reader:
+            answer = reader.read(case.path)
+            assert answer["outcome"] == outcome and uploads._wrong(case, answer)
+
+
+def test_a_jpeg_of_a_thousand_scans_is_refused_before_it_is_decoded() -> None:
+    """0.2 MB that took 26 s; what only looks like scans, in metadata or behind the end, is not."""
+    jpeg = encoded(picture(400, 300), "JPEG", progressive=True)
+    scan = jpeg[jpeg.rindex(b"\xff\xda") : -2]
+    head, end = jpeg[:-2], jpeg[-2:]
+    with pytest.raises(UserError, match="more than 32 scans"):
+        open_picture(head + scan * MAX_SCANS + end)
+    assert open_picture(head + scan * 3 + end).size == (400, 300)
+    assert open_picture(jpeg + b"\xff\xda\0\2" * 99).size == (400, 300)
+    block = b"\xff\xe1\xff\xfe" + b"\xff\xda\0\2" * (0xFFFC // 4)
+    assert open_picture(jpeg[:2] + block + jpeg[2:]).size == (400, 300)
+    assert open_picture(wholes()["jpg"] + jpeg * 9).size == (96, 80)
+
+
+def test_slow_kinds_have_a_lower_limit_than_jpeg(monkeypatch) -> None:
+    from glow_app.pictures import opening
+
+    monkeypatch.setattr(opening, "_SLOW", {"WEBP": 5000, "RGBA": 5000})
+    image = picture(100, 100)
+    assert open_picture(encoded(image, "PNG")).size == (100, 100)
+    for kind, mode in (("WEBP", "RGB"), ("PNG", "RGBA")):
+        with pytest.raises(UserError, match="megapixels"):
+            open_picture(encoded(image.convert(mode), kind))
+
+
+def test_the_table_counts(capsys) -> None:
+    row = Row("A fault")
+    row.count(True, 3)
+    row.count(False)
+    row.most("slowest, s", 1.25)
+    row.most("slowest, s", 0.5)
+    assert row.record() == {
+        "fault": "A fault", "tried": 4, "survived": 3, "lost": 1, "slowest, s": 1.25,
+    }  # fmt: skip
+    assert "| A fault | 4 | 3 | 1 | slowest, s: 1.25 |" in markdown([row])
+
+
+def test_the_command_says_what_was_lost_in_its_status(capsys, monkeypatch) -> None:
+    lost = Row("A fault")
+    lost.count(False)
+    monkeypatch.setitem(faults._MAKE, "load", lambda args, folder: [lost])
+    assert faults.main(["load", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["faults"][0]["lost"] == 1
+    lost.survived = 1
+    assert faults.main(["load"]) == 0
+    assert "| A fault | 1 | 1 | 0 |" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        faults.main(["everything"])
+
+
+def test_a_lost_worker_ends_the_job_and_it_goes_on(tmp_path: Path) -> None:
+    said: list[str] = []
+    row = Trainings(tmp_path, said.append).worker_lost(1)
+    assert row.survived == row.tried == 1, said
