@@ -6,13 +6,14 @@ import { readFileSync } from 'node:fs';
 import js from '@eslint/js';
 import globals from 'globals';
 
-const STATIC = new URL('./glow_app/ui/static/', import.meta.url);
-const SHARED = ['kit', 'board', 'long_work', 'plot', 'full', 'player', 'learn/lesson'];
+const PAGE = new URL('./glow_app/ui/', import.meta.url);
+const COMPONENTS = ['kit', 'board', 'long_work', 'plot', 'full', 'player', 'crop', 'crop_eyes'];
+const SHARED = [...COMPONENTS.map((name) => `components/${name}`), 'tabs/learn/lesson'];
 const GRADIO = ['element', 'props', 'server', 'trigger', 'upload', 'watch'];
-const FILLED_IN = ['limits']; // [[limits]], by static_files.py
+const FILLED_IN = ['limits']; // [[limits]], by assets.py
 
 const shared = SHARED.flatMap((name) => {
-  const text = readFileSync(new URL(`${name}.js`, STATIC), 'utf8');
+  const text = readFileSync(new URL(`${name}.js`, PAGE), 'utf8');
   const top = text.matchAll(/^(?:async )?(?:function\*?|const|let|class) (\w+|[[{].*?[\]}])/gm);
   return [...top].flatMap(([, names]) => names.match(/\w+/g));
 });
@@ -21,7 +22,7 @@ const names = [...GRADIO, ...FILLED_IN, ...shared].map((name) => [name, 'readonl
 export default [
   js.configs.recommended,
   {
-    files: ['glow_app/ui/static/**/*.js'],
+    files: ['glow_app/ui/**/*.js'],
     languageOptions: {
       sourceType: 'script',
       ecmaVersion: 2022,
@@ -33,7 +34,6 @@ export default [
       'no-redeclare': ['error', { builtinGlobals: false }],
       'no-global-assign': 'off', // a file's own names at the top, which others share
       'no-var': 'error',
-      'prefer-const': 'error',
     },
   },
 ];

@@ -1,4 +1,4 @@
-"""Downloads of the player at full size: sizes, memory, progress and Stop."""
+"""Downloads of the player at full size: sizes, memory, progress and JourneyFace."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from glow_app.keeping.animation import steps_to_write
 from glow_app.keeping.recipes import Origin, read_morph
 from glow_app.ui import limits
 from glow_app.ui.components.templates import size_options
+from glow_app.ui.downloads import animated, save_result
 from glow_app.ui.jobs import Jobs
-from glow_app.ui.morphs import How, Shown
-from glow_app.ui.saving import animated, save_shown
+from glow_app.ui.morphs import MorphOptions, Result
 
 pytest_plugins = ["tests.full_size_faces"]
 
 
 @pytest.fixture(scope="module")
-def shown(released, portraits) -> Shown:
+def shown(released, portraits) -> Result:
     """A morph of three frames between two photos."""
     faces = tuple(SimpleNamespace(picture=one, origin=Origin()) for one in portraits[:2])
-    return Shown(faces, How(), released.morph_frames(*portraits[:2], 3))
+    return Result(faces, MorphOptions(), released.morph_frames(*portraits[:2], 3))
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 def saved(released, shown, folder: Path, **event) -> Path:
     before = set(folder.rglob("*.*"))
     event = {"fps": 10, "back": True, "place": 1, "job": None, **event}
-    save_shown(released, Jobs(), shown, SimpleNamespace(**event))
+    save_result(released, Jobs(), shown, SimpleNamespace(**event))
     (file,) = (f for f in folder.rglob("*.*") if f.is_file() and f not in before)
     return file
 
@@ -104,7 +104,7 @@ def test_too_much_for_memory_is_refused_with_a_way_out():
 
 
 def test_progress_counts_enlarging_and_writing_as_one(released, shown):
-    recipe = Shown((), shown.how, shown.morph).recipe(
+    recipe = Result((), shown.how, shown.morph).recipe(
         released, size=100, fps=10.0, there_and_back=True
     )
     calls: list[tuple[int, int]] = []
@@ -117,7 +117,7 @@ def test_progress_counts_enlarging_and_writing_as_one(released, shown):
 
 @pytest.mark.parametrize("at", [1, 4])
 def test_stop_ends_it_in_either_part(released, shown, folder, at):
-    recipe = Shown((), shown.how, shown.morph).recipe(
+    recipe = Result((), shown.how, shown.morph).recipe(
         released, size=100, fps=10.0, there_and_back=True
     )
 

@@ -20,9 +20,9 @@ from glow_app.common.errors import UserError
 from glow_app.editing.editor import Editor
 from glow_app.lessons import chain, fit, jacobian, plane, points, positions, source
 from glow_app.lessons.density import BASES, MAPS, ChangeOfVariables, density_view, derivative
-from glow_app.ui import learn_tab
-from glow_app.ui.learn_values import code_html, packed
-from glow_app.ui.static_files import asset
+from glow_app.ui.assets import asset
+from glow_app.ui.tabs import learn as learn_tab
+from glow_app.ui.tabs.learn.values import code_html, packed
 from glow_app.ui.welcome import Welcome
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -321,7 +321,7 @@ def test_lessons_take_turns_with_everybody_else(tiny_checkpoint: Path) -> None:
     """One lock for one model: a lesson waits while a morph is decoded."""
     editor = Editor(tiny_checkpoint, device="cpu")
     lessons = learn_tab._Lessons(editor, Welcome(editor))
-    lessons.welcome.sides()
+    lessons.welcome.faces()
     for lesson, asked in (
         (lessons.plane, {}),
         (lessons.faces, {}),
@@ -338,8 +338,8 @@ def test_lessons_take_turns_with_everybody_else(tiny_checkpoint: Path) -> None:
 
 @pytest.mark.parametrize("size", [64, 128])
 def test_the_page_says_the_dimensions_of_its_model(size: int) -> None:
-    shown = asset("learn/jacobian.html", code="", dims=str(3 * size**2), level="5")
-    script = asset("learn/jacobian.js")
+    shown = asset("tabs/learn/jacobian.html", code="", dims=str(3 * size**2), level="5")
+    script = asset("tabs/learn/jacobian.js")
     assert f'data-dims="{3 * size**2}"' in shown and 'data-level="5"' in shown
     assert "[[" not in shown and "12288" not in script and "level 4" not in script
 

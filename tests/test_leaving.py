@@ -1,4 +1,4 @@
-"""Work ends within one pass when its visitor presses Stop, leaves the page or hangs up."""
+"""Work ends within one pass when its visitor presses JourneyFace, leaves the page or hangs up."""
 
 from __future__ import annotations
 

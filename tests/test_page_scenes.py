@@ -20,9 +20,9 @@ from glow_app.editing.full_size import enlarge
 from glow_app.ui.examples import Examples
 from glow_app.ui.full_frames import FullFrames
 from glow_app.ui.jobs import Jobs
-from glow_app.ui.putting import put_scene
+from glow_app.ui.page_faces import EXAMPLE, drawn_face, photo_face
+from glow_app.ui.photo_downloads import put_scene
 from glow_app.ui.scenes import EditScene, MixScene, Scenes
-from glow_app.ui.sides import EXAMPLE, draw_side, photo_side
 from glow_app.ui.welcome import SEEDS, Welcome
 
 
@@ -33,7 +33,7 @@ def editor(tiny_checkpoint) -> Editor:
 
 @pytest.fixture(scope="module")
 def mix(editor: Editor) -> MixScene:
-    a, b = (draw_side(editor, seed, 0.7) for seed in (1, 2))
+    a, b = (drawn_face(editor, seed, 0.7) for seed in (1, 2))
     return MixScene(a, b, len(editor.level_shapes))
 
 
@@ -65,7 +65,7 @@ def pixels_of(uri: str) -> np.ndarray:
 def test_at_rest_a_picture_has_all_that_the_photo_has(
     editor: Editor, mix: MixScene, photo: Path
 ) -> None:
-    scenes, scene = Scenes(editor), EditScene(photo_side(editor, photo))
+    scenes, scene = Scenes(editor), EditScene(photo_face(editor, photo))
     scenes.keep(scene)
     scenes.keep(mix)
     assert scenes.sizes(scene) == [40] and scenes.sizes(mix) == []
@@ -81,7 +81,7 @@ def test_at_rest_a_picture_has_all_that_the_photo_has(
 
 def test_frames_at_full_size_are_the_photos_at_the_ends(editor: Editor, photo: Path) -> None:
     full = FullFrames()
-    a, b = photo_side(editor, photo), draw_side(editor, 1, 0.7)
+    a, b = photo_face(editor, photo), drawn_face(editor, 1, 0.7)
     morph = editor.morph_frames(a.picture, b.picture, 5)
     offer = full.offer(morph)
     assert offer == full.offer(morph) and offer["sizes"] == [40]
@@ -119,7 +119,7 @@ def test_frames_at_full_size_are_the_photos_at_the_ends(editor: Editor, photo: P
 
 
 def test_a_photo_that_is_gone_is_a_sentence(editor: Editor, mix: MixScene, photo: Path) -> None:
-    side = photo_side(editor, photo)
+    side = photo_face(editor, photo)
     scene = EditScene(replace(side, photo=photo.with_name("gone.png")))
     event = SimpleNamespace(face=0, kind="jpg")
     with pytest.raises(UserError, match="no longer here: choose it again"):
@@ -130,10 +130,10 @@ def test_a_photo_that_is_gone_is_a_sentence(editor: Editor, mix: MixScene, photo
 
 def test_examples_greet_where_there_are_some(editor: Editor, photo: Path) -> None:
     welcome = Welcome(editor, examples=Examples(editor, [photo, photo]))
-    assert [side.source for side in welcome.sides()] == [EXAMPLE] * 2
-    assert welcome.sides()[0].photo == photo
+    assert [side.source for side in welcome.faces()] == [EXAMPLE] * 2
+    assert welcome.faces()[0].photo == photo
     bare = Welcome(editor, examples=Examples(editor, []))
-    assert [side.seed for side in bare.sides()] == [*SEEDS]
+    assert [side.seed for side in bare.faces()] == [*SEEDS]
 
 
 def test_a_file_says_which_average_an_edit_went_towards(editor: Editor, mix: MixScene) -> None:

@@ -11,10 +11,10 @@ from glow_app.pictures import faces
 from glow_app.pictures.crop import Crop
 from glow_app.pictures.opening import open_picture
 from glow_app.ui.components import crop_value
+from glow_app.ui.downloads import field
 from glow_app.ui.errors import in_words
 from glow_app.ui.events import LIGHT, settle
-from glow_app.ui.saving import field
-from glow_app.ui.sides import Side, photo_side
+from glow_app.ui.page_faces import PageFace, photo_face
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -30,7 +30,7 @@ def wire_crop(holder: FaceHolder) -> None:
     """Add the events ``crop`` of the cards and ``use`` of the editor, all of them rendered."""
 
     @in_words
-    def edit(side: Side | None) -> dict[str, Any]:
+    def edit(side: PageFace | None) -> dict[str, Any]:
         """The whole photo, its faces and its crop, for the editor."""
         side, photo = _photo(side)
         found = faces.find_faces(photo) if faces.available() else []
@@ -39,11 +39,11 @@ def wire_crop(holder: FaceHolder) -> None:
         )
 
     @in_words
-    def use(side: Side | None, event: gr.EventData) -> list[Any]:
+    def use(side: PageFace | None, event: gr.EventData) -> list[Any]:
         """The same photo, cut out as the editor says."""
         side, photo = _photo(side)
         crop = Crop.read(field(event, "crop"), photo.size)
-        return holder.values(photo_side(holder.editor, side.photo, side.source, crop))
+        return holder.values(photo_face(holder.editor, side.photo, side.source, crop))
 
     selector = f'.card[data-name="{holder.name}"]'
     for card in holder.cards.values():
@@ -52,7 +52,7 @@ def wire_crop(holder: FaceHolder) -> None:
     settle(done, f'.cropper[data-name="{holder.name}"]')
 
 
-def _photo(side: Side | None) -> tuple[Side, Image.Image]:
+def _photo(side: PageFace | None) -> tuple[PageFace, Image.Image]:
     """A face that has a photo, and the photo."""
     if side is None or side.photo is None or side.prepared is None:
         raise UserError("This face has no photo whose crop could be changed.")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glow_app.ui.sides import EXAMPLE, Side, photo_side
+from glow_app.ui.page_faces import EXAMPLE, PageFace, photo_face
 
 if TYPE_CHECKING:
     from glow_app.editing.editor import Editor
@@ -36,11 +36,11 @@ class Examples:
         self.files = example_files() if files is None else tuple(files)
         self._editor = editor
         self._lock = threading.Lock()
-        self._sides: dict[int, Side] = {}
+        self._sides: dict[int, PageFace] = {}
 
-    def side(self, index: int) -> Side:
+    def face(self, index: int) -> PageFace:
         """Face ``index``, from 0."""
         with self._lock:
             if index not in self._sides:
-                self._sides[index] = photo_side(self._editor, self.files[index], EXAMPLE)
+                self._sides[index] = photo_face(self._editor, self.files[index], EXAMPLE)
             return self._sides[index]

@@ -15,19 +15,19 @@ from glow_app.editing.frames import Morph, journey_positions, morph_positions
 from glow_app.editing.walk import Walk
 from glow_app.keeping.recipes import Recipe
 from glow_app.ui import limits
-from glow_app.ui.sides import Side
+from glow_app.ui.page_faces import PageFace
 
 if TYPE_CHECKING:
     from glow_app.common.progress import Progress
     from glow_app.editing.editor import Editor
 
-__all__ = ["How", "Shown", "journey_steps", "morph_steps"]
+__all__ = ["MorphOptions", "Result", "journey_steps", "morph_steps"]
 
 _COARSE = 4  # steps between the frames that are decoded first, so that the slider is live at once
 
 
 @dataclass(frozen=True)
-class How:
+class MorphOptions:
     """The way from face to face; see `Editor.morph_walk` and `Editor.journey_walk`."""
 
     kind: str = "morph"
@@ -41,7 +41,7 @@ class How:
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class Result:
     """What a player shows, and what it was made from.
 
     Attributes:
@@ -51,22 +51,22 @@ class Shown:
         bits: (T,) bits/dim of each frame, once it is measured.
     """
 
-    faces: tuple[Side, ...]
-    how: How
+    faces: tuple[PageFace, ...]
+    how: MorphOptions
     morph: Morph
     bits: np.ndarray | None = None
 
-    def is_for(self, faces: tuple[Side | None, ...], how: How) -> bool:
+    def is_for(self, faces: tuple[PageFace | None, ...], how: MorphOptions) -> bool:
         """Whether this is the way asked for, between these very faces."""
         same = len(faces) == len(self.faces) and all(
             mine is asked for mine, asked in zip(self.faces, faces, strict=True)
         )
         return same and self.how == how
 
-    def reversed(self) -> Shown:
+    def reversed(self) -> Result:
         """A morph walked from B to A: the same codes, so the same pictures."""
         bits = None if self.bits is None else self.bits[::-1]
-        return Shown(self.faces[::-1], self.how, self.morph.reversed(), bits)
+        return Result(self.faces[::-1], self.how, self.morph.reversed(), bits)
 
     def recipe(self, editor: Editor, **more: object) -> Recipe:
         """What is stored in a file made of it; never the photos."""
@@ -101,14 +101,14 @@ class Shown:
         how = {"sharpness": self.how.sharpness, "guide": self.how.guide}
         return editor.morph_frames(*pictures, [t], self.how.path, **how), 0
 
-    def measured(self, editor: Editor, progress: Progress | None = None) -> Shown:
+    def measured(self, editor: Editor, progress: Progress | None = None) -> Result:
         """The same with the bits/dim of every frame."""
         return replace(self, bits=editor.bits_along(self.morph.frames, progress))
 
 
 def morph_steps(
-    editor: Editor, a: Side, b: Side, how: How, progress: Progress | None = None
-) -> Iterator[tuple[Shown, bool]]:
+    editor: Editor, a: PageFace, b: PageFace, how: MorphOptions, progress: Progress | None = None
+) -> Iterator[tuple[Result, bool]]:
     """Yield a morph coarse first, then whole; nothing is decoded twice.
 
     Yields:
@@ -125,8 +125,11 @@ def morph_steps(
 
 
 def journey_steps(
-    editor: Editor, faces: tuple[Side, ...], how: How, progress: Progress | None = None
-) -> Iterator[tuple[Shown, bool]]:
+    editor: Editor,
+    faces: tuple[PageFace, ...],
+    how: MorphOptions,
+    progress: Progress | None = None,
+) -> Iterator[tuple[Result, bool]]:
     """Yield a journey through 2 or more faces: as `morph_steps`, with a rough one first."""
     pictures = [face.picture for face in faces]
     walk = editor.journey_walk(pictures, how.path, how.loop, guide=how.guide)
@@ -140,10 +143,10 @@ def _shown(
     editor: Editor,
     walk: Walk,
     u: np.ndarray,
-    faces: tuple[Side, ...],
-    how: How,
+    faces: tuple[PageFace, ...],
+    how: MorphOptions,
     coarse: int,
     progress: Progress | None,
-) -> Iterator[tuple[Shown, bool]]:
+) -> Iterator[tuple[Result, bool]]:
     for morph in editor.along(walk, u, how.constant_speed, progress, coarse):
-        yield Shown(faces, how, morph), len(morph.frames) == len(u)
+        yield Result(faces, how, morph), len(morph.frames) == len(u)

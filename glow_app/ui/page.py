@@ -11,23 +11,23 @@ from glow_app.common.users import Users
 from glow_app.editing.editor import Editor
 from glow_app.ui import limits
 from glow_app.ui.api import build_api
+from glow_app.ui.assets import FOLDER, asset
 from glow_app.ui.components import downloader
-from glow_app.ui.desk import Desk
-from glow_app.ui.edit_tab import build_edit_tab
 from glow_app.ui.full_frames import FullFrames
 from glow_app.ui.guard import guarding
 from glow_app.ui.health import HEALTH
 from glow_app.ui.jobs import Jobs
-from glow_app.ui.journey_tab import build_journey_tab
-from glow_app.ui.learn_tab import build_learn_tab
-from glow_app.ui.mix_tab import build_mix_tab
-from glow_app.ui.morph_tab import build_morph_tab
-from glow_app.ui.opening import wire_opening
+from glow_app.ui.open_morph import wire_opening
+from glow_app.ui.page_context import PageContext
 from glow_app.ui.pair import FaceHolder, Pair
 from glow_app.ui.presence import presence
-from glow_app.ui.sample_tab import build_sample_tab
 from glow_app.ui.scenes import Scenes
-from glow_app.ui.static_files import STATIC, asset
+from glow_app.ui.tabs.edit import build_edit_tab
+from glow_app.ui.tabs.journey import build_journey_tab
+from glow_app.ui.tabs.learn import build_learn_tab
+from glow_app.ui.tabs.mix import build_mix_tab
+from glow_app.ui.tabs.morph import build_morph_tab
+from glow_app.ui.tabs.sample import build_sample_tab
 from glow_app.ui.theme import build_theme
 from glow_app.ui.uploads import DELETE_CACHE, fetch_nothing, private_folder, sweep_always
 from glow_app.ui.welcome import Welcome
@@ -59,7 +59,7 @@ def build_page(editor: Editor, welcome: Welcome | None = None) -> gr.Blocks:
     ) as page:
         build_api(editor)  # first: private events must not take its names
         gr.HTML(_masthead(editor), elem_id="masthead-block", padding=False)
-        desk = Desk(
+        context = PageContext(
             editor,
             welcome,
             Jobs(),
@@ -71,20 +71,20 @@ def build_page(editor: Editor, welcome: Welcome | None = None) -> gr.Blocks:
         )
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Morph", id="morph"):
-                morph = build_morph_tab(page, desk)
+                morph = build_morph_tab(page, context)
             with gr.Tab("Journey", id="journey"):
-                journey = build_journey_tab(desk)
+                journey = build_journey_tab(context)
             with gr.Tab("Mix", id="mix"):
-                mix_setting = build_mix_tab(desk)
+                mix_setting = build_mix_tab(context)
             with gr.Tab("Edit", id="edit"):
-                edit_setting = build_edit_tab(desk)
+                edit_setting = build_edit_tab(context)
             with gr.Tab("Sample", id="sample"):
-                build_sample_tab(desk, journey)
+                build_sample_tab(context, journey)
             with gr.Tab("Learn", id="learn"):
                 build_learn_tab(editor, welcome)
-        desk.pair.wire(morph.temperature)
-        desk.edited.wire(morph.temperature)
-        wire_opening(desk, tabs, morph, journey, mix_setting, edit_setting)
+        context.pair.wire(morph.temperature)
+        context.edited.wire(morph.temperature)
+        wire_opening(context, tabs, morph, journey, mix_setting, edit_setting)
         gr.HTML(f"<p>{_TIP}</p>", elem_id="tip")
         page.unload(presence.left)
     page.queue(max_size=_QUEUE)
@@ -102,9 +102,9 @@ def launch_options(host: str = "127.0.0.1", users: Users | None = None) -> dict[
     return {
         "app_kwargs": {"lifespan": guarding(host, users), "routes": [HEALTH]},
         "theme": build_theme(),
-        "css": asset("page.css") + asset("learn/learn.css"),
+        "css": asset("page.css") + asset("tabs/learn/learn.css"),
         "js": asset("page.js"),
-        "favicon_path": STATIC / "favicon.svg",
+        "favicon_path": FOLDER / "favicon.svg",
         "footer_links": ["api"],
         "state_session_capacity": _VISITORS,
         "max_file_size": f"{limits.MAX_UPLOAD_MB}mb",
@@ -125,7 +125,7 @@ def _masthead(editor: Editor) -> str:
     """Name, one line, and which model this is."""
     size = editor.image_size
     model = html.escape(f"{editor.name} · {size}×{size} · {editor.device}")
-    logo = (STATIC / "favicon.svg").read_text(encoding="utf-8")
+    logo = (FOLDER / "favicon.svg").read_text(encoding="utf-8")
     return (
         f'<header id="masthead">{logo}<div><h1>Glow Studio</h1>'
         "<p>Morph one face into another with a model that can be run backwards, exactly.</p>"

@@ -11,10 +11,10 @@ from glow_app.editing.editor import Editor
 from glow_app.ui import limits
 from glow_app.ui.components import card_value, crop_editor, photo_card
 from glow_app.ui.cropping import wire_crop
+from glow_app.ui.downloads import field
 from glow_app.ui.errors import in_words
 from glow_app.ui.events import LIGHT, QUIET, STATE_SECONDS, settle
-from glow_app.ui.saving import field
-from glow_app.ui.sides import Side, draw_side, photo_side
+from glow_app.ui.page_faces import PageFace, drawn_face, photo_face
 from glow_app.ui.uploads import uploaded_file
 
 __all__ = ["FaceHolder", "Pair"]
@@ -52,7 +52,7 @@ class FaceHolder:
         """The components that an event which changes the face must set."""
         return [self.state, self.turn, *self.cards.values()]
 
-    def values(self, side: Side | None) -> list[Any]:
+    def values(self, side: PageFace | None) -> list[Any]:
         """What to set ``outputs`` to."""
         shown = card_value(side, self.editor.facts)
         return [side, next(_turns), *[shown for _ in self.cards]]
@@ -63,13 +63,13 @@ class FaceHolder:
         @in_words
         def photo(event: gr.EventData) -> list[Any]:
             """A photo was chosen: show the crop that the model sees, and its reading."""
-            return self.values(photo_side(self.editor, uploaded_file(field(event, "path"))))
+            return self.values(photo_face(self.editor, uploaded_file(field(event, "path"))))
 
         @in_words
         def draw(temperature: float, event: gr.EventData) -> list[Any]:
             """Draw a random face by seed."""
             seed = limits.seed(field(event, "seed"))
-            return self.values(draw_side(self.editor, seed, limits.temperature(temperature)))
+            return self.values(drawn_face(self.editor, seed, limits.temperature(temperature)))
 
         selector = f'.card[data-name="{self.name}"]'
         for card in self.cards.values():
@@ -98,7 +98,7 @@ class Pair:
         """The components that an event which changes both faces must set."""
         return [*self.a.outputs, *self.b.outputs]
 
-    def values(self, a: Side | None, b: Side | None) -> list[Any]:
+    def values(self, a: PageFace | None, b: PageFace | None) -> list[Any]:
         """What to set ``outputs`` to."""
         return [*self.a.values(a), *self.b.values(b)]
 

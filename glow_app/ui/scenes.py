@@ -25,7 +25,7 @@ from glow_app.keeping.recipes import Recipe
 from glow_app.ui import limits
 from glow_app.ui.events import STATE_SECONDS
 from glow_app.ui.full_frames import offered_sizes
-from glow_app.ui.sides import Side
+from glow_app.ui.page_faces import PageFace
 from glow_app.ui.values import picture_uri
 
 __all__ = ["EditScene", "MixScene", "Scenes"]
@@ -44,14 +44,14 @@ class MixScene:
     A's and 1 for B's.
     """
 
-    a: Side
-    b: Side
+    a: PageFace
+    b: PageFace
     levels: int
     shaped: bool = False
     key: str = field(default_factory=lambda: secrets.token_urlsafe(16))
 
     @property
-    def faces(self) -> tuple[Side, ...]:
+    def faces(self) -> tuple[PageFace, ...]:
         """What it is made of."""
         return self.a, self.b
 
@@ -88,13 +88,13 @@ class MixScene:
 class EditScene:
     """A face moved along directions; its values are how far to the average, then strengths."""
 
-    face: Side
+    face: PageFace
     directions: tuple[Direction, ...] = ()
     average: Tensor | None = None  # code of the average of the visitor's photos
     key: str = field(default_factory=lambda: secrets.token_urlsafe(16))
 
     @property
-    def faces(self) -> tuple[Side, ...]:
+    def faces(self) -> tuple[PageFace, ...]:
         """What it is made of."""
         return (self.face,)
 

@@ -1,7 +1,7 @@
 """The look of the page: system fonts, a calm palette, light and dark from the same variables.
 
 Teal belongs to photo A and to actions, copper to photo B; the player's slider runs from one to
-the other. The page's own style sheet reads the ``--glow-*`` variables of ``static/page.css``.
+the other. The page's own style sheet reads the ``--glow-*`` variables of ``page.css``.
 """
 
 from __future__ import annotations

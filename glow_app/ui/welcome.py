@@ -6,8 +6,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from glow_app.ui.examples import Examples
-from glow_app.ui.morphs import How, Shown, morph_steps
-from glow_app.ui.sides import Side, draw_side
+from glow_app.ui.morphs import MorphOptions, Result, morph_steps
+from glow_app.ui.page_faces import PageFace, drawn_face
 
 if TYPE_CHECKING:
     from glow_app.editing.editor import Editor
@@ -39,33 +39,33 @@ class Welcome:
         self._seeds = seeds
         self.examples = examples or Examples(editor)
         self._lock = threading.Lock()
-        self._sides: tuple[Side, Side] | None = None
-        self._morph: Shown | None = None
+        self._sides: tuple[PageFace, PageFace] | None = None
+        self._morph: Result | None = None
 
-    def sides(self) -> tuple[Side, Side]:
+    def faces(self) -> tuple[PageFace, PageFace]:
         """The two faces."""
         with self._lock:
             if self._sides is None:
                 if self._seeds is None and len(self.examples.files) > max(_EXAMPLES):
-                    a, b = (self.examples.side(index) for index in _EXAMPLES)
+                    a, b = (self.examples.face(index) for index in _EXAMPLES)
                 else:
                     seeds = self._seeds or SEEDS
-                    a, b = (draw_side(self._editor, seed, TEMPERATURE) for seed in seeds)
+                    a, b = (drawn_face(self._editor, seed, TEMPERATURE) for seed in seeds)
                 self._sides = a, b
             return self._sides
 
-    def morph(self) -> Shown:
+    def morph(self) -> Result:
         """Their morph, all frames and what was measured on them."""
-        a, b = self.sides()
+        a, b = self.faces()
         with self._lock:
             if self._morph is None:
-                *_, (whole, _) = morph_steps(self._editor, a, b, How())
+                *_, (whole, _) = morph_steps(self._editor, a, b, MorphOptions())
                 self._morph = whole.measured(self._editor)
             return self._morph
 
-    def is_for(self, a: Side, b: Side, how: How) -> bool:
+    def is_for(self, a: PageFace, b: PageFace, how: MorphOptions) -> bool:
         """Whether these are the welcoming pair, whose morph is already known."""
-        return self._sides == (a, b) and how == How()
+        return self._sides == (a, b) and how == MorphOptions()
 
     def warm_up(self) -> None:
         """Prepare in the background, while the browser still loads the page.

@@ -15,7 +15,7 @@ from glow_app.pictures.prepare import Prepared
 from glow_app.ui import limits
 from glow_app.ui.api.group import Group, Size, made
 from glow_app.ui.components import finite
-from glow_app.ui.saving import animated
+from glow_app.ui.downloads import animated
 
 __all__ = ["Animations"]
 

@@ -18,9 +18,9 @@ from glow_app.keeping.recipes import Recipe
 from glow_app.keeping.sheets import save_still
 from glow_app.pictures.prepare import Prepared
 from glow_app.ui import limits
+from glow_app.ui.downloads import written
 from glow_app.ui.errors import in_words
 from glow_app.ui.events import HEAVY
-from glow_app.ui.saving import written
 from glow_app.ui.uploads import uploaded_file
 
 __all__ = ["Group", "Size", "Temperature", "arrived", "endpoint", "made", "still"]

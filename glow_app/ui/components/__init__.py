@@ -1,4 +1,4 @@
-"""The page's own components: each a ``gr.HTML`` with its files in ``glow_app/ui/static``.
+"""The page's own components: each a ``gr.HTML`` with its files beside it.
 
 They live in the browser (see the ``.js`` files) and talk to Python through named events, so a
 drag or a key never waits for the server. Values are small JSON; pictures travel inside them.

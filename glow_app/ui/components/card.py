@@ -8,15 +8,15 @@ from typing import Any
 import gradio as gr
 
 from glow_app.pictures.prepare import Prepared
-from glow_app.ui import sides
+from glow_app.ui import page_faces
+from glow_app.ui.assets import asset
 from glow_app.ui.components.templates import script
-from glow_app.ui.sides import Side
-from glow_app.ui.static_files import asset
+from glow_app.ui.page_faces import PageFace
 from glow_app.ui.values import face_uri, next_revision, picture_uri
 
 __all__ = ["card_value", "photo_card"]
 
-_KINDS = {sides.PHOTO: "photo", sides.EXAMPLE: "example"}
+_KINDS = {page_faces.PHOTO: "photo", page_faces.EXAMPLE: "example"}
 
 
 def photo_card(name: str, tag: str | None = None, **kwargs: Any) -> gr.HTML:
@@ -28,15 +28,15 @@ def photo_card(name: str, tag: str | None = None, **kwargs: Any) -> gr.HTML:
     """
     return gr.HTML(
         None,
-        html_template=asset("card.html", name=name, tag=tag or name),
-        css_template=asset("card.css"),
+        html_template=asset("components/card.html", name=name, tag=tag or name),
+        css_template=asset("components/card.css"),
         js_on_load=script("card.js"),
         apply_default_css=False,
         **kwargs,
     )
 
 
-def card_value(side: Side | None, facts: Mapping[str, Any]) -> dict[str, Any] | None:
+def card_value(side: PageFace | None, facts: Mapping[str, Any]) -> dict[str, Any] | None:
     """What a card shows of a face.
 
     Args:
@@ -46,7 +46,7 @@ def card_value(side: Side | None, facts: Mapping[str, Any]) -> dict[str, Any] | 
     if side is None:
         return None
     bits, levels = side.reading.bits_per_dim, side.reading.roundtrip_max_levels
-    tone, phrase = sides.familiarity(bits, facts)
+    tone, phrase = page_faces.familiarity(bits, facts)
     return {
         "rev": next_revision(),
         "kind": _KINDS.get(side.source, "drawn"),
@@ -57,7 +57,7 @@ def card_value(side: Side | None, facts: Mapping[str, Any]) -> dict[str, Any] | 
         "bits": f"{bits:.2f}" if bits < 1000 else "∞",  # also for a NaN
         "tone": tone,
         "phrase": phrase,
-        "roundtrip": sides.roundtrip(levels),
+        "roundtrip": page_faces.roundtrip(levels),
         "exact": levels == 0,
         "notes": list(side.notes),
         "seed": side.seed,

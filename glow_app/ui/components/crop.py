@@ -11,8 +11,8 @@ from PIL import Image
 
 from glow_app.pictures import alignment
 from glow_app.pictures.crop import LARGEST, SMALLEST, Crop
+from glow_app.ui.assets import asset
 from glow_app.ui.components.templates import script
-from glow_app.ui.static_files import asset
 from glow_app.ui.values import next_revision, photo_uri
 
 __all__ = ["crop_editor", "crop_value"]
@@ -28,9 +28,9 @@ def crop_editor(name: str, **kwargs: Any) -> gr.HTML:
     """
     return gr.HTML(
         None,
-        html_template=asset("crop.html", name=name),
-        css_template=asset("crop.css"),
-        js_on_load=script("crop.js"),
+        html_template=asset("components/crop.html", name=name),
+        css_template=asset("components/crop.css"),
+        js_on_load=script("crop.js", "crop_eyes.js"),
         apply_default_css=False,
         padding=False,
         **kwargs,

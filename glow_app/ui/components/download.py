@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 from gradio.data_classes import FileData
 
-from glow_app.ui.static_files import asset
+from glow_app.ui.assets import asset
 from glow_app.ui.values import next_revision
 
 __all__ = ["download_value", "downloader"]
@@ -19,7 +19,7 @@ def downloader(**kwargs: Any) -> gr.HTML:
     return gr.HTML(
         None,
         html_template="",
-        js_on_load=asset("downloader.js"),
+        js_on_load=asset("components/download.js"),
         apply_default_css=False,
         **kwargs,
     )

@@ -10,8 +10,8 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
+from glow_app.ui.assets import asset
 from glow_app.ui.components.templates import script
-from glow_app.ui.static_files import asset
 from glow_app.ui.values import photo_uri
 
 __all__ = ["example_row"]
@@ -24,8 +24,8 @@ def example_row(files: Sequence[Path], **kwargs: Any) -> gr.HTML:
     buttons = "".join(_button(number, file) for number, file in enumerate(files, 1))
     return gr.HTML(
         None,
-        html_template=asset("examples.html", buttons=buttons),
-        css_template=asset("examples.css"),
+        html_template=asset("components/examples.html", buttons=buttons),
+        css_template=asset("components/examples.css"),
         js_on_load=script("examples.js"),
         apply_default_css=False,
         visible=bool(files),

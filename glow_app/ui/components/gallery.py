@@ -8,9 +8,9 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from glow_app.ui.assets import asset
 from glow_app.ui.components.templates import job_function, script
 from glow_app.ui.jobs import Jobs
-from glow_app.ui.static_files import asset
 from glow_app.ui.values import next_revision, sheet
 
 __all__ = ["gallery", "gallery_value"]
@@ -21,8 +21,10 @@ def gallery(jobs: Jobs, **kwargs: Any) -> gr.HTML:
     ``save``."""
     return gr.HTML(
         None,
-        html_template=asset("gallery.html", long_work=asset("long_work.html")),
-        css_template=asset("gallery.css") + asset("long_work.css"),
+        html_template=asset(
+            "components/gallery.html", long_work=asset("components/long_work.html")
+        ),
+        css_template=asset("components/gallery.css") + asset("components/long_work.css"),
         js_on_load=script("long_work.js", "gallery.js"),
         server_functions=[job_function(jobs)],
         apply_default_css=False,

@@ -10,10 +10,10 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from glow_app.ui.assets import asset
 from glow_app.ui.components.templates import script, size_options
+from glow_app.ui.page_faces import PageFace, no_more_than
 from glow_app.ui.scenes import Scenes
-from glow_app.ui.sides import Side, no_more_than
-from glow_app.ui.static_files import asset
 from glow_app.ui.values import next_revision, picture_uri
 
 __all__ = ["Setting", "live_picture", "live_slider", "live_value"]
@@ -47,8 +47,10 @@ def live_picture(scenes: Scenes, *, kind: str, native: int, **kwargs: Any) -> gr
 
     return gr.HTML(
         None,
-        html_template=asset("live.html", kind=kind, **_WORDS[kind], sizes=size_options(native)),
-        css_template=asset("live.css"),
+        html_template=asset(
+            "components/live.html", kind=kind, **_WORDS[kind], sizes=size_options(native)
+        ),
+        css_template=asset("components/live.css"),
         js_on_load=script("live.js"),
         server_functions=[picture],
         apply_default_css=False,
@@ -108,7 +110,7 @@ def live_value(
     sliders: list[dict[str, Any]],
     *,
     sizes: Sequence[int] = (),
-    faces: Sequence[Side] = (),
+    faces: Sequence[PageFace] = (),
     shortcuts: list[dict[str, Any]] | None = None,
     compare: bool = False,
     about: str = "",

@@ -7,12 +7,12 @@ from typing import Any
 import gradio as gr
 
 from glow_app.keeping.writing import MP4_HINT, available_formats
+from glow_app.ui.assets import asset
 from glow_app.ui.components.templates import job_function, options, script, size_options
 from glow_app.ui.full_frames import FullFrames
 from glow_app.ui.jobs import Jobs
-from glow_app.ui.morphs import Shown
-from glow_app.ui.sides import no_more_than
-from glow_app.ui.static_files import asset
+from glow_app.ui.morphs import Result
+from glow_app.ui.page_faces import no_more_than
 from glow_app.ui.values import finite, next_revision, sheet
 
 __all__ = ["player", "player_value", "working_value"]
@@ -52,16 +52,18 @@ def player(
     return gr.HTML(
         working_value() if kind == "morph" else None,  # the greeting is under way
         html_template=asset(
-            "player.html",
+            "components/player.html",
             kind=kind,
             **_WORDS[kind],
-            long_work=asset("long_work.html"),
+            long_work=asset("components/long_work.html"),
             sizes=size_options(native),
             rates=options(_FRAME_RATES, 25),
             mp4_hidden="" if mp4 else "hidden",
             mp4_hint="" if mp4 else MP4_HINT,
         ),
-        css_template=asset("player.css") + asset("plot.css") + asset("long_work.css"),
+        css_template=asset("components/player.css")
+        + asset("components/plot.css")
+        + asset("components/long_work.css"),
         js_on_load=script("board.js", "long_work.js", "plot.js", "full.js", "player.js"),
         server_functions=[job_function(jobs), full],
         apply_default_css=False,
@@ -70,7 +72,7 @@ def player(
 
 
 def player_value(
-    shown: Shown,
+    shown: Result,
     full_frames: FullFrames,
     *,
     final: bool,

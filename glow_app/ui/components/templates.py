@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from glow_app.ui import full_frames, limits
+from glow_app.ui.assets import asset
 from glow_app.ui.jobs import Jobs
-from glow_app.ui.static_files import asset
 
 __all__ = ["job_function", "options", "script", "size_options"]
 
@@ -25,9 +25,14 @@ _LIMITS = {  # what scripts know as LIMITS
 
 
 def script(*names: str, **fields: str) -> str:
-    """The script of a component: what all share, then its own."""
-    kit = asset("kit.js", limits=json.dumps(_LIMITS))
-    return "\n".join((kit, *(asset(name, **fields) for name in names)))
+    """The script of a component: what all share, then its own.
+
+    Args:
+        names: of files in this folder, or paths below ``glow_app/ui``.
+    """
+    own = (name if "/" in name else f"components/{name}" for name in names)
+    kit = asset("components/kit.js", limits=json.dumps(_LIMITS))
+    return "\n".join((kit, *(asset(name, **fields) for name in own)))
 
 
 def job_function(jobs: Jobs) -> Callable[[Any], dict[str, int] | None]:

@@ -7,9 +7,9 @@ from typing import Any
 import gradio as gr
 
 from glow_app.ui import limits
+from glow_app.ui.assets import asset
 from glow_app.ui.components.templates import script
-from glow_app.ui.sides import Side
-from glow_app.ui.static_files import asset
+from glow_app.ui.page_faces import PageFace
 from glow_app.ui.values import face_uri, next_revision
 
 __all__ = ["tray", "tray_value"]
@@ -19,15 +19,15 @@ def tray(**kwargs: Any) -> gr.HTML:
     """The faces of a journey: its events are ``photos``, ``draw``, ``pair`` and ``arrange``."""
     return gr.HTML(
         None,
-        html_template=asset("tray.html"),
-        css_template=asset("tray.css"),
+        html_template=asset("components/tray.html"),
+        css_template=asset("components/tray.css"),
         js_on_load=script("tray.js"),
         apply_default_css=False,
         **kwargs,
     )
 
 
-def tray_value(faces: list[tuple[int, Side]]) -> dict[str, Any]:
+def tray_value(faces: list[tuple[int, PageFace]]) -> dict[str, Any]:
     """What a tray shows: faces in order, each with an id of its own."""
     return {
         "rev": next_revision(),

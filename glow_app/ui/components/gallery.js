@@ -1,0 +1,131 @@
+// A wall of drawn faces, one of which can be chosen and used elsewhere. Gradio hands in: element,
+// trigger(event, data), props, watch(prop, callback), server. kit.js and long_work.js come
+// first. props.value: {rev, sheet, n, cols, size, captions, about, seeded, columns, title}, or
+// {working: true, job}, or null. Events to Python: 'pair' {index, to}, 'edit', 'journey' and
+// 'near' {index}, 'save' {}.
+
+const gallery = find('.gallery');
+const [tiles, who, status, save] = ['.tiles', '.who', '.status', '.save'].map(find);
+const uses = findAll('.use');
+const DONE = {
+  a: 'This face is photo A now, on every tab.',
+  b: 'This face is photo B now, on every tab.',
+  edit: 'This face waits on the Edit tab.',
+  journey: 'This face has joined the journey.',
+};
+const PHONE = matchMedia('(max-width: 720px)');
+
+let shown = null; // the value that the tiles came with
+let chosen = -1;
+let newest = 0;
+let asked = null; // what the chosen face is being used for
+
+async function load() {
+  const value = props.value;
+  if (!value) return;
+  if (value.working) {
+    gallery.dataset.working = '';
+    watchOver(value.job, 'Drawing');
+    return;
+  }
+  const turn = ++newest;
+  const cut = await cutSheet(value);
+  if (turn !== newest) return;
+  shown = value;
+  tiles.replaceChildren(...cut.map(tile));
+  find('.title').textContent = value.title;
+  delete gallery.dataset.working;
+  settleWatch();
+  gallery.dataset.state = 'ready';
+  gallery.dataset.rev = value.rev;
+  save.disabled = false;
+  lay();
+  choose(0);
+}
+
+/** How many columns: as the rows demand, or as many as look right here. */
+function lay() {
+  if (!shown) return;
+  const full = [6, 8, 7, 5, 4].find((columns) => shown.n % columns === 0) || 6;
+  const fit = PHONE.matches ? 4 : full;
+  const columns = shown.columns && (!PHONE.matches || shown.columns <= 8) ? shown.columns : fit;
+  tiles.style.setProperty('--columns', columns);
+  tiles.classList.toggle('dense', PHONE.matches && columns > 4); // no room for words
+}
+PHONE.addEventListener('change', lay);
+
+function tile(bitmap, i) {
+  const button = make('button', 'tile');
+  Object.assign(button, { type: 'button', tabIndex: -1, ariaLabel: shown.about[i] });
+  button.setAttribute('role', 'option');
+  const canvas = make('canvas');
+  canvas.width = canvas.height = 2 * bitmap.width;
+  const paper = canvas.getContext('2d', { alpha: false });
+  paper.imageSmoothingQuality = 'high';
+  paper.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  bitmap.close();
+  button.append(canvas, make('span', '', shown.captions[i]));
+  button.addEventListener('click', () => choose(i, true));
+  return button;
+}
+
+function choose(i, focus = false) {
+  chosen = i;
+  [...tiles.children].forEach((button, j) => {
+    button.setAttribute('aria-selected', j === i);
+    button.tabIndex = j === i ? 0 : -1;
+  });
+  if (focus) tiles.children[i].focus();
+  const picture = find('.chosen > canvas');
+  picture
+    .getContext('2d')
+    .drawImage(tiles.children[i].querySelector('canvas'), 0, 0, picture.width, picture.height);
+  picture.setAttribute('aria-label', `The chosen face: ${shown.about[i]}`);
+  who.textContent = shown.about[i];
+  status.textContent = '';
+  uses.forEach((button) => {
+    button.disabled = button.classList.contains('near') && !shown.seeded[i];
+  });
+}
+
+tiles.addEventListener('keydown', (event) => {
+  if (!shown || event.ctrlKey || event.metaKey || event.altKey) return;
+  const columns = getComputedStyle(tiles).gridTemplateColumns.split(' ').length;
+  const to = {
+    ArrowRight: chosen + 1,
+    ArrowLeft: chosen - 1,
+    ArrowDown: chosen + columns,
+    ArrowUp: chosen - columns,
+    Home: 0,
+    End: shown.n - 1,
+  }[event.key];
+  if (to === undefined) return;
+  event.preventDefault();
+  if (to >= 0 && to < shown.n) choose(to, true);
+});
+
+uses.forEach((button) =>
+  button.addEventListener('click', () => {
+    const { event, to } = button.dataset;
+    asked = to || event;
+    if (event !== 'near') status.textContent = 'Just a moment…';
+    trigger(event, { index: chosen, to });
+  }),
+);
+save.addEventListener('click', () => {
+  status.textContent = 'Preparing the sheet…';
+  trigger('save', {});
+});
+
+// 'settle' comes from the page when an event has ended, 'used' when the face went elsewhere.
+gallery.addEventListener('settle', () => {
+  delete gallery.dataset.working;
+  settleWatch();
+  status.textContent = '';
+});
+gallery.addEventListener('used', () => {
+  status.textContent = DONE[asked] || '';
+});
+
+watch('value', load);
+load();

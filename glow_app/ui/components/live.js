@@ -1,0 +1,396 @@
+// A picture that follows its sliders: each new value asks the server for one picture, and while
+// one is under way only the latest values wait (the "latest wins" pump). At rest one more is asked
+// for, at full size. Gradio hands in: element, trigger(event, data), props, upload(file),
+// watch(prop, callback), server. props.value: see live_value in components/live.py, or null.
+// server.picture({key, values}) -> {rgb, size, clamped}; with full: size -> {src, size, clamped};
+// or {error}. Events to Python: 'save' {values, size}, 'use' {values, to},
+// 'put' {values, face, kind}, 'directions' {paths}, 'average' {paths}. kit.js comes
+// first.
+
+const live = find('.live');
+const canvas = find('canvas');
+const paper = canvas.getContext('2d', { alpha: false });
+const [sliders, shortcuts, status, about, average] = [
+  '.sliders',
+  '.shortcuts',
+  '.status',
+  '.about',
+  '.average',
+].map(find);
+const [undo, redo, reset, compare, save] = ['.undo', '.redo', '.reset', '.compare', '.save'].map(
+  find,
+);
+const uses = findAll('.use');
+const puts = findAll('.put');
+const MOST_STEPS = 100; // of the history
+const REST_MS = 150; // without a new value; then the picture is asked for at full size
+
+let inputs = []; // one range a slider, in the order of the values
+let committed = []; // the values after the last finished move
+let [past, future] = [[], []];
+let setting = 0; // the last setting that came with a scene
+let becomes = null; // the mix is on its way to be photo A or B
+let still = null; // the last picture, a bitmap
+let original = null; // what the picture is compared with, a bitmap
+
+const values = () => inputs.map((input) => input.valueAsNumber);
+const same = (a, b) => a.length === b.length && a.every((x, i) => x === b[i]);
+
+// ---- the pump -----------------------------------------------------------------------------
+
+let resting = 0; // the timer of full size
+let failed = false; // the last answer was an error: nothing more until a slider moves
+
+const pictures = new Pump(
+  async (question) => {
+    const answer = await server.picture(question).catch(() => null);
+    if (!props.value || question.key !== props.value.key) return; // another face meanwhile
+    if (!answer || answer.error) {
+      say(answer ? answer.error : 'The server did not answer.', true);
+      failed = true;
+      return;
+    }
+    const bitmap = await bitmapOf(answer);
+    if (!props.value || question.key !== props.value.key) return;
+    if (question.aside) keepOriginal(bitmap, question);
+    else show(answer, bitmap, question);
+  },
+  () => {
+    delete live.dataset.pending;
+    arrest();
+  },
+);
+
+function ask(more = {}) {
+  if (!props.value) return;
+  clearTimeout(resting);
+  failed = false;
+  live.dataset.pending = '';
+  pictures.want({ key: props.value.key, values: values(), ...more });
+}
+
+/** The sliders rest: what else is wanted follows after a moment, one after the other. */
+function arrest() {
+  clearTimeout(resting);
+  if (!props.value || !still || failed) return;
+  const full = fullSize();
+  const next =
+    full && live.dataset.full !== String(full)
+      ? { full }
+      : props.value.compare && (!original || (full && original.width < full))
+        ? { aside: true, values: values().map(() => 0), ...(full ? { full } : {}) }
+        : null;
+  if (next)
+    resting = setTimeout(() => {
+      if (!pictures.busy) ask(next);
+    }, REST_MS);
+}
+
+/** Pixels a side that are worth asking for on this screen; null: the photos have no more. */
+function fullSize() {
+  const { sizes } = props.value;
+  return sizes.length ? forScreen(sizes) : null;
+}
+
+function paint(bitmap) {
+  paper.imageSmoothingQuality = 'high';
+  paper.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+}
+
+function show(answer, bitmap, question) {
+  if (still && still !== original) still.close();
+  still = bitmap;
+  if (question.full) live.dataset.full = question.full;
+  else delete live.dataset.full;
+  if (question.values.every((value) => value === 0)) keepOriginal(bitmap, question);
+  if (compare.getAttribute('aria-pressed') !== 'true') paint(still);
+  const clipped = find('.clipped');
+  clipped.hidden = !(answer.clamped > LIMITS.clipped);
+  clipped.querySelector('b').textContent = `${Math.round(100 * answer.clamped)} %`;
+  if (status.dataset.tone === 'bad') say('');
+  live.dataset.state = 'ready';
+  live.dataset.shown = JSON.stringify(question.values);
+  live.dataset.painted = Number(live.dataset.painted || 0) + 1;
+  canvas.setAttribute('aria-label', live.ariaLabel);
+  [save, ...uses, ...puts].forEach((button) => {
+    button.disabled = false;
+  });
+}
+
+/** With all sliders at 0 the picture is the face itself: the largest one stays. */
+function keepOriginal(bitmap) {
+  if (!props.value.compare || (original && original.width > bitmap.width)) return;
+  if (original && original !== still) original.close();
+  original = bitmap;
+  compare.disabled = false;
+}
+
+// ---- sliders ------------------------------------------------------------------------------
+
+function tell(input, slider) {
+  const value = input.valueAsNumber;
+  const text = slider.percent
+    ? `${Math.round(100 * value)} %`
+    : `${value > 0 ? '+' : ''}${value.toFixed(2)}`.replace('-', '−');
+  input.parentElement.querySelector('output').textContent = text;
+  input.setAttribute(
+    'aria-valuetext',
+    slider.percent ? `${Math.round(100 * value)} percent` : value.toFixed(2),
+  );
+  const part = (x) => (x - slider.min) / (slider.max - slider.min);
+  const zero = part(Math.max(0, slider.min));
+  input.style.setProperty('--part', part(value));
+  input.style.setProperty('--from', `${100 * Math.min(zero, part(value))}%`);
+  input.style.setProperty('--to', `${100 * Math.max(zero, part(value))}%`);
+}
+
+function row(slider, value, i) {
+  const box = make('div', 'row');
+  const label = make('label', '', slider.label);
+  if (slider.detail) label.append(' ', make('small', '', slider.detail));
+  const input = make('input');
+  Object.assign(input, { type: 'range', min: slider.min, max: slider.max, step: slider.step });
+  input.id = `live-${live.dataset.kind}-${i}`;
+  input.dataset.id = slider.id;
+  input.value = value;
+  label.htmlFor = input.id;
+  const words = make('div', 'words');
+  if (slider.low || slider.high)
+    words.append(make('span', '', slider.low), make('span', '', slider.high));
+  box.append(label, make('output'), input, words);
+  if (slider.weak) box.append(make('p', 'weak', slider.weak));
+  input.addEventListener('input', () => {
+    tell(input, slider);
+    press();
+    ask();
+  });
+  input.addEventListener('change', commit);
+  input.addEventListener('dblclick', () => {
+    input.value = slider.first;
+    tell(input, slider);
+    ask();
+    commit();
+  });
+  return { box, input };
+}
+
+/** Which shortcut the sliders stand at, if any. */
+function press() {
+  const now = values();
+  shortcuts.querySelectorAll('.btn').forEach((button, i) => {
+    button.setAttribute('aria-pressed', same(props.value.shortcuts[i].values, now));
+  });
+  reset.disabled = same(first(), now);
+}
+
+function place(row) {
+  inputs.forEach((input, i) => {
+    input.value = row[i];
+    tell(input, props.value.sliders[i]);
+  });
+  press();
+  ask();
+}
+
+const first = () => props.value.sliders.map((slider) => slider.first);
+
+// ---- history ------------------------------------------------------------------------------
+
+function commit() {
+  const now = values();
+  if (same(now, committed)) return;
+  past.push(committed);
+  if (past.length > MOST_STEPS) past.shift();
+  future = [];
+  committed = now;
+  arm();
+}
+
+function step(from, to) {
+  if (!from.length) return;
+  to.push(committed);
+  committed = from.pop();
+  place(committed);
+  arm();
+}
+
+function arm() {
+  undo.disabled = !past.length;
+  redo.disabled = !future.length;
+}
+
+undo.addEventListener('click', () => step(past, future));
+redo.addEventListener('click', () => step(future, past));
+reset.addEventListener('click', () => {
+  place(first());
+  commit();
+});
+
+function onKey(event) {
+  if (!live.isConnected) return document.removeEventListener('keydown', onKey);
+  if (!live.offsetParent || !(event.ctrlKey || event.metaKey) || event.altKey) return;
+  if (event.target.matches?.('textarea, input:not([type=range]):not([type=file])')) return;
+  const key = event.key.toLowerCase();
+  if (key === 'z' && !event.shiftKey) step(past, future);
+  else if (key === 'y' || key === 'z') step(future, past);
+  else return;
+  event.preventDefault();
+}
+document.addEventListener('keydown', onKey);
+
+// ---- compare ------------------------------------------------------------------------------
+
+function look(before) {
+  if (!original || !still) return;
+  compare.setAttribute('aria-pressed', before);
+  find('.was').hidden = !before;
+  paint(before ? original : still);
+}
+compare.addEventListener('pointerdown', () => look(true));
+for (const end of ['pointerup', 'pointerleave', 'pointercancel', 'blur', 'keyup'])
+  compare.addEventListener(end, () => look(false));
+compare.addEventListener('keydown', (event) => {
+  if (event.key === ' ' || event.key === 'Enter') look(true);
+});
+
+// ---- a new scene --------------------------------------------------------------------------
+
+function load() {
+  const value = props.value;
+  if (!value) return clear();
+  const now = Object.fromEntries(inputs.map((input) => [input.dataset.id, input.valueAsNumber]));
+  const set = value.setting && value.setting.rev !== setting ? value.setting.values : null;
+  if (value.setting) setting = value.setting.rev;
+  const start = value.sliders.map((slider) =>
+    becomes
+      ? becomes === 'b'
+        ? 1
+        : 0
+      : set
+        ? (set[slider.id] ?? 0)
+        : (now[slider.id] ?? slider.first),
+  );
+  becomes = null;
+  const rows = value.sliders.map((slider, i) => row(slider, start[i], i));
+  inputs = rows.map((one) => one.input);
+  const order = live.dataset.kind === 'mix' ? [...rows].reverse() : rows; // coarse on top
+  sliders.replaceChildren(...order.map((one) => one.box));
+  shortcuts.hidden = !value.shortcuts.length;
+  shortcuts.querySelectorAll('.btn').forEach((button) => button.remove());
+  for (const shortcut of value.shortcuts) {
+    const button = make('button', 'btn', shortcut.label);
+    button.type = 'button';
+    button.title = button.ariaLabel = shortcut.title;
+    button.addEventListener('click', () => {
+      place(shortcut.values);
+      commit();
+    });
+    shortcuts.append(button);
+  }
+  if (original && original !== still) original.close();
+  original = null;
+  compare.disabled = true;
+  delete live.dataset.full;
+  find('.note').textContent = value.note;
+  offerNative(find('.size'), value.native > value.size && value.native);
+  puts.forEach((button, i) => {
+    button.hidden = !value.photos[i];
+    button.querySelector('span').textContent =
+      value.photos.length > 1 ? `Put it back into photo ${'AB'[i]}` : 'Put it back into the photo';
+  });
+  find('.backs').hidden = !value.photos.some(Boolean);
+  about.textContent = value.about || '';
+  average.hidden = !value.average;
+  if (value.average) average.src = value.average;
+  if (canvas.width !== backing()) canvas.width = canvas.height = backing();
+  if (still) paint(still); // resizing a canvas empties it
+  inputs.forEach((input, i) => tell(input, value.sliders[i]));
+  if (committed.length !== start.length) [past, future] = [[], []];
+  else if (!same(committed, start)) past.push(committed);
+  committed = start;
+  arm();
+  press();
+  ask();
+}
+
+function clear() {
+  pictures.forget();
+  still = original = null;
+  find('.note').textContent = '';
+  find('.backs').hidden = true;
+  live.dataset.state = 'empty';
+  find('.clipped').hidden = true;
+  [save, compare, reset, ...uses, ...puts].forEach((button) => {
+    button.disabled = true;
+  });
+  inputs.forEach((input) => {
+    input.disabled = true;
+  });
+  shortcuts.querySelectorAll('.btn').forEach((button) => {
+    button.disabled = true;
+  });
+  canvas.setAttribute('aria-label', 'The picture will stand here');
+}
+
+// ---- what to do with it -------------------------------------------------------------------
+
+function say(text, bad = false) {
+  status.textContent = text;
+  status.dataset.tone = bad ? 'bad' : '';
+}
+
+save.addEventListener('click', () => {
+  say('Preparing the picture…');
+  trigger('save', { values: values(), size: Number(find('.size').value) });
+});
+puts.forEach((button, face) =>
+  button.addEventListener('click', () => {
+    say('Putting the face back…');
+    trigger('put', { values: values(), face, kind: find('.put-kind').value });
+  }),
+);
+uses.forEach((button) =>
+  button.addEventListener('click', () => {
+    const { to } = button.dataset;
+    if (live.dataset.kind === 'mix') becomes = to; // the mix itself then stands at that end
+    live.dataset.using = to;
+    say(`Setting photo ${to.toUpperCase()}…`);
+    trigger('use', { values: values(), to });
+  }),
+);
+
+async function send(event, files) {
+  if (!files.length) return;
+  say('Reading…');
+  try {
+    const paths = [];
+    for (const file of files) paths.push((await upload(file)).path);
+    trigger(event, { paths });
+  } catch {
+    say('The upload did not arrive: please try again.', true);
+  }
+}
+for (const [selector, event] of [
+  ['.direction-file input', 'directions'],
+  ['.average-files input', 'average'],
+]) {
+  find(selector).addEventListener('change', (change) => {
+    send(event, [...change.target.files]);
+    change.target.value = '';
+  });
+}
+
+// 'settle' comes from the page when an event has ended, 'used' when it set photo A or B.
+live.addEventListener('settle', () => {
+  if (live.dataset.using) becomes = null;
+  delete live.dataset.using;
+  if (status.dataset.tone !== 'bad') say('');
+});
+live.addEventListener('used', () => {
+  const to = live.dataset.using;
+  delete live.dataset.using;
+  if (to) say(`This picture is photo ${to.toUpperCase()} now, on every tab.`);
+});
+
+watch('value', load);
+load();

@@ -1,0 +1,170 @@
+// The faces of a journey in their order. Gradio hands in: element, trigger(event, data), props,
+// upload(file), watch(prop, callback). kit.js comes first.
+// props.value: {rev, faces: [{id, src, label}], most, note}. Events to Python: 'photos' {paths},
+// 'draw' {seed}, 'pair' {}, 'arrange' {order: [ids]}, and 'error'.
+
+const tray = find('.tray');
+const [list, note, count, fileInput] = ['.row', '.note', '.count', '.upload input'].map(find);
+
+const ICONS = {
+  earlier: 'M10 3L5 8l5 5',
+  later: 'M6 3l5 5-5 5',
+  remove: 'M4 4l8 8M12 4l-8 8',
+};
+
+let held = null; // the id that is dragged
+
+const faces = () => (props.value ? props.value.faces : []);
+const order = () => faces().map((face) => face.id);
+const busy = () => tray.getAttribute('aria-busy') === 'true';
+
+function show() {
+  const focused = element.contains(document.activeElement) ? document.activeElement.dataset : {};
+  tray.removeAttribute('aria-busy');
+  const most = props.value ? props.value.most : LIMITS.faces;
+  tray.dataset.count = faces().length;
+  tray.dataset.rev = props.value ? props.value.rev : 0;
+  count.textContent = faces().length ? `${faces().length} of ${most}` : '';
+  note.textContent = (props.value && props.value.note) || '';
+  list.replaceChildren(...faces().map(tile));
+  const full = faces().length >= most;
+  find('.upload').classList.toggle('off', full);
+  fileInput.disabled = find('.random').disabled = full;
+  find('.pair').disabled = faces().length > most - 2;
+  if (focused.act) {
+    const again = list.querySelector(
+      `[data-act="${focused.act}"][data-id="${focused.id}"]:not(:disabled)`,
+    );
+    (again || list.querySelector(`[data-id="${focused.id}"]:not(:disabled)`) || fileInput).focus();
+  }
+}
+
+function tile(face, i) {
+  const item = make('li');
+  item.draggable = true;
+  item.dataset.face = face.id;
+  const picture = make('img');
+  Object.assign(picture, { src: face.src, alt: `Face ${i + 1}: ${face.label.toLowerCase()}` });
+  const tools = make('div', 'tools');
+  const tool = (act, title, disabled) => {
+    const button = make('button', 'btn');
+    Object.assign(button, {
+      type: 'button',
+      title,
+      ariaLabel: `${title} face ${i + 1}`,
+      disabled,
+    });
+    Object.assign(button.dataset, { act, id: face.id });
+    button.innerHTML = `<svg viewBox="0 0 16 16" aria-hidden="true"><path d="${ICONS[act]}"/></svg>`;
+    button.addEventListener('click', () => move(face.id, act));
+    return button;
+  };
+  tools.append(
+    tool('earlier', 'Move earlier', i === 0),
+    tool('remove', 'Remove', false),
+    tool('later', 'Move later', i === faces().length - 1),
+  );
+  item.append(picture, make('span', 'place', i + 1), tools);
+  item.addEventListener('dragstart', (event) => {
+    held = face.id;
+    event.dataTransfer.effectAllowed = 'move';
+    event.dataTransfer.setData('text/plain', String(i + 1));
+    item.classList.add('held');
+  });
+  item.addEventListener('dragend', () => {
+    held = null;
+    item.classList.remove('held');
+  });
+  item.addEventListener('dragover', (event) => {
+    if (held === null || held === face.id) return;
+    event.preventDefault();
+    const after = event.offsetX > item.offsetWidth / 2;
+    item.classList.toggle('after', after);
+    item.classList.toggle('before', !after);
+  });
+  item.addEventListener('dragleave', () => item.classList.remove('before', 'after'));
+  item.addEventListener('drop', (event) => {
+    if (held === null || held === face.id) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const rest = order().filter((id) => id !== held);
+    const at = rest.indexOf(face.id) + (item.classList.contains('after') ? 1 : 0);
+    arrange([...rest.slice(0, at), held, ...rest.slice(at)]);
+  });
+  return item;
+}
+
+function move(id, act) {
+  const ids = order();
+  const at = ids.indexOf(id);
+  ids.splice(at, 1);
+  if (act !== 'remove') ids.splice(act === 'earlier' ? at - 1 : at + 1, 0, id);
+  arrange(ids);
+}
+
+function arrange(ids) {
+  if (busy()) return;
+  work('');
+  trigger('arrange', { order: ids });
+}
+
+function work(text) {
+  tray.setAttribute('aria-busy', 'true');
+  if (text) note.textContent = text;
+}
+
+const fail = (sentence) => {
+  show();
+  trigger('error', sentence);
+};
+
+async function send(files) {
+  if (!files.length || busy()) return;
+  const room = (props.value ? props.value.most : LIMITS.faces) - faces().length;
+  if (files.length > room)
+    return fail(`Only ${room} more ${room === 1 ? 'face fits' : 'faces fit'} on this journey.`);
+  for (const file of files) {
+    if (file.size > LIMITS.upload_mb * 1e6)
+      return fail(`${file.name} is larger than ${LIMITS.upload_mb} MB.`);
+    if (!file.size) return fail(`${file.name} is empty.`);
+  }
+  work('Finding faces…');
+  try {
+    const paths = [];
+    for (const file of files) paths.push((await upload(file)).path);
+    trigger('photos', { paths });
+  } catch {
+    show(); // Gradio has shown its own message about the upload
+  }
+}
+
+fileInput.addEventListener('change', () => {
+  send([...fileInput.files]);
+  fileInput.value = '';
+});
+tray.addEventListener('dragover', (event) => {
+  event.preventDefault();
+  if (held === null) tray.classList.add('over');
+});
+tray.addEventListener('dragleave', (event) => {
+  if (!tray.contains(event.relatedTarget)) tray.classList.remove('over');
+});
+tray.addEventListener('drop', (event) => {
+  event.preventDefault();
+  tray.classList.remove('over');
+  if (held === null) send([...event.dataTransfer.files]);
+});
+find('.random').addEventListener('click', () => {
+  if (busy()) return;
+  work('Drawing…');
+  trigger('draw', { seed: Math.floor(Math.random() * 1e6) });
+});
+find('.pair').addEventListener('click', () => {
+  if (busy()) return;
+  work('');
+  trigger('pair', {});
+});
+
+tray.addEventListener('settle', show);
+watch('value', show);
+show();

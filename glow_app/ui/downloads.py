@@ -1,0 +1,112 @@
+"""Downloads: every format, with how it was made inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from glow_app.common.errors import UserError
+from glow_app.common.progress import Progress, phase
+from glow_app.editing.editor import Editor, Morph
+from glow_app.keeping.animation import save_animation, steps_to_write
+from glow_app.keeping.recipes import Recipe
+from glow_app.keeping.sheets import save_sheet, save_still, save_strip, strip_frames
+from glow_app.ui import limits
+from glow_app.ui.components import download_value
+from glow_app.ui.jobs import Jobs
+from glow_app.ui.morphs import Result
+from glow_app.ui.uploads import outgoing
+
+__all__ = ["animated", "field", "save_result", "written"]
+
+_ANIMATIONS = {"gif": ".gif", "webp": ".webp", "apng": ".png", "mp4": ".mp4"}
+_KINDS = (*_ANIMATIONS, "png", "strip", "sheet")
+
+
+def field(event: gr.EventData, name: str) -> Any:
+    """One field of what a browser sent with its event, which can be anything."""
+    try:
+        return getattr(event, name, None)
+    except TypeError:  # not even an object
+        return None
+
+
+def save_result(
+    editor: Editor, jobs: Jobs, shown: Result | None, event: gr.EventData
+) -> dict[str, Any]:
+    """Write what a player shows as its ``save`` event asks; the browser saves it by itself."""
+    if shown is None:
+        raise UserError("There is nothing to save yet: make something first.")
+    kind = limits.one_of(field(event, "kind"), "The format", _KINDS)
+    morph = shown.morph
+    size = limits.download_size(field(event, "size"), morph.native)
+    with jobs.run(field(event, "job")) as job:
+        if kind in _ANIMATIONS:
+            fps = limits.between(field(event, "fps"), "Frames a second", 1, 50)
+            pace = {"fps": fps, "there_and_back": field(event, "back") is True}
+            recipe = shown.recipe(editor, size=size, **pace)
+            return download_value(animated(morph, recipe, _ANIMATIONS[kind], job.progress))
+        if kind == "png":
+            t, picture = _picture_at(editor, shown, event, size)
+            recipe = shown.recipe(editor, size=size, t=t)
+            return download_value(written(recipe, save_still, picture))
+        rows = strip_frames(len(morph.frames)) if kind == "strip" else np.arange(len(morph.frames))
+        limits.affordable(len(rows), size)
+        frames = morph.enlarged(size, rows, job.progress)
+        recipe, ending = shown.recipe(editor, size=size), f"-{kind}.png"
+        if kind == "strip":
+            return download_value(written(recipe, save_strip, frames, ending))
+        captions = [f"{100 * t:.0f} %" for t in morph.t]
+        return download_value(written(recipe, save_sheet, frames, ending, captions=captions))
+
+
+def animated(morph: Morph, recipe: Recipe, ending: str, progress: Progress | None = None) -> Path:
+    """Write the download of an animation, at full size and at the pace that its recipe says.
+
+    Args:
+        progress: counts frames as they get the detail of the photos, then as they are written.
+
+    Raises:
+        UserError: too much for the memory, or it cannot be written.
+    """
+    limits.affordable(len(morph.frames), recipe.size)
+    pace = {"fps": recipe.fps, "there_and_back": recipe.there_and_back}
+    count = len(morph.frames)
+    to_write = steps_to_write(count, recipe.there_and_back)
+    frames = morph.enlarged(recipe.size, progress=phase(progress, after=to_write))
+    pace["progress"] = phase(progress, before=count)
+    return written(recipe, save_animation, frames, ending, **pace)
+
+
+def written(
+    recipe: Recipe,
+    save: Callable[..., Any],
+    pictures: np.ndarray,
+    ending: str = ".png",
+    **options: Any,
+) -> Path:
+    """Write a download that says how it was made.
+
+    Args:
+        save: a saver of `keeping.animation` or `keeping.sheets`.
+        pictures: what that saver takes.
+        ending: of the file's name, with the suffix.
+        options: for the saver; the size is that of the recipe unless there is one here.
+    """
+    file = outgoing(recipe.file_name(ending))
+    save(pictures, file, metadata=recipe.to_metadata(), **{"size": recipe.size, **options})
+    return file
+
+
+def _picture_at(
+    editor: Editor, shown: Result, event: gr.EventData, size: int
+) -> tuple[float, np.ndarray]:
+    """t and the picture at the slider's place, see `Result.at`."""
+    last = len(shown.morph.frames) - 1
+    place = limits.between(field(event, "place"), "The place of the frame", 0, last + 1)
+    morph, row = shown.at(editor, place)
+    return float(morph.t[row]), morph.enlarged(size, [row])[0]

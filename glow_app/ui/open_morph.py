@@ -1,0 +1,130 @@
+"""*Open a morph*: a file made here sets the page as it was when the file was made.
+
+Files hold settings and the seeds of drawn faces, never photos: those are chosen again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from glow_app.common.errors import UserError
+from glow_app.editing.editor import Editor
+from glow_app.editing.walk import JOURNEY_PATHS, MORPH_PATHS
+from glow_app.keeping.recipes import Origin, Recipe, read_morph
+from glow_app.ui import limits
+from glow_app.ui.components import Setting
+from glow_app.ui.errors import in_words
+from glow_app.ui.events import LIGHT
+from glow_app.ui.page_context import PageContext
+from glow_app.ui.page_faces import PageFace, drawn_face
+from glow_app.ui.tabs.edit import AVERAGE_ID, direction_id
+from glow_app.ui.tabs.journey import JourneyFace, JourneyTab
+from glow_app.ui.tabs.mix import SHAPE_ID, level_id
+from glow_app.ui.tabs.morph import MorphTab
+from glow_app.ui.uploads import uploaded_file
+from glow_app.ui.welcome import TEMPERATURE
+
+__all__ = ["wire_opening"]
+
+_SECONDS = 8
+_OTHER_MODEL = "This file was made with another model, whose seeds draw other faces. "
+_PHOTOS = "Photos are never stored in a file: choose them again. "
+_AVERAGE = "It went towards the average of somebody's photos: load these again, too."
+
+
+def wire_opening(
+    context: PageContext,
+    tabs: gr.Tabs,
+    morph: MorphTab,
+    journey: JourneyTab,
+    mix_setting: gr.State,
+    edit_setting: gr.State,
+) -> None:
+    """Add the event of the button, once all tabs are there."""
+    editor, pair = context.editor, context.pair
+
+    def set_faces(recipe: Recipe) -> dict[Any, Any]:
+        """Photo A and B as far as their seeds are known."""
+        changes: dict[Any, Any] = {}
+        for holder, face in zip((pair.a, pair.b), recipe.faces, strict=False):
+            if face.seed is not None:
+                side = _drawn(editor, face)
+                changes.update(zip(holder.outputs, holder.values(side), strict=True))
+        return changes
+
+    def open_morph(recipe: Recipe) -> dict[Any, Any]:
+        low, high = t_range = tuple(recipe.t_range)
+        path, s = recipe.path if recipe.path in MORPH_PATHS else "shell", recipe.sharpness
+        if s is None:
+            s = 0.0 if path == "linear" else 1.0
+        elif s and path == "linear":  # files before there was a shell: from the line to the arc
+            path = "spherical"
+        values = (path, s, t_range, recipe.constant_speed, recipe.guide)
+        changes = {**set_faces(recipe), **dict(zip(morph.options, values, strict=True))}
+        return {**changes, morph.beyond: low < 0 or high > 1}
+
+    def open_journey(recipe: Recipe) -> dict[Any, Any]:
+        leg = limits.LEG_FRAMES if recipe.frames is None else min(recipe.frames, limits.FRAMES)
+        path = recipe.path if recipe.path in JOURNEY_PATHS else "cubic"
+        values = (path, recipe.loop, leg, recipe.constant_speed, recipe.guide)
+        changes = dict(zip(journey.options, values, strict=True))
+        drawn = [face for face in recipe.faces if face.seed is not None]
+        stops = tuple(JourneyFace.at(_drawn(editor, face)) for face in drawn[: limits.MAX_FACES])
+        return {**changes, **dict(zip(journey.outputs, journey.values(stops), strict=True))}
+
+    def open_mix(recipe: Recipe) -> dict[Any, Any]:
+        weights = {level_id(level): weight for level, weight in enumerate(recipe.weights)}
+        weights[SHAPE_ID] = recipe.shape or 0.0
+        return {**set_faces(recipe), mix_setting: Setting(weights)}
+
+    def open_edit(recipe: Recipe) -> dict[Any, Any]:
+        strengths = {direction_id(name): strength for name, strength in recipe.directions}
+        changes: dict[Any, Any] = {edit_setting: Setting({AVERAGE_ID: recipe.toward, **strengths})}
+        for face in recipe.faces[:1]:
+            if face.seed is not None:
+                values = context.edited.values(_drawn(editor, face))
+                changes.update(zip(context.edited.outputs, values, strict=True))
+        return changes
+
+    ways = {"morph": open_morph, "journey": open_journey, "mix": open_mix, "edit": open_edit}
+
+    @in_words
+    def open_file(path: str | None) -> dict[Any, Any]:
+        if not path:
+            raise UserError("The file did not arrive: please try again.")
+        recipe = read_morph(uploaded_file(path))
+        if recipe.kind not in ways:
+            raise UserError("This is a sheet of samples: its caption names the seeds to draw.")
+        changes = ways[recipe.kind](recipe)
+        notes = _OTHER_MODEL if recipe.fingerprint not in {"", editor.fingerprint} else ""
+        if any(face.seed is None for face in recipe.faces):
+            notes += _PHOTOS
+        if recipe.average:
+            notes += _AVERAGE
+        if notes:
+            gr.Info(notes, duration=_SECONDS)
+        return {**changes, tabs: gr.Tabs(selected=recipe.kind)}
+
+    morph.open_file.upload(
+        open_file,
+        morph.open_file,
+        [
+            tabs,
+            *pair.outputs,
+            *context.edited.outputs,
+            *morph.options,
+            morph.beyond,
+            *journey.outputs,
+            *journey.options,
+            mix_setting,
+            edit_setting,
+        ],
+        **LIGHT,
+    )
+
+
+def _drawn(editor: Editor, face: Origin) -> PageFace:
+    temperature = TEMPERATURE if face.temperature is None else face.temperature
+    return drawn_face(editor, limits.seed(face.seed), limits.temperature(temperature))

@@ -1,0 +1,168 @@
+"""The edit tab: one face, moved along learned directions and towards an average."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from glow_app.common.errors import UserError
+from glow_app.editing.directions import Direction
+from glow_app.ui import limits
+from glow_app.ui.components import Setting, live_picture, live_slider, live_value
+from glow_app.ui.downloads import field
+from glow_app.ui.errors import in_words
+from glow_app.ui.events import LIGHT, QUIET, STATE_SECONDS, settle
+from glow_app.ui.example_events import try_example
+from glow_app.ui.live_events import wire_live
+from glow_app.ui.page_context import PageContext
+from glow_app.ui.page_faces import PageFace
+from glow_app.ui.scenes import EditScene
+from glow_app.ui.uploads import uploaded_file
+
+__all__ = ["AVERAGE_ID", "build_edit_tab", "direction_id"]
+
+AVERAGE_ID = "average"  # of the slider towards the average
+_SOURCE = "An edited face"
+_MAX_DIRECTIONS = 16  # on the page at once
+_NONE_YET = (
+    "No directions come with this model. Load one that scripts/find_direction.py has learned "
+    "for it from two folders of faces, or move towards an average."
+)
+_ABOUT = (
+    "A direction is the difference between two groups of labelled pictures, so it carries what "
+    "else differs between them. Strength 1 is one such difference; the accuracy is how often it "
+    "tells held-out pictures of the two apart, and 50 % is chance."
+)
+
+
+def build_edit_tab(context: PageContext) -> gr.State:
+    """Add the tab's components and events to the page, whose context is open.
+
+    Returns:
+        a state that takes a `components.Setting` for the sliders.
+    """
+    editor = context.editor
+    shipped = tuple(editor.directions())
+    scene = gr.State(None, time_to_live=STATE_SECONDS)
+    setting = gr.State(None, time_to_live=STATE_SECONDS)
+    loaded = gr.State((), time_to_live=STATE_SECONDS)
+    average = gr.State(None, time_to_live=STATE_SECONDS)  # the code of an average, or None
+    with gr.Column(elem_classes=["stage", "stage-edit", "brief"]):
+        edited = context.edited
+        try_example(context, "edit-examples", edited.values, [], edited.outputs)
+        edited.cards["edit-photo"].render()
+        screen = live_picture(
+            context.scenes,
+            kind="edit",
+            native=editor.image_size,
+            elem_id="edit",
+            elem_classes=["screen-area"],
+        )
+
+    @in_words
+    def follow(
+        face: PageFace | None,
+        loaded: tuple[Direction, ...],
+        average: Any,
+        setting: Setting | None,
+    ) -> tuple[Any, Any]:
+        """The face, the directions or the average have changed: sliders keep their places."""
+        if face is None:
+            return None, None
+        scene = EditScene(face, (*shipped, *loaded), average)
+        context.scenes.keep(scene)
+        return scene, _value(context, scene, setting)
+
+    @in_words
+    def load(loaded: tuple[Direction, ...], event: gr.EventData) -> tuple[Direction, ...]:
+        """Directions of the visitor's own; one of the same name takes the place of the other."""
+        fresh = [editor.load_direction(file) for file in _files(event)]
+        names = {direction.name for direction in fresh}
+        kept = [direction for direction in loaded if direction.name not in names]
+        if len(shipped) + len(kept) + len(fresh) > _MAX_DIRECTIONS:
+            raise UserError(f"At most {_MAX_DIRECTIONS} directions fit on the page.")
+        return (*kept, *fresh)
+
+    @in_words
+    def take_average(event: gr.EventData) -> Any:
+        """The average of photos: the mean of their codes."""
+        files = _files(event)
+        if len(files) > limits.MAX_AVERAGE:
+            raise UserError(f"At most {limits.MAX_AVERAGE} photos make an average here.")
+        return editor.average([editor.prepare(file).pixels for file in files])
+
+    gr.on(
+        [state.change for state in (context.edited.state, loaded, average, setting)],
+        follow,
+        [context.edited.state, loaded, average, setting],
+        [scene, screen],
+        trigger_mode="always_last",
+        **QUIET,
+    )
+    settle(screen.directions(load, loaded, loaded, **LIGHT), "#edit .live")
+    settle(screen.average(take_average, None, average, **LIGHT), "#edit .live")
+    wire_live(context, screen, scene, "#edit .live", _SOURCE)
+    return setting
+
+
+def direction_id(name: str) -> str:
+    """The id of a direction's slider."""
+    return f"direction-{name}"
+
+
+def _files(event: gr.EventData) -> list[Any]:
+    """The uploaded files that an event names."""
+    paths = field(event, "paths")
+    if not isinstance(paths, list) or not paths:
+        raise UserError("The upload did not arrive: please try again.")
+    return [uploaded_file(path) for path in paths]
+
+
+def _value(context: PageContext, scene: EditScene, setting: Setting | None) -> dict[str, Any]:
+    """The sliders of an edit: towards the average, then one for each direction."""
+    editor = context.editor
+    whose = "of your photos" if scene.average is not None else "of the model"
+    toward = live_slider(
+        AVERAGE_ID,
+        "Towards the average face",
+        low=0.0,
+        high=1.0,
+        detail=whose,
+        percent=True,
+    )
+    strengths = [
+        live_slider(
+            direction_id(direction.name),
+            direction.name.capitalize(),
+            low=-limits.MAX_STRENGTH,
+            high=limits.MAX_STRENGTH,
+            detail=f"accuracy {100 * direction.accuracy:.0f} %",
+            words=(direction.without_words, direction.with_words),
+            weak=_warning(direction),
+        )
+        for direction in scene.directions
+    ]
+    average = None if scene.average is None else editor.decode(scene.average)[0]
+    return live_value(
+        scene.key,
+        editor.image_size,
+        [toward, *strengths],
+        sizes=context.scenes.sizes(scene),
+        faces=scene.faces,
+        compare=True,
+        about=_ABOUT if strengths else _NONE_YET,
+        average=average,
+        setting=setting,
+    )
+
+
+def _warning(direction: Direction) -> str:
+    """What to say about a direction that means little."""
+    if not direction.weak:
+        return ""
+    rate = f"{100 * direction.accuracy:.0f} %"
+    return (
+        f"Weak: it tells held-out pictures apart only {rate} of the time (chance is 50 %), so "
+        "expect it to change other things."
+    )

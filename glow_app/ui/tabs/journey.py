@@ -1,0 +1,232 @@
+"""The journey tab: a morph through two to eight faces, open or round and round."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from glow_app.common.errors import UserError
+from glow_app.editing.walk import JOURNEY_PATHS
+from glow_app.ui import limits
+from glow_app.ui.components import player, player_value, tray, tray_value, working_value
+from glow_app.ui.downloads import field, save_result
+from glow_app.ui.errors import in_words
+from glow_app.ui.events import HEAVY, LIGHT, QUIET, STATE_SECONDS, settle
+from glow_app.ui.example_events import try_example
+from glow_app.ui.morphs import MorphOptions, Result, journey_steps
+from glow_app.ui.page_context import PageContext
+from glow_app.ui.page_faces import PageFace, drawn_face, photo_face
+from glow_app.ui.photo_downloads import put_result
+from glow_app.ui.uploads import uploaded_file
+from glow_app.ui.welcome import TEMPERATURE
+
+__all__ = ["JourneyFace", "JourneyTab", "build_journey_tab"]
+
+_PATH_LABELS = {
+    "cubic": "Smooth curve",
+    "shell": "Legs on the shell",
+    "linear": "Straight legs",
+    "spherical": "Arcs",
+}
+_ids = itertools.count(1)
+
+
+@dataclass(frozen=True, eq=False)
+class JourneyFace:
+    """One face of a journey; the id tells the browser's tiles apart."""
+
+    id: int
+    side: PageFace
+
+    @classmethod
+    def at(cls, side: PageFace) -> JourneyFace:
+        """A new stop at a face."""
+        return cls(next(_ids), side)
+
+
+@dataclass(frozen=True)
+class JourneyTab:
+    """What other parts of the page need of this tab."""
+
+    stops: gr.State  # tuple of JourneyFace
+    faces: gr.HTML  # the tray
+    options: list[Any]  # path, loop, frames of a leg, even speed, guide
+
+    @property
+    def outputs(self) -> list[Any]:
+        """The components that an event which changes the faces must set."""
+        return [self.stops, self.faces]
+
+    @staticmethod
+    def values(stops: tuple[JourneyFace, ...]) -> list[Any]:
+        """What to set ``outputs`` to."""
+        if len(stops) > limits.MAX_FACES:
+            raise UserError(f"A journey has room for {limits.MAX_FACES} faces: remove one first.")
+        return [stops, tray_value([(stop.id, stop.side) for stop in stops])]
+
+
+def build_journey_tab(context: PageContext) -> JourneyTab:
+    """Add the tab's components and events to the page, whose context is open."""
+    stops = gr.State((), time_to_live=STATE_SECONDS)
+    shown = gr.State(None, time_to_live=STATE_SECONDS)
+    with gr.Column(elem_classes=["stage", "stage-journey"]):
+        faces = tray(elem_id="tray", elem_classes=["tray-area"])
+        try_example(
+            context,
+            "journey-examples",
+            lambda face, stops: JourneyTab.values((*stops, JourneyFace.at(face))),
+            [stops],
+            [stops, faces],
+        )
+        screen = player(
+            context.jobs,
+            context.full_frames,
+            kind="journey",
+            native=context.editor.image_size,
+            elem_id="journey",
+            elem_classes=["screen-area"],
+        )
+        with gr.Column(elem_classes=["side-area"]):
+            go = gr.Button("Make the journey", variant="primary", elem_classes=["primary-action"])
+            path = gr.Radio(
+                [(_PATH_LABELS[name], name) for name in JOURNEY_PATHS],
+                value="cubic",
+                label="Path",
+                info="The smooth curve turns softly at every face; straight legs have corners.",
+                elem_id="journey-path",
+            )
+            loop = gr.Checkbox(
+                True,
+                label="Closed loop",
+                info="From the last face back to the first, without a jump.",
+            )
+            leg = gr.Slider(
+                5,
+                33,
+                value=limits.LEG_FRAMES,
+                step=4,
+                label="Frames from face to face",
+                elem_id="leg",
+            )
+            steady = gr.Checkbox(
+                False,
+                label="Even speed",
+                info="The same change of the picture from frame to frame. Takes twice as long.",
+            )
+
+            guide = gr.Checkbox(
+                True,
+                label="Guide by shape",
+                info="Eyes move to eyes and mouth to mouth, where all faces have landmarks.",
+            )
+
+    tab = JourneyTab(stops, faces, [path, loop, leg, steady, guide])
+    does = _Handlers(context)
+    for event, handler, inputs in (
+        (faces.photos, does.add, stops),
+        (faces.draw, does.draw, stops),
+        (faces.pair, does.pair, [stops, *context.pair.states]),
+        (faces.arrange, does.arrange, stops),
+    ):
+        settle(event(handler, inputs, tab.outputs, **LIGHT), "#tray .tray")
+    press = go.click(does.make, [stops, *tab.options, shown], [screen, shown], **HEAVY, **QUIET)
+    saving = screen.save(does.save, shown, context.downloads, concurrency_limit=2, **QUIET)
+    putting = screen.put(does.put, shown, context.downloads, concurrency_limit=2, **QUIET)
+    for ended in (press, saving, putting):
+        settle(ended, "#journey .player")
+    return tab
+
+
+class _Handlers:
+    """What the events do."""
+
+    def __init__(self, context: PageContext) -> None:
+        self.context = context
+        self.editor = context.editor
+        self.full = context.full_frames
+
+    @in_words
+    def add(self, stops: tuple[JourneyFace, ...], event: gr.EventData) -> list[Any]:
+        """Photos were added at the end."""
+        paths = field(event, "paths")
+        if not isinstance(paths, list) or not 1 <= len(paths) <= limits.MAX_FACES:
+            raise UserError(f"Add one to {limits.MAX_FACES} photos at a time.")
+        new = [JourneyFace.at(photo_face(self.editor, uploaded_file(path))) for path in paths]
+        return JourneyTab.values((*stops, *new))
+
+    @in_words
+    def draw(self, stops: tuple[JourneyFace, ...], event: gr.EventData) -> list[Any]:
+        """A face that the model draws joins the end."""
+        side = drawn_face(self.editor, limits.seed(field(event, "seed")), TEMPERATURE)
+        return JourneyTab.values((*stops, JourneyFace.at(side)))
+
+    @in_words
+    def pair(
+        self, stops: tuple[JourneyFace, ...], a: PageFace | None, b: PageFace | None
+    ) -> list[Any]:
+        """Photo A and photo B join the end."""
+        if a is None or b is None:
+            raise UserError("Choose photo A and photo B on the Morph tab first.")
+        return JourneyTab.values((*stops, JourneyFace.at(a), JourneyFace.at(b)))
+
+    @in_words
+    def arrange(self, stops: tuple[JourneyFace, ...], event: gr.EventData) -> list[Any]:
+        """Another order, or fewer faces."""
+        known = {stop.id: stop for stop in stops}
+        order = field(event, "order")
+        fair = isinstance(order, list) and all(isinstance(id, int) for id in order)
+        if not fair or len(set(order)) != len(order) or not set(order) <= set(known):
+            raise UserError("These faces have changed meanwhile: please try again.")
+        return JourneyTab.values(tuple(known[id] for id in order))
+
+    @in_words
+    def make(
+        self,
+        stops: tuple[JourneyFace, ...],
+        path: Any,
+        loop: Any,
+        leg: Any,
+        steady: Any,
+        guide: Any,
+        shown: Result | None,
+    ) -> Iterator[tuple[Any, Any]]:
+        """The button: decode the journey, and show it moving once."""
+        if len(stops) < 2:
+            raise UserError("A journey needs at least two faces: add some first.")
+        how = MorphOptions(
+            kind="journey",
+            path=limits.one_of(path, "The path", JOURNEY_PATHS),
+            loop=bool(loop),
+            leg=limits.whole(leg, "Frames from face to face", 2, limits.FRAMES),
+            guide=None if guide else False,
+            constant_speed=bool(steady),
+        )
+        faces = tuple(stop.side for stop in stops)
+        if shown is not None and shown.is_for(faces, how):
+            yield player_value(shown, self.full, final=True, play=True), gr.skip()
+            return
+        name = self.context.jobs.name()
+        with self.context.jobs.run(name) as job:
+            yield working_value(name), gr.skip()
+            for shown, final in journey_steps(self.editor, faces, how, job.progress):
+                yield (
+                    player_value(shown, self.full, final=final, play=final),
+                    shown if final else gr.skip(),
+                )
+        with self.context.jobs.run() as job:
+            whole = shown.measured(self.editor, job.progress)
+        yield player_value(whole, self.full, final=True), whole
+
+    @in_words
+    def save(self, shown: Result | None, event: gr.EventData) -> dict[str, Any]:
+        """Write what the player shows."""
+        return save_result(self.editor, self.context.jobs, shown, event)
+
+    @in_words
+    def put(self, shown: Result | None, event: gr.EventData) -> dict[str, Any]:
+        """Write a photo with the face that the player shows."""
+        return put_result(self.editor, shown, event)

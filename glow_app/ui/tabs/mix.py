@@ -1,0 +1,125 @@
+"""The mix tab: coarse structure of one face with the fine detail of another, scale by scale."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from glow_app.editing import paths
+from glow_app.ui.components import Setting, live_picture, live_slider, live_value
+from glow_app.ui.errors import in_words
+from glow_app.ui.events import QUIET, STATE_SECONDS
+from glow_app.ui.example_events import pair_examples
+from glow_app.ui.live_events import wire_live
+from glow_app.ui.page_context import PageContext
+from glow_app.ui.page_faces import PageFace
+from glow_app.ui.scenes import MixScene
+
+__all__ = ["SHAPE_ID", "build_mix_tab", "level_id"]
+
+SHAPE_ID = "shape"  # of the slider of the shape
+
+_SOURCE = "A mix of two faces"
+
+
+def build_mix_tab(context: PageContext) -> gr.State:
+    """Add the tab's components and events to the page, whose context is open.
+
+    Returns:
+        a state that takes a `components.Setting` for the sliders.
+    """
+    pair = context.pair
+    scene = gr.State(None, time_to_live=STATE_SECONDS)
+    setting = gr.State(None, time_to_live=STATE_SECONDS)
+    with gr.Column(elem_classes=["stage", "stage-pair", "brief"]):
+        pair_examples(context, "mix-examples")
+        pair.a.cards["mix-photo-a"].render()
+        pair.b.cards["mix-photo-b"].render()
+        screen = live_picture(
+            context.scenes,
+            kind="mix",
+            native=context.editor.image_size,
+            elem_id="mix",
+            elem_classes=["screen-area"],
+        )
+
+    @in_words
+    def follow(a: PageFace | None, b: PageFace | None, setting: Setting | None) -> tuple[Any, Any]:
+        """A face has changed: the sliders keep their places and mix the new pair."""
+        if a is None or b is None:
+            return None, None
+        shaped = context.editor.have_landmarks(a.picture, b.picture)
+        scene = MixScene(a, b, len(context.editor.level_shapes), shaped)
+        context.scenes.keep(scene)
+        return scene, _value(context, scene, setting)
+
+    gr.on(
+        [state.change for state in (*pair.states, setting)],
+        follow,
+        [*pair.states, setting],
+        [scene, screen],
+        trigger_mode="always_last",
+        **QUIET,
+    )
+    wire_live(context, screen, scene, "#mix .live", _SOURCE)
+    return setting
+
+
+def level_id(level: int) -> str:
+    """The id of a level's slider."""
+    return f"level-{level}"
+
+
+def _value(context: PageContext, scene: MixScene, setting: Setting | None) -> dict[str, Any]:
+    """The sliders of a mix: at first the finer half of the levels comes from B."""
+    editor = context.editor
+    shapes = editor.level_shapes
+    count = len(shapes)
+    first = paths.coarse_fine(count, count // 2)
+    names = {0: "Finest detail", count - 1: "Coarse structure"}
+    sliders = [
+        live_slider(
+            level_id(level),
+            names.get(level, f"Level {level + 1}"),
+            low=0.0,
+            high=1.0,
+            first=first[level],
+            detail=f"level {level + 1}, {shape[1]}×{shape[2]}"
+            if level in names
+            else f"{shape[1]}×{shape[2]}",
+            percent=True,
+        )
+        for level, shape in enumerate(shapes)
+    ]
+    if scene.shaped:
+        shape = live_slider(
+            SHAPE_ID,
+            "Shape of the face",
+            low=0.0,
+            high=1.0,
+            detail="both are warped to it",
+            words=("A", "B"),
+            percent=True,
+        )
+        sliders.append(shape)
+    shortcuts = [
+        {
+            "label": {0: "All A", count: "All B"}.get(cut, str(cut)),
+            "title": {0: "Everything from A", count: "Everything from B"}.get(
+                cut, f"The {cut} finest levels from B, the rest from A"
+            ),
+            # All B is B itself, in its own shape.
+            "values": (*paths.coarse_fine(count, cut), *[float(cut == count)] * scene.shaped),
+        }
+        for cut in range(count + 1)
+    ]
+    return live_value(
+        scene.key,
+        editor.image_size,
+        sliders,
+        sizes=context.scenes.sizes(scene),
+        faces=scene.faces,
+        shortcuts=shortcuts,
+        setting=setting,
+    )

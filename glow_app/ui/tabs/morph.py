@@ -1,0 +1,278 @@
+"""The morph tab: two photos, the player between them, and how to get from one to the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from glow_app.common.errors import UserError
+from glow_app.editing.walk import MORPH_PATHS
+from glow_app.ui import limits
+from glow_app.ui.components import player, player_value, working_value
+from glow_app.ui.downloads import save_result
+from glow_app.ui.errors import in_words
+from glow_app.ui.events import HEAVY, QUIET, STATE_SECONDS, settle
+from glow_app.ui.example_events import pair_examples
+from glow_app.ui.morphs import MorphOptions, Result, morph_steps
+from glow_app.ui.page_context import PageContext
+from glow_app.ui.page_faces import PageFace, drawn_face
+from glow_app.ui.photo_downloads import put_result
+from glow_app.ui.welcome import TEMPERATURE
+
+__all__ = ["MorphTab", "build_morph_tab"]
+
+_PATH_LABELS = {"shell": "On the shell", "linear": "Straight line", "spherical": "Arc"}
+_BETWEEN = (0.0, 1.0)  # the range of t from A to B
+_GREETING = "Put your own photo on either side"
+
+
+@dataclass(frozen=True)
+class MorphTab:
+    """What other parts of the page need of this tab."""
+
+    options: list[Any]  # path, sharpness, range of t, constant speed, guide
+    beyond: gr.Checkbox  # shows whether the range leaves A and B behind
+    temperature: gr.Slider  # of random faces, anywhere on the page
+    open_file: gr.UploadButton  # "Open a morph"
+
+
+def build_morph_tab(demo: gr.Blocks, context: PageContext) -> MorphTab:
+    """Add the tab's components and events to ``demo``, whose context is open."""
+    pair = context.pair
+    shown = gr.State(None, time_to_live=STATE_SECONDS)
+    t_range = gr.State(_BETWEEN, time_to_live=STATE_SECONDS)  # any, since a file can set it
+
+    with gr.Column(elem_classes=["stage", "stage-pair"]):
+        pair_examples(context, "examples")
+        pair.a.cards["photo-a"].render()
+        pair.b.cards["photo-b"].render()
+        with gr.Row(elem_id="actions", elem_classes=["actions"]):
+            swap = gr.Button("⇄ Swap", elem_id="swap")
+            open_file = gr.UploadButton(
+                "Open a morph",
+                file_types=[".gif", ".webp", ".png", ".mp4"],
+                type="filepath",
+                elem_id="open-morph",
+            )
+            morph = gr.Button("Morph", variant="primary", elem_classes=["primary-action"])
+        screen = player(
+            context.jobs,
+            context.full_frames,
+            kind="morph",
+            native=context.editor.image_size,
+            elem_id="player",
+            elem_classes=["screen-area"],
+        )
+        with gr.Accordion("Options", open=False, elem_id="options", elem_classes=["options"]):
+            path, sharpness, beyond, steady, guide, temperature = _options()
+
+    tab = _Handlers(context)
+    options = [path, sharpness, t_range, steady, guide]
+    asked = [*pair.states, *options, shown]
+    result = [screen, shown]
+    _couple(path, sharpness)
+    beyond.input(lambda on: limits.BEYOND if on else _BETWEEN, beyond, t_range, **QUIET)
+
+    # Whatever changes a side only changes its state; the morph follows from there. While one is
+    # being made, more changes wait as one ("always_last"), so the last pair is what stays.
+    follow = gr.on(
+        [
+            *(state.change for state in pair.states),
+            path.change,
+            sharpness.change,
+            t_range.change,
+            steady.change,
+            guide.change,
+        ],
+        tab.follow,
+        asked,
+        result,
+        trigger_mode="always_last",
+        **HEAVY,
+        **QUIET,
+    )
+    press = morph.click(tab.morph, asked, result, **HEAVY, **QUIET)
+    saving = screen.save(tab.save, shown, context.downloads, concurrency_limit=2, **QUIET)
+    putting = screen.put(tab.put, shown, context.downloads, concurrency_limit=2, **QUIET)
+    opening = demo.load(tab.start, None, [*pair.outputs, *context.edited.outputs], **QUIET)
+    opening.failure(lambda: None, None, screen, **QUIET)
+    for event in (follow, press, saving, putting):
+        settle(event, "#player .player")
+    swap.click(tab.swap, asked, [*pair.outputs, *result], **QUIET)
+    return MorphTab(options, beyond, temperature, open_file)
+
+
+def _options() -> tuple[Any, ...]:
+    """What few need: the path, how far and how fast, temperature of random faces."""
+    with gr.Row():
+        path = gr.Radio(
+            [(_PATH_LABELS[name], name) for name in MORPH_PATHS],
+            value="shell",
+            label="Path from A to B",
+            info="The shell is where codes of faces lie: faces half way keep their contrast. The "
+            "bare straight line leaves it, so they turn grey and soft; the arc goes round.",
+            elem_id="path",
+        )
+        sharpness = gr.Slider(
+            0.0,
+            1.0,
+            value=1.0,
+            step=0.05,
+            label="Sharpness",
+            info="Anything between the bare straight line (0) and the path chosen (1).",
+            elem_id="sharpness",
+        )
+    with gr.Row():
+        beyond = gr.Checkbox(
+            False,
+            label="Go beyond A and B",
+            info="From t = −0.5 to 1.5. Colours that the model cannot mean are clipped, and "
+            "marked.",
+            elem_id="beyond",
+        )
+        steady = gr.Checkbox(
+            False,
+            label="Even speed",
+            info="Every step of the slider changes the picture equally. Takes twice as long.",
+            elem_id="steady",
+        )
+        guide = gr.Checkbox(
+            True,
+            label="Guide by shape",
+            info="Eyes move to eyes and mouth to mouth, where both faces have landmarks.",
+            elem_id="guide",
+        )
+    temperature = gr.Slider(
+        0.0,
+        1.0,
+        value=TEMPERATURE,
+        step=0.05,
+        label="Temperature of random faces",
+        info="Lower is smoother and nearer to the average face, higher is more varied.",
+        elem_id="temperature",
+    )
+    return path, sharpness, beyond, steady, guide, temperature
+
+
+def _couple(path: gr.Radio, sharpness: gr.Slider) -> None:
+    """Sharpness 0 is the straight line whatever the path, and the line has no other sharpness."""
+    path.input(None, path, sharpness, js="(path) => path === 'linear' ? 0 : 1", **QUIET)
+    sharpness.input(
+        None,
+        [sharpness, path],
+        path,
+        js="(s, path) => s === 0 ? 'linear' : path === 'linear' ? 'shell' : path",
+        **QUIET,
+    )
+
+
+class _Handlers:
+    """What the events do. Visitors' data come in and go out as values; none is kept here."""
+
+    def __init__(self, context: PageContext) -> None:
+        self.context = context
+        self.editor = context.editor
+        self.full = context.full_frames
+        self.welcome = context.welcome
+
+    @in_words
+    def swap(self, a: PageFace | None, b: PageFace | None, *asked: Any) -> tuple[Any, ...]:
+        """Exchange A and B; the frames are only turned round."""
+        *options, shown = asked
+        pair = self.context.pair.values(b, a)
+        if shown is None or shown.bits is None or not shown.is_for((a, b), _how(*options)):
+            return *pair, gr.skip(), gr.skip()
+        back = shown.reversed()
+        return *pair, player_value(back, self.full, final=True), back
+
+    @in_words
+    def morph(
+        self, a: PageFace | None, b: PageFace | None, *asked: Any
+    ) -> Iterator[tuple[Any, Any]]:
+        """The button: morph, and show it moving once."""
+        *options, shown = asked
+        missing = [name for name, side in (("A", a), ("B", b)) if side is None]
+        if missing:
+            raise UserError(f"Choose a photo or a random face for {' and '.join(missing)} first.")
+        how = _how(*options)
+        if shown is not None and shown.is_for((a, b), how):
+            yield player_value(shown, self.full, final=True, play=True), gr.skip()
+        else:
+            yield from self._steps(a, b, how, play=True)
+
+    @in_words
+    def follow(
+        self, a: PageFace | None, b: PageFace | None, *asked: Any
+    ) -> Iterator[tuple[Any, Any]]:
+        """A side or an option has changed: morph by itself as soon as both sides are there."""
+        *options, shown = asked
+        if a is None or b is None:
+            yield None, None
+            return
+        how = _how(*options)
+        if shown is not None and shown.is_for((a, b), how):
+            yield gr.skip(), gr.skip()
+        else:
+            yield from self._steps(a, b, how, play=shown is None)
+
+    def _steps(
+        self, a: PageFace, b: PageFace, how: MorphOptions, play: bool
+    ) -> Iterator[tuple[Any, Any]]:
+        if self.welcome.is_for(a, b, how):
+            morph = self.welcome.morph()
+            yield player_value(morph, self.full, final=True, play=play, note=_GREETING), morph
+            return
+        name = self.context.jobs.name()
+        with self.context.jobs.run(name) as job:
+            yield working_value(name), gr.skip()
+            for morph, final in morph_steps(self.editor, a, b, how, job.progress):
+                yield (
+                    player_value(morph, self.full, final=final, play=play),
+                    morph if final else gr.skip(),
+                )
+        # The plot's bits/dim take as long again: the frames do not wait for them.
+        with self.context.jobs.run() as job:
+            whole = morph.measured(self.editor, job.progress)
+        yield player_value(whole, self.full, final=True), whole
+
+    @in_words
+    def start(self, request: gr.Request) -> list[Any]:
+        """The page has opened: two faces, whose morph follows, so something is alive.
+
+        ``?a=7&b=11`` in the address draws these seeds instead, which makes a pair of drawn faces
+        something to send to a friend. Photos never are in an address.
+        """
+        query = request.query_params
+        if "a" in query and "b" in query:
+            a, b = (
+                drawn_face(self.editor, limits.seed(query[name]), TEMPERATURE) for name in "ab"
+            )
+        else:
+            a, b = self.welcome.faces()
+        return [*self.context.pair.values(a, b), *self.context.edited.values(a)]
+
+    @in_words
+    def save(self, shown: Result | None, event: gr.EventData) -> dict[str, Any]:
+        """Write what the player shows."""
+        return save_result(self.editor, self.context.jobs, shown, event)
+
+    @in_words
+    def put(self, shown: Result | None, event: gr.EventData) -> dict[str, Any]:
+        """Write a photo with the face that the player shows."""
+        return put_result(self.editor, shown, event)
+
+
+def _how(path: Any, sharpness: Any, t_range: Any, steady: Any, guide: Any) -> MorphOptions:
+    """The options as they came from the browser, checked."""
+    s = limits.between(sharpness, "The sharpness", 0, 1)
+    kind = limits.one_of(path, "The path", MORPH_PATHS)
+    return MorphOptions(
+        path="linear" if s == 0 else kind,
+        sharpness=None if s in (0, 1) or kind == "linear" else s,
+        t_range=_BETWEEN if t_range is None else tuple(t_range),  # None: it has expired
+        guide=None if guide else False,
+        constant_speed=bool(steady),
+    )

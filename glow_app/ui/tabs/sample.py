@@ -1,0 +1,213 @@
+"""The sample tab: faces that do not exist, by seed and temperature, and what is near them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from glow_app.common.errors import UserError
+from glow_app.keeping.recipes import Origin, Recipe
+from glow_app.keeping.sheets import save_sheet
+from glow_app.ui import limits
+from glow_app.ui.components import download_value, gallery, gallery_value, working_value
+from glow_app.ui.downloads import field, written
+from glow_app.ui.errors import in_words
+from glow_app.ui.events import HEAVY, LIGHT, QUIET, STATE_SECONDS, settle
+from glow_app.ui.live_events import set_pair, used
+from glow_app.ui.page_context import PageContext
+from glow_app.ui.page_faces import DRAWN, PageFace, made_face
+from glow_app.ui.tabs.journey import JourneyFace, JourneyTab
+from glow_app.ui.welcome import TEMPERATURE
+
+__all__ = ["build_sample_tab"]
+
+_SERIES = (0.3, 0.5, 0.7, 0.9)  # temperatures that are compared
+_NEAR = 11  # neighbours of a face, beside the face itself
+_MODES = {
+    "grid": "Many faces, one temperature",
+    "series": "The same seeds at several temperatures",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """Faces drawn together: what the gallery shows."""
+
+    pixels: np.ndarray  # (N, S, S, 3) uint8
+    faces: tuple[Origin, ...]  # of each; a neighbour has no seed of its own
+    captions: tuple[str, ...]
+    recipe: Recipe
+    columns: int | None = None  # where the rows mean something
+    title: str = ""
+
+    def side(self, context: PageContext, index: int) -> PageFace:
+        """Face ``index``, read by the model, for use elsewhere."""
+        face = self.faces[index]
+        source = DRAWN if face.seed is not None else "Near a drawn face"
+        return made_face(context.editor, self.pixels[index], source, face.seed, face.temperature)
+
+
+def build_sample_tab(context: PageContext, journey: JourneyTab) -> None:
+    """Add the tab's components and events to the page, whose context is open."""
+    sheet = gr.State(None, time_to_live=STATE_SECONDS)
+    with gr.Column(elem_classes=["stage", "stage-sample"]):
+        with gr.Column(elem_classes=["side-area"]):
+            mode = gr.Radio(
+                [(label, name) for name, label in _MODES.items()],
+                value="grid",
+                label="Show",
+                elem_id="sample-mode",
+            )
+            seed = gr.Number(0, label="First seed", precision=0, minimum=0, elem_id="sample-seed")
+            count = gr.Slider(4, 32, value=12, step=4, label="How many seeds", elem_id="sample-n")
+            temperature = gr.Slider(
+                0.0,
+                1.2,
+                value=TEMPERATURE,
+                step=0.05,
+                label="Temperature",
+                info="0 is the one average face; the model's own variety is at 1.",
+                elem_id="sample-temperature",
+            )
+            radius = gr.Slider(
+                0.05,
+                1.0,
+                value=0.3,
+                step=0.05,
+                label="Reach of near faces",
+                info="For Near faces: small keeps to the face, 1 has nothing to do with it.",
+                elem_id="radius",
+            )
+            go = gr.Button("Draw faces", variant="primary", elem_classes=["primary-action"])
+        screen = gallery(context.jobs, elem_id="gallery", elem_classes=["screen-area"])
+
+    does = _Handlers(context)
+    result = [screen, sheet]
+    draw = go.click(does.draw, [mode, seed, count, temperature], result, **HEAVY, **QUIET)
+    near = screen.near(does.near, [sheet, radius], result, **HEAVY, **QUIET)
+    saving = screen.save(does.save, sheet, context.downloads, concurrency_limit=2, **QUIET)
+    for event in (draw, near, saving):
+        settle(event, "#gallery .gallery")
+    for event, handler, inputs, outputs in (
+        (screen.pair, does.pair, sheet, context.pair.outputs),
+        (screen.edit, does.edit, sheet, context.edited.outputs),
+        (screen.journey, does.journey, [sheet, journey.stops], journey.outputs),
+    ):
+        used(event(handler, inputs, outputs, **LIGHT), "#gallery .gallery")
+    mode.change(lambda mode: gr.Slider(interactive=mode == "grid"), mode, temperature, **QUIET)
+
+
+class _Handlers:
+    """What the events do."""
+
+    def __init__(self, context: PageContext) -> None:
+        self.context = context
+        self.editor = context.editor
+
+    @in_words
+    def draw(self, mode: Any, seed: Any, count: Any, temperature: Any) -> Any:
+        """The button: a grid of seeds, or the same seeds once for each temperature."""
+        limits.one_of(mode, "What to show", tuple(_MODES))
+        n = limits.whole(count, "How many", 1, limits.MAX_SAMPLES)
+        first = limits.seed(seed)
+        series = _SERIES if mode == "series" else (limits.temperature(temperature),)
+        name = self.context.jobs.name()
+        with self.context.jobs.run(name) as job:
+            yield working_value(name), gr.skip()
+            rows = self.editor.sample_temperatures(series, n, first, progress=job.progress)
+        faces = tuple(Origin(first + i, t) for t in series for i in range(n))
+        sheet = Sheet(
+            rows.reshape(-1, *rows.shape[2:]),
+            faces,
+            tuple(
+                str(face.seed) if len(series) == 1 else f"{face.seed} at {face.temperature:g}"
+                for face in faces
+            ),
+            Recipe.of(self.editor, "samples", faces[:1], temperatures=series),
+            columns=n if mode == "series" else None,
+            title=f"Seeds {first} to {first + n - 1}"
+            + ("" if mode == "series" else f" at temperature {series[0]:g}"),
+        )
+        yield _value(sheet), sheet
+
+    @in_words
+    def near(self, sheet: Sheet | None, radius: Any, event: gr.EventData) -> Any:
+        """Faces near the chosen one, which stands first."""
+        index = _index(sheet, event)
+        face = sheet.faces[index]
+        if face.seed is None:
+            raise UserError("Near faces are drawn around a face with a seed: choose one of those.")
+        reach = limits.between(radius, "The reach", 0, 1)
+        name = self.context.jobs.name()
+        with self.context.jobs.run(name) as job:
+            yield working_value(name), gr.skip()
+            around = self.editor.neighbours(
+                face.seed, _NEAR, reach, face.temperature, progress=job.progress
+            )
+        near = Sheet(
+            np.concatenate([sheet.pixels[index][None], around]),
+            (face, *[Origin()] * _NEAR),
+            (f"{face.seed}", *[f"near {i + 1}" for i in range(_NEAR)]),
+            Recipe.of(
+                self.editor, "samples", [face], temperatures=(face.temperature,), radius=reach
+            ),
+            title=f"Near seed {face.seed} at temperature {face.temperature:g}",
+        )
+        yield _value(near), near
+
+    @in_words
+    def pair(self, sheet: Sheet | None, event: gr.EventData) -> list[Any]:
+        """Use the chosen face as photo A or B."""
+        return set_pair(self.context, _chosen(self.context, sheet, event), field(event, "to"))
+
+    @in_words
+    def edit(self, sheet: Sheet | None, event: gr.EventData) -> list[Any]:
+        """Edit the chosen face."""
+        return self.context.edited.values(_chosen(self.context, sheet, event))
+
+    @in_words
+    def journey(
+        self, sheet: Sheet | None, stops: tuple[JourneyFace, ...], event: gr.EventData
+    ) -> list[Any]:
+        """The chosen face joins the journey."""
+        return JourneyTab.values((*stops, JourneyFace.at(_chosen(self.context, sheet, event))))
+
+    @in_words
+    def save(self, sheet: Sheet | None, event: gr.EventData) -> dict[str, Any]:
+        """The whole sheet as one picture."""
+        if sheet is None:
+            raise UserError("Draw some faces first, then save them.")
+        look = {"captions": sheet.captions, "columns": sheet.columns}
+        size = 2 * self.editor.image_size
+        return download_value(written(sheet.recipe, save_sheet, sheet.pixels, size=size, **look))
+
+
+def _chosen(context: PageContext, sheet: Sheet | None, event: gr.EventData) -> PageFace:
+    """The face that an event of the gallery names."""
+    return sheet.side(context, _index(sheet, event))
+
+
+def _index(sheet: Sheet | None, event: gr.EventData) -> int:
+    if sheet is None:
+        raise UserError("Draw some faces first.")
+    return limits.whole(field(event, "index"), "The face's number", 0, len(sheet.pixels) - 1)
+
+
+def _value(sheet: Sheet) -> dict[str, Any]:
+    return gallery_value(
+        sheet.pixels,
+        captions=sheet.captions,
+        seeded=[face.seed is not None for face in sheet.faces],
+        about=[_about(face) for face in sheet.faces],
+        columns=sheet.columns,
+        title=sheet.title,
+    )
+
+
+def _about(face: Origin) -> str:
+    if face.seed is None:
+        return "A near face, without a seed of its own"
+    return f"Seed {face.seed}, temperature {face.temperature:g}"
