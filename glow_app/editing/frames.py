@@ -136,7 +136,8 @@ def decoded(
     norms = np.empty((count, len(codec.level_shapes)), np.float32)
 
     def decode(rows: np.ndarray) -> None:
-        a_pass = min(_GUIDED_PASS, codec.batch) if walk.guided else codec.batch
+        half = max(1, codec.batch // 2)  # two warped faces a frame make one pass of encoding
+        a_pass = min(_GUIDED_PASS, half) if walk.guided else codec.batch
         for first in range(0, len(rows), a_pass):
             chunk = rows[first : first + a_pass]
             coded = _asked(walk.at, u[chunk])

@@ -184,9 +184,7 @@ class Trainings:
             told = process.returncode not in (0, -9) and "Another process of this run" in errors
             row.most("the job ended after at most, s", took)
             step = _records(out)[-1]["step"]
-            again = self._run(
-                name, steps=step + 50, command=launcher, more=["--checkpoint-minutes", "0"]
-            )
+            again = self._run(name, steps=step + 5, command=launcher)
             goes_on = again.returncode == 0 and "from step 0." not in again.stdout
             survived = len(workers) == 2 and gone and told and goes_on
             if not survived:
