@@ -18,7 +18,7 @@ const HINTS = {
 let crop = null; // {x, y, side, turn}
 let marks = null; // of the eyes, [x, y] each, while they are clicked
 let placed = 0; // eyes that were clicked so far
-let past = []; // {crop, marks} before each step
+let past = []; // {crop, marks, placed} before each step
 let lastStep = { kind: '', at: 0 };
 let view = { k: 1, left: 0, top: 0 }; // pixels a long side, and where the photo begins
 
@@ -91,7 +91,7 @@ function step(kind = '') {
   const same = kind && kind === lastStep.kind && now - lastStep.at < SAME_MOVE_MS;
   lastStep = { kind, at: now };
   if (same) return;
-  past.push({ crop: { ...crop }, marks: marks && marks.map((mark) => [...mark]) });
+  past.push({ crop: { ...crop }, marks: marks && marks.map((mark) => [...mark]), placed });
   if (past.length > MOST_STEPS) past.shift();
 }
 
@@ -112,7 +112,7 @@ function back() {
   lastStep = { kind: '', at: 0 };
   const was = past.pop();
   mode(was.marks);
-  crop = was.crop;
+  ({ crop, placed } = was);
   draw();
 }
 undo.addEventListener('click', back);
@@ -162,11 +162,12 @@ function followEyes() {
   });
 }
 
-eyesButton.addEventListener('click', () => {
+eyesButton.addEventListener('click', (event) => {
   step();
   placed = 0;
   mode(marks ? null : eyesOf(crop));
   draw();
+  if (marks && !event.detail) eyes[0].focus(); // pressed by a key: arrows go on from here
 });
 
 function placeEye(event) {
@@ -184,11 +185,13 @@ eyes.forEach((eye, i) => {
   eye.addEventListener('pointerdown', (event) => {
     event.stopPropagation();
     eye.setPointerCapture(event.pointerId);
-    step();
-    placed = 2;
+    moved = false;
   });
   eye.addEventListener('pointermove', (event) => {
     if (!eye.hasPointerCapture(event.pointerId)) return;
+    if (!moved) step(); // a tap alone is none
+    moved = true;
+    placed = 2;
     marks[i] = inPhoto(event);
     followEyes();
   });
@@ -216,9 +219,9 @@ field.addEventListener('pointerdown', (event) => {
   field.focus({ preventScroll: true });
   if (marks) return placeEye(event);
   field.setPointerCapture(event.pointerId);
+  if (!pointers.size) moved = false; // a second finger goes on with the same step
   pointers.set(event.pointerId, inPhoto(event));
   corner = event.target.dataset.corner ? event.pointerId : null;
-  moved = false;
 });
 
 field.addEventListener('pointermove', (event) => {
@@ -274,7 +277,9 @@ const arrow = ({ key }) => ({
 }[key]);
 
 field.addEventListener('keydown', (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target !== field) return;
+  if (event.target !== field) return;
+  const typed = '[]'.includes(event.key); // with AltGr or Option on many keyboards
+  if (!typed && (event.ctrlKey || event.metaKey || event.altKey)) return;
   const by = arrow(event);
   const size = { '+': 1.03, '=': 1.03, '-': 1 / 1.03 }[event.key];
   const turn = { '[': -1, ']': 1 }[event.key];
@@ -331,6 +336,7 @@ async function load() {
   if (!value.faces.length) { // nothing was found: eyes are what is wanted
     mode(eyesOf(crop));
     draw();
+    eyes[0].focus({ preventScroll: true });
   }
 }
 
