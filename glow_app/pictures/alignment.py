@@ -177,8 +177,8 @@ def _bounded(image: Image.Image, square: Square) -> tuple[Image.Image, Square]:
     """Both reduced by a whole number where the square reaches over more than `MAX_PIXELS`.
 
     What lies beside a photo is reflected, so a square larger than the photo, and turned, would
-    need many times its pixels: 3 GB for one of 12 megapixels. No square that lies in a photo is
-    touched unless it is turned, so faces that were found keep their bits.
+    need many times its pixels: 3 GB for one of 12 megapixels. A square that lies in its photo
+    never does, however it is turned, so the bits of its face stay as they are.
     """
     centre, x, y = square
     by = math.ceil(math.sqrt(np.prod(2.0 * (np.abs(x) + np.abs(y))) / MAX_PIXELS))
