@@ -14,7 +14,17 @@ from playwright.sync_api import Locator, Page, expect
 
 from glow_app.pictures.alignment import Face
 from glow_app.pictures.crop import Crop
-from tests.page_tools import WAIT_MS, crop, far, wait_card
+from tests.page_tools import (
+    WAIT_MS,
+    canvas,
+    choose,
+    crop,
+    far,
+    new_morph,
+    painted,
+    settle,
+    wait_card,
+)
 from tests.test_crop import gradient, group  # noqa: F401  (a fixture)
 
 pytest_plugins = ["tests.page_fixtures"]
@@ -281,3 +291,19 @@ def test_brackets_turn_on_keyboards_that_have_them_on_altgr(
                 'keydown', {{ key: ']', bubbles: true, cancelable: true, {held} }}))"""
         )
     assert (now(dialog)["turn"] - start["turn"]) % 360 == pytest.approx(2)
+
+
+def test_the_morph_follows_the_chosen_crop(open_tab: OpenTab, photo: Path) -> None:
+    page = open_tab()
+    choose(page, "a", photo)
+    largest = crop(page, "a")
+    page.locator("#photo-a .notes").get_by_role("button", name="Choose another face").click()
+    dialog = editor(page)
+    dialog.locator(".found .face").nth(1).click()
+    with new_morph(page):
+        second = used(page, dialog)
+    page.locator("#player .player input[type=range]").press("Home")
+    settle(page)
+    shown = canvas(page)
+    # It shows more detail than the crop of the model's size has, but it is this face.
+    assert far(shown, painted(page, second)) < far(shown, painted(page, largest)) / 2
