@@ -14,7 +14,17 @@ from playwright.sync_api import Locator, Page, expect
 
 from glow_app.pictures.alignment import Face
 from glow_app.pictures.crop import Crop
-from tests.page_tools import WAIT_MS, crop, far, wait_card
+from tests.page_tools import (
+    WAIT_MS,
+    canvas,
+    choose,
+    crop,
+    far,
+    new_morph,
+    painted,
+    settle,
+    wait_card,
+)
 from tests.test_crop import gradient, group  # noqa: F401  (a fixture)
 
 pytest_plugins = ["tests.page_fixtures"]
@@ -184,3 +194,116 @@ def test_eyes_are_clicked_where_no_face_is_found(open_tab: OpenTab, tmp_path: Pa
     red, green = pixels[32, 32, :2] / 255  # the middle of the crop, by the colours of the photo
     assert red * 900 == pytest.approx(wanted.x, abs=12)
     assert green * 600 == pytest.approx(wanted.y, abs=12)
+
+
+def test_undo_of_a_clicked_eye_lets_that_eye_be_clicked_again(
+    open_tab: OpenTab, tmp_path: Path
+) -> None:
+    gradient(900, 600).save(tmp_path / "nobody.png")
+    page = open_tab()
+    upload(page, tmp_path / "nobody.png")
+    page.locator("#photo-a .notes").get_by_role("button", name="Show where the face is").click()
+    dialog = editor(page)
+    whole = dialog.locator(".whole").bounding_box()
+
+    def click(x: float, y: float) -> None:
+        page.mouse.click(
+            whole["x"] + x / 900 * whole["width"], whole["y"] + y / 600 * whole["height"]
+        )
+
+    start = now(dialog)
+    click(200, 500)  # not where it was meant
+    page.keyboard.press("Control+z")
+    click(500, 190)
+    assert now(dialog) == start  # one eye alone says nothing yet
+    click(600, 200)
+    wanted = Crop.of_face(Face.of_eyes((500, 190), (600, 200)))
+    assert [900 * now(dialog)[name] for name in ("x", "y", "side")] == pytest.approx(
+        [wanted.x, wanted.y, wanted.side], abs=3
+    )
+
+
+def test_eyes_are_placed_by_keys_alone(open_tab: OpenTab, tmp_path: Path) -> None:
+    gradient(900, 600).save(tmp_path / "nobody.png")
+    page = open_tab()
+    upload(page, tmp_path / "nobody.png")
+    opener = page.get_by_role("button", name="Change the crop of photo A").first
+    page.locator("#photo-a .notes").get_by_role("button", name="Show where the face is").click()
+    dialog = editor(page)
+    start = now(dialog)
+    page.keyboard.press("ArrowLeft")  # the first marker has the focus
+    assert now(dialog)["side"] > start["side"]
+    expect(dialog.locator(".eye").first).to_be_visible()
+    page.keyboard.press("Control+z")
+    assert now(dialog) == start
+    page.keyboard.press("Escape")
+    expect(opener).to_be_focused()  # and not the top of the page
+    # The same from the button, where a face was not looked for by eyes.
+    opener.press("Enter")
+    button = editor(page).get_by_role("button", name="Click both eyes")
+    button.press("Enter")  # off
+    button.press("Enter")  # and on
+    expect(dialog.locator(".eye").first).to_be_focused()
+
+
+def test_each_gesture_is_one_step_and_a_tap_is_none(open_tab: OpenTab, photo: Path) -> None:
+    page = open_tab(has_touch=True)
+    upload(page, photo)
+    page.get_by_role("button", name="Change the crop of photo A").first.click()
+    dialog = editor(page)
+    start, undo = now(dialog), dialog.get_by_role("button", name="Undo")
+    box = dialog.locator(".field").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    touch = page.context.new_cdp_session(page)
+
+    def fingers(kind: str, *points: tuple[float, float]) -> None:
+        at = [{"x": px, "y": py, "id": i} for i, (px, py) in enumerate(points)]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
+
+    fingers("touchStart", (x, y))
+    fingers("touchMove", (x + 20, y))
+    fingers("touchStart", (x + 20, y), (x + 90, y))  # a second finger joins
+    fingers("touchMove", (x + 10, y), (x + 110, y))
+    fingers("touchEnd")
+    assert now(dialog) != start
+    undo.click()
+    assert now(dialog) == start
+    expect(undo).to_be_disabled()
+    # A tap on a marker moves nothing, so there is nothing to undo but the mode itself.
+    dialog.get_by_role("button", name="Click both eyes").click()
+    dialog.locator(".eye").first.tap()
+    undo.click()
+    expect(undo).to_be_disabled()
+
+
+def test_brackets_turn_on_keyboards_that_have_them_on_altgr(
+    open_tab: OpenTab, photo: Path
+) -> None:
+    page = open_tab()
+    upload(page, photo)
+    page.get_by_role("button", name="Change the crop of photo A").first.click()
+    dialog = editor(page)
+    start = now(dialog)
+    # Windows reports AltGr as Ctrl and Alt, macOS Option as Alt.
+    for held in ("ctrlKey: true, altKey: true, modifierAltGraph: true", "altKey: true"):
+        dialog.locator(".field").evaluate(
+            f"""(field) => field.dispatchEvent(new KeyboardEvent(
+                'keydown', {{ key: ']', bubbles: true, cancelable: true, {held} }}))"""
+        )
+    assert (now(dialog)["turn"] - start["turn"]) % 360 == pytest.approx(2)
+
+
+def test_the_morph_follows_the_chosen_crop(open_tab: OpenTab, photo: Path) -> None:
+    page = open_tab()
+    choose(page, "a", photo)
+    largest = crop(page, "a")
+    page.locator("#photo-a .notes").get_by_role("button", name="Choose another face").click()
+    dialog = editor(page)
+    dialog.locator(".found .face").nth(1).click()
+    with new_morph(page):
+        second = used(page, dialog)
+    page.locator("#player .player input[type=range]").press("Home")
+    settle(page)
+    shown = canvas(page)
+    # It shows more detail than the crop of the model's size has, but it is this face.
+    assert far(shown, painted(page, second)) < far(shown, painted(page, largest)) / 2

@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from glow_app.pictures.opening import RESAMPLE
+from glow_app.pictures.opening import MAX_PIXELS, RESAMPLE
 
 __all__ = [
     "DOWN",
@@ -127,6 +127,8 @@ def cut(image: Image.Image, square: Square, size: int) -> tuple[Image.Image, flo
         The crop (size x size, mode RGB) and the fraction of it, in [0, 1], that lies outside the
         picture and was invented by reflection.
     """
+    outside = _fraction_outside(image.size, *square)
+    image, square = _bounded(image, square)
     centre, x, y = square
     side = 2 * math.hypot(*x)
     shrink = max(1, int(side / (2 * size)))
@@ -142,7 +144,7 @@ def cut(image: Image.Image, square: Square, size: int) -> tuple[Image.Image, flo
         Image.Resampling.BICUBIC,
     )
     crop = turned if multiple == 1 else turned.resize((size, size), RESAMPLE)
-    return crop, _fraction_outside(image.size, centre, x, y)
+    return crop, outside
 
 
 def is_aligned(image: Image.Image, face: Face) -> bool:
@@ -169,6 +171,20 @@ def _covers(square: Square, side: int) -> bool:
         and abs(2 * math.hypot(*x) / side - 1) <= _SAME_SCALE
         and abs(math.degrees(math.atan2(x[1], x[0]))) <= _SAME_TILT
     )
+
+
+def _bounded(image: Image.Image, square: Square) -> tuple[Image.Image, Square]:
+    """Both reduced by a whole number where the square reaches over more than `MAX_PIXELS`.
+
+    What lies beside a photo is reflected, so a square larger than the photo, and turned, would
+    need many times its pixels: 3 GB for one of 12 megapixels. A square that lies in its photo
+    never does, however it is turned, so the bits of its face stay as they are.
+    """
+    centre, x, y = square
+    by = math.ceil(math.sqrt(np.prod(2.0 * (np.abs(x) + np.abs(y))) / MAX_PIXELS))
+    if by <= 1:
+        return image, square
+    return image.reduce(by), (centre / by, x / by, y / by)
 
 
 def _surroundings(

@@ -252,6 +252,7 @@ find('.random').addEventListener('click', draw);
 /** Ask for the editor of the crop. */
 function recrop() {
   if (isBusy()) return;
+  recropButton.focus({ preventScroll: true }); // where the editor returns to: notes are made anew
   setBusy('Opening the photo…');
   trigger('crop', {});
 }

@@ -27,7 +27,7 @@ const HINTS = {
 let crop = null; // {x, y, side, turn}
 let marks = null; // of the eyes, [x, y] each, while they are clicked
 let placed = 0; // eyes that were clicked so far
-let past = []; // {crop, marks} before each step
+let past = []; // {crop, marks, placed} before each step
 let lastStep = { kind: '', at: 0 };
 const view = { k: 1, left: 0, top: 0 }; // pixels a long side, and where the photo begins
 
@@ -114,7 +114,7 @@ function step(kind = '') {
   const same = kind && kind === lastStep.kind && now - lastStep.at < SAME_MOVE_MS;
   lastStep = { kind, at: now };
   if (same) return;
-  past.push({ crop: { ...crop }, marks: marks && marks.map((mark) => [...mark]) });
+  past.push({ crop: { ...crop }, marks: marks && marks.map((mark) => [...mark]), placed });
   if (past.length > MOST_STEPS) past.shift();
 }
 
@@ -135,7 +135,7 @@ function back() {
   lastStep = { kind: '', at: 0 };
   const was = past.pop();
   mode(was.marks);
-  crop = was.crop;
+  ({ crop, placed } = was);
   draw();
 }
 undo.addEventListener('click', back);
@@ -176,9 +176,9 @@ field.addEventListener('pointerdown', (event) => {
   field.focus({ preventScroll: true });
   if (marks) return placeEye(event);
   field.setPointerCapture(event.pointerId);
+  if (!pointers.size) moved = false; // a second finger goes on with the same step
   pointers.set(event.pointerId, inPhoto(event));
   corner = event.target.dataset.corner ? event.pointerId : null;
-  moved = false;
 });
 
 field.addEventListener('pointermove', (event) => {
@@ -243,7 +243,9 @@ const arrow = ({ key }) =>
   })[key];
 
 field.addEventListener('keydown', (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target !== field) return;
+  if (event.target !== field) return;
+  const typed = '[]'.includes(event.key); // with AltGr or Option on many keyboards
+  if (!typed && (event.ctrlKey || event.metaKey || event.altKey)) return;
   const by = arrow(event);
   const size = { '+': 1.03, '=': 1.03, '-': 1 / 1.03 }[event.key];
   const turn = { '[': -1, ']': 1 }[event.key];
@@ -311,6 +313,7 @@ async function load() {
     // nothing was found: eyes are what is wanted
     mode(eyesOf(crop));
     draw();
+    eyes[0].focus({ preventScroll: true });
   }
 }
 

@@ -35,11 +35,12 @@ function followEyes() {
   });
 }
 
-eyesButton.addEventListener('click', () => {
+eyesButton.addEventListener('click', (event) => {
   step();
   placed = 0;
   mode(marks ? null : eyesOf(crop));
   draw();
+  if (marks && !event.detail) eyes[0].focus(); // pressed by a key: arrows go on from here
 });
 
 function placeEye(event) {
@@ -58,11 +59,13 @@ eyes.forEach((eye, i) => {
   eye.addEventListener('pointerdown', (event) => {
     event.stopPropagation();
     eye.setPointerCapture(event.pointerId);
-    step();
-    placed = 2;
+    moved = false;
   });
   eye.addEventListener('pointermove', (event) => {
     if (!eye.hasPointerCapture(event.pointerId)) return;
+    if (!moved) step(); // a tap alone is none
+    moved = true;
+    placed = 2;
     marks[i] = inPhoto(event);
     followEyes();
   });
