@@ -15,7 +15,7 @@ from glow_app.pictures.alignment import Face, Square, rot90, template_square
 __all__ = ["LARGEST", "SMALLEST", "Crop"]
 
 SMALLEST: Final = 16  # pixels a side, or the short side of a picture that is smaller
-LARGEST: Final = 3.0  # in long sides of the photo: what lies beside it is reflected
+LARGEST: Final = 1.5  # in long sides of the photo: what lies beside it is reflected
 
 _WRONG: Final = "The crop must be four finite numbers: x, y, side and turn."
 
