@@ -117,7 +117,7 @@ def under_load(
         levels = _levels(first, made)
         people = [_User(url, number, faces, levels) for number in range(users)]
         alone = _health_times(url, 40)
-        _crowd(url, people, min(15.0, seconds / 4), _Tally())  # what it needs, it has by now
+        _crowd(url, people, min(60.0, seconds / 2), _Tally())  # caches are full by now
         time.sleep(settle / 2)
         before = _memory_mib(pid)
         tally = _Tally()
