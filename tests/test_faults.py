@@ -10,8 +10,9 @@ import pytest
 from glow_app.benchmarks.faults import uploads
 from glow_app.benchmarks.faults.corpus import Case, encoded, picture, wholes
 from glow_app.benchmarks.faults.interruptions import Trainings
+from glow_app.benchmarks.faults.mutations import each_mutation
 from glow_app.benchmarks.faults.table import Row, markdown
-from glow_app.benchmarks.faults.uploads import Reader, fuzz, hostile, mutated
+from glow_app.benchmarks.faults.uploads import Reader, fuzz, hostile
 from glow_app.common.errors import UserError
 from glow_app.pictures.opening import MAX_SCANS, open_picture
 from scripts.dev import faults
@@ -32,9 +33,28 @@ def test_tricks_end_as_they_should(tmp_path: Path) -> None:
 
 
 def test_mutations_follow_from_their_seed() -> None:
-    first, again, other = (dict(mutated(40, seed)) for seed in (3, 3, 4))
-    assert first == again and len(set(first.values()) - set(other.values())) > 30
-    assert dict(mutated(20, 3)).items() <= first.items()
+    sound = list(wholes().values())
+    first, again, other = [], [], []
+    for seed, made in ((3, first), (3, again), (4, other)):
+        each_mutation(sound[0], sound, 40, seed, made.append)
+    assert first == again and len(set(first) - set(other)) > 20
+
+
+def test_what_fails_is_left_in_its_smallest_form(tmp_path: Path, monkeypatch) -> None:
+    """A decoder that dislikes every file but the whole one: the first flipped bit is enough."""
+    whole = wholes()["png"]
+    sound = {"outcome": "works", "says": "", "cpu_s": 0.1, "peak_mib": 99.0}
+
+    def read(self: Reader, path: Path) -> dict:
+        return sound if path.read_bytes() == whole else sound | {"outcome": "failed"}
+
+    monkeypatch.setattr(uploads, "wholes", lambda: {"png": whole})
+    monkeypatch.setattr(Reader, "read", read)
+    (row,), (finding,) = fuzz(tmp_path, 20, seed=1)
+    assert row.lost == 1 and row.tried == row.survived + 1 and finding.name == "mutated.png"
+    left = (tmp_path / "mutated.png").read_bytes()
+    assert len(left) == len(whole)
+    assert sum(bin(a ^ b).count("1") for a, b in zip(left, whole, strict=True)) == 1
 
 
 def test_what_hangs_crashes_or_grows_is_found_out(tmp_path: Path, monkeypatch) -> None:

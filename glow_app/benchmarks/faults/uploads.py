@@ -7,17 +7,15 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from glow_app.benchmarks.faults.corpus import Case, corpus, wholes
 from glow_app.benchmarks.faults.table import Row
 
-__all__ = ["MAX_MIB", "MAX_SECONDS", "Finding", "Reader", "fuzz", "hostile", "mutated"]
+__all__ = ["MAX_MIB", "MAX_SECONDS", "Finding", "Reader", "fuzz", "hostile"]
 
 MAX_SECONDS: Final = 2.0  # of processor time for one picture
 MAX_MIB: Final = 1024.0  # of memory, everything that is loaded included
@@ -92,73 +90,55 @@ def hostile(
 def fuzz(folder: Path, count: int, seed: int = 0) -> tuple[list[Row], list[Finding]]:
     """Read ``count`` mutated files of all formats. Returns as `hostile`.
 
-    What went wrong stays in ``folder``; everything else is removed.
+    A format is left at its first failure, whose smallest form stays in ``folder``.
     """
+    from hypothesis import configuration, errors
+
+    from glow_app.benchmarks.faults.mutations import each_mutation
+
     folder.mkdir(parents=True, exist_ok=True)
-
-    def tried() -> Iterator[tuple[Case, dict[str, Any]]]:
-        for name, data in mutated(count, seed):
-            case = Case(f"mutated .{name.split('.')[-1]}", folder / name)
-            case.path.write_bytes(data)
-            answer = reader.read(case.path)
-            if _wrong(case, answer) is None:
-                case.path.unlink()
-            yield case, answer
-
+    configuration.set_hypothesis_home_dir(folder / ".hypothesis")
+    sound = wholes()
+    others = list(sound.values())
+    rows: dict[str, Row] = {}
+    findings = []
     with Reader() as reader:
-        (folder / "whole.png").write_bytes(wholes()["png"])
+        (folder / "whole.png").write_bytes(sound["png"])
         reader.read(folder / "whole.png")
-        return _judged(tried(), "Fuzz: ")
+        for k, (suffix, data) in enumerate(sound.items()):
+            case = Case(f"mutated .{suffix.split('.')[-1]}", folder / f"mutated.{suffix}")
+            row = rows.setdefault(case.kind, Row(f"Fuzz: {case.kind}"))
+            check = _Check(reader, case, row)
+            share = len(range(k, count, len(sound)))
+            try:
+                each_mutation(data, others, share, seed * len(sound) + k, check)
+            except (_Lost, errors.Flaky):  # flaky: the same file failed only once
+                findings.append(Finding(case.path.name, check.why))
+            else:
+                case.path.unlink(missing_ok=True)
+    return list(rows.values()), findings
 
 
-def mutated(count: int, seed: int = 0) -> Iterator[tuple[str, bytes]]:
-    """(name, bytes) of ``count`` files, each a sound one that went wrong in one to four ways.
-
-    The same seed gives the same files: number i depends on seed and i alone.
-    """
-    sound = list(wholes().items())
-    for i in range(count):
-        rng = np.random.default_rng([seed, i])
-        suffix, data = sound[i % len(sound)]
-        for _ in range(rng.integers(1, 5)):
-            data = _mutation(data, sound[rng.integers(len(sound))][1], rng)
-        yield f"{seed}-{i:05d}.{suffix}", data
+class _Lost(Exception):
+    """A mutated file did not end as it should."""
 
 
-def _mutation(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
-    """One way to go wrong; most of them near the head, where the structure is."""
-    if len(data) < 2:
-        return other
-    a = 1 + int((len(data) - 1) * rng.random() ** 3)
-    b = min(len(data), a + 1 + int(rng.exponential(40)))
-    special = [
-        b"\0",
-        b"\xff",
-        b"\x7f\xff\xff\xff",
-        b"\xff\xff\xff\xff",
-        b"\0\0\0\0",
-        b"\x80",
-        b"\x01",
-    ]
-    way = rng.integers(8)
-    if way == 0:
-        return data[:a]
-    if way == 1:
-        return data[:a] + data[b:]
-    if way == 2:
-        return data[:b] + data[a:b] * int(rng.integers(1, 200)) + data[b:]
-    if way == 3:
-        return data[:a] + rng.bytes(b - a) + data[b:]
-    if way == 4:
-        value = special[rng.integers(len(special))]
-        return data[:a] + value + data[a + len(value) :]
-    if way == 5:
-        return data[:a] + other[a:b] + data[b:]
-    if way == 6:
-        return data[:a] + other[a:]
-    flipped = bytearray(data)
-    flipped[a - 1] ^= 1 << int(rng.integers(8))
-    return bytes(flipped)
+class _Check:
+    """Reads mutated files of one format until one is lost, and that in ever smaller forms."""
+
+    def __init__(self, reader: Reader, case: Case, row: Row) -> None:
+        self._reader, self._case, self._row = reader, case, row
+        self.why = ""  # of the last that was lost
+
+    def __call__(self, data: bytes) -> None:
+        self._case.path.write_bytes(data)
+        answer = self._reader.read(self._case.path)
+        why = _wrong(self._case, answer)
+        if not self.why:
+            _note(self._row, answer, why)
+        if why is not None:
+            self.why = why
+            raise _Lost(why)
 
 
 def _wrong(case: Case, answer: dict[str, Any]) -> str | None:
@@ -184,8 +164,12 @@ def _judged(
         why = _wrong(case, answer)
         if why is not None:
             findings.append(Finding(case.path.name, why))
-        row.count(why is None)
-        row.most("refused", answer["outcome"] == "refused", add=True)
-        row.most("slowest, s", answer["cpu_s"])
-        row.most("largest, MiB", answer.get("peak_mib", 0.0))
+        _note(row, answer, why)
     return list(rows.values()), findings
+
+
+def _note(row: Row, answer: dict[str, Any], why: str | None) -> None:
+    row.count(why is None)
+    row.most("refused", answer["outcome"] == "refused", add=True)
+    row.most("slowest, s", answer["cpu_s"])
+    row.most("largest, MiB", answer.get("peak_mib", 0.0))
