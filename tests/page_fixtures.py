@@ -1,4 +1,4 @@
-"""Fixtures of the page's tests: one running page, one Chromium, fresh tabs that watch errors.
+"""Fixtures of the page's tests: two running pages, one Chromium, fresh tabs that watch errors.
 
 Test modules take them with ``pytest_plugins = ["tests.page_fixtures"]``.
 """
@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from glow_app.editing.editor import Editor
 from tests.page_tools import WAIT_MS, wait_ready
 
 PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "photos"
@@ -32,18 +34,16 @@ _CHROMIUM_ARGS = (
 )
 
 
-@pytest.fixture(scope="session")
-def server(released_checkpoint: Path, face_folder: Path) -> Iterator[str]:
-    """The address of the page, running in this process on the released model.
+@contextmanager
+def _serving(editor: Editor, face_folder: Path) -> Iterator[str]:
+    """The address of the page, running in this process.
 
     Drawn faces greet there: most tests compare with what the model draws.
     """
-    from glow_app.editing.editor import Editor
     from glow_app.ui.examples import Examples, example_files
     from glow_app.ui.page import build_page, launch_options
     from glow_app.ui.welcome import SEEDS, Welcome
 
-    editor = Editor(released_checkpoint, device="cpu")
     files = example_files() or [f for f in face_folder.rglob("*") if f.is_file()][:8]
     welcome = Welcome(editor, SEEDS, Examples(editor, files))
     page = build_page(editor, welcome)
@@ -53,6 +53,20 @@ def server(released_checkpoint: Path, face_folder: Path) -> Iterator[str]:
     welcome.warm_up()
     yield url.rstrip("/")
     page.close(verbose=False)
+
+
+@pytest.fixture(scope="session")
+def server(small: Editor, face_folder: Path) -> Iterator[str]:
+    """The page on a model that is quick, which most of what the page does is tested with."""
+    with _serving(small, face_folder) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def released_server(released: Editor, face_folder: Path) -> Iterator[str]:
+    """The page on the released model."""
+    with _serving(released, face_folder) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -80,13 +94,29 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+OpenTab = Callable[..., Page]
+
+
 @pytest.fixture
-def open_tab(chromium: Browser, server: str) -> Iterator[Callable[..., Page]]:
+def open_tab(chromium: Browser, server: str) -> Iterator[OpenTab]:
     """Open the page in a fresh visitor's tab: ``open_tab(query="?a=1&b=2", **context options)``.
 
     Whatever a test does, at its end there was no error of the page, none in its console and no
     request to anywhere else.
     """
+    with _tabs(chromium, server) as open_page:
+        yield open_page
+
+
+@pytest.fixture
+def open_released_tab(chromium: Browser, released_server: str) -> Iterator[OpenTab]:
+    """As `open_tab`, of the page on the released model."""
+    with _tabs(chromium, released_server) as open_page:
+        yield open_page
+
+
+@contextmanager
+def _tabs(chromium: Browser, server: str) -> Iterator[OpenTab]:
     contexts: list[BrowserContext] = []
     wrong: list[str] = []
 

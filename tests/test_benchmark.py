@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -23,21 +24,9 @@ SMALL = Workload(steps=2, levels=2, width=16, image_size=8, batch=4)
 
 
 @pytest.fixture
-def benchmark(monkeypatch):
+def benchmark(here) -> Callable[..., int]:
     """`benchmark(*arguments)` runs the script in this process and returns its status."""
-    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[1] / "scripts"))
-    monkeypatch.setattr(sys, "argv", ["benchmark.py"])
-    import benchmark as script
-
-    from glow_app.common import cli
-
-    def run(*arguments: object) -> int:
-        try:
-            return cli.run(script.main, argv=[str(a) for a in arguments])
-        except SystemExit as stop:  # argparse
-            return stop.code
-
-    return run
+    return partial(here, "benchmark")
 
 
 def test_work_is_timed_in_turns():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -71,39 +72,42 @@ def alone(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("mode", [[], ["--reversible"]], ids=["stored", "reversible"])
-def test_two_processes_have_the_gradients_of_one(
-    packed: Path, alone: Path, tmp_path: Path, mode: list[str]
-) -> None:
+def the_same_gradients(alone: Path, two: Path) -> None:
     """After one step the first moments of AdamW are a tenth of the gradients."""
-    said = train_as_two(packed, tmp_path / "two", "--steps", "1", *mode)
-    assert "2 processes on cpu" in said
-    states = [load_file(o / "checkpoint/state.safetensors") for o in (alone, tmp_path / "two")]
+    states = [load_file(out / "checkpoint/state.safetensors") for out in (alone, two)]
     moments = [k for k in states[0] if k.endswith("exp_avg")]
     assert len(moments) > 20
-    one, two = (torch.cat([s[k].flatten() for k in moments]) for s in states)
-    assert one.norm() > 0
-    assert float((one - two).norm() / one.norm()) < 1e-5
+    ours, theirs = (torch.cat([s[k].flatten() for k in moments]) for s in states)
+    assert ours.norm() > 0
+    assert float((ours - theirs).norm() / ours.norm()) < 1e-5
     # Dequantisation, flips and validation do not depend on the number of processes either.
-    first, second = records(alone)[-1], records(tmp_path / "two")[-1]
+    first, second = records(alone)[-1], records(two)[-1]
     for name in ("train_bits_per_dim", "grad_norm", "val_bits_per_dim"):
         assert second[name] == pytest.approx(first[name], rel=1e-4)
 
 
-def test_a_run_goes_on_with_another_number_of_processes(
-    packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_two_processes_that_recompute_have_the_gradients_of_one_that_stores(
+    packed: Path, alone: Path, tmp_path: Path
 ) -> None:
-    out, unbroken = tmp_path / "changed", tmp_path / "unbroken"
-    train_as_two(packed, out, "--steps", "12")
-    train_alone(packed, out, "--steps", "24")
-    assert "from step 12." in capsys.readouterr().out
-    # The first sitting had cooled down at its end; so must the run that it is compared with.
-    train_alone(packed, unbroken, "--steps", "12")
-    train_alone(packed, unbroken, "--steps", "24")
-    ours, theirs = records(out), records(unbroken)
+    said = train_as_two(packed, tmp_path / "two", "--steps", "1", "--reversible")
+    assert "2 processes on cpu" in said
+    the_same_gradients(alone, tmp_path / "two")
+
+
+def test_two_processes_have_the_gradients_of_one_which_can_go_on(
+    packed: Path, alone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    two, one = tmp_path / "two", shutil.copytree(alone, tmp_path / "one")
+    train_as_two(packed, two, "--steps", "1")
+    the_same_gradients(alone, two)
+    for out in (two, one):
+        capsys.readouterr()
+        train_alone(packed, out, "--steps", "24")
+        assert "from step 1." in capsys.readouterr().out
+    ours, theirs = records(two), records(one)
     assert [r["images"] for r in ours] == [r["images"] for r in theirs]
     assert ours[-1]["val_bits_per_dim"] == pytest.approx(theirs[-1]["val_bits_per_dim"], abs=0.02)
-    assert len(list(out.glob("events.out.tfevents.*"))) == 2  # one writer a sitting
+    assert len(list(two.glob("events.out.tfevents.*"))) == 2  # one writer a sitting
 
 
 def test_only_errors_of_the_network_are_put_down_to_a_lost_process(monkeypatch) -> None:

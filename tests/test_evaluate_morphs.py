@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -32,21 +32,9 @@ SMALLEST = 32  # pixels, which the command measures
 
 
 @pytest.fixture
-def evaluate_morphs(monkeypatch):
+def evaluate_morphs(here) -> Callable[..., int]:
     """`evaluate_morphs(*arguments)` runs the script in this process and returns its status."""
-    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[1] / "scripts"))
-    monkeypatch.setattr(sys, "argv", ["evaluate_morphs.py"])
-    import evaluate_morphs as script
-
-    from glow_app.common import cli
-
-    def run(*arguments: object) -> int:
-        try:
-            return cli.run(script.main, argv=[str(a) for a in arguments])
-        except SystemExit as stop:  # argparse
-            return stop.code
-
-    return run
+    return partial(here, "evaluate_morphs")
 
 
 def noise(count: int, seed: int, side: int = 64, spread: float = 40.0) -> np.ndarray:

@@ -65,8 +65,8 @@ def is_a_sentence(text: str) -> bool:
 # ---- opening ------------------------------------------------------------------------------------
 
 
-def test_a_new_visitor_sees_two_faces_and_a_morph(open_tab: OpenTab) -> None:
-    page = open_tab()
+def test_a_new_visitor_sees_two_faces_and_a_morph(open_released_tab: OpenTab) -> None:
+    page = open_released_tab()
     for side in "ab":
         card = page.locator(f"#photo-{side}")
         assert crop(page, side).shape == (64, 64, 3)
@@ -86,8 +86,8 @@ def test_it_moves_by_itself_at_first(open_tab: OpenTab) -> None:
 # ---- two photos, the slider ---------------------------------------------------------------------
 
 
-def test_upload_two_photos_and_drag(open_tab: OpenTab, photos: list[Path]) -> None:
-    page = open_tab()
+def test_upload_two_photos_and_drag(open_released_tab: OpenTab, photos: list[Path]) -> None:
+    page = open_released_tab()
     choose(page, "a", photos[0])
     choose(page, "b", photos[1])
     with new_morph(page):
@@ -119,7 +119,7 @@ def test_upload_two_photos_and_drag(open_tab: OpenTab, photos: list[Path]) -> No
 
 
 def test_full_size_comes_nearest_first_and_stops_and_ends_are_exactly_the_photos(
-    open_tab: OpenTab, photos: list[Path], released: Editor
+    open_tab: OpenTab, photos: list[Path], small: Editor
 ) -> None:
     page = open_tab()
     asked: list[list[int]] = []
@@ -129,7 +129,7 @@ def test_full_size_comes_nearest_first_and_stops_and_ends_are_exactly_the_photos
             asked.append(request.post_data_json["data"]["frames"])
 
     page.on("request", listen)
-    note = f"Drawn faces have the model's {released.image_size} pixels"
+    note = f"Drawn faces have the model's {small.image_size} pixels"
     expect(page.locator("#player .line")).to_contain_text(note)
     slider(page).evaluate("r => { r.value = 0.5; r.dispatchEvent(new Event('input')); }")
     choose(page, "a", photos[0])
@@ -144,7 +144,7 @@ def test_full_size_comes_nearest_first_and_stops_and_ends_are_exactly_the_photos
     expect(player).to_have_attribute("data-full", str(FRAMES), timeout=WAIT_MS)
     expect(page.locator("#player .line")).to_contain_text(f"{FRAMES} frames at full size")
 
-    full = released.prepare(photos[0]).full
+    full = small.prepare(photos[0]).full
     assert full is not None
     size = min(512, len(full))
     for key, picture in (("Home", full), ("End", crop(page, "b"))):
@@ -213,9 +213,9 @@ def test_reduced_motion_plays_stills(open_tab: OpenTab) -> None:
     assert t > 0 and t * 8 == pytest.approx(round(t * 8))
 
 
-def test_the_slider_keeps_up_with_the_display(open_tab: OpenTab) -> None:
+def test_the_slider_keeps_up_with_the_display(open_released_tab: OpenTab) -> None:
     """Input to repainted canvas, with real mouse moves; the numbers are printed."""
-    page = open_tab()
+    page = open_released_tab()
     page.evaluate(
         """() => {
             const range = document.querySelector('#player input');

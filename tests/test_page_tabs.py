@@ -107,8 +107,8 @@ def open_morph(page: Page, file: Path) -> None:
 # ---- the wider morph ----------------------------------------------------------------------------
 
 
-def test_beyond_a_and_b_with_a_plot_that_moves_the_slider(open_tab: OpenTab) -> None:
-    page = open_tab()
+def test_beyond_a_and_b_with_a_plot_that_moves_the_slider(open_released_tab: OpenTab) -> None:
+    page = open_released_tab()
     page.get_by_role("button", name="Options").click()
     with new_morph(page):
         page.get_by_label("Straight line").check()  # which leaves the shell, and soon all colours
@@ -256,11 +256,11 @@ def test_a_journey_in_order_round_and_round(open_tab: OpenTab, tmp_path: Path) -
 # ---- mix ----------------------------------------------------------------------------------------
 
 
-def test_the_mix_follows_its_sliders(open_tab: OpenTab, released: Editor, tmp_path: Path) -> None:
+def test_the_mix_follows_its_sliders(open_tab: OpenTab, small: Editor, tmp_path: Path) -> None:
     page = open_tab()
     a, b = crop(page, "a"), crop(page, "b")
     go(page, "Mix")
-    levels = len(released.level_shapes)
+    levels = len(small.level_shapes)
     coarse = levels - levels // 2
     # One more than levels: the shape of the face, which is A's at first.
     assert live_ready(page, "#mix") == [*[1.0] * (levels // 2), *[0.0] * coarse, 0.0]
@@ -279,7 +279,7 @@ def test_the_mix_follows_its_sliders(open_tab: OpenTab, released: Editor, tmp_pa
     print(f"\nmix: {facts['painted'] / facts['seconds']:.1f} pictures/s from {facts}")
     assert 1 < facts["painted"] < facts["moves"]  # it keeps up, and skips what is out of date
     assert shown == [*[0.0] * (levels - 1), 1.0, 0.0]  # below the shape the coarsest is on top
-    assert is_painted(page, released.mix(a, b, shown[:-1], 0.0).pixels, "#mix")
+    assert is_painted(page, small.mix(a, b, shown[:-1], 0.0).pixels, "#mix")
 
     saved = download(page, "Save picture", tmp_path)
     recipe = recipes.read_morph(saved)
@@ -316,7 +316,7 @@ def test_the_mix_follows_its_sliders(open_tab: OpenTab, released: Editor, tmp_pa
     expect(page.locator("#mix .live")).to_have_attribute(
         "data-shown", json.dumps([*[0] * (levels - 1), 1, 0]).replace(" ", ""), timeout=WAIT_MS
     )
-    assert is_painted(page, released.mix(a, b, shown[:-1], 0.0).pixels, "#mix")
+    assert is_painted(page, small.mix(a, b, shown[:-1], 0.0).pixels, "#mix")
 
 
 # ---- edit ---------------------------------------------------------------------------------------
@@ -344,9 +344,9 @@ def direction_files(released: Editor, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def test_edits_are_live_and_can_be_undone_saved_and_used(
-    open_tab: OpenTab, released: Editor, direction_files: list[Path], tmp_path: Path
+    open_released_tab: OpenTab, released: Editor, direction_files: list[Path], tmp_path: Path
 ) -> None:
-    page = open_tab()
+    page = open_released_tab()
     face = crop(page, "a")
     go(page, "Edit")
     shipped = [0.0] * len(released.directions())
@@ -405,9 +405,9 @@ def test_edits_are_live_and_can_be_undone_saved_and_used(
 
 
 def test_an_example_sets_a_side_and_a_live_picture_gets_its_full_size_at_rest(
-    open_tab: OpenTab, released: Editor, tmp_path: Path
+    open_released_tab: OpenTab, released: Editor, tmp_path: Path
 ) -> None:
-    page = open_tab()
+    page = open_released_tab()
     expect(page.locator("#examples .face img").first).to_have_attribute("alt", "Example face 1")
     page.locator("#examples .face").nth(2).press("Enter")
     wait_card(page, "a", "example")
@@ -443,8 +443,8 @@ def test_an_example_sets_a_side_and_a_live_picture_gets_its_full_size_at_rest(
 # ---- sample -------------------------------------------------------------------------------------
 
 
-def test_drawn_faces_are_chosen_and_used(open_tab: OpenTab, released: Editor) -> None:
-    page = open_tab()
+def test_drawn_faces_are_chosen_and_used(open_released_tab: OpenTab, released: Editor) -> None:
+    page = open_released_tab()
     go(page, "Sample")
     expect(page.locator("#gallery")).to_contain_text("Nobody here yet")
     page.locator("#sample-n input[type=number]").fill("8")

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +15,6 @@ from glow_app.common.errors import UserError
 from glow_app.training import from_source
 from glow_app.training.parts import join_file, pack_pictures, split_file
 
-ROOT = Path(__file__).resolve().parents[1]
-
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -30,14 +25,6 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"part {i % 2}").mkdir(exist_ok=True)
         small.resize((24, 24)).save(folder / f"part {i % 2}" / f"ä{i:02d}.png")
     return folder
-
-
-def rental(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "dev" / "rental.py"), *arguments],
-        cwd=cwd, capture_output=True, text=True, timeout=240,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
 
 
 def test_packed_parts_hold_the_very_pixels(pictures: Path, tmp_path: Path) -> None:
@@ -77,19 +64,24 @@ def test_pieces_join_to_the_same_file_or_to_none(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*again*")) and not list(tmp_path.glob(".again*"))
 
 
-def test_a_rented_machine_goes_on_where_another_stopped(pictures: Path, tmp_path: Path) -> None:
+def test_a_rented_machine_goes_on_where_another_stopped(
+    here, pictures: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
     """Pack, train, carry the pieces to an empty folder, go on there: exactly, or by weights."""
-    done = rental("pack", "--data", str(pictures), "--out", "packed", "--size", "16", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+
+    def rental(*arguments: object, cwd: Path) -> str:
+        monkeypatch.chdir(cwd)
+        capsys.readouterr()
+        assert here("dev/rental", *arguments) == 0
+        return capsys.readouterr().out
+
+    rental("pack", "--data", pictures, "--out", "packed", "--size", 16, cwd=tmp_path)
     common = ["--data", str(tmp_path / "packed"), "--val", str(tmp_path / "packed")]
     model = ["--", "--preset", "tiny", "--batch", "8", "--device", "cpu", "--warmup-steps", "5"]
     first, second, third = (tmp_path / name for name in ("first", "second", "third"))
     for folder in (first, second, third):
         folder.mkdir()
-    done = rental(
-        "train", *common, "--minutes", "0.02", "--out", "out", "--state", *model, cwd=first
-    )
-    assert done.returncode == 0, done.stderr
+    rental("train", *common, "--minutes", "0.02", "--out", "out", "--state", *model, cwd=first)
     left = json.loads((first / "out/stats.jsonl").read_text().splitlines()[-1])
     assert max(f.stat().st_size for f in (first / "out").iterdir()) < 16 * 2**20
     for name, half in (("model.safetensors", False), ("model-half.safetensors", True)):
@@ -97,11 +89,10 @@ def test_a_rented_machine_goes_on_where_another_stopped(pictures: Path, tmp_path
         assert joined.facts["steps"] == left["step"], half
     carried = shutil.copytree(first / "out", tmp_path / "carried")
     more = ["--minutes", "0.02", "--out", "out", "--from", str(carried)]
-    done = rental("train", *common, *more, *model, cwd=second)
-    assert done.returncode == 0 and f"from step {left['step']:,}." in done.stdout, done.stderr
+    said = rental("train", *common, *more, *model, cwd=second)
+    assert f"from step {left['step']:,}." in said
     records = [json.loads(r) for r in (second / "out/stats.jsonl").read_text().splitlines()]
     assert records[-1]["step"] > left["step"] and records[-1]["minutes"] > left["minutes"]
     for piece in carried.glob("state*"):
         piece.unlink()
-    done = rental("train", *common, *more, *model, cwd=third)
-    assert done.returncode == 0 and "from step 0." in done.stdout, done.stderr
+    assert "from step 0." in rental("train", *common, *more, *model, cwd=third)

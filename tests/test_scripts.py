@@ -1,12 +1,11 @@
 """The command lines as a user runs them: real processes, real files, exit statuses.
 
 Each process imports PyTorch, about three seconds; what needs no process of its own runs `main`
-through `cli.run` in this one.
+through the fixture `here` in this one.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
@@ -43,23 +42,6 @@ def process(name: str, *arguments: object, cwd: Path) -> subprocess.CompletedPro
     return subprocess.run(
         command(name, *arguments), cwd=cwd, capture_output=True, text=True, timeout=120
     )
-
-
-@pytest.fixture
-def here(monkeypatch):
-    """`here(name, *arguments)` runs a script's main in this process and returns its status."""
-
-    def run(name: str, *arguments: object) -> int:
-        spec = importlib.util.spec_from_file_location(f"script_{name}", SCRIPTS / f"{name}.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        monkeypatch.setattr(sys, "argv", [f"{name}.py"])
-        try:
-            return cli.run(module.main, argv=[str(a) for a in arguments])
-        except SystemExit as stop:  # argparse
-            return stop.code
-
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -95,12 +95,12 @@ def test_users_are_added_by_a_script(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def locked(released, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def locked(small, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a page that asks for a password."""
     from glow_app.ui.page import build_page, launch_options
 
     file = written(tmp_path_factory.mktemp("auth") / "users", f"{line_for(NAME, PASSWORD)}\n")
-    page = build_page(released)
+    page = build_page(small)
     _, url, _ = page.launch(
         server_name="127.0.0.1",
         prevent_thread_lock=True,
