@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> int | None:
     options = parse(argv)
     users = read_users(options.auth) if options.auth else None
     try:
-        port = find_port(options.host, options.port)
+        find_port(options.host, options.port)  # before the model is loaded, which takes seconds
     except OSError as error:
         cli.say(f"app.py: {error}")
         return cli.FAILED
@@ -93,7 +93,7 @@ def main(argv: list[str] | None = None) -> int | None:
     page = build_page(editor, welcome)
     _, url, _ = page.launch(
         server_name=options.host,
-        server_port=port,
+        server_port=options.port,  # None: Gradio looks once more, as others may have been quicker
         prevent_thread_lock=True,
         **launch_options(options.host, users),
     )
@@ -105,6 +105,7 @@ def main(argv: list[str] | None = None) -> int | None:
         while True:
             time.sleep(1)
     finally:
+        welcome.close()
         page.close(verbose=False)
 
 

@@ -52,6 +52,7 @@ def _serving(editor: Editor, face_folder: Path) -> Iterator[str]:
     )
     welcome.warm_up()
     yield url.rstrip("/")
+    welcome.close()
     page.close(verbose=False)
 
 

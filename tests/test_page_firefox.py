@@ -63,7 +63,7 @@ def firefox(tmp_path: Path) -> Iterator:
     browser.quit()
 
 
-def test_two_faces_and_the_slider(firefox, released_server: str, photos: list[Path]) -> None:
+def test_two_faces_and_the_slider(firefox, server: str, photos: list[Path]) -> None:
     from selenium.webdriver.common.keys import Keys
     from selenium.webdriver.support.ui import WebDriverWait
 
@@ -73,7 +73,7 @@ def test_two_faces_and_the_slider(firefox, released_server: str, photos: list[Pa
     def first(selector: str):
         return firefox.find_element("css selector", selector)
 
-    firefox.get(released_server)
+    firefox.get(server)
     until(_READY)
     firefox.execute_script(
         "window.wrong = []; for (const kind of ['error', 'unhandledrejection',"

@@ -107,8 +107,8 @@ def open_morph(page: Page, file: Path) -> None:
 # ---- the wider morph ----------------------------------------------------------------------------
 
 
-def test_beyond_a_and_b_with_a_plot_that_moves_the_slider(open_released_tab: OpenTab) -> None:
-    page = open_released_tab()
+def test_beyond_a_and_b_with_a_plot_that_moves_the_slider(open_tab: OpenTab) -> None:
+    page = open_tab()
     page.get_by_role("button", name="Options").click()
     with new_morph(page):
         page.get_by_label("Straight line").check()  # which leaves the shell, and soon all colours

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from glow_app.common.progress import Stopped, stopped_when
 from glow_app.ui.examples import Examples
 from glow_app.ui.morphs import MorphOptions, Result, morph_steps
 from glow_app.ui.page_faces import PageFace, drawn_face
@@ -41,6 +42,7 @@ class Welcome:
         self._lock = threading.Lock()
         self._sides: tuple[PageFace, PageFace] | None = None
         self._morph: Result | None = None
+        self._closed = threading.Event()
 
     def faces(self) -> tuple[PageFace, PageFace]:
         """The two faces."""
@@ -75,6 +77,10 @@ class Welcome:
         """
         threading.Thread(target=self._warm_up, name="warm-up").start()
 
+    def close(self) -> None:
+        """End the warm-up within a pass, so that nobody waits for it who ends the program."""
+        self._closed.set()
+
     def _warm_up(self) -> None:
         from PIL import Image
 
@@ -82,8 +88,9 @@ class Welcome:
         from glow_app.pictures import faces
 
         try:
-            self.morph()
-        except UserError:
+            with stopped_when(self._closed.is_set):
+                self.morph()
+        except (UserError, Stopped):
             return  # the page will say so when it asks
         if faces.available():
             faces.find_faces(Image.new("RGB", (64, 64)))
