@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from glow_app.editing.editor import Editor
-from tests.page_tools import WAIT_MS, wait_ready
+from tests.page_tools import WAIT_MS, OpenTab, wait_ready
 
 PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "photos"
 
@@ -93,9 +93,6 @@ def chromium() -> Iterator[Browser]:
             )
         yield browser
         browser.close()
-
-
-OpenTab = Callable[..., Page]
 
 
 @pytest.fixture

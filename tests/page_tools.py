@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from playwright.sync_api import Locator, Page, expect
 from glow_app.editing.full_size import enlarge
 
 WAIT_MS = 20_000  # for what the model does; the machine may be busy
+FRAMES = 33  # of a morph
+OpenTab = Callable[..., Page]  # what the fixtures `open_tab` and `open_released_tab` are
 
 
 def wait_ready(page: Page, where: str = "#player") -> None:
@@ -146,3 +148,24 @@ def crop(page: Page, side: str) -> np.ndarray:
 def enlarged(pixels: np.ndarray, size: int) -> np.ndarray:
     """``pixels`` at ``size``, as downloads of faces without more detail are enlarged."""
     return enlarge(pixels, size)
+
+
+def slider(page: Page) -> Locator:
+    """That of the morph."""
+    return page.get_by_role("slider", name="Blend from A to B")
+
+
+def move_to(page: Page, key: str) -> None:
+    slider(page).focus()
+    page.keyboard.press(key)
+    settle(page)
+
+
+def go(page: Page, tab: str) -> None:
+    page.get_by_role("tab", name=tab).click()
+
+
+def open_morph(page: Page, file: Path) -> None:
+    """Open a file on the Morph tab, as its button does."""
+    chooser = page.locator("#open-morph").locator("xpath=..").locator("input[type=file]")
+    chooser.set_input_files(file)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.page_tools import WAIT_MS
+from tests.page_tools import WAIT_MS, OpenTab
 
 pytest_plugins = ["tests.page_fixtures"]
 pytestmark = pytest.mark.browser
-
-OpenTab = Callable[..., Page]
 
 
 def learn(open_tab: OpenTab, **options: object) -> Page:

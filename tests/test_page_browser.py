@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable
-from itertools import pairwise, product
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageSequence
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Request, expect
 
 from glow_app.editing.editor import Editor
 from glow_app.editing.full_size import enlarge
-from glow_app.keeping import writing
 from tests.page_tools import (
+    FRAMES,
     WAIT_MS,
+    OpenTab,
     button,
     canvas,
     choose,
     crop,
-    download,
-    enlarged,
     far,
     is_painted,
+    move_to,
     new_morph,
     painted,
     settle,
+    slider,
     toast,
     wait_card,
     wait_ready,
@@ -37,29 +35,13 @@ from tests.page_tools import (
 pytest_plugins = ["tests.page_fixtures"]
 pytestmark = pytest.mark.browser
 
-OpenTab = Callable[..., Page]
-FRAMES = 33
-TABS = ("Morph", "Journey", "Mix", "Edit", "Sample")
-NAMELESS = """() => [...document.querySelectorAll('.stage :is(button, input, select, canvas)')]
-    .filter((e) => e.offsetParent)
-    .filter((e) => !(e.ariaLabel || e.alt || e.textContent.trim() || e.labels?.length
-        || e.parentElement.ariaLabel))
-    .map((e) => e.outerHTML.slice(0, 120))"""
-
-
-def slider(page: Page):
-    return page.get_by_role("slider", name="Blend from A to B")
-
-
-def move_to(page: Page, key: str) -> None:
-    slider(page).focus()
-    page.keyboard.press(key)
-    settle(page)
-
-
-def is_a_sentence(text: str) -> bool:
-    """One sentence for people: no traceback, no class names, no second line."""
-    return bool(re.fullmatch(r"[^\n]{8,200}\.", text)) and "Error" not in text
+# How many rows of a canvas from one to another have strong ink on them.
+_ROWS_WITH_INK = """(canvas, [top, bottom]) => {
+    const { data } = canvas.getContext('2d').getImageData(0, top, canvas.width, bottom - top);
+    const rows = Array.from({ length: bottom - top }, (_, y) => (
+        data.subarray(4 * y * canvas.width, 4 * (y + 1) * canvas.width)));
+    return rows.filter((row) => row.some((value, i) => i % 4 === 3 && value > 200)).length;
+}"""
 
 
 # ---- opening ------------------------------------------------------------------------------------
@@ -312,230 +294,44 @@ def test_ctrl_enter_morphs_and_options_take_effect(open_tab: OpenTab) -> None:
         page.keyboard.press("Control+Enter")
 
 
-# ---- other ways in ------------------------------------------------------------------------------
+# ---- the wider morph ----------------------------------------------------------------------------
 
 
-def test_drop_paste_and_webcam(open_tab: OpenTab, photos: list[Path]) -> None:
-    page = open_tab(permissions=["clipboard-read", "clipboard-write", "camera"])
-    card = page.locator("#photo-a .card")
-    before = crop(page, "a")
-
-    content = list(photos[0].read_bytes())
-    transfer = page.evaluate_handle(
-        """(bytes) => {
-            const transfer = new DataTransfer();
-            transfer.items.add(new File([new Uint8Array(bytes)], 'photo.jpg'));
-            return transfer;
-        }""",
-        content,
-    )
-    card.dispatch_event("drop", {"dataTransfer": transfer})
-    wait_card(page, "a", "photo")
-    dropped = crop(page, "a")
-    assert far(dropped, before) > 3
-
-    page.evaluate(
-        """async () => {
-            const canvas = document.createElement('canvas');
-            canvas.width = canvas.height = 128;
-            canvas.getContext('2d').fillRect(0, 0, 64, 128);
-            const blob = await new Promise((done) => canvas.toBlob(done));
-            await navigator.clipboard.write([new ClipboardItem({'image/png': blob})]);
-        }"""
-    )
-    button(page, "Paste, photo A").click()
-    wait_card(page, "a", "photo")
-    expect(page.locator("#photo-a .notes")).to_contain_text("face")  # there is none: says so
-    pasted = crop(page, "a")
-    assert far(pasted, dropped) > 3
-
-    button(page, "Webcam, photo B").click()
-    button(page, "Take photo").click()
-    wait_card(page, "b", "photo")
-    expect(page.locator("#photo-b video")).to_be_hidden()
-
-
-def test_ctrl_v_goes_to_the_card_under_the_mouse(open_tab: OpenTab) -> None:
+def test_beyond_a_and_b_with_a_plot_that_moves_the_slider(open_tab: OpenTab) -> None:
     page = open_tab()
-    page.locator("#photo-b .well").hover()
-    page.evaluate(
-        """async () => {
-            const canvas = document.createElement('canvas');
-            canvas.width = canvas.height = 96;
-            canvas.getContext('2d').fillRect(0, 0, 48, 96);
-            const blob = await new Promise((done) => canvas.toBlob(done));
-            const clipboardData = new DataTransfer();
-            clipboardData.items.add(new File([blob], 'x.png', {type: 'image/png'}));
-            document.dispatchEvent(new ClipboardEvent('paste', {clipboardData}));
-        }"""
-    )
-    wait_card(page, "b", "photo")
-    expect(page.locator("#photo-a .card[data-kind=drawn]")).to_be_visible()
-
-
-# ---- failures -----------------------------------------------------------------------------------
-
-
-def test_bad_uploads_are_one_sentence_and_the_page_goes_on(
-    open_tab: OpenTab, tmp_path: Path, photos: list[Path]
-) -> None:
-    bad = {
-        "text.png": b"this is not a picture",
-        "fake.heic": b"\0\0\0\x18ftypheic" + bytes(64),
-        "cut.jpg": photos[0].read_bytes()[:400],
-        "drawing.svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
-        "<b>bold</b>.png": b"nor is this",
-    }
-    page = open_tab()
-    before = crop(page, "a")
-    for name, content in bad.items():
-        file = tmp_path / name.replace("/", "")
-        file.write_bytes(content)
-        page.locator("#photo-a input[type=file]").set_input_files(file)
-        sentence = toast(page)
-        assert is_a_sentence(sentence), (name, sentence)
-        wait_card(page, "a", "drawn")
-        assert far(crop(page, "a"), before) == 0, name  # what was there is back
-
-    empty = tmp_path / "empty.png"
-    empty.write_bytes(b"")
-    page.locator("#photo-a input[type=file]").set_input_files(empty)
-    assert toast(page) == "This file is empty."
-
-    page.get_by_label("Seed of face A").fill("1.5")
-    button(page, "Random face A").click()
-    assert is_a_sentence(toast(page))
-
-    choose(page, "a", photos[0])  # and the page still works
-
-
-# ---- downloads ----------------------------------------------------------------------------------
-
-
-def duration(image: Image.Image) -> float:
-    """Milliseconds that an animation takes."""
-    milliseconds = 0.0
-    for i in range(image.n_frames):
-        image.seek(i)
-        image.load()  # WebP tells a frame's time only then
-        milliseconds += image.info["duration"]
-    return milliseconds
-
-
-def test_downloads(open_tab: OpenTab, tmp_path: Path) -> None:
-    page = open_tab("?a=1&b=2")
-    a, b = crop(page, "a"), crop(page, "b")
-
-    gif = download(page, "Download GIF", tmp_path)
-    assert gif.suffix == ".gif"
-    with Image.open(gif) as image:
-        assert image.n_frames == 2 * FRAMES - 2 and image.info["loop"] == 0
-        shown = [np.asarray(f.convert("RGB")) for f in ImageSequence.Iterator(image)]
-        lasts = duration(image)
-    # First A, last of the way there B, but for the 256 colours of a GIF frame.
-    assert far(shown[0], enlarged(a, 256)) < 8 < far(shown[0], enlarged(b, 256))
-    assert far(shown[FRAMES - 1], enlarged(b, 256)) < 8
-    # Seamless: from the last frame back to the first is no larger a step than its neighbours.
-    steps = [far(x, y) for x, y in zip(shown, [*shown[1:], shown[0]], strict=True)]
-    assert steps[-1] <= 1.5 * max(steps[0], steps[-2])
-
-    webp = download(page, "Download WebP", tmp_path)
-    with Image.open(webp) as image:
-        # Its encoder joins neighbours that look the same, and shows them for longer.
-        assert image.format == "WEBP" and FRAMES < image.n_frames <= 2 * FRAMES - 2
-        assert duration(image) == pytest.approx(lasts, rel=0.05)
-
-    still = download(page, "Download frame as PNG", tmp_path)
-    with Image.open(still) as image:
-        assert image.format == "PNG" and image.size == (256, 256)
-        assert np.array_equal(np.asarray(image), enlarged(a, 256))
-        assert json.loads(image.text["glow"])["faces"][1]["seed"] == 2
-
-    page.get_by_text("Size, speed and more formats").click()
-    page.get_by_label("Size in pixels").select_option("64")
-    for t in (0, 0.5, 1):  # where the player has a frame, the file is that frame
-        slider(page).evaluate(
-            "(range, t) => { range.value = t; range.dispatchEvent(new Event('input')); }", t
-        )
-        still = download(page, "Download frame as PNG", tmp_path)
-        assert f"{t:.3f}" in still.name
-        with Image.open(still) as image:
-            assert is_painted(page, np.asarray(image)), t
-
-    if ".mp4" in writing.available_formats():
-        mp4 = download(page, "Download MP4", tmp_path)
-        assert mp4.read_bytes()[4:8] == b"ftyp"
-    else:
-        expect(button(page, "Download MP4")).to_have_count(0)
-        expect(page.locator("#player .no-mp4")).to_contain_text("PyAV")
-
-
-# ---- fit and finish -----------------------------------------------------------------------------
-
-
-def test_nothing_sticks_out_and_dark_is_dark(open_tab: OpenTab) -> None:
-    page = open_tab("?__theme=dark")
-    color = page.evaluate(
-        "() => getComputedStyle(document.querySelector('.player')).backgroundColor"
-    )
-    assert max(map(int, re.findall(r"\d+", color)[:3])) < 60
-    for tab, width in product(TABS, (380, 820, 1280)):
-        page.set_viewport_size({"width": width, "height": 800})
-        page.get_by_role("tab", name=tab).click()
-        settle(page)
-        assert page.evaluate("() => document.documentElement.scrollWidth") <= width, tab
-        outside = page.evaluate(
-            """() => [...document.querySelectorAll('.stage :is(button, input, label)')]
-                .filter((e) => e.offsetParent)
-                .filter((e) => e.getBoundingClientRect().right > innerWidth
-                    || (e.matches('.btn') && e.scrollWidth > e.clientWidth + 1))
-                .map((e) => e.className + ' ' + e.textContent.trim())"""
-        )
-        assert not outside, (tab, width, outside)
-
-
-def test_everything_has_a_name_and_can_be_reached(open_tab: OpenTab) -> None:
-    page = open_tab()
-    for tab in reversed(TABS):  # and Morph is open in the end
-        page.get_by_role("tab", name=tab).click()
-        settle(page)
-        assert not page.evaluate(NAMELESS), tab
-        assert page.locator(".primary-action:visible").count() == 1, tab
-    reached = set()
-    for _ in range(40):
-        page.keyboard.press("Tab")
-        reached.add(
-            page.evaluate(
-                """() => {
-                    const e = document.activeElement;
-                    return e.ariaLabel || e.textContent.trim();
-                }"""
-            )
-        )
-    assert {
-        "Upload photo A",
-        "Webcam, photo A",
-        "Paste, photo B",
-        "Random face B",
-        "Seed of face B",
-        "Remove photo A",
-        "⇄ Swap",
-        "Morph",
-        "Blend from A to B",
-        "Play",
-        "Download GIF",
-        "Download frame as PNG",
-    } <= reached
-
-
-def test_frames_arriving_move_nothing(open_tab: OpenTab) -> None:
-    page = open_tab()
-    where = (
-        "() => JSON.stringify(document.querySelector('#player .slide').getBoundingClientRect())"
-    )
-    before = page.evaluate(where)
+    page.get_by_role("button", name="Options").click()
     with new_morph(page):
-        button(page, "Random face A").click()
-        wait_card(page, "a")
-        assert page.evaluate(where) == before
-    assert page.evaluate(where) == before
+        page.get_by_label("Straight line").check()  # which leaves the shell, and soon all colours
+    with new_morph(page):
+        page.get_by_label("Go beyond A and B").check()
+    range_ = page.locator("#player input[type=range]")
+    assert page.locator("#player .player").get_attribute("data-frames") == "65"
+    expect(page.locator("#player .stops b")).to_have_text(["A", "B"])
+
+    range_.focus()
+    page.keyboard.press("Home")
+    settle(page)
+    assert range_.evaluate("range => range.valueAsNumber") == -0.5
+    clipped = page.locator("#player .clipped")
+    expect(clipped).to_be_visible()  # half a way behind A this model leaves the colours there are
+    expect(clipped).to_contain_text("% clipped")
+
+    # A click three quarters along the plot is t = 1, which is B to the byte.
+    plot = page.locator("#player .plot")
+    expect(page.locator("#player .plot[data-bits='65']")).to_be_attached(timeout=WAIT_MS)
+    for lane in ((13, 37), (52, 72)):  # each holds a curve: ink in more than two of its rows
+        rows = plot.locator("canvas").evaluate(_ROWS_WITH_INK, lane)
+        assert rows > 3
+    box = plot.bounding_box()
+    assert box
+    page.mouse.click(box["x"] + 0.75 * box["width"], box["y"] + box["height"] / 2)
+    settle(page)
+    t = range_.evaluate("range => range.valueAsNumber")
+    assert t == pytest.approx(1, abs=0.01)
+    range_.evaluate("r => { r.value = 1; r.dispatchEvent(new Event('input')); }")
+    settle(page)
+    assert is_painted(page, crop(page, "b"))
+    expect(clipped).to_be_hidden()
+    bits = float(page.locator("#player .m-bits dd").inner_text())
+    card = page.locator("#photo-b .bits b").inner_text()
+    assert bits == pytest.approx(float(card), abs=0.011)  # the same measurement as on the card

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from glow_app.pictures.alignment import Face
 from glow_app.pictures.crop import Crop
 from tests.page_tools import (
     WAIT_MS,
+    OpenTab,
     canvas,
     choose,
     crop,
@@ -29,8 +29,6 @@ from tests.test_crop import gradient, group  # noqa: F401  (a fixture)
 
 pytest_plugins = ["tests.page_fixtures"]
 pytestmark = pytest.mark.browser
-
-OpenTab = Callable[..., Page]
 
 
 @pytest.fixture
@@ -307,3 +305,35 @@ def test_the_morph_follows_the_chosen_crop(open_tab: OpenTab, photo: Path) -> No
     shown = canvas(page)
     # It shows more detail than the crop of the model's size has, but it is this face.
     assert far(shown, painted(page, second)) < far(shown, painted(page, largest)) / 2
+
+
+def test_a_photo_of_a_journey_is_cropped_in_its_place(open_tab: OpenTab, photo: Path) -> None:
+    page = open_tab()
+    page.get_by_role("tab", name="Journey").click()
+    tray = page.locator("#tray .tray")
+    page.locator("#tray .pair").click()
+    expect(tray).to_have_attribute("data-count", "2", timeout=WAIT_MS)
+    page.locator("#tray input[type=file]").set_input_files(photo)
+    expect(tray).to_have_attribute("data-count", "3", timeout=WAIT_MS)
+    expect(page.locator("#tray .recrop:visible")).to_have_count(1)  # drawn faces have no photo
+
+    page.get_by_role("button", name="Move earlier face 3").click()
+    change = page.get_by_role("button", name="Change the crop of face 2")
+    expect(change).to_be_visible(timeout=WAIT_MS)
+    pictures = page.locator("#tray li img")
+    before = [pictures.nth(i).get_attribute("src") for i in range(3)]
+    change.click()
+    dialog = editor(page)
+    dialog.locator(".found .face").nth(1).click()
+    dialog.get_by_role("button", name="Use this crop").click()
+    expect(page.locator("dialog.cropper[open]")).to_have_count(0, timeout=WAIT_MS)
+    expect(pictures.nth(1)).not_to_have_attribute("src", before[1])
+    expect(change).to_be_focused()
+    for i in (0, 2):
+        assert pictures.nth(i).get_attribute("src") == before[i]
+
+    change.press("Enter")  # opens where it was left
+    expect(editor(page).locator(".found .face").nth(1)).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("Escape")
+    expect(change).to_be_focused()
+    expect(tray).not_to_have_attribute("aria-busy", "true")

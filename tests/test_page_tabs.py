@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,17 +17,19 @@ from playwright.sync_api import Page, expect
 from glow_app.editing import directions
 from glow_app.editing.directions import Direction
 from glow_app.editing.editor import Editor
-from glow_app.keeping import animation, recipes
-from glow_app.ui.welcome import SEEDS
+from glow_app.keeping import recipes
 from tests.page_tools import (
     WAIT_MS,
+    OpenTab,
     button,
     canvas,
     crop,
     download,
     far,
+    go,
     is_painted,
     new_morph,
+    open_morph,
     settle,
     toast,
     wait_card,
@@ -38,16 +38,6 @@ from tests.page_tools import (
 
 pytest_plugins = ["tests.page_fixtures"]
 pytestmark = pytest.mark.browser
-
-OpenTab = Callable[..., Page]
-
-# How many rows of a canvas from one to another have strong ink on them.
-_ROWS_WITH_INK = """(canvas, [top, bottom]) => {
-    const { data } = canvas.getContext('2d').getImageData(0, top, canvas.width, bottom - top);
-    const rows = Array.from({ length: bottom - top }, (_, y) => (
-        data.subarray(4 * y * canvas.width, 4 * (y + 1) * canvas.width)));
-    return rows.filter((row) => row.some((value, i) => i % 4 === 3 && value > 200)).length;
-}"""
 
 # Move a live slider for two seconds, at every repaint of the display, as a hand would.
 _SWEEP = """async ([where, index]) => {
@@ -74,10 +64,6 @@ _SWEEP = """async ([where, index]) => {
 }"""
 
 
-def go(page: Page, tab: str) -> None:
-    page.get_by_role("tab", name=tab).click()
-
-
 def live_ready(page: Page, where: str) -> list[float]:
     """Wait until a live picture shows what its sliders say; their values."""
     expect(page.locator(f"{where} .live[data-state=ready]:not([data-pending])")).to_be_visible(
@@ -96,107 +82,6 @@ def set_live(page: Page, where: str, label: str, value: float) -> None:
         }""",
         value,
     )
-
-
-def open_morph(page: Page, file: Path) -> None:
-    """Open a file on the Morph tab, as its button does."""
-    chooser = page.locator("#open-morph").locator("xpath=..").locator("input[type=file]")
-    chooser.set_input_files(file)
-
-
-# ---- the wider morph ----------------------------------------------------------------------------
-
-
-def test_beyond_a_and_b_with_a_plot_that_moves_the_slider(open_tab: OpenTab) -> None:
-    page = open_tab()
-    page.get_by_role("button", name="Options").click()
-    with new_morph(page):
-        page.get_by_label("Straight line").check()  # which leaves the shell, and soon all colours
-    with new_morph(page):
-        page.get_by_label("Go beyond A and B").check()
-    range_ = page.locator("#player input[type=range]")
-    assert page.locator("#player .player").get_attribute("data-frames") == "65"
-    expect(page.locator("#player .stops b")).to_have_text(["A", "B"])
-
-    range_.focus()
-    page.keyboard.press("Home")
-    settle(page)
-    assert range_.evaluate("range => range.valueAsNumber") == -0.5
-    clipped = page.locator("#player .clipped")
-    expect(clipped).to_be_visible()  # half a way behind A this model leaves the colours there are
-    expect(clipped).to_contain_text("% clipped")
-
-    # A click three quarters along the plot is t = 1, which is B to the byte.
-    plot = page.locator("#player .plot")
-    expect(page.locator("#player .plot[data-bits='65']")).to_be_attached(timeout=WAIT_MS)
-    for lane in ((13, 37), (52, 72)):  # each holds a curve: ink in more than two of its rows
-        rows = plot.locator("canvas").evaluate(_ROWS_WITH_INK, lane)
-        assert rows > 3
-    box = plot.bounding_box()
-    assert box
-    page.mouse.click(box["x"] + 0.75 * box["width"], box["y"] + box["height"] / 2)
-    settle(page)
-    t = range_.evaluate("range => range.valueAsNumber")
-    assert t == pytest.approx(1, abs=0.01)
-    range_.evaluate("r => { r.value = 1; r.dispatchEvent(new Event('input')); }")
-    settle(page)
-    assert is_painted(page, crop(page, "b"))
-    expect(clipped).to_be_hidden()
-    bits = float(page.locator("#player .m-bits dd").inner_text())
-    card = page.locator("#photo-b .bits b").inner_text()
-    assert bits == pytest.approx(float(card), abs=0.011)  # the same measurement as on the card
-
-
-def test_every_download_opens_and_tells_how_it_was_made(open_tab: OpenTab, tmp_path: Path) -> None:
-    page = open_tab()
-    page.get_by_text("Size, speed and more formats").click()
-    page.get_by_label("Size in pixels").select_option("64")
-    page.get_by_label("Frames a second").select_option("20")
-    page.get_by_label("Plays").select_option("one")
-    for name, frames in (("WebP", 33), ("APNG", 33), ("PNG strip", 1), ("contact sheet", 1)):
-        file = download(page, f"Download {name}", tmp_path)
-        with Image.open(file) as image:
-            assert getattr(image, "n_frames", 1) == frames, name
-        recipe = recipes.read_morph(file)
-        assert tuple(face.seed for face in recipe.faces) == SEEDS, name
-        assert recipe.size == 64
-        if frames > 1:
-            assert recipe.fps == 20 and not recipe.there_and_back
-
-    # Another pair and another path; opening the file brings the old ones back.
-    file = download(page, "Download GIF", tmp_path)
-    page.get_by_role("button", name="Options").click()
-    with new_morph(page):
-        page.get_by_label("Arc", exact=True).check()
-    with new_morph(page):
-        button(page, "⇄ Swap").click()
-    expect(page.get_by_label("Seed of face A")).to_have_value(str(SEEDS[1]))
-    with new_morph(page):
-        open_morph(page, file)
-    expect(page.get_by_label("Seed of face A")).to_have_value(str(SEEDS[0]))
-    expect(page.get_by_label("On the shell")).to_be_checked()
-    expect(page.get_by_label("Guide by shape").first).to_be_checked()
-
-    # A range that no control of the page makes, from a script say, comes back as it was.
-    made = recipes.read_morph(file)
-    ranged = tmp_path / "ranged.gif"
-    still = np.zeros((2, 64, 64, 3), np.uint8)
-    note = replace(made, t_range=(0.0, 1.25)).to_metadata()
-    animation.save_animation(still, ranged, size=64, metadata=note)
-    with new_morph(page):
-        open_morph(page, ranged)
-    # Opening sets many controls, and a morph of the first of them may come before this one.
-    expect(page.locator("#player input[type=range][min='0'][max='1.25']")).to_be_attached(
-        timeout=WAIT_MS
-    )
-    wait_ready(page)
-    expect(page.get_by_label("Go beyond A and B")).to_be_checked()
-    assert recipes.read_morph(download(page, "Download GIF", tmp_path)).t_range == (0.0, 1.25)
-
-    stranger = tmp_path / "stranger.png"
-    Image.new("RGB", (8, 8)).save(stranger)
-    open_morph(page, stranger)
-    assert "not made by Glow Studio" in toast(page)
 
 
 # ---- journey ------------------------------------------------------------------------------------

@@ -19,11 +19,34 @@ from glow_app.ui.page_faces import PageFace, photo_face
 if TYPE_CHECKING:
     from PIL import Image
 
+    from glow_app.editing.editor import Editor
     from glow_app.ui.pair import FaceHolder
 
-__all__ = ["wire_crop"]
+__all__ = ["cut_anew", "to_change", "wire_crop"]
 
 _MOST = 8  # faces to choose from
+
+
+def to_change(side: PageFace | None, face: int | None = None) -> dict[str, Any]:
+    """The whole photo of a face, all faces on it and its crop, for the editor.
+
+    Args:
+        face: as for `components.crop_value`.
+
+    Raises:
+        UserError: it has no photo, or that is gone.
+    """
+    side, photo = _photo(side)
+    found = faces.find_faces(photo) if faces.available() else []
+    crops = [Crop.of_face(f) for f in found[:_MOST]]
+    return crop_value(photo, side.prepared.place.crop, crops, face)
+
+
+def cut_anew(editor: Editor, side: PageFace | None, event: gr.EventData) -> PageFace:
+    """The face cut out of the same photo as the editor's event says. Raises as `to_change`."""
+    side, photo = _photo(side)
+    crop = Crop.read(field(event, "crop"), photo.size)
+    return photo_face(editor, side.photo, side.source, crop)
 
 
 def wire_crop(holder: FaceHolder) -> None:
@@ -31,19 +54,11 @@ def wire_crop(holder: FaceHolder) -> None:
 
     @in_words
     def edit(side: PageFace | None) -> dict[str, Any]:
-        """The whole photo, its faces and its crop, for the editor."""
-        side, photo = _photo(side)
-        found = faces.find_faces(photo) if faces.available() else []
-        return crop_value(
-            photo, side.prepared.place.crop, [Crop.of_face(f) for f in found[:_MOST]]
-        )
+        return to_change(side)
 
     @in_words
     def use(side: PageFace | None, event: gr.EventData) -> list[Any]:
-        """The same photo, cut out as the editor says."""
-        side, photo = _photo(side)
-        crop = Crop.read(field(event, "crop"), photo.size)
-        return holder.values(photo_face(holder.editor, side.photo, side.source, crop))
+        return holder.values(cut_anew(holder.editor, side, event))
 
     selector = f'.card[data-name="{holder.name}"]'
     for card in holder.cards.values():

@@ -37,13 +37,16 @@ def crop_editor(name: str, **kwargs: Any) -> gr.HTML:
     )
 
 
-def crop_value(photo: Image.Image, crop: Crop, faces: Sequence[Crop]) -> dict[str, Any]:
+def crop_value(
+    photo: Image.Image, crop: Crop, faces: Sequence[Crop], face: int | None = None
+) -> dict[str, Any]:
     """A photo whose crop shall be changed.
 
     Args:
         photo: upright, mode RGB.
         crop: what is used now.
         faces: the squares of all faces that were found, largest first.
+        face: what the event names again, where one editor serves several photos.
     """
     size = photo.size
     middle = Crop(size[0] / 2, size[1] / 2, min(size))
@@ -51,6 +54,7 @@ def crop_value(photo: Image.Image, crop: Crop, faces: Sequence[Crop]) -> dict[st
     small.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
     return {
         "rev": next_revision(),
+        "face": face,
         "src": photo_uri(np.asarray(small), quality=85),
         "width": size[0] / max(size),
         "height": size[1] / max(size),

@@ -1,7 +1,7 @@
 // The faces of a journey in their order. Gradio hands in: element, trigger(event, data), props,
 // upload(file), watch(prop, callback). kit.js comes first.
-// props.value: {rev, faces: [{id, src, label}], most, note}. Events to Python: 'photos' {paths},
-// 'draw' {seed}, 'pair' {}, 'arrange' {order: [ids]}, and 'error'.
+// props.value: {rev, faces: [{id, src, label, photo}], most, note}. Events to Python: 'photos' {paths},
+// 'draw' {seed}, 'pair' {}, 'arrange' {order: [ids]}, 'crop' {face: id}, and 'error'.
 
 const tray = find('.tray');
 const [list, note, count, fileInput] = ['.row', '.note', '.count', '.upload input'].map(find);
@@ -10,8 +10,10 @@ const ICONS = {
   earlier: 'M10 3L5 8l5 5',
   later: 'M6 3l5 5-5 5',
   remove: 'M4 4l8 8M12 4l-8 8',
+  crop: 'M4.5 1.5v10h10M1.5 4.5h10v10',
 };
 
+const tiles = new Map(); // by id: they stay, so that focus comes back to their buttons
 let held = null; // the id that is dragged
 
 const faces = () => (props.value ? props.value.faces : []);
@@ -26,7 +28,10 @@ function show() {
   tray.dataset.rev = props.value ? props.value.rev : 0;
   count.textContent = faces().length ? `${faces().length} of ${most}` : '';
   note.textContent = (props.value && props.value.note) || '';
-  list.replaceChildren(...faces().map(tile));
+  for (const id of tiles.keys()) if (!order().includes(id)) tiles.delete(id);
+  const items = faces().map(placed);
+  if (items.some((item, i) => item !== list.children[i]) || items.length !== list.children.length)
+    list.replaceChildren(...items);
   const full = faces().length >= most;
   find('.upload').classList.toggle('off', full);
   fileInput.disabled = find('.random').disabled = full;
@@ -39,36 +44,48 @@ function show() {
   }
 }
 
-function tile(face, i) {
+/** The tile of a face, as it is at place i. */
+function placed(face, i) {
+  if (!tiles.has(face.id)) tiles.set(face.id, tile(face.id));
+  const item = tiles.get(face.id);
+  const picture = item.querySelector('img');
+  Object.assign(picture, { src: face.src, alt: `Face ${i + 1}: ${face.label.toLowerCase()}` });
+  item.querySelector('.place').textContent = i + 1;
+  item.classList.remove('held', 'before', 'after');
+  for (const button of item.querySelectorAll('button')) {
+    const { act } = button.dataset;
+    button.ariaLabel = `${button.title} ${act === 'crop' ? 'of ' : ''}face ${i + 1}`;
+    button.disabled =
+      (act === 'earlier' && i === 0) || (act === 'later' && i === faces().length - 1);
+    button.hidden = act === 'crop' && !face.photo;
+  }
+  return item;
+}
+
+function tile(id) {
   const item = make('li');
   item.draggable = true;
-  item.dataset.face = face.id;
-  const picture = make('img');
-  Object.assign(picture, { src: face.src, alt: `Face ${i + 1}: ${face.label.toLowerCase()}` });
+  item.dataset.face = id;
   const tools = make('div', 'tools');
-  const tool = (act, title, disabled) => {
-    const button = make('button', 'btn');
-    Object.assign(button, {
-      type: 'button',
-      title,
-      ariaLabel: `${title} face ${i + 1}`,
-      disabled,
-    });
-    Object.assign(button.dataset, { act, id: face.id });
+  const tool = (act, title, click) => {
+    const button = make('button', act === 'crop' ? 'recrop' : 'btn');
+    Object.assign(button, { type: 'button', title });
+    Object.assign(button.dataset, { act, id });
     button.innerHTML = `<svg viewBox="0 0 16 16" aria-hidden="true"><path d="${ICONS[act]}"/></svg>`;
-    button.addEventListener('click', () => move(face.id, act));
+    button.addEventListener('click', () => click(id, act));
     return button;
   };
   tools.append(
-    tool('earlier', 'Move earlier', i === 0),
-    tool('remove', 'Remove', false),
-    tool('later', 'Move later', i === faces().length - 1),
+    tool('earlier', 'Move earlier', move),
+    tool('remove', 'Remove', move),
+    tool('later', 'Move later', move),
   );
-  item.append(picture, make('span', 'place', i + 1), tools);
+  const crop = tool('crop', 'Change the crop', recrop);
+  item.append(make('img'), make('span', 'place'), crop, tools);
   item.addEventListener('dragstart', (event) => {
-    held = face.id;
+    held = id;
     event.dataTransfer.effectAllowed = 'move';
-    event.dataTransfer.setData('text/plain', String(i + 1));
+    event.dataTransfer.setData('text/plain', item.querySelector('.place').textContent);
     item.classList.add('held');
   });
   item.addEventListener('dragend', () => {
@@ -76,7 +93,7 @@ function tile(face, i) {
     item.classList.remove('held');
   });
   item.addEventListener('dragover', (event) => {
-    if (held === null || held === face.id) return;
+    if (held === null || held === id) return;
     event.preventDefault();
     const after = event.offsetX > item.offsetWidth / 2;
     item.classList.toggle('after', after);
@@ -84,11 +101,11 @@ function tile(face, i) {
   });
   item.addEventListener('dragleave', () => item.classList.remove('before', 'after'));
   item.addEventListener('drop', (event) => {
-    if (held === null || held === face.id) return;
+    if (held === null || held === id) return;
     event.preventDefault();
     event.stopPropagation();
-    const rest = order().filter((id) => id !== held);
-    const at = rest.indexOf(face.id) + (item.classList.contains('after') ? 1 : 0);
+    const rest = order().filter((other) => other !== held);
+    const at = rest.indexOf(id) + (item.classList.contains('after') ? 1 : 0);
     arrange([...rest.slice(0, at), held, ...rest.slice(at)]);
   });
   return item;
@@ -100,6 +117,13 @@ function move(id, act) {
   ids.splice(at, 1);
   if (act !== 'remove') ids.splice(act === 'earlier' ? at - 1 : at + 1, 0, id);
   arrange(ids);
+}
+
+/** Ask for the editor of a photo's crop. */
+function recrop(id) {
+  if (busy()) return;
+  work('');
+  trigger('crop', { face: id });
 }
 
 function arrange(ids) {

@@ -16,7 +16,8 @@ __all__ = ["tray", "tray_value"]
 
 
 def tray(**kwargs: Any) -> gr.HTML:
-    """The faces of a journey: its events are ``photos``, ``draw``, ``pair`` and ``arrange``."""
+    """The faces of a journey: its events are ``photos``, ``draw``, ``pair``, ``arrange``
+    and ``crop``."""
     return gr.HTML(
         None,
         html_template=asset("components/tray.html"),
@@ -32,7 +33,12 @@ def tray_value(faces: list[tuple[int, PageFace]]) -> dict[str, Any]:
     return {
         "rev": next_revision(),
         "faces": [
-            {"id": id, "src": face_uri(side.pixels, side.full), "label": side.source}
+            {
+                "id": id,
+                "src": face_uri(side.pixels, side.full),
+                "label": side.source,
+                "photo": side.photo is not None,
+            }
             for id, side in faces
         ],
         "most": limits.MAX_FACES,

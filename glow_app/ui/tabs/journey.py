@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
@@ -12,7 +12,15 @@ import gradio as gr
 from glow_app.common.errors import UserError
 from glow_app.editing.walk import JOURNEY_PATHS
 from glow_app.ui import limits
-from glow_app.ui.components import player, player_value, tray, tray_value, working_value
+from glow_app.ui.components import (
+    crop_editor,
+    player,
+    player_value,
+    tray,
+    tray_value,
+    working_value,
+)
+from glow_app.ui.cropping import cut_anew, to_change
 from glow_app.ui.downloads import field, save_result
 from glow_app.ui.errors import in_words
 from glow_app.ui.events import HEAVY, LIGHT, QUIET, STATE_SECONDS, settle
@@ -75,6 +83,7 @@ def build_journey_tab(context: PageContext) -> JourneyTab:
     shown = gr.State(None, time_to_live=STATE_SECONDS)
     with gr.Column(elem_classes=["stage", "stage-journey"]):
         faces = tray(elem_id="tray", elem_classes=["tray-area"])
+        cropper = crop_editor("in the journey", elem_id="crop-journey")
         try_example(
             context,
             "journey-examples",
@@ -133,6 +142,8 @@ def build_journey_tab(context: PageContext) -> JourneyTab:
         (faces.arrange, does.arrange, stops),
     ):
         settle(event(handler, inputs, tab.outputs, **LIGHT), "#tray .tray")
+    settle(faces.crop(does.crop, stops, cropper, **LIGHT), "#tray .tray")
+    settle(cropper.use(does.use_crop, stops, tab.outputs, **LIGHT), "#crop-journey .cropper")
     press = go.click(does.make, [stops, *tab.options, shown], [screen, shown], **HEAVY, **QUIET)
     saving = screen.save(does.save, shown, context.downloads, concurrency_limit=2, **QUIET)
     putting = screen.put(does.put, shown, context.downloads, concurrency_limit=2, **QUIET)
@@ -184,6 +195,19 @@ class _Handlers:
         return JourneyTab.values(tuple(known[id] for id in order))
 
     @in_words
+    def crop(self, stops: tuple[JourneyFace, ...], event: gr.EventData) -> dict[str, Any]:
+        """The editor of one photo's crop."""
+        stop = _asked(stops, event)
+        return to_change(stop.side, stop.id)
+
+    @in_words
+    def use_crop(self, stops: tuple[JourneyFace, ...], event: gr.EventData) -> list[Any]:
+        """One photo was cut out anew."""
+        stop = _asked(stops, event)
+        other = replace(stop, side=cut_anew(self.editor, stop.side, event))
+        return JourneyTab.values(tuple(other if s is stop else s for s in stops))
+
+    @in_words
     def make(
         self,
         stops: tuple[JourneyFace, ...],
@@ -230,3 +254,12 @@ class _Handlers:
     def put(self, shown: Result | None, event: gr.EventData) -> dict[str, Any]:
         """Write a photo with the face that the player shows."""
         return put_result(self.editor, shown, event)
+
+
+def _asked(stops: tuple[JourneyFace, ...], event: gr.EventData) -> JourneyFace:
+    """The face that an event names."""
+    face = field(event, "face")
+    for stop in stops:
+        if stop.id == face:
+            return stop
+    raise UserError("These faces have changed meanwhile: please try again.")
