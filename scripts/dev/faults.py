@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Make everything go wrong, on purpose, and count what survived: one table.
 
-python scripts/dev/faults.py                     # all of it, as every night: twenty minutes
+python scripts/dev/faults.py                     # all of it: about 25 minutes
 python scripts/dev/faults.py uploads training    # some of it
 python scripts/dev/faults.py --short             # in a small size, two minutes
 """
