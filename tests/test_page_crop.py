@@ -337,3 +337,7 @@ def test_a_photo_of_a_journey_is_cropped_in_its_place(open_tab: OpenTab, photo: 
     page.keyboard.press("Escape")
     expect(change).to_be_focused()
     expect(tray).not_to_have_attribute("aria-busy", "true")
+
+    page.locator("#tray li").nth(0).drag_to(change)  # over the right half: behind that face
+    expect(pictures.nth(1)).to_have_attribute("src", before[0], timeout=WAIT_MS)
+    expect(page.get_by_role("button", name="Change the crop of face 1")).to_be_visible()

@@ -45,7 +45,7 @@ class FaceHolder:
             )
             for elem_id in cards
         }
-        self.cropper = crop_editor(name, elem_id=f"crop-{cards[0]}", render=False)
+        self.cropper = crop_editor(name, f"photo {name}", elem_id=f"crop-{cards[0]}", render=False)
 
     @property
     def outputs(self) -> list[Any]:

@@ -1,7 +1,8 @@
 // The crop of a photo, changed by hand: over the whole photo lies a square that can be moved, sized
 // and turned by mouse, touch and keyboard. Gradio hands in: element, trigger(event, data), props,
 // watch(prop, callback). props.value: see crop_value in components/crop.py. Events to Python:
-// 'use' {crop, face}. kit.js comes first, crop_eyes.js after. All lengths are in long sides of the photo, turns in degrees.
+// 'use' {crop, face}. kit.js comes first, crop_eyes.js after. All lengths are in long sides of the
+// photo, turns in degrees.
 
 const dialog = find('.cropper');
 const [field, whole, square, preview, found, hint] = [

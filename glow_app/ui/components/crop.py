@@ -20,15 +20,16 @@ __all__ = ["crop_editor", "crop_value"]
 _SIDE = 1024  # pixels: the long side of the photo in the browser
 
 
-def crop_editor(name: str, **kwargs: Any) -> gr.HTML:
+def crop_editor(name: str, what: str, **kwargs: Any) -> gr.HTML:
     """A dialog that opens when it gets a value of `crop_value`; its event is ``use``.
 
     Args:
-        name: what follows the word "photo", as for the card.
+        name: what tells it from other editors.
+        what: is cropped, for its heading.
     """
     return gr.HTML(
         None,
-        html_template=asset("components/crop.html", name=name),
+        html_template=asset("components/crop.html", name=name, what=what),
         css_template=asset("components/crop.css"),
         js_on_load=script("crop.js", "crop_eyes.js"),
         apply_default_css=False,

@@ -1,7 +1,7 @@
 // The faces of a journey in their order. Gradio hands in: element, trigger(event, data), props,
 // upload(file), watch(prop, callback). kit.js comes first.
-// props.value: {rev, faces: [{id, src, label, photo}], most, note}. Events to Python: 'photos' {paths},
-// 'draw' {seed}, 'pair' {}, 'arrange' {order: [ids]}, 'crop' {face: id}, and 'error'.
+// props.value: {rev, faces: [{id, src, label, photo}], most, note}. Events to Python: 'photos'
+// {paths}, 'draw' {seed}, 'pair' {}, 'arrange' {order: [ids]}, 'crop' {face: id}, and 'error'.
 
 const tray = find('.tray');
 const [list, note, count, fileInput] = ['.row', '.note', '.count', '.upload input'].map(find);
@@ -95,7 +95,8 @@ function tile(id) {
   item.addEventListener('dragover', (event) => {
     if (held === null || held === id) return;
     event.preventDefault();
-    const after = event.offsetX > item.offsetWidth / 2;
+    const { left, width } = item.getBoundingClientRect(); // whatever of it the pointer is over
+    const after = event.clientX > left + width / 2;
     item.classList.toggle('after', after);
     item.classList.toggle('before', !after);
   });

@@ -83,7 +83,7 @@ def build_journey_tab(context: PageContext) -> JourneyTab:
     shown = gr.State(None, time_to_live=STATE_SECONDS)
     with gr.Column(elem_classes=["stage", "stage-journey"]):
         faces = tray(elem_id="tray", elem_classes=["tray-area"])
-        cropper = crop_editor("in the journey", elem_id="crop-journey")
+        cropper = crop_editor("journey", "a photo of the journey", elem_id="crop-journey")
         try_example(
             context,
             "journey-examples",
