@@ -97,6 +97,11 @@ def parser() -> argparse.ArgumentParser:
         action=argparse.BooleanOptionalAction,
         help="torch.compile the couplings; minutes at the start (default: on CUDA)",
     )
+    run.add_argument(
+        "--graph",
+        action=argparse.BooleanOptionalAction,
+        help="replay each step as CUDA graphs (default: on a single CUDA device)",
+    )
     run.add_argument("--seed", type=cli.whole(0), default=0)
     data.add_argument(
         "--crops",
@@ -192,6 +197,7 @@ def main(argv: list[str] | None = None) -> int:
         precision=pick_precision(args.precision, device),
         reversible=args.reversible,
         compile=device.type == "cuda" if args.compile is None else args.compile,
+        graph=device.type == "cuda" if args.graph is None else args.graph,
         **{name: getattr(args, name) for name in _TUNING},
     )
     try:

@@ -306,17 +306,6 @@ def test_lower_precision_around_the_lessons_changes_no_number(tiny: models.Glow)
     assert again.log_det_brute_force == costs.log_det_brute_force
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_the_lessons_run_on_a_gpu(tiny_checkpoint: Path) -> None:
-    model = models.load(tiny_checkpoint, "cuda")
-    z = torch.randn(1, model.dims, generator=torch.Generator().manual_seed(6))
-    found = jacobian.cost(*jacobian.face_coupling(model, z))
-    assert found.log_det == pytest.approx(found.log_det_brute_force, abs=1e-4)
-    walked = chain.chain(model, z)
-    torch.testing.assert_close(walked.states[-1, 0].float(), model.g(z.cuda())[0].cpu())
-
-
 def test_lessons_take_turns_with_everybody_else(tiny_checkpoint: Path) -> None:
     """One lock for one model: a lesson waits while a morph is decoded."""
     editor = Editor(tiny_checkpoint, device="cpu")

@@ -36,8 +36,9 @@ def compare(
         precisions: to train in, "float32" first.
         frames: pictures to encode and to decode.
         repeats: timed turns of each piece of work.
-        compiled: also measure our training with its couplings compiled; normflows trains through
-            methods that `torch.compile` does not reach without changing its code.
+        compiled: also measure our training with its couplings compiled, and on a GPU replayed
+            as CUDA graphs, as train.py does by default; normflows trains through methods that
+            `torch.compile` and graphs do not reach without changing its code.
     """
     ours = OurGlow(workload, device)
     contenders: list[Contender] = [ours]
@@ -101,6 +102,10 @@ def _training(
         first = seconds_of(step, device)
         compile_s = first - seconds_of(step, device)
         works[ours.name, f"{precisions[-1]} compiled"] = step
+        if device.type == "cuda":
+            captured = ours.for_training(precisions[-1])
+            captured.model.compile_couplings()
+            works[ours.name, f"{precisions[-1]} compiled graph"] = captured.captured_step(x)
     tops = {(p, kind): c for p in precisions for kind, c in ceilings(device, p).items()}
     tasks = {**works, **{key: ceiling.work for key, ceiling in tops.items()}}
     seconds = interleaved(tasks, device, repeats)

@@ -38,6 +38,7 @@ class TrainConfig:
     precision: str = "float32"  # inside the nets while training: "float32" or "bfloat16"
     reversible: bool = False  # recompute activations: memory does not grow with the steps
     compile: bool = False  # the couplings, by torch.compile
+    graph: bool = False  # replay forward and backward as CUDA graphs; one process on a GPU
     log_steps: int = 20
     eval_steps: int = 500
     checkpoint_minutes: float = 2.0
@@ -59,6 +60,7 @@ class TrainConfig:
         "cooldown",
         "reversible",
         "compile",
+        "graph",
         "log_steps",
         "eval_steps",
         "checkpoint_minutes",

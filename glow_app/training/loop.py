@@ -16,6 +16,7 @@ from glow_app.training.config import TrainConfig
 from glow_app.training.data import Batches, PackedPictures
 from glow_app.training.distributed import World
 from glow_app.training.evaluation import Evaluation
+from glow_app.training.graphs import graphed, tuned_convolutions
 from glow_app.training.guard import GradientGuard
 from glow_app.training.log import QuietLog, RunLog
 from glow_app.training.meter import Meter
@@ -80,8 +81,8 @@ def train(
     batches = Batches(*training, config.batch, config.seed, world, crop, grid)
     evaluation = Evaluation(config, folder, training, held_out, world, facts or {})
 
-    def loss(step: int) -> Tensor:
-        """Mean bits a number of this process's part of the batch of ``step``."""
+    def images(step: int) -> Tensor:
+        """This process's part of the batch of ``step``, in [0, 1]."""
         # Everything random in a step follows from its number: resuming needs no RNG state.
         seed = (config.seed * 1_000_003 + step) * 2 + 1
         generator = torch.Generator(world.device).manual_seed(seed)
@@ -91,8 +92,12 @@ def train(
         noise = world.share(torch.rand(shape, generator=generator, device=world.device))
         n_bits = config.model.n_bits
         if config.mixed:
-            return trained(mixture(levels, config.means, n_bits, noise)).mean()
-        return trained(means_of(dequantize(levels, n_bits, noise=noise), config.means)).mean()
+            return mixture(levels, config.means, n_bits, noise)
+        return means_of(dequantize(levels, n_bits, noise=noise), config.means)
+
+    def loss(step: int) -> Tensor:
+        """Mean bits a number of those."""
+        return trained(images(step)).mean()
 
     def done() -> float:
         return done_share(state.step, state.minutes, config.steps, config.minutes)
@@ -110,7 +115,9 @@ def train(
             "minutes": round(state.minutes, 3),
         }
 
-    with RunLog(out, state.step) if world.first else QuietLog() as log:
+    on_gpu = world.device.type == "cuda"
+    log_to = RunLog(out, state.step) if world.first else QuietLog()
+    with log_to as log, tuned_convolutions(world.device):
         log.say(
             f"{state.model.parameter_count:,} parameters, {len(training[1]):,} pictures, "
             f"{len(held_out[1]):,} held out, {world}, {config.precision}, "
@@ -122,9 +129,11 @@ def train(
             began = time.monotonic()
             state.model.compile_couplings()
             loss(state.step).backward()
-            if world.device.type == "cuda":
+            if on_gpu:
                 torch.cuda.synchronize(world.device)
             log.say(f"Compiled in {time.monotonic() - began:.0f} s.")
+        if config.graph and on_gpu and world.size == 1:
+            trained = graphed(trained, images(state.step))
 
         meter, kept_at = Meter(clock, state.minutes), time.monotonic()
         with wish_to_stop() as stop:

@@ -2,26 +2,52 @@
 
 from __future__ import annotations
 
-import numpy as np
-from PIL import Image
+from functools import lru_cache
+
+import torch
 from torch import Tensor
 
-from glow_app.pictures.opening import RESAMPLE
-from glow_app.pictures.tensors import to_pictures, to_tensor
 from glow_app.training.objective import means_of
 from models import dequantize
 
 __all__ = ["mixture", "reduced"]
 
+_SUPPORT = 3  # lobes of the Lanczos filter, as Pillow's
+_FIXED_POINT = 2**22  # of Pillow's coefficients
+
 
 def reduced(levels: Tensor, halvings: int) -> Tensor:
-    """uint8 pictures (N, 3, S, S) as `glow_app.pictures.prepare` makes them at S / 2^halvings."""
+    """uint8 pictures (N, 3, S, S) as `glow_app.pictures.prepare` makes them at S / 2^halvings.
+
+    Pillow's Lanczos filter to the last level, rows and columns rounded in turn, computed where
+    the pictures are: a GPU does not wait for the host.
+    """
     if not halvings:
         return levels
-    pictures = to_pictures(levels)
-    sides = (pictures.shape[2] >> halvings, pictures.shape[1] >> halvings)
-    small = [np.asarray(Image.fromarray(p).resize(sides, RESAMPLE)) for p in pictures]
-    return to_tensor(np.stack(small)).to(levels.device)
+    size = levels.shape[-1]
+    matrix = _lanczos(size, size >> halvings, levels.device)
+    rows = _rounded(levels.double() @ matrix.T)
+    return _rounded(matrix @ rows).byte()
+
+
+def _rounded(sums: Tensor) -> Tensor:
+    """Levels 0 to 255 of fixed-point ``sums``, float64, which hold them exactly."""
+    return ((sums + _FIXED_POINT / 2) / _FIXED_POINT).floor().clamp(0, 255)
+
+
+@lru_cache(maxsize=8)
+def _lanczos(size: int, small: int, device: torch.device) -> Tensor:
+    """Fixed-point weights (small, size), float64, of Pillow's ``precompute_coeffs``."""
+    scale = size / small
+    centres = (torch.arange(small, dtype=torch.float64) + 0.5) * scale
+    first = (centres - _SUPPORT * scale + 0.5).floor().clamp(min=0)
+    last = (centres + _SUPPORT * scale + 0.5).floor().clamp(max=size)
+    pixels = torch.arange(size, dtype=torch.float64)
+    x = (pixels - centres[:, None] + 0.5) / scale
+    inside = (pixels >= first[:, None]) & (pixels < last[:, None]) & (x.abs() < _SUPPORT)
+    weights = torch.where(inside, torch.sinc(x) * torch.sinc(x / _SUPPORT), 0.0)
+    weights = weights / weights.sum(dim=1, keepdim=True) * _FIXED_POINT
+    return (weights + torch.sign(weights) * 0.5).trunc().to(device)
 
 
 def mixture(levels: Tensor, halvings: int, n_bits: int, noise: Tensor) -> Tensor:
