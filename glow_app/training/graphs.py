@@ -23,6 +23,8 @@ def graphed(objective: nn.Module, x: Tensor) -> nn.Module:
         objective: a module in training mode of one argument without gradient.
         x: an example of its argument, on the GPU.
     """
+    # Gradients are handed over between the graphs' stream and that of the optimiser, once a step.
+    torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)
     return torch.cuda.make_graphed_callables(objective, (x.detach().clone(),))
 
 
