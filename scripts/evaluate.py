@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> None:
     import numpy as np
 
     from glow_app.common.errors import UserError
-    from glow_app.pictures.folders import list_pictures
+    from glow_app.faces.folders import list_pictures
 
     start = time.monotonic()
     files = list_pictures(Path(args.data).expanduser())[: args.limit]

@@ -137,7 +137,7 @@ def _rows(
 
 def _read(folder: str, codec: Codec, align: str) -> Any:
     from glow_app.benchmarks.morphs.material import read_faces
-    from glow_app.pictures.folders import list_pictures
+    from glow_app.faces.folders import list_pictures
 
     files = list_pictures(Path(folder).expanduser())
     faces = read_faces(files, codec.image_size, codec.coding, align)

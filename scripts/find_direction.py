@@ -124,7 +124,7 @@ def _choose(args: argparse.Namespace) -> tuple[list[str], list[str]]:
     import random
 
     from glow_app.editing import labels
-    from glow_app.pictures.folders import list_pictures
+    from glow_app.faces.folders import list_pictures
 
     if args.labels:
         rows = labels.read_labels(Path(args.labels).expanduser())

@@ -6,8 +6,8 @@ python scripts/morph.py a.jpg b.jpg c.jpg --out round.webp --loop
 python scripts/morph.py a.jpg --edit smile=2 --out smile.gif --there-and-back
 python scripts/morph.py a.jpg b.jpg --out morph.mp4 --size native --put-back a_with_b.jpg --at 0.4
 
-Frames that are larger than the model draws them carry the photos' own detail; the first and the
-last are then the photos themselves, as sharp as they are.
+The photos carry the picture, warped to the shape in between, and the model decides what changes.
+The first and the last frame are the photos themselves, as sharp as they are.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from glow_app.editing.directions import Direction
     from glow_app.editing.editor import Editor, Morph
     from glow_app.editing.walk import Walk
+    from glow_app.faces.face import Face
     from glow_app.keeping.recipes import Recipe
-    from glow_app.pictures.prepare import Prepared
 
 
 _USUAL = 512  # pixels a side where nothing is asked for and the photos have as many
@@ -66,22 +66,28 @@ def parser() -> cli.Parser:
     )
     path.add_argument(
         "--path",
-        choices=("shell", "linear", "spherical", "cubic"),
-        help="shell: straight ahead with the length that codes have, so that contrast stays; "
-        "linear: the bare straight line; cubic: through several photos without a turn "
-        "(default: shell from A to B, cubic through more and round a loop)",
+        choices=("linear", "spherical", "cubic"),
+        help="of the codes: straight, on an arc, or cubic: through several photos without a turn "
+        "(default: linear from A to B, cubic through more and round a loop)",
     )
     path.add_argument(
-        "--sharpness",
+        "--ground",
+        choices=("switch", "a", "b"),
+        default="switch",
+        help="whose hair, clothes and background are shown: A's up to the middle and B's after "
+        "it (switch, the default), or one of them all the way",
+    )
+    path.add_argument(
+        "--kappa",
         type=cli.number(0, 1),
-        metavar="S",
-        help="how much of the codes' length to keep half way, 0 to 1 (default 1; linear: 0)",
+        metavar="K",
+        help="how much of the change the model decides, 0 (only the photos) to 1 (default 0.5)",
     )
     path.add_argument(
-        "--guide",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="warp the faces to the shape in between (default: where all have landmarks)",
+        "--alone",
+        action="store_true",
+        help="the model alone: the straight line between the codes of both crops, decoded; no "
+        "photo, no warp",
     )
     path.add_argument(
         "--range",
@@ -176,7 +182,8 @@ def main(argv: list[str] | None = None) -> None:
     edits = [_direction(editor, text) for text in args.edit]
     pictures = [_prepare(editor, photo, args.align) for photo in photos]
     walk, u = _walk(editor, pictures, edits, travels, args)
-    *_, morph = editor.along(walk, u, args.constant_speed, cli.reporter("decoding"))
+    report = cli.reporter("decoding")
+    *_, morph = editor.along(walk, u, args.constant_speed, report, kappa=args.kappa)
     size = _chosen_size(args.size, morph)
     recipe = _recipe(editor, edits, len(photos), morph, travels, args, size)
     to_write = animation.steps_to_write(len(morph.frames), args.there_and_back)
@@ -209,7 +216,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _walk(
     editor: Editor,
-    pictures: list[Prepared],
+    pictures: list[Face],
     edits: list[tuple[Direction, float]],
     travels: bool,
     args: argparse.Namespace,
@@ -217,7 +224,7 @@ def _walk(
     """The way through the photos, and the positions of the frames on it."""
     from glow_app.editing.frames import journey_positions, morph_positions
 
-    options = {"sharpness": args.sharpness, "guide": args.guide}
+    options = {"ground": args.ground, "alone": args.alone}
     if travels:
         walk = editor.journey_walk(pictures, args.path or "cubic", args.loop, **options)
         u = journey_positions(walk, args.frames)
@@ -226,7 +233,7 @@ def _walk(
         if edits:
             walk = editor.edit_walk(pictures[0], edits)
         else:
-            walk = editor.morph_walk(*pictures, args.path or "shell", **options)
+            walk = editor.morph_walk(*pictures, args.path or "linear", **options)
     return walk, u
 
 
@@ -242,17 +249,17 @@ def _chosen_size(asked: int | str | None, morph: Morph) -> int:
 
 
 def _put_back(
-    editor: Editor, walk: Walk, at: float, photo: Path, picture: Prepared, target: Path
+    editor: Editor, walk: Walk, at: float, photo: Path, picture: Face, target: Path
 ) -> None:
     """Write the whole photo with the face at `at` of the walk in the place of its own."""
     import numpy as np
 
+    from glow_app.faces.put_back import full_side, put_back
     from glow_app.keeping.photos import save_photo
-    from glow_app.pictures.put_back import full_side, put_back
 
     *_, one = editor.along(walk, np.array([at]))
     face = one.enlarged(full_side(picture))[0]
-    image = put_back(photo, picture, face)
+    image = put_back(photo, picture, face, one.points[0].shape)
     save_photo(image, target)
     print(f"{target.name}: {image.width} x {image.height} pixels, with the face at {at:g}")
 
@@ -278,8 +285,9 @@ def _recipe(
         "journey" if travels else "morph",
         faces=(Origin(),) * photos,
         path=morph.path or "linear",  # an edit adds its directions straight ahead
-        guide=morph.guided,
-        sharpness=args.sharpness,
+        way="model" if args.alone else "photos",
+        ground=args.ground,
+        kappa=args.kappa,
         t_range=tuple(args.range or (0.0, 1.0)),
         constant_speed=args.constant_speed,
         loop=args.loop,
@@ -309,12 +317,12 @@ def _direction(editor: Editor, text: str) -> tuple[Direction, float]:
     return editor.load_direction(file), amount
 
 
-def _prepare(editor: Editor, photo: Path, align: str) -> Prepared:
+def _prepare(editor: Editor, photo: Path, align: str) -> Face:
     """One photo at the model's size; prints what was made of it."""
-    from glow_app.pictures.opening import printable
+    from glow_app.faces.opening import printable
 
     prepared = editor.prepare(photo, align=align)
-    reading = editor.read(prepared.pixels)
+    reading = editor.read(prepared)
     levels = reading.roundtrip_max_levels
     exact = "exact" if levels == 0 else f"off by up to {levels} levels"
     said = [

@@ -54,13 +54,13 @@ def parser() -> cli.Parser:
 def main(argv: list[str] | None = None) -> None:
     args = parser().parse_args(argv)
 
-    from glow_app.pictures import faces
-    from glow_app.pictures.opening import printable
+    from glow_app.faces import finder
+    from glow_app.faces.opening import printable
 
     source, out = Path(args.src).expanduser(), Path(args.out).expanduser()
     photos = find_photos(source, out)
-    if not faces.available():
-        raise UserError(faces.MISSING)
+    if not finder.available():
+        raise UserError(finder.MISSING)
     targets = name_targets(list(photos), args.format, args.all_faces)
     originals = {path.resolve() for path in photos.values()}
     if any((out / target).resolve() in originals for target in targets.values()):
@@ -91,8 +91,8 @@ def find_photos(source: Path, out: Path) -> dict[Path, Path]:
     Raises:
         UserError: there is none, or `out` is `source`, whose photos would be overwritten.
     """
-    from glow_app.pictures.folders import list_pictures
-    from glow_app.pictures.opening import printable
+    from glow_app.faces.folders import list_pictures
+    from glow_app.faces.opening import printable
 
     if not source.is_dir():
         if not source.exists():
@@ -157,7 +157,7 @@ def write_faces(photo: Path, target: Path, size: int, all_faces: bool) -> int:
         UserError: no face, or not a picture.
         OSError: the disk is full, or the folder may not be written to.
     """
-    from glow_app.pictures.prepare import prepare, prepare_all
+    from glow_app.faces.prepare import prepare, prepare_all
 
     found = prepare_all(photo, size) if all_faces else [prepare(photo, size, align="face")]
     # Face 1 comes last: its file tells the next run that this photo is done.

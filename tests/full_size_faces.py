@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from glow_app.editing.editor import Editor
-from glow_app.pictures.prepare import Prepared
+from glow_app.faces.prepare import Prepared
 
 __all__ = ["photo_of", "photos_with_detail", "portraits"]
 

@@ -10,10 +10,10 @@ from PIL import Image
 
 from glow_app.common.errors import UserError
 from glow_app.editing.codec import Codec
-from glow_app.pictures import faces as finder
-from glow_app.pictures.coding import Coding, code_and_reduce, coding_at
-from glow_app.pictures.opening import RESAMPLE, open_picture, open_source
-from glow_app.pictures.prepare import prepare, prepare_all
+from glow_app.faces import finder
+from glow_app.faces.coding import Coding, code_and_reduce, coding_at
+from glow_app.faces.opening import RESAMPLE, open_picture, open_source
+from glow_app.faces.prepare import prepare, prepare_all
 
 CODING = Coding()
 

@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from glow_app.common.errors import UserError
-from glow_app.pictures.alignment import DOWN, EYES_APART, Face, cut
-from glow_app.pictures.coding import Coding
-from glow_app.pictures.crop import LARGEST, SMALLEST, Crop
-from glow_app.pictures.faces import find_faces
-from glow_app.pictures.prepare import FULL, prepare
-from glow_app.pictures.put_back import put_back
+from glow_app.faces.alignment import DOWN, EYES_APART, Face, cut
+from glow_app.faces.coding import Coding
+from glow_app.faces.crop import LARGEST, SMALLEST, Crop
+from glow_app.faces.finder import find_faces
+from glow_app.faces.prepare import FULL, prepare
+from glow_app.faces.put_back import put_back
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "glow_app" / "examples"
 

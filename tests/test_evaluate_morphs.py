@@ -25,7 +25,7 @@ from glow_app.benchmarks.morphs.table import morph_table
 from glow_app.benchmarks.morphs.transition import evenness, ghosting
 from glow_app.benchmarks.morphs.ways import CrossFade, Encoded, LandmarkMorph, LatentMorph
 from glow_app.editing.codec import Codec
-from glow_app.pictures.appearance import brightness, contrast, saturated, sharpness
+from glow_app.faces.appearance import brightness, contrast, saturated, sharpness
 from models import PRESETS, Glow
 
 SMALLEST = 32  # pixels, which the command measures

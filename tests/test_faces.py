@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glow_app.pictures import faces
-from glow_app.pictures.alignment import Face, align, is_aligned, template_square
-from glow_app.pictures.faces import find_faces
-from glow_app.pictures.folders import list_pictures
-from glow_app.pictures.opening import RESAMPLE, open_picture
-from glow_app.pictures.prepare import prepare, prepare_all
+from glow_app.faces import finder
+from glow_app.faces.alignment import Face, align, is_aligned, template_square
+from glow_app.faces.finder import find_faces
+from glow_app.faces.folders import list_pictures
+from glow_app.faces.opening import RESAMPLE, open_picture
+from glow_app.faces.prepare import prepare, prepare_all
 
 ROOT = Path(__file__).resolve().parents[1]
 PHOTOS = ROOT.parent / "shared" / "photos"
 
-needs_mediapipe = pytest.mark.skipif(not faces.available(), reason="mediapipe is not installed")
+needs_mediapipe = pytest.mark.skipif(not finder.available(), reason="mediapipe is not installed")
 
 # Where the faces lie that the released model was trained on.
 TEMPLATE = np.array([(0.30, 0.29), (0.70, 0.29), (0.33, 0.71), (0.67, 0.71)])
@@ -273,11 +273,11 @@ def test_notes_tell_of_poor_crops(portraits, monkeypatch):
     photo = portraits[0]
     face = find_faces(photo)[0]
     turned = Face(*(tuple(p) for p in points(face)), yaw=35.0)
-    monkeypatch.setattr(faces, "find_faces", lambda _: [turned])
+    monkeypatch.setattr(finder, "find_faces", lambda _: [turned])
     assert "turned far to the side" in " ".join(prepare(photo, 64).notes)
     assert "pixels wide" in " ".join(prepare(photo, 2048).notes)
     edge = moved(turned, by=(-face.left_eye[0], 0))
-    monkeypatch.setattr(faces, "find_faces", lambda _: [edge])
+    monkeypatch.setattr(finder, "find_faces", lambda _: [edge])
     assert "outside the photo" in " ".join(prepare(photo, 64).notes)
 
 
@@ -296,7 +296,7 @@ def test_the_finder_is_silent_and_needs_no_network(portraits, tmp_path):
         "import socket, sys, warnings; warnings.simplefilter('error', UserWarning)\n"
         "def refuse(*_, **__): raise AssertionError('network')\n"
         "socket.socket.connect = socket.getaddrinfo = refuse\n"
-        "from glow_app.pictures.prepare import prepare\n"
+        "from glow_app.faces.prepare import prepare\n"
         "assert 'mediapipe' not in sys.modules\n"
         f"prepare({str(tmp_path / 'a.png')!r}, 64, 'face')\n"
         "print('heard', file=sys.stderr)"
@@ -309,11 +309,11 @@ def test_without_mediapipe(monkeypatch):
     for name in [n for n in sys.modules if n.split(".")[0] == "mediapipe"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "mediapipe", None)
-    faces._face_mesh_module.cache_clear()
+    finder._face_mesh_module.cache_clear()
     try:
-        assert not faces.available()
+        assert not finder.available()
         with pytest.raises(RuntimeError, match="pip install mediapipe"):
             find_faces(Image.new("RGB", (64, 64)))
         assert "mediapipe" in prepare(Image.new("RGB", (64, 64)), 32).notes[0]
     finally:
-        faces._face_mesh_module.cache_clear()
+        finder._face_mesh_module.cache_clear()

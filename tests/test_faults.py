@@ -14,7 +14,7 @@ from glow_app.benchmarks.faults.mutations import each_mutation
 from glow_app.benchmarks.faults.table import Row, markdown
 from glow_app.benchmarks.faults.uploads import Reader, fuzz, hostile
 from glow_app.common.errors import UserError
-from glow_app.pictures.opening import MAX_SCANS, open_picture
+from glow_app.faces.opening import MAX_SCANS, open_picture
 from scripts.dev import faults
 
 
@@ -92,7 +92,7 @@ def test_a_jpeg_of_a_thousand_scans_is_refused_before_it_is_decoded() -> None:
 
 
 def test_slow_kinds_have_a_lower_limit_than_jpeg(monkeypatch) -> None:
-    from glow_app.pictures import opening
+    from glow_app.faces import opening
 
     monkeypatch.setattr(opening, "_SLOW", {"WEBP": 5000, "RGBA": 5000})
     image = picture(100, 100)

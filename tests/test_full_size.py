@@ -11,8 +11,8 @@ from PIL import Image
 from glow_app.editing.editor import Editor
 from glow_app.editing.full_size import Blend, PhotoDetail, enlarge
 from glow_app.editing.portrait import Portrait
-from glow_app.pictures.prepare import FULL, Prepared, prepare
-from glow_app.pictures.warp import ShapePath
+from glow_app.faces.prepare import FULL, Prepared, prepare
+from glow_app.faces.warp import ShapePath
 
 pytest_plugins = ["tests.full_size_faces"]
 

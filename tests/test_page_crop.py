@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from glow_app.pictures.alignment import Face
-from glow_app.pictures.crop import Crop
+from glow_app.faces.alignment import Face
+from glow_app.faces.crop import Crop
 from tests.page_tools import (
     WAIT_MS,
     OpenTab,

@@ -13,15 +13,15 @@ import pytest
 from PIL import Image
 
 from glow_app.common import cli
-from glow_app.pictures import faces
-from glow_app.pictures.folders import list_pictures
-from glow_app.pictures.opening import open_picture
-from glow_app.pictures.prepare import prepare
+from glow_app.faces import finder
+from glow_app.faces.folders import list_pictures
+from glow_app.faces.opening import open_picture
+from glow_app.faces.prepare import prepare
 from scripts import prepare_faces
 
 SCRIPT = Path(prepare_faces.__file__)
 
-needs_mediapipe = pytest.mark.skipif(not faces.available(), reason="mediapipe is not installed")
+needs_mediapipe = pytest.mark.skipif(not finder.available(), reason="mediapipe is not installed")
 
 
 @pytest.fixture(scope="session")
@@ -221,7 +221,7 @@ def test_nothing_usable_is_an_error(album, tmp_path, capsys):
 
 
 def test_without_mediapipe(album, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(faces, "available", lambda: False)
+    monkeypatch.setattr(finder, "available", lambda: False)
     assert "pip install mediapipe" in refused(capsys, album, "--out", tmp_path / "out")
 
 

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from glow_app.common.errors import UserError
+from glow_app.faces.prepare import Place, Prepared, prepare
+from glow_app.faces.put_back import put_back, seam_mask
 from glow_app.keeping.photos import save_photo
-from glow_app.pictures.prepare import Place, Prepared, prepare
-from glow_app.pictures.put_back import put_back, seam_mask
 
 pytest_plugins = ["tests.full_size_faces"]
 

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from glow_app.common.errors import UserError
+from glow_app.faces.prepare import Place, Prepared, prepare
+from glow_app.faces.put_back import full_side, put_back, seam_mask
 from glow_app.keeping.photos import save_photo
-from glow_app.pictures.prepare import Place, Prepared, prepare
-from glow_app.pictures.put_back import full_side, put_back, seam_mask
 
 
 def _scene(width: int = 360, height: int = 300, seed: int = 0) -> np.ndarray:
@@ -123,11 +123,11 @@ def test_the_mask_is_soft_and_stays_within_the_square() -> None:
 
 def test_a_face_found_in_a_photo_takes_its_outline(face_folder: Path) -> None:
     """Pixels of the outline and beyond stay those of the photo, whatever the new face's shape."""
-    from glow_app.pictures import faces
-    from glow_app.pictures.folders import list_pictures
-    from glow_app.pictures.mesh import OUTLINE_POINTS, find_mesh
+    from glow_app.faces import finder
+    from glow_app.faces.folders import list_pictures
+    from glow_app.faces.landmarks import OUTLINE_POINTS, find_mesh
 
-    if not faces.available():
+    if not finder.available():
         pytest.skip("mediapipe is not installed")
     crops = [
         np.asarray(Image.open(f).convert("RGB").resize((256, 256)))

@@ -25,10 +25,10 @@ from glow_app.editing import directions, paths
 from glow_app.editing.codec import RELEASED
 from glow_app.editing.directions import Direction
 from glow_app.editing.editor import Editor
+from glow_app.faces.coding import Coding
+from glow_app.faces.folders import list_pictures
+from glow_app.faces.prepare import FULL, prepare
 from glow_app.keeping.recipes import Origin, read_morph
-from glow_app.pictures.coding import Coding
-from glow_app.pictures.folders import list_pictures
-from glow_app.pictures.prepare import FULL, prepare
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 

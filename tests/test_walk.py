@@ -25,7 +25,7 @@ from glow_app.editing.walk import (
     journey_walk,
     mix_levels,
 )
-from glow_app.pictures.coding import Coding, code_and_reduce
+from glow_app.faces.coding import Coding, code_and_reduce
 from models import StateRange
 
 SIZES = (600, 200, 100)
@@ -206,7 +206,7 @@ def test_a_guided_loop_meets_its_photos_exactly(released, portraits, path):
 
 def test_eyes_are_where_the_shape_says(released, portraits):
     """Half way the landmarks of the decoded frame lie between those of A and B."""
-    from glow_app.pictures.mesh import find_mesh
+    from glow_app.faces.landmarks import find_mesh
 
     a, b = portraits
     frame = released.morph_frames(a, b, [0.5], guide=True).frames[0]
@@ -228,7 +228,7 @@ def test_a_guide_needs_landmarks(released):
 
 def test_shape_and_look_go_apart(released, portraits):
     """All of A's look in A's shape is A; in B's shape its eyes go where B's are."""
-    from glow_app.pictures.mesh import find_mesh
+    from glow_app.faces.landmarks import find_mesh
 
     a, b = portraits
     levels = len(released.level_shapes)

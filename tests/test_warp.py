@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glow_app.pictures import faces as finder
-from glow_app.pictures.mesh import SHAPE_POINTS, find_mesh
-from glow_app.pictures.opening import RESAMPLE
-from glow_app.pictures.warp import ShapePath, border_points, warp
+from glow_app.faces import finder
+from glow_app.faces.landmarks import SHAPE_POINTS, find_mesh
+from glow_app.faces.opening import RESAMPLE
+from glow_app.faces.warp import ShapePath, border_points, warp
 
 pytestmark = pytest.mark.skipif(not finder.available(), reason="mediapipe is not installed")
 
@@ -293,7 +293,7 @@ def test_a_morph_of_33_frames_is_warped_in_less_than_a_second(crops, meshes):
 
 def test_importing_loads_neither_scipy_nor_opencv():
     code = (
-        "import sys; from glow_app.pictures import mesh, warp;"
+        "import sys; from glow_app.faces import mesh, warp;"
         "assert not {'cv2', 'scipy', 'mediapipe'} & set(sys.modules)"
     )
     root = Path(__file__).resolve().parents[1]

@@ -12,8 +12,8 @@ from glow_app.benchmarks.flops import flops_per_frame
 from glow_app.benchmarks.timing import Work, adamw_step, interleaved
 from glow_app.editing.editor import Editor
 from glow_app.editing.full_size import enlarge
-from glow_app.pictures.prepare import Prepared
-from glow_app.pictures.tensors import to_tensor
+from glow_app.faces.prepare import Prepared
+from glow_app.faces.tensors import to_tensor
 from models import Glow, bin_centers, bits_per_dim
 
 __all__ = ["measure_released"]

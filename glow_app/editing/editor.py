@@ -1,7 +1,7 @@
 """What one can do with faces in latent space: morph, travel, mix, edit, average, draw.
 
-No page, no files. Pictures come in and go out as uint8 arrays; codes stay inside, but for that of
-an average. Where to go is in `walk` and `guide`, the model in `codec`; here walks are decoded.
+No page, no files. Pictures come in and go out as uint8 arrays, codes stay inside. Where to go is in
+`walk`, the model in `codec`, the frame in `renderer`; here walks are made of faces.
 """
 
 from __future__ import annotations
@@ -9,19 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from glow_app.common.errors import UserError
 from glow_app.common.expiring_cache import ExpiringCache
 from glow_app.common.progress import Progress, Steps
 from glow_app.editing import directions, paths
-from glow_app.editing.codec import CACHED_CODES, CACHED_SECONDS, Coded, Reading
-from glow_app.editing.contrast import fitted_journey
+from glow_app.editing.codec import CACHED_CODES, CACHED_SECONDS, Reading
 from glow_app.editing.directions import Direction
 from glow_app.editing.frames import (
     MAX_FRAMES,
@@ -31,43 +28,46 @@ from glow_app.editing.frames import (
     even_positions,
     journey_positions,
     morph_positions,
+    still,
 )
-from glow_app.editing.full_size import Blend, PhotoDetail
-from glow_app.editing.guide import Studio, guided_journey, guided_mix
-from glow_app.editing.portrait import Portrait
 from glow_app.editing.sampler import MAX_SEED, SAMPLE_PASS, Sampler
 from glow_app.editing.walk import (
-    JOURNEY_PATHS,
-    MORPH_PATHS,
-    Style,
+    GROUNDS,
+    Average,
+    Coded,
+    Edit,
+    Journey,
+    Mix,
     Walk,
     check_path,
-    edit_walk,
-    journey_walk,
-    mix_walk,
 )
-from glow_app.pictures.prepare import Prepared
+from glow_app.faces.face import Face
 
-__all__ = ["MAX_FRAMES", "MAX_SEED", "SAMPLE_PASS", "Editor", "Morph", "Reading", "Still"]
+__all__ = [
+    "GROUNDS",
+    "MAX_FRAMES",
+    "MAX_SEED",
+    "SAMPLE_PASS",
+    "Editor",
+    "Morph",
+    "Reading",
+    "Still",
+]
 
-Picture = np.ndarray | Prepared
-
-_CACHED_STUDIOS = 16
+Picture = np.ndarray | Face
 
 
 class Editor(Sampler):
     """A `Codec` with everything that can be done between encoding and decoding.
 
-    Faces are given as pictures (S, S, 3) uint8 or, better, as what `prepare` returns, whose crop
-    holds more detail for a guided walk. Long work takes `progress`, see
-    `glow_app.common.progress.Progress`, which also stops it. Anything out of range raises
-    `UserError`.
+    Faces are given as what `prepare` returns or as pictures (S, S, 3) uint8, which are all there
+    is then. Long work takes `progress`, see `glow_app.common.progress.Progress`, which also stops
+    it. Anything out of range raises `UserError`.
     """
 
     def __init__(self, checkpoint: str | Path | None = None, device: str = "auto") -> None:
         super().__init__(checkpoint, device)
-        self._portraits: ExpiringCache[Portrait] = ExpiringCache(CACHED_CODES, CACHED_SECONDS)
-        self._studios: ExpiringCache[Studio] = ExpiringCache(_CACHED_STUDIOS, CACHED_SECONDS)
+        self._faces: ExpiringCache[Face] = ExpiringCache(CACHED_CODES, CACHED_SECONDS)
 
     # ------------------------------------------------------------------------------------ walks
 
@@ -75,25 +75,27 @@ class Editor(Sampler):
         self,
         a: Picture,
         b: Picture,
-        path: str = "shell",
+        path: str = "linear",
         *,
-        sharpness: float | None = None,
-        guide: bool | None = None,
+        ground: str = "switch",
+        alone: bool = False,
     ) -> Walk:
         """The walk from A (position 0) to B (1), and beyond.
 
         Args:
-            a, b: the faces.
-            path: one of `walk.MORPH_PATHS`; see `walk.Style`.
-            sharpness: 0 to 1, see `walk.Style`; None for what the path says.
-            guide: warp both faces to the shape in between and walk between *their* codes, see
-                `guide`. None: where both faces have landmarks.
+            a, b: the faces. Where both have landmarks they are warped to shapes in between.
+            path: of the code, one of `paths.PATHS`.
+            ground: whose hair, clothes and background are shown, one of `GROUNDS`; see
+                `walk.Journey`.
+            alone: the model alone: codes of the crops as they are, and frames that are g(z) and
+                nothing else; no photo, no warp.
 
         Raises:
-            UserError: wrong pictures, an unknown path, or a guide where a face has no landmarks.
+            UserError: wrong pictures, or an unknown path or ground.
         """
-        check_path(path, MORPH_PATHS, sharpness)
-        return self._walk([a, b], path, sharpness, guide, loop=False)
+        check_path(path, paths.PATHS, ground)
+        known = self._walked([a, b], alone)
+        return Journey(**known, path=path, ground=ground)
 
     def journey_walk(
         self,
@@ -101,22 +103,24 @@ class Editor(Sampler):
         path: str = "cubic",
         loop: bool = False,
         *,
-        sharpness: float | None = None,
-        guide: bool | None = None,
+        ground: str = "switch",
+        alone: bool = False,
     ) -> Walk:
         """The walk through K ≥ 2 faces at positions 0, 1, …; with `loop` back to 0 at K.
 
         Args:
-            path: one of `walk.JOURNEY_PATHS`.
-            sharpness, guide: as for `morph_walk`.
+            path: one of `paths.JOURNEYS`.
+            ground, alone: as for `morph_walk`.
 
         Raises:
             UserError: as `morph_walk`, or fewer than two faces.
         """
-        check_path(path, JOURNEY_PATHS, sharpness)
+        check_path(path, paths.JOURNEYS, ground)
         if len(pictures) < 2:
             raise UserError("A journey needs at least two pictures.")
-        return self._walk(pictures, path, sharpness, guide, loop)
+        known, count = self._walked(pictures, alone), len(pictures)
+        legs = count if loop else count - 1
+        return Journey(**known, path=path, ground=ground, legs=legs, loop=loop)
 
     def mix_walk(
         self, a: Picture, b: Picture, weights: Sequence[float], shape: float | None = None
@@ -129,17 +133,9 @@ class Editor(Sampler):
             raise UserError(f"The weight of a level lies between {low:g} and {high:g}.")
         if shape is not None and not 0 <= shape <= 1:
             raise UserError(f"The shape lies between 0 (A) and 1 (B), not at {shape}.")
-        faces, usual = (self._portrait(a), self._portrait(b)), self.model.usual_range
-        # Landmarks are not looked for in vain.
-        shaped = shape is not None and all(face.mesh is not None for face in faces)
-        if shaped:
-            walk = guided_mix(self._studio(faces), weights, shape, usual)
-        else:
-            coded = self.encode_with_range(np.stack([face.pixels for face in faces]))
-            walk = mix_walk(coded, weights, self.shell, usual)
-        share = min(max(weights[0], 0.0), 1.0)  # detail belongs to the finest level
-        blend = Blend(0, 1, share, shape if shaped else None)
-        return replace(walk, detail=PhotoDetail(faces, lambda _: blend))
+        sizes = tuple(math.prod(level) for level in self.level_shapes)
+        known = self._walked([a, b], alone=False, warped=shape is not None)
+        return Mix(**known, sizes=sizes, levels=tuple(map(float, weights)), shape=shape or 0.0)
 
     def edit_walk(
         self,
@@ -147,7 +143,7 @@ class Editor(Sampler):
         strengths: Sequence[tuple[Direction, float]] = (),
         *,
         toward: float = 0.0,
-        average: Tensor | None = None,
+        average: Face | None = None,
     ) -> Walk:
         """The walk from a face (0) to its edited self (1); see `edit`."""
         if not 0 <= toward <= 1:
@@ -157,15 +153,15 @@ class Editor(Sampler):
                 raise UserError(f"The strength of {direction.name} must be finite.")
             if direction.fingerprint != self.fingerprint:
                 raise UserError(f"The direction {direction.name} is of another model.")
-        target = None if average is None else self._check_codes(average)[0]
-        face = self._portrait(picture)
-        coded = self.encode_with_range(face.pixels)
-        walk = edit_walk(coded, strengths, toward, target, self.shell, self.model.usual_range)
-        return walk.with_detail([face])
+        known = self._walked([picture], alone=False)
+        move = sum((s * d.vector for d, s in strengths), torch.zeros(self.model.dims))
+        target = None if average is None else self._coded([average], warped=True).z[0]
+        shape = self.looks.mean if average is None else average.shape
+        return Edit(**known, move=move, toward=toward, target=target, target_shape=shape)
 
     def have_landmarks(self, *pictures: Picture) -> bool:
-        """Whether all of these faces can be warped, as a guided walk does."""
-        return all(self._portrait(picture).mesh is not None for picture in pictures)
+        """Whether all of these faces can be warped."""
+        return all(self.face(picture).shape is not None for picture in pictures)
 
     # ---------------------------------------------------------------------------------- decoding
 
@@ -174,29 +170,29 @@ class Editor(Sampler):
         a: Picture,
         b: Picture,
         frames: int | Sequence[float] = 33,
-        path: str = "shell",
+        path: str = "linear",
         *,
-        sharpness: float | None = None,
-        guide: bool | None = None,
+        ground: str = "switch",
+        alone: bool = False,
+        kappa: float | None = None,
         t_range: tuple[float, float] = (0.0, 1.0),
         constant_speed: bool = False,
         progress: Progress | None = None,
     ) -> Morph:
-        """Morph picture A into picture B: x_t = g(z_t), z_t on a walk from f(A) to f(B).
-
-        The ends are decoded like any other frame; they equal A and B because g(f(x)) = x.
+        """Morph picture A into picture B; the first and the last frame are A and B themselves.
 
         Args:
-            a, b, path, sharpness, guide: as for `morph_walk`.
+            a, b, path, ground, alone: as for `morph_walk`.
             frames: how many, at least 2, evenly spaced over `t_range` with both its ends; or the
                 positions t themselves, each within `paths.T_RANGE`.
+            kappa: how much of the change the flow decides, 0 to 1; None for `renderer.KAPPA`.
             t_range: first and last t, within `paths.T_RANGE`; beyond 0 and 1 the path goes on
-                straight ahead, and colours may have to be clamped.
+                straight ahead.
             constant_speed: choose the positions so that the picture changes by the same amount
                 from frame to frame (mean absolute difference of levels, measured on frames that
-                are decoded first, which doubles the time). A and B are still met where the
-                range has them. Only for a number of frames.
-            progress: counts decoded frames.
+                are made first, which doubles the time). A and B are still met where the range has
+                them. Only for a number of frames.
+            progress: counts frames.
 
         Raises:
             UserError: wrong pictures, frames, path or range.
@@ -204,8 +200,8 @@ class Editor(Sampler):
         t = morph_positions(frames, t_range)
         if constant_speed and not isinstance(frames, int | np.integer):
             raise UserError("Constant speed chooses the positions: give a number of frames.")
-        walk = self.morph_walk(a, b, path, sharpness=sharpness, guide=guide)
-        *_, morph = self.along(walk, t, constant_speed, progress)
+        walk = self.morph_walk(a, b, path, ground=ground, alone=alone)
+        *_, morph = self.along(walk, t, constant_speed, progress, kappa=kappa)
         return morph
 
     def journey(
@@ -215,20 +211,22 @@ class Editor(Sampler):
         path: str = "cubic",
         loop: bool = False,
         *,
-        sharpness: float | None = None,
-        guide: bool | None = None,
+        ground: str = "switch",
+        alone: bool = False,
+        kappa: float | None = None,
         constant_speed: bool = False,
         progress: Progress | None = None,
     ) -> Morph:
         """Morph through several pictures A → B → C …; with `loop`, back to A without repeating it.
 
         Args:
-            pictures, path, loop, sharpness, guide: as for `journey_walk`.
+            pictures, path, loop, ground, alone: as for `journey_walk`.
             frames: frames a leg with both ends; neighbouring legs share one. See
                 `paths.journey_positions` for the total.
+            kappa: as for `morph_frames`.
             constant_speed: as for `morph_frames`, over the whole journey: legs on which more
                 changes get more of the frames.
-            progress: counts decoded frames.
+            progress: counts frames.
 
         Returns:
             The frames; picture k is frame `stops[k]`, which without `constant_speed` is
@@ -237,9 +235,9 @@ class Editor(Sampler):
         Raises:
             UserError: wrong pictures, frames or path, or fewer than two pictures.
         """
-        walk = self.journey_walk(pictures, path, loop, sharpness=sharpness, guide=guide)
+        walk = self.journey_walk(pictures, path, loop, ground=ground, alone=alone)
         u = journey_positions(walk, frames)
-        *_, morph = self.along(walk, u, constant_speed, progress)
+        *_, morph = self.along(walk, u, constant_speed, progress, kappa=kappa)
         return morph
 
     def along(
@@ -249,45 +247,51 @@ class Editor(Sampler):
         constant_speed: bool = False,
         progress: Progress | None = None,
         coarse: int = 0,
+        kappa: float | None = None,
     ) -> Iterator[Morph]:
-        """Decode a walk at positions `u` (T,), in legs; see `frames.decoded`.
+        """Make the frames of a walk at positions `u` (T,), in legs; see `frames.decoded`.
 
         Args:
             constant_speed: choose as many positions anew, between those ends, so that the picture
                 changes equally; photos on the way stay among them.
-            progress: counts decoded frames.
-            coarse: yield every coarse-th frame first; nothing is decoded twice.
+            progress: counts frames.
+            coarse: yield every coarse-th frame first; nothing is made twice.
+            kappa: as for `morph_frames`.
 
         Yields:
             the coarse frames if asked for, then all.
         """
+        if kappa is not None and not 0 <= kappa <= 1:
+            raise UserError(f"How much the flow decides lies between 0 and 1, not at {kappa}.")
         if not constant_speed:
-            yield from decoded(self, walk, u, Steps(len(u), progress), coarse)
+            yield from decoded(self, walk, u, Steps(len(u), progress), coarse, kappa)
             return
-        # Where the frames stand shows only once all were decoded; on a loop the way home counts.
+        # Where the frames stand shows only once all were made; on a loop the way home counts.
         closed = walk.loop and u[-1] < walk.legs
         measured = np.append(u, float(walk.legs)) if closed else u
         steps = Steps(len(u) + len(measured), progress)
-        *_, first = decoded(self, walk, measured, steps)
+        *_, first = decoded(self, walk, measured, steps, kappa=kappa)
         even = even_positions(walk, measured, first.frames)
-        yield from decoded(self, walk, even[: len(u)], steps)
+        yield from decoded(self, walk, even[: len(u)], steps, kappa=kappa)
 
     def mix(
         self, a: Picture, b: Picture, weights: Sequence[float], shape: float | None = None
     ) -> Still:
         """Mix two pictures scale by scale: z_l = z_a,l + w_l·(z_b,l - z_a,l) at each level l.
 
+        The photos are mixed likewise, each band of them by the weight of its level.
+
         Args:
             a, b: the faces.
             weights: one for each level of the flow, finest first, within `paths.T_RANGE`: 0
                 takes the level from A, 1 from B. `paths.coarse_fine` makes the usual ones.
-            shape: 0 to 1: warp both faces to a shape between A's (0) and B's (1) first, so that
-                eyes lie on eyes; where a face has no landmarks, and for None, nothing is warped.
+            shape: 0 to 1: warp both faces to a shape between A's (0) and B's (1), so that eyes lie
+                on eyes; where a face has no landmarks, and for None, nothing is warped.
 
         Raises:
             UserError: wrong pictures, weights or shape.
         """
-        return self._still(self.mix_walk(a, b, weights, shape))
+        return still(self, self.mix_walk(a, b, weights, shape))
 
     def edit(
         self,
@@ -295,7 +299,7 @@ class Editor(Sampler):
         strengths: Sequence[tuple[Direction, float]] = (),
         *,
         toward: float = 0.0,
-        average: Tensor | None = None,
+        average: Face | None = None,
     ) -> Still:
         """Move a face along directions: z' = z + w·(average - z) + Σ s_i·d_i.
 
@@ -303,28 +307,36 @@ class Editor(Sampler):
             picture: the face.
             strengths: directions, learned for this very model, each with its strength s: 1 moves
                 by one difference between the two classes it was learned from.
-            toward: w in [0, 1], how far to go towards the average first.
-            average: (D,) code from `average`; None for the mean of the model's prior, z = 0.
+            toward: w in [0, 1], how far to go towards the average first, in look and in shape.
+            average: a face from `average`; None for the mean of the model's prior, z = 0, and of
+                its training faces' shapes.
 
         Raises:
-            UserError: wrong picture, a strength that is not finite, a direction or an average
-                of another model.
+            UserError: wrong picture, a strength that is not finite, or a direction of another
+                model.
         """
-        return self._still(self.edit_walk(picture, strengths, toward=toward, average=average))
+        return still(self, self.edit_walk(picture, strengths, toward=toward, average=average))
 
-    def average(self, pictures: Sequence[np.ndarray], progress: Progress | None = None) -> Tensor:
-        """The average code (D,) of one or more pictures, on the shell; `decode` shows it.
+    def average(self, pictures: Sequence[Picture]) -> Face:
+        """The average of one or more faces: their mean shape, and equal parts of all photos.
 
-        The mean of many codes lies near the origin, where faces are grey and soft, so it is given
-        the length that a point half way between two codes has.
+        Faces without landmarks are laid over each other as they are.
         """
         if not len(pictures):
             raise UserError("An average needs at least one picture.")
-        total = torch.zeros(self.model.dims, dtype=torch.float64)
-        for codes in self.encode_each(pictures, progress):
-            total += codes.double().sum(dim=0)
-        mean = total / len(pictures)
-        return (mean if len(pictures) == 1 else self.shell.inside(mean)).float()
+        made = still(self, Average(**self._walked(pictures, alone=False)))
+        return self.made(made)
+
+    def made(self, made: Still, **known: object) -> Face:
+        """A picture that was made here as a face, with all the detail that its photos gave it.
+
+        Args:
+            known: more fields of the face.
+        """
+        wide = self.image_size if self.coding is None else max(self.coding.size, self.image_size)
+        full = made.at(made.native) if made.native > self.image_size else None
+        crop = made.at(wide)
+        return Face(made.pixels, crop, faces=1, full=full, landmarks=made.shape, **known)
 
     def load_direction(self, path: str | Path) -> Direction:
         """A direction from a file; raises `UserError` if it is not one of this model."""
@@ -340,57 +352,31 @@ class Editor(Sampler):
 
     # ----------------------------------------------------------------------------------- inside
 
-    def _walk(
-        self,
-        pictures: Sequence[Picture],
-        path: str,
-        sharpness: float | None,
-        guide: bool | None,
-        loop: bool,
-    ) -> Walk:
-        usual = self.model.usual_range
-        faces = [self._portrait(picture) for picture in pictures]
-        if guide is not False:
-            if all(face.mesh is not None for face in faces):
-                style = Style(path, sharpness, self.shell.guided())
-                walk = guided_journey(self._studio(faces), style, usual, loop)
-                return walk.with_detail(faces)
-            if guide:
-                raise UserError("A guided morph needs landmarks, and a face has none here.")
-        photos = np.stack([face.pixels for face in faces])
-        coded, style = self.encode_with_range(photos), Style(path, sharpness, self.shell)
-        if style.share:
-            shell = fitted_journey(self.shell, coded, photos, loop, self._decode_coded)
-            style = replace(style, shell=shell)
-        return journey_walk(coded, style, usual, loop).with_detail(faces)
-
-    def _decode_coded(self, coded: Coded) -> np.ndarray:
-        return self.decode_with_report(coded.z, within=coded.within)[0]
-
-    def _studio(self, faces: Sequence[Portrait]) -> Studio:
-        """Kept for a while: sliders ask for the same faces again and again."""
-        key = b"".join(face.key for face in faces)
+    def face(self, picture: Picture) -> Face:
+        """The face of a picture; of the same pixels the same one, whose landmarks are known."""
+        if isinstance(picture, Face):
+            self._check_one(picture.pixels)
+            return picture
+        wide = None if self.coding is None else self.coding.size
+        fresh = Face.of_pixels(self._check_one(picture), wide)
         with self._lock:
-            studio = self._studios.get(key)
-            if studio is None:
-                tools = self.encode_with_range, self.shell.guided(), self._decode_coded
-                studio = Studio(tuple(faces), self.coding, *tools)
-            self._studios.keep(key, studio)
-        return studio
-
-    def _portrait(self, picture: Picture) -> Portrait:
-        """With landmarks, which are found once and kept for a while, as codes are."""
-        pixels = self._pixels_of(picture)
-        fresh = Portrait.of(picture, len(pixels) if self.coding is None else self.coding.size)
-        with self._lock:
-            known = self._portraits.get(fresh.key) or fresh
-            self._portraits.keep(fresh.key, known)
+            known = self._faces.get(fresh.key) or fresh
+            self._faces.keep(fresh.key, known)
         return known
 
-    def _pixels_of(self, picture: Picture) -> np.ndarray:
-        return self._check_one(picture if isinstance(picture, np.ndarray) else picture.pixels)
+    def _walked(
+        self, pictures: Sequence[Picture], alone: bool, warped: bool = True
+    ) -> dict[str, object]:
+        """What every walk knows of its faces."""
+        faces = tuple(self.face(picture) for picture in pictures)
+        shaped = warped and not alone and all(face.shape is not None for face in faces)
+        coded = self._coded(faces, shaped)
+        usual = self.model.usual_range
+        return {
+            "faces": faces, "coded": coded, "usual": usual, "shaped": shaped, "alone": alone,
+        }  # fmt: skip
 
-    def _still(self, walk: Walk) -> Still:
-        coded = walk.at(np.ones(1))
-        pixels, clamped = self.decode_with_report(coded.z, within=coded.within)
-        return Still(pixels[0], float(clamped[0]), walk.detail)
+    def _coded(self, faces: Sequence[Face], warped: bool) -> Coded:
+        """Codes of looks, or of the crops as they are."""
+        seen = [self.looks.of(face) if warped else face.pixels for face in faces]
+        return self.encode_with_range(np.stack(seen))

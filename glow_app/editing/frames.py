@@ -15,8 +15,9 @@ from glow_app.common.errors import UserError
 from glow_app.common.progress import Progress, Steps
 from glow_app.editing import paths
 from glow_app.editing.codec import Codec
-from glow_app.editing.full_size import PhotoDetail, enlarged
-from glow_app.editing.walk import Walk
+from glow_app.editing.renderer import Renderer
+from glow_app.editing.walk import Point, Walk
+from glow_app.faces.face import resized
 
 __all__ = [
     "MAX_FRAMES",
@@ -26,58 +27,41 @@ __all__ = [
     "even_positions",
     "journey_positions",
     "morph_positions",
+    "still",
 ]
 
 MAX_FRAMES = 2000  # of one morph; at 64 px that is 25 MB of pictures and 100 MB of codes
-_GUIDED_PASS = 11  # frames of a guided walk a pass: each is warped and encoded twice first
 
 
 @dataclass(frozen=True, eq=False)
-class Morph:
-    """Decoded frames along a walk.
+class Pictures:
+    """Frames of a walk, at the model's size, with what is needed to make them larger.
 
     Attributes:
         frames: (T, S, S, 3) uint8.
-        t: (T,) float32, the position of each frame: on a morph 0 is A and 1 is B, on a journey
-            the share of the whole way.
-        path: a name in `walk.JOURNEY_PATHS`.
+        looks: (T, S, S, 3) uint8, g of the codes; where the model draws alone, the frames.
+        points: T points of the walk.
         clamped_frames: (T,) float32, of each frame the share, 0 to 1, of decoded numbers that
             were outside [0, 1] or not finite.
-        norms: (T, L) float32, ‖z_l‖/√d_l of each level of each frame's code, finest first. A draw
-            from the prior at temperature T has about T.
-        stops: the frame of each photo that the path passes, in order.
-        guided: whether the shape of the faces led the way.
-        u: (T,) float64, positions on the walk.
-        detail: what the photos have beyond S pixels; None without photos.
+        renderer: makes frames from photos; None where the model draws alone.
     """
 
     frames: np.ndarray
-    t: np.ndarray
-    path: str
+    looks: np.ndarray
+    points: tuple[Point, ...]
     clamped_frames: np.ndarray
-    norms: np.ndarray
-    stops: tuple[int, ...]
-    guided: bool
-    u: np.ndarray
-    detail: PhotoDetail | None = None
+    renderer: Renderer | None
 
     @property
     def clamped(self) -> float:
         """`clamped_frames` over all frames together."""
         return float(self.clamped_frames.mean())
 
-    def reversed(self) -> Morph:
-        """The same walk from its end: the same codes, so the same pictures."""
-        last = len(self.frames) - 1
-        stops = tuple(last - stop for stop in reversed(self.stops))
-        back = (self.frames[::-1], (1 - self.t)[::-1], self.path, self.clamped_frames[::-1])
-        return Morph(*back, self.norms[::-1], stops, self.guided, self.u[::-1], self.detail)
-
     @property
     def native(self) -> int:
         """Pixels a side up to which there is detail, S or more."""
         side = self.frames.shape[1]
-        return side if self.detail is None else max(side, self.detail.native)
+        return side if self.renderer is None else max(side, self.renderer.native)
 
     def enlarged(
         self,
@@ -85,89 +69,158 @@ class Morph:
         rows: Sequence[int] | None = None,
         progress: Progress | None = None,
     ) -> np.ndarray:
-        """The frames, or some of them, at ``size``: (T, size, size, 3) uint8; see `full_size`."""
-        chosen = np.arange(len(self.frames)) if rows is None else np.asarray(rows, int)
-        return enlarged(self.frames[chosen], self.u[chosen], self.detail, size, progress)
+        """The frames, or some of them, at ``size``: (T, size, size, 3) uint8."""
+        chosen = range(len(self.frames)) if rows is None else [int(row) for row in rows]
+        if self.renderer is None or size <= self.frames.shape[1]:
+            steps = Steps(len(chosen), progress)
+            made = np.empty((len(chosen), size, size, 3), np.uint8)
+            for i, row in enumerate(chosen):
+                made[i] = resized(self.frames[row], size)
+                steps.advance()
+            return made
+        points = [self.points[row] for row in chosen]
+        return self.renderer.frames(points, self.looks[list(chosen)], size, progress)
 
 
 @dataclass(frozen=True, eq=False)
-class Still:
-    """One decoded picture.
+class Morph(Pictures):
+    """Frames along a morph or a journey.
 
     Attributes:
-        pixels: (S, S, 3) uint8.
-        clamped: share, 0 to 1, of decoded numbers that were outside [0, 1] or not finite.
-        detail: what the photos have beyond S pixels; None without photos.
+        t: (T,) float32, the position of each frame: on a morph 0 is A and 1 is B, on a journey
+            the share of the whole way.
+        u: (T,) float64, positions on the walk, in legs.
+        path: of the walk.
+        norms: (T, L) float32, ‖z_l‖/√d_l of each level of each frame's code, finest first. A draw
+            from the prior at temperature T has about T.
+        stops: the frame of each photo that the path passes, in order.
+        warped: whether the faces were warped to shapes in between.
     """
 
-    pixels: np.ndarray
-    clamped: float
-    detail: PhotoDetail | None = None
+    t: np.ndarray
+    u: np.ndarray
+    path: str
+    norms: np.ndarray
+    stops: tuple[int, ...]
+    warped: bool
 
-    @property
-    def native(self) -> int:
-        """Pixels a side up to which there is detail, S or more."""
-        return (
-            len(self.pixels) if self.detail is None else max(len(self.pixels), self.detail.native)
+    def reversed(self) -> Morph:
+        """The same walk from its end: the same codes, so the same pictures."""
+        last = len(self.frames) - 1
+        return Morph(
+            self.frames[::-1],
+            self.looks[::-1],
+            self.points[::-1],
+            self.clamped_frames[::-1],
+            self.renderer,
+            (1 - self.t)[::-1],
+            self.u[::-1],
+            self.path,
+            self.norms[::-1],
+            tuple(last - stop for stop in reversed(self.stops)),
+            self.warped,
         )
 
-    def enlarged(self, size: int) -> np.ndarray:
-        """The picture at ``size``: (size, size, 3) uint8; see `full_size`."""
-        return enlarged(self.pixels[None], [1.0], self.detail, size)[0]
+
+@dataclass(frozen=True, eq=False)
+class Still(Pictures):
+    """One picture."""
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """(S, S, 3) uint8."""
+        return self.frames[0]
+
+    @property
+    def shape(self) -> np.ndarray | None:
+        """(478, 2), of the face on it, where it is known."""
+        return self.points[0].shape
+
+    def at(self, size: int) -> np.ndarray:
+        """The picture at ``size``: (size, size, 3) uint8."""
+        return self.enlarged(size)[0]
 
 
 def decoded(
-    codec: Codec, walk: Walk, u: np.ndarray, steps: Steps, coarse: int = 0
+    codec: Codec,
+    walk: Walk,
+    u: np.ndarray,
+    steps: Steps,
+    coarse: int = 0,
+    kappa: float | None = None,
 ) -> Iterator[Morph]:
-    """Decode a walk at positions `u`, in legs; with `coarse`, some frames first.
+    """Make the frames of a walk at positions `u`, in legs; with `coarse`, some first.
 
     Args:
         u: (T,) float64.
-        steps: counts decoded frames, pass by pass.
-        coarse: yield every coarse-th frame first, if that includes both ends; nothing is decoded
+        steps: counts frames, pass by pass.
+        coarse: yield every coarse-th frame first, if that includes both ends; nothing is made
             twice. 0: all at once.
+        kappa: of the `Renderer`; None for its default.
 
     Yields:
         the coarse frames if asked for, then all.
     """
     side, count = codec.image_size, len(u)
-    frames = np.empty((count, side, side, 3), np.uint8)
+    frames, looks = (np.empty((count, side, side, 3), np.uint8) for _ in range(2))
     clamped = np.empty(count, np.float32)
     norms = np.empty((count, len(codec.level_shapes)), np.float32)
+    points: list[Point | None] = [None] * count
+    renderer = _renderer(codec, walk, kappa)
 
-    def decode(rows: np.ndarray) -> None:
-        half = max(1, codec.batch // 2)  # two warped faces a frame make one pass of encoding
-        a_pass = min(_GUIDED_PASS, half) if walk.guided else codec.batch
-        for first in range(0, len(rows), a_pass):
-            chunk = rows[first : first + a_pass]
-            coded = _asked(walk.at, u[chunk])
-            frames[chunk], clamped[chunk] = codec.decode_with_report(coded.z, within=coded.within)
+    def make(rows: np.ndarray) -> None:
+        for first in range(0, len(rows), codec.batch):
+            chunk = rows[first : first + codec.batch]
+            made = [_asked(walk.at, float(place)) for place in u[chunk]]
+            coded = walk.codes(made, u[chunk])
+            looks[chunk], clamped[chunk] = codec.decode_with_report(coded.z, within=coded.within)
             norms[chunk] = _norms(codec, coded.z)
+            frames[chunk] = looks[chunk] if renderer is None else renderer.frames(
+                made, looks[chunk], side
+            )  # fmt: skip
+            for row, point in zip(chunk.tolist(), made, strict=True):
+                points[row] = point
             steps.advance(len(chunk))
 
     def shown(rows: np.ndarray) -> Morph:
-        t = (u[rows] / walk.legs).astype(np.float32)
         met = (u[rows] == u[rows].round()) & (u[rows] >= 0) & (u[rows] <= walk.legs)
-        stops = tuple(np.flatnonzero(met).tolist())
         return Morph(
             frames[rows],
-            t,
-            walk.path,
+            looks[rows],
+            tuple(points[row] for row in rows),
             clamped[rows],
-            norms[rows],
-            stops,
-            walk.guided,
+            renderer,
+            (u[rows] / walk.legs).astype(np.float32),
             u[rows],
-            walk.detail,
+            walk.path,
+            norms[rows],
+            tuple(np.flatnonzero(met).tolist()),
+            walk.shaped,
         )
 
     everything, first = np.arange(count), np.zeros(count, bool)
     if coarse and count > coarse and (count - 1) % coarse == 0:
         first[::coarse] = True
-        decode(everything[first])
+        make(everything[first])
         yield shown(everything[first])
-    decode(everything[~first])
+    make(everything[~first])
     yield shown(everything)
+
+
+def still(codec: Codec, walk: Walk, kappa: float | None = None) -> Still:
+    """The picture at the end of a walk of one leg."""
+    point, renderer = walk.at(1.0), _renderer(codec, walk, kappa)
+    coded = walk.codes([point], [1.0])
+    look, clamped = codec.decode_with_report(coded.z, within=coded.within)
+    pixels = look if renderer is None else renderer.frames([point], look, codec.image_size)
+    return Still(pixels, look, (point,), clamped, renderer)
+
+
+def _renderer(codec: Codec, walk: Walk, kappa: float | None) -> Renderer | None:
+    if walk.alone:
+        return None
+    how = {} if kappa is None else {"kappa": kappa}
+    return Renderer(walk.faces, codec.looks, **how)
 
 
 def even_positions(walk: Walk, u: np.ndarray, frames: np.ndarray) -> np.ndarray:

@@ -25,7 +25,6 @@ __all__ = [
     "mix",
     "near",
     "path",
-    "toward",
 ]
 
 PATHS: tuple[str, ...] = ("linear", "spherical")
@@ -41,7 +40,6 @@ def path(
     z_b: Tensor,
     t: Tensor | Sequence[float],
     kind: str = "linear",
-    sharpness: float | None = None,
 ) -> Tensor:
     """Points of one path from `z_a` (t = 0) to `z_b` (t = 1).
 
@@ -53,27 +51,20 @@ def path(
       arXiv:1609.04468) and the norm goes linearly from ‖z_a‖ to ‖z_b‖, so it never dips.
       Parallel, antiparallel and zero codes have no great circle of their own: linear is used.
 
-    `sharpness` s blends the two: z_t = (1 - s)·linear_t + s·spherical_t. Half way both point
-    nearly the same way, so the norm there, and with it the amount of detail, goes linearly with s
-    from the dip to the full norm. Beyond the ends a straight line soon leaves the shell on which
-    codes of photos lie, and its pictures burst; a spherical path stays on it.
-
     Args:
         z_a: (D,) code of A.
         z_b: (D,) code of B.
         t: (T,) positions; 0 and 1 give `z_a` and `z_b` bit for bit, other finite values are
             allowed and extrapolate.
         kind: one of `PATHS`.
-        sharpness: in [0, 1]; None for what `kind` says, 0 for linear and 1 for spherical.
 
     Returns:
         (T, D) codes in the dtype and on the device of `z_a`.
 
     Raises:
-        ValueError: unknown kind or sharpness, codes that are not two equal rows, or a t that is
-            not finite.
+        ValueError: unknown kind, codes that are not two equal rows, or a t that is not finite.
     """
-    share = _sharpness(kind, PATHS, sharpness)
+    _check_kind(kind, PATHS)
     if z_a.ndim != 1 or z_a.shape != z_b.shape:
         raise ValueError(
             f"a path needs two codes of one shape (D,), not {tuple(z_a.shape)} "
@@ -84,10 +75,7 @@ def path(
         raise ValueError("t must be finite")
     # float64: near-equal codes and long rows would lose digits of Δ and of the angle in float32.
     a, b = z_a.double(), z_b.to(z_a).double()
-    if share == 0:
-        points = _linear(a, b, times)
-    else:
-        points = _linear(_linear(a, b, times), _spherical(a, b, times), share)
+    points = (_linear if kind == "linear" else _spherical)(a, b, times)
     # Rounding leaves a + 1·(b - a) a last bit away from b; the ends are promised exactly.
     points = torch.where(times == 0, z_a, points.to(z_a.dtype))
     return torch.where(times == 1, z_b.to(z_a), points)
@@ -98,7 +86,6 @@ def journey(
     u: Tensor | Sequence[float],
     kind: str = "cubic",
     loop: bool = False,
-    sharpness: float | None = None,
 ) -> Tensor:
     """Points of a journey A → B → C …, whole numbers of `u` being the codes, bit for bit.
 
@@ -109,16 +96,12 @@ def journey(
       as smooth over the seam as anywhere. Codes of photos lie about equally far apart, so
       the uniform spline has no reason to overshoot. Two codes, open, give the straight line.
 
-    `sharpness` of a cubic journey pulls the norm of each point towards the norm that the same
-    spline makes of the codes' norms: 0 (the default) leaves it, 1 carries it all along.
-
     Args:
         zs: (K, D) or K codes (D,), K ≥ 2.
         u: (T,) positions in legs: k is code k, k + 0.5 is half way to the next one. From 0 to
             K - 1, for a loop to K, which is code 0 again.
         kind: one of `JOURNEYS`.
         loop: after the last code go back to the first.
-        sharpness: in [0, 1]; None for what `kind` says: linear and cubic 0, spherical 1.
 
     Returns:
         (T, D) codes in the dtype and on the device of the first.
@@ -126,7 +109,7 @@ def journey(
     Raises:
         ValueError: fewer than two codes, positions out of range, or what `path` refuses.
     """
-    share = _sharpness(kind, JOURNEYS, sharpness)
+    _check_kind(kind, JOURNEYS)
     keys = torch.stack(list(zs)) if len(zs) else torch.empty(0)
     if len(keys) < 2:
         raise ValueError("a journey needs at least two codes")
@@ -137,13 +120,13 @@ def journey(
     leg = places.floor().long().clamp(max=legs - 1)
     along = places - leg
     if kind == "cubic":
-        points = _cubic(keys.double(), leg, along, loop, share).to(keys.dtype)
+        points = _cubic(keys.double(), leg, along, loop).to(keys.dtype)
     else:
         points = keys.new_empty(len(places), keys.shape[1])
         for k in leg.unique().tolist():
             here = leg == k
             end = keys[(k + 1) % len(keys)]
-            points[here] = path(keys[k], end, along[here], kind, share)
+            points[here] = path(keys[k], end, along[here], kind)
     exact = places == places.round()
     points[exact] = keys[places[exact].long() % len(keys)]
     return points
@@ -240,11 +223,6 @@ def coarse_fine(levels: int, cut: int) -> tuple[float, ...]:
     return (1.0,) * cut + (0.0,) * (levels - cut)
 
 
-def toward(z: Tensor, target: Tensor, amount: float) -> Tensor:
-    """Go `amount` of the straight way from `z` to `target`, both (D,); 0 leaves z as it is."""
-    return path(z, target, [amount])[0]
-
-
 def near(z: Tensor, noise: Tensor, radius: float) -> Tensor:
     """A neighbour of `z`: z' = √(1 - r²)·z + r·noise.
 
@@ -273,14 +251,9 @@ def _shared_out(steps: int, shares: np.ndarray) -> list[int]:
     return (whole + 1).tolist()
 
 
-def _sharpness(kind: str, kinds: tuple[str, ...], sharpness: float | None) -> float:
+def _check_kind(kind: str, kinds: tuple[str, ...]) -> None:
     if kind not in kinds:
         raise ValueError(f"unknown path {kind!r}: choose one of {', '.join(kinds)}")
-    if sharpness is None:
-        return 1.0 if kind == "spherical" else 0.0
-    if not 0 <= sharpness <= 1:
-        raise ValueError(f"the sharpness lies between 0 and 1, not at {sharpness}")
-    return float(sharpness)
 
 
 def _linear(a: Tensor | float, b: Tensor, t: Tensor | float) -> Tensor:
@@ -301,7 +274,7 @@ def _spherical(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     return _linear(norm_a, norm_b, t).clamp(min=0) * direction
 
 
-def _cubic(keys: Tensor, leg: Tensor, s: Tensor, loop: bool, sharpness: float) -> Tensor:
+def _cubic(keys: Tensor, leg: Tensor, s: Tensor, loop: bool) -> Tensor:
     """Catmull-Rom between keys[leg] and the next one at s in [0, 1]; keys (K, D) float64."""
     padded = _padded(keys, loop)
     basis = torch.stack(
@@ -310,14 +283,7 @@ def _cubic(keys: Tensor, leg: Tensor, s: Tensor, loop: bool, sharpness: float) -
     )
     weights = torch.zeros(len(s), len(padded), dtype=torch.float64)
     weights = weights.scatter_(1, leg[:, None] + torch.arange(4), basis / 2).to(keys.device)
-    points = weights @ padded
-    if sharpness == 0:
-        return points
-    # The spline of the norms may dip below 0 between codes of very different norm.
-    wanted = (weights @ _padded(keys.norm(dim=1), loop)).clamp(min=0)
-    norms = points.norm(dim=1)
-    scale = torch.where(norms > 0, wanted / norms, 1.0)
-    return points * _linear(1.0, scale, sharpness)[:, None]
+    return weights @ padded
 
 
 def _padded(keys: Tensor, loop: bool) -> Tensor:

@@ -1,15 +1,14 @@
-"""Walks through codes: for any position the code there, and the range in which it is decoded.
+"""Walks between faces: for any position the photos' weights, the shape and the code there.
 
-A morph, a journey, a loop, a mix and an edit are all walks; the editor decodes walks and knows
-nothing else of them. What is common to all of them stands here: the path stays on the shell
-(`shell`), and decoding is guarded by what the states of the photos reach (`guard`).
+A morph, a journey, a loop, a mix, an average and an edit are all walks. A walk knows where to go
+and nothing of pictures: `renderer` makes the frame of a `Point`, `codec` decodes its code.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,221 +16,268 @@ from torch import Tensor
 
 from glow_app.common.errors import UserError
 from glow_app.editing import paths
-from glow_app.editing.codec import Coded
-from glow_app.editing.directions import Direction
-from glow_app.editing.full_size import Blend, PhotoDetail
-from glow_app.editing.portrait import Portrait
-from glow_app.editing.shell import Shell
+from glow_app.faces.face import Face
 from models import StateRange
 
-__all__ = [
-    "JOURNEY_PATHS",
-    "MARGIN",
-    "MORPH_PATHS",
-    "Style",
-    "Walk",
-    "edit_walk",
-    "journey_walk",
-    "legs_of",
-    "mix_levels",
-    "mix_walk",
-]
+__all__ = ["GROUNDS", "Average", "Coded", "Edit", "Journey", "Mix", "Point", "Walk", "check_path"]
 
-MORPH_PATHS: tuple[str, ...] = ("shell", *paths.PATHS)
-JOURNEY_PATHS: tuple[str, ...] = ("cubic", *MORPH_PATHS)
+GROUNDS: tuple[str, ...] = ("switch", "a", "b")
 
-# How far beyond what the photos' states reach a state may go, as a share of that range. Without
-# any margin contrast suffers; a margin of 1 guards little (docs/results.md).
-MARGIN = 0.25
+# How far beyond what the photos' states reach a state may go, as a share of that range: between
+# photos, and where one photo is edited.
+_MARGIN, _EDIT_MARGIN = 0.25, 0.1
 
-# Levels of two faces fit together less well than two whole codes: with this dip 1.7 % of the
-# values of random mixes of photos are saturated, with 0.965 it is 2.2 %.
-_MIX_DIP = 0.92
+_CHANGE = 0.1  # of a leg: how long the ground takes to change
+_SHAPE_ENDS = (-0.25, 1.25)  # of a leg: beyond, shapes stay what they are there
 
 
-@dataclass(frozen=True)
-class Walk:
-    """A way through codes.
+@dataclass(frozen=True, eq=False)
+class Coded:
+    """Codes, and the range of states in which each is to be decoded.
 
     Attributes:
-        at: positions (T,) float64 to T codes and their ranges.
-        path: its kind, one of `JOURNEY_PATHS`; "" where there is but one.
-        legs: positions run from 0 to this; those beyond extrapolate, where the walk allows it.
-        loop: position `legs` is position 0 again.
-        guided: whether the shape of the faces leads it.
-        detail: what the photos have beyond the model's size; None where nobody asked.
+        z: (N, D) float32 on the CPU.
+        within: N rows, or one for all; None leaves decoding unguarded.
     """
 
-    at: Callable[[np.ndarray], Coded]
-    path: str = ""
+    z: Tensor
+    within: StateRange | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """Where a walk is.
+
+    Attributes:
+        z: (D,) code.
+        weights: of each face of the walk in the picture, 0 to 1, sum 1.
+        shape: (478, 2) of the frame, in fractions of the crop; None: nothing is warped.
+        grounds: faces whose hair, clothes and background are shown, each with its share; two only
+            while they change.
+        bands: of a mix, how much of each scale comes from the second face, finest first.
+        photo: number of the face whose very photo this is; None between them.
+    """
+
+    z: Tensor
+    weights: tuple[float, ...]
+    shape: np.ndarray | None
+    grounds: tuple[tuple[int, float], ...]
+    bands: tuple[float, ...] | None = None
+    photo: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """A way from face to face, or from a face to what becomes of it.
+
+    Attributes:
+        faces: that it leads through or is made of.
+        coded: their codes, one row each, and the range of states that each reaches.
+        usual: range of the states of the training faces; None where it is not known.
+        shaped: faces are warped; False where one has no landmarks, or the model draws alone.
+        alone: frames are g(z) and nothing else.
+    """
+
+    faces: tuple[Face, ...]
+    coded: Coded
+    usual: StateRange | None = None
+    shaped: bool = True
+    alone: bool = False
+
     legs: int = 1
     loop: bool = False
-    guided: bool = False
-    detail: PhotoDetail | None = None
+    path: str = ""
 
-    def with_detail(self, faces: Sequence[Portrait]) -> Walk:
-        """The same through ``faces``, each leg with the detail of both its photos."""
-        count = len(faces)
+    def at(self, u: float) -> Point:
+        """The point at a position, in legs: 0 is the beginning, `legs` the end."""
+        raise NotImplementedError
 
-        def blend(u: float) -> Blend:
-            if count == 1:  # an edit leaves its photo where it is
-                return Blend(0, 0, 0.0, None)
-            leg, t = legs_of(torch.tensor([u], dtype=torch.float64), count, self.loop)
-            a, t = int(leg), float(t)
-            return Blend(a, (a + 1) % count, min(max(t, 0.0), 1.0), t)
+    def within(self, u: float) -> StateRange:
+        """One row, in which the code at a position is decoded."""
+        own = self.coded.within.merged()
+        return (own if self.usual is None else own.union(self.usual)).widened(_MARGIN)
 
-        return replace(self, detail=PhotoDetail(tuple(faces), blend))
+    def codes(self, points: Sequence[Point], u: Sequence[float]) -> Coded:
+        """The codes of points at positions u."""
+        rows = StateRange.cat([self.within(float(place)) for place in u])
+        return Coded(torch.stack([point.z for point in points]), rows)
 
 
-@dataclass(frozen=True)
-class Style:
-    """How a walk between photos goes.
+@dataclass(frozen=True, eq=False)
+class Journey(Walk):
+    """Through K ≥ 2 faces at positions 0, 1, …; with two it is a morph, which goes on beyond.
+
+    z_t = z_a + t·Δ on the straight line, and the shape likewise; other paths bend both.
 
     Attributes:
-        path: one of `JOURNEY_PATHS`. "shell": straight ahead, with the length that codes have;
-            "linear": the bare straight line; "spherical": an arc; "cubic": a curve through
-            several codes, on the shell.
-        sharpness: 0 to 1, how much of the codes' length is kept between them: 0 is the bare line
-            or curve, 1 the whole length; None for what the path says.
-        shell: where codes of this model lie.
+        path: "linear", "spherical" (an arc between codes) or "cubic" (a smooth curve through all).
+        ground: one of `GROUNDS`: whose hair, clothes and background each leg shows. "switch": that
+            of the nearer face, changing about the middle of the leg; "a", "b": that of its first
+            or its second face, all but next to the other photo.
     """
 
-    path: str
-    sharpness: float | None
-    shell: Shell
+    path: str = "linear"
+    ground: str = "switch"
 
-    @property
-    def share(self) -> float:
-        """How much of the shell is used: 0 for the paths that do not."""
-        if self.path not in ("shell", "cubic"):
-            return 0.0
-        return 1.0 if self.sharpness is None else self.sharpness
+    def at(self, u: float) -> Point:
+        """The point at a position; whole numbers are the photos themselves."""
+        count = len(self.faces)
+        leg = min(max(math.floor(u), 0), self.legs - 1)
+        t, a, b = u - leg, leg, (leg + 1) % count
+        photo = next((k for k, place in ((a, 0.0), (b, 1.0)) if t == place), None)
+        share = min(max(t, 0.0), 1.0)
+        weights = [0.0] * count
+        weights[a] += 1 - share
+        weights[b] += share
+        return Point(
+            self._code(u),
+            tuple(weights),
+            self._shape(leg, t) if self.shaped else None,
+            self._grounds(a, b, t),
+            photo=photo,
+        )
 
-    def points(self, keys: Tensor, u: Tensor, loop: bool = False) -> Tensor:
-        """Codes (T, D) at positions `u` (T,) in legs; the keys (K, D) themselves bit for bit."""
-        kind = {"shell": "linear"}.get(self.path, self.path)
-        if len(keys) == 2 and not loop:
-            kind = {"cubic": "linear"}.get(kind, kind)
-            bare = paths.path(keys[0], keys[1], u, kind, self._bare())
+    def within(self, u: float) -> StateRange:
+        """What both photos of the leg reach; where the path leaves them, what all faces do."""
+        bent = (self.path == "cubic" and len(self.faces) > 2) or not 0 <= u <= self.legs
+        if bent:
+            return super().within(u)
+        leg = min(math.floor(u), self.legs - 1)
+        return self.coded.within[[leg, (leg + 1) % len(self.faces)]].merged().widened(_MARGIN)
+
+    def _code(self, u: float) -> Tensor:
+        keys, place = self.coded.z, torch.tensor([u], dtype=torch.float64)
+        if len(keys) == 2 and not self.loop:
+            kind = "linear" if self.path == "cubic" else self.path
+            return paths.path(keys[0], keys[1], place, kind)[0]
+        return paths.journey(keys, place, self.path, self.loop)[0]
+
+    def _shape(self, leg: int, t: float) -> np.ndarray:
+        shapes = [face.shape for face in self.faces]
+        if self.path == "cubic" and len(shapes) > 2:
+            flat = torch.from_numpy(np.stack(shapes).reshape(len(shapes), -1))
+            place = torch.tensor([leg + t], dtype=torch.float64)
+            return paths.journey(flat, place, "cubic", self.loop)[0].reshape(-1, 2).numpy()
+        t = min(max(t, _SHAPE_ENDS[0]), _SHAPE_ENDS[1])
+        a, b = shapes[leg], shapes[(leg + 1) % len(shapes)]
+        return b if t == 1 else a + t * (b - a)
+
+    def _grounds(self, a: int, b: int, t: float) -> tuple[tuple[int, float], ...]:
+        """The middle of a leg belongs to one of the two: to the one that is covered more, since
+        what hangs into a face is a ghost on any other ground."""
+        if self.ground == "a":
+            begin = 1 - _CHANGE
+        elif self.ground == "b":
+            begin = 0.0
+        elif self.shaped and self.faces[b].covered > self.faces[a].covered:
+            begin = 0.5 - _CHANGE
         else:
-            bare = paths.journey(keys, u, kind, loop, self._bare())
-        if not self.share:
-            return bare
-        leg, t = legs_of(u, len(keys), loop)
-        a, b = keys[leg], keys[(leg + 1) % len(keys)]
-        return torch.where(_exact(u)[:, None], bare, self.shell.put(bare, a, b, t, self.share))
-
-    def _bare(self) -> float | None:
-        return 0.0 if self.path in ("shell", "cubic") else self.sharpness
+            begin = 0.5
+        share = _smooth((t - begin) / _CHANGE)
+        return tuple((k, s) for k, s in ((a, 1 - share), (b, share)) if s > 0)
 
 
-def legs_of(u: Tensor, keys: int, loop: bool) -> tuple[Tensor, Tensor]:
-    """The leg (T,) int64 of each position, and where on it: 0 to 1, or outside beyond the ends."""
-    legs = keys if loop else keys - 1
-    leg = u.floor().long().clamp(0, legs - 1)
-    return leg, u - leg
+@dataclass(frozen=True, eq=False)
+class Mix(Walk):
+    """From face A (0) to a mix of A and B (1), level by level: z_l = z_a,l + w_l·(z_b,l - z_a,l).
 
-
-def journey_walk(coded: Coded, style: Style, usual: StateRange | None, loop: bool = False) -> Walk:
-    """Through K ≥ 2 photos, the rows of `coded`; with two, a morph, which goes on beyond them.
-
-    Between two photos a state is held within what these two reach; where more photos bend the
-    path, or it leaves them behind, within what all of them and the training faces (`usual`) do.
-    """
-    keys, own = coded.z, coded.within
-    legs = len(keys) if loop else len(keys) - 1
-
-    def at(u: np.ndarray) -> Coded:
-        places = torch.from_numpy(np.asarray(u, np.float64))
-        z = style.points(keys, places, loop)
-        if (style.path == "cubic" and len(keys) > 2) or _outside(places, legs):
-            return Coded(z, everything(own, usual))
-        leg, _ = legs_of(places, len(keys), loop)
-        return Coded(z, own[leg].union(own[(leg + 1) % len(keys)]).widened(MARGIN))
-
-    return Walk(at, style.path, legs, loop)
-
-
-def mix_walk(
-    coded: Coded, weights: Sequence[float], shell: Shell, usual: StateRange | None
-) -> Walk:
-    """From photo A (0) to its mix with photo B (1): level l goes by w_l·(z_b,l - z_a,l).
-
-    Args:
-        coded: A and B.
-        weights: one for each level, finest first; 0 is A's, 1 is B's, both bit for bit.
-        shell: each level between A and B keeps the length that this says.
+    Attributes:
+        sizes: numbers of each level of a code, finest first.
+        levels: w_l of each level; 0 is A's, 1 is B's.
+        shape: of the mix, from A's (0) to B's (1).
     """
 
-    def at(t: np.ndarray) -> Coded:
-        rows = [mix_levels(coded.z, [float(s) * w for w in weights], shell) for s in t]
-        return Coded(torch.stack(rows), everything(coded.within, usual))
+    sizes: tuple[int, ...] = ()
+    levels: tuple[float, ...] = ()
+    shape: float = 0.0
 
-    return Walk(at)
+    def at(self, u: float) -> Point:
+        """The point at a share u of the way."""
+        row = [u * w for w in self.levels]
+        a, b = (z.split(list(self.sizes)) for z in self.coded.z)
+        z = torch.cat(paths.mix(a, b, row))
+        shape = None
+        if self.shaped:
+            a, b = (face.shape for face in self.faces)
+            shape = b if u * self.shape == 1 else a + u * self.shape * (b - a)
+        bands = tuple(min(max(w, 0.0), 1.0) for w in row)
+        share = bands[0]
+        all_of = [k for k in (0, 1) if set(row) == {k} and (shape is None or u * self.shape == k)]
+        return Point(
+            z,
+            (1 - share, share),
+            shape,
+            ((int(bands[-1] > 0.5), 1.0),),
+            bands=bands,
+            photo=all_of[0] if all_of else None,
+        )
 
 
-def mix_levels(z: Tensor, weights: Sequence[float], shell: Shell) -> Tensor:
-    """One code (D,): each level of z[0] and z[1] mixed by its weight, on the shell."""
-    levels_a, levels_b = (row.split(list(shell.sizes)) for row in z)
-    levels = paths.mix(levels_a, levels_b, weights)
-    shell = replace(shell, dip=min(shell.dip, _MIX_DIP))
-    mended = []
-    for i, (level, a, b, w) in enumerate(zip(levels, levels_a, levels_b, weights, strict=True)):
-        if w in (0, 1):
-            mended.append(level)
-        else:
-            where = torch.tensor([float(w)])
-            mended.append(shell.level(i).put(level[None], a[None], b[None], where)[0])
-    return torch.cat(mended)
+@dataclass(frozen=True, eq=False)
+class Average(Walk):
+    """The average of K faces, everywhere: equal weights, the mean shape, the mean code."""
+
+    def at(self, u: float) -> Point:
+        """The same point for every u."""
+        count = len(self.faces)
+        z = self.coded.z.double().mean(dim=0).float()
+        if count == 1:
+            return Point(z, (1.0,), self.faces[0].shape, ((0, 1.0),), photo=0)
+        shape, best = None, 0
+        if self.shaped:
+            shapes = np.stack([face.shape for face in self.faces])
+            shape = shapes.mean(axis=0)
+            best = int(np.abs(shapes - shape).mean(axis=(1, 2)).argmin())
+        return Point(z, (1 / count,) * count, shape, ((best, 1.0),))
 
 
-def edit_walk(
-    coded: Coded,
-    strengths: Sequence[tuple[Direction, float]],
-    toward: float,
-    average: Tensor | None,
-    shell: Shell,
-    usual: StateRange | None,
-) -> Walk:
-    """From a photo (0) to its edited self (1): z + w·(average - z) + Σ s_i·d_i.
+@dataclass(frozen=True, eq=False)
+class Edit(Walk):
+    """From a face (0) to its edited self (1): z + w·(average - z) + Σ s_i·d_i.
 
-    Args:
-        coded: the photo, one row.
-        average: (D,) code to go towards, on the shell; None for the mean of the prior, z = 0,
-            whose face is smooth.
+    Attributes:
+        move: (D,) Σ s_i·d_i.
+        toward: w, 0 to 1.
+        target: (D,) code of the average.
+        target_shape: (478, 2) of the average; None leaves the shape as it is.
     """
-    z = coded.z
-    move = sum((s * direction.vector.to(z) for direction, s in strengths), torch.zeros_like(z[0]))
 
-    def at(t: np.ndarray) -> Coded:
-        times = torch.from_numpy(np.asarray(t, np.float64))
-        target = torch.zeros_like(z[0]) if average is None else average.to(z)
-        style = Style("linear" if average is None else "shell", None, shell)
-        points = style.points(torch.stack([z[0], target]), times * toward)
-        points = points + (times[:, None] * move.double()).to(points)
-        # What one photo reaches says little of where an edit may lead.
-        return Coded(points, None if usual is None else everything(coded.within, usual))
+    move: Tensor | None = None
+    toward: float = 0.0
+    target: Tensor | None = None
+    target_shape: np.ndarray | None = None
 
-    return Walk(at)
+    def at(self, u: float) -> Point:
+        """The point at a share u of the way."""
+        own, face = self.coded.z[0], self.faces[0]
+        z, shape = own.double(), face.shape if self.shaped else None
+        still = True
+        if self.toward and u:
+            target = torch.zeros_like(z) if self.target is None else self.target.double()
+            z = z + u * self.toward * (target - z)
+            if shape is not None and self.target_shape is not None:
+                shape = shape + u * self.toward * (self.target_shape - shape)
+            still = False
+        if self.move is not None and u and bool(self.move.any()):
+            z, still = z + u * self.move.double(), False
+        return Point(z.float(), (1.0,), shape, ((0, 1.0),), photo=0 if still else None)
+
+    def within(self, u: float) -> StateRange:
+        """What the photo itself reaches, and a little more."""
+        if self.alone or self.toward:
+            return super().within(u)
+        return self.coded.within.merged().widened(_EDIT_MARGIN)
 
 
-def everything(own: StateRange, usual: StateRange | None) -> StateRange:
-    """One row: what all these photos and, where known, the training faces reach, with a margin."""
-    merged = own.merged()
-    return (merged if usual is None else merged.union(usual)).widened(MARGIN)
-
-
-def _outside(places: Tensor, legs: int) -> bool:
-    return bool(((places < 0) | (places > legs)).any())
-
-
-def _exact(u: Tensor) -> Tensor:
-    return u == u.round()
-
-
-def check_path(path: str, known: tuple[str, ...], sharpness: float | None) -> None:
-    """Refuse an unknown path or a sharpness out of range, in one sentence."""
+def check_path(path: str, known: tuple[str, ...], ground: str = "switch") -> None:
+    """Refuse an unknown path or ground in one sentence."""
     if path not in known:
         raise UserError(f"Unknown path {path!r}: choose one of {', '.join(known)}.")
-    if sharpness is not None and not (math.isfinite(sharpness) and 0 <= sharpness <= 1):
-        raise UserError(f"The sharpness lies between 0 and 1, not at {sharpness}.")
+    if ground not in GROUNDS:
+        raise UserError(f"Unknown ground {ground!r}: choose one of {', '.join(GROUNDS)}.")
+
+
+def _smooth(x: float) -> float:
+    """0 below 0, 1 above 1, without a corner in between."""
+    x = min(max(x, 0.0), 1.0)
+    return x * x * (3 - 2 * x)

@@ -13,8 +13,8 @@ from typing import Any
 from PIL import Image, PngImagePlugin
 
 from glow_app.common.errors import UserError
+from glow_app.faces.opening import printable
 from glow_app.keeping.writing import pyav
-from glow_app.pictures.opening import printable
 
 __all__ = ["MP4_KEY", "pillow_options", "read_note", "to_note"]
 

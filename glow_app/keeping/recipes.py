@@ -18,22 +18,24 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from glow_app.common.errors import UserError
 from glow_app.editing import paths
-from glow_app.editing.walk import JOURNEY_PATHS
+from glow_app.editing.walk import GROUNDS
+from glow_app.faces.opening import printable
 from glow_app.keeping.notes import read_note
 from glow_app.keeping.writing import MAX_SIZE
-from glow_app.pictures.opening import printable
 
 if TYPE_CHECKING:
     from glow_app.editing.editor import Editor
+    from glow_app.faces.face import Face
 
 __all__ = ["KINDS", "Origin", "Recipe", "read_morph"]
 
 KINDS: tuple[str, ...] = ("morph", "journey", "mix", "edit", "samples")
 MADE_WITH = "Glow Studio"
+WAYS: tuple[str, ...] = ("photos", "model")
 
 _MAX_FILE_NAME = 120  # characters, without the suffix
 _MAX_WORD = 60  # characters
@@ -60,6 +62,14 @@ _Temperature = Annotated[_Number, Field(ge=0, le=10)]
 _Strength = Annotated[_Number, Field(ge=-1000, le=1000)]
 _Whole = Annotated[int, Field(strict=True)]
 _Yes = Annotated[bool, Field(strict=True)]
+# Files of before the photos carried the picture: their paths ran on the shell of codes.
+_OLD_PATHS = {"shell": "linear"}
+
+
+def _today(path: Any) -> Any:
+    return _OLD_PATHS.get(path, path) if isinstance(path, str) else path
+
+
 _Word = Annotated[str, Field(strict=True), AfterValidator(_printable)]
 
 
@@ -74,6 +84,11 @@ class Origin:
 
     seed: Annotated[_Whole, Field(ge=0, le=2**32 - 1)] | None = None
     temperature: _Temperature | None = None
+
+    @classmethod
+    def of(cls, face: Face) -> Origin:
+        """What may be stored about a face."""
+        return cls(face.seed, face.temperature)
 
     def to_metadata(self) -> dict[str, Any]:
         """JSON data."""
@@ -94,10 +109,10 @@ class Recipe:
         checkpoint: name of the model (`Editor.name`).
         fingerprint: of its weights (`Editor.fingerprint`).
         faces: in order; of samples, the first one of each sheet with its seed.
-        path: one of `walk.JOURNEY_PATHS`.
-        sharpness, t_range, constant_speed, loop, frames: as in `Editor.morph_frames` and
+        path: one of `paths.JOURNEYS`.
+        way: "photos" where photos carry the picture, "model" where it draws alone.
+        ground, kappa, t_range, constant_speed, loop, frames: as in `Editor.morph_frames` and
             `Editor.journey`; frames are those of one leg.
-        guide: whether the shape of the faces led the way.
         t: of a single frame of a morph.
         size: pixels a side of each frame.
         fps, there_and_back: as in `animation.save_animation`.
@@ -114,9 +129,10 @@ class Recipe:
     checkpoint: _Word = ""
     fingerprint: _Word = ""
     faces: _Row[Origin] = ()
-    path: Literal[JOURNEY_PATHS] = "linear"
-    sharpness: _Share | None = None
-    guide: _Yes = False
+    path: Annotated[Literal[paths.JOURNEYS], BeforeValidator(_today)] = "linear"
+    way: Literal[WAYS] = "model"
+    ground: Literal[GROUNDS] = "switch"
+    kappa: _Share | None = None
     t_range: Annotated[tuple[_T, _T], AfterValidator(_in_order)] = (0.0, 1.0)
     t: _T | None = None
     constant_speed: _Yes = False
@@ -162,6 +178,8 @@ class Recipe:
         if not isinstance(about, dict) or about.get("made_with") != MADE_WITH:
             raise UserError(f"{source} was not made by Glow Studio.")
         known = {f.name: about[f.name] for f in fields(cls) if about.get(f.name) is not None}
+        if about.get("guide") is True:  # of before there was a choice of ways
+            known.setdefault("way", "photos")
         try:
             return _checker().validate_python(known)
         except ValidationError as error:
@@ -175,7 +193,11 @@ class Recipe:
         return name[:_MAX_FILE_NAME] + suffix
 
     def _morph_words(self) -> list[str]:
-        words = [self.path if self.sharpness is None else f"sharpness-{self.sharpness:g}"]
+        words = ["model-alone", self.path] if self.way == "model" else [self.path]
+        if self.ground != "switch":
+            words.append(f"ground-{self.ground}")
+        if self.kappa is not None:
+            words.append(f"kappa-{self.kappa:g}")
         if self.t_range != (0.0, 1.0):
             words.append("t{:g}to{:g}".format(*self.t_range))
         if self.constant_speed:

@@ -17,7 +17,7 @@ from PIL import Image
 from glow_app.common.errors import UserError
 from glow_app.common.files import write_bytes
 from glow_app.common.progress import Steps
-from glow_app.pictures.opening import RESAMPLE
+from glow_app.faces.opening import RESAMPLE
 
 __all__ = [
     "FORMATS",

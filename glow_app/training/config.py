@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from glow_app.pictures.coding import Coding
+from glow_app.faces.coding import Coding
 from models import GlowConfig
 
 __all__ = ["TrainConfig"]

@@ -23,10 +23,10 @@ from torch import Tensor
 
 from glow_app.common.errors import UserError
 from glow_app.common.files import replacing, write_text
-from glow_app.pictures.coding import Coding
-from glow_app.pictures.folders import list_pictures
-from glow_app.pictures.prepare import prepare
-from glow_app.pictures.tensors import to_tensor
+from glow_app.faces.coding import Coding
+from glow_app.faces.folders import list_pictures
+from glow_app.faces.prepare import prepare
+from glow_app.faces.tensors import to_tensor
 from glow_app.training.distributed import World
 from glow_app.training.parts import count_pictures, picture_parts, read_pictures
 

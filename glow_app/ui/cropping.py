@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from glow_app.common.errors import UserError
-from glow_app.pictures import faces
-from glow_app.pictures.crop import Crop
-from glow_app.pictures.opening import open_picture
+from glow_app.faces import finder
+from glow_app.faces.crop import Crop
+from glow_app.faces.face import Face
+from glow_app.faces.opening import open_picture
 from glow_app.ui.components import crop_value
 from glow_app.ui.downloads import field
 from glow_app.ui.errors import in_words
 from glow_app.ui.events import LIGHT, settle
-from glow_app.ui.page_faces import PageFace, photo_face
+from glow_app.ui.page_faces import photo_face
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,7 +28,7 @@ __all__ = ["cut_anew", "to_change", "wire_crop"]
 _MOST = 8  # faces to choose from
 
 
-def to_change(side: PageFace | None, face: int | None = None) -> dict[str, Any]:
+def to_change(side: Face | None, face: int | None = None) -> dict[str, Any]:
     """The whole photo of a face, all faces on it and its crop, for the editor.
 
     Args:
@@ -37,12 +38,12 @@ def to_change(side: PageFace | None, face: int | None = None) -> dict[str, Any]:
         UserError: it has no photo, or that is gone.
     """
     side, photo = _photo(side)
-    found = faces.find_faces(photo) if faces.available() else []
+    found = finder.find_faces(photo) if finder.available() else []
     crops = [Crop.of_face(f) for f in found[:_MOST]]
-    return crop_value(photo, side.prepared.place.crop, crops, face)
+    return crop_value(photo, side.place.crop, crops, face)
 
 
-def cut_anew(editor: Editor, side: PageFace | None, event: gr.EventData) -> PageFace:
+def cut_anew(editor: Editor, side: Face | None, event: gr.EventData) -> Face:
     """The face cut out of the same photo as the editor's event says. Raises as `to_change`."""
     side, photo = _photo(side)
     crop = Crop.read(field(event, "crop"), photo.size)
@@ -53,11 +54,11 @@ def wire_crop(holder: FaceHolder) -> None:
     """Add the events ``crop`` of the cards and ``use`` of the editor, all of them rendered."""
 
     @in_words
-    def edit(side: PageFace | None) -> dict[str, Any]:
+    def edit(side: Face | None) -> dict[str, Any]:
         return to_change(side)
 
     @in_words
-    def use(side: PageFace | None, event: gr.EventData) -> list[Any]:
+    def use(side: Face | None, event: gr.EventData) -> list[Any]:
         return holder.values(cut_anew(holder.editor, side, event))
 
     selector = f'.card[data-name="{holder.name}"]'
@@ -67,9 +68,9 @@ def wire_crop(holder: FaceHolder) -> None:
     settle(done, f'.cropper[data-name="{holder.name}"]')
 
 
-def _photo(side: PageFace | None) -> tuple[PageFace, Image.Image]:
+def _photo(side: Face | None) -> tuple[Face, Image.Image]:
     """A face that has a photo, and the photo."""
-    if side is None or side.photo is None or side.prepared is None:
+    if side is None or side.photo is None or side.place is None:
         raise UserError("This face has no photo whose crop could be changed.")
     if not side.photo.is_file():
         raise UserError("The photo is no longer here: choose it again.")

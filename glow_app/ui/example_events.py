@@ -7,13 +7,13 @@ from typing import Any
 
 import gradio as gr
 
+from glow_app.faces.face import Face
 from glow_app.ui import limits
 from glow_app.ui.components import example_row
 from glow_app.ui.downloads import field
 from glow_app.ui.errors import in_words
 from glow_app.ui.events import LIGHT, settle
 from glow_app.ui.page_context import PageContext
-from glow_app.ui.page_faces import PageFace
 from glow_app.ui.pair import Pair
 
 __all__ = ["pair_examples", "try_example"]
@@ -50,9 +50,9 @@ def pair_examples(context: PageContext, elem_id: str) -> None:
     pair: Pair = context.pair
 
     def use(
-        face: PageFace,
-        a: PageFace | None,
-        b: PageFace | None,
+        face: Face,
+        a: Face | None,
+        b: Face | None,
         turn_a: int | None,
         turn_b: int | None,
     ) -> list[Any]:

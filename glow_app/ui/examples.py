@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glow_app.ui.page_faces import EXAMPLE, PageFace, photo_face
+from glow_app.faces.face import Face
+from glow_app.ui.page_faces import EXAMPLE, photo_face
 
 if TYPE_CHECKING:
     from glow_app.editing.editor import Editor
@@ -36,9 +37,9 @@ class Examples:
         self.files = example_files() if files is None else tuple(files)
         self._editor = editor
         self._lock = threading.Lock()
-        self._sides: dict[int, PageFace] = {}
+        self._sides: dict[int, Face] = {}
 
-    def face(self, index: int) -> PageFace:
+    def face(self, index: int) -> Face:
         """Face ``index``, from 0."""
         with self._lock:
             if index not in self._sides:

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from glow_app.common.errors import UserError
+from glow_app.faces.face import Face
 from glow_app.keeping.sheets import save_still
 from glow_app.ui import limits
 from glow_app.ui.components import download_value
@@ -14,7 +15,7 @@ from glow_app.ui.downloads import field, written
 from glow_app.ui.errors import in_words
 from glow_app.ui.events import LIGHT, QUIET, settle
 from glow_app.ui.page_context import PageContext
-from glow_app.ui.page_faces import PageFace, still_face
+from glow_app.ui.page_faces import still_face
 from glow_app.ui.photo_downloads import put_scene
 from glow_app.ui.scenes import EditScene, MixScene
 
@@ -45,7 +46,7 @@ def wire_live(
         scene, values = asked(scene, event)
         size = limits.download_size(field(event, "size"))
         recipe = scene.recipe(editor, values, size=size)
-        picture = scene.render(editor, values).enlarged(size)
+        picture = scene.render(editor, values).at(size)
         return download_value(written(recipe, save_still, picture))
 
     @in_words
@@ -64,7 +65,7 @@ def wire_live(
     used(screen.use(use, scene_state, context.pair.outputs, **LIGHT), selector)
 
 
-def set_pair(context: PageContext, side: PageFace, to: Any) -> list[Any]:
+def set_pair(context: PageContext, side: Face, to: Any) -> list[Any]:
     """Values for the pair's outputs that make ``side`` photo ``"a"`` or ``"b"``."""
     limits.one_of(to, "Where to use it", ("a", "b"))
     a, b = context.pair.a, context.pair.b

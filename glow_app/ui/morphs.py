@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from glow_app.editing.frames import Morph, journey_positions, morph_positions
 from glow_app.editing.walk import Walk
-from glow_app.keeping.recipes import Recipe
+from glow_app.faces.face import Face
+from glow_app.keeping.recipes import Origin, Recipe
 from glow_app.ui import limits
-from glow_app.ui.page_faces import PageFace
 
 if TYPE_CHECKING:
     from glow_app.common.progress import Progress
@@ -31,13 +31,19 @@ class MorphOptions:
     """The way from face to face; see `Editor.morph_walk` and `Editor.journey_walk`."""
 
     kind: str = "morph"
-    path: str = "shell"
-    sharpness: float | None = None
+    path: str = "linear"
     t_range: tuple[float, float] = (0.0, 1.0)  # where the slider begins and ends
-    guide: bool | None = None  # None: where both faces have landmarks
+    alone: bool = False  # the model draws, without the photos
+    ground: str = "switch"
+    kappa: float | None = None  # None: that of the renderer
     constant_speed: bool = False
     loop: bool = False
     leg: int = limits.FRAMES  # frames from one face to the next, both included
+
+    @property
+    def walk(self) -> dict[str, Any]:
+        """What a walk is told."""
+        return {"path": self.path, "ground": self.ground, "alone": self.alone}
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,15 +54,15 @@ class Result:
         faces: A and B, or all faces of a journey.
         how: the way between them.
         morph: its frames, and what was measured on them.
-        bits: (T,) bits/dim of each frame, once it is measured.
+        bits: (T,) bits/dim of the look on each frame, once it is measured.
     """
 
-    faces: tuple[PageFace, ...]
+    faces: tuple[Face, ...]
     how: MorphOptions
     morph: Morph
     bits: np.ndarray | None = None
 
-    def is_for(self, faces: tuple[PageFace | None, ...], how: MorphOptions) -> bool:
+    def is_for(self, faces: tuple[Face | None, ...], how: MorphOptions) -> bool:
         """Whether this is the way asked for, between these very faces."""
         same = len(faces) == len(self.faces) and all(
             mine is asked for mine, asked in zip(self.faces, faces, strict=True)
@@ -74,11 +80,12 @@ class Result:
         return Recipe.of(
             editor,
             how.kind,
-            faces=[side.origin for side in self.faces],
+            faces=[Origin.of(face) for face in self.faces],
             path=how.path,
-            sharpness=how.sharpness,
+            way="model" if how.alone else "photos",
+            ground=how.ground,
+            kappa=how.kappa,
             t_range=how.t_range,
-            guide=self.morph.guided,
             constant_speed=how.constant_speed,
             loop=how.loop,
             frames=how.leg if how.kind == "journey" else len(self.morph.frames),
@@ -97,17 +104,15 @@ class Result:
         if place == near or self.how.kind == "journey":
             return self.morph, near
         t = float(np.interp(place, np.arange(last + 1), self.morph.t))
-        pictures = (face.picture for face in self.faces)
-        how = {"sharpness": self.how.sharpness, "guide": self.how.guide}
-        return editor.morph_frames(*pictures, [t], self.how.path, **how), 0
+        return editor.morph_frames(*self.faces, [t], kappa=self.how.kappa, **self.how.walk), 0
 
     def measured(self, editor: Editor, progress: Progress | None = None) -> Result:
-        """The same with the bits/dim of every frame."""
-        return replace(self, bits=editor.bits_along(self.morph.frames, progress))
+        """The same with the bits/dim of the look on every frame."""
+        return replace(self, bits=editor.bits_along(self.morph.looks, progress))
 
 
 def morph_steps(
-    editor: Editor, a: PageFace, b: PageFace, how: MorphOptions, progress: Progress | None = None
+    editor: Editor, a: Face, b: Face, how: MorphOptions, progress: Progress | None = None
 ) -> Iterator[tuple[Result, bool]]:
     """Yield a morph coarse first, then whole; nothing is decoded twice.
 
@@ -116,9 +121,7 @@ def morph_steps(
     """
     low, high = how.t_range
     count = round((how.leg - 1) * (high - low)) + 1
-    walk = editor.morph_walk(
-        a.picture, b.picture, how.path, sharpness=how.sharpness, guide=how.guide
-    )
+    walk = editor.morph_walk(a, b, **how.walk)
     return _shown(
         editor, walk, morph_positions(count, how.t_range), (a, b), how, _COARSE, progress
     )
@@ -126,13 +129,12 @@ def morph_steps(
 
 def journey_steps(
     editor: Editor,
-    faces: tuple[PageFace, ...],
+    faces: tuple[Face, ...],
     how: MorphOptions,
     progress: Progress | None = None,
 ) -> Iterator[tuple[Result, bool]]:
     """Yield a journey through 2 or more faces: as `morph_steps`, with a rough one first."""
-    pictures = [face.picture for face in faces]
-    walk = editor.journey_walk(pictures, how.path, how.loop, guide=how.guide)
+    walk = editor.journey_walk(faces, loop=how.loop, **how.walk)
     u = journey_positions(walk, how.leg)
     # Both ends must be among the rough frames; the last one of a loop lies short of the seam.
     rough = 0 if how.loop or how.leg <= 5 else (how.leg - 1) // 2
@@ -143,10 +145,10 @@ def _shown(
     editor: Editor,
     walk: Walk,
     u: np.ndarray,
-    faces: tuple[PageFace, ...],
+    faces: tuple[Face, ...],
     how: MorphOptions,
     coarse: int,
     progress: Progress | None,
 ) -> Iterator[tuple[Result, bool]]:
-    for morph in editor.along(walk, u, how.constant_speed, progress, coarse):
+    for morph in editor.along(walk, u, how.constant_speed, progress, coarse, how.kappa):
         yield Result(faces, how, morph), len(morph.frames) == len(u)

@@ -10,17 +10,19 @@ from typing import Any
 import gradio as gr
 
 from glow_app.common.errors import UserError
+from glow_app.editing import paths
 from glow_app.editing.editor import Editor
-from glow_app.editing.walk import JOURNEY_PATHS, MORPH_PATHS
+from glow_app.editing.renderer import KAPPA
+from glow_app.faces.face import Face
 from glow_app.keeping.recipes import Origin, Recipe, read_morph
 from glow_app.ui import limits
 from glow_app.ui.components import Setting
 from glow_app.ui.errors import in_words
 from glow_app.ui.events import LIGHT
 from glow_app.ui.page_context import PageContext
-from glow_app.ui.page_faces import PageFace, drawn_face
+from glow_app.ui.page_faces import drawn_face
 from glow_app.ui.tabs.edit import AVERAGE_ID, direction_id
-from glow_app.ui.tabs.journey import JourneyFace, JourneyTab
+from glow_app.ui.tabs.journey import JourneyTab, new_stop
 from glow_app.ui.tabs.mix import SHAPE_ID, level_id
 from glow_app.ui.tabs.morph import MorphTab
 from glow_app.ui.uploads import uploaded_file
@@ -56,22 +58,18 @@ def wire_opening(
 
     def open_morph(recipe: Recipe) -> dict[Any, Any]:
         low, high = t_range = tuple(recipe.t_range)
-        path, s = recipe.path if recipe.path in MORPH_PATHS else "shell", recipe.sharpness
-        if s is None:
-            s = 0.0 if path == "linear" else 1.0
-        elif s and path == "linear":  # files before there was a shell: from the line to the arc
-            path = "spherical"
-        values = (path, s, t_range, recipe.constant_speed, recipe.guide)
+        path = recipe.path if recipe.path in paths.PATHS else "linear"
+        kappa = KAPPA if recipe.kappa is None else recipe.kappa
+        values = (recipe.way, recipe.ground, kappa, path, t_range, recipe.constant_speed)
         changes = {**set_faces(recipe), **dict(zip(morph.options, values, strict=True))}
         return {**changes, morph.beyond: low < 0 or high > 1}
 
     def open_journey(recipe: Recipe) -> dict[Any, Any]:
         leg = limits.LEG_FRAMES if recipe.frames is None else min(recipe.frames, limits.FRAMES)
-        path = recipe.path if recipe.path in JOURNEY_PATHS else "cubic"
-        values = (path, recipe.loop, leg, recipe.constant_speed, recipe.guide)
+        values = (recipe.path, recipe.loop, leg, recipe.constant_speed, recipe.way)
         changes = dict(zip(journey.options, values, strict=True))
         drawn = [face for face in recipe.faces if face.seed is not None]
-        stops = tuple(JourneyFace.at(_drawn(editor, face)) for face in drawn[: limits.MAX_FACES])
+        stops = tuple(new_stop(_drawn(editor, face)) for face in drawn[: limits.MAX_FACES])
         return {**changes, **dict(zip(journey.outputs, journey.values(stops), strict=True))}
 
     def open_mix(recipe: Recipe) -> dict[Any, Any]:
@@ -125,6 +123,6 @@ def wire_opening(
     )
 
 
-def _drawn(editor: Editor, face: Origin) -> PageFace:
+def _drawn(editor: Editor, face: Origin) -> Face:
     temperature = TEMPERATURE if face.temperature is None else face.temperature
     return drawn_face(editor, limits.seed(face.seed), limits.temperature(temperature))

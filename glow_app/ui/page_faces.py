@@ -1,31 +1,25 @@
-"""Faces on the page: a picture, what the model makes of it, and the words for it.
-
-No Gradio here: plain values that are small enough to keep for every visitor (a crop is a few
-kilobytes; codes stay in the editor's cache).
-"""
+"""Faces on the page: how each is made, and the words for what the model makes of it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glow_app.keeping.recipes import Origin
-from glow_app.pictures.crop import Crop
-from glow_app.pictures.prepare import Prepared
+from glow_app.faces.crop import Crop
+from glow_app.faces.face import Face
 
 if TYPE_CHECKING:
-    from glow_app.editing.editor import Editor, Reading, Still
+    from glow_app.editing.editor import Editor, Still
 
 __all__ = [
     "DRAWN",
     "EXAMPLE",
     "PHOTO",
-    "PageFace",
     "drawn_face",
     "familiarity",
     "made_face",
@@ -38,82 +32,24 @@ __all__ = [
 PHOTO, DRAWN, EXAMPLE = "Your photo", "Drawn by the model", "An example face"
 
 
-@dataclass(frozen=True, eq=False)
-class PageFace:
-    """One face on the page.
-
-    Attributes:
-        pixels: (S, S, 3) uint8, the crop that the model sees.
-        reading: what the model says about it.
-        notes: hints about a photo, one sentence each.
-        seed: of a drawn face; None for any other.
-        temperature: it was drawn at.
-        source: where it comes from, in two or three words.
-        prepared: a photo as it was prepared, or what was made of photos, with more detail than
-            the model draws; None for faces that have no more than `pixels`.
-        photo: the file that `prepared` comes from, to which a face can be put back; it may be
-            gone already. None for faces that were made here.
-    """
-
-    pixels: np.ndarray
-    reading: Reading
-    notes: tuple[str, ...] = ()
-    seed: int | None = None
-    temperature: float | None = None
-    source: str = PHOTO
-    prepared: Prepared | None = None
-    photo: Path | None = None
-
-    @property
-    def full(self) -> np.ndarray | None:
-        """(F, F, 3) uint8, as sharp as the photo has it; None where that is no more."""
-        return None if self.prepared is None else self.prepared.full
-
-    @property
-    def native(self) -> int:
-        """Pixels a side up to which it has detail."""
-        return len(self.pixels if self.full is None else self.full)
-
-    @property
-    def picture(self) -> Prepared | np.ndarray:
-        """What the editor takes: with the crop of a photo, whose detail a guided walk warps."""
-        return self.pixels if self.prepared is None else self.prepared
-
-    @property
-    def origin(self) -> Origin:
-        """What may be stored in a file about it."""
-        return Origin(self.seed, self.temperature)
-
-
-def photo_face(
-    editor: Editor, photo: Path, source: str = PHOTO, crop: Crop | None = None
-) -> PageFace:
+def photo_face(editor: Editor, photo: Path, source: str = PHOTO, crop: Crop | None = None) -> Face:
     """Align a photo as the model saw its training faces, and read it.
 
     Args:
         crop: the square that the visitor chose in place of the largest face.
     """
-    prepared = editor.prepare(photo, crop=crop)
-    notes = tuple(prepared.notes)
-    reading = editor.read(prepared.pixels)
-    return PageFace(prepared.pixels, reading, notes, None, None, source, prepared, photo)
+    return _read(editor, replace(editor.prepare(photo, crop=crop), source=source, photo=photo))
 
 
-def drawn_face(editor: Editor, seed: int, temperature: float) -> PageFace:
+def drawn_face(editor: Editor, seed: int, temperature: float) -> Face:
     """Draw a face that does not exist from the prior."""
     pixels = editor.sample(1, temperature=temperature, seed=seed)[0]
     return made_face(editor, pixels, DRAWN, seed=seed, temperature=temperature)
 
 
-def still_face(editor: Editor, still: Still, source: str) -> PageFace:
+def still_face(editor: Editor, still: Still, source: str) -> Face:
     """A mix or an edit as a face; the detail of its photos stays with it."""
-    if still.native == len(still.pixels):
-        return made_face(editor, still.pixels, source)
-    full, wide = still.enlarged(still.native), len(still.pixels)
-    if editor.coding is not None:
-        wide = max(wide, editor.coding.size)
-    prepared = Prepared(still.pixels, still.enlarged(wide), aligned=True, faces=1, full=full)
-    return PageFace(still.pixels, editor.read(still.pixels), source=source, prepared=prepared)
+    return _read(editor, editor.made(still, source=source))
 
 
 def made_face(
@@ -122,9 +58,15 @@ def made_face(
     source: str,
     seed: int | None = None,
     temperature: float | None = None,
-) -> PageFace:
+) -> Face:
     """A face that was made here rather than photographed."""
-    return PageFace(pixels, editor.read(pixels), seed=seed, temperature=temperature, source=source)
+    known = {"source": source, "seed": seed, "temperature": temperature}
+    wide = None if editor.coding is None else editor.coding.size
+    return _read(editor, Face.of_pixels(pixels, wide, **known))
+
+
+def _read(editor: Editor, face: Face) -> Face:
+    return replace(face, reading=editor.read(face), landmarks=face.shape)
 
 
 def familiarity(bits: float, facts: Mapping[str, Any]) -> tuple[str, str]:
@@ -159,7 +101,7 @@ def roundtrip(levels: int) -> str:
     return f"Round trip: at most {levels} of 255 levels off"
 
 
-def no_more_than(faces: Iterable[PageFace]) -> str:
+def no_more_than(faces: Iterable[Face]) -> str:
     """What to say of faces that have no detail beyond the model's pixels; "" if all have."""
     poor = [face for face in faces if face.full is None]
     if not poor:

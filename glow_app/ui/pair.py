@@ -8,13 +8,14 @@ from typing import Any
 import gradio as gr
 
 from glow_app.editing.editor import Editor
+from glow_app.faces.face import Face
 from glow_app.ui import limits
 from glow_app.ui.components import card_value, crop_editor, photo_card
 from glow_app.ui.cropping import wire_crop
 from glow_app.ui.downloads import field
 from glow_app.ui.errors import in_words
 from glow_app.ui.events import LIGHT, QUIET, STATE_SECONDS, settle
-from glow_app.ui.page_faces import PageFace, drawn_face, photo_face
+from glow_app.ui.page_faces import drawn_face, photo_face
 from glow_app.ui.uploads import uploaded_file
 
 __all__ = ["FaceHolder", "Pair"]
@@ -52,7 +53,7 @@ class FaceHolder:
         """The components that an event which changes the face must set."""
         return [self.state, self.turn, *self.cards.values()]
 
-    def values(self, side: PageFace | None) -> list[Any]:
+    def values(self, side: Face | None) -> list[Any]:
         """What to set ``outputs`` to."""
         shown = card_value(side, self.editor.facts)
         return [side, next(_turns), *[shown for _ in self.cards]]
@@ -98,7 +99,7 @@ class Pair:
         """The components that an event which changes both faces must set."""
         return [*self.a.outputs, *self.b.outputs]
 
-    def values(self, a: PageFace | None, b: PageFace | None) -> list[Any]:
+    def values(self, a: Face | None, b: Face | None) -> list[Any]:
         """What to set ``outputs`` to."""
         return [*self.a.values(a), *self.b.values(b)]
 

@@ -8,13 +8,13 @@ import gradio as gr
 import numpy as np
 
 from glow_app.common.errors import UserError
+from glow_app.faces.face import Face
+from glow_app.faces.put_back import full_side, put_back
 from glow_app.keeping.photos import save_photo
-from glow_app.pictures.put_back import full_side, put_back
 from glow_app.ui import limits
 from glow_app.ui.components import download_value
 from glow_app.ui.downloads import field
 from glow_app.ui.morphs import Result
-from glow_app.ui.page_faces import PageFace
 from glow_app.ui.scenes import EditScene, MixScene
 from glow_app.ui.uploads import outgoing
 
@@ -38,9 +38,9 @@ def put_result(editor: Editor, shown: Result | None, event: gr.EventData) -> dic
     most = len(shown.morph.frames)
     place = limits.between(field(event, "place"), "The place of the frame", 0, most)
     morph, row = shown.at(editor, place)
-    face = morph.enlarged(full_side(side.prepared), [row])[0]
+    face = morph.enlarged(full_side(side), [row])[0]
     name = shown.recipe(editor, t=float(morph.t[row])).file_name(f"-in-photo.{kind}")
-    return _written(side, face, name)
+    return _written(side, face, morph.points[row].shape, name)
 
 
 def put_scene(
@@ -54,24 +54,24 @@ def put_scene(
     side, kind = _asked(scene.faces, event)
     still = scene.render(editor, values)
     name = scene.recipe(editor, values).file_name(f"-in-photo.{kind}")
-    return _written(side, still.enlarged(full_side(side.prepared)), name)
+    return _written(side, still.at(full_side(side)), still.shape, name)
 
 
-def _asked(faces: tuple[PageFace, ...], event: gr.EventData) -> tuple[PageFace, str]:
+def _asked(faces: tuple[Face, ...], event: gr.EventData) -> tuple[Face, str]:
     """Whose photo, and the format."""
     which = limits.whole(field(event, "face"), "The face's number", 0, len(faces) - 1)
     side = faces[which]
-    if side.photo is None or side.prepared is None:
+    if side.photo is None or side.place is None:
         raise UserError("This face was made here: there is no photo to put it into.")
     if not side.photo.is_file():
         raise UserError(_GONE)
     return side, limits.one_of(field(event, "kind"), "The format", ("jpg", "png"))
 
 
-def _written(side: PageFace, face: np.ndarray, name: str) -> dict[str, Any]:
+def _written(side: Face, face: np.ndarray, shape: np.ndarray | None, name: str) -> dict[str, Any]:
     """The whole photo with this face in it, for the browser to save."""
     try:
-        whole = put_back(side.photo, side.prepared, face)
+        whole = put_back(side.photo, side, face, shape)
     except UserError as error:
         if not side.photo.is_file():  # it went just now
             raise UserError(_GONE) from error

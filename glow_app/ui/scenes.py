@@ -15,17 +15,15 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
-
 from glow_app.common.errors import UserError
 from glow_app.common.expiring_cache import ExpiringCache
 from glow_app.editing.directions import Direction
 from glow_app.editing.editor import Editor, Still
-from glow_app.keeping.recipes import Recipe
+from glow_app.faces.face import Face
+from glow_app.keeping.recipes import Origin, Recipe
 from glow_app.ui import limits
 from glow_app.ui.events import STATE_SECONDS
 from glow_app.ui.full_frames import offered_sizes
-from glow_app.ui.page_faces import PageFace
 from glow_app.ui.values import picture_uri
 
 __all__ = ["EditScene", "MixScene", "Scenes"]
@@ -44,14 +42,14 @@ class MixScene:
     A's and 1 for B's.
     """
 
-    a: PageFace
-    b: PageFace
+    a: Face
+    b: Face
     levels: int
     shaped: bool = False
     key: str = field(default_factory=lambda: secrets.token_urlsafe(16))
 
     @property
-    def faces(self) -> tuple[PageFace, ...]:
+    def faces(self) -> tuple[Face, ...]:
         """What it is made of."""
         return self.a, self.b
 
@@ -66,7 +64,7 @@ class MixScene:
     def render(self, editor: Editor, values: list[float]) -> Still:
         """The picture."""
         weights, shape = self._parts(values)
-        return editor.mix(self.a.picture, self.b.picture, weights, shape)
+        return editor.mix(self.a, self.b, weights, shape)
 
     def recipe(self, editor: Editor, values: list[float], **more: Any) -> Recipe:
         """What a file of it says."""
@@ -74,7 +72,7 @@ class MixScene:
         return Recipe.of(
             editor,
             "mix",
-            faces=(self.a.origin, self.b.origin),
+            faces=(Origin.of(self.a), Origin.of(self.b)),
             weights=tuple(weights),
             shape=shape,
             **more,
@@ -88,13 +86,13 @@ class MixScene:
 class EditScene:
     """A face moved along directions; its values are how far to the average, then strengths."""
 
-    face: PageFace
+    face: Face
     directions: tuple[Direction, ...] = ()
-    average: Tensor | None = None  # code of the average of the visitor's photos
+    average: Face | None = None  # of the visitor's photos
     key: str = field(default_factory=lambda: secrets.token_urlsafe(16))
 
     @property
-    def faces(self) -> tuple[PageFace, ...]:
+    def faces(self) -> tuple[Face, ...]:
         """What it is made of."""
         return (self.face,)
 
@@ -111,7 +109,7 @@ class EditScene:
         """The picture."""
         toward, *strengths = values
         return editor.edit(
-            self.face.picture,
+            self.face,
             [*zip(self.directions, strengths, strict=True)],
             toward=toward,
             average=self.average,
@@ -123,7 +121,7 @@ class EditScene:
         return Recipe.of(
             editor,
             "edit",
-            faces=(self.face.origin,),
+            faces=(Origin.of(self.face),),
             toward=toward,
             average="photos" if toward and self.average is not None else "",
             directions=tuple(
@@ -183,7 +181,7 @@ class Scenes:
                 pixels = still.pixels
             else:
                 with self._enlarging:  # one at a time, and no small picture waits for it
-                    pixels = still.enlarged(full)
+                    pixels = still.at(full)
         except UserError as error:
             return {"error": str(error)}
         except Exception as error:

@@ -6,9 +6,10 @@ import threading
 from typing import TYPE_CHECKING
 
 from glow_app.common.progress import Stopped, stopped_when
+from glow_app.faces.face import Face
 from glow_app.ui.examples import Examples
 from glow_app.ui.morphs import MorphOptions, Result, morph_steps
-from glow_app.ui.page_faces import PageFace, drawn_face
+from glow_app.ui.page_faces import drawn_face
 
 if TYPE_CHECKING:
     from glow_app.editing.editor import Editor
@@ -40,11 +41,11 @@ class Welcome:
         self._seeds = seeds
         self.examples = examples or Examples(editor)
         self._lock = threading.Lock()
-        self._sides: tuple[PageFace, PageFace] | None = None
+        self._sides: tuple[Face, Face] | None = None
         self._morph: Result | None = None
         self._closed = threading.Event()
 
-    def faces(self) -> tuple[PageFace, PageFace]:
+    def faces(self) -> tuple[Face, Face]:
         """The two faces."""
         with self._lock:
             if self._sides is None:
@@ -65,7 +66,7 @@ class Welcome:
                 self._morph = whole.measured(self._editor)
             return self._morph
 
-    def is_for(self, a: PageFace, b: PageFace, how: MorphOptions) -> bool:
+    def is_for(self, a: Face, b: Face, how: MorphOptions) -> bool:
         """Whether these are the welcoming pair, whose morph is already known."""
         return self._sides == (a, b) and how == MorphOptions()
 
@@ -85,12 +86,12 @@ class Welcome:
         from PIL import Image
 
         from glow_app.common.errors import UserError
-        from glow_app.pictures import faces
+        from glow_app.faces import finder
 
         try:
             with stopped_when(self._closed.is_set):
                 self.morph()
         except (UserError, Stopped):
             return  # the page will say so when it asks
-        if faces.available():
-            faces.find_faces(Image.new("RGB", (64, 64)))
+        if finder.available():
+            finder.find_faces(Image.new("RGB", (64, 64)))

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import models
 from glow_app.common import cli
-from glow_app.pictures.coding import Coding
+from glow_app.faces.coding import Coding
 from glow_app.training import PackedPictures, TrainConfig, from_source
 from glow_app.training.guard import GradientGuard
 from glow_app.training.objective import means_of

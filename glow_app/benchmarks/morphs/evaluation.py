@@ -15,7 +15,7 @@ from glow_app.benchmarks.morphs.material import Pairs
 from glow_app.benchmarks.morphs.sliced_wasserstein import PatchReference
 from glow_app.benchmarks.morphs.transition import evenness, ghosting
 from glow_app.benchmarks.morphs.ways import Way
-from glow_app.pictures.appearance import brightness, contrast, saturated, sharpness
+from glow_app.faces.appearance import brightness, contrast, saturated, sharpness
 
 __all__ = ["EVERY", "Row", "Scale", "measure_real", "measure_way"]
 

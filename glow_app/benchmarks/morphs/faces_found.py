@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from glow_app.pictures import faces
-from glow_app.pictures.alignment import is_aligned
+from glow_app.faces import finder
+from glow_app.faces.alignment import is_aligned
 
 __all__ = ["one_face_in_place"]
 
@@ -26,7 +26,7 @@ def one_face_in_place(pictures: np.ndarray) -> np.ndarray | None:
     Returns:
         (N,) bool; None if there is no face finder.
     """
-    if not faces.available():
+    if not finder.available():
         return None
     return np.array([_in_place(picture) for picture in pictures], bool)
 
@@ -35,5 +35,5 @@ def _in_place(picture: np.ndarray) -> bool:
     image = Image.fromarray(picture)
     if image.width < _SIDE:
         image = image.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
-    found = faces.find_faces(image)
+    found = finder.find_faces(image)
     return len(found) == 1 and is_aligned(image, found[0])

@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 
 from glow_app.common.errors import UserError
-from glow_app.pictures.coding import Coding
-from glow_app.pictures.mesh import find_mesh
-from glow_app.pictures.prepare import prepare
+from glow_app.faces.coding import Coding
+from glow_app.faces.landmarks import find_mesh
+from glow_app.faces.prepare import prepare
 
 __all__ = ["Faces", "Pairs", "all_pairs", "draw_pairs", "halves", "read_faces"]
 

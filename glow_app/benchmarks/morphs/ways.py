@@ -21,8 +21,8 @@ from glow_app.editing.guide import Studio, guided_journey
 from glow_app.editing.portrait import Portrait
 from glow_app.editing.shell import Shell
 from glow_app.editing.walk import MARGIN, Style, Walk, journey_walk
-from glow_app.pictures.coding import code_and_reduce
-from glow_app.pictures.warp import ShapePath
+from glow_app.faces.coding import code_and_reduce
+from glow_app.faces.warp import ShapePath
 from models import StateRange
 
 __all__ = ["CrossFade", "Encoded", "LandmarkMorph", "LatentMorph", "Way", "all_ways"]

@@ -9,9 +9,10 @@ import numpy as np
 from gradio import FileData
 
 from glow_app.editing.editor import Morph
-from glow_app.editing.walk import JOURNEY_PATHS, MORPH_PATHS
+from glow_app.editing.paths import JOURNEYS, PATHS
+from glow_app.editing.walk import GROUNDS
+from glow_app.faces.face import Face
 from glow_app.keeping.recipes import Origin, Recipe
-from glow_app.pictures.prepare import Prepared
 from glow_app.ui import limits
 from glow_app.ui.api.group import Group, Size, made
 from glow_app.ui.components import finite
@@ -22,6 +23,7 @@ __all__ = ["Animations"]
 _FORMATS = ("gif", "webp", "png", "mp4")
 _Format = Annotated[Literal[_FORMATS], "png is APNG"]
 _Rate = Annotated[float, "1 to 50"]
+_Kappa = Annotated[float | None, "0 (from the photos) to 1 (from the model); null: the default"]
 _Place = Annotated[float, "{:g} to {:g}".format(*limits.BEYOND)]
 
 
@@ -37,24 +39,28 @@ class Animations(Group):
         photo_a: FileData,
         photo_b: FileData,
         frames: Annotated[float, f"2 to {limits.MAX_FRAMES}"] = limits.FRAMES,
-        path: Literal[MORPH_PATHS] = "shell",
+        path: Literal[PATHS] = "linear",
         format: _Format = "gif",
         size: Size = 256,
-        sharpness: Annotated[float | None, "0 (linear) to 1 (as path); null: as path says"] = None,
         t_from: _Place = 0,
         t_to: _Place = 1,
         constant_speed: bool = False,
         fps: _Rate = 25,
         there_and_back: bool = True,
-        guide: bool = True,
+        ground: Literal[GROUNDS] = "switch",
+        kappa: _Kappa = None,
+        alone: bool = False,
     ) -> tuple[FileData, dict[str, Any]]:
         """Morph photo A into photo B with the exact flow.
 
-        Each photo is opened, turned upright, aligned by its face (or cropped at the centre), coded
-        as the training pictures were and resized to the model's size. With guide both faces are
-        warped to the shape in between on the way, where both have landmarks. Returns [0] the
+        Each photo is opened, turned upright and aligned by its face (or cropped at the centre).
+        Both are warped to the shape in between, where both have landmarks, and carry the picture;
+        the model decides what changes on the way, as far as kappa says. ground says whose hair,
+        clothes and background are shown: of A up to the middle and of B after it (switch), or of
+        one of them. With alone the model draws by itself: codes of the crops as they are, the
+        straight line, no photo and no warp. Returns [0] the
         animation, by default there and back, as a seamless loop that starts with A; [1] facts: t
-        (position of each frame), path_kind, guided (whether it was), frames, model, image_size
+        (position of each frame), path_kind, warped (whether it was), frames, model, image_size
         (of the model), size (of the file), native (up to which size the photos have detail of
         their own, which larger frames carry), clamped (share of colours that had to be clipped),
         clamped_frames (the same of each frame), norms (size of z at each frame and level, finest
@@ -62,30 +68,27 @@ class Animations(Group):
         off the scale), roundtrip_max_levels (0 = exact), aligned, notes.
         """
         count = limits.whole(frames, "frames", 2, limits.MAX_FRAMES)
-        limits.one_of(path, "path", MORPH_PATHS)
+        limits.one_of(path, "path", PATHS)
         limits.one_of(format, "format", _FORMATS)
         least = limits.download_size(size, limits.MIN_SIZE)  # native shows only with the photos
         limits.affordable(count, least)
         rate = limits.between(fps, "fps", 1, 50)
-        if sharpness is not None:
-            sharpness = limits.between(sharpness, "sharpness", 0, 1)
         t_range = tuple(
             limits.between(t, name, *limits.BEYOND)
             for name, t in (("t_from", t_from), ("t_to", t_to))
         )
         prepared = self.prepared(photo_a=photo_a, photo_b=photo_b)
         how = {
-            "sharpness": sharpness,
+            **_drawn(ground, kappa),
             "t_range": t_range,
             "constant_speed": bool(constant_speed),
         }
-        led = None if guide else False
-        result = self.editor.morph_frames(*prepared, count, path, guide=led, **how)
+        result = self.editor.morph_frames(*prepared, count, path, alone=bool(alone), **how)
         recipe = self.recipe(
             "morph",
             faces=(Origin(), Origin()),
             path=path,
-            guide=result.guided,
+            way="model" if alone else "photos",
             frames=count,
             size=limits.download_size(size, result.native),
             fps=rate,
@@ -98,13 +101,15 @@ class Animations(Group):
         self,
         photos: list[FileData],
         frames: Annotated[float, f"of a leg, 2 to {limits.FRAMES}"] = limits.LEG_FRAMES,
-        path: Literal[JOURNEY_PATHS] = "cubic",
+        path: Literal[JOURNEYS] = "cubic",
         loop: bool = True,
         constant_speed: bool = False,
         format: _Format = "gif",
         size: Size = 256,
         fps: _Rate = 25,
-        guide: bool = True,
+        ground: Literal[GROUNDS] = "switch",
+        kappa: _Kappa = None,
+        alone: bool = False,
     ) -> tuple[FileData, dict[str, Any]]:
         """Morph through two to eight photos.
 
@@ -114,20 +119,19 @@ class Animations(Group):
         photo.
         """
         count = limits.whole(frames, "frames", 2, limits.FRAMES)
-        limits.one_of(path, "path", JOURNEY_PATHS)
+        limits.one_of(path, "path", JOURNEYS)
         limits.one_of(format, "format", _FORMATS)
         least = limits.download_size(size, limits.MIN_SIZE)  # native shows only with the photos
         limits.affordable(count, least)
         rate = limits.between(fps, "fps", 1, 50)
         prepared = self.several(photos, 2, limits.MAX_FACES)
-        how = {"constant_speed": bool(constant_speed)}
-        led = None if guide else False
-        result = self.editor.journey(prepared, count, path, bool(loop), guide=led, **how)
+        how = {**_drawn(ground, kappa), "constant_speed": bool(constant_speed)}
+        result = self.editor.journey(prepared, count, path, bool(loop), alone=bool(alone), **how)
         recipe = self.recipe(
             "journey",
             faces=(Origin(),) * len(prepared),
             path=path,
-            guide=result.guided,
+            way="model" if alone else "photos",
             loop=bool(loop),
             frames=count,
             size=limits.download_size(size, result.native),
@@ -137,12 +141,12 @@ class Animations(Group):
         return self._written(result, recipe, prepared, format)
 
     def _written(
-        self, result: Morph, recipe: Recipe, prepared: list[Prepared], format: str
+        self, result: Morph, recipe: Recipe, prepared: list[Face], format: str
     ) -> tuple[FileData, dict[str, Any]]:
         return made(animated(result, recipe, f".{format}")), {
             "model": self.editor.name,
             "path_kind": recipe.path,
-            "guided": result.guided,
+            "warped": result.warped,
             "frames": len(result.frames),
             "image_size": self.editor.image_size,
             "size": recipe.size,
@@ -155,11 +159,20 @@ class Animations(Group):
             "photos": [self._about(one) for one in prepared],
         }
 
-    def _about(self, one: Prepared) -> dict[str, Any]:
-        reading = self.editor.read(one.pixels)
+    def _about(self, one: Face) -> dict[str, Any]:
+        reading = self.editor.read(one)
         return {
             "bits_per_dim": finite(reading.bits_per_dim),
             "roundtrip_max_levels": reading.roundtrip_max_levels,
             "aligned": one.aligned,
             "notes": list(one.notes),
         }
+
+
+def _drawn(ground: Any, kappa: Any) -> dict[str, Any]:
+    """Ground and κ as they came, checked."""
+    limits.one_of(ground, "ground", GROUNDS)
+    return {
+        "ground": ground,
+        "kappa": None if kappa is None else limits.between(kappa, "kappa", 0, 1),
+    }

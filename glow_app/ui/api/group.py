@@ -14,9 +14,9 @@ from gradio.context import get_blocks_context
 
 from glow_app.common.errors import UserError
 from glow_app.editing.editor import Editor
+from glow_app.faces.face import Face
 from glow_app.keeping.recipes import Recipe
 from glow_app.keeping.sheets import save_still
-from glow_app.pictures.prepare import Prepared
 from glow_app.ui import limits
 from glow_app.ui.downloads import written
 from glow_app.ui.errors import in_words
@@ -36,7 +36,7 @@ class Group:
         """The methods that are endpoints, see :func:`endpoint`."""
         raise NotImplementedError
 
-    def prepared(self, **photos: FileData | None) -> list[Prepared]:
+    def prepared(self, **photos: FileData | None) -> list[Face]:
         """The photos by the names of their arguments; none may be missing."""
         missing = [name for name, photo in photos.items() if not photo]
         if missing:
@@ -44,7 +44,7 @@ class Group:
             raise UserError(f"This needs {many}: {missing[0]} is missing.")
         return [self.editor.prepare(arrived(photo)) for photo in photos.values()]
 
-    def several(self, photos: list[FileData] | None, low: int, high: int) -> list[Prepared]:
+    def several(self, photos: list[FileData] | None, low: int, high: int) -> list[Face]:
         """The list of photos, `low` to `high` of them."""
         if not isinstance(photos, list) or not low <= len(photos) <= high:
             raise UserError(f"photos must be {low} to {high} photos.")

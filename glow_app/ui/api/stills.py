@@ -9,11 +9,11 @@ from gradio import FileData
 
 from glow_app.common.errors import UserError
 from glow_app.editing.directions import Direction
+from glow_app.faces.put_back import full_side, put_back
 from glow_app.keeping.photos import save_photo
 from glow_app.keeping.recipes import Origin
-from glow_app.pictures.put_back import full_side, put_back
 from glow_app.ui import limits
-from glow_app.ui.api.group import Group, Size, arrived, made, still
+from glow_app.ui.api.group import Group, Size, arrived, still
 from glow_app.ui.uploads import outgoing
 
 __all__ = ["Stills"]
@@ -56,7 +56,7 @@ class Stills(Group):
         faces = (Origin(), Origin())
         recipe = self.recipe("mix", faces=faces, weights=tuple(row), shape=shape, size=side)
         shapes = [shape[1:] for shape in self.editor.level_shapes]
-        return still(mixed.enlarged(side), recipe), {"clamped": mixed.clamped, "levels": shapes}
+        return still(mixed.at(side), recipe), {"clamped": mixed.clamped, "levels": shapes}
 
     def edit(
         self,
@@ -80,7 +80,7 @@ class Stills(Group):
         recipe = self.recipe(
             "edit", faces=(Origin(),), directions=tuple(row.items()), toward=share, size=side
         )
-        return still(edited.enlarged(side), recipe), {"clamped": edited.clamped}
+        return still(edited.at(side), recipe), {"clamped": edited.clamped}
 
     def put_back(
         self,
@@ -92,7 +92,7 @@ class Stills(Group):
     ) -> FileData:
         """Put a morphed or edited face back into its whole photo.
 
-        With photo_b, the face at t, 0 (A) to 1 (B), of their guided morph goes into photo A below
+        With photo_b, the face at t, 0 (A) to 1 (B), of their morph goes into photo A below
         0.5 and into photo B from there on. Without, photo A's own face is edited by strengths, as
         /edit does. Returns the photo in its full size, jpg (quality 95) or png, without any of
         its metadata.
@@ -107,12 +107,13 @@ class Stills(Group):
         which = int(len(prepared) == 2 and place >= 0.5)
         side = full_side(prepared[which])
         if photo_b:
-            face = self.editor.morph_frames(*prepared, [place]).enlarged(side)[0]
-            recipe = self.recipe("morph", faces=origins, path="shell", t=place)
+            made = self.editor.morph_frames(*prepared, [place])
+            recipe = self.recipe("morph", faces=origins, way="photos", t=place)
         else:
-            face = self.editor.edit(*prepared, moves).enlarged(side)
+            made = self.editor.edit(*prepared, moves)
             recipe = self.recipe("edit", faces=origins, directions=tuple(row.items()))
-        whole = put_back(arrived(list(names.values())[which]), prepared[which], face)
+        face, shape = made.enlarged(side)[0], made.points[0].shape
+        whole = put_back(arrived(list(names.values())[which]), prepared[which], face, shape)
         return made(save_photo(whole, outgoing(recipe.file_name(f"-in-photo.{format}"))))
 
     def directions(self) -> list[dict[str, Any]]:
@@ -131,12 +132,12 @@ class Stills(Group):
         ]
 
     def average(self, photos: list[FileData], size: Size = 256) -> FileData:
-        """The average face of 1 to 64 photos: the picture of the mean of their codes."""
-        side = limits.download_size(size, self.editor.image_size)
-        prepared = self.several(photos, 1, limits.MAX_AVERAGE)
-        code = self.editor.average([one.pixels for one in prepared])
+        """The average face of 1 to 64 photos: their mean shape, and equal parts of all."""
+        limits.download_size(size, limits.MAX_SIZE)
+        average = self.editor.average(self.several(photos, 1, limits.MAX_AVERAGE))
+        side = limits.download_size(size, average.native)
         recipe = self.recipe("edit", toward=1.0, average="photos", size=side)
-        return still(self.editor.decode(code)[0], recipe)
+        return still(average.at(side), recipe)
 
     def _moves(
         self, strengths: dict[str, float] | None

@@ -7,11 +7,10 @@ from typing import Any
 
 import gradio as gr
 
-from glow_app.pictures.prepare import Prepared
+from glow_app.faces.face import Face
 from glow_app.ui import page_faces
 from glow_app.ui.assets import asset
 from glow_app.ui.components.templates import script
-from glow_app.ui.page_faces import PageFace
 from glow_app.ui.values import face_uri, next_revision, picture_uri
 
 __all__ = ["card_value", "photo_card"]
@@ -36,7 +35,7 @@ def photo_card(name: str, tag: str | None = None, **kwargs: Any) -> gr.HTML:
     )
 
 
-def card_value(side: PageFace | None, facts: Mapping[str, Any]) -> dict[str, Any] | None:
+def card_value(side: Face | None, facts: Mapping[str, Any]) -> dict[str, Any] | None:
     """What a card shows of a face.
 
     Args:
@@ -61,14 +60,14 @@ def card_value(side: PageFace | None, facts: Mapping[str, Any]) -> dict[str, Any
         "exact": levels == 0,
         "notes": list(side.notes),
         "seed": side.seed,
-        "recrop": None if side.photo is None else _recrop(side.prepared),
+        "recrop": None if side.photo is None else _recrop(side),
     }
 
 
-def _recrop(prepared: Prepared | None) -> str:
+def _recrop(face: Face) -> str:
     """What changing the crop of a photo is good for; "" where nothing asks for it."""
-    if prepared is None or prepared.faces == 1:
+    if face.faces == 1:
         return ""
-    if prepared.faces:
+    if face.faces:
         return "Choose another face"
-    return "" if prepared.aligned else "Show where the face is"
+    return "" if face.aligned else "Show where the face is"

@@ -9,8 +9,8 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from glow_app.pictures import alignment
-from glow_app.pictures.crop import LARGEST, SMALLEST, Crop
+from glow_app.faces import alignment
+from glow_app.faces.crop import LARGEST, SMALLEST, Crop
 from glow_app.ui.assets import asset
 from glow_app.ui.components.templates import script
 from glow_app.ui.values import next_revision, photo_uri

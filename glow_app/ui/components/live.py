@@ -10,9 +10,10 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from glow_app.faces.face import Face
 from glow_app.ui.assets import asset
 from glow_app.ui.components.templates import script, size_options
-from glow_app.ui.page_faces import PageFace, no_more_than
+from glow_app.ui.page_faces import no_more_than
 from glow_app.ui.scenes import Scenes
 from glow_app.ui.values import next_revision, picture_uri
 
@@ -110,7 +111,7 @@ def live_value(
     sliders: list[dict[str, Any]],
     *,
     sizes: Sequence[int] = (),
-    faces: Sequence[PageFace] = (),
+    faces: Sequence[Face] = (),
     shortcuts: list[dict[str, Any]] | None = None,
     compare: bool = False,
     about: str = "",

@@ -6,10 +6,10 @@ from typing import Any
 
 import gradio as gr
 
+from glow_app.faces.face import Face
 from glow_app.ui import limits
 from glow_app.ui.assets import asset
 from glow_app.ui.components.templates import script
-from glow_app.ui.page_faces import PageFace
 from glow_app.ui.values import face_uri, next_revision
 
 __all__ = ["tray", "tray_value"]
@@ -28,7 +28,7 @@ def tray(**kwargs: Any) -> gr.HTML:
     )
 
 
-def tray_value(faces: list[tuple[int, PageFace]]) -> dict[str, Any]:
+def tray_value(faces: list[tuple[int, Face]]) -> dict[str, Any]:
     """What a tray shows: faces in order, each with an id of its own."""
     return {
         "rev": next_revision(),

@@ -8,6 +8,7 @@ import gradio as gr
 
 from glow_app.common.errors import UserError
 from glow_app.editing.directions import Direction
+from glow_app.faces.face import Face
 from glow_app.ui import limits
 from glow_app.ui.components import Setting, live_picture, live_slider, live_value
 from glow_app.ui.downloads import field
@@ -16,7 +17,6 @@ from glow_app.ui.events import LIGHT, QUIET, STATE_SECONDS, settle
 from glow_app.ui.example_events import try_example
 from glow_app.ui.live_events import wire_live
 from glow_app.ui.page_context import PageContext
-from glow_app.ui.page_faces import PageFace
 from glow_app.ui.scenes import EditScene
 from glow_app.ui.uploads import uploaded_file
 
@@ -47,7 +47,7 @@ def build_edit_tab(context: PageContext) -> gr.State:
     scene = gr.State(None, time_to_live=STATE_SECONDS)
     setting = gr.State(None, time_to_live=STATE_SECONDS)
     loaded = gr.State((), time_to_live=STATE_SECONDS)
-    average = gr.State(None, time_to_live=STATE_SECONDS)  # the code of an average, or None
+    average = gr.State(None, time_to_live=STATE_SECONDS)  # the average face, or None
     with gr.Column(elem_classes=["stage", "stage-edit", "brief"]):
         edited = context.edited
         try_example(context, "edit-examples", edited.values, [], edited.outputs)
@@ -62,7 +62,7 @@ def build_edit_tab(context: PageContext) -> gr.State:
 
     @in_words
     def follow(
-        face: PageFace | None,
+        face: Face | None,
         loaded: tuple[Direction, ...],
         average: Any,
         setting: Setting | None,
@@ -86,11 +86,11 @@ def build_edit_tab(context: PageContext) -> gr.State:
 
     @in_words
     def take_average(event: gr.EventData) -> Any:
-        """The average of photos: the mean of their codes."""
+        """The average of photos."""
         files = _files(event)
         if len(files) > limits.MAX_AVERAGE:
             raise UserError(f"At most {limits.MAX_AVERAGE} photos make an average here.")
-        return editor.average([editor.prepare(file).pixels for file in files])
+        return editor.average([editor.prepare(file) for file in files])
 
     gr.on(
         [state.change for state in (context.edited.state, loaded, average, setting)],
@@ -143,7 +143,7 @@ def _value(context: PageContext, scene: EditScene, setting: Setting | None) -> d
         )
         for direction in scene.directions
     ]
-    average = None if scene.average is None else editor.decode(scene.average)[0]
+    average = None if scene.average is None else scene.average.pixels
     return live_value(
         scene.key,
         editor.image_size,

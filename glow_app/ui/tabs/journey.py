@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from glow_app.common.errors import UserError
-from glow_app.editing.walk import JOURNEY_PATHS
+from glow_app.editing.paths import JOURNEYS
+from glow_app.faces.face import Face
 from glow_app.ui import limits
 from glow_app.ui.components import (
     crop_editor,
@@ -27,42 +28,37 @@ from glow_app.ui.events import HEAVY, LIGHT, QUIET, STATE_SECONDS, settle
 from glow_app.ui.example_events import try_example
 from glow_app.ui.morphs import MorphOptions, Result, journey_steps
 from glow_app.ui.page_context import PageContext
-from glow_app.ui.page_faces import PageFace, drawn_face, photo_face
+from glow_app.ui.page_faces import drawn_face, photo_face
 from glow_app.ui.photo_downloads import put_result
+from glow_app.ui.tabs.morph import WAY_LABELS
 from glow_app.ui.uploads import uploaded_file
 from glow_app.ui.welcome import TEMPERATURE
 
-__all__ = ["JourneyFace", "JourneyTab", "build_journey_tab"]
+__all__ = ["JourneyTab", "Stop", "build_journey_tab", "new_stop"]
 
 _PATH_LABELS = {
     "cubic": "Smooth curve",
-    "shell": "Legs on the shell",
     "linear": "Straight legs",
     "spherical": "Arcs",
 }
 _ids = itertools.count(1)
 
 
-@dataclass(frozen=True, eq=False)
-class JourneyFace:
-    """One face of a journey; the id tells the browser's tiles apart."""
+Stop = tuple[int, Face]  # a face of a journey; the number tells the browser's tiles apart
 
-    id: int
-    side: PageFace
 
-    @classmethod
-    def at(cls, side: PageFace) -> JourneyFace:
-        """A new stop at a face."""
-        return cls(next(_ids), side)
+def new_stop(face: Face) -> Stop:
+    """A new stop at a face."""
+    return next(_ids), face
 
 
 @dataclass(frozen=True)
 class JourneyTab:
     """What other parts of the page need of this tab."""
 
-    stops: gr.State  # tuple of JourneyFace
+    stops: gr.State  # tuple of Stop
     faces: gr.HTML  # the tray
-    options: list[Any]  # path, loop, frames of a leg, even speed, guide
+    options: list[Any]  # path, loop, frames of a leg, even speed, way
 
     @property
     def outputs(self) -> list[Any]:
@@ -70,11 +66,11 @@ class JourneyTab:
         return [self.stops, self.faces]
 
     @staticmethod
-    def values(stops: tuple[JourneyFace, ...]) -> list[Any]:
+    def values(stops: tuple[Stop, ...]) -> list[Any]:
         """What to set ``outputs`` to."""
         if len(stops) > limits.MAX_FACES:
             raise UserError(f"A journey has room for {limits.MAX_FACES} faces: remove one first.")
-        return [stops, tray_value([(stop.id, stop.side) for stop in stops])]
+        return [stops, tray_value(list(stops))]
 
 
 def build_journey_tab(context: PageContext) -> JourneyTab:
@@ -87,7 +83,7 @@ def build_journey_tab(context: PageContext) -> JourneyTab:
         try_example(
             context,
             "journey-examples",
-            lambda face, stops: JourneyTab.values((*stops, JourneyFace.at(face))),
+            lambda face, stops: JourneyTab.values((*stops, new_stop(face))),
             [stops],
             [stops, faces],
         )
@@ -102,7 +98,7 @@ def build_journey_tab(context: PageContext) -> JourneyTab:
         with gr.Column(elem_classes=["side-area"]):
             go = gr.Button("Make the journey", variant="primary", elem_classes=["primary-action"])
             path = gr.Radio(
-                [(_PATH_LABELS[name], name) for name in JOURNEY_PATHS],
+                [(_PATH_LABELS[name], name) for name in JOURNEYS],
                 value="cubic",
                 label="Path",
                 info="The smooth curve turns softly at every face; straight legs have corners.",
@@ -126,14 +122,14 @@ def build_journey_tab(context: PageContext) -> JourneyTab:
                 label="Even speed",
                 info="The same change of the picture from frame to frame. Takes twice as long.",
             )
-
-            guide = gr.Checkbox(
-                True,
-                label="Guide by shape",
-                info="Eyes move to eyes and mouth to mouth, where all faces have landmarks.",
+            way = gr.Radio(
+                [(label, name) for name, label in WAY_LABELS.items()],
+                value="photos",
+                label="What the frames are made of",
+                elem_id="journey-way",
             )
 
-    tab = JourneyTab(stops, faces, [path, loop, leg, steady, guide])
+    tab = JourneyTab(stops, faces, [path, loop, leg, steady, way])
     does = _Handlers(context)
     for event, handler, inputs in (
         (faces.photos, does.add, stops),
@@ -161,33 +157,31 @@ class _Handlers:
         self.full = context.full_frames
 
     @in_words
-    def add(self, stops: tuple[JourneyFace, ...], event: gr.EventData) -> list[Any]:
+    def add(self, stops: tuple[Stop, ...], event: gr.EventData) -> list[Any]:
         """Photos were added at the end."""
         paths = field(event, "paths")
         if not isinstance(paths, list) or not 1 <= len(paths) <= limits.MAX_FACES:
             raise UserError(f"Add one to {limits.MAX_FACES} photos at a time.")
-        new = [JourneyFace.at(photo_face(self.editor, uploaded_file(path))) for path in paths]
+        new = [new_stop(photo_face(self.editor, uploaded_file(path))) for path in paths]
         return JourneyTab.values((*stops, *new))
 
     @in_words
-    def draw(self, stops: tuple[JourneyFace, ...], event: gr.EventData) -> list[Any]:
+    def draw(self, stops: tuple[Stop, ...], event: gr.EventData) -> list[Any]:
         """A face that the model draws joins the end."""
         side = drawn_face(self.editor, limits.seed(field(event, "seed")), TEMPERATURE)
-        return JourneyTab.values((*stops, JourneyFace.at(side)))
+        return JourneyTab.values((*stops, new_stop(side)))
 
     @in_words
-    def pair(
-        self, stops: tuple[JourneyFace, ...], a: PageFace | None, b: PageFace | None
-    ) -> list[Any]:
+    def pair(self, stops: tuple[Stop, ...], a: Face | None, b: Face | None) -> list[Any]:
         """Photo A and photo B join the end."""
         if a is None or b is None:
             raise UserError("Choose photo A and photo B on the Morph tab first.")
-        return JourneyTab.values((*stops, JourneyFace.at(a), JourneyFace.at(b)))
+        return JourneyTab.values((*stops, new_stop(a), new_stop(b)))
 
     @in_words
-    def arrange(self, stops: tuple[JourneyFace, ...], event: gr.EventData) -> list[Any]:
+    def arrange(self, stops: tuple[Stop, ...], event: gr.EventData) -> list[Any]:
         """Another order, or fewer faces."""
-        known = {stop.id: stop for stop in stops}
+        known = {stop[0]: stop for stop in stops}
         order = field(event, "order")
         fair = isinstance(order, list) and all(isinstance(id, int) for id in order)
         if not fair or len(set(order)) != len(order) or not set(order) <= set(known):
@@ -195,27 +189,27 @@ class _Handlers:
         return JourneyTab.values(tuple(known[id] for id in order))
 
     @in_words
-    def crop(self, stops: tuple[JourneyFace, ...], event: gr.EventData) -> dict[str, Any]:
+    def crop(self, stops: tuple[Stop, ...], event: gr.EventData) -> dict[str, Any]:
         """The editor of one photo's crop."""
-        stop = _asked(stops, event)
-        return to_change(stop.side, stop.id)
+        number, face = _asked(stops, event)
+        return to_change(face, number)
 
     @in_words
-    def use_crop(self, stops: tuple[JourneyFace, ...], event: gr.EventData) -> list[Any]:
+    def use_crop(self, stops: tuple[Stop, ...], event: gr.EventData) -> list[Any]:
         """One photo was cut out anew."""
         stop = _asked(stops, event)
-        other = replace(stop, side=cut_anew(self.editor, stop.side, event))
+        other = stop[0], cut_anew(self.editor, stop[1], event)
         return JourneyTab.values(tuple(other if s is stop else s for s in stops))
 
     @in_words
     def make(
         self,
-        stops: tuple[JourneyFace, ...],
+        stops: tuple[Stop, ...],
         path: Any,
         loop: Any,
         leg: Any,
         steady: Any,
-        guide: Any,
+        way: Any,
         shown: Result | None,
     ) -> Iterator[tuple[Any, Any]]:
         """The button: decode the journey, and show it moving once."""
@@ -223,13 +217,13 @@ class _Handlers:
             raise UserError("A journey needs at least two faces: add some first.")
         how = MorphOptions(
             kind="journey",
-            path=limits.one_of(path, "The path", JOURNEY_PATHS),
+            path=limits.one_of(path, "The path", JOURNEYS),
             loop=bool(loop),
             leg=limits.whole(leg, "Frames from face to face", 2, limits.FRAMES),
-            guide=None if guide else False,
+            alone=limits.one_of(way, "The way", tuple(WAY_LABELS)) == "model",
             constant_speed=bool(steady),
         )
-        faces = tuple(stop.side for stop in stops)
+        faces = tuple(face for _, face in stops)
         if shown is not None and shown.is_for(faces, how):
             yield player_value(shown, self.full, final=True, play=True), gr.skip()
             return
@@ -256,10 +250,10 @@ class _Handlers:
         return put_result(self.editor, shown, event)
 
 
-def _asked(stops: tuple[JourneyFace, ...], event: gr.EventData) -> JourneyFace:
+def _asked(stops: tuple[Stop, ...], event: gr.EventData) -> Stop:
     """The face that an event names."""
     face = field(event, "face")
     for stop in stops:
-        if stop.id == face:
+        if stop[0] == face:
             return stop
     raise UserError("These faces have changed meanwhile: please try again.")

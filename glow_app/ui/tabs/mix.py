@@ -7,13 +7,13 @@ from typing import Any
 import gradio as gr
 
 from glow_app.editing import paths
+from glow_app.faces.face import Face
 from glow_app.ui.components import Setting, live_picture, live_slider, live_value
 from glow_app.ui.errors import in_words
 from glow_app.ui.events import QUIET, STATE_SECONDS
 from glow_app.ui.example_events import pair_examples
 from glow_app.ui.live_events import wire_live
 from glow_app.ui.page_context import PageContext
-from glow_app.ui.page_faces import PageFace
 from glow_app.ui.scenes import MixScene
 
 __all__ = ["SHAPE_ID", "build_mix_tab", "level_id"]
@@ -45,11 +45,11 @@ def build_mix_tab(context: PageContext) -> gr.State:
         )
 
     @in_words
-    def follow(a: PageFace | None, b: PageFace | None, setting: Setting | None) -> tuple[Any, Any]:
+    def follow(a: Face | None, b: Face | None, setting: Setting | None) -> tuple[Any, Any]:
         """A face has changed: the sliders keep their places and mix the new pair."""
         if a is None or b is None:
             return None, None
-        shaped = context.editor.have_landmarks(a.picture, b.picture)
+        shaped = context.editor.have_landmarks(a, b)
         scene = MixScene(a, b, len(context.editor.level_shapes), shaped)
         context.scenes.keep(scene)
         return scene, _value(context, scene, setting)

@@ -9,7 +9,10 @@ from typing import Any
 import gradio as gr
 
 from glow_app.common.errors import UserError
-from glow_app.editing.walk import MORPH_PATHS
+from glow_app.editing.paths import PATHS
+from glow_app.editing.renderer import KAPPA
+from glow_app.editing.walk import GROUNDS
+from glow_app.faces.face import Face
 from glow_app.ui import limits
 from glow_app.ui.components import player, player_value, working_value
 from glow_app.ui.downloads import save_result
@@ -18,13 +21,15 @@ from glow_app.ui.events import HEAVY, QUIET, STATE_SECONDS, settle
 from glow_app.ui.example_events import pair_examples
 from glow_app.ui.morphs import MorphOptions, Result, morph_steps
 from glow_app.ui.page_context import PageContext
-from glow_app.ui.page_faces import PageFace, drawn_face
+from glow_app.ui.page_faces import drawn_face
 from glow_app.ui.photo_downloads import put_result
 from glow_app.ui.welcome import TEMPERATURE
 
 __all__ = ["MorphTab", "build_morph_tab"]
 
-_PATH_LABELS = {"shell": "On the shell", "linear": "Straight line", "spherical": "Arc"}
+_PATH_LABELS = {"linear": "Straight line", "spherical": "Arc"}
+WAY_LABELS = {"photos": "Photos, changed by the model", "model": "The model alone"}
+GROUND_LABELS = {"switch": "Change over half way", "a": "Keep A's", "b": "Take B's"}
 _BETWEEN = (0.0, 1.0)  # the range of t from A to B
 _GREETING = "Put your own photo on either side"
 
@@ -33,7 +38,7 @@ _GREETING = "Put your own photo on either side"
 class MorphTab:
     """What other parts of the page need of this tab."""
 
-    options: list[Any]  # path, sharpness, range of t, constant speed, guide
+    options: list[Any]  # way, ground, kappa, path, range of t, constant speed
     beyond: gr.Checkbox  # shows whether the range leaves A and B behind
     temperature: gr.Slider  # of random faces, anywhere on the page
     open_file: gr.UploadButton  # "Open a morph"
@@ -67,13 +72,12 @@ def build_morph_tab(demo: gr.Blocks, context: PageContext) -> MorphTab:
             elem_classes=["screen-area"],
         )
         with gr.Accordion("Options", open=False, elem_id="options", elem_classes=["options"]):
-            path, sharpness, beyond, steady, guide, temperature = _options()
+            way, ground, kappa, path, beyond, steady, temperature = _options()
 
     tab = _Handlers(context)
-    options = [path, sharpness, t_range, steady, guide]
+    options = [way, ground, kappa, path, t_range, steady]
     asked = [*pair.states, *options, shown]
     result = [screen, shown]
-    _couple(path, sharpness)
     beyond.input(lambda on: limits.BEYOND if on else _BETWEEN, beyond, t_range, **QUIET)
 
     # Whatever changes a side only changes its state; the morph follows from there. While one is
@@ -81,11 +85,7 @@ def build_morph_tab(demo: gr.Blocks, context: PageContext) -> MorphTab:
     follow = gr.on(
         [
             *(state.change for state in pair.states),
-            path.change,
-            sharpness.change,
-            t_range.change,
-            steady.change,
-            guide.change,
+            *(option.change for option in options),
         ],
         tab.follow,
         asked,
@@ -106,31 +106,45 @@ def build_morph_tab(demo: gr.Blocks, context: PageContext) -> MorphTab:
 
 
 def _options() -> tuple[Any, ...]:
-    """What few need: the path, how far and how fast, temperature of random faces."""
+    """What few need: who draws, the ground, the path, how far; temperature of random faces."""
     with gr.Row():
-        path = gr.Radio(
-            [(_PATH_LABELS[name], name) for name in MORPH_PATHS],
-            value="shell",
-            label="Path from A to B",
-            info="The shell is where codes of faces lie: faces half way keep their contrast. The "
-            "bare straight line leaves it, so they turn grey and soft; the arc goes round.",
-            elem_id="path",
+        way = gr.Radio(
+            [(label, name) for name, label in WAY_LABELS.items()],
+            value="photos",
+            label="What the frames are made of",
+            info="The photos carry the picture and the model decides what changes. The model alone "
+            "draws each point of the straight line between the two codes: no photo, no warp.",
+            elem_id="way",
         )
-        sharpness = gr.Slider(
+        ground = gr.Radio(
+            [(label, name) for name, label in GROUND_LABELS.items()],
+            value="switch",
+            label="Hair, clothes and background",
+            info="They come from one photo at a time: two laid over each other look like ghosts.",
+            elem_id="ground",
+        )
+    with gr.Row():
+        kappa = gr.Slider(
             0.0,
             1.0,
-            value=1.0,
+            value=KAPPA,
             step=0.05,
-            label="Sharpness",
-            info="Anything between the bare straight line (0) and the path chosen (1).",
-            elem_id="sharpness",
+            label="From the photos … from the model",
+            info="0: the face between is the photos' average. 1: the model's whole change.",
+            elem_id="kappa",
+        )
+        path = gr.Radio(
+            [(_PATH_LABELS[name], name) for name in PATHS],
+            value="linear",
+            label="Path from A to B",
+            info="Of the code: straight from z_a to z_b, or round on an arc.",
+            elem_id="path",
         )
     with gr.Row():
         beyond = gr.Checkbox(
             False,
             label="Go beyond A and B",
-            info="From t = −0.5 to 1.5. Colours that the model cannot mean are clipped, and "
-            "marked.",
+            info="From t = −0.5 to 1.5: what tells the two apart grows.",
             elem_id="beyond",
         )
         steady = gr.Checkbox(
@@ -138,12 +152,6 @@ def _options() -> tuple[Any, ...]:
             label="Even speed",
             info="Every step of the slider changes the picture equally. Takes twice as long.",
             elem_id="steady",
-        )
-        guide = gr.Checkbox(
-            True,
-            label="Guide by shape",
-            info="Eyes move to eyes and mouth to mouth, where both faces have landmarks.",
-            elem_id="guide",
         )
     temperature = gr.Slider(
         0.0,
@@ -154,19 +162,7 @@ def _options() -> tuple[Any, ...]:
         info="Lower is smoother and nearer to the average face, higher is more varied.",
         elem_id="temperature",
     )
-    return path, sharpness, beyond, steady, guide, temperature
-
-
-def _couple(path: gr.Radio, sharpness: gr.Slider) -> None:
-    """Sharpness 0 is the straight line whatever the path, and the line has no other sharpness."""
-    path.input(None, path, sharpness, js="(path) => path === 'linear' ? 0 : 1", **QUIET)
-    sharpness.input(
-        None,
-        [sharpness, path],
-        path,
-        js="(s, path) => s === 0 ? 'linear' : path === 'linear' ? 'shell' : path",
-        **QUIET,
-    )
+    return way, ground, kappa, path, beyond, steady, temperature
 
 
 class _Handlers:
@@ -179,7 +175,7 @@ class _Handlers:
         self.welcome = context.welcome
 
     @in_words
-    def swap(self, a: PageFace | None, b: PageFace | None, *asked: Any) -> tuple[Any, ...]:
+    def swap(self, a: Face | None, b: Face | None, *asked: Any) -> tuple[Any, ...]:
         """Exchange A and B; the frames are only turned round."""
         *options, shown = asked
         pair = self.context.pair.values(b, a)
@@ -189,9 +185,7 @@ class _Handlers:
         return *pair, player_value(back, self.full, final=True), back
 
     @in_words
-    def morph(
-        self, a: PageFace | None, b: PageFace | None, *asked: Any
-    ) -> Iterator[tuple[Any, Any]]:
+    def morph(self, a: Face | None, b: Face | None, *asked: Any) -> Iterator[tuple[Any, Any]]:
         """The button: morph, and show it moving once."""
         *options, shown = asked
         missing = [name for name, side in (("A", a), ("B", b)) if side is None]
@@ -204,9 +198,7 @@ class _Handlers:
             yield from self._steps(a, b, how, play=True)
 
     @in_words
-    def follow(
-        self, a: PageFace | None, b: PageFace | None, *asked: Any
-    ) -> Iterator[tuple[Any, Any]]:
+    def follow(self, a: Face | None, b: Face | None, *asked: Any) -> Iterator[tuple[Any, Any]]:
         """A side or an option has changed: morph by itself as soon as both sides are there."""
         *options, shown = asked
         if a is None or b is None:
@@ -218,9 +210,7 @@ class _Handlers:
         else:
             yield from self._steps(a, b, how, play=shown is None)
 
-    def _steps(
-        self, a: PageFace, b: PageFace, how: MorphOptions, play: bool
-    ) -> Iterator[tuple[Any, Any]]:
+    def _steps(self, a: Face, b: Face, how: MorphOptions, play: bool) -> Iterator[tuple[Any, Any]]:
         if self.welcome.is_for(a, b, how):
             morph = self.welcome.morph()
             yield player_value(morph, self.full, final=True, play=play, note=_GREETING), morph
@@ -265,14 +255,14 @@ class _Handlers:
         return put_result(self.editor, shown, event)
 
 
-def _how(path: Any, sharpness: Any, t_range: Any, steady: Any, guide: Any) -> MorphOptions:
+def _how(way: Any, ground: Any, kappa: Any, path: Any, t_range: Any, steady: Any) -> MorphOptions:
     """The options as they came from the browser, checked."""
-    s = limits.between(sharpness, "The sharpness", 0, 1)
-    kind = limits.one_of(path, "The path", MORPH_PATHS)
+    k = limits.between(kappa, "How much comes from the model", 0, 1)
     return MorphOptions(
-        path="linear" if s == 0 else kind,
-        sharpness=None if s in (0, 1) or kind == "linear" else s,
+        path=limits.one_of(path, "The path", PATHS),
         t_range=_BETWEEN if t_range is None else tuple(t_range),  # None: it has expired
-        guide=None if guide else False,
+        alone=limits.one_of(way, "The way", tuple(WAY_LABELS)) == "model",
+        ground=limits.one_of(ground, "The ground", GROUNDS),
+        kappa=None if k == KAPPA else k,
         constant_speed=bool(steady),
     )

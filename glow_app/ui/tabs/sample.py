@@ -9,6 +9,7 @@ import gradio as gr
 import numpy as np
 
 from glow_app.common.errors import UserError
+from glow_app.faces.face import Face
 from glow_app.keeping.recipes import Origin, Recipe
 from glow_app.keeping.sheets import save_sheet
 from glow_app.ui import limits
@@ -18,8 +19,8 @@ from glow_app.ui.errors import in_words
 from glow_app.ui.events import HEAVY, LIGHT, QUIET, STATE_SECONDS, settle
 from glow_app.ui.live_events import set_pair, used
 from glow_app.ui.page_context import PageContext
-from glow_app.ui.page_faces import DRAWN, PageFace, made_face
-from glow_app.ui.tabs.journey import JourneyFace, JourneyTab
+from glow_app.ui.page_faces import DRAWN, made_face
+from glow_app.ui.tabs.journey import JourneyTab, Stop, new_stop
 from glow_app.ui.welcome import TEMPERATURE
 
 __all__ = ["build_sample_tab"]
@@ -43,7 +44,7 @@ class Sheet:
     columns: int | None = None  # where the rows mean something
     title: str = ""
 
-    def side(self, context: PageContext, index: int) -> PageFace:
+    def side(self, context: PageContext, index: int) -> Face:
         """Face ``index``, read by the model, for use elsewhere."""
         face = self.faces[index]
         source = DRAWN if face.seed is not None else "Near a drawn face"
@@ -170,10 +171,10 @@ class _Handlers:
 
     @in_words
     def journey(
-        self, sheet: Sheet | None, stops: tuple[JourneyFace, ...], event: gr.EventData
+        self, sheet: Sheet | None, stops: tuple[Stop, ...], event: gr.EventData
     ) -> list[Any]:
         """The chosen face joins the journey."""
-        return JourneyTab.values((*stops, JourneyFace.at(_chosen(self.context, sheet, event))))
+        return JourneyTab.values((*stops, new_stop(_chosen(self.context, sheet, event))))
 
     @in_words
     def save(self, sheet: Sheet | None, event: gr.EventData) -> dict[str, Any]:
@@ -185,7 +186,7 @@ class _Handlers:
         return download_value(written(sheet.recipe, save_sheet, sheet.pixels, size=size, **look))
 
 
-def _chosen(context: PageContext, sheet: Sheet | None, event: gr.EventData) -> PageFace:
+def _chosen(context: PageContext, sheet: Sheet | None, event: gr.EventData) -> Face:
     """The face that an event of the gallery names."""
     return sheet.side(context, _index(sheet, event))
 

@@ -19,15 +19,15 @@ import models
 from glow_app.common.errors import UserError
 from glow_app.editing import paths
 from glow_app.editing.editor import Editor
+from glow_app.faces.face import Face
+from glow_app.faces.tensors import to_pictures
 from glow_app.lessons import chain, density, fit, jacobian, plane, points, positions, source
-from glow_app.pictures.tensors import to_pictures
 from glow_app.ui import limits, page_faces
 from glow_app.ui.assets import asset
 from glow_app.ui.components import picture_uri
 from glow_app.ui.components.templates import script
 from glow_app.ui.errors import in_words
 from glow_app.ui.events import QUIET, STATE_SECONDS, settle
-from glow_app.ui.page_faces import PageFace
 from glow_app.ui.tabs.learn.values import code_html, packed
 from glow_app.ui.uploads import uploaded_file
 from glow_app.ui.welcome import TEMPERATURE, Welcome
@@ -255,8 +255,8 @@ class _Lessons:
 
     @in_words
     def walk(
-        self, pair: tuple[PageFace, PageFace] | None, event: gr.EventData
-    ) -> tuple[dict[str, Any], tuple[PageFace, PageFace]]:
+        self, pair: tuple[Face, Face] | None, event: gr.EventData
+    ) -> tuple[dict[str, Any], tuple[Face, Face]]:
         """The path between two faces, after one of them may have been exchanged."""
         kind = limits.one_of(getattr(event, "kind", None), "The path", paths.PATHS)
         both = list(pair or self.welcome.faces())
@@ -275,7 +275,7 @@ class _Lessons:
         """The path between the two faces that greet everyone."""
         return self._path(*self.welcome.faces(), "linear")
 
-    def _path(self, a: PageFace, b: PageFace, kind: str) -> dict[str, Any]:
+    def _path(self, a: Face, b: Face, kind: str) -> dict[str, Any]:
         z_a, z_b = (self.editor.encode(side.pixels)[0] for side in (a, b))
         frames = self.editor.decode(paths.path(z_a, z_b, _T, kind))
         return {

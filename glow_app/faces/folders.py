@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from glow_app.common.errors import UserError
-from glow_app.pictures.opening import printable
+from glow_app.faces.opening import printable
 
 __all__ = ["PICTURE_SUFFIXES", "list_pictures"]
 

@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image, ImageOps, JpegImagePlugin
 
 from glow_app.common.errors import UserError
-from glow_app.pictures.colour import eight_bits, split_alpha, to_srgb
+from glow_app.faces.colour import eight_bits, split_alpha, to_srgb
 
 __all__ = [
     "MAX_BYTES", "MAX_PIXELS", "RESAMPLE", "JpegTables", "Opened", "Source", "jpeg_tables",

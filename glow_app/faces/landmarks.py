@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from glow_app.pictures import faces
-from glow_app.pictures.alignment import Face, template_square
+from glow_app.faces import finder
+from glow_app.faces.alignment import FoundFace, template_square
 
 __all__ = ["OUTLINE_POINTS", "SHAPE_POINTS", "find_mesh"]
 
@@ -60,13 +60,13 @@ def find_mesh(crop: np.ndarray) -> np.ndarray | None:
     Returns:
         (478, 2) float32, x and y in fractions of the crop, (0, 0) its outer top left corner;
         points of the outline may lie a little outside. None if no face is found, if it does not
-        lie about the template, or if there is no finder (`faces.available`).
+        lie about the template, or if there is no finder (`finder.available`).
     """
     if crop.dtype != np.uint8 or crop.ndim != 3 or crop.shape != (len(crop), len(crop), 3):
         raise ValueError(f"a crop must be (C, C, 3) uint8, not {crop.shape} {crop.dtype}")
-    if not faces.available():
+    if not finder.available():
         return None
-    found = faces.find_landmarks(Image.fromarray(crop))
+    found = finder.find_landmarks(Image.fromarray(crop))
     if found is None:
         return None
     face, points = found
@@ -75,7 +75,7 @@ def find_mesh(crop: np.ndarray) -> np.ndarray | None:
     return points / np.float32(len(crop))
 
 
-def _about_the_template(face: Face, side: int) -> bool:
+def _about_the_template(face: FoundFace, side: int) -> bool:
     centre, x, _ = template_square(face)
     return bool(
         np.abs(centre / side - 0.5).max() <= _MAX_SHIFT

@@ -1,6 +1,6 @@
 """Find faces and their landmarks. The only module that knows MediaPipe.
 
-The finder is `find_faces(image) -> list[Face]`, and `find_landmarks(image)` gives the mesh of the
+The finder is `find_faces(image) -> list[FoundFace]`, and `find_landmarks(image)` gives the mesh of the
 one face that fills a picture. Write others with the same signatures, and nothing else has to
 change but the names of the points in `mesh`.
 
@@ -24,7 +24,7 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
-from glow_app.pictures.alignment import Face, Point, rot90, template_square
+from glow_app.faces.alignment import FoundFace, Point, rot90, template_square
 
 __all__ = ["LANDMARKS", "MISSING", "available", "find_faces", "find_landmarks"]
 
@@ -57,7 +57,7 @@ def available() -> bool:
     return _face_mesh_module() is not None
 
 
-def find_faces(image: Image.Image) -> list[Face]:
+def find_faces(image: Image.Image) -> list[FoundFace]:
     """All faces in a picture, largest first.
 
     Args:
@@ -72,7 +72,7 @@ def find_faces(image: Image.Image) -> list[Face]:
         return _finder().find(image)
 
 
-def find_landmarks(image: Image.Image) -> tuple[Face, np.ndarray] | None:
+def find_landmarks(image: Image.Image) -> tuple[FoundFace, np.ndarray] | None:
     """The face that fills a picture, such as an aligned crop, and all points of its mesh.
 
     Args:
@@ -135,10 +135,10 @@ class _Finder:
             for model in (self._near, self._far, self._mesh):
                 model.process(blank)
 
-    def find(self, image: Image.Image) -> list[Face]:
+    def find(self, image: Image.Image) -> list[FoundFace]:
         return self._quietly(self._find, image)
 
-    def close_up(self, image: Image.Image) -> tuple[Face, np.ndarray] | None:
+    def close_up(self, image: Image.Image) -> tuple[FoundFace, np.ndarray] | None:
         return self._quietly(self._close_up, image)
 
     def _quietly(self, find: Callable[[Image.Image], Any], image: Image.Image) -> Any:
@@ -149,21 +149,19 @@ class _Finder:
         self._muted = not found
         return found
 
-    def _close_up(self, image: Image.Image) -> tuple[Face, np.ndarray] | None:
+    def _close_up(self, image: Image.Image) -> tuple[FoundFace, np.ndarray] | None:
         views, (width, height) = _Views(image), image.size
         for side in _CLOSE_UPS:
             view = views.window(width / 2, height / 2, side * max(width, height))
             found = self._landmarks(view)
             if found is not None:
-                face, mesh = found
-                points = [view.point(p.x, p.y) for p in mesh]
-                return face, np.array(points, np.float32)
+                return found, found.mesh.astype(np.float32)
         return None
 
-    def _find(self, image: Image.Image) -> list[Face]:
+    def _find(self, image: Image.Image) -> list[FoundFace]:
         views = _Views(image)
         long = max(image.size)
-        faces: list[Face] = []
+        faces: list[FoundFace] = []
         self._add(faces, views, self._detect(self._near, views.whole(_PAD)))
         self._add(faces, views, self._detect(self._far, views.whole(0.0)))
         if all(face.size < _SMALL * long for face in faces):
@@ -180,30 +178,28 @@ class _Finder:
             for b in boxes
         ]
 
-    def _add(self, faces: list[Face], views: _Views, squares: list[Square]) -> None:
+    def _add(self, faces: list[FoundFace], views: _Views, squares: list[Square]) -> None:
         for x, y, side in squares:
             if len(faces) >= 2 * _MAX_FACES or any(_near(face, x, y, 0.25) for face in faces):
                 continue
             found = self._landmarks(views.window(x, y, 2 * side))
             if found is None:
                 continue
-            face, _ = found
             # Landmarks depend a little on the window, so the last one is set by the face itself:
             # then the same face gives the same points however it was come by.
-            (x, y), *_ = template_square(face)
-            face, _ = self._landmarks(views.window(x, y, 1.3 * face.size)) or found
+            (x, y), *_ = template_square(found)
+            face = self._landmarks(views.window(x, y, 1.3 * found.size)) or found
             (x, y), *_ = template_square(face)
             if not any(_near(other, x, y, 0.25) for other in faces):
                 faces.append(face)
 
-    def _landmarks(self, view: _View) -> tuple[Face, Any] | None:
-        """The face nearest to the middle of a view, if the mesh finds one near there, and the
-        mesh: points with x, y and z in fractions of the view."""
+    def _landmarks(self, view: _View) -> FoundFace | None:
+        """The face nearest to the middle of a view, if the mesh finds one near there."""
         found = self._mesh.process(view.pixels).multi_face_landmarks or ()
-        faces = [(_face_of(view, mesh.landmark), mesh.landmark) for mesh in found]
+        faces = [_face_of(view, mesh.landmark) for mesh in found]
         x, y, _ = view.square(0.5, 0.5, 1.0)
-        near = [pair for pair in faces if _near(pair[0], x, y, 0.4)]
-        return min(near, key=lambda pair: _distance(pair[0], x, y), default=None)
+        near = [face for face in faces if _near(face, x, y, 0.4)]
+        return min(near, key=lambda face: _distance(face, x, y), default=None)
 
 
 Square = tuple[float, float, float]  # centre x, y and side, in pixels of the picture
@@ -287,7 +283,7 @@ def _centres(length: int, side: float) -> np.ndarray:
     return np.linspace(side / 2, length - side / 2, math.ceil((length - side) / (side / 2)) + 1)
 
 
-def _face_of(view: _View, landmarks: Any) -> Face:
+def _face_of(view: _View, landmarks: Any) -> FoundFace:
     def point(k: int) -> np.ndarray:
         return np.array(view.point(landmarks[k].x, landmarks[k].y))
 
@@ -303,15 +299,16 @@ def _face_of(view: _View, landmarks: Any) -> Face:
     flat = math.hypot(b.x - a.x, b.y - a.y)  # views are square, and z is in units of their width
     yaw = math.degrees(math.atan2(b.z - a.z, flat))
     points = [(float(p[0]), float(p[1])) for p in (*eyes, *mouth)]
-    return Face(*points, yaw=yaw)
+    mesh = np.array([view.point(p.x, p.y) for p in landmarks])
+    return FoundFace(*points, yaw=yaw, mesh=mesh)
 
 
-def _distance(face: Face, x: float, y: float) -> float:
+def _distance(face: FoundFace, x: float, y: float) -> float:
     centre, *_ = template_square(face)
     return math.hypot(centre[0] - x, centre[1] - y)
 
 
-def _near(face: Face, x: float, y: float, fraction: float) -> bool:
+def _near(face: FoundFace, x: float, y: float, fraction: float) -> bool:
     """Whether (x, y) lies within `fraction` of the face's square from its centre."""
     return _distance(face, x, y) < fraction * face.size
 

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from glow_app.common.errors import UserError
-from glow_app.pictures.opening import RESAMPLE, JpegTables, jpeg_tables
+from glow_app.faces.opening import RESAMPLE, JpegTables, jpeg_tables
 
 __all__ = ["Coding", "code_and_reduce", "coding_at"]
 

@@ -14,13 +14,14 @@ import numpy as np
 from PIL import Image
 
 from glow_app.common.errors import UserError
-from glow_app.pictures import faces
-from glow_app.pictures.alignment import Face, Square, cut, is_aligned, template_square
-from glow_app.pictures.coding import Coding, code_and_reduce, coding_at
-from glow_app.pictures.crop import Crop
-from glow_app.pictures.opening import RESAMPLE, Opened, Source, name_of, open_source
+from glow_app.faces import finder
+from glow_app.faces.alignment import FoundFace, Square, cut, is_aligned, template_square
+from glow_app.faces.coding import Coding, code_and_reduce, coding_at
+from glow_app.faces.crop import Crop, Place
+from glow_app.faces.face import Face
+from glow_app.faces.opening import RESAMPLE, Opened, Source, name_of, open_source
 
-__all__ = ["FULL", "Place", "Prepared", "prepare", "prepare_all"]
+__all__ = ["FULL", "Face", "prepare", "prepare_all"]
 
 FULL: Final = 1024  # pixels a side up to which a face is kept as sharp as its photo has it
 
@@ -31,56 +32,6 @@ _FAR_TURNED: Final = 20.0  # degrees of yaw; hardly any training picture is beyo
 _NO_FACE: Final = "No face was found, so the middle of the picture is used."
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where in its upright photo the square lies.
-
-    Attributes:
-        corner: of its first pixel, (x, y) in pixels of the photo.
-        right, down: its upper and its left side, (x, y) in pixels.
-    """
-
-    corner: tuple[float, float]
-    right: tuple[float, float]
-    down: tuple[float, float]
-
-    @property
-    def side(self) -> float:
-        """Of the square, in pixels of the photo."""
-        return float(np.hypot(*self.right))
-
-    @property
-    def crop(self) -> Crop:
-        """The same square, as one that can be changed."""
-        x, y = np.array(self.right) / 2, np.array(self.down) / 2
-        return Crop.of_square((np.array(self.corner) + x + y, x, y))
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """A picture as a model takes it.
-
-    Attributes:
-        pixels: (S, S, 3) uint8, sRGB.
-        crop: (C, C, 3) uint8, the same square before it was coded and reduced, for what has to be
-            done to it before that, such as warping; C is the side of the coding, S without one.
-        aligned: whether the face lies on the template, by finding it or by somebody's choice.
-        faces: how many faces were found; 0 where none was looked for.
-        notes: sentences for the user, most important first.
-        full: (F, F, 3) uint8, the square as sharp as the photo has it; None where nobody asked
-            for it, or where that is no larger than the model's size.
-        place: of the square in the upright photo.
-    """
-
-    pixels: np.ndarray
-    crop: np.ndarray
-    aligned: bool
-    faces: int
-    notes: tuple[str, ...] = ()
-    full: np.ndarray | None = None
-    place: Place | None = None
-
-
 def prepare(
     source: Source,
     size: int,
@@ -88,7 +39,7 @@ def prepare(
     coding: Coding | None = None,
     full: int = 0,
     crop: Crop | None = None,
-) -> Prepared:
+) -> Face:
     """Open a picture and make the square that a model takes.
 
     A square picture whose face lies on the template already, as our own exports do, is not aligned
@@ -109,7 +60,7 @@ def prepare(
             square in the middle; no face is looked for.
         coding: of the model's training pictures; None for a model that learned from pictures
             without one.
-        full: largest side of `Prepared.full` in pixels; 0: none is made.
+        full: largest side of `Face.full` in pixels; 0: none is made.
         crop: the square that somebody chose, of the upright photo; no face is looked for then.
 
     Raises:
@@ -126,11 +77,11 @@ def prepare(
     if align == "center":
         return _centred(opened, finish)
 
-    if not faces.available():
+    if not finder.available():
         if align == "face":
-            raise UserError(faces.MISSING)
-        return _centred(opened, finish, f"The middle of the picture is used. {faces.MISSING}")
-    found = faces.find_faces(opened.image)
+            raise UserError(finder.MISSING)
+        return _centred(opened, finish, f"The middle of the picture is used. {finder.MISSING}")
+    found = finder.find_faces(opened.image)
     if not found:
         if align == "face":
             raise UserError(f"{name_of(source)} shows no face that could be found.")
@@ -138,13 +89,13 @@ def prepare(
     return _on_template(opened, found[0], finish, len(found))
 
 
-def prepare_all(source: Source, size: int, coding: Coding | None = None) -> list[Prepared]:
+def prepare_all(source: Source, size: int, coding: Coding | None = None) -> list[Face]:
     """Like `prepare` with align="face", but every face of the picture, largest first."""
 
     opened, finish = open_source(source), _Finish(size, coding_at(coding, size))
-    if not faces.available():
-        raise UserError(faces.MISSING)
-    found = faces.find_faces(opened.image)
+    if not finder.available():
+        raise UserError(finder.MISSING)
+    found = finder.find_faces(opened.image)
     if not found:
         raise UserError(f"{name_of(source)} shows no face that could be found.")
     return [_on_template(opened, face, finish) for face in found]
@@ -185,7 +136,7 @@ class _Finish:
         return code_and_reduce(crop, self.size, self.coding)
 
 
-def _centred(opened: Opened, finish: _Finish, *notes: str) -> Prepared:
+def _centred(opened: Opened, finish: _Finish, *notes: str) -> Face:
     image = opened.image
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
@@ -195,29 +146,35 @@ def _centred(opened: Opened, finish: _Finish, *notes: str) -> Prepared:
     wide = finish.full_side(side)
     full = None if wide is None else _resized(square, wide)
     place = Place((left, top), (side, 0.0), (0.0, side))
-    return Prepared(*finish.square(square, opened), False, 0, notes, full, place)
+    return Face(*finish.square(square, opened), False, 0, notes, full, place)
 
 
-def _on_template(opened: Opened, face: Face, finish: _Finish, among: int = 1) -> Prepared:
+def _on_template(opened: Opened, found: FoundFace, finish: _Finish, among: int = 1) -> Face:
     notes = []
     if among > 1:
         notes.append(f"{among} faces were found; the largest is used.")
-    if abs(face.yaw) > _FAR_TURNED:
+    if abs(found.yaw) > _FAR_TURNED:
         notes.append("This face is turned far to the side; one that looks ahead works better.")
-    if not is_aligned(opened.image, face):
-        return _of_square(opened, template_square(face), finish, notes, among)
+    if not is_aligned(opened.image, found):
+        return _of_square(opened, template_square(found), finish, notes, among, found)
     side = float(opened.image.width)
     pixels, crop = finish.square(opened.image, opened)
     wide = finish.full_side(side)
     full = None if wide is None else _resized(opened.image, wide)
     place = Place((0.0, 0.0), (side, 0.0), (0.0, side))
     notes += _softness(side, finish)
-    return Prepared(pixels, crop, True, among, tuple(notes), full, place)
+    known = {"landmarks": place.inside(found.mesh), "yaw": found.yaw}
+    return Face(pixels, crop, True, among, tuple(notes), full, place, **known)
 
 
 def _of_square(
-    opened: Opened, square: Square, finish: _Finish, notes: list[str], faces: int
-) -> Prepared:
+    opened: Opened,
+    square: Square,
+    finish: _Finish,
+    notes: list[str],
+    faces: int,
+    found: FoundFace | None = None,
+) -> Face:
     """A square of the photo that is cut out, turned upright, coded and reduced."""
     centre, x, y = square
     side = 2 * float(np.hypot(*x))
@@ -232,7 +189,11 @@ def _of_square(
             " works better."
         )
     notes += _softness(side, finish)
-    return Prepared(finish.crop(crop), crop, True, faces, tuple(notes), full, place)
+    known = {}
+    if found is not None:
+        known = {"landmarks": place.inside(found.mesh), "yaw": found.yaw}
+    pixels = finish.crop(crop)
+    return Face(pixels, crop, True, faces, tuple(notes), full, place, **known)
 
 
 def _softness(side: float, finish: _Finish) -> list[str]:

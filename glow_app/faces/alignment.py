@@ -14,20 +14,20 @@ not its centre.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
 import numpy as np
 from PIL import Image
 
-from glow_app.pictures.opening import MAX_PIXELS, RESAMPLE
+from glow_app.faces.opening import MAX_PIXELS, RESAMPLE
 
 __all__ = [
     "DOWN",
     "EYES_APART",
     "ZOOM",
-    "Face",
+    "FoundFace",
     "Point",
     "Square",
     "align",
@@ -54,7 +54,7 @@ _SAME_TILT: Final = 4.0  # degrees
 
 
 @dataclass(frozen=True)
-class Face:
+class FoundFace:
     """Where a face is. Points are (x, y) in pixels, ordered left to right as the upright face
     is seen, so `left_eye` is the person's right eye.
 
@@ -63,6 +63,7 @@ class Face:
         mouth_left, mouth_right: mouth corners.
         yaw: degrees the head is turned to the side, about; 0 is frontal, positive when the face
             looks towards the right of the picture.
+        mesh: (478, 2) float64, all its landmarks in pixels; None where they are not known.
     """
 
     left_eye: Point
@@ -70,9 +71,10 @@ class Face:
     mouth_left: Point
     mouth_right: Point
     yaw: float = 0.0
+    mesh: np.ndarray | None = field(default=None, compare=False, repr=False)
 
     @classmethod
-    def of_eyes(cls, one: Point, other: Point) -> Face:
+    def of_eyes(cls, one: Point, other: Point) -> FoundFace:
         """A frontal face of which only the eyes are known, in either order."""
         left, right = (np.asarray(eye, float) for eye in sorted((one, other)))
         mouth = (left + right) / 2 + _MOUTH_BELOW * rot90(right - left)
@@ -87,7 +89,7 @@ class Face:
         return 2 * math.hypot(*x)
 
 
-def template_square(face: Face) -> Square:
+def template_square(face: FoundFace) -> Square:
     """The template's square for a face: centre c and half-sides x, y, each (2,) in pixels.
 
     Its corners are c ± x ± y. With e the middle of the eyes, E the vector between them, M the
@@ -106,7 +108,7 @@ def template_square(face: Face) -> Square:
     return eyes + DOWN * y, x, y
 
 
-def align(image: Image.Image, face: Face, size: int) -> tuple[Image.Image, float]:
+def align(image: Image.Image, face: FoundFace, size: int) -> tuple[Image.Image, float]:
     """Cut a face out, turned and scaled to the template; see `cut`."""
     return cut(image, template_square(face), size)
 
@@ -147,7 +149,7 @@ def cut(image: Image.Image, square: Square, size: int) -> tuple[Image.Image, flo
     return crop, outside
 
 
-def is_aligned(image: Image.Image, face: Face) -> bool:
+def is_aligned(image: Image.Image, face: FoundFace) -> bool:
     """Whether a picture already is its face's template square, give or take the noise of finding.
 
     Such a picture must not be aligned again: that would blur it, and the same picture would get

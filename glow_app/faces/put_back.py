@@ -21,10 +21,12 @@ import numpy as np
 from PIL import Image
 
 from glow_app.common.errors import UserError
-from glow_app.pictures.mesh import OUTLINE_POINTS, find_mesh
-from glow_app.pictures.opening import RESAMPLE, Source, open_picture
-from glow_app.pictures.prepare import FULL, Place, Prepared
-from glow_app.pictures.warp import ShapePath
+from glow_app.faces.crop import Place
+from glow_app.faces.face import Face
+from glow_app.faces.landmarks import OUTLINE_POINTS, SHAPE_POINTS, find_mesh
+from glow_app.faces.opening import RESAMPLE, Source, open_picture
+from glow_app.faces.prepare import FULL
+from glow_app.faces.warp import Triangulation
 
 __all__ = ["full_side", "put_back", "seam_mask"]
 
@@ -42,7 +44,7 @@ _CHANGED: Final = (1.5, 5.0)  # levels: how much a place changes for the photo's
 
 
 def put_back(
-    photo: Source, prepared: Prepared, face: np.ndarray, mesh: np.ndarray | None = None
+    photo: Source, own: Face, face: np.ndarray, shape: np.ndarray | None = None
 ) -> Image.Image:
     """The whole photo with another face in the place of its own.
 
@@ -50,11 +52,11 @@ def put_back(
     little, what the photo shows beyond the sharpness of the face stays.
 
     Args:
-        photo: what `prepared` was made of.
-        prepared: tells where the square lies, and what was in it.
+        photo: what `own` was cut out of.
+        own: the face of the photo: where its square lies, and what was in it.
         face: (F, F, 3) uint8, any F: what the square shall show.
-        mesh: (M, 2) points in fractions of the square that the mask holds where landmarks are not
-            found in both faces; None: an ellipse.
+        shape: (478, 2) landmarks of that in fractions of the square; None: they are looked for.
+            Without landmarks of both the mask is an ellipse.
 
     Returns:
         Upright, mode RGB, as large as the photo; outside the mask it is the photo, bit for bit.
@@ -65,22 +67,21 @@ def put_back(
     if face.dtype != np.uint8 or face.ndim != 3 or face.shape != (len(face), len(face), 3):
         raise ValueError(f"a face must be (F, F, 3) uint8, not {face.shape} {face.dtype}")
     image = open_picture(photo)
-    way = _Way.of(prepared.place, image.size)
-    old = prepared.crop if prepared.full is None else prepared.full
-    side = min(len(face), max(1, math.ceil(prepared.place.side)))  # antialiased where it shrinks
+    way = _Way.of(own.place, image.size)
+    old = own.crop if own.full is None else own.full
+    side = min(len(face), max(1, math.ceil(own.place.side)))  # antialiased where it shrinks
     new, old = (_resized(picture, side) for picture in (face, old))
-    new, outline = _outlined(new, old)
-    hull = mesh if outline is None else outline
-    mask, field, keep = _blending(new, old, seam_mask() if hull is None else seam_mask(hull))
+    new, outline = _outlined(new, find_mesh(new) if shape is None else shape, own.shape)
+    mask, field, keep = _blending(new, old, seam_mask() if outline is None else seam_mask(outline))
     _lay(image, way, new, old, mask, field, keep)
     return image
 
 
-def full_side(prepared: Prepared) -> int:
+def full_side(face: Face) -> int:
     """Pixels a side that a face to put back should have: as many as its square in the photo, but
     not less than the model draws and not more than `FULL`."""
-    side = 0.0 if prepared.place is None else prepared.place.side
-    return max(len(prepared.pixels), min(round(side), FULL))
+    side = 0.0 if face.place is None else face.place.side
+    return max(len(face.pixels), min(round(side), FULL))
 
 
 @dataclass(frozen=True)
@@ -148,13 +149,14 @@ def seam_mask(*meshes: np.ndarray) -> np.ndarray:
     return np.prod([_smooth(depth / _FEATHER) for depth in depths], axis=0).astype(np.float32)
 
 
-def _outlined(new: np.ndarray, old: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+def _outlined(
+    new: np.ndarray, mesh: np.ndarray | None, own: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | None]:
     """The new face within the outline of the old one, and that outline (M, 2).
 
     The outline goes where the old one is; all other landmarks follow the affine map that comes
     nearest to that. Without landmarks of both faces the new one is as it was, None beside it.
     """
-    mesh, own = find_mesh(new), find_mesh(old)
     if mesh is None or own is None:
         return new, None
     outline = own[OUTLINE_POINTS]
@@ -164,7 +166,8 @@ def _outlined(new: np.ndarray, old: np.ndarray) -> tuple[np.ndarray, np.ndarray 
     goal[OUTLINE_POINTS] = outline
     if np.square(goal - mesh).sum(axis=1).mean() < _STILL**2:
         return new, outline
-    return ShapePath(mesh, goal).moved(new, 0, 1.0), outline
+    mesh, goal = mesh[SHAPE_POINTS], goal[SHAPE_POINTS]
+    return Triangulation([mesh, goal]).warp(new, mesh, goal), outline
 
 
 def _blending(

@@ -10,9 +10,9 @@ from typing import Any, Final
 import numpy as np
 
 from glow_app.common.errors import UserError
-from glow_app.pictures.alignment import Face, Square, rot90, template_square
+from glow_app.faces.alignment import FoundFace, Square, rot90, template_square
 
-__all__ = ["LARGEST", "SMALLEST", "Crop"]
+__all__ = ["LARGEST", "SMALLEST", "Crop", "Place"]
 
 SMALLEST: Final = 16  # pixels a side, or the short side of a picture that is smaller
 LARGEST: Final = 1.5  # in long sides of the photo: what lies beside it is reflected
@@ -43,7 +43,7 @@ class Crop:
         return cls(float(centre[0]), float(centre[1]), 2 * math.hypot(*x), turn)
 
     @classmethod
-    def of_face(cls, face: Face) -> Crop:
+    def of_face(cls, face: FoundFace) -> Crop:
         """The template's square of a face."""
         return cls.of_square(template_square(face))
 
@@ -91,3 +91,35 @@ class Crop:
         angle = math.radians(self.turn)
         x = np.array([math.cos(angle), math.sin(angle)]) * self.side / 2
         return np.array([self.x, self.y]), x, rot90(x)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in its upright photo the square lies.
+
+    Attributes:
+        corner: of its first pixel, (x, y) in pixels of the photo.
+        right, down: its upper and its left side, (x, y) in pixels.
+    """
+
+    corner: tuple[float, float]
+    right: tuple[float, float]
+    down: tuple[float, float]
+
+    @property
+    def side(self) -> float:
+        """Of the square, in pixels of the photo."""
+        return float(np.hypot(*self.right))
+
+    @property
+    def crop(self) -> Crop:
+        """The same square, as one that can be changed."""
+        x, y = np.array(self.right) / 2, np.array(self.down) / 2
+        return Crop.of_square((np.array(self.corner) + x + y, x, y))
+
+    def inside(self, points: np.ndarray | None) -> np.ndarray | None:
+        """Points (M, 2) of the photo, in pixels, as fractions of the square."""
+        if points is None:
+            return None
+        into = np.linalg.inv(np.column_stack([self.right, self.down]))
+        return (np.asarray(points) - self.corner) @ into.T

@@ -1,0 +1,163 @@
+"""How the frames of a walk are put together from photos, the flow and one ground.
+
+Pure functions on float32 pictures (N, N, 3) in levels 0 to 255, all of them already warped to the
+shape of the frame. The steps of a frame, in the order of this file:
+
+1. *average*: the photos, each with its weight. Where something covers one face (a fringe, glasses)
+   that photo has no say: the difference to the ground is filled in from around.
+2. *matched*: averaging takes contrast away, and a flow adds specks. So in every band of a Laplacian
+   pyramid, at every place, the luminance gets the energy that the photos have there.
+3. *joined*: the face is laid into its ground band by band (Burt & Adelson 1983, "A multiresolution
+   spline with application to image mosaics").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import cv2
+import numpy as np
+
+__all__ = ["by_bands", "filled", "joined", "limited", "luminance", "matched"]
+
+_LUMA: Final = np.array([[0.299, 0.587, 0.114]], np.float32)  # ITU-R BT.601
+_LOWEST: Final = 8  # pixels a side of the last picture of a pyramid, about
+_WINDOW: Final = 4.0  # pixels of a band: deviation of the window in which energy is measured
+_MOST_GAIN: Final = 1.6
+_FLOOR: Final = 0.3  # levels: energy below this is not measured
+_SHARE: Final = 0.8  # of a photo's own contrast that a change of it may have
+_ALWAYS: Final = 3.0  # levels that a change may have anywhere
+_FILL: Final = 64  # pixels a side at which covered places are filled in
+_BANDS: Final = 5  # in which a face is joined to its ground
+
+
+def luminance(picture: np.ndarray) -> np.ndarray:
+    """(N, N) of (N, N, 3)."""
+    return cv2.transform(picture, _LUMA)
+
+
+def filled(difference: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """A difference of two pictures, where one is covered replaced by what is around it, smoothly.
+
+    A normalised convolution (Knutsson & Westin 1993) at two widths.
+
+    Args:
+        difference: (N, N, 3).
+        seen: (N, N), 1 where it is to be trusted.
+    """
+    side = len(difference)
+    share = seen[..., None]
+    small = cv2.resize(difference * share, (_FILL, _FILL), interpolation=cv2.INTER_AREA)
+    weight = cv2.resize(seen, (_FILL, _FILL), interpolation=cv2.INTER_AREA)
+    around = np.zeros_like(small)
+    for sigma in (16.0, 4.0):  # the near one last, where it knows anything
+        known = cv2.GaussianBlur(weight, (0, 0), sigma)[..., None]
+        mean = cv2.GaussianBlur(small, (0, 0), sigma) / np.maximum(known, 1e-3)
+        trust = np.clip(known / 0.05, 0, 1)
+        around = trust * mean + (1 - trust) * around
+    around = cv2.resize(around, (side, side), interpolation=cv2.INTER_LINEAR)
+    return share * difference + (1 - share) * around
+
+
+def matched(
+    picture: np.ndarray, photos: Sequence[np.ndarray], weights: Sequence[float]
+) -> np.ndarray:
+    """Luminance whose bands have, at every place, the energy that the photos have there.
+
+    Args:
+        picture: (N, N) luminance of the mixed face.
+        photos: each (N, N), luminance of the photos in its shape.
+        weights: of each photo, sum 1.
+
+    Returns:
+        (N, N). Its lowest band is that of `picture`.
+    """
+    bands, low = _laplacian(picture)
+    energy = [np.zeros_like(band) for band in bands]
+    for photo, weight in zip(photos, weights, strict=True):
+        for total, band in zip(energy, _laplacian(photo)[0], strict=True):
+            total += weight * np.square(band)
+    for i, band in enumerate(bands):
+        wanted = _windowed(energy[i]) + _FLOOR**2
+        present = _windowed(np.square(band)) + _FLOOR**2
+        bands[i] = band * np.minimum(np.sqrt(wanted / present), _MOST_GAIN)
+    return _collapsed(bands, low)
+
+
+def joined(ground: np.ndarray, change: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The ground with a change that is blended in band by band: the coarser, the wider.
+
+    Args:
+        ground, change: (N, N, 3); the changed face is their sum.
+        mask: (N, N), where it shall be seen.
+    """
+    sizes, parts = [], []
+    for _ in range(_BANDS):
+        if min(change.shape[:2]) < 2 * _LOWEST:
+            break
+        small = cv2.pyrDown(change)
+        wide = (change.shape[1], change.shape[0])
+        parts.append((change - cv2.pyrUp(small, dstsize=wide)) * mask[..., None])
+        sizes.append(wide)
+        change, mask = small, cv2.pyrDown(mask)
+    total = change * mask[..., None]
+    for part, wide in zip(reversed(parts), reversed(sizes), strict=True):
+        total = cv2.pyrUp(total, dstsize=wide) + part
+    return ground + total
+
+
+def by_bands(difference: np.ndarray, shares: Sequence[float], size: int) -> np.ndarray:
+    """A difference of two pictures of which each scale has a share of its own.
+
+    Args:
+        difference: (N, N, 3).
+        shares: of each level of a flow of ``size`` pixels, 0 to 1, finest first; all that is finer
+            goes with the first, all that is coarser with the last.
+    """
+    bands, low = _laplacian(difference)
+    for i, band in enumerate(bands):
+        level = round(np.log2(max(size / len(band), 1)))
+        bands[i] = band * shares[min(level, len(shares) - 1)]
+    return _collapsed(bands, low * shares[-1])
+
+
+def limited(change: np.ndarray, photo: np.ndarray) -> np.ndarray:
+    """A change of a picture that has, in every band, no more energy than the picture allows.
+
+    Where there is nothing to see a flow must not invent much: the root mean square of the change
+    stays below 0.8 of what the photo has there, and 3 levels.
+
+    Args:
+        change, photo: (N, N, 3).
+    """
+    bands, low = _laplacian(change)
+    for i, (band, own) in enumerate(zip(bands, _laplacian(photo)[0], strict=True)):
+        allowed = _SHARE * np.sqrt(_windowed(np.square(own).mean(axis=-1))) + _ALWAYS
+        present = np.sqrt(_windowed(np.square(band).mean(axis=-1)))
+        bands[i] = band * np.minimum(allowed / np.maximum(present, 1e-3), 1)[..., None]
+    return _collapsed(bands, low)
+
+
+# ------------------------------------------------------------------------------------- inside
+
+
+def _laplacian(picture: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+    """Bands of a picture, finest first, and what is left below them."""
+    bands = []
+    while min(picture.shape[:2]) > _LOWEST:
+        small = cv2.pyrDown(picture)
+        wide = (picture.shape[1], picture.shape[0])
+        bands.append(picture - cv2.pyrUp(small, dstsize=wide))
+        picture = small
+    return bands, picture
+
+
+def _collapsed(bands: list[np.ndarray], low: np.ndarray) -> np.ndarray:
+    for band in reversed(bands):
+        low = cv2.pyrUp(low, dstsize=(band.shape[1], band.shape[0])) + band
+    return low
+
+
+def _windowed(energy: np.ndarray) -> np.ndarray:
+    return cv2.GaussianBlur(energy, (0, 0), _WINDOW)

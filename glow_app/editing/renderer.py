@@ -1,0 +1,268 @@
+"""The one renderer: the frame of a `Point` of a walk, at any size, from photos and flow.
+
+    x = match( Σ w_i W_i + κ · mask · warp( g(z) - Σ w_i L_i ) ),   W_i = F_i warped to S
+
+F_i are the photos, L_i their looks (crops warped to the mean shape, `faces.look`), w_i the weights
+and S the shape of the frame. The photos carry the picture, the flow decides the change. At a
+photo (w = 1, S = S_i, z = f(L_i)) the bracket vanishes, since g(f(L)) = L, and the frame is the
+photo, byte for byte.
+
+Only the face inside its outline is mixed like that; hair, ears, neck, clothes and background come
+from one photo at a time (the *ground*), and so does what is inside the lips: laying two of them
+over each other is what gives a morph away.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final
+
+import cv2
+import numpy as np
+
+from glow_app.common.progress import Progress, Steps
+from glow_app.editing import blending
+from glow_app.editing.walk import Point
+from glow_app.faces import regions
+from glow_app.faces.face import Face, resized
+from glow_app.faces.landmarks import SHAPE_POINTS
+from glow_app.faces.look import Looks
+from glow_app.faces.warp import Triangulation
+
+__all__ = ["KAPPA", "Renderer"]
+
+KAPPA: Final = 0.5  # by blind marks: more reddens lips and waxes foreheads with today's weights
+
+# Frames are made side by side, one a core; OpenCV's own threads would only get in their way.
+cv2.setNumThreads(1)
+
+_GRID: Final = 256  # pixels a side of masks, and of what is smooth
+_TEETH: Final = 0.02  # of the crop: lips farther apart than this show teeth
+_OVERSHOOT: Final = (-0.05, 1.05)  # of a leg: shapes of smooth curves go a little beyond
+_NEAR: Final = 0.45  # of the crop: how far from the face the ground's skin takes on its colour
+_FINEST: Final = 1.2  # pixels of a look: blur of the flow's correction, in which its specks go
+
+
+@dataclass(eq=False)
+class Renderer:
+    """Makes the frames of one walk. Safe to call from several threads.
+
+    Args:
+        faces: of the walk, in its order.
+        looks: how the model sees faces.
+        kappa: how much of the change the flow decides, 0 (only the photos) to 1.
+    """
+
+    faces: tuple[Face, ...]
+    looks: Looks
+    kappa: float = KAPPA
+    _meshes: dict[tuple[int, ...], Triangulation] = field(default_factory=dict, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def native(self) -> int:
+        """Pixels a side up to which there is detail."""
+        return max(face.native for face in self.faces)
+
+    def frames(
+        self,
+        points: Sequence[Point],
+        decoded: np.ndarray,
+        size: int,
+        progress: Progress | None = None,
+    ) -> np.ndarray:
+        """Frames of points: (T, size, size, 3) uint8.
+
+        Args:
+            points: T of them.
+            decoded: (T, S, S, 3) uint8, g of their codes.
+            size: pixels a side. Above `native` they are enlarged, below the model's S reduced.
+            progress: counts frames.
+        """
+        made = np.empty((len(points), size, size, 3), np.uint8)
+        side = max(min(size, self.native), self.looks.size)
+        steps = Steps(len(points), progress)
+
+        def one(i: int) -> None:
+            photo = points[i].photo
+            if photo is not None:
+                made[i] = self.faces[photo].at(size)
+            else:
+                made[i] = resized(self._frame(points[i], decoded[i], side), size)
+
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+            for _ in pool.map(one, range(len(points))):
+                steps.advance()
+        return made
+
+    # ----------------------------------------------------------------------------- one frame
+
+    def _frame(self, point: Point, decoded: np.ndarray, side: int) -> np.ndarray:
+        scene = _Scene(self, point, decoded, side)
+        mixed = sum(share * scene.on_ground(ground) for ground, share in point.grounds)
+        return (mixed + 0.5).clip(0, 255).astype(np.uint8)
+
+    def mesh(self, chosen: tuple[int, ...], shape: np.ndarray) -> Triangulation:
+        """Triangles that serve these faces and a shape between them."""
+        with self._lock:
+            known = self._meshes.get(chosen)
+            if known is None:
+                own = [self.faces[i].shape[SHAPE_POINTS] for i in chosen]
+                if len(own) == 2:
+                    (a, b), (low, high) = own, _OVERSHOOT
+                    own = [a + t * (b - a) for t in np.linspace(low, high, 9)]
+                known = Triangulation([*own, shape[SHAPE_POINTS]])
+                if len(chosen) == 2:  # the same for all shapes between two faces
+                    self._meshes[chosen] = known
+            return known
+
+
+class _Scene:
+    """What one frame is made of, before it is put together: all in its shape, float32."""
+
+    def __init__(self, renderer: Renderer, point: Point, decoded: np.ndarray, side: int) -> None:
+        self.renderer, self.point, self.side = renderer, point, side
+        faces, grounds = renderer.faces, [ground for ground, _ in point.grounds]
+        self.weights = {i: w for i, w in enumerate(point.weights) if w > 0}
+        mixed = () if point.bands is None else (0, 1)
+        self.chosen = tuple(sorted({*self.weights, *grounds, *mixed}))
+        self.alone = len(self.chosen) == 1  # an edit: one photo and what the flow changes in it
+        self.photos: dict[int, np.ndarray] = {}
+        self.seen: dict[int, np.ndarray] = {}
+        self.skin: dict[int, np.ndarray] = {}
+        shape, grid = point.shape, min(_GRID, side)
+        for i, sources, small in self._sources(shape, grid):
+            photo = faces[i].at(side)
+            if sources is not None:
+                photo = Triangulation.remap(photo, sources)
+            self.photos[i] = photo.astype(np.float32)
+            if self.alone:
+                continue
+            if shape is None:  # nothing is known of the face
+                self.seen[i] = np.ones((side, side), np.float32)
+                continue
+            for known, mask in ((self.seen, faces[i].seen), (self.skin, faces[i].skin)):
+                mask = _sized(mask, grid)
+                if small is not None:
+                    mask = Triangulation.remap(mask, small, linear=True)
+                known[i] = _sized(mask, side)
+        if shape is None:
+            self.outline = self.inside = np.full((side, side), 1.0, np.float32)
+        else:
+            self.outline = regions.face_mask(shape, side, shrink=1.0)
+            self.inside = regions.face_mask(shape, side)
+        self.change = self._change(decoded)
+        self.grey = {i: blending.luminance(photo) for i, photo in self.photos.items()}
+
+    def on_ground(self, ground: int) -> np.ndarray:
+        """The frame with the hair, clothes and background of one face: (N, N, 3)."""
+        photo = self.photos[ground]
+        if self.alone:
+            return photo + self.change * self.outline[..., None]
+        # The others come as differences to the ground, without what covers them or the ground.
+        others = [i for i in self.chosen if i != ground]
+        seen = {i: self.seen[i] * self.seen[ground] for i in others}
+        own = {i: blending.filled(self.photos[i] - photo, seen[i]) for i in others}
+        weights = [self.weights.get(i, 0.0) for i in others]
+        if self.point.bands is not None:
+            shares = [b if ground == 0 else 1 - b for b in self.point.bands]
+            difference = blending.by_bands(own[1 - ground], shares, self.renderer.looks.size)
+        else:
+            difference = sum(w * own[i] for w, i in zip(weights, others, strict=True))
+        trusted = [max(w, 1e-3) for w in weights]
+        trust = sum(w * seen[i] for w, i in zip(trusted, others, strict=True)) / sum(trusted)
+        greys = [self.grey[i] * seen[i] + self.grey[ground] * (1 - seen[i]) for i in others]
+        mixed = photo + difference
+        plain = blending.luminance(mixed)
+        grey = plain + self.change * (self.outline * trust)
+        energies = [self.grey[ground], *greys], [1 - sum(weights), *weights]
+        face = mixed + (blending.matched(grey, *energies) - plain)[..., None]
+        if self.point.shape is None:
+            return face
+        under = photo + self._leaning(ground, difference)
+        frame = blending.joined(under, face - under, self.inside * self.seen[ground])
+        return self._with_mouth(frame, ground)
+
+    # -------------------------------------------------------------------------------- parts
+
+    def _sources(
+        self, shape: np.ndarray | None, grid: int
+    ) -> Iterator[tuple[int, np.ndarray | None, np.ndarray | None]]:
+        """For each face where its pixels come from, at the frame's size and on a grid; None where
+        nothing moves."""
+        faces = self.renderer.faces
+        if shape is None:
+            yield from ((i, None, None) for i in self.chosen)
+            return
+        mesh = self.renderer.mesh(self.chosen, shape)
+        goal = mesh.points(shape[SHAPE_POINTS])
+        for i in self.chosen:
+            own = mesh.points(faces[i].shape[SHAPE_POINTS])
+            if np.array_equal(own, goal):
+                yield i, None, None
+            else:
+                small = mesh.sources(own, goal, grid)
+                yield i, mesh.enlarged(small, self.side), small
+
+    def _change(self, decoded: np.ndarray) -> np.ndarray:
+        """κ · warp(g(z) - Σ w_i L_i) at the frame's size: its luminance (N, N) between photos,
+        all of it (N, N, 3) for an edit."""
+        kappa = self.renderer.kappa
+        looks = self.renderer.looks
+        if not self.alone and not kappa:
+            return np.float32(0)
+        base = np.zeros(decoded.shape, np.float32)
+        for i, weight in self.weights.items():
+            face = self.renderer.faces[i]
+            own = face.pixels if self.point.shape is None else looks.of(face)
+            base += np.float32(weight) * own
+        change = decoded.astype(np.float32) - base
+        if self.alone:
+            change = blending.limited(change, base)
+        else:
+            change = kappa * blending.luminance(cv2.GaussianBlur(change, (0, 0), _FINEST))
+        if self.point.shape is not None:
+            own, goal = looks.mean[SHAPE_POINTS], self.point.shape[SHAPE_POINTS]
+            change = Triangulation([own, goal]).warp(change, own, goal, linear=True)
+        return _sized(change, self.side, cv2.INTER_CUBIC)
+
+    def _leaning(self, ground: int, difference: np.ndarray) -> np.ndarray:
+        """What brings the ground's skin, ears and neck, nearer to the colour of the face."""
+        mask = cv2.resize(self.outline, (64, 64), interpolation=cv2.INTER_AREA)
+        small = cv2.resize(difference, (64, 64), interpolation=cv2.INTER_AREA)
+        shown = cv2.resize(self.seen[ground], (64, 64), interpolation=cv2.INTER_AREA) * mask
+        colour = (small * shown[..., None]).sum(axis=(0, 1)) / max(float(shown.sum()), 1e-6)
+        away = cv2.distanceTransform((mask < 0.5).astype(np.uint8), cv2.DIST_L2, 5) / 64
+        near = np.clip(1 - away / _NEAR, 0, 1).astype(np.float32)
+        return (self.skin[ground] * _sized(near, self.side))[..., None] * colour
+
+    def _with_mouth(self, frame: np.ndarray, ground: int) -> np.ndarray:
+        """Inside the lips one photo alone: the ground's, or that whose mouth is open."""
+        faces, side = self.renderer.faces, self.side
+        widest = max(self.weights, key=lambda i: faces[i].mouth)
+        mouth = ground if faces[ground].mouth > _TEETH else widest
+        mask = regions.inner_mouth_mask(self.point.shape, side)
+        rows, columns = np.flatnonzero(mask.max(axis=1)), np.flatnonzero(mask.max(axis=0))
+        if not len(rows):
+            return frame
+        more = side // 16  # room for the bands
+        box = (
+            slice(max(rows[0] - more, 0), rows[-1] + more + 1),
+            slice(max(columns[0] - more, 0), columns[-1] + more + 1),
+        )
+        own, mask = self.photos[mouth][box], mask[box]
+        # Colours lie half way between those of that photo and those of the frame.
+        around = cv2.GaussianBlur(frame[box] - own, (0, 0), side / 40)
+        frame[box] = blending.joined(frame[box], own + 0.5 * around - frame[box], mask)
+        return frame
+
+
+def _sized(picture: np.ndarray, side: int, how: int = cv2.INTER_LINEAR) -> np.ndarray:
+    if len(picture) == side:
+        return picture
+    how = cv2.INTER_AREA if side < len(picture) else how
+    return cv2.resize(picture, (side, side), interpolation=how)
