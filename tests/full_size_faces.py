@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from glow_app.editing.editor import Editor
-from glow_app.faces.prepare import Prepared
+from glow_app.faces.face import Face
 
 __all__ = ["photo_of", "photos_with_detail", "portraits"]
 
@@ -32,6 +32,6 @@ def photos_with_detail(released: Editor) -> list[Image.Image]:
 
 
 @pytest.fixture(scope="session")
-def portraits(released: Editor, photos_with_detail: list[Image.Image]) -> list[Prepared]:
+def portraits(released: Editor, photos_with_detail: list[Image.Image]) -> list[Face]:
     """The same, prepared."""
     return [released.prepare(photo) for photo in photos_with_detail]

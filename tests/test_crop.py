@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from glow_app.common.errors import UserError
-from glow_app.faces.alignment import DOWN, EYES_APART, Face, cut
+from glow_app.faces.alignment import DOWN, EYES_APART, FoundFace, cut
 from glow_app.faces.coding import Coding
 from glow_app.faces.crop import LARGEST, SMALLEST, Crop
 from glow_app.faces.finder import find_faces
@@ -60,7 +60,7 @@ def test_eyes_alone_give_the_square_that_a_whole_face_gives() -> None:
         middle, apart = np.array([300.0, 200.0]), 90.0
         left, right = middle - across * apart / 2, middle + across * apart / 2
         for pair in ((left, right), (right, left)):
-            crop = Crop.of_face(Face.of_eyes(*(tuple(eye) for eye in pair)))
+            crop = Crop.of_face(FoundFace.of_eyes(*(tuple(eye) for eye in pair)))
             assert crop.side == pytest.approx(apart / EYES_APART)
             centre = middle + down * DOWN / 2 * crop.side
             assert (crop.x, crop.y) == pytest.approx(tuple(centre))
@@ -71,7 +71,7 @@ def test_clicked_eyes_agree_with_found_landmarks(group: Image.Image) -> None:
     for face in find_faces(group):
         found, clicked = (
             Crop.of_face(face),
-            Crop.of_face(Face.of_eyes(face.right_eye, face.left_eye)),
+            Crop.of_face(FoundFace.of_eyes(face.right_eye, face.left_eye)),
         )
         assert math.hypot(found.x - clicked.x, found.y - clicked.y) < 0.06 * found.side
         assert clicked.side == pytest.approx(found.side, rel=0.12)

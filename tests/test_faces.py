@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from glow_app.faces import finder
-from glow_app.faces.alignment import Face, align, is_aligned, template_square
+from glow_app.faces.alignment import FoundFace, align, is_aligned, template_square
 from glow_app.faces.finder import find_faces
 from glow_app.faces.folders import list_pictures
 from glow_app.faces.opening import RESAMPLE, open_picture
@@ -29,7 +29,7 @@ needs_mediapipe = pytest.mark.skipif(not finder.available(), reason="mediapipe i
 TEMPLATE = np.array([(0.30, 0.29), (0.70, 0.29), (0.33, 0.71), (0.67, 0.71)])
 
 # Frontal, with a mouth that sets the scale neither way: 2.0·|E| = 1.8·|M|, |E| = 36, |M| = 40.
-PLAIN = Face((82, 100), (118, 100), (85, 140), (115, 140))
+PLAIN = FoundFace((82, 100), (118, 100), (85, 140), (115, 140))
 
 
 @pytest.fixture(scope="session")
@@ -50,15 +50,15 @@ def in_a_photo(face: Image.Image, turn: float, side: int = 260) -> Image.Image:
     return canvas
 
 
-def points(face: Face) -> np.ndarray:
+def points(face: FoundFace) -> np.ndarray:
     """(4, 2)"""
     return np.array([face.left_eye, face.right_eye, face.mouth_left, face.mouth_right])
 
 
-def moved(face: Face, scale: float = 1.0, degrees: float = 0.0, by=(0.0, 0.0)) -> Face:
+def moved(face: FoundFace, scale: float = 1.0, degrees: float = 0.0, by=(0.0, 0.0)) -> FoundFace:
     c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     p = points(face) @ (scale * np.array([[c, s], [-s, c]])) + by
-    return Face(*(tuple(v) for v in p), yaw=face.yaw)
+    return FoundFace(*(tuple(v) for v in p), yaw=face.yaw)
 
 
 # ------------------------------------------------------------------------------------ the template
@@ -78,11 +78,13 @@ def test_the_formula_by_hand():
 @pytest.mark.parametrize("scale", [0.3, 7.0])
 def test_the_square_moves_with_the_face(degrees, scale):
     face = moved(PLAIN, scale, degrees, by=(30, -10))
-    expected = moved(Face(*((tuple(v)) for v in corners(PLAIN))), scale, degrees, by=(30, -10))
+    expected = moved(
+        FoundFace(*((tuple(v)) for v in corners(PLAIN))), scale, degrees, by=(30, -10)
+    )
     assert np.allclose(corners(face), points(expected))
 
 
-def corners(face: Face) -> np.ndarray:
+def corners(face: FoundFace) -> np.ndarray:
     c, x, y = template_square(face)
     return np.array([c - x - y, c + x - y, c + x + y, c - x + y])
 
@@ -92,7 +94,9 @@ def test_align_cuts_exactly_the_square():
     rng = np.random.default_rng(0)
     noise = Image.fromarray(rng.integers(0, 256, (25, 25, 3), np.uint8))
     picture = noise.resize((400, 400), Image.Resampling.BICUBIC)
-    face = Face((164, 184), (236, 184), (170, 264), (230, 264))  # its square: 99.2..300.8, both
+    face = FoundFace(
+        (164, 184), (236, 184), (170, 264), (230, 264)
+    )  # its square: 99.2..300.8, both
     centre, x, _ = template_square(face)
     left, top = centre - x[0]
     crop, invented = align(picture, face, 64)
@@ -272,7 +276,7 @@ def test_faces_in_tight_crops_are_found(face_folder):
 def test_notes_tell_of_poor_crops(portraits, monkeypatch):
     photo = portraits[0]
     face = find_faces(photo)[0]
-    turned = Face(*(tuple(p) for p in points(face)), yaw=35.0)
+    turned = FoundFace(*(tuple(p) for p in points(face)), yaw=35.0)
     monkeypatch.setattr(finder, "find_faces", lambda _: [turned])
     assert "turned far to the side" in " ".join(prepare(photo, 64).notes)
     assert "pixels wide" in " ".join(prepare(photo, 2048).notes)

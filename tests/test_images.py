@@ -18,7 +18,7 @@ import pytest
 from PIL import Image, ImageCms, TiffImagePlugin
 
 from glow_app.common.errors import UserError
-from glow_app.faces import colour, faces, opening
+from glow_app.faces import colour, finder, opening
 from glow_app.faces.folders import PICTURE_SUFFIXES, list_pictures
 from glow_app.faces.opening import RESAMPLE, open_picture
 from glow_app.faces.prepare import prepare, prepare_all
@@ -566,7 +566,7 @@ def test_a_small_picture_gets_a_note(colourful):
 
 
 def test_without_mediapipe(monkeypatch, colourful):
-    monkeypatch.setattr(faces, "available", lambda: False)
+    monkeypatch.setattr(finder, "available", lambda: False)
     prepared = prepare(colourful, 32)
     assert not prepared.aligned and "pip install mediapipe" in prepared.notes[0]
     for align in (

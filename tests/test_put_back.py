@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 
 from glow_app.common.errors import UserError
-from glow_app.faces.prepare import Place, Prepared, prepare
+from glow_app.faces.crop import Place
+from glow_app.faces.face import Face
+from glow_app.faces.prepare import prepare
 from glow_app.faces.put_back import put_back, seam_mask
 from glow_app.keeping.photos import save_photo
 
@@ -100,7 +102,7 @@ def test_a_dot_lands_where_place_says(side):
     photo = Image.fromarray(flat(90, 240))
     place = Place((100.0, 30.0), (90.0, 40.0), (-40.0, 90.0))
     square = flat(90, 64)
-    one = Prepared(square, square, True, 1, (), None, place)
+    one = Face(square, square, True, 1, (), None, place)
     u, v = 0.6, 0.4
     middles = (np.arange(side) + 0.5) / side
     away = np.hypot(middles - u, (middles - v)[:, None])
@@ -117,7 +119,7 @@ def test_a_face_that_leaves_the_photo():
     picture = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
     place = Place((-30.0, -20.0), (100.0, 10.0), (-10.0, 100.0))
     square = flat(128, 64)
-    one = Prepared(square, square, True, 1, (), None, place)
+    one = Face(square, square, True, 1, (), None, place)
     face = flat(128, 64)
     face[24:40, 24:40] = 220
     whole = levels(put_back(picture, one, face))
@@ -144,7 +146,7 @@ def test_a_large_photo_is_done_in_time(photos_with_detail, portraits):
     scale = 3464 / photos_with_detail[0].width
     corner, right, down = (tuple(scale * x for x in v) for v in vars(portraits[0].place).values())
     one = portraits[0]
-    one = Prepared(one.pixels, one.crop, True, 1, (), one.full, Place(corner, right, down))
+    one = Face(one.pixels, one.crop, True, 1, (), one.full, Place(corner, right, down))
     start = time.process_time()
     whole = put_back(large, one, portraits[1].full)
     assert time.process_time() - start < 4
@@ -172,7 +174,7 @@ def test_what_cannot_be_put_back_is_refused(portraits):
     with pytest.raises(UserError, match="does not lie in that photo"):
         put_back(small, one, one.full)
     with pytest.raises(UserError, match="not known"):
-        put_back(small, Prepared(one.pixels, one.crop, True, 1), one.full)
+        put_back(small, Face(one.pixels, one.crop, True, 1), one.full)
     with pytest.raises(ValueError, match="a face must be"):
         put_back(small, one, one.full[:10])
 

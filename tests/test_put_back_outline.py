@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from glow_app.common.errors import UserError
-from glow_app.faces.prepare import Place, Prepared, prepare
+from glow_app.faces.crop import Place
+from glow_app.faces.face import Face
+from glow_app.faces.prepare import prepare
 from glow_app.faces.put_back import full_side, put_back, seam_mask
 from glow_app.keeping.photos import save_photo
 
@@ -23,7 +25,7 @@ def _scene(width: int = 360, height: int = 300, seed: int = 0) -> np.ndarray:
     return (smooth + rng.normal(0, 6, smooth.shape)).clip(0, 255).astype(np.uint8)
 
 
-def _turned(photo: np.ndarray, corner: tuple[float, float], side: float, angle: float) -> Prepared:
+def _turned(photo: np.ndarray, corner: tuple[float, float], side: float, angle: float) -> Face:
     """A square of 128 pixels cut out where no face says so."""
     right = side * np.cos(angle), side * np.sin(angle)
     down = -right[1], right[0]
@@ -33,7 +35,7 @@ def _turned(photo: np.ndarray, corner: tuple[float, float], side: float, angle: 
         (128, 128), Image.Transform.AFFINE, data, Image.Resampling.BICUBIC
     )
     crop, place = np.asarray(cut), Place(corner, right, down)
-    return Prepared(crop[::2, ::2].copy(), crop, True, 1, full=crop, place=place)
+    return Face(crop[::2, ::2].copy(), crop, True, 1, full=crop, place=place)
 
 
 def test_what_was_cut_out_changes_nothing() -> None:
@@ -137,7 +139,7 @@ def test_a_face_found_in_a_photo_takes_its_outline(face_folder: Path) -> None:
     photo = _scene(400, 400)
     photo[60:316, 80:336] = crops[0]
     place = Place((80.0, 60.0), (256.0, 0.0), (0.0, 256.0))
-    prepared = Prepared(crops[0], crops[0], True, 1, full=crops[0], place=place)
+    prepared = Face(crops[0], crops[0], True, 1, full=crops[0], place=place)
     out = np.asarray(put_back(photo, prepared, crops[1]))[60:316, 80:336].astype(int)
     outline = find_mesh(crops[0])[OUTLINE_POINTS]
     inside = outline[((outline > 0.01) & (outline < 0.99)).all(axis=1)]

@@ -42,7 +42,7 @@ class Pictures:
         looks: (T, S, S, 3) uint8, g of the codes; where the model draws alone, the frames.
         points: T points of the walk.
         clamped_frames: (T,) float32, of each frame the share, 0 to 1, of decoded numbers that
-            were outside [0, 1] or not finite.
+            were outside [0, 1] or not finite; 0 where frames are made of photos.
         renderer: makes frames from photos; None where the model draws alone.
     """
 
@@ -173,7 +173,8 @@ def decoded(
             chunk = rows[first : first + codec.batch]
             made = [_asked(walk.at, float(place)) for place in u[chunk]]
             coded = walk.codes(made, u[chunk])
-            looks[chunk], clamped[chunk] = codec.decode_with_report(coded.z, within=coded.within)
+            looks[chunk], lost = codec.decode_with_report(coded.z, within=coded.within)
+            clamped[chunk] = lost if renderer is None else 0  # photos do not clip
             norms[chunk] = _norms(codec, coded.z)
             frames[chunk] = looks[chunk] if renderer is None else renderer.frames(
                 made, looks[chunk], side

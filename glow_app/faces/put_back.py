@@ -71,7 +71,9 @@ def put_back(
     old = own.crop if own.full is None else own.full
     side = min(len(face), max(1, math.ceil(own.place.side)))  # antialiased where it shrinks
     new, old = (_resized(picture, side) for picture in (face, old))
-    new, outline = _outlined(new, find_mesh(new) if shape is None else shape, own.shape)
+    if shape is None:  # found anew, the landmarks of the same face would differ a little
+        shape = own.shape if np.array_equal(new, old) else find_mesh(new)
+    new, outline = _outlined(new, shape, own.shape)
     mask, field, keep = _blending(new, old, seam_mask() if outline is None else seam_mask(outline))
     _lay(image, way, new, old, mask, field, keep)
     return image

@@ -55,7 +55,8 @@ class FaceHolder:
 
     def values(self, side: Face | None) -> list[Any]:
         """What to set ``outputs`` to."""
-        shown = card_value(side, self.editor.facts)
+        look = None if side is None else self.editor.looks.of(side)
+        shown = card_value(side, look, self.editor.facts)
         return [side, next(_turns), *[shown for _ in self.cards]]
 
     def wire(self, temperature: gr.Slider) -> None:

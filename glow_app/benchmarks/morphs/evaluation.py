@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
 
-from glow_app.benchmarks.morphs import descriptors
+from glow_app.benchmarks.morphs import descriptors, realism
 from glow_app.benchmarks.morphs.faces_found import one_face_in_place
 from glow_app.benchmarks.morphs.frechet import frechet_distance
-from glow_app.benchmarks.morphs.material import Pairs
+from glow_app.benchmarks.morphs.material import SIDE
 from glow_app.benchmarks.morphs.sliced_wasserstein import PatchReference
-from glow_app.benchmarks.morphs.transition import evenness, ghosting
-from glow_app.benchmarks.morphs.ways import Way
-from glow_app.faces.appearance import brightness, contrast, saturated, sharpness
+from glow_app.benchmarks.morphs.transition import ghosting
+from glow_app.benchmarks.morphs.ways import Way, real_face
+from glow_app.faces.appearance import contrast, saturated
+from glow_app.faces.face import Face
+from glow_app.faces.landmarks import find_mesh
 
-__all__ = ["EVERY", "Row", "Scale", "measure_real", "measure_way"]
+__all__ = ["Row", "Scale", "measure_real", "measure_way"]
 
-EVERY: Final = tuple(k / 8 for k in range(9))  # positions of a strip, both ends among them
-INNER: Final = (0.25, 0.5, 0.75)
-_HALF: Final = INNER.index(0.5)
-_ALONG: Final = 40  # pairs of which whole paths are made, for evenness and identity
+_INNER: Final = (0.25, 0.5, 0.75)
+_HALF: Final = _INNER.index(0.5)
+_SOME: Final = 40  # pairs whose identity is followed from A to B, which takes 0.4 s a pair
 _ENOUGH: Final = 150  # pictures: a covariance of 128 numbers needs more than these
 
 Row = dict[str, Any]
+Keep = Callable[[Face, Face, np.ndarray], None]
 
 
 class Scale:
-    """What frames are compared with.
+    """Real faces that frames are compared with.
 
     Args:
         reference: (N, S, S, 3) uint8 real faces, best such as are not morphed.
@@ -45,9 +47,9 @@ class Scale:
         if describe is not None and len(reference) >= _ENOUGH:
             self._described = describe(reference)
 
-    def swd(self, pictures: np.ndarray) -> np.ndarray:
-        """(3,) sliced Wasserstein distance, finest level first."""
-        return self._patches.distance(pictures)
+    def swd(self, pictures: np.ndarray) -> float:
+        """Sliced Wasserstein distance, the mean of its three levels."""
+        return float(self._patches.distance(pictures).mean())
 
     def frechet(self, described: np.ndarray) -> float | None:
         """Fréchet distance of descriptors, times 1000; None for too few pictures."""
@@ -56,73 +58,78 @@ class Scale:
         return 1000 * frechet_distance(described, self._described)
 
 
-def measure_real(pairs: Pairs, scale: Scale) -> Row:
-    """The floor: what the ends of the pairs, which are real faces, get themselves.
+def measure_real(
+    pairs: Sequence[tuple[Face, Face]], scale: Scale, keep: Keep | None = None
+) -> Row:
+    """The figures that photo A itself gets as a frame between A and B, where they mean something.
 
-    Distances are means over the A's and the B's, so that they are those of as many pictures as
-    there are frames. Ghosting is that of the faces of another pair: what all faces share.
+    Args and returns: as `measure_way`, without ghosting, identity and ms.
     """
-    a, b = pairs.ends
-    row = _distances(np.mean([scale.swd(end) for end in (a, b)], axis=0))
-    row |= {"brightness": 1.0, "contrast": 1.0, "sharpness": 1.0}
-    row["ghosting"] = float(ghosting(np.roll(a, 1, axis=0), a, b).mean())
-    row["saturated"] = float(saturated(np.concatenate([a, b])).mean())
-    row["found"] = _share(one_face_in_place(np.concatenate([a, b])))
-    if scale.describe is not None:
-        described = [scale.describe(end) for end in (a, b)]
-        distances = [scale.frechet(end) for end in described]
-        row["frechet"] = None if None in distances else float(np.mean(distances))
-    return row
+    row = measure_way(real_face, pairs, scale, keep)
+    return {key: row[key] for key in row if key not in ("ghosting", "identity", "ms")}
 
 
-def measure_way(way: Way, pairs: Pairs, scale: Scale) -> Row:
+def measure_way(
+    way: Way, pairs: Sequence[tuple[Face, Face]], scale: Scale, keep: Keep | None = None
+) -> Row:
     """All figures of one way.
 
+    Args:
+        way: makes frames of a pair.
+        pairs: P ≥ 1 pairs A, B.
+        scale: real faces to compare with.
+        keep: gets A, B and the middle frame (384, 384, 3) uint8 of each pair.
+
     Returns:
-        swd_levels, finest first, and swd, their mean, of middle frames; swd_quarters, of those at
-        1/4 and 3/4. brightness, contrast, sharpness of middle frames over those of the ends'
-        mean. found, the share of frames at 1/4, 1/2, 3/4 with one face in place, and saturated,
-        of their values. ghosting of middle frames. evenness over nine positions. ms of a frame
-        more, with encoding and landmarks of the photos left out. With descriptors: frechet of
-        middle frames and identity, the share of pairs that leave A and come to B all the way.
+        Means over the middle frames. Of frames of 384 pixels: mark, see `realism`, of the pairs
+        whose faces have landmarks (None if there are none), and found, the share with one face in
+        place (None without a face finder). Of frames of the model's size: swd; contrast, over
+        that of all A and B; ghosting; saturated, a share of their values. ms for a frame at the
+        model's size in passes of three, both faces being encoded and their landmarks found. With
+        descriptors: frechet, and identity, the share of pairs that leave A and come to B all the
+        way.
     """
-    way.prepare(pairs)
-    start = time.perf_counter()
-    frames = way(pairs, INNER)
-    seconds = time.perf_counter() - start
-    a, b = pairs.ends
+    small, marks, found, seconds = [], [], [], 0.0
+    for a, b in pairs:
+        frame = way(a, b, (0.5,)).enlarged(SIDE)[0]
+        if keep is not None:
+            keep(a, b, frame)
+        marks.append(_mark(frame, a, b))
+        found.append(one_face_in_place(frame[None]))
+        start = time.perf_counter()
+        small.append(way(a, b, _INNER).frames)
+        seconds += time.perf_counter() - start
+    frames = np.stack(small)
     middle = frames[:, _HALF]
-    row = _distances(scale.swd(middle))
-    quarters = [scale.swd(frames[:, k]) for k in range(len(INNER)) if k != _HALF]
-    row["swd_quarters"] = float(np.mean(quarters))
-    for figure in (brightness, contrast, sharpness):
-        ends = (figure(a).mean() + figure(b).mean()) / 2
-        row[figure.__name__] = float(figure(middle).mean() / ends)
-    row["ghosting"] = float(ghosting(middle, a, b).mean())
-    row["saturated"] = float(saturated(frames).mean())
-    row["found"] = _share(one_face_in_place(frames.reshape(-1, *middle.shape[1:])))
-    row["ms"] = 1000 * seconds / (len(pairs) * len(INNER))
-    some = pairs[:_ALONG]
-    row["evenness"] = float(evenness(way(some, EVERY)).mean())
-    if scale.describe is not None:
-        row |= _described(middle, frames[:_ALONG], some, scale)
-    return row
-
-
-def _described(middle: np.ndarray, frames: np.ndarray, some: Pairs, scale: Scale) -> Row:
+    ends = [np.stack([face.pixels for face in faces]) for faces in zip(*pairs, strict=True)]
+    row: Row = {
+        "mark": _mean(marks),
+        "swd": scale.swd(middle),
+        "contrast": float(contrast(middle).mean() / contrast(np.concatenate(ends)).mean()),
+        "ghosting": float(ghosting(middle, *ends).mean()),
+        "found": _mean(found),
+        "saturated": float(saturated(middle).mean()),
+        "ms": 1000 * seconds / (len(pairs) * len(_INNER)),
+    }
+    if scale.describe is None:
+        return row
     described = scale.describe(middle)
-    row: Row = {"frechet": scale.frechet(described)}
-    quarters = [scale.describe(frames[:, k]) for k in range(len(INNER)) if k != _HALF]
-    path = np.stack([quarters[0], described[: len(some)], quarters[1]], axis=1)
-    ends = [scale.describe(end)[:, None] for end in some.ends]
-    from_a, from_b = (np.linalg.norm(path - end, axis=2) for end in ends)
-    row["identity"] = float(descriptors.identity_goes_along(from_a, from_b).mean())
-    return row
+    path = [scale.describe(frames[:_SOME, k]) for k in range(len(_INNER))]
+    from_ends = (
+        np.linalg.norm(np.stack(path, axis=1) - scale.describe(end[:_SOME])[:, None], axis=2)
+        for end in ends
+    )
+    identity = float(descriptors.identity_goes_along(*from_ends).mean())
+    return row | {"frechet": scale.frechet(described), "identity": identity}
 
 
-def _distances(levels: np.ndarray) -> Row:
-    return {"swd_levels": levels.tolist(), "swd": float(levels.mean())}
+def _mark(frame: np.ndarray, a: Face, b: Face) -> float | None:
+    if a.shape is None or b.shape is None:
+        return None
+    photos = a.at(SIDE), b.at(SIDE)
+    return realism.mark(realism.faults(frame, photos, (a.shape, b.shape), find_mesh(frame)))
 
 
-def _share(found: np.ndarray | None) -> float | None:
-    return None if found is None else float(found.mean())
+def _mean(values: Sequence[Any]) -> float | None:
+    known = [float(value) for value in values if value is not None]
+    return float(np.mean(known)) if known else None

@@ -2,114 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from glow_app.common.errors import UserError
-from glow_app.faces.coding import Coding
-from glow_app.faces.landmarks import find_mesh
+from glow_app.editing.codec import Codec
+from glow_app.faces.face import Face
 from glow_app.faces.prepare import prepare
 
-__all__ = ["Faces", "Pairs", "all_pairs", "draw_pairs", "halves", "read_faces"]
+__all__ = ["SIDE", "all_pairs", "draw_pairs", "halves", "read_faces"]
 
-
-@dataclass(frozen=True, eq=False)
-class Faces:
-    """Pictures as a model takes them.
-
-    Attributes:
-        pixels: (N, S, S, 3) uint8.
-        crops: (N, C, C, 3) uint8, the same before they were coded and reduced.
-        skipped: a sentence for each file that could not be used.
-    """
-
-    pixels: np.ndarray
-    crops: np.ndarray
-    skipped: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    @cached_property
-    def meshes(self) -> dict[int, np.ndarray | None]:
-        """Landmarks of those that were asked for with `Pairs.find_meshes`, by index."""
-        return {}
-
-
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    """Which faces are morphed into which.
-
-    Attributes:
-        faces: of which they are.
-        index: (P, 2) places of A and B among them.
-    """
-
-    faces: Faces
-    index: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def __getitem__(self, rows: slice) -> Pairs:
-        return Pairs(self.faces, self.index[rows])
-
-    @property
-    def ends(self) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels of A and of B, (P, S, S, 3) uint8 each."""
-        a, b = self.faces.pixels[self.index.T]
-        return a, b
-
-    @property
-    def crops(self) -> tuple[np.ndarray, np.ndarray]:
-        """Crops of A and of B, (P, C, C, 3) uint8 each."""
-        a, b = self.faces.crops[self.index.T]
-        return a, b
-
-    def find_meshes(self) -> list[tuple[np.ndarray, np.ndarray] | None]:
-        """Landmarks of A and B for each pair; None where either has none. Looked for once."""
-        known = self.faces.meshes
-        for i in np.unique(self.index).tolist():
-            if i not in known:
-                known[i] = find_mesh(self.faces.crops[i])
-        found = [(known[a], known[b]) for a, b in self.index.tolist()]
-        return [None if a is None or b is None else (a, b) for a, b in found]
+SIDE = 384  # pixels a side of the frames that are marked, like those that judges marked
 
 
 def read_faces(
-    files: Iterable[Path],
-    size: int,
-    coding: Coding | None,
-    align: Literal["auto", "face", "center"],
-) -> Faces:
-    """Prepare pictures for a model; files that cannot be used are left out.
+    files: Iterable[Path], codec: Codec, align: str, skipped: Callable[[str], None]
+) -> list[Face]:
+    """Prepare pictures for a model; `Face.photo` is the file of each.
 
     Args:
         files: of pictures.
-        size: side of the model's pictures.
-        coding: of the model's training pictures, or None.
-        align: as `prepare` takes it.
+        codec: the model.
+        align: "auto", "face" or "center", as for `prepare`.
+        skipped: gets a sentence for each file that cannot be used.
 
     Raises:
         UserError: fewer than two can be used.
     """
-    pixels, crops, skipped = [], [], []
+    faces = []
     for file in files:
         try:
-            prepared = prepare(file, size, align=align, coding=coding)
+            face = prepare(file, codec.image_size, align, codec.coding, full=SIDE)
+            faces.append(replace(face, photo=file))
         except UserError as error:
-            skipped.append(str(error))
-            continue
-        pixels.append(prepared.pixels)
-        crops.append(prepared.crop)
-    if len(pixels) < 2:
+            skipped(str(error))
+    if len(faces) < 2:
         raise UserError("A morph needs two pictures, and fewer could be read.")
-    return Faces(np.stack(pixels), np.stack(crops), tuple(skipped))
+    return faces
 
 
 def halves(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 __all__ = ["strips"]
 
 _TILE = 96  # pixels a side of a frame
-_LABEL, _GAP = 150, 14  # pixels: left of the frames, and between pairs
+_LABEL, _GAP = 190, 14  # pixels: left of the frames, and between pairs
 
 
 def strips(frames: np.ndarray, names: Sequence[str]) -> Image.Image:

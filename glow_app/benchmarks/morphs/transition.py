@@ -1,4 +1,4 @@
-"""How a frame is related to the two ends of its morph, and frames to their neighbours."""
+"""How much of a frame is its two ends laid over each other."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 
 from glow_app.benchmarks.morphs.sliced_wasserstein import laplacian_bands
 
-__all__ = ["evenness", "ghosting"]
+__all__ = ["ghosting"]
 
 
 def ghosting(frames: np.ndarray, ends_a: np.ndarray, ends_b: np.ndarray) -> np.ndarray:
@@ -36,24 +36,6 @@ def ghosting(frames: np.ndarray, ends_a: np.ndarray, ends_b: np.ndarray) -> np.n
     both = (det > 1e-9 * aa * bb) & (alpha > 0) & (beta > 0)
     gain = np.where(both, alpha * ad + beta * bd, gain)
     return np.divide(gain, dd, out=np.zeros_like(dd), where=dd > 0).clip(0, 1)
-
-
-def evenness(frames: np.ndarray) -> np.ndarray:
-    """How unevenly the pictures of a path change: 0 where every step is as large as any other.
-
-    The coefficient of variation (standard deviation over mean) of the root mean square difference
-    between neighbouring frames.
-
-    Args:
-        frames: (N, T, S, S, 3) uint8, both ends among them, T ≥ 3 at equal distances.
-
-    Returns:
-        (N,) float64; 0 where nothing changes at all.
-    """
-    values = frames.astype(np.float64)
-    steps = np.sqrt(np.square(np.diff(values, axis=1)).mean(axis=(2, 3, 4)))
-    mean = steps.mean(axis=1)
-    return np.divide(steps.std(axis=1), mean, out=np.zeros_like(mean), where=mean > 0)
 
 
 def _details(pictures: np.ndarray) -> np.ndarray:

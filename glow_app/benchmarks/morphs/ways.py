@@ -1,203 +1,95 @@
-"""Ways to make the frames of a morph, to be compared with each other.
+"""The ways to make the frames of a morph that are compared with each other.
 
-A way takes pairs and positions t, the same for all of them, and gives (P, T, S, S, 3) uint8. It
-has a `name`, and `prepare(pairs)` does what is done once for two photos however many frames are
-made of them: encoding them, finding their landmarks.
+A way is a function of two faces and positions t. It returns an object with `.frames`, (T, S, S, 3)
+uint8 at the model's size, and `.enlarged(size)`, the same frames at another size, as the `Morph`
+of the editor has them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
-import torch
 
-from glow_app.benchmarks.morphs.material import Pairs
-from glow_app.editing.codec import Codec, Coded
-from glow_app.editing.contrast import fitted
-from glow_app.editing.guide import Studio, guided_journey
-from glow_app.editing.portrait import Portrait
-from glow_app.editing.shell import Shell
-from glow_app.editing.walk import MARGIN, Style, Walk, journey_walk
-from glow_app.faces.coding import code_and_reduce
-from glow_app.faces.warp import ShapePath
-from models import StateRange
+from glow_app.editing.editor import Editor
+from glow_app.faces.face import Face, resized
+from glow_app.faces.landmarks import SHAPE_POINTS
+from glow_app.faces.warp import between
 
-__all__ = ["CrossFade", "Encoded", "LandmarkMorph", "LatentMorph", "Way", "all_ways"]
+__all__ = ["Dissolve", "Made", "Way", "all_ways", "real_face"]
 
 
-class Way(Protocol):
-    """What all ways have."""
+class Made(Protocol):
+    """Frames of a morph."""
 
-    name: str
+    @property
+    def frames(self) -> np.ndarray: ...
 
-    def prepare(self, pairs: Pairs) -> None: ...
-
-    def __call__(self, pairs: Pairs, ts: Sequence[float]) -> np.ndarray: ...
-
-
-class CrossFade:
-    """(1 - t)·A + t·B, pixel by pixel."""
-
-    name = "cross-fade"
-
-    def prepare(self, pairs: Pairs) -> None:
-        """There is nothing to prepare."""
-
-    def __call__(self, pairs: Pairs, ts: Sequence[float]) -> np.ndarray:
-        a, b = (end.astype(np.float32)[:, None] for end in pairs.ends)
-        t = np.asarray(ts, np.float32)[:, None, None, None]
-        return ((1 - t) * a + t * b + 0.5).astype(np.uint8)
+    def enlarged(self, size: int) -> np.ndarray: ...
 
 
-class LandmarkMorph:
-    """The classical morph: both crops warped to the landmarks in between, then a cross-fade.
+Way = Callable[[Face, Face, Sequence[float]], Made]
 
-    Pairs without landmarks are only faded. Frames are reduced to the model's size at last.
+
+@dataclass(frozen=True, eq=False)
+class Dissolve:
+    """(1 - t)·A + t·B, pixel by pixel: the two baselines that need no model.
+
+    Attributes:
+        a, b: the faces, of one model size S.
+        t: T positions, 0 to 1.
+        warped: both photos are first warped to the shape a + t·(b - a), which is the classical
+            landmark morph. Faces without landmarks are left as they are.
     """
 
-    name = "landmark morph"
+    a: Face
+    b: Face
+    t: Sequence[float]
+    warped: bool = False
 
-    def prepare(self, pairs: Pairs) -> None:
-        pairs.find_meshes()
+    @property
+    def frames(self) -> np.ndarray:
+        """(T, S, S, 3) uint8."""
+        return self.enlarged(len(self.a.pixels))
 
-    def __call__(self, pairs: Pairs, ts: Sequence[float]) -> np.ndarray:
-        frames = CrossFade()(pairs, ts)
-        size = frames.shape[-2]
-        for frame, meshes, a, b in zip(frames, pairs.find_meshes(), *pairs.crops, strict=True):
-            if meshes is not None:
-                frame[:] = code_and_reduce(ShapePath(*meshes).dissolve(a, b, ts), size, None)
-        return frames
-
-
-class Encoded:
-    """Codes of faces, made once in full batches and shared by all ways that need them."""
-
-    def __init__(self, codec: Codec) -> None:
-        self.codec = codec
-        self._rows: dict[bytes, Coded] = {}
-
-    def prepare(self, pairs: Pairs) -> None:
-        """Encode those that are not encoded yet."""
-        pictures = pairs.faces.pixels[np.unique(pairs.index)]
-        fresh = [picture for picture in pictures if picture.tobytes() not in self._rows]
-        for first in range(0, len(fresh), self.codec.batch):
-            chunk = np.stack(fresh[first : first + self.codec.batch])
-            coded = self.codec.encode_with_range(chunk, keep=False)
-            for i, picture in enumerate(chunk):
-                row = Coded(coded.z[i : i + 1], coded.within[i])
-                self._rows[picture.tobytes()] = row
-
-    def encode(self, pictures: np.ndarray, keep: bool) -> Coded:
-        """Codes of (N, S, S, 3); with `keep` of prepared ones, which cost nothing now."""
-        if not keep:
-            return self.codec.encode_with_range(pictures, keep=False)
-        return joined([self._rows[picture.tobytes()] for picture in pictures])
-
-    def encode_any(self, pictures: np.ndarray, keep: bool) -> Coded:
-        """:meth:`encode`, of pictures that need not be prepared."""
-        known = all(picture.tobytes() in self._rows for picture in pictures)
-        return self.encode(pictures, keep and known)
+    def enlarged(self, size: int) -> np.ndarray:
+        """(T, size, size, 3) uint8, of photos that are enlarged where they are smaller."""
+        side = min(size, max(self.a.native, self.b.native))
+        photos = [face.at(side) for face in (self.a, self.b)]
+        shapes = [self.a.shape, self.b.shape] if self.warped else [None]
+        mesh = None
+        if all(shape is not None for shape in shapes):
+            a, b = (shape[SHAPE_POINTS] for shape in shapes)
+            mesh = between(a, b)
+        made = []
+        for t in self.t:
+            left, right = photos
+            if mesh is not None:
+                goal = a + t * (b - a)
+                left, right = mesh.warp(left, a, goal), mesh.warp(right, b, goal)
+            mixed = (1 - t) * left.astype(np.float32) + t * right.astype(np.float32)
+            made.append(resized((mixed + 0.5).astype(np.uint8), size))
+        return np.stack(made)
 
 
-class LatentMorph:
-    """A walk between two codes, decoded: the very one of the page and the scripts.
-
-    Args:
-        name: of the way.
-        encoded: the model, and the codes of the photos.
-        path: one of `walk.MORPH_PATHS`.
-        guarded: whether states are held in the range that the walk gives.
-        guided: both crops are warped to the shape in between first, coded and encoded, and the
-            walk goes between their codes. Pairs without landmarks take the plain path.
-        shell: how long codes are on the way; None for what is kept with the weights.
-        fit: choose the dip of each pair by its contrast, see `editing.contrast`.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        encoded: Encoded,
-        path: str,
-        guarded: bool = False,
-        guided: bool = False,
-        shell: Shell | None = None,
-        fit: bool = False,
-    ) -> None:
-        self.name, self._fit = name, fit
-        self._encoded, self._guarded, self._guided = encoded, guarded, guided
-        if shell is None:
-            shell = encoded.codec.shell.guided() if guided else encoded.codec.shell
-        self._style = Style(path, None, shell)
-
-    def prepare(self, pairs: Pairs) -> None:
-        self._encoded.prepare(pairs)
-        if self._guided:
-            pairs.find_meshes()
-
-    def __call__(self, pairs: Pairs, ts: Sequence[float]) -> np.ndarray:
-        walks = self._guided_walks(pairs) if self._guided else self._plain_walks(pairs)
-        coded = joined([walk.at(np.asarray(ts, np.float64)) for walk in walks])
-        within = coded.within if self._guarded else None
-        frames, _ = self._encoded.codec.decode_with_report(coded.z, within=within)
-        return frames.reshape(len(pairs), len(ts), *frames.shape[1:])
-
-    def _plain_walks(self, pairs: Pairs) -> list[Walk]:
-        return [self._plain(np.stack(ends)) for ends in zip(*pairs.ends, strict=True)]
-
-    def _plain(self, ends: np.ndarray) -> Walk:
-        coded, style = self._encoded.encode(ends, True), self._style
-        if style.share and self._fit:
-            within = coded.within.merged().widened(MARGIN)
-            shell = fitted(style.shell, *coded.z.split(1), within, ends, self._decode)
-            style = replace(style, shell=shell)
-        return journey_walk(coded, style, None)
-
-    def _decode(self, coded: Coded) -> np.ndarray:
-        within = coded.within if self._guarded else None
-        return self._encoded.codec.decode_with_report(coded.z, within=within)[0]
-
-    def _guided_walks(self, pairs: Pairs) -> list[Walk]:
-        codec, walks = self._encoded.codec, []
-        for ends, crops, meshes in zip(
-            zip(*pairs.ends, strict=True),
-            zip(*pairs.crops, strict=True),
-            pairs.find_meshes(),
-            strict=True,
-        ):
-            if meshes is None:
-                walks.append(self._plain(np.stack(ends)))
-                continue
-            faces = tuple(Portrait(*parts) for parts in zip(ends, crops, strict=True))
-            decode = self._decode if self._fit else None
-            tools = self._encoded.encode_any, self._style.shell, decode
-            studio = Studio(faces, codec.coding, *tools)
-            walks.append(guided_journey(studio, self._style, None))
-        return walks
+def real_face(a: Face, b: Face, t: Sequence[float]) -> Made:
+    """Photo A at every position: what a morph of A and B would be if it had no fault."""
+    return Dissolve(a, b, [0.0] * len(t))
 
 
-def all_ways(codec: Codec) -> list[Way]:
-    """What is compared: both baselines, then the walks with one thing more each time."""
-    encoded = Encoded(codec)
-    return [
-        CrossFade(),
-        LandmarkMorph(),
-        LatentMorph("linear", encoded, "linear"),
-        LatentMorph("shell", encoded, "shell"),
-        LatentMorph("shell, guard", encoded, "shell", guarded=True),
-        LatentMorph("guide, shell, guard", encoded, "shell", guarded=True, guided=True),
-        LatentMorph(
-            "guide, shell, guard, contrast", encoded, "shell", guarded=True, guided=True, fit=True
-        ),
-    ]
+def all_ways(editor: Editor) -> dict[str, Way]:
+    """The ways by their names: two baselines, the model alone, the photos alone, the default."""
 
+    def morph(**options: object) -> Way:
+        return lambda a, b, t: editor.morph_frames(a, b, t, **options)
 
-def joined(rows: Sequence[Coded]) -> Coded:
-    """All rows, one below the other; each has a range, or as many as it has codes."""
-    ranges = []
-    for row in rows:
-        many = len(row.within) == len(row.z)
-        ranges.append(row.within if many else row.within[[0] * len(row.z)])
-    return Coded(torch.cat([row.z for row in rows]), StateRange.cat(ranges))
+    return {
+        "cross-fade": Dissolve,
+        "classical landmark morph": partial(Dissolve, warped=True),
+        "model alone": morph(alone=True),
+        "photos only, κ = 0": morph(kappa=0.0),
+        "default": morph(),
+    }

@@ -28,9 +28,9 @@ function show() {
   crop.hidden = !value;
   if (value) {
     seen.src = value.seen;
-    seen.alt = `Photo ${card.dataset.name} as the model sees it: ${value.source.toLowerCase()}`;
-    crop.src = value.full || value.seen;
-    crop.alt = value.full ? `Photo ${card.dataset.name}: ${value.source.toLowerCase()}` : seen.alt;
+    seen.alt = `Photo ${card.dataset.name} as the model sees it, in the mean shape: ${value.source.toLowerCase()}`;
+    crop.src = value.full || value.plain;
+    crop.alt = `Photo ${card.dataset.name}: ${value.source.toLowerCase()}`;
     find('.see-size').textContent = `${value.size} × ${value.size}`;
   } else {
     crop.removeAttribute('src');

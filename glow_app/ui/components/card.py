@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
+import numpy as np
 
 from glow_app.faces.face import Face
 from glow_app.ui import page_faces
@@ -35,11 +36,14 @@ def photo_card(name: str, tag: str | None = None, **kwargs: Any) -> gr.HTML:
     )
 
 
-def card_value(side: Face | None, facts: Mapping[str, Any]) -> dict[str, Any] | None:
+def card_value(
+    side: Face | None, look: np.ndarray | None, facts: Mapping[str, Any]
+) -> dict[str, Any] | None:
     """What a card shows of a face.
 
     Args:
         side: the face; None for an empty card.
+        look: (S, S, 3) uint8, what the model sees of it, and what its reading is about.
         facts: the checkpoint's training facts, the yardstick for the face's bits/dim.
     """
     if side is None:
@@ -49,7 +53,8 @@ def card_value(side: Face | None, facts: Mapping[str, Any]) -> dict[str, Any] | 
     return {
         "rev": next_revision(),
         "kind": _KINDS.get(side.source, "drawn"),
-        "seen": picture_uri(side.pixels),
+        "seen": picture_uri(look),
+        "plain": picture_uri(side.pixels),
         "size": len(side.pixels),
         "full": None if side.full is None else face_uri(side.pixels, side.full),
         "source": side.source,

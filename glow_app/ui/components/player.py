@@ -17,6 +17,7 @@ from glow_app.ui.values import finite, next_revision, sheet
 
 __all__ = ["player", "player_value", "working_value"]
 
+_FAR_APART = 15  # degrees between the directions of two heads
 _FRAME_RATES = (10, 15, 20, 25, 30, 50)
 _WORDS = {
     "morph": {
@@ -90,8 +91,8 @@ def player_value(
     morph, how = shown.morph, shown.how
     count = len(morph.frames)
     notes = [note, no_more_than(shown.faces)] if final else []
-    if final and how.guide is None and not morph.guided:
-        notes.append("Not guided by shape: a face here has no landmarks")
+    if final and not how.alone:
+        notes.append(_about_shapes(shown))
     return {
         "rev": next_revision(),
         **sheet(morph.frames),
@@ -109,6 +110,16 @@ def player_value(
         "clamped": [round(float(share), 4) for share in morph.clamped_frames],
         "bits": None if shown.bits is None else [finite(bits) for bits in shown.bits],
     }
+
+
+def _about_shapes(shown: Result) -> str:
+    """A hint where the faces of a morph hardly fit together; "" where they do."""
+    if not shown.morph.warped:
+        return "A face here has no landmarks, so eyes do not move to eyes"
+    turns = [face.yaw for face in shown.faces]
+    if max(turns) - min(turns) > _FAR_APART:
+        return "These heads look in different directions: cheeks and ears may come out odd"
+    return ""
 
 
 def working_value(job: str | None = None) -> dict[str, Any]:

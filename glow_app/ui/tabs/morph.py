@@ -112,8 +112,8 @@ def _options() -> tuple[Any, ...]:
             [(label, name) for name, label in WAY_LABELS.items()],
             value="photos",
             label="What the frames are made of",
-            info="The photos carry the picture and the model decides what changes. The model alone "
-            "draws each point of the straight line between the two codes: no photo, no warp.",
+            info="The photos carry the picture, the model decides what changes. The model alone "
+            "draws each point of the straight line between the codes: no photo, no warp.",
             elem_id="way",
         )
         ground = gr.Radio(
