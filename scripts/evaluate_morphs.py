@@ -5,8 +5,7 @@
     python scripts/evaluate_morphs.py --data faces/val --photos photos --strips strips.png
 
 One half of the faces is the reference for SWD and Fréchet distance, pairs are drawn from the
-other. Photos are looked at as they are uploaded, any size; every pair of them counts once, and
-they are their own reference.
+other. Photos are taken as they are uploaded, any size; they are their own reference.
 
     mark        how far frames pass as photographs of one person, 0 to 8.6; the column to go by
     SWD         sliced Wasserstein distance to the reference (Karras et al. 2018), lower is nearer
@@ -18,16 +17,16 @@ they are their own reference.
     saturated   share of values at 0 or 255
     ms          for one frame more at the model's size, both faces being encoded already
 
-The mark is a formula fitted to the marks of blind judges (glow_app/benchmarks/morphs/realism.py).
-Over single frames its rank correlation with them is 0.8 to 0.9. Of two ways less than half a mark
-apart it cannot tell the better one, and a copy of one photo gets 8.6, the most there is: what it
-says is worth a look by eye, for which --frames writes the frames. SWD and the Fréchet distance
-say nothing about how real a frame looks: the lowest SWD once was of the frames that people
-liked least.
+The mark is a formula that was fitted to the marks of blind judges (benchmarks/morphs/realism.py).
+Over frames its rank correlation with them is 0.8 to 0.9. Of two ways whose means differ by less
+than half a mark it cannot tell the better one, and a copy of one photo gets 8.6, the highest mark
+there is. To decide more closely, let people judge what --frames writes. SWD decides nothing: it
+once was lowest for the frames that blind judges put last.
 
-Frames are made and marked at 384 pixels a side; faces from smaller pictures are enlarged to that.
-SWD, contrast, ghosting, identity, the Fréchet distance and saturated are of frames at the size of
-the model. "real faces" are the A of all pairs, each marked as if it were a frame between A and B.
+Frames are made and marked at 384 pixels a side; those of smaller pictures, such as a set of faces
+of 128 pixels, are enlarged to that. SWD, contrast, ghosting, identity, Fréchet distance, saturated
+and ms are of frames at the model's size. "real faces" is A of each pair, marked as if it were a
+frame between A and B: a copy, so its mark is about the highest there is.
 
 The same command gives the same figures, but for the times. With --json the last line of stdout is
 one JSON object and nothing else is printed.
@@ -55,7 +54,8 @@ if TYPE_CHECKING:
 
 REAL = "real faces"
 SMALLEST = 32  # pixels: a pyramid needs as many
-STRIPS = 4  # pairs that are shown
+SHOWN = 4  # pairs on the picture of strips
+HINT = "Marks less than half a mark apart cannot be told apart; SWD does not say what looks real."
 
 
 def parser() -> cli.Parser:
@@ -88,20 +88,22 @@ def main(argv: list[str] | None = None) -> None:
     import numpy as np
 
     from glow_app.benchmarks.morphs.evaluation import Scale, measure_real, measure_way
-    from glow_app.benchmarks.morphs.material import all_pairs, draw_pairs, halves, read_faces
+    from glow_app.benchmarks.morphs.material import draw_pairs, halves, read_faces
     from glow_app.benchmarks.morphs.table import morph_table
     from glow_app.benchmarks.morphs.ways import all_ways
     from glow_app.common.errors import UserError
     from glow_app.common.files import write_text
     from glow_app.faces.folders import list_pictures
+    from glow_app.keeping.writing import check_target
 
-    out, picture = (_target(path) for path in (args.out, args.strips))
+    out = args.out and check_target(args.out, (".md", ".txt"))
+    picture = args.strips and check_target(args.strips, (".png",))
     describe = _describer(args.descriptors)
     editor = cli.open_editor(args)
     ways = all_ways(editor)
     if editor.image_size < SMALLEST:
         raise UserError(f"Morphs are measured from {SMALLEST} pixels up: {editor.name} has fewer.")
-    folders = {name: _folder(args.frames, name) for name in (REAL, *ways)}
+    keep = {name: _writer(args.frames, name) for name in (REAL, *ways)}
 
     def read(folder: str, align: str) -> list[Face]:
         files = list_pictures(Path(folder).expanduser())
@@ -109,27 +111,27 @@ def main(argv: list[str] | None = None) -> None:
 
     def measured(pairs: list[tuple[Face, Face]], reference: list[Face], what: str) -> Any:
         scale = Scale(np.stack([face.pixels for face in reference]), describe)
-        rows = {REAL: measure_real(pairs, scale, _writer(folders[REAL]))}
+        rows = {REAL: measure_real(pairs, scale, keep[REAL])}
         for name in cli.shown(ways, len(ways), what):
-            rows[name] = measure_way(ways[name], pairs, scale, _writer(folders[name]))
+            rows[name] = measure_way(ways[name], pairs, scale, keep[name])
         return rows
 
     faces = read(args.data, "center")
     if len(faces) < 4:
         raise UserError(f"{args.data} holds fewer than four pictures: a half must have a pair.")
-    reference, others = halves(len(faces), args.seed)
-    pairs = [(faces[i], faces[k]) for i, k in draw_pairs(others, args.pairs, args.seed)]
-    result = {"data": measured(pairs, [faces[i] for i in reference], "faces")}
+    reference, others = ([faces[i] for i in half] for half in halves(len(faces), args.seed))
+    pairs = draw_pairs(others, args.pairs, args.seed)
+    result = {"data": measured(pairs, reference, "faces")}
     if args.photos is not None:
         photos = read(args.photos, "auto")
-        pairs = [(photos[i], photos[k]) for i, k in all_pairs(len(photos), args.pairs, args.seed)]
+        pairs = draw_pairs(photos, args.pairs, args.seed)
         result["photos"] = measured(pairs, photos, "photos")
 
-    text = "\n\n".join(map(morph_table, result.values()))
+    text = "\n\n".join([*map(morph_table, result.values()), HINT])
     if out is not None:
         write_text(out, text + "\n")
     if picture is not None:
-        _draw(picture, pairs[:STRIPS], ways)
+        _draw(picture, pairs[:SHOWN], ways)
     result |= {
         "pairs": args.pairs,
         "reference": len(reference),
@@ -157,47 +159,28 @@ def _describer(wanted: bool | None) -> Callable[[np.ndarray], np.ndarray] | None
     return None
 
 
-def _target(path: str | None) -> Path | None:
-    """A file that can be written, found out before the minutes of work."""
-    from glow_app.common.errors import UserError
+def _writer(path: str | None, way: str) -> Callable[[Face, Face, np.ndarray], None] | None:
+    """What writes the frames of a way; their folder is made now."""
+    from glow_app.keeping.sheets import save_still
 
     if path is None:
         return None
-    target = Path(path).expanduser()
-    if target.is_dir() or not target.parent.is_dir():
-        raise UserError(f"{path} cannot be written: there is no such folder, or it is one.")
-    return target
-
-
-def _folder(path: str | None, name: str) -> Path | None:
-    """The folder of a way's frames, made now."""
-    if path is None:
-        return None
-    folder = Path(path).expanduser() / name
+    folder = Path(path).expanduser() / way
     folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _writer(folder: Path | None) -> Callable[[Face, Face, np.ndarray], None] | None:
-    from PIL import Image
-
-    if folder is None:
-        return None
-    return lambda a, b, frame: Image.fromarray(frame).save(
-        folder / f"{a.photo.stem}-{b.photo.stem}.png"
-    )
+    return lambda a, b, frame: save_still(frame, folder / f"{a.photo.stem}-{b.photo.stem}.png")
 
 
 def _draw(target: Path, pairs: list[tuple[Face, Face]], ways: dict[str, Way]) -> None:
+    """A sheet with a row of nine frames for each way of each pair, its name in the middle."""
     import numpy as np
 
-    from glow_app.benchmarks.morphs.strips import strips
-    from glow_app.common.files import replacing
+    from glow_app.keeping.sheets import save_sheet
 
-    positions = np.linspace(0, 1, 9)
-    frames = [[way(a, b, positions).frames for a, b in pairs] for way in ways.values()]
-    with replacing(target) as temporary:
-        strips(np.array(frames), list(ways)).save(temporary, "PNG")
+    t = np.linspace(0, 1, 9)
+    frames = [way(a, b, t).frames for a, b in pairs for way in ways.values()]
+    names = [name.replace("κ", "kappa") for _ in pairs for name in ways]  # the font has no Greek
+    captions = [name if k == len(t) // 2 else "" for name in names for k in range(len(t))]
+    save_sheet(np.concatenate(frames), target, captions=captions, columns=len(t))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from glow_app.common import cli
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from glow_app.editing.editor import Editor
@@ -91,7 +92,7 @@ def main(argv: list[str] | None = None) -> None:
     out = check_target(args.out, (".safetensors",))
     files = _choose(args)
     editor = cli.open_editor(args)
-    z_with, z_without = (
+    (z_with, shapes_with), (z_without, shapes_without) = (
         _codes(editor, paths, args.align, f"pictures {side}")
         for side, paths in zip(("with", "without"), files, strict=True)
     )
@@ -100,6 +101,7 @@ def main(argv: list[str] | None = None) -> None:
         z_with,
         z_without,
         editor.level_shapes,
+        shapes=(shapes_with, shapes_without),
         name=args.name or out.stem,
         fingerprint=editor.fingerprint,
         method=args.method,
@@ -115,7 +117,7 @@ def main(argv: list[str] | None = None) -> None:
     weak = "; weak: hardly better than chance" if direction.weak else ""
     print(
         f"{out.name}: {len(z_with)} pictures with and {len(z_without)} without, held-out accuracy "
-        f"{direction.accuracy:.1%}, effect size {direction.effect_size:.2f}{weak}"
+        f"{direction.accuracy:.1%}, effect size {direction.facts['effect_size']:.2f}{weak}"
     )
 
 
@@ -141,25 +143,31 @@ def _choose(args: argparse.Namespace) -> tuple[list[str], list[str]]:
     return chosen[0], chosen[1]
 
 
-def _codes(editor: Editor, files: list[str], align: str, what: str) -> Tensor:
-    """(N, D) codes of the pictures that can be read; the others are named on stderr."""
+def _codes(editor: Editor, files: list[str], align: str, what: str) -> tuple[Tensor, np.ndarray]:
+    """(N, D) codes of the looks and (N, 478, 2) landmarks of the faces on the pictures; those that
+    cannot be read, or have no landmarks, are named on stderr."""
     import numpy as np
     import torch
 
     from glow_app.common.errors import UserError
 
-    codes, pixels = [], []
+    codes, looks, shapes = [], [], []
     for place, file in enumerate(cli.shown(files, len(files), what), start=1):
         try:
-            pixels.append(editor.prepare(file, align=align).pixels)
+            face = editor.prepare(file, align=align)
+            if face.shape is None:
+                cli.say(f"skipped: {Path(file).name} shows no face whose landmarks were found.")
+            else:
+                looks.append(editor.looks.of(face))
+                shapes.append(face.shape)
         except UserError as error:  # its sentence names the file
             cli.say(f"skipped: {error}")
-        if pixels and (len(pixels) == editor.batch or place == len(files)):
-            codes.append(editor.encode(np.stack(pixels)))
-            pixels = []
+        if looks and (len(looks) == editor.batch or place == len(files)):
+            codes.append(editor.encode(np.stack(looks)))
+            looks = []
     if not codes:
         raise UserError(f"None of the {what} could be read.")
-    return torch.cat(codes)
+    return torch.cat(codes), np.stack(shapes)
 
 
 if __name__ == "__main__":

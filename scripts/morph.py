@@ -148,6 +148,8 @@ def main(argv: list[str] | None = None) -> None:
     args = p.parse_args(argv)
     if args.edit and len(args.photos) != 1:
         p.error("--edit takes one photo")
+    if args.edit and (args.alone or args.ground != "switch" or args.kappa is not None):
+        p.error("--ground, --kappa and --alone need two photos")
     if not args.edit and len(args.photos) < 2:
         p.error("give at least two photos, or one with --edit")
     travels = args.loop or len(args.photos) > 2
@@ -159,6 +161,8 @@ def main(argv: list[str] | None = None) -> None:
         p.error("--at goes with --put-back")
     if args.path == "cubic" and not travels:
         p.error("--path cubic needs three photos or --loop")
+
+    import numpy as np
 
     from glow_app.common.progress import phase
     from glow_app.keeping import animation, sheets
@@ -211,7 +215,8 @@ def main(argv: list[str] | None = None) -> None:
     if whole:
         at = args.at if args.at is not None else 1.0 if edits else 0.5
         which = 0 if edits or at < 0.5 else 1
-        _put_back(editor, walk, at, photos[which], pictures[which], whole)
+        *_, one = editor.along(walk, np.array([at]), kappa=args.kappa)
+        _put_back(one, at, photos[which], pictures[which], whole)
 
 
 def _walk(
@@ -248,16 +253,11 @@ def _chosen_size(asked: int | str | None, morph: Morph) -> int:
     return max(side, min(morph.native, _USUAL, fits) // 2 * 2)  # even, as videos need it
 
 
-def _put_back(
-    editor: Editor, walk: Walk, at: float, photo: Path, picture: Face, target: Path
-) -> None:
-    """Write the whole photo with the face at `at` of the walk in the place of its own."""
-    import numpy as np
-
+def _put_back(one: Morph, at: float, photo: Path, picture: Face, target: Path) -> None:
+    """Write the whole photo with the face of a single frame in the place of its own."""
     from glow_app.faces.put_back import full_side, put_back
     from glow_app.keeping.photos import save_photo
 
-    *_, one = editor.along(walk, np.array([at]))
     face = one.enlarged(full_side(picture))[0]
     image = put_back(photo, picture, face, one.points[0].shape)
     save_photo(image, target)

@@ -1,15 +1,29 @@
-"""Stand-ins for sharp photos: faces that the released model draws, enlarged and given grain."""
+"""Stand-ins for sharp photos: faces that the released model draws, enlarged and given grain, and
+faces that are painted about given landmarks, whose every colour is known."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from glow_app.editing.editor import Editor
-from glow_app.faces.face import Face
+from glow_app.faces import regions
+from glow_app.faces.coding import Coding, code_and_reduce
+from glow_app.faces.face import Face, resized
+from glow_app.faces.landmarks import OUTLINE_POINTS
 
-__all__ = ["photo_of", "photos_with_detail", "portraits"]
+__all__ = ["painted", "photo_of", "photos_with_detail", "portraits"]
+
+Colour = tuple[int, int, int]
+
+_LOWER_LIP = (
+    95, 88, 178, 87, 14, 317, 402, 318, 324,
+    146, 91, 181, 84, 17, 314, 405, 321, 375,
+)  # fmt: skip
 
 
 def photo_of(face: np.ndarray, side: int, seed: int, turned: float = 6.0) -> Image.Image:
@@ -21,6 +35,45 @@ def photo_of(face: np.ndarray, side: int, seed: int, turned: float = 6.0) -> Ima
     room = side // 2
     wide = np.pad(sharp, ((room, room), (room, room), (0, 0)), mode="edge")
     return Image.fromarray(wide).rotate(turned, Image.Resampling.BICUBIC)
+
+
+def _painted(
+    skin: Colour,
+    behind: Colour,
+    *,
+    scale: float = 1.0,
+    mouth: float = 0.0,
+    inside: np.ndarray | None = None,
+    bar: Colour | None = None,
+    side: int = 256,
+) -> Face:
+    """A face of one colour on a ground of another, for a model of 64 pixels.
+
+    Args:
+        scale: of the mean shape about the middle.
+        mouth: how far the lips are apart, in fractions of the crop.
+        inside: (side, side, 3) uint8, what is seen between them.
+        bar: colour of a bar that covers the forehead.
+    """
+    shape = np.array(regions.mean_shape(), np.float64)
+    shape[list(_LOWER_LIP), 1] += mouth
+    shape = 0.5 + scale * (shape - 0.5)
+    picture = np.full((side, side, 3), behind, np.uint8)
+    cv2.fillPoly(picture, [np.round(shape[OUTLINE_POINTS] * side).astype(np.int32)], skin)
+    if inside is not None:
+        open_ = regions.inner_mouth_mask(shape, side) > 0.5
+        picture[open_] = inside[open_]
+    if bar is not None:
+        picture[: round(0.17 * side)] = bar
+    crop = resized(picture, 128)
+    pixels = code_and_reduce(crop, 64, Coding())
+    return Face(pixels, crop, full=picture, landmarks=shape)
+
+
+@pytest.fixture(scope="session")
+def painted() -> Callable[..., Face]:
+    """Makes faces of flat colours; see `_painted`."""
+    return _painted
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from glow_app.editing.full_size import enlarge
+from glow_app.faces.face import resized
 
 WAIT_MS = 20_000  # for what the model does; the machine may be busy
 FRAMES = 33  # of a morph
@@ -138,16 +138,28 @@ def download(page: Page, name: str, folder: Path) -> Path:
 
 
 def crop(page: Page, side: str) -> np.ndarray:
-    """What the model sees of a card's face: (S, S, 3) uint8."""
+    """The face on a card: (N, N, 3) uint8, exact and of the model's size unless its photo has
+    more."""
+    return _card_picture(page, side, "crop")
+
+
+def look(page: Page, side: str) -> np.ndarray:
+    """What the model sees of a card's face: (S, S, 3) uint8, exact."""
     source = page.locator(f"#photo-{side} .seen").get_attribute("src")
     assert source and source.startswith("data:image/png"), source
+    return _card_picture(page, side, "seen")
+
+
+def _card_picture(page: Page, side: str, which: str) -> np.ndarray:
+    source = page.locator(f"#photo-{side} .{which}").get_attribute("src")
+    assert source and source.startswith("data:image/"), source
     with Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))) as image:
         return np.asarray(image.convert("RGB"))
 
 
 def enlarged(pixels: np.ndarray, size: int) -> np.ndarray:
     """``pixels`` at ``size``, as downloads of faces without more detail are enlarged."""
-    return enlarge(pixels, size)
+    return resized(pixels, size)
 
 
 def slider(page: Page) -> Locator:

@@ -135,6 +135,8 @@ def test_command_measures_a_checkpoint(benchmark, tiny_checkpoint, capsys):
     assert result["hardware"]["torch"] == torch.__version__
     assert result["released"]["checkpoint"] == tiny_checkpoint.stem
     assert result["released"]["decode_frames_s"] > 0
+    assert result["released"]["morph_photos_s"] > 0
+    assert "morph of 33 frames, of two photos" in report(result)
     assert result["released"]["train_images_per_s"]["float32"] > 0
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from glow_app.common.errors import UserError
 from glow_app.faces.alignment import DOWN, EYES_APART, FoundFace, cut
 from glow_app.faces.coding import Coding
-from glow_app.faces.crop import LARGEST, SMALLEST, Crop
+from glow_app.faces.crop import LARGEST, SMALLEST, Crop, Place
 from glow_app.faces.finder import find_faces
 from glow_app.faces.prepare import FULL, prepare
 from glow_app.faces.put_back import put_back
@@ -82,6 +82,15 @@ def test_a_place_is_the_crop_that_made_it(group: Image.Image) -> None:
     crop = Crop(420.0, 300.0, 250.0, 12.0)
     made = prepare(group, 64, coding=Coding(), full=FULL, crop=crop).place.crop
     assert (made.x, made.y, made.side, made.turn) == pytest.approx((420, 300, 250, 12))
+
+
+def test_points_of_the_photo_in_fractions_of_a_turned_square() -> None:
+    place = Place((100.0, 30.0), (80.0, 40.0), (-40.0, 80.0))
+    corner, right, down = (np.array(v) for v in (place.corner, place.right, place.down))
+    fractions = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.25, 0.6], [-0.2, 1.3]])
+    points = corner + fractions[:, :1] * right + fractions[:, 1:] * down
+    assert place.inside(points) == pytest.approx(fractions)
+    assert place.inside(None) is None and place.side == pytest.approx(math.hypot(80, 40))
 
 
 # ---- what a browser sends -----------------------------------------------------------------------

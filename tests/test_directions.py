@@ -38,8 +38,9 @@ def test_a_planted_direction_is_found(method):
     assert torch.cosine_similarity(found.vector, difference, dim=0) > 0.9
     # s = 1 is one difference of the classes, to what 200 pictures can tell.
     assert found.vector @ difference / difference.square().sum() == pytest.approx(1, abs=0.2)
-    assert not found.weak and found.accuracy > 0.9 and found.counts == (200, 200)
-    assert found.facts["method"] == method
+    assert not found.weak and found.accuracy > 0.9 and found.facts["counts"] == [200, 200]
+    assert found.facts["method"] == method and found.shape is None
+    assert -found.low == found.high == directions.span(found.vector)
 
 
 def test_what_is_learned_is_freed_of_noise():
@@ -63,7 +64,7 @@ def test_accuracy_and_effect_size_are_those_of_fresh_pictures():
     spread = torch.cat([s - s.mean() for s in scores]).std()
     effect = float((scores[0].mean() - scores[1].mean()) / spread)
     assert found.accuracy == pytest.approx(accuracy, abs=0.08)
-    assert found.effect_size == pytest.approx(effect, abs=0.4)
+    assert found.facts["effect_size"] == pytest.approx(effect, abs=0.4)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -71,7 +72,7 @@ def test_accuracy_and_effect_size_are_those_of_fresh_pictures():
 def test_classes_that_do_not_differ_give_a_weak_direction(method, count):
     with_, without, _ = planted(count, 0.0)
     found = directions.learn(with_, without, SHAPES, method=method, **ABOUT)
-    assert found.weak and found.effect_size < 0.5
+    assert found.weak and found.facts["effect_size"] < 0.5
 
 
 def test_lda_divides_out_what_varies_within_both_classes():
@@ -108,8 +109,14 @@ def test_learning_refuses(change, words):
 @pytest.fixture
 def made() -> Direction:
     vector = torch.randn(D, generator=torch.Generator().manual_seed(5)) / 10
-    facts = {"with": "smiling", "without": "neutral", "balance": "source"}
-    return Direction("smile", vector, "f" * 16, 0.75, 1.25, (90, 80), facts)
+    shape = np.random.default_rng(5).normal(0, 0.01, (478, 2))
+    facts = {
+        **{"with": "smiling", "without": "neutral", "balance": "source"},
+        **{"accuracy": 0.75, "effect_size": 1.25, "counts": [90, 80]},
+    }
+    return Direction(
+        "smile", vector, shape, (5.0, 0.0, -2.5), "f" * 16, "Expression", "marks", -2.0, 4.0, facts
+    )
 
 
 def test_a_direction_comes_back(made, tmp_path):
@@ -117,32 +124,62 @@ def test_a_direction_comes_back(made, tmp_path):
     back = directions.load(path, made.fingerprint)
     torch.testing.assert_close(back.vector, made.vector, rtol=1e-3, atol=1e-4)
     assert back.vector.dtype == torch.float32
-    for name in ("name", "fingerprint", "accuracy", "effect_size", "counts", "facts"):
+    np.testing.assert_allclose(back.shape, made.shape, rtol=1e-3, atol=1e-5)
+    for name in ("name", "turn", "fingerprint", "group", "unit", "low", "high", "facts"):
         assert getattr(back, name) == getattr(made, name)
     assert (back.with_words, back.without_words) == ("smiling", "neutral")
-    assert path.stat().st_size < 2 * D + 2000
+    assert path.stat().st_size < 2 * (D + 2 * 478) + 2000
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
+@pytest.mark.parametrize("without", ["vector", "shape", "both"])
+def test_a_direction_of_a_look_or_a_shape_alone_comes_back(made, tmp_path, without):
+    part = replace(
+        made,
+        vector=made.vector if without == "shape" else None,
+        shape=made.shape if without == "vector" else None,
+        fingerprint=made.fingerprint if without == "shape" else "",
+    )
+    other = "e" * 16  # shapes fit any weights
+    path = directions.save(part, tmp_path / "x.safetensors")
+    back = directions.load(path, made.fingerprint if without == "shape" else other)
+    assert (back.vector is None) == (without != "shape") and back.turn == made.turn
+    if without == "vector":
+        np.testing.assert_allclose(back.shape, made.shape, rtol=1e-3, atol=1e-5)
+    else:
+        assert back.shape is None or not back.shape.any()
+
+
 def test_weak_is_said_by_accuracy_and_by_numbers(made):
-    assert not made.weak
-    assert replace(made, accuracy=0.59).weak
-    assert replace(made, accuracy=0.65, counts=(10, 10)).weak  # well within chance
-    assert not replace(made, accuracy=0.65, counts=(1000, 1000)).weak
+    def weak(**changes: object) -> bool:
+        return replace(made, facts={**made.facts, **changes}).weak
+
+    assert not made.weak and not replace(made, facts={}).weak
+    assert weak(accuracy=0.59)
+    assert weak(accuracy=0.65, counts=[10, 10])  # well within chance
+    assert not weak(accuracy=0.65, counts=[1000, 1000])
 
 
 def test_a_longer_direction_has_a_shorter_slider(made):
-    assert 0.5 <= replace(made, vector=made.vector * 3).span < made.span <= 10
+    assert 0.5 <= directions.span(made.vector * 3) < directions.span(made.vector) <= 10
+
+
+def test_a_learned_shape_is_freed_of_noise():
+    """Points that differ are kept, those that only scatter hardly move."""
+    with_, without, _ = planted(60, 0.4)
+    rng = np.random.default_rng(0)
+    shapes = [rng.normal(0, 0.01, (60, 478, 2)) for _ in range(2)]
+    shapes[0][:, :40] += 0.02
+    found = directions.learn(with_, without, SHAPES, shapes=tuple(shapes), **ABOUT)
+    plain = shapes[0].mean(axis=0) - shapes[1].mean(axis=0)
+    np.testing.assert_allclose(found.shape[:40], 0.02, atol=0.008)
+    assert np.abs(found.shape[40:]).mean() < 0.5 * np.abs(plain[40:]).mean()
 
 
 def write(path: Path, tensors=None, **changes: str) -> Path:
     """A direction's file, with anything in it changed."""
-    about = {
-        **{"name": "made", "fingerprint": "f" * 16, "accuracy": 0.7, "effect_size": 1.0},
-        **{"counts": [9, 9], "facts": {}},
-    }
-    metadata = {"format": "glow-studio-direction", "version": "1", "about": json.dumps(about)}
-    tensors = {"direction": torch.ones(D).half()} if tensors is None else tensors
+    metadata = {"format": "glow-studio-direction", "version": "2", "about": about()}
+    tensors = {"look": torch.ones(D).half()} if tensors is None else tensors
     save_file(tensors, path, metadata={**metadata, **changes})
     return path
 
@@ -153,8 +190,8 @@ def test_the_file_as_written_here_is_read(tmp_path):
 
 def about(**changes: object) -> str:
     values = {
-        **{"name": "made", "fingerprint": "f" * 16, "accuracy": 0.7, "effect_size": 1.0},
-        **{"counts": [9, 9], "facts": {}},
+        **{"name": "made", "turn": [0, 0, 0], "fingerprint": "f" * 16, "group": "Look"},
+        **{"unit": "", "low": -2, "high": 3, "facts": {}},
     }
     return json.dumps({**values, **changes})
 
@@ -166,17 +203,27 @@ def about(**changes: object) -> str:
         ({"version": "9"}, "version 9"),
         ({"about": "{"}, "damaged"),
         ({"about": "[]"}, "damaged"),
-        ({"about": about(accuracy=7)}, "damaged"),
-        ({"about": about(accuracy=float("nan"))}, "damaged"),
-        ({"about": about(counts=[1])}, "damaged"),
-        ({"about": about(counts=[0, 5])}, "damaged"),
+        ({"version": "1"}, "learn it anew"),
+        ({"about": about(facts={"accuracy": 7, "counts": [9, 9]})}, "damaged"),
+        ({"about": about(facts={"accuracy": float("nan"), "counts": [9, 9]})}, "damaged"),
+        ({"about": about(facts={"accuracy": 0.7, "counts": [1]})}, "damaged"),
+        ({"about": about(facts={"accuracy": 0.7, "counts": [0, 5]})}, "damaged"),
+        ({"about": about(facts={"accuracy": 0.7})}, "damaged"),
+        ({"about": about(low=1)}, "damaged"),
+        ({"about": about(low=0, high=0)}, "damaged"),
+        ({"about": about(high=float("inf"))}, "damaged"),
+        ({"about": about(turn=[0, 0])}, "damaged"),
+        ({"about": about(turn=[0, 0, float("nan")])}, "damaged"),
+        ({"about": about(group="Magic")}, "damaged"),
+        ({"about": about(fingerprint="")}, "damaged"),
         ({"about": about(name="a\nb")}, "damaged"),
         ({"about": about(name="")}, "damaged"),
         ({"about": about(facts=7)}, "damaged"),
-        ({"tensors": {"weights": torch.ones(D)}}, "not a direction"),
-        ({"tensors": {"direction": torch.ones(3, D)}}, "damaged"),
-        ({"tensors": {"direction": torch.full((D,), torch.nan)}}, "damaged"),
-        ({"tensors": {"direction": torch.ones(D, dtype=torch.int8)}}, "damaged"),
+        ({"tensors": {"weights": torch.ones(D)}}, "damaged"),
+        ({"tensors": {"look": torch.ones(3, D)}}, "damaged"),
+        ({"tensors": {"look": torch.full((D,), torch.nan)}}, "damaged"),
+        ({"tensors": {"look": torch.ones(D, dtype=torch.int8)}}, "damaged"),
+        ({"tensors": {"shape": torch.ones(477, 2)}}, "damaged"),
     ],
 )
 def test_foreign_files_are_one_sentence(tmp_path, changes, words):

@@ -1,4 +1,4 @@
-"""Downloads of the player at full size: sizes, memory, progress and JourneyFace."""
+"""Downloads of the player at full size: sizes, memory, progress and Stop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 from glow_app.common.errors import UserError
 from glow_app.common.progress import Stopped, phase
 from glow_app.keeping.animation import steps_to_write
-from glow_app.keeping.recipes import Origin, read_morph
+from glow_app.keeping.recipes import read_morph
 from glow_app.ui import limits
 from glow_app.ui.components.templates import size_options
 from glow_app.ui.downloads import animated, save_result
@@ -25,8 +25,8 @@ pytest_plugins = ["tests.full_size_faces"]
 @pytest.fixture(scope="module")
 def shown(released, portraits) -> Result:
     """A morph of three frames between two photos."""
-    faces = tuple(SimpleNamespace(picture=one, origin=Origin()) for one in portraits[:2])
-    return Result(faces, MorphOptions(), released.morph_frames(*portraits[:2], 3))
+    faces = tuple(portraits[:2])
+    return Result(faces, MorphOptions(), released.morph_frames(*faces, 3))
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +41,24 @@ def saved(released, shown, folder: Path, **event) -> Path:
     save_result(released, Jobs(), shown, SimpleNamespace(**event))
     (file,) = (f for f in folder.rglob("*.*") if f.is_file() and f not in before)
     return file
+
+
+def test_the_way_back_is_that_of_the_swapped_pair(released, portraits):
+    """What was asked of A is asked of B then: its ground, and how far the path goes beyond."""
+    a, b = portraits[:2]
+    frames = {"frames": 6, "ground": "a", "t_range": (0.0, 1.25)}
+    how = MorphOptions(ground="a", t_range=(0.0, 1.25))
+    back = Result((a, b), how, released.morph_frames(a, b, **frames)).reversed()
+    other = MorphOptions(ground="b", t_range=(-0.25, 1.0))
+    assert back.is_for((b, a), other) and not back.is_for((b, a), how)
+    fresh = released.morph_frames(b, a, 6, ground="b", t_range=(-0.25, 1.0))
+    np.testing.assert_allclose(back.morph.t, fresh.t, atol=1e-6)
+    assert back.morph.stops == fresh.stops == (1, 5)
+    wrong = released.morph_frames(b, a, 6, ground="a", t_range=(-0.25, 1.0))
+    off = [np.abs(m.frames.astype(int) - back.morph.frames).mean() for m in (fresh, wrong)]
+    assert off[0] < off[1] / 20  # triangles may lie otherwise, which shifts a few pixels
+    plain = Result((a, b), MorphOptions(), back.morph)
+    assert plain.reversed().is_for((b, a), MorphOptions())
 
 
 @pytest.mark.parametrize("kind", ["gif", "webp", "apng", "png", "strip", "sheet"])
@@ -67,7 +85,7 @@ def test_a_picture_between_frames_has_full_size_too(released, shown, folder):
     file = saved(released, shown, folder, kind="png", size=150, place=0.5)
     t = read_morph(file).t
     assert t == pytest.approx(0.25)
-    own = released.morph_frames(*(face.picture for face in shown.faces), [0.25])
+    own = released.morph_frames(*shown.faces, [0.25])
     with Image.open(file) as image:
         assert np.array_equal(np.asarray(image), own.enlarged(150)[0])
 

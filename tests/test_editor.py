@@ -6,7 +6,6 @@ of faces use the released one.
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -25,8 +24,10 @@ from glow_app.common.progress import Stopped
 from glow_app.editing import codec
 from glow_app.editing.directions import Direction
 from glow_app.editing.editor import SAMPLE_PASS, Editor
-from glow_app.editing.paths import coarse_fine
-from glow_app.editing.walk import MORPH_PATHS
+from glow_app.editing.paths import JOURNEYS, PATHS, coarse_fine
+from glow_app.faces import regions
+from glow_app.faces.face import Face
+from glow_app.faces.landmarks import find_mesh
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,13 @@ def flats(editor: Editor) -> np.ndarray:
     return np.stack([np.full((side, side, 3), v, np.uint8) for v in (0, 127, 255)])
 
 
+@pytest.fixture(scope="module")
+def examples(released: Editor) -> list[Face]:
+    """Two of the faces that come with the program."""
+    folder = Path(__file__).resolve().parents[1] / "glow_app" / "examples"
+    return [released.prepare(folder / f"face_{number}.jpg") for number in (1, 5)]
+
+
 # --------------------------------------------------------------------------------- exact and equal
 
 
@@ -63,12 +71,13 @@ def test_faces_come_back_to_the_byte(released, faces):
     np.testing.assert_array_equal(released.decode(released.encode(faces)), faces)
 
 
-@pytest.mark.parametrize("path", MORPH_PATHS)
-def test_a_morph_of_faces_starts_on_a_and_ends_on_b(released, faces, path):
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize("path", PATHS)
+def test_a_morph_of_faces_starts_on_a_and_ends_on_b(released, faces, path, alone):
     a, b = faces[0], faces[5]
-    morph = released.morph_frames(a, b, frames=9, path=path)
+    morph = released.morph_frames(a, b, frames=9, path=path, alone=alone)
     assert morph.frames.shape == (9, 64, 64, 3) and morph.frames.dtype == np.uint8
-    assert morph.path == path and morph.t.dtype == np.float32
+    assert morph.path == path and morph.t.dtype == np.float32 and morph.stops == (0, 8)
     np.testing.assert_allclose(morph.t, np.linspace(0, 1, 9), atol=1e-7)
     np.testing.assert_array_equal(morph.frames[0], a)
     np.testing.assert_array_equal(morph.frames[-1], b)
@@ -77,15 +86,36 @@ def test_a_morph_of_faces_starts_on_a_and_ends_on_b(released, faces, path):
     assert steps.min() > 0 and steps.max() < np.abs(a.astype(int) - b).mean()
 
 
-@pytest.mark.parametrize("path", MORPH_PATHS)
-def test_a_morph_is_decoded_and_not_pasted(tiny, path, monkeypatch):
-    """The ends come out of g: a model that is off shows it."""
+@pytest.mark.parametrize("path", PATHS)
+def test_the_model_alone_is_decoded_and_not_pasted(tiny, path, monkeypatch):
+    """The ends come out of g: a model that is off shows it. Between photos it does not."""
     a, b = noise(tiny, 2)
     g = tiny.model.g
     monkeypatch.setattr(tiny.model, "g", lambda z, within=None: g(z, within) + 3 / 256)
-    frames = tiny.morph_frames(a, b, 3, path).frames
+    frames = tiny.morph_frames(a, b, 3, path, alone=True).frames
     np.testing.assert_array_equal(frames[0], np.minimum(a.astype(int) + 3, 255))
     np.testing.assert_array_equal(frames[-1], np.minimum(b.astype(int) + 3, 255))
+    morph = tiny.morph_frames(a, b, 3, path)
+    np.testing.assert_array_equal(morph.frames[[0, 2]], [a, b])
+    np.testing.assert_array_equal(morph.looks[[0, 2]], frames[[0, 2]])
+
+
+def test_the_model_alone_draws_the_codes_of_a_straight_line(small, examples):
+    """g(z_t), z_t between the codes of the crops as they are, and no photo or warp beside."""
+    a, b = examples
+    t = np.array([0.0, 0.3, 0.5, 0.8, 1.0])
+    morph = small.morph_frames(a, b, t, alone=True)
+    coded = small.encode_with_range(np.stack([a.pixels, b.pixels]))
+    z = torch.stack([torch.lerp(*coded.z.double(), float(share)) for share in t]).float()
+    within = coded.within.merged().widened(0.25)
+    expected = small.decode_with_report(z, within=within)[0]
+    assert np.abs(morph.frames.astype(int) - expected).max() <= 1  # rounding of other passes
+    assert (morph.frames == expected).mean() > 0.999
+    np.testing.assert_array_equal(morph.frames, morph.looks)
+    np.testing.assert_array_equal(morph.frames[[0, -1]], [a.pixels, b.pixels])
+    assert morph.native == 64 and morph.renderer is None and not morph.warped
+    loop = small.journey([a, b], 3, "linear", loop=True, alone=True)
+    assert np.abs(loop.frames[1].astype(int) - morph.frames[2]).max() <= 1
 
 
 def test_the_middle_of_a_morph_is_the_middle_of_the_codes(tiny):
@@ -93,11 +123,11 @@ def test_the_middle_of_a_morph_is_the_middle_of_the_codes(tiny):
     z = tiny.encode(np.stack([a, b]))
     middle = tiny.decode(z.mean(dim=0))[0]
     np.testing.assert_allclose(
-        tiny.morph_frames(a, b, [0.5], "linear").frames[0].astype(int), middle.astype(int), atol=1
+        tiny.morph_frames(a, b, [0.5], "linear").looks[0].astype(int), middle.astype(int), atol=1
     )
 
 
-@pytest.mark.parametrize("path", MORPH_PATHS)
+@pytest.mark.parametrize("path", PATHS)
 def test_identical_photos_stand_still(tiny, path):
     a = noise(tiny, 1)[0]
     morph = tiny.morph_frames(a, a.copy(), 17, path)
@@ -108,15 +138,20 @@ def test_morph_at_given_positions(tiny):
     a, b = noise(tiny, 2)
     morph = tiny.morph_frames(a, b, np.array([1.0, 0.0, 0.5]))
     np.testing.assert_array_equal(morph.t, np.array([1.0, 0.0, 0.5], np.float32))
+    np.testing.assert_array_equal(morph.u, [1.0, 0.0, 0.5])
+    assert morph.stops == (0, 1)
     np.testing.assert_array_equal(morph.frames[0], b)
     np.testing.assert_array_equal(morph.frames[1], a)
 
 
 @pytest.mark.parametrize("loop", [False, True])
-def test_a_journey_visits_every_photo(tiny, loop):
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize("path", JOURNEYS)
+def test_a_journey_visits_every_photo(tiny, loop, alone, path):
     pictures = list(noise(tiny, 3))
-    morph = tiny.journey(pictures, frames=5, loop=loop)
+    morph = tiny.journey(pictures, 5, path, loop, alone=alone)
     assert len(morph.frames) == len(morph.t) == (12 if loop else 9)
+    assert morph.stops == (0, 4, 8)
     for k, picture in enumerate(pictures):
         np.testing.assert_array_equal(morph.frames[4 * k], picture)
     assert bool((np.diff(morph.t) > 0).all()) and morph.t[0] == 0
@@ -135,11 +170,11 @@ def step_sizes(frames: np.ndarray) -> np.ndarray:
     return np.abs(np.diff(frames.astype(int), axis=0)).mean(axis=(1, 2, 3))
 
 
-@pytest.mark.parametrize("sharpness", [None, 0.5])
-@pytest.mark.parametrize("count", [2, 3, 4])
-def test_a_cubic_loop_of_faces_has_no_jump_at_its_seam(released, faces, count, sharpness):
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_cubic_loop_of_faces_has_no_jump_at_its_seam(small, faces, count, alone):
     """From the last frame back to the first is no farther than between their neighbours."""
-    loop = released.journey(faces[:count], 9, loop=True, sharpness=sharpness)
+    loop = small.journey(faces[:count], 9, loop=True, alone=alone)
     ring = step_sizes(np.concatenate([loop.frames, loop.frames[:1]]))
     before, seam, after = ring[-2], ring[-1], ring[0]
     assert 0 < seam <= max(before, after)
@@ -147,34 +182,46 @@ def test_a_cubic_loop_of_faces_has_no_jump_at_its_seam(released, faces, count, s
         np.testing.assert_array_equal(loop.frames[loop.stops[k]], faces[k])
 
 
-def test_constant_speed_evens_out_the_steps_and_keeps_the_ends(released, faces):
+def test_constant_speed_evens_out_the_steps_and_keeps_the_ends(small, faces):
     a, b = faces[0], faces[5]
-    plain = released.morph_frames(a, b, 17, guide=False)
-    even = released.morph_frames(a, b, 17, guide=False, constant_speed=True)
+    plain = small.morph_frames(a, b, 17, alone=True)
+    even = small.morph_frames(a, b, 17, alone=True, constant_speed=True)
     assert even.stops == (0, 16) and even.t[0] == 0 and even.t[-1] == 1
     np.testing.assert_array_equal(even.frames[0], a)
     np.testing.assert_array_equal(even.frames[-1], b)
     spread = [np.std(s) / np.mean(s) for s in map(step_sizes, (plain.frames, even.frames))]
     assert spread[1] < 0.1 and spread[1] < spread[0] / 2
     with pytest.raises(UserError, match="number of frames"):
-        released.morph_frames(a, b, [0.0, 1.0], constant_speed=True)
+        small.morph_frames(a, b, [0.0, 1.0], constant_speed=True)
 
 
-def test_a_constant_speed_loop_visits_every_photo(released, faces):
-    loop = released.journey(faces[:3], 9, loop=True, guide=False, constant_speed=True)
+def test_constant_speed_gives_the_change_of_the_ground_more_frames(small, examples):
+    a, b = examples
+    plain = small.morph_frames(a, b, 17)
+    even = small.morph_frames(a, b, 17, constant_speed=True)
+    assert even.stops == (0, 16)
+    np.testing.assert_array_equal(even.frames[[0, -1]], [a.pixels, b.pixels])
+    spread = [np.std(s) / np.mean(s) for s in map(step_sizes, (plain.frames, even.frames))]
+    assert spread[1] < spread[0] / 2
+    both = [sum(len(point.grounds) == 2 for point in morph.points) for morph in (plain, even)]
+    assert both[1] >= 2 * both[0]
+
+
+def test_a_constant_speed_loop_visits_every_photo(small, faces):
+    loop = small.journey(faces[:3], 9, loop=True, alone=True, constant_speed=True)
     assert len(loop.frames) == 24 and loop.stops[0] == 0 and len(loop.stops) == 3
     for k, stop in enumerate(loop.stops):
         np.testing.assert_array_equal(loop.frames[stop], faces[k])
         assert loop.t[stop] == pytest.approx(k / 3)
     ring = step_sizes(np.concatenate([loop.frames, loop.frames[:1]]))
-    plain = released.journey(faces[:3], 9, loop=True, guide=False).frames
+    plain = small.journey(faces[:3], 9, loop=True, alone=True).frames
     uneven = step_sizes(np.concatenate([plain, plain[:1]]))
     assert ring.std() / ring.mean() < uneven.std() / uneven.mean() / 2
 
 
 def test_beyond_the_ends_the_path_goes_on_and_says_what_it_clamped(released, faces):
     a, b = faces[0], faces[5]
-    wide = released.morph_frames(a, b, 9, "linear", guide=False, t_range=(-0.5, 1.5))
+    wide = released.morph_frames(a, b, 9, "linear", alone=True, t_range=(-0.5, 1.5))
     np.testing.assert_allclose(wide.t, np.linspace(-0.5, 1.5, 9))
     assert wide.stops == (2, 6)
     np.testing.assert_array_equal(wide.frames[2], a)
@@ -182,16 +229,26 @@ def test_beyond_the_ends_the_path_goes_on_and_says_what_it_clamped(released, fac
     assert wide.clamped_frames.shape == (9,) and not wide.clamped_frames[[2, 6]].any()
     assert wide.norms[0].mean() > 1.2 * wide.norms[2].mean()
     z_a, z_b = released.encode(np.stack([a, b]))
-    walk = released.morph_walk(a, b, "linear", guide=False)
+    walk = released.morph_walk(a, b, "linear", alone=True)
     with torch.no_grad():
-        x = released.model.g(
-            (z_a - 0.5 * (z_b - z_a)).unsqueeze(0), walk.at(np.array([-0.5])).within
-        )
+        x = released.model.g((z_a - 0.5 * (z_b - z_a)).unsqueeze(0), walk.within(-0.5))
     share = ((x < 0) | (x > 1)).float().mean()
     assert 0 < wide.clamped_frames[0] == pytest.approx(float(share), abs=2 / x.numel())
     assert wide.clamped == pytest.approx(wide.clamped_frames.mean())
-    kept = released.morph_frames(a, b, 9, "spherical", guide=False, t_range=(-0.5, 1.5))
+    kept = released.morph_frames(a, b, 9, "spherical", alone=True, t_range=(-0.5, 1.5))
     assert kept.clamped_frames[0] < wide.clamped_frames[0]
+
+
+def test_beyond_the_ends_photos_go_on_as_well(small, examples):
+    a, b = examples
+    wide = small.morph_frames(a, b, 5, t_range=(-0.5, 1.5))
+    assert wide.stops == (1, 3)
+    for size in (64, 200):
+        frames = wide.enlarged(size)
+        np.testing.assert_array_equal(frames[[1, 3]], [a.at(size), b.at(size)])
+        for far, near, other in ((0, 1, 3), (4, 3, 1)):  # more like the photo that is nearer
+            away = [np.abs(frames[far].astype(int) - frames[k]).mean() for k in (near, other)]
+            assert 0 < away[0] < away[1]
 
 
 def test_statistics_are_those_of_each_frame(tiny):
@@ -209,6 +266,72 @@ def test_statistics_are_those_of_each_frame(tiny):
     np.testing.assert_allclose(bits, expected, rtol=1e-5)
 
 
+def test_coarse_frames_come_first_and_none_is_made_twice(tiny, monkeypatch):
+    pictures = noise(tiny, 2)
+    walk, u = tiny.morph_walk(*pictures), np.linspace(0, 1, 9)
+    decode, made = tiny.decode_with_report, []
+    monkeypatch.setattr(
+        tiny,
+        "decode_with_report",
+        lambda z, **how: (made.append(len(z)), decode(z, **how))[1],
+    )
+    first, whole = tiny.along(walk, u, coarse=4)
+    assert sum(made) == 9
+    np.testing.assert_array_equal(first.t, [0, 0.5, 1])
+    assert first.stops == (0, 2) and whole.stops == (0, 8)
+    np.testing.assert_array_equal(first.frames, whole.frames[::4])
+    (same,) = tiny.along(walk, u)
+    difference = np.abs(whole.frames.astype(int) - same.frames)  # rounding of other passes
+    assert difference.max() <= 2 and difference[[0, -1]].max() == 0
+    np.testing.assert_array_equal(whole.points[3].shape, same.points[3].shape)
+
+
+# ------------------------------------------------------------------------------- parts of a pass
+
+
+@pytest.mark.parametrize("cores", [1, 2, 5, 16])
+def test_a_pass_shared_among_cores_gives_what_single_pictures_give(
+    tiny_checkpoint, cores, monkeypatch
+):
+    monkeypatch.setattr(codec, "_CORES", cores)
+    editor = Editor(tiny_checkpoint, device="cpu")
+    editor.batch = 7
+    pictures = noise(editor, 9)
+    together = editor.encode_with_range(pictures)
+    z, within = together.z, together.within.widened(0.1)
+    decoded, clamped = editor.decode_with_report(1.5 * z, within=within)
+    seeds = list(range(9))
+    bits = editor.bits_per_dim(pictures, seeds)
+    for i, picture in enumerate(pictures):
+        editor._codes = ExpiringCache(4, 60)
+        alone = editor.encode_with_range(picture)
+        torch.testing.assert_close(z[i], alone.z[0], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(together.within.low[i], alone.within.low[0])
+        torch.testing.assert_close(together.within.high[i], alone.within.high[0])
+        one, share = editor.decode_with_report(1.5 * z[i], within=within[i])
+        assert np.abs(one[0].astype(int) - decoded[i]).max() <= 1
+        assert share[0] == pytest.approx(clamped[i], abs=0.01)
+        assert bits[i] == pytest.approx(editor.bits_per_dim(picture, [i])[0], rel=1e-5)
+    np.testing.assert_array_equal(editor.decode(z), pictures)
+    usual = together.within.merged()  # one range for all goes to every part
+    held = editor.decode_with_report(1.5 * z, within=usual)[0]
+    again = editor.decode_with_report(1.5 * z[8], within=usual)[0]
+    assert np.abs(held[8].astype(int) - again[0]).max() <= 1
+
+
+def test_an_error_in_a_part_of_a_pass_is_told(tiny_checkpoint, monkeypatch):
+    editor = Editor(tiny_checkpoint, device="cpu")
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(editor.model, "g", full)
+        with pytest.raises(UserError, match="memory"):
+            editor.decode(torch.zeros(5, editor.model.dims))
+    assert len(editor.decode(torch.zeros(5, editor.model.dims))) == 5  # nothing stayed locked
+
+
 # ------------------------------------------------------------------------------------------- edits
 
 
@@ -222,27 +345,40 @@ def test_mix_takes_each_level_from_one_of_the_two(tiny):
     (_, coarse_a), (fine_b, _) = (tiny.model.split_levels(row[None]) for row in z)
     mixed = tiny.model.join_levels([fine_b, coarse_a])
     weights = coarse_fine(levels, 1)
-    guard = tiny.mix_walk(a, b, weights).at(np.ones(1)).within
+    guard = tiny.mix_walk(a, b, weights).within(1.0)
     expected, _ = tiny.decode_with_report(mixed, within=guard)
-    np.testing.assert_array_equal(tiny.mix(a, b, weights).pixels, expected[0])
+    np.testing.assert_array_equal(tiny.mix(a, b, weights).looks, expected)
+
+
+def far(picture: np.ndarray) -> np.ndarray:
+    """A picture (64, 64, 3) from afar: (8, 8, 3)."""
+    return picture.reshape(8, 8, 8, 8, 3).mean(axis=(1, 3))
 
 
 def test_coarse_of_one_face_with_detail_of_another(released, faces):
     """What a picture looks like from afar follows the coarse levels."""
     a, b = faces[0], faces[5]
     still = released.mix(a, b, coarse_fine(len(released.level_shapes), 1))
-
-    def far(picture):
-        return picture.reshape(8, 8, 8, 8, 3).mean(axis=(1, 3))
-
     to_a, to_b = (np.abs(far(still.pixels) - far(p)).mean() for p in (a, b))
     assert to_a < to_b / 3
     assert np.abs(still.pixels.astype(int) - a).mean() > 0.5  # and yet it is not A
 
 
+def test_shape_and_look_go_apart(small, examples):
+    """All of A's look in B's shape: its eyes go where B's are."""
+    a, b = examples
+    levels = len(small.level_shapes)
+    still = small.mix(a, b, [0] * levels, shape=1)
+    np.testing.assert_array_equal(still.shape, b.shape)
+    found = find_mesh(still.at(256))
+    assert np.abs(found - b.shape).mean() < np.abs(found - a.shape).mean() / 1.5
+    with pytest.raises(UserError, match="shape"):
+        small.mix(a, b, [0] * levels, shape=1.5)
+
+
 def made_direction(editor: Editor, name: str = "made", seed: int = 3) -> Direction:
     vector = torch.randn(editor.model.dims, generator=torch.Generator().manual_seed(seed))
-    return Direction(name, 0.1 * vector, editor.fingerprint, 0.9, 1.0, (9, 9))
+    return Direction(name, 0.1 * vector, fingerprint=editor.fingerprint)
 
 
 def test_an_edit_adds_directions_in_the_code(tiny):
@@ -252,20 +388,33 @@ def test_an_edit_adds_directions_in_the_code(tiny):
     np.testing.assert_array_equal(tiny.edit(picture, [(one, 0.0), (two, 0.0)]).pixels, picture)
     z = tiny.encode(picture) + 2 * one.vector - 0.5 * two.vector
     both = tiny.edit(picture, [(one, 2.0), (two, -0.5)])
-    np.testing.assert_array_equal(both.pixels, tiny.decode(z)[0])
+    within = tiny.encode_with_range(picture).within.widened(0.1)
+    np.testing.assert_array_equal(both.looks, tiny.decode_with_report(z, within=within)[0])
     assert 0 <= both.clamped <= 1
 
 
+def test_an_edit_of_the_look_keeps_the_photo_but_for_its_face(small, examples):
+    """What is drawn is the change: background, hair and grain are the photo's."""
+    face = examples[0]
+    still = small.edit(face, [(made_direction(small), 2.0)])
+    assert still.native == face.native
+    change = np.abs(still.at(256).astype(int) - face.at(256)).max(axis=-1)
+    mask = regions.face_mask(face.shape, 256, shrink=1.0)
+    assert change[mask == 0].max() == 0 and change[mask > 0.9].mean() > 1
+    np.testing.assert_array_equal(still.shape, face.shape)
+
+
 def test_toward_the_average(tiny):
+    """Of pictures without landmarks; the mean of the codes is that of the average's own walk."""
     pictures = noise(tiny, 5)
-    code = tiny.average(pictures)
-    mean = tiny.encode(pictures).mean(dim=0)
-    torch.testing.assert_close(code / code.norm(), mean / mean.norm())
-    assert code.norm() == pytest.approx(tiny.shell.dip * math.sqrt(tiny.model.dims), rel=1e-5)
-    face = tiny.decode(code)[0]
-    assert tiny.edit(pictures[0], toward=1, average=code).pixels.tobytes() == face.tobytes()
-    middle = tiny.edit(pictures[0], toward=0.5).pixels  # of the model itself: z = 0
-    np.testing.assert_array_equal(middle, tiny.decode(tiny.encode(pictures[0]) / 2)[0])
+    mean = tiny.average(pictures)
+    z = tiny.encode(np.concatenate([pictures[:1], mean.pixels[None]]))
+    whole = tiny.edit(pictures[0], toward=1, average=mean)
+    torch.testing.assert_close(tiny.encode(whole.looks)[0], z[1], rtol=1e-3, atol=1e-2)
+    half = tiny.edit_walk(pictures[0], toward=0.5, average=mean).at(1.0)
+    torch.testing.assert_close(half.z, z.mean(dim=0))
+    middle = tiny.edit_walk(pictures[0], toward=0.5).at(1.0)  # of the model itself: z = 0
+    torch.testing.assert_close(middle.z, z[0] / 2)
 
 
 def test_a_direction_of_other_weights_is_refused(tiny):
@@ -294,7 +443,8 @@ def test_the_fingerprint_is_of_the_weights_and_not_of_the_file(tiny, tiny_checkp
         lambda e, p, report: e.journey(p, 5, loop=True, progress=report),
         lambda e, p, report: e.journey(p, 5, loop=True, constant_speed=True, progress=report),
         lambda e, p, report: e.bits_along(p, report),
-        lambda e, p, report: e.average(p, report),
+        lambda e, p, report: e.morph_frames(p[0], p[1], 9, alone=True, progress=report),
+        lambda e, p, report: e.morph_frames(p[0], p[1], 5).enlarged(40, progress=report),
         lambda e, p, report: e.sample(SAMPLE_PASS + 1, progress=report),
         lambda e, p, report: e.sample_temperatures([0.5, 0.7], 3, progress=report),
         lambda e, p, report: e.neighbours(1, SAMPLE_PASS + 1, progress=report),
@@ -377,14 +527,12 @@ def test_a_code_is_kept_no_longer_than_promised():
 
 
 def test_a_cache_is_bounded_by_bytes_as_well():
-    from glow_app.editing.portrait import Portrait
-
     cache = ExpiringCache(size=99, seconds=60, most_bytes=1000)
     small, large = np.zeros(300, np.uint8), torch.zeros(500)  # 300 and 2000 bytes
     for key in (b"a", b"b", b"c"):
-        cache.keep(key, Portrait(small, small))  # one array twice
+        cache.keep(key, Face(small, small))  # one array twice
     assert cache.bytes == 900
-    cache.keep(b"a", Portrait(small, small.copy()))  # used again, and larger by now
+    cache.keep(b"a", Face(small, small.copy()))  # used again, and larger by now
     assert cache.get(b"b") is None and cache.get(b"c") is not None and cache.bytes == 900
     cache.keep(b"d", (large,))
     assert len(cache) == 1 and cache.get(b"d") is not None  # the one used last stays in any case
@@ -610,7 +758,11 @@ def test_broken_checkpoints_are_one_sentence(tiny_checkpoint, tmp_path, content)
         (lambda e, p: e.journey(p, frames=10**9), "frames"),
         (lambda e, p: e.journey(p, path="curly"), "curly"),
         (lambda e, p: e.morph_frames(p[0], p[1], 3, "cubic"), "cubic"),
-        (lambda e, p: e.morph_frames(p[0], p[1], 3, sharpness=2), "sharpness"),
+        (lambda e, p: e.morph_frames(p[0], p[1], 3, ground="c"), "ground"),
+        (lambda e, p: e.journey(p, ground="c"), "ground"),
+        (lambda e, p: e.morph_frames(p[0], p[1], 3, kappa=1.1), "between 0 and 1"),
+        (lambda e, p: e.morph_frames(p[0], p[1], 3, kappa=float("nan")), "between 0 and 1"),
+        (lambda e, p: e.mix(p[0], p[1], [0.5, 0.5], -0.1), "shape"),
         (lambda e, p: e.morph_frames(p[0], p[1], 3, t_range=(-1, 1)), "range of t"),
         (lambda e, p: e.morph_frames(p[0], p[1], 3, t_range=(1, 0)), "range of t"),
         (
@@ -622,7 +774,7 @@ def test_broken_checkpoints_are_one_sentence(tiny_checkpoint, tmp_path, content)
         (lambda e, p: e.mix(p[0], p[1], [0.5, float("nan")]), "weight"),
         (lambda e, p: e.edit(p[0], [(made_direction(e), float("nan"))]), "finite"),
         (lambda e, p: e.edit(p[0], toward=1.1), "average"),
-        (lambda e, p: e.edit(p[0], toward=0.5, average=torch.zeros(5)), "Codes are"),
+        (lambda e, p: e.average([p[0], p]), "One picture"),
         (lambda e, p: e.average([]), "at least one"),
         (lambda e, p: e.sample_temperatures([0.5, -1]), "temperature"),
         (lambda e, p: e.neighbours(1, radius=1.5), "radius"),

@@ -6,29 +6,25 @@ import json
 import math
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from conftest import perturb
 from PIL import Image
 
-import models
-from glow_app.benchmarks.morphs import descriptors
+from glow_app.benchmarks.morphs import descriptors, realism
+from glow_app.benchmarks.morphs.appearance import contrast, saturated
 from glow_app.benchmarks.morphs.faces_found import one_face_in_place
 from glow_app.benchmarks.morphs.frechet import frechet_distance
-from glow_app.benchmarks.morphs.material import Faces, Pairs, all_pairs, draw_pairs, halves
+from glow_app.benchmarks.morphs.material import SIDE, draw_pairs, halves, read_faces
 from glow_app.benchmarks.morphs.sliced_wasserstein import PatchReference, laplacian_bands
-from glow_app.benchmarks.morphs.strips import strips
 from glow_app.benchmarks.morphs.table import morph_table
-from glow_app.benchmarks.morphs.transition import evenness, ghosting
-from glow_app.benchmarks.morphs.ways import CrossFade, Encoded, LandmarkMorph, LatentMorph
-from glow_app.editing.codec import Codec
-from glow_app.faces.appearance import brightness, contrast, saturated, sharpness
-from models import PRESETS, Glow
-
-SMALLEST = 32  # pixels, which the command measures
+from glow_app.benchmarks.morphs.transition import ghosting
+from glow_app.benchmarks.morphs.ways import Dissolve, all_ways, real_face
+from glow_app.faces.face import Face
+from glow_app.faces.folders import list_pictures
+from glow_app.faces.landmarks import find_mesh
 
 
 @pytest.fixture
@@ -81,16 +77,12 @@ def test_sliced_wasserstein_distance_tells_at_which_scale():
     assert fine > 2 * coarse
 
 
-def test_appearance_of_made_pictures():
-    left = np.zeros((8, 8, 3), np.uint8)
-    left[:, 4:] = 255
-    grey = np.full((8, 8, 3), 100, np.uint8)
-    both = np.stack([left, grey])
-    np.testing.assert_allclose(brightness(both), [127.5, 100])
+def test_contrast_and_saturation_of_made_pictures():
+    half = np.zeros((8, 8, 3), np.uint8)
+    half[:, 4:] = 255
+    both = np.stack([half, np.full((8, 8, 3), 100, np.uint8)])
     np.testing.assert_allclose(contrast(both), [127.5, 0], atol=1e-9)
     np.testing.assert_allclose(saturated(both), [1, 0])
-    # |Laplacian| is 255 in the two columns beside the edge, of the six that have neighbours.
-    np.testing.assert_allclose(sharpness(both), [255 / 3, 0], atol=1e-9)
 
 
 def test_ghosting_is_one_for_pictures_laid_over_each_other():
@@ -105,12 +97,6 @@ def test_ghosting_is_one_for_pictures_laid_over_each_other():
     assert (ghosting(255 - a, a, b) < 0.01).all()
     flat = np.full_like(a, 9)
     assert (ghosting(flat, a, b) == 0).all() and np.isfinite(ghosting(a, flat, flat)).all()
-
-
-def test_evenness_is_zero_only_for_equal_steps():
-    levels = np.array([[0, 10, 20, 30], [0, 0, 30, 30], [5, 5, 5, 5]], np.uint8)
-    frames = np.broadcast_to(levels[:, :, None, None, None], (3, 4, 8, 8, 3))
-    np.testing.assert_allclose(evenness(frames), [0, math.sqrt(2), 0])
 
 
 def test_frechet_distance_of_known_normals():
@@ -153,64 +139,87 @@ def test_descriptors_are_the_same_from_one_process_or_many(faces, monkeypatch):
     assert (np.linalg.norm(alone - mirrored, axis=1) < others).all()  # the same four people
 
 
+# ---------------------------------------------------------------------------------------- the mark
+
+
+@pytest.fixture(scope="module")
+def people(face_folder, small) -> list[Face]:
+    """Four faces, read as the command reads them."""
+    return read_faces(list_pictures(face_folder)[:4], small, "center", pytest.fail)
+
+
+@pytest.fixture(scope="module")
+def with_landmarks(people) -> list[Face]:
+    if any(face.shape is None for face in people):
+        pytest.skip("mediapipe is not installed")
+    return people
+
+
+def test_mark_is_highest_for_a_photo(with_landmarks):
+    marks = []
+    for a, b in pairwise(with_landmarks):
+        photos = a.at(SIDE), b.at(SIDE)
+        photo = photos[0]
+        beside = np.roll(photo, 9, axis=1)  # doubles every edge
+        specks, chance = photo.copy(), noise(1, 0, SIDE)[0, ..., 0]
+        specks[chance > 208], specks[chance < 48] = 255, 0  # 2 of 100 pixels each
+        frames = [photo, faded(*photos), faded(photo, beside), specks, noise(1, 1, SIDE)[0]]
+        found = [realism.faults(f, photos, (a.shape, b.shape), find_mesh(f)) for f in frames]
+        marks.append([realism.mark(faults) for faults in found])
+    real, *worse = np.transpose(marks)
+    assert (real > 8).all()
+    for faulty in worse:
+        assert (faulty < real - 0.5).all()
+    assert np.min(marks) >= 0 and np.max(marks) <= 8.6
+
+
+def test_mark_is_never_below_zero():
+    assert realism.mark(realism.Faults(0, 0, 0, 0)) == 8.6
+    assert realism.mark(realism.Faults(9, 9, 1, 9)) == 0
+
+
+@pytest.mark.parametrize("wrong", [noise(1, 0, 32)[0], np.zeros((64, 64, 3)), noise(1, 0)[0, :9]])
+def test_mark_needs_pictures_of_one_size(wrong):
+    photo, mesh = noise(1, 0)[0], np.zeros((478, 2))
+    for frame, a in ((wrong, photo), (photo, wrong)):
+        with pytest.raises(ValueError, match="of one size"):
+            realism.faults(frame, (a, photo), (mesh, mesh), mesh)
+
+
 # --------------------------------------------------------------------------------- pairs and ways
 
 
 def test_halves_and_pairs_are_fair_and_repeat():
     reference, others = halves(21, seed=3)
     assert len(reference) == 10 and sorted([*reference, *others]) == list(range(21))
-    pairs = draw_pairs(others, 12, seed=3)
-    assert pairs.shape == (12, 2) and set(pairs.ravel()) <= set(others)
-    assert (pairs[:, 0] != pairs[:, 1]).all()
-    uses = np.bincount(pairs.ravel(), minlength=21)[others]
-    assert uses.max() - uses.min() <= 2  # one is left out of each round of eleven
-    assert (pairs == draw_pairs(others, 12, seed=3)).all()
-    every = all_pairs(5, 100, seed=1)
-    assert sorted(map(tuple, np.sort(every, axis=1))) == [
-        (i, j) for i in range(5) for j in range(i + 1, 5)
-    ]
-    assert len(all_pairs(5, 3, seed=1)) == 3
+    every = draw_pairs(range(5), 100, seed=1)
+    assert sorted(map(sorted, every)) == [[i, j] for i in range(5) for j in range(i + 1, 5)]
+    assert {a < b for a, b in every} == {True, False}  # either way round
+    assert draw_pairs(range(5), 3, seed=1) == draw_pairs(range(5), 3, seed=1) == every[:3]
 
 
-@pytest.fixture(scope="module")
-def pairs(faces) -> Pairs:
-    large = [Image.fromarray(f).resize((128, 128), Image.Resampling.BICUBIC) for f in faces]
-    crops = np.stack([np.asarray(image) for image in large])
-    return Pairs(Faces(faces, crops), np.array([[0, 1], [2, 3]]))
+def test_every_way_meets_both_photos(people, small):
+    a, b = people[:2]
+    for name, way in all_ways(small).items():
+        made = way(a, b, (0, 0.5, 1))
+        assert made.frames.shape == (3, 64, 64, 3) and made.enlarged(80).shape == (3, 80, 80, 3)
+        for k, face in ((0, a), (2, b)):
+            np.testing.assert_array_equal(made.frames[k], face.pixels, err_msg=name)
+    np.testing.assert_array_equal(Dissolve(a, b, [0.5]).frames[0], faded(a.pixels, b.pixels))
+    np.testing.assert_array_equal(real_face(a, b, (0.2, 1)).enlarged(80)[1], a.at(80))
 
 
-@pytest.fixture(scope="module")
-def codec(released_checkpoint) -> Codec:
-    return Codec(released_checkpoint, device="cpu")
+def test_landmark_morph_lies_half_way(with_landmarks):
+    a, b = with_landmarks[:2]
+    found = find_mesh(Dissolve(a, b, [0.5], warped=True).enlarged(SIDE)[0])
+    half = (a.shape + b.shape) / 2
+    assert np.abs(found - half).mean() < np.abs(a.shape - half).mean() / 2
 
 
-def test_every_way_through_the_model_meets_both_photos(pairs, codec):
-    encoded = Encoded(codec)
-    for guarded, guided in ((False, False), (True, False), (True, True)):
-        way = LatentMorph("way", encoded, "shell", guarded=guarded, guided=guided, fit=True)
-        way.prepare(pairs)
-        frames = way(pairs, (0, 0.5, 1))
-        assert frames.shape == (2, 3, 64, 64, 3)
-        for k, end in ((0, pairs.ends[0]), (2, pairs.ends[1])):
-            np.testing.assert_array_equal(frames[:, k], end)
-
-
-def test_a_walk_is_measured_as_the_editor_makes_it(pairs, codec, released):
-    way = LatentMorph("way", Encoded(codec), "shell", guarded=True, fit=True)
-    way.prepare(pairs)
-    a, b = (end[0] for end in pairs.ends)
-    expected = released.morph_frames(a, b, [0, 0.5, 1], guide=False).frames[1]
-    off = np.abs(way(pairs, (0.5,))[0, 0].astype(int) - expected)
-    assert off.max() <= 1  # another batch rounds otherwise
-
-
-def test_baselines_need_no_model(pairs):
-    half = CrossFade()(pairs, (0, 0.5, 1))
-    np.testing.assert_array_equal(half[:, 0], pairs.ends[0])
-    np.testing.assert_array_equal(half[:, 2], pairs.ends[1])
-    np.testing.assert_array_equal(half[:, 1], faded(*pairs.ends))
-    meshless = Pairs(Faces(pairs.faces.pixels, noise(8, 0, side=128)), pairs.index)
-    np.testing.assert_array_equal(LandmarkMorph()(meshless, (0.5,))[:, 0], half[:, 1])
+def test_faces_without_landmarks_are_only_faded():
+    a, b = map(Face.of_pixels, noise(2, 0))
+    fade, warped = (Dissolve(a, b, [0.3], warped).frames for warped in (False, True))
+    np.testing.assert_array_equal(fade, warped)
 
 
 # ------------------------------------------------------------------------------- table and command
@@ -218,30 +227,13 @@ def test_baselines_need_no_model(pairs):
 
 def test_table_leaves_out_what_nobody_measured():
     rows = {
-        "real faces": {"swd_levels": [20.0, 21.0, 22.0], "swd": 21.0, "found": None},
-        "cross-fade": {"swd_levels": [1.0, 2.0, 3.0], "swd": 2.0, "found": None, "ms": 0.25},
+        "real faces": {"mark": 8.44, "swd": 21.0, "found": None},
+        "cross-fade": {"mark": None, "swd": 2.0, "found": None, "contrast": 0.8, "ms": 0.25},
     }
-    head, _, real, fade = morph_table(rows, 64).splitlines()
-    assert "64 px" in head and "16 px" in head and "ms" in head and "found" not in head
-    assert real.split()[-2] == "-" and "0.2" in fade
-
-
-def test_strips_have_a_row_for_each_way_of_each_pair():
-    frames = np.zeros((2, 3, 5, 8, 8, 3), np.uint8)
-    frames[1] = 200
-    page = np.asarray(strips(frames, ["dark", "light"]))
-    right = page[:, -1, 0]
-    changes = np.flatnonzero(np.diff(right.astype(int)))
-    assert len(changes) == 3 * 2 + 2 - 1  # dark | light | gap, three times without the last gap
-
-
-@pytest.fixture(scope="module")
-def small_checkpoint(tmp_path_factory) -> Path:
-    """An untrained model of 32 px, the fewest that are measured."""
-    torch.manual_seed(0)
-    model = Glow(PRESETS["tiny"].replace(image_size=SMALLEST))
-    model.initialize(torch.rand(256, 3, SMALLEST, SMALLEST))
-    return models.save(perturb(model), tmp_path_factory.mktemp("small") / "small.safetensors")
+    head, _, real, fade = (line.split("|")[2:-1] for line in morph_table(rows).splitlines())
+    assert [title.strip() for title in head] == ["mark", "SWD", "contrast", "ms"]
+    assert [cell.strip() for cell in real] == ["8.4", "21", "-", "-"]
+    assert [cell.strip() for cell in fade] == ["-", "2", "80 %", "0.2"]
 
 
 def test_command_measures_and_repeats(
@@ -249,33 +241,46 @@ def test_command_measures_and_repeats(
 ):
     few = partial(PatchReference, patches=512)  # sorting the usual number is half of the time
     monkeypatch.setattr("glow_app.benchmarks.morphs.evaluation.PatchReference", few)
-    data, photos = tmp_path / "data", tmp_path / "photos"
+    data, photos, frames = (tmp_path / name for name in ("data", "photos", "frames"))
     for folder, chosen in ((data, slice(0, 8)), (photos, slice(8, 11))):
         folder.mkdir()
-        for file in sorted(face_folder.iterdir())[chosen]:
+        for file in list_pictures(face_folder)[chosen]:
             (folder / file.name).write_bytes(file.read_bytes())
+    (photos / "broken.png").write_bytes(b"no picture")
     arguments = ["--data", data, "--pairs", 2, "--device", "cpu", "--json"]
     arguments += ["--checkpoint", small_checkpoint]
     outputs = ["--out", tmp_path / "table.md", "--strips", tmp_path / "strips.png"]
+    outputs += ["--photos", photos, "--frames", frames, "--no-descriptors"]
     results = []
-    for more in (["--photos", photos, "--shown", 1, "--no-descriptors", *outputs], []):
+    for more in (outputs, []):
         assert evaluate_morphs(*arguments, *more) == 0
-        results.append(json.loads(capsys.readouterr().out))
+        told = capsys.readouterr()
+        assert told.err.count("skipped: broken.png") == (1 if more else 0)
+        results.append(json.loads(told.out))
     varying = {"ms", "frechet", "identity"}  # times, and what only one of them measured
     first, again = (
         [{k: v for k, v in row.items() if k not in varying} for row in r["data"].values()]
         for r in results
     )
     assert first == again
-    ways = ["real faces", "cross-fade", "landmark morph", "linear", "shell", "shell, guard"]
-    guided = ["guide, shell, guard", "guide, shell, guard, contrast"]
-    assert list(results[0]["data"]) == [*ways, *guided]
+    ways = ["cross-fade", "classical landmark morph", "model alone", "photos only, κ = 0"]
+    ways = ["real faces", *ways, "default"]
+    assert list(results[0]["data"]) == list(results[0]["photos"]) == ways
     assert results[0]["data"]["cross-fade"]["ghosting"] == pytest.approx(1, abs=0.01)
-    assert results[0]["data"]["real faces"]["contrast"] == 1
-    described = ["identity" in r["data"]["linear"] for r in results]
+    marks = [row["mark"] for row in results[0]["data"].values()]
+    assert None in marks or marks[0] > max(marks[1:])  # None: mediapipe is not installed
+    described = ["identity" in r["data"]["default"] for r in results]
     assert described == [False, descriptors.available()]
     assert (tmp_path / "table.md").read_text(encoding="utf-8").count("| cross-fade") == 2
-    assert Image.open(tmp_path / "strips.png").format == "PNG"
+    with Image.open(tmp_path / "strips.png") as strips:  # 2 pairs, 5 ways, 9 positions
+        assert strips.width > 9 * 64 and strips.height > 2 * 5 * 64
+    names = [sorted(path.name for path in (frames / way).iterdir()) for way in ways]
+    assert len(names[0]) == 4 and all(own == names[0] for own in names)
+    stems = [file.stem for file in list_pictures(data) + list_pictures(photos)]
+    assert set(names[0]) <= {f"{a}-{b}.png" for a in stems for b in stems}
+    for path in (frames / "default").iterdir():
+        with Image.open(path) as frame:
+            assert frame.size == (SIDE, SIDE)
 
 
 @pytest.mark.parametrize(
@@ -285,6 +290,7 @@ def test_command_measures_and_repeats(
         ["--data", "empty"],
         ["--data", "one"],
         ["--data", "one", "--out", "missing/table.md"],
+        ["--data", "one", "--frames", "one/a.png"],  # a file
         ["--data", "one", "--pairs", "0"],
         ["--data", "one", "--checkpoint", "tiny"],  # too small for a pyramid
     ],

@@ -17,6 +17,7 @@ from glow_app.faces import finder
 from glow_app.faces.alignment import FoundFace, align, is_aligned, template_square
 from glow_app.faces.finder import find_faces
 from glow_app.faces.folders import list_pictures
+from glow_app.faces.landmarks import find_mesh
 from glow_app.faces.opening import RESAMPLE, open_picture
 from glow_app.faces.prepare import prepare, prepare_all
 
@@ -270,6 +271,22 @@ def test_faces_in_tight_crops_are_found(face_folder):
     files = files[:: max(1, len(files) // 12)][:12]
     found = sum(bool(find_faces(open_picture(file))) for file in files)
     assert found >= len(files) - 1
+
+
+@needs_mediapipe
+def test_a_found_face_brings_its_landmarks_into_the_crop(portraits):
+    """Those of the photo, in fractions of the square, are those that the crop shows."""
+    for photo in portraits[:6]:
+        prepared = prepare(photo, 64, align="face", full=256)
+        (face,) = find_faces(photo)
+        assert prepared.yaw == face.yaw
+        own = np.column_stack([face.mesh, np.ones(len(face.mesh))])
+        place = prepared.place
+        corners_of = np.column_stack([place.right, place.down, place.corner])
+        back = np.column_stack([prepared.shape, np.ones(len(own))]) @ corners_of.T
+        np.testing.assert_allclose(back, own[:, :2], atol=0.01)
+        again = find_mesh(prepared.crop)
+        assert again is not None and np.abs(again - prepared.shape).mean() < 0.02
 
 
 @needs_mediapipe

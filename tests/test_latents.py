@@ -18,7 +18,6 @@ from glow_app.editing.paths import (
     mix,
     near,
     path,
-    toward,
 )
 
 D = 3 * 16 * 16
@@ -123,23 +122,6 @@ def test_path_refuses(arguments, word):
         path(*arguments)
 
 
-@pytest.mark.parametrize("s", [0.0, 0.3, 1.0])
-def test_sharpness_takes_the_norm_half_way_from_the_dip_to_the_full(s):
-    a, b = code(1), code(2)
-    norms = {k: path(a, b, [0.5], k)[0].double().norm() for k in PATHS}
-    expected = (1 - s) * norms["linear"] + s * norms["spherical"]
-    for kind in PATHS:  # a number outweighs the name
-        z = path(a, b, [0.0, 0.5, 1.0], kind, sharpness=s)
-        assert same_bits(z[0], a) and same_bits(z[2], b)
-        torch.testing.assert_close(z[1].double().norm(), expected, rtol=1e-3, atol=0)
-
-
-@pytest.mark.parametrize("s", [-0.1, 1.1, float("nan")])
-def test_sharpness_out_of_range(s):
-    with pytest.raises(ValueError, match="sharpness"):
-        path(code(1), code(2), [0.5], sharpness=s)
-
-
 # --------------------------------------------------------------------------------------- journeys
 
 
@@ -196,26 +178,12 @@ def test_a_cubic_loop_is_smooth_at_every_key_and_over_the_seam(keys):
     assert min(bends("linear")) > 0.5 * distance
 
 
-@pytest.mark.parametrize("loop", [False, True])
-def test_a_sharp_cubic_journey_keeps_the_norm(loop):
-    zs = [code(seed) for seed in range(4)]
-    u = journey_positions(4, 9, loop)
-    between = u != u.round()
-    plain, half, full = (
-        journey(zs, u, loop=loop, sharpness=s).norm(dim=1)[between] / math.sqrt(D)
-        for s in (0.0, 0.5, 1.0)
-    )
-    assert plain.min() < 0.85  # what there is to mend
-    torch.testing.assert_close(full, torch.ones_like(full), rtol=0.06, atol=0)
-    torch.testing.assert_close(half, (plain + full) / 2, rtol=1e-5, atol=0)
-
-
-@pytest.mark.parametrize("sharpness", [0.0, 1.0])
-def test_a_cubic_journey_through_equal_and_opposite_codes_is_finite(sharpness):
+@pytest.mark.parametrize("kind", JOURNEYS)
+def test_a_journey_through_equal_and_opposite_codes_is_finite(kind):
     a = code(1)
     zs = [a, a, -a, torch.zeros_like(a), -a]
     u = journey_positions(5, 17, loop=True)
-    assert journey(zs, u, loop=True, sharpness=sharpness).isfinite().all()
+    assert journey(zs, u, kind, loop=True).isfinite().all()
 
 
 @pytest.mark.parametrize(
@@ -287,12 +255,6 @@ def test_coarse_of_a_with_fine_of_b():
     for cut in (-1, 5):
         with pytest.raises(ValueError, match="between 0 and 4"):
             coarse_fine(4, cut)
-
-
-def test_toward_goes_all_the_way_and_not_at_all():
-    a, b = code(1), code(2)
-    assert same_bits(toward(a, b, 0), a) and same_bits(toward(a, b, 1), b)
-    torch.testing.assert_close(toward(a, b, 0.25), 0.75 * a + 0.25 * b)
 
 
 @pytest.mark.parametrize("radius", [0.0, 0.3, 1.0])

@@ -1,4 +1,4 @@
-"""Work ends within one pass when its visitor presses JourneyFace, leaves the page or hangs up."""
+"""Work ends within one pass when its visitor presses Stop, leaves the page or hangs up."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_a_client_that_hangs_up_frees_the_model(tiny_checkpoint: Path) -> None:
         photos = [visitor.upload(f"{n}.png", encoded(picture(n, n), "PNG")) for n in (64, 72)]
         editor._decode, editor.batch = slow, 1
         with visitor.present():
-            how = (129, "linear", "gif", 16, None, 0, 1, False, 25, True, False)
+            how = (129, "linear", "gif", 16, 0, 1, False, 25, True, "switch", None, True)
             visitor.begin("morph", *photos, *how)
             assert begun.wait(30)
         deadline = time.monotonic() + 10

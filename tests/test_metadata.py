@@ -22,8 +22,9 @@ FULL = Recipe(
     fingerprint="0123456789abcdef",
     faces=(Origin(22, 0.7), Origin(), Origin(2**32 - 1, 1.0)),
     path="cubic",
-    sharpness=0.25,
-    guide=True,
+    way="photos",
+    ground="b",
+    kappa=0.25,
     t_range=(-0.5, 1.25),
     t=0.125,
     constant_speed=True,
@@ -106,6 +107,59 @@ def test_a_file_of_the_first_version_opens(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("said", "means"),
+    [
+        # As pages, scripts and the API wrote them before the photos carried the picture.
+        ({"path": "shell", "guide": True}, {"way": "photos"}),
+        ({"path": "shell", "guide": False}, {}),
+        ({"path": "shell"}, {}),
+        ({"path": "shell", "sharpness": 0.25, "guide": True}, {"way": "photos"}),
+        ({"path": "linear", "sharpness": 0.0}, {}),
+        ({"path": "linear", "sharpness": -1, "guide": "yes"}, {}),
+        ({"path": "spherical", "guide": True}, {"path": "spherical", "way": "photos"}),
+        (
+            {"kind": "journey", "path": "cubic", "guide": True, "loop": True, "frames": 17},
+            {"kind": "journey", "path": "cubic", "way": "photos", "loop": True, "frames": 17},
+        ),
+        (
+            {"kind": "journey", "path": "shell", "faces": [{"photo": True}, {"seed": 3}]},
+            {"kind": "journey", "faces": (Origin(), Origin(3))},
+        ),
+        (
+            {"kind": "mix", "path": "linear", "weights": [1, 0.5, 0, 0], "shape": 0.5},
+            {"kind": "mix", "weights": (1.0, 0.5, 0.0, 0.0), "shape": 0.5},
+        ),
+        (
+            {"kind": "edit", "path": "linear", "directions": [["smile", 2]], "toward": 0.5},
+            {"kind": "edit", "directions": (("smile", 2.0),), "toward": 0.5},
+        ),
+        (
+            {"kind": "samples", "path": "linear", "faces": [{"seed": 7, "temperature": 0.7}]},
+            {"kind": "samples", "faces": (Origin(7, 0.7),)},
+        ),
+    ],
+)
+def test_files_of_before_the_ways_open(tmp_path, said, means):
+    """A shell is a straight line today, a guided morph one of photos; sharpness says nothing."""
+    note = {"made_with": "Glow Studio", "kind": "morph", **said}
+    assert read_morph(foreign(tmp_path, note)) == Recipe(**means)
+
+
+def test_a_file_that_names_its_way_is_believed_whatever_else_it_says(tmp_path):
+    note = {**Recipe(way="model").to_metadata(), "way": "model", "guide": True}
+    assert read_morph(foreign(tmp_path, note)).way == "model"
+
+
+@pytest.mark.parametrize("way", ["photos", "model"])
+@pytest.mark.parametrize("ground", ["switch", "a", "b"])
+@pytest.mark.parametrize("kappa", [None, 0.0, 0.3, 1.0])
+def test_way_ground_and_kappa_come_back(tmp_path, way, ground, kappa):
+    """Zero is not nothing: a κ of 0 is one that somebody chose."""
+    recipe = Recipe(way=way, ground=ground, kappa=kappa)
+    assert read_morph(foreign(tmp_path, recipe.to_metadata())) == recipe
+
+
 def foreign(tmp_path, note: object, name: str = "x.png"):
     """A PNG with a note of our kind that says whatever it likes."""
     text = PngImagePlugin.PngInfo()
@@ -131,7 +185,12 @@ def foreign(tmp_path, note: object, name: str = "x.png"):
         {"t": float("nan")},
         {"t_range": [0]},
         {"t_range": [1, 0]},
-        {"sharpness": -1},
+        {"way": "guide"},
+        {"ground": "c"},
+        {"kappa": 1.5},
+        {"kappa": "half"},
+        {"kappa": float("nan")},
+        {"path": "round"},
         {"frames": 10**9},
         {"frames": True},
         {"size": 0},
@@ -199,14 +258,26 @@ def test_pictures_of_others_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("recipe", "name"),
     [
-        (Recipe(frames=33), "glow-morph-linear-33-frames.gif"),
-        (Recipe(t=0.5), "glow-morph-linear-at-0.500.gif"),
+        (Recipe(way="photos", frames=33), "glow-morph-linear-33-frames.gif"),
+        (Recipe(frames=33), "glow-morph-model-alone-linear-33-frames.gif"),
+        (Recipe(way="photos", t=0.5), "glow-morph-linear-at-0.500.gif"),
         (
-            Recipe(sharpness=0.5, t_range=(-0.5, 1.5), frames=33, constant_speed=True),
-            "glow-morph-sharpness-0.5-t-0.5to1.5-even-33-frames.gif",
+            Recipe(way="photos", ground="b", kappa=0.0, frames=5),
+            "glow-morph-linear-ground-b-kappa-0-5-frames.gif",
         ),
         (
-            Recipe(kind="journey", path="cubic", faces=(Origin(),) * 4, loop=True, frames=17),
+            Recipe(way="photos", t_range=(-0.5, 1.5), frames=33, constant_speed=True),
+            "glow-morph-linear-t-0.5to1.5-even-33-frames.gif",
+        ),
+        (
+            Recipe(
+                kind="journey",
+                way="photos",
+                path="cubic",
+                faces=(Origin(),) * 4,
+                loop=True,
+                frames=17,
+            ),
             "glow-journey-4-faces-loop-cubic-17-frames.gif",
         ),
         (Recipe(kind="mix", weights=(1, 0.5, 0, 0)), "glow-mix-1-0.5-0-0.gif"),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
-from PIL import Image
+from PIL import Image, ImageSequence
+
+from glow_app.editing.editor import Editor
+from tests.page_tools import far
 
 pytest_plugins = ["tests.page_fixtures"]
 
@@ -19,15 +23,20 @@ def client(released_server: str, tmp_path_factory: pytest.TempPathFactory) -> Cl
     )
 
 
+def frames_of(file: str) -> np.ndarray:
+    with Image.open(file) as image:
+        return np.stack([np.asarray(f.convert("RGB")) for f in ImageSequence.Iterator(image)])
+
+
 def test_morph(client: Client, photos: list[Path]) -> None:
     file, facts = client.predict(
         handle_file(photos[0]), handle_file(photos[1]), frames=9, size=64, api_name="/morph"
     )
     with Image.open(file) as image:
         assert image.format == "GIF" and image.n_frames == 16 and image.size == (64, 64)
-    assert facts["frames"] == 9 and facts["path_kind"] == "shell"
+    assert facts["frames"] == 9 and facts["path_kind"] == "linear" and facts["warped"]
     np.testing.assert_allclose(facts["t"], np.linspace(0, 1, 9), atol=1e-6)
-    assert 0 <= facts["clamped"] <= 1
+    assert facts["clamped"] == 0 and facts["clamped_frames"] == [0] * 9  # photos do not clip
     for photo in facts["photos"]:
         assert 0.5 < photo["bits_per_dim"] < 8
         assert photo["roundtrip_max_levels"] == 0
@@ -56,7 +65,7 @@ def test_a_morph_beyond_its_ends_one_way(client: Client, photos: list[Path]) -> 
         frames=9,
         format="png",
         size=64,
-        sharpness=0.5,
+        alone=True,
         t_from=-0.5,
         t_to=1.5,
         there_and_back=False,
@@ -70,22 +79,68 @@ def test_a_morph_beyond_its_ends_one_way(client: Client, photos: list[Path]) -> 
     assert facts["clamped_frames"][0] >= facts["clamped_frames"][2] == 0
 
     settings = client.predict(handle_file(file), api_name="/open")
-    assert settings["kind"] == "morph" and settings["sharpness"] == 0.5
+    assert settings["kind"] == "morph" and settings["way"] == "model"
     assert settings["t_range"] == [-0.5, 1.5] and settings["fps"] == 25
     assert settings["faces"] == [{"seed": None, "temperature": None}] * 2  # nothing of photos
 
 
+def test_the_ways_of_a_morph(client: Client, released: Editor, photos: list[Path]) -> None:
+    """Each is what the editor makes, and its file says which it is."""
+    faces = [released.prepare(photo) for photo in photos]
+    middles = []
+    for how in ({"ground": "a"}, {"ground": "b"}, {"kappa": 0}, {"kappa": 1}, {"alone": True}):
+        file, facts = client.predict(
+            *(handle_file(photo) for photo in photos),
+            **how,
+            frames=3,
+            size=64,
+            format="png",
+            there_and_back=False,
+            api_name="/morph",
+        )
+        frames = frames_of(file)
+        assert np.array_equal(frames, released.morph_frames(*faces, 3, **how).frames), how
+        assert all(np.abs(frames[1].astype(int) - other).max() > 1 for other in middles), how
+        middles.append(frames[1])
+        assert facts["warped"] == ("alone" not in how)
+        settings = client.predict(handle_file(file), api_name="/open")
+        expected = {"ground": "switch", "kappa": None, **how}
+        assert settings["way"] == ("model" if expected.pop("alone", False) else "photos")
+        assert {name: settings[name] for name in expected} == expected
+
+
 def test_journey(client: Client, photos: list[Path]) -> None:
     files = [handle_file(photos[i]) for i in (0, 1, 0)]
-    # A guided leg from a photo to itself stands still, which WebP stores as one frame.
+    # Photos on a leg from a photo to itself stand still, which WebP stores as one frame.
     file, facts = client.predict(
-        files, frames=5, size=64, format="webp", guide=False, api_name="/journey"
+        files, frames=5, size=64, format="webp", alone=True, api_name="/journey"
     )
     with Image.open(file) as image:
         assert image.n_frames == 12
     assert facts["stops"] == [0, 4, 8] and facts["path_kind"] == "cubic"
-    assert not facts["guided"]
-    assert client.predict(handle_file(file), api_name="/open")["loop"] is True
+    assert not facts["warped"]
+    settings = client.predict(handle_file(file), api_name="/open")
+    assert settings["loop"] is True and settings["way"] == "model"
+
+
+def test_a_journey_takes_ground_and_kappa(
+    client: Client, released: Editor, photos: list[Path]
+) -> None:
+    how = {"ground": "b", "kappa": 0.25}
+    file, facts = client.predict(
+        [handle_file(photo) for photo in photos],
+        **how,
+        frames=3,
+        loop=False,
+        size=64,
+        format="png",
+        api_name="/journey",
+    )
+    faces = [released.prepare(photo) for photo in photos]
+    expected = released.journey(faces, 3, **how)
+    assert np.array_equal(frames_of(file), expected.frames) and facts["warped"]
+    settings = client.predict(handle_file(file), api_name="/open")
+    assert settings["way"] == "photos" and {name: settings[name] for name in how} == how
 
 
 def test_mix_and_edit_leave_a_photo_alone_at_zero(client: Client, photos: list[Path]) -> None:
@@ -106,16 +161,52 @@ def test_mix_and_edit_leave_a_photo_alone_at_zero(client: Client, photos: list[P
     assert not np.array_equal(np.asarray(Image.open(half)), pictures[0])
 
 
+def test_a_mix_of_one_is_that_photo_at_its_own_size(
+    client: Client, released: Editor, photos: list[Path]
+) -> None:
+    faces, levels = [released.prepare(photo) for photo in photos], len(released.level_shapes)
+    native = max(face.native for face in faces)
+    for weight, face in enumerate(faces):
+        file, _ = client.predict(
+            *(handle_file(photo) for photo in photos),
+            [weight] * levels,
+            "native",
+            weight,
+            api_name="/mix",
+        )
+        assert np.array_equal(frames_of(file)[0], face.at(native))
+
+
+def test_an_average_of_photos_is_a_picture_up_to_their_size(
+    client: Client, released: Editor, photos: list[Path]
+) -> None:
+    faces = [released.prepare(photo) for photo in photos]
+    native = max(face.native for face in faces)
+    assert native > released.image_size
+    for size, side in ((64, 64), ("native", native)):
+        file = client.predict([handle_file(photo) for photo in photos], size, api_name="/average")
+        (average,) = frames_of(file)
+        assert average.shape == (side, side, 3)
+        a, b = (face.at(side) for face in faces)
+        assert 3 < max(far(average, a), far(average, b)) < far(a, b)
+    settings = client.predict(handle_file(file), api_name="/open")
+    assert (settings["average"], settings["size"]) == ("photos", native)
+
+
 def test_directions_can_be_applied_by_name(client: Client, photos: list[Path]) -> None:
     known = client.predict(api_name="/directions")
     assert known
-    for direction in known:
-        assert 0 <= direction["accuracy"] <= 1 and isinstance(direction["weak"], bool)
-        file, _ = client.predict(
-            handle_file(photos[0]), {direction["name"]: 1}, 0, 64, api_name="/edit"
-        )
+    photo = handle_file(photos[0])
+    own = frames_of(client.predict(photo, {}, 0, 64, api_name="/edit")[0])
+    for direction in {one["group"]: one for one in known}.values():  # one of each group
+        name, low, high = (direction[key] for key in ("name", "low", "high"))
+        assert low <= 0 < high and direction["group"], name
+        file, _ = client.predict(photo, {name: high}, 0, 64, api_name="/edit")
+        assert not np.array_equal(frames_of(file), own), name
         settings = client.predict(handle_file(file), api_name="/open")
-        assert settings["directions"] == [[direction["name"], 1.0]]
+        assert settings["directions"] == [[name, high]]
+        with pytest.raises(Exception, match=f"strength of {re.escape(name)} must be from"):
+            client.predict(photo, {name: high + 1}, 0, 64, api_name="/edit")
 
 
 def test_native_size_is_that_of_the_photos(client: Client, photos: list[Path]) -> None:
@@ -173,7 +264,11 @@ def test_sample(client: Client) -> None:
         ({"size": "huge"}, "must be a number"),
         ({"size": 1024, "frames": 129}, "129 frames of 1024 pixels are too much"),
         ({"photo_b": None}, "photo_b is missing"),
-        ({"sharpness": 2}, "sharpness must be from 0 to 1"),
+        ({"path": "shell"}, "linear or spherical"),
+        ({"ground": "c"}, "ground must be switch, a or b"),
+        ({"ground": None}, "ground must be switch, a or b"),
+        ({"kappa": 2}, "kappa must be from 0 to 1"),
+        ({"kappa": "much"}, "kappa must be a number"),
         ({"t_from": -3}, "t_from must be from -0.5 to 1.5"),
         ({"fps": 1000}, "fps must be from 1 to 50"),
     ],
@@ -208,6 +303,8 @@ def test_other_wrong_calls_are_refused_in_a_sentence(client: Client, photos: lis
     wrong = [
         ("/journey", ([photo],), "photos must be 2 to 8 photos"),
         ("/journey", ([photo] * 9,), "photos must be 2 to 8 photos"),
+        ("/journey", ([photo] * 2, 5, "shell"), "path must be cubic, linear or spherical"),
+        ("/mix", (photo, photo, [0, 0, 0, 0], 64, 2), "shape must be from 0 to 1"),
         ("/mix", (photo, photo, [1], 64), "weights must be a list"),
         ("/mix", (photo, photo, [0, 0, 0, "x"], 64), "must be a number"),
         ("/edit", (photo, {"no such direction": 1}), "There is no direction"),
@@ -258,13 +355,14 @@ def test_the_api_is_documented_and_nothing_else_is(client: Client) -> None:
         "path",
         "format",
         "size",
-        "sharpness",
         "t_from",
         "t_to",
         "constant_speed",
         "fps",
         "there_and_back",
-        "guide",
+        "ground",
+        "kappa",
+        "alone",
     ]
     assert "exact flow" in morph["description"]
 

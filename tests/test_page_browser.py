@@ -11,7 +11,9 @@ import pytest
 from playwright.sync_api import Request, expect
 
 from glow_app.editing.editor import Editor
-from glow_app.editing.full_size import enlarge
+from glow_app.faces.face import resized
+from glow_app.ui.page_faces import drawn_face
+from glow_app.ui.welcome import TEMPERATURE
 from tests.page_tools import (
     FRAMES,
     WAIT_MS,
@@ -22,6 +24,7 @@ from tests.page_tools import (
     crop,
     far,
     is_painted,
+    look,
     move_to,
     new_morph,
     painted,
@@ -68,7 +71,9 @@ def test_it_moves_by_itself_at_first(open_tab: OpenTab) -> None:
 # ---- two photos, the slider ---------------------------------------------------------------------
 
 
-def test_upload_two_photos_and_drag(open_released_tab: OpenTab, photos: list[Path]) -> None:
+def test_upload_two_photos_and_drag(
+    open_released_tab: OpenTab, released: Editor, photos: list[Path]
+) -> None:
     page = open_released_tab()
     choose(page, "a", photos[0])
     choose(page, "b", photos[1])
@@ -77,6 +82,15 @@ def test_upload_two_photos_and_drag(open_released_tab: OpenTab, photos: list[Pat
     expect(page.locator("#photo-a")).to_contain_text("Your photo")
     expect(page.locator("#photo-a")).to_contain_text(re.compile(r"\d\.\d\d bits/dim"))
     expect(page.locator("#photo-a")).to_contain_text("Round trip: exact, 0 levels off")
+    # The card shows the photo, and when asked what the model sees of it: in the mean shape.
+    for side, photo in zip("ab", photos, strict=True):
+        face, seen = released.prepare(photo), page.locator(f"#photo-{side} .seen")
+        expect(seen).to_be_hidden()
+        page.locator(f"#photo-{side} .see").click()
+        expect(seen).to_be_visible()
+        assert np.array_equal(look(page, side), released.looks.of(face))
+        assert not np.array_equal(look(page, side), face.pixels)
+        assert far(crop(page, side), face.at(len(crop(page, side)))) < 3
 
     range_ = slider(page)
     range_.scroll_into_view_if_needed()
@@ -131,7 +145,7 @@ def test_full_size_comes_nearest_first_and_stops_and_ends_are_exactly_the_photos
     size = min(512, len(full))
     for key, picture in (("Home", full), ("End", crop(page, "b"))):
         move_to(page, key)
-        assert is_painted(page, enlarge(picture, size)), key
+        assert is_painted(page, resized(picture, size)), key
 
 
 def test_keyboard(open_tab: OpenTab) -> None:
@@ -279,19 +293,66 @@ def test_removed_sides_explain_themselves(open_tab: OpenTab) -> None:
     wait_ready(page)
 
 
-def test_ctrl_enter_morphs_and_options_take_effect(open_tab: OpenTab) -> None:
+def test_options_change_the_morph_and_ctrl_enter_makes_it(
+    open_tab: OpenTab, small: Editor
+) -> None:
+    """Half way each option shows the picture that the editor makes with it, and no other."""
     page = open_tab("?a=1&b=2")
+    faces = [drawn_face(small, seed, TEMPERATURE) for seed in (1, 2)]
+    assert small.have_landmarks(*faces)
     slider(page).evaluate(
         "range => { range.value = 0.5; range.dispatchEvent(new Event('input')); }"
     )
-    settle(page)
-    straight = canvas(page)
     page.get_by_role("button", name="Options").click()
-    with new_morph(page):
-        page.get_by_label("Arc", exact=True).check()
-    assert far(canvas(page), straight) > 0.2
+    ways = {
+        "": {},
+        "Keep A's": {"ground": "a"},
+        "Take B's": {"ground": "b"},
+        "Arc": {"ground": "b", "path": "spherical"},
+        "kappa": {"ground": "b", "path": "spherical", "kappa": 1.0},
+        "The model alone": {"path": "spherical", "alone": True},
+    }
+    middles = {name: small.morph_frames(*faces, [0.5], **how) for name, how in ways.items()}
+    expected = {name: painted(page, middle.frames[0]) for name, middle in middles.items()}
+    shown = {}
+    for name in ways:
+        if name == "kappa":
+            with new_morph(page):
+                page.locator("#kappa input[type=number]").fill("1")
+                page.keyboard.press("Tab")
+        elif name:
+            with new_morph(page):
+                page.locator("#options").get_by_label(name, exact=True).check()
+        settle(page)
+        shown[name] = canvas(page)
+        off = {other: far(shown[name], picture) for other, picture in expected.items()}
+        # Half way "switch" may show the ground of either; triangles may lie a little otherwise.
+        assert off[name] < 0.2 and off[name] == min(off.values()), (name, off)
+    assert far(shown["Keep A's"], shown["Take B's"]) > 5
+    assert far(shown["kappa"], shown["The model alone"]) > 5
     with new_morph(page):
         page.keyboard.press("Control+Enter")
+
+
+def test_swap_keeps_what_was_asked_of_a(open_tab: OpenTab, small: Editor) -> None:
+    """Where A's background is kept, it is that of the new A after a swap."""
+    page = open_tab("?a=1&b=2")
+    page.get_by_role("button", name="Options").click()
+    with new_morph(page):
+        page.locator("#options").get_by_label("Keep A's", exact=True).check()
+    slider(page).evaluate(
+        "range => { range.value = 0.5; range.dispatchEvent(new Event('input')); }"
+    )
+    # Its plot is there, so that frames would be turned round if that were enough.
+    expect(page.locator("#player .plot[data-bits]")).to_be_attached(timeout=WAIT_MS)
+    with new_morph(page):
+        button(page, "⇄ Swap").click()
+        expect(page.get_by_label("Seed of face A")).to_have_value("2")
+    settle(page)
+    b, a = (drawn_face(small, seed, TEMPERATURE) for seed in (1, 2))
+    for ground, fits in (("a", True), ("b", False)):
+        (middle,) = small.morph_frames(a, b, [0.5], ground=ground).frames
+        assert (far(canvas(page), painted(page, middle)) < 0.2) == fits, ground
 
 
 # ---- the wider morph ----------------------------------------------------------------------------
@@ -300,8 +361,6 @@ def test_ctrl_enter_morphs_and_options_take_effect(open_tab: OpenTab) -> None:
 def test_beyond_a_and_b_with_a_plot_that_moves_the_slider(open_tab: OpenTab) -> None:
     page = open_tab()
     page.get_by_role("button", name="Options").click()
-    with new_morph(page):
-        page.get_by_label("Straight line").check()  # which leaves the shell, and soon all colours
     with new_morph(page):
         page.get_by_label("Go beyond A and B").check()
     range_ = page.locator("#player input[type=range]")
@@ -313,8 +372,7 @@ def test_beyond_a_and_b_with_a_plot_that_moves_the_slider(open_tab: OpenTab) -> 
     settle(page)
     assert range_.evaluate("range => range.valueAsNumber") == -0.5
     clipped = page.locator("#player .clipped")
-    expect(clipped).to_be_visible()  # half a way behind A this model leaves the colours there are
-    expect(clipped).to_contain_text("% clipped")
+    expect(clipped).to_be_hidden()  # where photos carry the picture nothing is clipped
 
     # A click three quarters along the plot is t = 1, which is B to the byte.
     plot = page.locator("#player .plot")
@@ -331,7 +389,17 @@ def test_beyond_a_and_b_with_a_plot_that_moves_the_slider(open_tab: OpenTab) -> 
     range_.evaluate("r => { r.value = 1; r.dispatchEvent(new Event('input')); }")
     settle(page)
     assert is_painted(page, crop(page, "b"))
-    expect(clipped).to_be_hidden()
     bits = float(page.locator("#player .m-bits dd").inner_text())
     card = page.locator("#photo-b .bits b").inner_text()
     assert bits == pytest.approx(float(card), abs=0.011)  # the same measurement as on the card
+
+    with new_morph(page):
+        page.get_by_label("The model alone").check()
+    settle(page)
+    assert is_painted(page, crop(page, "b"))  # the slider stays at 1, and the model is exact
+    expect(clipped).to_be_hidden()
+    range_.focus()
+    page.keyboard.press("Home")
+    settle(page)
+    expect(clipped).to_be_visible()  # half a way behind A this model leaves the colours there are
+    expect(clipped).to_contain_text("% clipped")

@@ -6,12 +6,11 @@ import json
 import math
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from glow_app.faces.alignment import Face
+from glow_app.faces.alignment import FoundFace
 from glow_app.faces.crop import Crop
 from tests.page_tools import (
     WAIT_MS,
@@ -20,6 +19,7 @@ from tests.page_tools import (
     choose,
     crop,
     far,
+    look,
     new_morph,
     painted,
     settle,
@@ -52,20 +52,19 @@ def now(dialog: Locator) -> dict[str, float]:
     return json.loads(dialog.get_attribute("data-crop"))
 
 
-def used(page: Page, dialog: Locator) -> np.ndarray:
-    """The crop after *Use this crop*."""
+def use(page: Page, dialog: Locator) -> None:
+    """Press *Use this crop* and wait for it."""
     before = page.locator("#photo-a .seen").get_attribute("src")
     dialog.get_by_role("button", name="Use this crop").click()
     expect(page.locator("dialog.cropper[open]")).to_have_count(0, timeout=WAIT_MS)
     expect(page.locator("#photo-a .seen")).not_to_have_attribute("src", before, timeout=WAIT_MS)
     wait_card(page, "a", "photo")
-    return crop(page, "a")
 
 
 def test_another_face_is_chosen_and_undone(open_tab: OpenTab, photo: Path) -> None:
     page = open_tab()
     upload(page, photo)
-    largest = crop(page, "a")
+    largest = look(page, "a")
     page.locator("#photo-a .notes").get_by_role("button", name="Choose another face").click()
     dialog = editor(page)
     faces = dialog.locator(".found .face")
@@ -77,7 +76,8 @@ def test_another_face_is_chosen_and_undone(open_tab: OpenTab, photo: Path) -> No
     page.keyboard.press("Control+z")
     assert now(dialog) == first
     faces.nth(1).click()
-    second = used(page, dialog)
+    use(page, dialog)
+    second, shown = look(page, "a"), crop(page, "a")
     assert far(largest, second) > 10
     expect(page.locator("#photo-a .trip")).to_have_text("Round trip: exact, 0 levels off")
     # The editor opens where it was left, and Escape changes nothing.
@@ -85,7 +85,7 @@ def test_another_face_is_chosen_and_undone(open_tab: OpenTab, photo: Path) -> No
     assert now(editor(page))["x"] > first["x"] + 0.2
     page.keyboard.press("Escape")
     expect(page.locator("dialog.cropper[open]")).to_have_count(0)
-    assert (crop(page, "a") == second).all()
+    assert (look(page, "a") == second).all() and (crop(page, "a") == shown).all()
 
 
 def test_drag_size_turn_by_mouse_and_keys(open_tab: OpenTab, photo: Path) -> None:
@@ -173,7 +173,7 @@ def test_eyes_are_clicked_where_no_face_is_found(open_tab: OpenTab, tmp_path: Pa
         page.mouse.click(
             whole["x"] + x / 900 * whole["width"], whole["y"] + y / 600 * whole["height"]
         )
-    shown, wanted = now(dialog), Crop.of_face(Face.of_eyes(*eyes))
+    shown, wanted = now(dialog), Crop.of_face(FoundFace.of_eyes(*eyes))
     assert [900 * shown[name] for name in ("x", "y", "side")] == pytest.approx(
         [wanted.x, wanted.y, wanted.side], abs=3
     )
@@ -187,9 +187,11 @@ def test_eyes_are_clicked_where_no_face_is_found(open_tab: OpenTab, tmp_path: Pa
     dialog.get_by_role("button", name="Quarter turn").click()
     assert (now(dialog)["turn"] - shown["turn"]) % 360 == pytest.approx(90)
     dialog.get_by_role("button", name="Undo").click()
-    pixels = used(page, dialog)
+    use(page, dialog)
+    pixels = crop(page, "a")
     expect(page.locator("#photo-a .notes")).not_to_contain_text("No face was found")
-    red, green = pixels[32, 32, :2] / 255  # the middle of the crop, by the colours of the photo
+    middle = len(pixels) // 2
+    red, green = pixels[middle, middle, :2] / 255  # the colours of the photo say where it is
     assert red * 900 == pytest.approx(wanted.x, abs=12)
     assert green * 600 == pytest.approx(wanted.y, abs=12)
 
@@ -215,7 +217,7 @@ def test_undo_of_a_clicked_eye_lets_that_eye_be_clicked_again(
     click(500, 190)
     assert now(dialog) == start  # one eye alone says nothing yet
     click(600, 200)
-    wanted = Crop.of_face(Face.of_eyes((500, 190), (600, 200)))
+    wanted = Crop.of_face(FoundFace.of_eyes((500, 190), (600, 200)))
     assert [900 * now(dialog)[name] for name in ("x", "y", "side")] == pytest.approx(
         [wanted.x, wanted.y, wanted.side], abs=3
     )
@@ -299,7 +301,8 @@ def test_the_morph_follows_the_chosen_crop(open_tab: OpenTab, photo: Path) -> No
     dialog = editor(page)
     dialog.locator(".found .face").nth(1).click()
     with new_morph(page):
-        second = used(page, dialog)
+        use(page, dialog)
+        second = crop(page, "a")
     page.locator("#player .player input[type=range]").press("Home")
     settle(page)
     shown = canvas(page)

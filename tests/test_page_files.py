@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from glow_app.keeping import animation, recipes, writing
 from glow_app.ui.welcome import SEEDS
@@ -25,6 +25,7 @@ from tests.page_tools import (
     enlarged,
     far,
     is_painted,
+    look,
     new_morph,
     open_morph,
     slider,
@@ -42,13 +43,25 @@ def is_a_sentence(text: str) -> bool:
     return bool(re.fullmatch(r"[^\n]{8,200}\.", text)) and "Error" not in text
 
 
+def wait_made(page: Page, folder: Path, wanted: recipes.Recipe) -> None:
+    """Wait until the player shows a morph of this way, range, path, ground and κ."""
+    names = ("way", "t_range", "path", "ground", "kappa")
+    for _ in range(20):
+        wait_ready(page)
+        made = recipes.read_morph(download(page, "Download GIF", folder))
+        if all(getattr(made, name) == getattr(wanted, name) for name in names):
+            return
+        page.wait_for_timeout(500)  # opening sets many controls, and each may make a morph
+    raise AssertionError(made)
+
+
 # ---- other ways in ------------------------------------------------------------------------------
 
 
 def test_drop_paste_and_webcam(open_tab: OpenTab, photos: list[Path]) -> None:
     page = open_tab(permissions=["clipboard-read", "clipboard-write", "camera"])
     card = page.locator("#photo-a .card")
-    before = crop(page, "a")
+    before = look(page, "a")
 
     content = list(photos[0].read_bytes())
     transfer = page.evaluate_handle(
@@ -61,7 +74,7 @@ def test_drop_paste_and_webcam(open_tab: OpenTab, photos: list[Path]) -> None:
     )
     card.dispatch_event("drop", {"dataTransfer": transfer})
     wait_card(page, "a", "photo")
-    dropped = crop(page, "a")
+    dropped = look(page, "a")
     assert far(dropped, before) > 3
 
     page.evaluate(
@@ -76,7 +89,7 @@ def test_drop_paste_and_webcam(open_tab: OpenTab, photos: list[Path]) -> None:
     button(page, "Paste, photo A").click()
     wait_card(page, "a", "photo")
     expect(page.locator("#photo-a .notes")).to_contain_text("face")  # there is none: says so
-    pasted = crop(page, "a")
+    pasted = look(page, "a")
     assert far(pasted, dropped) > 3
 
     button(page, "Webcam, photo B").click()
@@ -209,7 +222,11 @@ def test_every_download_opens_and_tells_how_it_was_made(open_tab: OpenTab, tmp_p
     for name, frames in (("WebP", 33), ("APNG", 33), ("PNG strip", 1), ("contact sheet", 1)):
         file = download(page, f"Download {name}", tmp_path)
         with Image.open(file) as image:
-            assert getattr(image, "n_frames", 1) == frames, name
+            if name == "WebP":  # neighbours that look the same are one frame, shown for longer
+                assert frames / 2 < image.n_frames <= frames
+                assert duration(image) == pytest.approx(frames * 1000 / 20, rel=0.05)
+            else:
+                assert getattr(image, "n_frames", 1) == frames, name
         recipe = recipes.read_morph(file)
         assert tuple(face.seed for face in recipe.faces) == SEEDS, name
         assert recipe.size == 64
@@ -227,8 +244,7 @@ def test_every_download_opens_and_tells_how_it_was_made(open_tab: OpenTab, tmp_p
     with new_morph(page):
         open_morph(page, file)
     expect(page.get_by_label("Seed of face A")).to_have_value(str(SEEDS[0]))
-    expect(page.get_by_label("On the shell")).to_be_checked()
-    expect(page.get_by_label("Guide by shape").first).to_be_checked()
+    expect(page.get_by_label("Straight line")).to_be_checked()
 
     # A range that no control of the page makes, from a script say, comes back as it was.
     made = recipes.read_morph(file)
@@ -246,7 +262,61 @@ def test_every_download_opens_and_tells_how_it_was_made(open_tab: OpenTab, tmp_p
     expect(page.get_by_label("Go beyond A and B")).to_be_checked()
     assert recipes.read_morph(download(page, "Download GIF", tmp_path)).t_range == (0.0, 1.25)
 
+    # What is far from the defaults comes back, too, and a file of it says so.
+    odd = replace(made, way="photos", ground="b", kappa=0.2, path="spherical")
+    still = np.zeros((2, 64, 64, 3), np.uint8)
+    animation.save_animation(still, tmp_path / "odd.gif", size=64, metadata=odd.to_metadata())
+    with new_morph(page):
+        open_morph(page, tmp_path / "odd.gif")
+    expect(page.locator("#ground").get_by_label("Take B's")).to_be_checked()
+    expect(page.locator("#kappa input[type=number]")).to_have_value("0.2")
+    expect(page.get_by_label("Arc", exact=True)).to_be_checked()
+    expect(page.locator("#way").get_by_label("Photos, changed by the model")).to_be_checked()
+    expect(page.get_by_label("Go beyond A and B")).not_to_be_checked()
+    wait_made(page, tmp_path, odd)
+
     stranger = tmp_path / "stranger.png"
     Image.new("RGB", (8, 8)).save(stranger)
     open_morph(page, stranger)
     assert "not made by Glow Studio" in toast(page)
+
+
+def note_in(path: Path, about: dict) -> Path:
+    """A file that was made here says this."""
+    still = np.zeros((2, 64, 64, 3), np.uint8)
+    return animation.save_animation(
+        still, path, size=64, metadata={"made_with": "Glow Studio", **about}
+    )
+
+
+def test_files_of_before_the_ways_open(open_tab: OpenTab, tmp_path: Path) -> None:
+    """On the shell and guided by shape is straight, by photos; unguided is the model alone."""
+    page = open_tab("?a=3&b=4")
+    page.get_by_role("button", name="Options").click()
+    faces = [{"seed": 1, "temperature": 0.7}, {"seed": 2, "temperature": 0.7}]
+    old = {"kind": "morph", "faces": faces, "sharpness": 0.25, "frames": 33}
+    arc = note_in(tmp_path / "arc.gif", {**old, "path": "spherical", "guide": False})
+    with new_morph(page):
+        open_morph(page, arc)
+    expect(page.get_by_label("Seed of face A")).to_have_value("1")
+    expect(page.locator("#way").get_by_label("The model alone")).to_be_checked()
+    expect(page.get_by_label("Arc", exact=True)).to_be_checked()
+    wait_made(page, tmp_path, recipes.Recipe(way="model", path="spherical"))
+
+    shell = note_in(tmp_path / "shell.gif", {**old, "path": "shell", "guide": True})
+    with new_morph(page):
+        open_morph(page, shell)
+    expect(page.locator("#way").get_by_label("Photos, changed by the model")).to_be_checked()
+    expect(page.get_by_label("Straight line")).to_be_checked()
+    wait_made(page, tmp_path, recipes.Recipe(way="photos"))
+
+    # A journey on the shell, which no radio button of today names, and without its guide.
+    journey = {"kind": "journey", "faces": faces, "path": "shell", "loop": True, "frames": 5}
+    open_morph(page, note_in(tmp_path / "journey.gif", journey))
+    expect(page.locator("#tray .tray")).to_have_attribute("data-count", "2", timeout=WAIT_MS)
+    expect(page.locator("#journey-way").get_by_label("The model alone")).to_be_checked()
+    expect(page.locator("#journey-path").get_by_label("Straight legs")).to_be_checked()
+    button(page, "Make the journey").click()
+    wait_ready(page, "#journey")
+    recipe = recipes.read_morph(download(page, "Download GIF", tmp_path))
+    assert (recipe.kind, recipe.way, recipe.path) == ("journey", "model", "linear")

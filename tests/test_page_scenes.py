@@ -16,7 +16,7 @@ from PIL import Image
 from glow_app.common.errors import UserError
 from glow_app.common.progress import Stopped
 from glow_app.editing.editor import Editor
-from glow_app.editing.full_size import enlarge
+from glow_app.faces.face import Face, resized
 from glow_app.ui.examples import Examples
 from glow_app.ui.full_frames import FullFrames
 from glow_app.ui.jobs import Jobs
@@ -24,6 +24,8 @@ from glow_app.ui.page_faces import EXAMPLE, drawn_face, photo_face
 from glow_app.ui.photo_downloads import put_scene
 from glow_app.ui.scenes import EditScene, MixScene, Scenes
 from glow_app.ui.welcome import SEEDS, Welcome
+
+pytest_plugins = ["tests.full_size_faces"]
 
 
 @pytest.fixture(scope="module")
@@ -79,16 +81,35 @@ def test_at_rest_a_picture_has_all_that_the_photo_has(
     assert set(scenes.picture({**good, "full": 40})) == {"error"}  # drawn faces have no more
 
 
+def test_a_mix_of_one_is_that_photo_at_every_size(released: Editor, portraits: list[Face]) -> None:
+    """With the shape of the other face it is not."""
+    a, b = portraits[:2]
+    scenes, scene = Scenes(released), MixScene(a, b, len(released.level_shapes), shaped=True)
+    scenes.keep(scene)
+    (size,) = scenes.sizes(scene)
+    assert size == max(a.native, b.native) > released.image_size
+    for weight, face in enumerate((a, b)):
+        question = {"key": scene.key, "values": [weight] * (scene.levels + 1)}
+        answer = scenes.picture(question)
+        pixels = np.frombuffer(base64.b64decode(answer["rgb"]), np.uint8)
+        assert np.array_equal(pixels.reshape(face.pixels.shape), face.pixels)
+        answer = scenes.picture({**question, "full": size})
+        assert np.array_equal(pixels_of(answer["src"]), face.at(size))
+        question["values"][-1] = 1 - weight
+        answer = scenes.picture({**question, "full": size})
+        assert np.abs(pixels_of(answer["src"]).astype(int) - face.at(size)).mean() > 1
+
+
 def test_frames_at_full_size_are_the_photos_at_the_ends(editor: Editor, photo: Path) -> None:
     full = FullFrames()
     a, b = photo_face(editor, photo), drawn_face(editor, 1, 0.7)
-    morph = editor.morph_frames(a.picture, b.picture, 5)
+    morph = editor.morph_frames(a, b, 5)
     offer = full.offer(morph)
     assert offer == full.offer(morph) and offer["sizes"] == [40]
     frames = dict(full.frames({"key": offer["key"], "frames": [4, 0, 2], "size": 40})["frames"])
     assert list(frames) == [4, 0, 2]
     assert np.array_equal(pixels_of(frames[0]), a.full)
-    assert np.array_equal(pixels_of(frames[4]), enlarge(b.pixels, 40))
+    assert np.array_equal(pixels_of(frames[4]), resized(b.pixels, 40))
     assert frames[2].startswith("data:image/jpeg") and pixels_of(frames[2]).shape == (40, 40, 3)
 
     good = {"key": offer["key"], "frames": [0], "size": 40}
@@ -112,7 +133,7 @@ def test_frames_at_full_size_are_the_photos_at_the_ends(editor: Editor, photo: P
         answer = full.frames(wrong)
         assert set(answer) == {"error"} and answer["error"].endswith("."), wrong
 
-    assert full.offer(editor.morph_frames(b.picture, b.picture, 3)) is None  # drawn: no more
+    assert full.offer(editor.morph_frames(b, b, 3)) is None  # drawn: no more
     del morph  # its visitor has another one
     gc.collect()
     assert full.frames(good)["error"] == "These frames have expired: make them again."
@@ -137,7 +158,7 @@ def test_examples_greet_where_there_are_some(editor: Editor, photo: Path) -> Non
 
 
 def test_a_file_says_which_average_an_edit_went_towards(editor: Editor, mix: MixScene) -> None:
-    own = EditScene(mix.a, average=editor.average([mix.b.pixels]))
+    own = EditScene(mix.a, average=editor.average([mix.b]))
     assert own.recipe(editor, [0.5]).average == "photos"
     assert own.recipe(editor, [0.0]).average == ""
     assert EditScene(mix.a).recipe(editor, [0.5]).average == ""

@@ -215,15 +215,9 @@ def direction_files(released: Editor, tmp_path_factory: pytest.TempPathFactory) 
     files = []
     for name, accuracy in (("upward", 0.9), ("doubtful", 0.52)):
         vector = torch.randn(released.model.dims, generator=generator) * 0.2
-        direction = Direction(
-            name,
-            vector,
-            released.fingerprint,
-            accuracy,
-            1.0,
-            (500, 500),
-            {"with": "more", "without": "less", "method": "mean"},
-        )
+        facts = {"with": "more", "without": "less", "method": "mean"}
+        facts |= {"accuracy": accuracy, "effect_size": 1.0, "counts": [500, 500]}
+        direction = Direction(name, vector, fingerprint=released.fingerprint, facts=facts)
         files.append(directions.save(direction, folder / f"{name}.safetensors"))
     return files
 
@@ -239,6 +233,10 @@ def test_edits_are_live_and_can_be_undone_saved_and_used(
     assert is_painted(page, face, "#edit")
 
     page.get_by_label("Load a direction").set_input_files(direction_files)
+    own = page.locator("#edit details", has_text="Your own")
+    expect(own).to_be_attached(timeout=WAIT_MS)
+    if own.get_attribute("open") is None:
+        own.locator("summary").click()
     expect(page.locator("#edit").get_by_role("slider", name="Doubtful")).to_be_visible(
         timeout=WAIT_MS
     )
@@ -269,7 +267,8 @@ def test_edits_are_live_and_can_be_undone_saved_and_used(
     set_live(page, "#edit", "Towards the average face", 1)
     settle(page)
     live_ready(page, "#edit")
-    middle = released.decode(torch.zeros(1, released.model.dims))[0]
+    middle = released.edit(face, toward=1).pixels
+    assert far(middle, face) > 3
     assert is_painted(page, middle, "#edit")
     button(page, "Original").hover()
     page.mouse.down()

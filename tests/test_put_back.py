@@ -63,6 +63,18 @@ def test_another_face_is_seen_and_the_rest_is_the_photo(photos_with_detail, port
     assert np.abs(np.subtract(again.place.corner, one.place.corner)).max() < 0.04 * one.place.side
 
 
+def test_landmarks_that_are_known_are_not_looked_for(photos_with_detail, portraits, monkeypatch):
+    photo, one, other = photos_with_detail[0], portraits[0], portraits[1]
+    looked = [other.shape]
+    monkeypatch.setattr("glow_app.faces.put_back.find_mesh", lambda _: looked.pop())
+    found = np.asarray(put_back(photo, one, other.full))
+    assert not looked
+    given = np.asarray(put_back(photo, one, other.full, other.shape))
+    assert np.array_equal(given, found)
+    as_it_lies = np.asarray(put_back(photo, one, other.full, one.shape))  # nothing to be warped
+    assert not np.array_equal(as_it_lies, given)
+
+
 def test_where_the_mask_is_full_the_picture_is_the_one_asked_for():
     """Where the colours meet along the rim, what is seen inside is the face."""
     photo = Image.fromarray(flat(100, 300))

@@ -28,7 +28,10 @@ from glow_app.editing.editor import Editor
 from glow_app.faces.coding import Coding
 from glow_app.faces.folders import list_pictures
 from glow_app.faces.prepare import FULL, prepare
+from glow_app.faces.put_back import full_side, put_back
 from glow_app.keeping.recipes import Origin, read_morph
+
+pytest_plugins = ["tests.full_size_faces"]
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 
@@ -50,6 +53,16 @@ def photos(face_folder: Path, tmp_path_factory) -> list[Path]:
     folder = tmp_path_factory.mktemp("photos")
     files = list_pictures(face_folder)[:4]
     return [Path(shutil.copy(file, folder / f"{i}_{file.name}")) for i, file in enumerate(files)]
+
+
+@pytest.fixture(scope="module")
+def sharp(photos_with_detail: list[Image.Image], tmp_path_factory) -> list[Path]:
+    """Two photos of faces with more detail than the models here draw, each its own."""
+    folder = tmp_path_factory.mktemp("sharp")
+    files = [folder / f"{name}.png" for name in "ab"]
+    for file, photo in zip(files, photos_with_detail, strict=False):
+        photo.save(file)
+    return files
 
 
 def frames_of(path: Path) -> np.ndarray:
@@ -98,6 +111,69 @@ def test_morph_with_all_defaults(photos, tmp_path):
         whole = Image.fromarray(photo).resize((side, side), Image.Resampling.LANCZOS)
         expected, seen = (np.asarray(i.reduce(4), float) for i in (whole, Image.fromarray(frame)))
         assert np.abs(seen - expected).mean() < 3
+
+
+@pytest.mark.parametrize("size", [64, 512, "native"])
+def test_the_ends_are_the_photos_at_any_size(here, sharp, small, small_checkpoint, tmp_path, size):
+    out = tmp_path / "m.png"
+    options = ["--frames", 3, "--size", size, "--checkpoint", small_checkpoint]
+    assert here("morph", *sharp, "--out", out, *options) == 0
+    frames, faces = frames_of(out), [small.prepare(photo) for photo in sharp]
+    side = max(face.native for face in faces) if size == "native" else size
+    assert frames.shape == (3, side, side, 3) and read_morph(out).size == side
+    assert side == small.image_size == 64 or faces[0].native > 2 * small.image_size
+    for frame, face in ((frames[0], faces[0]), (frames[2], faces[1])):
+        np.testing.assert_array_equal(frame, face.at(side))
+    for end in (0, 2):
+        assert np.abs(frames[1].astype(float) - frames[end]).mean() > 3
+
+
+@pytest.mark.parametrize(
+    ("words", "how"),
+    [
+        ((), {}),
+        (("--ground", "a"), {"ground": "a"}),
+        (("--ground", "b"), {"ground": "b"}),
+        (("--kappa", 0), {"kappa": 0.0}),
+        (("--kappa", 1), {"kappa": 1.0}),
+        (("--alone",), {"alone": True}),
+    ],
+)
+def test_the_ways_from_a_to_b(here, sharp, small, small_checkpoint, tmp_path, words, how):
+    """Each is that of the editor, says so in its file, and is none of the others."""
+    out = tmp_path / "m.png"
+    options = ["--frames", 3, "--size", 64, "--checkpoint", small_checkpoint]
+    assert here("morph", *sharp, "--out", out, *options, *words) == 0
+    faces = [small.prepare(photo) for photo in sharp]
+    frames = frames_of(out)
+    np.testing.assert_array_equal(frames, small.morph_frames(*faces, 3, **how).frames)
+    others = [{"ground": "a"}, {"ground": "b"}, {"kappa": 0.0}, {"kappa": 1.0}, {"alone": True}]
+    for other in others:
+        if other != how and not (how == {} and "ground" in other):  # half way it is one of two
+            (frame,) = small.morph_frames(*faces, [0.5], **other).frames
+            assert np.abs(frames[1].astype(int) - frame).max() > 1, other
+    recipe = read_morph(out)
+    assert recipe.way == ("model" if how.get("alone") else "photos")
+    assert (recipe.ground, recipe.kappa) == (how.get("ground", "switch"), how.get("kappa"))
+
+
+def test_what_is_put_back_is_as_much_of_the_model_as_the_morph(
+    here, sharp, small, small_checkpoint, tmp_path
+):
+    faces, whole = [small.prepare(photo) for photo in sharp], {}
+    for kappa in (0, 1):
+        out = tmp_path / f"whole {kappa}.png"
+        status = here(
+            "morph", *sharp, "--out", tmp_path / "m.gif", "--frames", 2, "--kappa", kappa,
+            "--put-back", out, "--at", 0.4, "--checkpoint", small_checkpoint,
+        )  # fmt: skip
+        assert status == 0
+        one = small.morph_frames(*faces, [0.4], kappa=kappa)
+        (face,), shape = one.enlarged(full_side(faces[0])), one.points[0].shape
+        whole[kappa] = frames_of(out)[0]
+        expected = np.asarray(put_back(sharp[0], faces[0], face, shape))
+        np.testing.assert_array_equal(whole[kappa], expected)
+    assert not np.array_equal(whole[0], whole[1])
 
 
 @pytest.mark.parametrize(("at", "own"), [(None, 1), (0.4, 0)])
@@ -169,14 +245,15 @@ def test_morph_through_more_photos_is_cubic_and_opens_again(
     out, sheet = tmp_path / "m.webp", tmp_path / "sheet.png"
     status = here(
         "morph", *photos[:3], "--out", out, "--sheet", sheet, "--frames", 5, "--size", 16,
-        "--loop", "--sharpness", 0.5, "--constant-speed", "--align", "center",
+        "--loop", "--ground", "a", "--kappa", 0.25, "--constant-speed", "--align", "center",
         "--checkpoint", tiny_checkpoint,
     )  # fmt: skip
     assert status == 0
     for file in (out, sheet):
         recipe = read_morph(file)
         assert (recipe.kind, recipe.path, recipe.loop) == ("journey", "cubic", True)
-        assert (recipe.sharpness, recipe.constant_speed, recipe.frames) == (0.5, True, 5)
+        assert (recipe.way, recipe.ground, recipe.kappa) == ("photos", "a", 0.25)
+        assert (recipe.constant_speed, recipe.frames) == (True, 5)
         assert recipe.faces == (Origin(), Origin(), Origin()) and recipe.fps == 25
         assert recipe.checkpoint == tiny_checkpoint.stem
     assert len(frames_of(out)) == 12
@@ -198,7 +275,8 @@ def tiny_direction(tiny_checkpoint, tmp_path_factory) -> Path:
     """A direction of the tiny model that does something."""
     editor = Editor(tiny_checkpoint, device="cpu")
     vector = torch.randn(editor.model.dims, generator=torch.Generator().manual_seed(0)) / 20
-    made = Direction("made up", vector, editor.fingerprint, 0.8, 1.0, (9, 9))
+    facts = {"accuracy": 0.8, "effect_size": 1.0, "counts": [9, 9]}
+    made = Direction("made up", vector, fingerprint=editor.fingerprint, facts=facts)
     return directions.save(made, tmp_path_factory.mktemp("directions") / "made.safetensors")
 
 
@@ -208,9 +286,10 @@ def test_one_photo_into_its_edited_self(here, photos, tiny_checkpoint, tiny_dire
     assert here("morph", photos[0], "--edit", f"{tiny_direction}=2", "--out", out, *options) == 0
     frames = frames_of(out)
     editor = Editor(tiny_checkpoint, device="cpu")
-    photo = prepare(photos[0], 16, align="center").pixels
+    photo = editor.prepare(photos[0], align="center")
     edited = editor.edit(photo, [(editor.load_direction(tiny_direction), 2.0)]).pixels
-    np.testing.assert_array_equal(frames[0], photo)
+    np.testing.assert_array_equal(frames[0], photo.pixels)
+    assert not np.array_equal(edited, photo.pixels)
     np.testing.assert_array_equal(frames[-1], edited)
     recipe = read_morph(out)
     assert recipe.directions == (("made up", 2.0),) and recipe.faces == (Origin(),)
@@ -266,50 +345,50 @@ def test_sample_neighbours(here, tiny_checkpoint, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def two_classes(tmp_path_factory) -> Path:
-    """Light and dark pictures of noise in two folders, and a table that says which is which."""
+def two_classes(small, tmp_path_factory) -> Path:
+    """Light and dark faces in two folders, and a table that says which is which."""
     folder = tmp_path_factory.mktemp("classes")
-    rng = np.random.default_rng(0)
+    drawn = iter(small.sample(24, temperature=0.7, seed=1))
     rows = ["file\tlight\tset"]
     for name, low in (("light", 120), ("dark", 0)):
         (folder / name).mkdir()
         for i in range(12):
             file = Path(name, f"{i}.png")
-            noise = rng.integers(low, low + 136, (16, 16, 3), dtype=np.uint8)
-            Image.fromarray(noise).save(folder / file)
+            Image.fromarray((low + 0.53 * next(drawn)).astype(np.uint8)).save(folder / file)
             rows.append(f"{file}\t{low}\t{i % 2}")
     (folder / "dark" / "broken.png").write_bytes(b"no picture")
     (folder / "labels.tsv").write_text("\n".join(rows))
     return folder
 
 
-def test_find_direction_from_two_folders(two_classes, tiny_checkpoint, tmp_path):
+def test_find_direction_from_two_folders(two_classes, small, small_checkpoint, tmp_path):
     done = process(
         "find_direction", "--with", two_classes / "light", "--without", two_classes / "dark",
-        "--out", "light.safetensors", "--align", "center", "--checkpoint", tiny_checkpoint,
+        "--out", "light.safetensors", "--align", "center", "--checkpoint", small_checkpoint,
         cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "broken.png" in done.stderr and "Traceback" not in done.stderr
     assert "12 pictures with and 12 without" in done.stdout and "weak" not in done.stdout
-    editor = Editor(tiny_checkpoint, device="cpu")
-    direction = editor.load_direction(tmp_path / "light.safetensors")
+    direction = small.load_direction(tmp_path / "light.safetensors")
     assert (direction.name, direction.with_words, direction.without_words) == (
         "light", "light", "dark",
     )  # fmt: skip
-    assert direction.accuracy > 0.9 and direction.counts == (12, 12)
-    grey = np.full((16, 16, 3), 128, np.uint8)
-    levels = [float(editor.edit(grey, [(direction, s)]).pixels.mean()) for s in (-1, 0, 1)]
+    assert direction.accuracy > 0.9 and direction.facts["counts"] == [12, 12]
+    assert direction.shape is not None and direction.low < 0 < direction.high
+    # What it does to a look, by the model itself: an edit holds back what its photo has not.
+    z = small.encode(small.looks.of(small.face(small.sample(1, 0.7, 99)[0]))[None])
+    levels = [float(small.decode(z + s * direction.vector).mean()) for s in (-1, 0, 1)]
     assert levels == sorted(levels) and levels[2] > levels[0] + 20
 
 
-def test_find_direction_from_labels(here, two_classes, tiny_checkpoint, tmp_path, capsys):
+def test_find_direction_from_labels(here, two_classes, small_checkpoint, tmp_path, capsys):
     out = tmp_path / "d.safetensors"
     status = here(
         "find_direction", "--labels", two_classes / "labels.tsv", "--with", "light>=100",
         "--without", "light<100", "--balance", "set", "--limit", 8, "--method", "lda",
         "--name", "brightness", "--words", "bright", "dim",
-        "--out", out, "--align", "center", "--checkpoint", tiny_checkpoint,
+        "--out", out, "--align", "center", "--checkpoint", small_checkpoint,
     )  # fmt: skip
     assert status == 0
     assert "8 pictures with and 8 without" in capsys.readouterr().out
@@ -438,7 +517,16 @@ def refused(status: int, printed) -> str:
         (["morph", "{a}", "--edit", "smile", "--out", "m.gif"], "smile=2"),
         (["morph", "{a}", "--edit", "gone.safetensors=1", "--out", "m.gif"], "gone.safetensors"),
         (["morph", "{a}", "{b}", "--edit", "smile=1", "--out", "m.gif"], "one photo"),
+        (["morph", "{a}", "--edit", "smile=1", "--out", "m.gif", "--alone"], "need two photos"),
+        (["morph", "{a}", "--edit", "s=1", "--out", "m.gif", "--kappa", "0"], "need two photos"),
+        (["morph", "{a}", "--edit", "s=1", "--out", "m.gif", "--ground", "b"], "need two photos"),
         (["morph", "{a}", "{b}", "--out", "m.gif", "--path", "cubic"], "three photos"),
+        (["morph", "{a}", "{b}", "--out", "m.gif", "--path", "shell"], "--path"),
+        (["morph", "{a}", "{b}", "--out", "m.gif", "--ground", "c"], "--ground"),
+        (["morph", "{a}", "{b}", "--out", "m.gif", "--kappa", "1.5"], "--kappa"),
+        (["morph", "{a}", "{b}", "--out", "m.gif", "--kappa", "nan"], "--kappa"),
+        (["morph", "{a}", "{b}", "--out", "m.gif", "--alone", "no"], "no"),
+        (["morph", "{a}", "{b}", "--out", "m.gif", "--sharpness", "0.5"], "--sharpness"),
         (["morph", "{a}", "{b}", "--out", "m.gif", "--loop", "--range", "0", "1"], "no --loop"),
         (["morph", "{a}", "{b}", "--out", "m.gif", "--range", "1", "0"], "go up"),
         (["morph", "{a}", "{b}", "--out", "m.gif", "--range", "0", "2"], "--range"),

@@ -1,36 +1,29 @@
-"""Walks: the length of codes on the way, the range they are decoded in, and shape as a guide."""
+"""Walks: what is shown where, whose ground it has, and the range its code is decoded in."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import models
 from glow_app.common.errors import UserError
-from glow_app.editing.calibration import DIP, GUIDED_DIP, calibrate
+from glow_app.editing import paths
+from glow_app.editing.calibration import calibrate
 from glow_app.editing.codec import Coded
-from glow_app.editing.editor import Editor
-from glow_app.editing.shell import Shell
-from glow_app.editing.walk import (
-    JOURNEY_PATHS,
-    MARGIN,
-    MORPH_PATHS,
-    Style,
-    journey_walk,
-    mix_levels,
-)
-from glow_app.faces.coding import Coding, code_and_reduce
+from glow_app.editing.walk import GROUNDS, Average, Edit, Journey, Mix, check_path
+from glow_app.faces.face import Face
+from glow_app.faces.warp import Triangulation
 from models import StateRange
+
+pytest_plugins = ["tests.full_size_faces"]
 
 SIZES = (600, 200, 100)
 D = sum(SIZES)
-SHELL = Shell(SIZES, tuple(0.9 * math.sqrt(size) for size in SIZES), dip=0.93, guided_dip=0.9)
 
 
 def codes(count: int, seed: int = 0) -> torch.Tensor:
@@ -38,121 +31,184 @@ def codes(count: int, seed: int = 0) -> torch.Tensor:
 
 
 def ranges(count: int) -> StateRange:
+    """Of code k: -1 - k to 2 + 2·k."""
     low = -1 - torch.arange(count, dtype=torch.float32)[:, None].expand(count, 5)
     return StateRange(low, -2 * low)
 
 
-# ----------------------------------------------------------------------------------------- shell
+def numbers(within: StateRange) -> list[float]:
+    assert len(within) == 1
+    return [float(within.low[0, 0]), float(within.high[0, 0])]
 
 
-@pytest.mark.parametrize("by_level", [False, True])
-def test_half_way_the_length_is_the_dip_of_what_is_typical(by_level):
-    shell = replace(SHELL, by_level=by_level)
-    a, b = torch.linalg.qr(codes(2).T)[0].T * 30  # orthogonal, of length 30
-    t = torch.linspace(0, 1, 5)
-    z = Style("shell", None, shell).points(torch.stack([a, b]), t)
-    assert torch.equal(z[0], a) and torch.equal(z[-1], b)
-    typical = 0.9 * math.sqrt(D)
-    parts = z.split(SIZES, dim=1)
-    if by_level:  # each level's cosine is its own, so only nearly orthogonal
-        for part, length in zip(parts, SHELL.lengths, strict=True):
-            assert part[2].norm() == pytest.approx(0.93 * length, rel=0.15)
-    else:
-        assert z[2].norm() == pytest.approx(0.93 * typical, rel=1e-4)
-        between = 0.75 * 0.93 * typical + 0.25 * 30  # w = 4t(1 - t) = 3/4 at a quarter
-        assert z[1].norm() == pytest.approx(between, rel=1e-4)
-
-
-def test_the_direction_is_that_of_the_straight_line():
-    keys = codes(2)
-    t = torch.linspace(-0.5, 1.5, 9, dtype=torch.float64)
-    on_shell, line = (Style(kind, None, SHELL).points(keys, t) for kind in ("shell", "linear"))
-    cosine = torch.nn.functional.cosine_similarity(on_shell, line)
-    torch.testing.assert_close(cosine, torch.ones_like(cosine))
-    # Beyond the ends the length of the photo there is kept, where the line grows and grows.
-    for row, key in ((0, keys[0]), (-1, keys[1])):
-        assert on_shell[row].norm() == pytest.approx(float(key.norm()), rel=1e-4)
-        assert line[row].norm() > 1.2 * key.norm()
-
-
-def test_alike_photos_do_not_dip():
-    """What two codes have in common is no reason to shorten them: A to A stands still."""
-    a = codes(1)[0]
-    z = Style("shell", None, SHELL).points(torch.stack([a, a]), torch.linspace(0, 1, 7))
-    torch.testing.assert_close(z, a.expand(7, D))
-    near = Style("shell", None, SHELL).points(
-        torch.stack([a, a + 0.05 * codes(1, 1)[0]]), torch.tensor([0.5])
+@pytest.fixture(scope="module")
+def people(painted: Callable[..., Face]) -> tuple[Face, ...]:
+    """Three faces of different shapes, of which the second is covered in part."""
+    return (
+        painted((205, 150, 125), (200, 30, 30), scale=0.9),
+        painted((180, 130, 110), (30, 160, 40), scale=1.0, bar=(20, 20, 20)),
+        painted((120, 85, 65), (40, 40, 200), scale=1.05),
     )
-    assert near.norm() == pytest.approx(float(a.norm()), rel=0.01)
 
 
-@pytest.mark.parametrize("sharpness", [0.0, 0.4, 1.0])
-def test_sharpness_goes_from_the_bare_line_to_the_shell(sharpness):
-    keys, t = codes(2), torch.tensor([0.5])
-    bare = Style("linear", None, SHELL).points(keys, t).norm()
-    full = Style("shell", None, SHELL).points(keys, t).norm()
-    z = Style("shell", sharpness, SHELL).points(keys, t)
-    assert z.norm() == pytest.approx(float(bare + sharpness * (full - bare)), rel=1e-5)
+@pytest.fixture
+def walked(people) -> Callable[..., Journey]:
+    def make(count: int = 3, **how: object) -> Journey:
+        how = {"path": "linear", "legs": count if how.get("loop") else count - 1, **how}
+        return Journey(people[:count], Coded(codes(count), ranges(count)), **how)
+
+    return make
 
 
+# ------------------------------------------------------------------------------------- journeys
+
+
+@pytest.mark.parametrize("path", paths.JOURNEYS)
 @pytest.mark.parametrize("loop", [False, True])
-def test_a_cubic_journey_stays_on_the_shell(loop):
-    keys = codes(4)
-    u = torch.arange(0, 4.0 if loop else 3.01, 0.125, dtype=torch.float64)
-    z = Style("cubic", None, SHELL).points(keys, u, loop)
-    whole = u == u.round()
-    assert torch.equal(z[whole], keys[u[whole].long() % 4])
-    floor = 0.93 * 0.9 * math.sqrt(D)
-    assert z.norm(dim=1).min() > 0.99 * floor  # the bare curve dips to 0.7
-    assert Style("cubic", 0.0, SHELL).points(keys, u, loop).norm(dim=1).min() < 0.95 * floor
+def test_whole_numbers_are_the_photos(walked, people, path, loop):
+    walk = walked(path=path, loop=loop)
+    for k in range(walk.legs + 1):
+        point = walk.at(float(k))
+        own = k % 3
+        assert point.photo == own and torch.equal(point.z, walk.coded.z[own])
+        assert point.weights == tuple(float(i == own) for i in range(3))
+        assert np.array_equal(point.shape, people[own].shape)
+        assert point.grounds == ((own, 1.0),) and point.bands is None
 
 
-def test_a_mix_keeps_the_length_of_each_level():
-    keys = codes(2)
-    z = mix_levels(keys, [0.5, 0.0, 1.0], SHELL)
-    fine, middle, coarse = z.split(SIZES)
-    a, b = (key.split(SIZES) for key in keys)
-    assert torch.equal(middle, a[1]) and torch.equal(coarse, b[2])
-    assert fine.norm() == pytest.approx(0.93 * SHELL.lengths[0], rel=0.1)
+@pytest.mark.parametrize("path", paths.JOURNEYS)
+def test_between_photos_weights_go_over_from_one_to_the_next(walked, path):
+    walk = walked(path=path, loop=True)
+    for u, weights in ((0.25, (0.75, 0.25, 0)), (1.5, (0, 0.5, 0.5)), (2.9, (0.9, 0, 0.1))):
+        point = walk.at(u)
+        assert point.photo is None
+        assert point.weights == pytest.approx(weights) and sum(point.weights) == pytest.approx(1)
 
 
-def test_the_shell_travels_with_the_weights():
-    assert Shell.from_facts(SHELL.to_facts(), SIZES).lengths == pytest.approx(
-        SHELL.lengths, abs=1e-4
-    )
-    unknown = Shell.from_facts({}, SIZES)
-    assert unknown.lengths == tuple(math.sqrt(size) for size in SIZES) and unknown.dip == 1
+def test_code_and_shape_of_a_straight_leg_are_straight(walked, people):
+    point = walked().at(1.3)
+    z = walked().coded.z
+    torch.testing.assert_close(point.z, 0.7 * z[1] + 0.3 * z[2])
+    expected = 0.7 * people[1].shape + 0.3 * people[2].shape
+    np.testing.assert_allclose(point.shape, expected)
+
+
+def test_a_cubic_journey_bends_shapes_as_it_bends_codes(walked, people):
+    """Through the middle photo both go on without a turn."""
+    walk, h = walked(path="cubic"), 1e-4
+    before, photo, after = (walk.at(u) for u in (1 - h, 1.0, 1 + h))
+    speed = (people[2].shape - people[0].shape) / 2
+    for step in (photo.shape - before.shape, after.shape - photo.shape):
+        np.testing.assert_allclose(step / h, speed, atol=1e-3)
+    bent = walk.at(0.5).shape - walked().at(0.5).shape
+    assert np.abs(bent).max() > 1e-3
+    # Its triangles are those of the renderer, a little beyond both shapes at most.
+    a, b = (people[k].shape[:, 0] for k in (0, 1))
+    low, high = np.minimum(a, b), np.maximum(a, b)
+    room = 0.1 * np.abs(b - a) + 1e-9
+    for u in np.linspace(0, 1, 9):
+        x = walk.at(float(u)).shape[:, 0]
+        assert (x >= low - room).all() and (x <= high + room).all()
+
+
+def test_beyond_a_morph_the_code_goes_on_and_the_photos_stay(walked, people):
+    walk = walked(2)
+    z, (a, b) = walk.coded.z, (face.shape for face in people[:2])
+    for u, weights, t in ((-0.2, (1, 0), -0.2), (-0.5, (1, 0), -0.25), (1.5, (0, 1), 1.25)):
+        point = walk.at(u)
+        torch.testing.assert_close(point.z, z[0] + u * (z[1] - z[0]))
+        assert point.weights == weights and point.photo is None
+        np.testing.assert_allclose(point.shape, a + t * (b - a))  # no farther than a quarter
+    with pytest.raises(ValueError, match="between 0 and 2"):
+        walked(3).at(2.5)
+
+
+def test_a_walk_without_shapes_warps_nothing(walked):
+    walk = walked(shaped=False)
+    assert all(walk.at(u).shape is None for u in (0.0, 0.4, 1.0, 1.7))
+
+
+# --------------------------------------------------------------------------------------- ground
+
+
+def shares(walk: Journey, t: float) -> list[float]:
+    """Of the two grounds."""
+    known = dict(walk.at(t).grounds)
+    assert sum(known.values()) == pytest.approx(1) and all(0 < s <= 1 for s in known.values())
+    return [known.get(k, 0.0) for k in (0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("ground", "first", "last"), [("switch", 0.4, 0.5), ("a", 0.9, 1.0), ("b", 0.0, 0.1)]
+)
+def test_the_ground_changes_once_and_in_a_tenth_of_the_way(walked, ground, first, last):
+    walk = walked(2, ground=ground)  # the second face is covered more, so it has the middle
+    second = [shares(walk, float(t))[1] for t in np.linspace(0, 1, 101)]
+    assert (np.diff(second) >= 0).all() and second[0] == 0 and second[-1] == 1
+    between = [t for t, s in zip(np.linspace(0, 1, 101), second, strict=True) if 0 < s < 1]
+    assert first < min(between) and max(between) < last
+    assert np.diff(second).max() < 0.2
+
+
+def test_the_face_that_is_covered_less_gives_the_middle_away(people):
+    a, b = people[:2]
+    assert b.covered > a.covered
+    for faces, covered in (((a, b), 1), ((b, a), 0)):
+        walk = Journey(faces, Coded(codes(2)), path="linear")
+        assert shares(walk, 0.5)[covered] == 1
+    unshaped = Journey((a, b), Coded(codes(2)), shaped=False, path="linear")
+    assert shares(unshaped, 0.5) == [1, 0] and shares(unshaped, 0.6) == [0, 1]
 
 
 # ----------------------------------------------------------------------------------------- guard
 
 
-def test_between_two_photos_states_are_held_within_what_both_reach():
-    walk = journey_walk(Coded(codes(3), ranges(3)), Style("shell", None, SHELL), None)
-    within = walk.at(np.array([0.0, 0.5, 1.25])).within
+def test_between_two_photos_states_are_held_within_what_both_reach(walked):
+    walk = walked()
     # Photos 0 and 1 reach [-2, 4], photos 1 and 2 [-3, 6]; a quarter more on either side.
-    expected = torch.tensor([[-3.5, 5.5], [-3.5, 5.5], [-5.25, 8.25]])
-    torch.testing.assert_close(torch.stack([within.low[:, 0], within.high[:, 0]], 1), expected)
-    assert MARGIN == 0.25
+    for u, expected in ((0.0, [-3.5, 5.5]), (0.5, [-3.5, 5.5]), (1.25, [-5.25, 8.25])):
+        assert numbers(walk.within(u)) == pytest.approx(expected)
+    closing = walked(loop=True).within(2.5)  # photos 2 and 0
+    assert numbers(closing) == pytest.approx([-5.25, 8.25])
 
 
-def test_where_the_path_leaves_the_photos_all_of_them_and_the_training_faces_count():
+def test_where_the_path_leaves_the_photos_all_of_them_and_the_training_faces_count(walked):
     usual = StateRange(torch.full((1, 5), -7.0), torch.full((1, 5), 5.0))
-    walk = journey_walk(Coded(codes(3), ranges(3)), Style("cubic", None, SHELL), usual)
-    within = walk.at(np.array([0.5])).within
-    torch.testing.assert_close(within.low, torch.full((1, 5), -7 - 0.25 * 13))
-    torch.testing.assert_close(within.high, torch.full((1, 5), 6 + 0.25 * 13))
+    for walk, u in (
+        (walked(path="cubic", usual=usual), 0.5),
+        (walked(usual=usual), -0.1),
+        (walked(usual=usual), 2.1),
+    ):
+        assert numbers(walk.within(u)) == pytest.approx([-7 - 0.25 * 13, 6 + 0.25 * 13])
+    assert numbers(walked(2, path="cubic", usual=usual).within(0.5)) == pytest.approx([-3.5, 5.5])
+    assert numbers(walked(path="cubic").within(0.5)) == pytest.approx([-5.25, 8.25])
+
+
+def test_each_code_has_its_own_range(walked):
+    walk, u = walked(), np.array([0.5, 1.5])
+    coded = walk.codes([walk.at(float(place)) for place in u], u)
+    assert coded.z.shape == (2, D) and len(coded.within) == 2
+    assert coded.within.low[:, 0].tolist() == pytest.approx([-3.5, -5.25])
+
+
+def test_an_edit_stays_near_its_photo(people):
+    usual = StateRange(torch.full((1, 5), -7.0), torch.full((1, 5), 5.0))
+    edit = Edit(people[:1], Coded(codes(1), ranges(1)), usual, move=torch.ones(D))
+    assert numbers(edit.within(1.0)) == pytest.approx([-1.3, 2.3])
+    assert numbers(replace(edit, toward=0.5).within(1.0)) == pytest.approx([-10, 8])
 
 
 def test_a_mix_of_faces_never_bursts(released, faces):
     """Levels of different faces do not fit together: unguarded, some states run away."""
     generator = np.random.default_rng(0)
-    shares = []
+    looks, pixels = [], []
     for _ in range(12):
         a, b = faces[generator.choice(len(faces), 2, replace=False)]
-        still = released.mix(a, b, generator.uniform(0, 1, len(released.level_shapes)).tolist())
-        shares.append(np.isin(still.pixels, (0, 255)).mean())
-    assert np.mean(shares) < 0.02
+        weights = generator.uniform(0, 1, len(released.level_shapes)).tolist()
+        still = released.mix(a, b, weights, 0.5)
+        looks.append(np.isin(still.looks, (0, 255)).mean())
+        pixels.append(np.isin(still.pixels, (0, 255)).mean())
+    assert np.mean(looks) < 0.02 and np.mean(pixels) < 0.02
 
 
 def test_calibration_keeps_what_decoding_needs(tiny_checkpoint, tmp_path: Path):
@@ -160,90 +216,117 @@ def test_calibration_keeps_what_decoding_needs(tiny_checkpoint, tmp_path: Path):
     images = torch.rand(64, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     calibrate(model, images.split(32))
     again = models.load(models.save(model, tmp_path / "calibrated.safetensors"))
-    z, _, states = again.f_with_range(images)
-    levels = again.split_levels(z)
-    shell = Shell.from_facts(again.facts, [level[0].numel() for level in levels])
-    for length, level in zip(shell.lengths, levels, strict=True):
-        assert length == pytest.approx(float(level.flatten(1).norm(dim=1).mean()), rel=1e-3)
-    assert (shell.dip, shell.guided().dip) == (DIP, GUIDED_DIP)
+    _, _, states = again.f_with_range(images)
     usual = again.usual_range
     assert len(usual) == 1 and bool((usual.low <= states.low.amax(dim=0)).all())
     assert bool((usual.low >= states.low.amin(dim=0) - 1e-5).all())
+    assert bool((usual.high <= states.high.amax(dim=0) + 1e-5).all())
 
 
-# ----------------------------------------------------------------------------------------- guide
+# ------------------------------------------------------------------------- mixes, edits, averages
 
 
-@pytest.fixture(scope="module")
-def portraits(released: Editor):
-    """Two drawn faces as photos come: larger, uncoded, with landmarks."""
-    drawn = released.sample(2, temperature=0.6, seed=14)
-    return [
-        released.prepare(Image.fromarray(face).resize((512, 512), Image.Resampling.LANCZOS))
-        for face in drawn
-    ]
+@pytest.fixture
+def mixed(people) -> Callable[..., Mix]:
+    def make(*levels: float, **how: object) -> Mix:
+        return Mix(people[::2], Coded(codes(2), ranges(2)), sizes=SIZES, levels=levels, **how)
+
+    return make
 
 
-@pytest.mark.parametrize("path", MORPH_PATHS)
-def test_a_guided_morph_meets_its_photos_exactly(released, portraits, path):
-    a, b = portraits
-    morph = released.morph_frames(a, b, 5, path, guide=True)
-    assert morph.guided and morph.stops == (0, 4)
-    np.testing.assert_array_equal(morph.frames[0], a.pixels)
-    np.testing.assert_array_equal(morph.frames[-1], b.pixels)
-    assert released.morph_frames(a, b, 3, path).guided  # by itself, where there are landmarks
-    assert not released.morph_frames(a, b, 3, path, guide=False).guided
+def test_a_mix_takes_each_level_and_the_shape_from_where_it_says(mixed, people):
+    walk = mixed(0.5, 0.0, 1.0, shape=0.25)
+    point, (a, b) = walk.at(1.0), (row.split(SIZES) for row in walk.coded.z)
+    fine, middle, coarse = point.z.split(SIZES)
+    torch.testing.assert_close(fine, (a[0] + b[0]) / 2)
+    assert torch.equal(middle, a[1]) and torch.equal(coarse, b[2])
+    np.testing.assert_allclose(point.shape, 0.75 * people[0].shape + 0.25 * people[2].shape)
+    assert point.bands == (0.5, 0.0, 1.0) and point.grounds == ((1, 1.0),)
+    assert point.photo is None
+    assert mixed(0.5, 0.0, 0.4).at(1.0).grounds == ((0, 1.0),)
+    half = walk.at(0.5)  # half way there
+    assert half.bands == (0.25, 0.0, 0.5)
+    np.testing.assert_allclose(half.shape, 0.875 * people[0].shape + 0.125 * people[2].shape)
 
 
-@pytest.mark.parametrize("path", JOURNEY_PATHS)
-def test_a_guided_loop_meets_its_photos_exactly(released, portraits, path):
-    a, b = portraits
-    loop = released.journey([a, b, a], 3, path, loop=True, guide=True)
-    assert len(loop.frames) == 6 and loop.stops == (0, 2, 4)
-    for stop, face in zip(loop.stops, (a, b, a), strict=True):
-        np.testing.assert_array_equal(loop.frames[stop], face.pixels)
+def test_a_mix_is_a_photo_where_all_of_it_is_that_photos(mixed, people):
+    for level, k in ((0.0, 0), (1.0, 1)):
+        point = mixed(*[level] * 3, shape=level).at(1.0)
+        assert point.photo == k and np.array_equal(point.shape, people[2 * k].shape)
+        assert mixed(*[level] * 3, shape=1 - level).at(1.0).photo is None
+        assert mixed(*[level] * 3, shaped=False).at(1.0).photo == k
+    assert mixed(0.5, 1.0, 1.0, shape=1.0).at(0.0).photo == 0  # every way begins at A
+    assert mixed(1.5, 1.5, 1.5, shape=1.0).at(1.0).photo is None
+    assert mixed(1.5, 1.0, -0.5).at(1.0).bands == (1.0, 1.0, 0.0)
 
 
-def test_eyes_are_where_the_shape_says(released, portraits):
-    """Half way the landmarks of the decoded frame lie between those of A and B."""
-    from glow_app.faces.landmarks import find_mesh
-
-    a, b = portraits
-    frame = released.morph_frames(a, b, [0.5], guide=True).frames[0]
-    expected = (find_mesh(a.crop) + find_mesh(b.crop)) / 2
-    found = find_mesh(
-        np.array(Image.fromarray(frame).resize((128, 128), Image.Resampling.LANCZOS))
-    )
-    eyes_and_mouth = [468, 473, 61, 291]
-    assert np.abs(found - expected)[eyes_and_mouth].max() < 0.03  # of the crop, two pixels
-
-
-def test_a_guide_needs_landmarks(released):
-    grey = np.full((64, 64, 3), 128, np.uint8)
-    assert not released.have_landmarks(grey)
-    assert not released.morph_frames(grey, grey, 3).guided
-    with pytest.raises(UserError, match="landmarks"):
-        released.morph_frames(grey, grey, 3, guide=True)
+def test_an_edit_goes_towards_its_target_and_along_its_move(people):
+    move, target = codes(1, 1)[0], codes(1, 2)[0]
+    walk = Edit(
+        people[:1], Coded(codes(1)), move=move, toward=0.5, target=target,
+        target_shape=people[2].shape,
+    )  # fmt: skip
+    z = walk.coded.z[0]
+    point = walk.at(1.0)
+    torch.testing.assert_close(point.z, z + 0.5 * (target - z) + move)
+    np.testing.assert_allclose(point.shape, (people[0].shape + people[2].shape) / 2)
+    assert point.photo is None and point.weights == (1.0,) and point.grounds == ((0, 1.0),)
+    half = walk.at(0.5)
+    torch.testing.assert_close(half.z, z + 0.25 * (target - z) + 0.5 * move)
+    assert walk.at(0.0).photo == 0 and torch.equal(walk.at(0.0).z, z)
 
 
-def test_shape_and_look_go_apart(released, portraits):
-    """All of A's look in A's shape is A; in B's shape its eyes go where B's are."""
-    from glow_app.faces.landmarks import find_mesh
-
-    a, b = portraits
-    levels = len(released.level_shapes)
-    np.testing.assert_array_equal(released.mix(a, b, [0] * levels, shape=0).pixels, a.pixels)
-    np.testing.assert_array_equal(released.mix(a, b, [1] * levels, shape=1).pixels, b.pixels)
-    moved = released.mix(a, b, [0] * levels, shape=1).pixels
-    large = np.array(Image.fromarray(moved).resize((128, 128), Image.Resampling.LANCZOS))
-    mesh_a, mesh_b, mesh = find_mesh(a.crop), find_mesh(b.crop), find_mesh(large)
-    assert np.abs(mesh - mesh_b).mean() < np.abs(mesh - mesh_a).mean() / 1.5
-    with pytest.raises(UserError, match="shape"):
-        released.mix(a, b, [0] * levels, shape=1.5)
+def test_an_edit_that_does_nothing_is_the_photo(people):
+    coded = Coded(codes(1))
+    for walk in (Edit(people[:1], coded), Edit(people[:1], coded, move=torch.zeros(D))):
+        point = walk.at(1.0)
+        assert point.photo == 0 and torch.equal(point.z, coded.z[0])
+        assert np.array_equal(point.shape, people[0].shape)
+    away = Edit(people[:1], coded, toward=1.0)  # the mean of the prior
+    assert not away.at(1.0).z.any() and away.at(1.0).photo is None
+    assert np.array_equal(away.at(1.0).shape, people[0].shape)  # nobody named another
 
 
-def test_photos_are_coded_like_the_training_pictures(released, portraits):
-    assert released.coding == Coding()
-    np.testing.assert_array_equal(
-        portraits[0].pixels, code_and_reduce(portraits[0].crop, 64, Coding())
-    )
+def test_an_average_is_of_equal_parts(people):
+    walk = Average(people, Coded(codes(3)))
+    point = walk.at(1.0)
+    torch.testing.assert_close(point.z, walk.coded.z.mean(dim=0))
+    np.testing.assert_allclose(point.shape, np.mean([face.shape for face in people], axis=0))
+    assert point.weights == pytest.approx((1 / 3,) * 3) and point.photo is None
+    ((ground, share),) = point.grounds
+    away = [np.abs(face.shape - point.shape).mean() for face in people]
+    assert share == 1 and ground == int(np.argmin(away))
+    one = Average(people[:1], Coded(codes(1))).at(1.0)
+    assert one.photo == 0 and torch.equal(one.z, codes(1)[0])
+    assert Average(people, Coded(codes(3)), shaped=False).at(1.0).shape is None
+
+
+def test_one_set_of_triangles_serves_a_whole_leg(released, people):
+    """The renderer keeps it: a frame does not depend on which ones came before."""
+    from glow_app.editing.renderer import Renderer
+
+    walk = released.morph_walk(*people[:2])
+    renderer = Renderer(walk.faces, released.looks)
+    known = [renderer.mesh((0, 1), walk.at(t).shape) for t in (0.9, 0.1, 0.5)]
+    assert isinstance(known[0], Triangulation) and known[0] is known[1] is known[2]
+    fresh = Renderer(walk.faces, released.looks).mesh((0, 1), walk.at(0.1).shape)
+    assert np.array_equal(fresh.used, known[0].used)
+
+
+# -------------------------------------------------------------------------------------- refusals
+
+
+def test_unknown_paths_and_grounds_are_refused_in_one_sentence():
+    for path in paths.JOURNEYS:
+        for ground in GROUNDS:
+            check_path(path, paths.JOURNEYS, ground)
+    for call, words in (
+        (
+            lambda: check_path("cubic", paths.PATHS),
+            "path 'cubic': choose one of linear, spherical",
+        ),
+        (lambda: check_path("linear", paths.PATHS, "c"), "ground 'c': choose one of switch, a, b"),
+    ):
+        with pytest.raises(UserError, match=words) as caught:
+            call()
+        assert str(caught.value).endswith(".")

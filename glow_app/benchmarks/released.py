@@ -11,8 +11,8 @@ from glow_app.benchmarks.convolutions import convolutions_of
 from glow_app.benchmarks.flops import flops_per_frame
 from glow_app.benchmarks.timing import Work, adamw_step, interleaved
 from glow_app.editing.editor import Editor
-from glow_app.editing.full_size import enlarge
-from glow_app.faces.prepare import Prepared
+from glow_app.faces import regions
+from glow_app.faces.face import Face, resized
 from glow_app.faces.tensors import to_tensor
 from models import Glow, bin_centers, bits_per_dim
 
@@ -25,7 +25,7 @@ _FULL = 512  # pixels a side
 def measure_released(
     editor: Editor, precisions: list[str], batch: int, frames: int, repeats: int
 ) -> dict[str, Any]:
-    """Medians in seconds, training in images/s.
+    """Medians in seconds, training in images/s. Morphs are of faces that are encoded already.
 
     Args:
         editor: the checkpoint on its device.
@@ -37,8 +37,8 @@ def measure_released(
     model, device = editor.model, editor.device
     z = torch.randn(frames, model.dims, generator=torch.Generator().manual_seed(0)) * 0.7
     pictures = editor.decode(z)
-    a, b = (_as_photo(picture, editor) for picture in pictures[:2])
-    photos_morph = editor.morph_frames(a, b, frames)
+    a, b = (_as_photo(pictures[i], editor, wide) for i, wide in ((0, 1.0), (-1, 0.95)))
+    morph = editor.morph_frames(a, b, frames)
 
     def decode_frames() -> None:
         editor.decode(z)
@@ -48,10 +48,10 @@ def measure_released(
         "convolutions": convolutions_of(decode_frames, device),
         "decode_one": lambda: editor.decode(z[:1]),
         "encode_frames": lambda: _encode(editor, pictures),
-        "morph": lambda: editor.morph_frames(pictures[0], pictures[-1], frames, guide=False),
-        "guided": lambda: editor.morph_frames(a, b, frames),
-        "guided_first": lambda: editor.morph_frames(a, b, _FIRST),
-        "full_size": lambda: photos_morph.enlarged(_FULL),
+        "alone": lambda: editor.morph_frames(a, b, frames, alone=True),
+        "photos": lambda: editor.morph_frames(a, b, frames),
+        "photos_first": lambda: editor.morph_frames(a, b, _FIRST),
+        "full_size": lambda: morph.enlarged(_FULL),
     }
     steps = {p: _training_step(model, p, batch) for p in precisions}
     seconds = interleaved({**works, **steps}, device, repeats)
@@ -64,10 +64,10 @@ def measure_released(
         "decode_over_its_convolutions": seconds["decode_frames"] / seconds["convolutions"],
         "decode_one_frame_s": seconds["decode_one"],
         "encode_frames_s": seconds["encode_frames"],
-        "morph_s": seconds["morph"],
-        "guided": photos_morph.guided,  # not where a face has no landmarks
-        "guided_s": seconds["guided"],
-        "guided_first_s": seconds["guided_first"],
+        "morph_alone_s": seconds["alone"],
+        "morph_photos_s": seconds["photos"],
+        "first_frames": _FIRST,
+        "morph_photos_first_s": seconds["photos_first"],
         "full_size": _FULL,
         "full_size_s": seconds["full_size"],
         "peak_memory_mb": _peak_memory(),
@@ -85,10 +85,13 @@ def _peak_memory() -> int | None:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
-def _as_photo(picture: np.ndarray, editor: Editor) -> Prepared:
-    """A drawn face as if a photo of 512 pixels showed it."""
+def _as_photo(picture: np.ndarray, editor: Editor, wide: float) -> Face:
+    """A drawn face as if a photo of 512 pixels showed it, with the landmarks of the mean face made
+    `wide` times as wide: there are some for weights of any size, and the work is the same."""
     side = editor.image_size if editor.coding is None else editor.coding.size
-    return Prepared(picture, enlarge(picture, side), True, 1, full=enlarge(picture, _FULL))
+    shape = regions.mean_shape() * [wide, 1] + [(1 - wide) / 2, 0]
+    full = resized(picture, _FULL)
+    return Face(picture, resized(picture, side), faces=1, full=full, landmarks=shape)
 
 
 def _encode(editor: Editor, pictures: np.ndarray) -> None:

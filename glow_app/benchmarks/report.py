@@ -38,10 +38,10 @@ def _released(r: dict[str, Any]) -> str:
         [f"decode {frames} frames", _time(r["decode_frames_s"])],
         ["... over its convolutions alone", _times(r["decode_over_its_convolutions"])],
         [f"encode {frames} photos", _time(r["encode_frames_s"])],
-        [f"encode two photos, decode {frames} frames", _time(r["morph_s"])],
-        [f"the same, guided by {'shape' if r['guided'] else 'nothing'}", _time(r["guided_s"])],
-        ["... its first frames, on the page", _time(r["guided_first_s"])],
-        [f"{frames} frames to full size, {r['full_size']} px", _time(r["full_size_s"])],
+        [f"morph of {frames} frames, the model alone", _time(r["morph_alone_s"])],
+        [f"morph of {frames} frames, of two photos", _time(r["morph_photos_s"])],
+        [f"... the first {r['first_frames']}, on the page", _time(r["morph_photos_first_s"])],
+        [f"{frames} frames at full size, {r['full_size']} px", _time(r["full_size_s"])],
         ["memory of the process, at most", f"{r['peak_memory_mb'] or _NONE} MB"],
         *(
             [f"training, {_nets(p)}, batch {r['batch']}", f"{rate:.1f} images/s"]

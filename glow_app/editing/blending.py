@@ -3,10 +3,10 @@
 Pure functions on float32 pictures (N, N, 3) in levels 0 to 255, all of them already warped to the
 shape of the frame. The steps of a frame, in the order of this file:
 
-1. *average*: the photos, each with its weight. Where something covers one face (a fringe, glasses)
-   that photo has no say: the difference to the ground is filled in from around.
-2. *matched*: averaging takes contrast away, and a flow adds specks. So in every band of a Laplacian
-   pyramid, at every place, the luminance gets the energy that the photos have there.
+1. *average*: the photos, each with its weight. Where something covers one face (a fringe,
+   glasses) that photo has no say: the difference to the ground is filled in from around.
+2. *matched*: averaging takes contrast away, and a flow adds specks. So in every band of a
+   Laplacian pyramid, at every place, the luminance gets the energy that the photos have there.
 3. *joined*: the face is laid into its ground band by band (Burt & Adelson 1983, "A multiresolution
    spline with application to image mosaics").
 """
@@ -61,14 +61,18 @@ def filled(difference: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 
 def matched(
-    picture: np.ndarray, photos: Sequence[np.ndarray], weights: Sequence[float]
+    picture: np.ndarray,
+    photos: Sequence[np.ndarray],
+    weights: Sequence[Sequence[float]],
+    size: int,
 ) -> np.ndarray:
     """Luminance whose bands have, at every place, the energy that the photos have there.
 
     Args:
         picture: (N, N) luminance of the mixed face.
         photos: each (N, N), luminance of the photos in its shape.
-        weights: of each photo, sum 1.
+        weights: of each photo at each level of a flow of ``size`` pixels, finest first; one
+            number if they are the same for all. At each level the sum is 1.
 
     Returns:
         (N, N). Its lowest band is that of `picture`.
@@ -77,7 +81,7 @@ def matched(
     energy = [np.zeros_like(band) for band in bands]
     for photo, weight in zip(photos, weights, strict=True):
         for total, band in zip(energy, _laplacian(photo)[0], strict=True):
-            total += weight * np.square(band)
+            total += _at_level(weight, band, size) * np.square(band)
     for i, band in enumerate(bands):
         wanted = _windowed(energy[i]) + _FLOOR**2
         present = _windowed(np.square(band)) + _FLOOR**2
@@ -110,16 +114,19 @@ def joined(ground: np.ndarray, change: np.ndarray, mask: np.ndarray) -> np.ndarr
 def by_bands(difference: np.ndarray, shares: Sequence[float], size: int) -> np.ndarray:
     """A difference of two pictures of which each scale has a share of its own.
 
+    Only its luminance: colours go with the coarsest scale, or fine structure would be tinted.
+
     Args:
         difference: (N, N, 3).
         shares: of each level of a flow of ``size`` pixels, 0 to 1, finest first; all that is finer
             goes with the first, all that is coarser with the last.
     """
-    bands, low = _laplacian(difference)
+    grey = luminance(difference)
+    colour = shares[-1] * (difference - grey[..., None])
+    bands, low = _laplacian(grey)
     for i, band in enumerate(bands):
-        level = round(np.log2(max(size / len(band), 1)))
-        bands[i] = band * shares[min(level, len(shares) - 1)]
-    return _collapsed(bands, low * shares[-1])
+        bands[i] = band * _at_level(shares, band, size)
+    return colour + _collapsed(bands, low * shares[-1])[..., None]
 
 
 def limited(change: np.ndarray, photo: np.ndarray) -> np.ndarray:
@@ -151,6 +158,12 @@ def _laplacian(picture: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
         bands.append(picture - cv2.pyrUp(small, dstsize=wide))
         picture = small
     return bands, picture
+
+
+def _at_level(shares: Sequence[float], band: np.ndarray, size: int) -> float:
+    """Of a flow of ``size`` pixels, the share of the level that a band belongs to."""
+    level = round(np.log2(max(size / len(band), 1)))
+    return shares[min(level, len(shares) - 1)]
 
 
 def _collapsed(bands: list[np.ndarray], low: np.ndarray) -> np.ndarray:

@@ -1,11 +1,13 @@
-"""Directions in latent space that change one attribute of a face: learn, save, load.
+"""Directions: what one slider of an edit does to a face's shape, its look and its pose.
 
-A direction d is learned from the codes of two classes of pictures, say smiling and neutral, and
-applied as z + s·d. Its length is the unit: s = 1 moves a code by one difference between the
-classes.
+A direction moves the landmarks by s·shape, turns the head by s·turn and moves the code of the look
+by s·vector. Those that come with the program were learned by regression on measured attributes
+(`scripts/dev/learn_edits.py`), so that one attribute moves and the others are held. One can be
+learned from two classes of pictures, say smiling and neutral, too: `learn` takes the codes of
+both.
 
-Both ways to learn one are linear classifiers whose normal is the direction, so each has a held-out
-accuracy, which says how much there is to it:
+Of two classes both ways to learn the vector are linear classifiers whose normal it is, so it has a
+held-out accuracy, which says how much there is to it:
 
 - `"mean"`: the difference of the class means (Kingma & Dhariwal 2018, Glow, section 6), freed of
   most of its noise;
@@ -24,89 +26,108 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 import models
 from glow_app.common.errors import UserError
+from glow_app.faces.finder import LANDMARKS
 from models.checkpoint import read_safetensors, write_safetensors
 
 __all__ = [
     "FOLDS",
+    "GROUPS",
     "METHODS",
     "Direction",
     "learn",
     "load",
     "pretrained_folder",
     "save",
+    "span",
+    "without_noise",
 ]
 
 METHODS: tuple[str, ...] = ("mean", "lda")
+GROUPS: tuple[str, ...] = ("Expression", "Shape", "Pose", "Look", "Light", "Your own")
 FOLDS = 5
 
 _FORMAT = "glow-studio-direction"
-_VERSION = "1"
-_KEY = "direction"
+_VERSION = "2"
+_LOOK, _SHAPE = "look", "shape"
 _MAX_BYTES = 16_000_000  # a direction of a 1024 px model in float32
 _MAX_NAME = 60
 _WEAK_ACCURACY = 0.6
 _LEAST_SHRINK = 1e-3
 _SPAN = 0.1  # of the norm of a typical code: as far as a picture usually stays whole
+_MOST = 1000.0  # of a slider's ends
 
 
 @dataclass(frozen=True, eq=False)
 class Direction:
-    """One attribute as a direction in the latent space of one checkpoint.
+    """One attribute of a face, as a slider moves it.
 
     Attributes:
         name: of the attribute, in a word or two.
-        vector: (D,) float32; z + s·vector moves by s differences between the classes.
-        fingerprint: of the weights it was learned for (`Codec.fingerprint`); codes of other
-            weights mean something else.
-        accuracy: balanced accuracy, 0 to 1, of telling held-out pictures of the two classes apart
-            by this direction, threshold half way; 0.5 is chance.
-        effect_size: Cohen's d of held-out pictures along the direction: the distance of the class
-            means in standard deviations within a class.
-        counts: pictures with and without the attribute that it was learned from.
-        facts: what else is known, JSON data: method, the words for the classes ("with",
-            "without"), how the pictures were chosen.
+        vector: (D,) float32, by which one unit moves the code of a look; None: not at all.
+        shape: (478, 2) float64, by which one unit moves the landmarks, in fractions of the crop;
+            None: not at all.
+        turn: degrees by which one unit turns the head: turn, nod, tilt (`faces.measures.pose`).
+        fingerprint: of the weights that `vector` was learned for (`Codec.fingerprint`); codes of
+            other weights mean something else. "" without a vector: shapes fit any weights.
+        group: one of `GROUPS`.
+        unit: of the slider, such as "years"; "" for one that has none.
+        low, high: ends of the slider, in units.
+        facts: what else is known, JSON data: the words for the ends ("with", "without"), what was
+            measured ("truth": slope, spread, what goes along, marks), of one that was learned
+            from two classes method, "accuracy" (balanced, of held-out pictures, 0.5 is chance),
+            "effect_size" (Cohen's d of them) and "counts" of pictures with and without.
     """
 
     name: str
-    vector: Tensor
-    fingerprint: str
-    accuracy: float
-    effect_size: float
-    counts: tuple[int, int]
+    vector: Tensor | None = None
+    shape: np.ndarray | None = None
+    turn: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    fingerprint: str = ""
+    group: str = GROUPS[-1]
+    unit: str = ""
+    low: float = -3.0
+    high: float = 3.0
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def accuracy(self) -> float | None:
+        """Of telling two classes of held-out pictures apart; None where there were no classes."""
+        return self.facts.get("accuracy")
+
+    @property
     def weak(self) -> bool:
-        """Whether held-out pictures are told apart hardly better than by chance.
+        """Whether held-out pictures of two classes are told apart hardly better than by chance.
 
         Below 60 %, or within two standard errors of one half.
         """
-        with_, without = self.counts
+        if self.accuracy is None:
+            return False
+        with_, without = self.facts["counts"]
         error = 0.25 * math.sqrt(1 / with_ + 1 / without)  # of the mean of two rates near 0.5
         return self.accuracy < max(_WEAK_ACCURACY, 0.5 + 2 * error)
 
     @property
-    def span(self) -> float:
-        """Strength up to which a picture usually stays whole, to one half: ends for a slider."""
-        length = float(self.vector.norm())
-        reach = _SPAN * math.sqrt(self.vector.numel()) / max(length, 1e-12)
-        return min(max(round(2 * reach) / 2, 0.5), 10.0)
-
-    @property
     def with_words(self) -> str:
-        """What pictures at the positive end are, "" where nobody said."""
+        """What faces at the positive end are, "" where nobody said."""
         return str(self.facts.get("with", ""))
 
     @property
     def without_words(self) -> str:
-        """What pictures at the negative end are, "" where nobody said."""
+        """What faces at the negative end are, "" where nobody said."""
         return str(self.facts.get("without", ""))
+
+
+def span(vector: Tensor) -> float:
+    """Strength up to which a picture usually stays whole, to one half: ends for a slider."""
+    reach = _SPAN * math.sqrt(vector.numel()) / max(float(vector.norm()), 1e-12)
+    return min(max(round(2 * reach) / 2, 0.5), 10.0)
 
 
 # --------------------------------------------------------------------------------------- learning
@@ -115,8 +136,9 @@ class Direction:
 def learn(
     z_with: Tensor,
     z_without: Tensor,
-    shapes: Sequence[tuple[int, int, int]],
+    levels: Sequence[tuple[int, int, int]],
     *,
+    shapes: tuple[np.ndarray, np.ndarray] | None = None,
     name: str,
     fingerprint: str,
     method: str = "mean",
@@ -130,9 +152,11 @@ def learn(
     the other four.
 
     Args:
-        z_with: (N, D) codes, N ≥ 5.
-        z_without: (M, D) codes, M ≥ 5.
-        shapes: (C, H, W) of each level of a code, finest first (`Codec.level_shapes`).
+        z_with: (N, D) codes of looks, N ≥ 5.
+        z_without: (M, D) codes of looks, M ≥ 5.
+        levels: (C, H, W) of each level of a code, finest first (`Codec.level_shapes`).
+        shapes: landmarks (N, 478, 2) and (M, 478, 2) of the same pictures; None: the shape of a
+            face does not move.
         name, fingerprint, facts: kept in the result; "method" is added to the facts.
         method: one of `METHODS`.
         seed: of the division into fifths.
@@ -150,7 +174,7 @@ def learn(
         raise UserError(f"A direction needs at least {FOLDS} pictures of either class.")
     if not all(bool(z.isfinite().all()) for z in classes):
         raise UserError("Some of the codes are not finite numbers.")
-    vector = _unit_direction(classes, shapes, method)
+    vector = _unit_direction(classes, levels, method)
     if not vector.any():
         raise UserError("The two classes of pictures do not differ by more than chance.")
     generator = torch.Generator().manual_seed(seed)
@@ -158,19 +182,36 @@ def learn(
     scores: list[list[Tensor]] = [[], []]
     for k in range(FOLDS):
         seen = [z[f != k] for z, f in zip(classes, fold, strict=True)]
-        score = _scorer(seen, _unit_direction(seen, shapes, method))
+        score = _scorer(seen, _unit_direction(seen, levels, method))
         for of_class, z, f in zip(scores, classes, fold, strict=True):
             of_class.append(score(z[f == k]))
     held_out = [torch.cat(of_class) for of_class in scores]
+    reach = span(vector)
     return Direction(
         name=name,
         vector=vector,
+        shape=None if shapes is None else _shape_difference(*shapes),
         fingerprint=fingerprint,
-        accuracy=_accuracy(*held_out),
-        effect_size=_effect_size(*held_out),
-        counts=(len(z_with), len(z_without)),
-        facts={**(facts or {}), "method": method},
+        low=-reach,
+        high=reach,
+        facts={
+            **(facts or {}),
+            "method": method,
+            "accuracy": _accuracy(*held_out),
+            "effect_size": _effect_size(*held_out),
+            "counts": [len(z_with), len(z_without)],
+        },
     )
+
+
+def _shape_difference(with_: np.ndarray, without: np.ndarray) -> np.ndarray:
+    """(478, 2): the difference of the mean shapes, each point shrunk by the share of noise in it
+    (positive-part James-Stein, as of the codes)."""
+    difference = with_.mean(axis=0) - without.mean(axis=0)
+    noise = sum(s.var(axis=0, ddof=1) / len(s) for s in (with_, without)).sum(axis=-1)
+    energy = np.square(difference).sum(axis=-1)
+    keep = np.clip(1 - noise / np.maximum(energy, 1e-12), 0, None)
+    return difference * keep[:, None]
 
 
 def _sound_name(name: str) -> bool:
@@ -178,17 +219,17 @@ def _sound_name(name: str) -> bool:
 
 
 def _unit_direction(
-    classes: list[Tensor], shapes: Sequence[tuple[int, int, int]], method: str
+    classes: list[Tensor], levels: Sequence[tuple[int, int, int]], method: str
 ) -> Tensor:
     """(D,) whose length is one difference of the class means, seen along it."""
-    difference = _shrunk_difference(classes, shapes)
+    difference = _shrunk_difference(classes, levels)
     if method == "mean" or not difference.any():
         return difference
     normal = _shrunk_solve(torch.cat([z - z.mean(dim=0) for z in classes]), difference)
     return normal * (normal @ difference / normal.square().sum())
 
 
-def _shrunk_difference(classes: list[Tensor], shapes: Sequence[tuple[int, int, int]]) -> Tensor:
+def _shrunk_difference(classes: list[Tensor], levels: Sequence[tuple[int, int, int]]) -> Tensor:
     """The difference of the class means, without most of its noise.
 
     Of D numbers each carries the noise of two means, so a few hundred pictures make a direction
@@ -200,10 +241,20 @@ def _shrunk_difference(classes: list[Tensor], shapes: Sequence[tuple[int, int, i
     """
     with_, without = classes
     difference = with_.mean(dim=0) - without.mean(dim=0)
-    noise = sum(z.var(dim=0) / len(z) for z in classes)
-    sizes = [math.prod(shape) for shape in shapes]
+    return without_noise(difference, sum(z.var(dim=0) / len(z) for z in classes), levels)
+
+
+def without_noise(vector: Tensor, noise: Tensor, levels: Sequence[tuple[int, int, int]]) -> Tensor:
+    """An estimated direction, each position of each level shrunk by the share of noise in it.
+
+    Args:
+        vector: (D,).
+        noise: (D,) variance of each number's error.
+        levels: (C, H, W) of each level of a code, finest first.
+    """
+    sizes = [math.prod(shape) for shape in levels]
     shrunk = []
-    for d, n, shape in zip(difference.split(sizes), noise.split(sizes), shapes, strict=True):
+    for d, n, shape in zip(vector.split(sizes), noise.split(sizes), levels, strict=True):
         window = max(3, shape[1] // 2 | 1)
         energy, expected = (_around(x.view(shape).mean(dim=0), window) for x in (d.square(), n))
         keep = (1 - expected / energy).nan_to_num(0.0).clamp(min=0)
@@ -275,15 +326,17 @@ def save(direction: Direction, path: str | Path) -> Path:
     """
     path = Path(path)
     known = {
-        "name": direction.name,
-        "fingerprint": direction.fingerprint,
-        "accuracy": direction.accuracy,
-        "effect_size": direction.effect_size,
-        "counts": list(direction.counts),
-        "facts": direction.facts,
+        key: getattr(direction, key)
+        for key in ("name", "turn", "fingerprint", "group", "unit", "low", "high", "facts")
     }
+    tensors = {}
+    if direction.vector is not None:
+        tensors[_LOOK] = direction.vector.half().contiguous()
+    if direction.shape is not None:
+        tensors[_SHAPE] = torch.from_numpy(direction.shape).half().contiguous()
     metadata = {"format": _FORMAT, "version": _VERSION, "about": json.dumps(known)}
-    write_safetensors({_KEY: direction.vector.half().contiguous()}, metadata, path)
+    # A file of tensors has at least one.
+    write_safetensors(tensors or {_SHAPE: torch.zeros(LANDMARKS, 2).half()}, metadata, path)
     return path
 
 
@@ -307,44 +360,61 @@ def load(path: str | Path, fingerprint: str | None = None) -> Direction:
         state, metadata = read_safetensors(path)
     except models.CheckpointError as error:
         raise UserError(str(error)) from error
-    if metadata.get("format") != _FORMAT or set(state) != {_KEY}:
+    if metadata.get("format") != _FORMAT:
         raise UserError(f"{path.name} is not a direction of Glow Studio.")
+    if metadata.get("version") == "1":
+        raise UserError(
+            f"{path.name} was learned before faces had a shape and a look: learn it anew with "
+            "scripts/find_direction.py."
+        )
     if metadata.get("version") != _VERSION:
         raise UserError(
             f"{path.name} has direction version {metadata.get('version')}; "
             f"this program reads version {_VERSION}."
         )
     try:
-        direction = _checked(state[_KEY], json.loads(metadata["about"]))
+        direction = _checked(state, json.loads(metadata["about"]))
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path.name} is damaged: what it says of itself is odd.") from error
-    if fingerprint is not None and direction.fingerprint != fingerprint:
+    if fingerprint is not None and direction.fingerprint not in ("", fingerprint):
         raise UserError(
             f"{path.name} was learned for other weights: its numbers mean nothing here."
         )
     return direction
 
 
-def _checked(vector: Tensor, about: dict[str, Any]) -> Direction:
+def _checked(state: dict[str, Tensor], about: dict[str, Any]) -> Direction:
     """A direction from what a file holds, which can be anything."""
-    with_, without = (int(count) for count in about["counts"])
+    if not state or not set(state) <= {_LOOK, _SHAPE}:
+        raise ValueError("other tensors")
+    vector, shape = state.get(_LOOK), state.get(_SHAPE)
+    facts = dict(about["facts"])
     direction = Direction(
         name=str(about["name"]),
-        vector=vector.float(),
+        vector=None if vector is None else vector.float(),
+        shape=None if shape is None else shape.double().numpy(),
+        turn=tuple(float(x) for x in about["turn"]),
         fingerprint=str(about["fingerprint"]),
-        accuracy=float(about["accuracy"]),
-        effect_size=float(about["effect_size"]),
-        counts=(with_, without),
-        facts=dict(about["facts"]),
+        group=str(about["group"]),
+        unit=str(about["unit"])[:_MAX_NAME],
+        low=float(about["low"]),
+        high=float(about["high"]),
+        facts=facts,
     )
     sound = (
-        vector.ndim == 1
-        and vector.is_floating_point()
-        and bool(vector.isfinite().all())
-        and 0 <= direction.accuracy <= 1
-        and min(with_, without) > 0
+        all(t.is_floating_point() and bool(t.isfinite().all()) for t in state.values())
+        and (vector is None or (vector.ndim == 1 and direction.fingerprint))
+        and (shape is None or shape.shape == (LANDMARKS, 2))
+        and len(direction.turn) == 3
+        and all(math.isfinite(x) for x in direction.turn)
+        and -_MOST <= direction.low <= 0 <= direction.high <= _MOST
+        and direction.low < direction.high
+        and direction.group in GROUPS
         and _sound_name(direction.name)
     )
+    if "accuracy" in facts:
+        with_, without = (int(count) for count in facts["counts"])
+        sound = sound and 0 <= float(facts["accuracy"]) <= 1 and min(with_, without) > 0
     if not sound:
         raise ValueError("values out of range")
     return direction

@@ -1,18 +1,18 @@
 """What one can do with faces in latent space: morph, travel, mix, edit, average, draw.
 
-No page, no files. Pictures come in and go out as uint8 arrays, codes stay inside. Where to go is in
-`walk`, the model in `codec`, the frame in `renderer`; here walks are made of faces.
+No page, no files. Pictures come in and go out as uint8 arrays, codes stay inside. Where to go is
+in `walk`, the model in `codec`, the frame in `renderer`; here walks are made of faces.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from glow_app.common.errors import UserError
 from glow_app.common.expiring_cache import ExpiringCache
@@ -151,13 +151,24 @@ class Editor(Sampler):
         for direction, strength in strengths:
             if not math.isfinite(strength):
                 raise UserError(f"The strength of {direction.name} must be finite.")
-            if direction.fingerprint != self.fingerprint:
+            if direction.vector is not None and direction.fingerprint != self.fingerprint:
                 raise UserError(f"The direction {direction.name} is of another model.")
         known = self._walked([picture], alone=False)
-        move = sum((s * d.vector for d, s in strengths), torch.zeros(self.model.dims))
+        move, shift, turn = None, None, np.zeros(3)
+        for direction, strength in strengths:
+            if not strength:
+                continue
+            if direction.vector is not None:
+                own = strength * direction.vector
+                move = own if move is None else move + own
+            if direction.shape is not None:
+                own = strength * direction.shape
+                shift = own if shift is None else shift + own
+            turn += strength * np.array(direction.turn)
         target = None if average is None else self._coded([average], warped=True).z[0]
         shape = self.looks.mean if average is None else average.shape
-        return Edit(**known, move=move, toward=toward, target=target, target_shape=shape)
+        how = {"toward": toward, "target": target, "target_shape": shape}
+        return Edit(**known, move=move, shift=shift, turn=tuple(turn.tolist()), **how)
 
     def have_landmarks(self, *pictures: Picture) -> bool:
         """Whether all of these faces can be warped."""
@@ -301,12 +312,11 @@ class Editor(Sampler):
         toward: float = 0.0,
         average: Face | None = None,
     ) -> Still:
-        """Move a face along directions: z' = z + w·(average - z) + Σ s_i·d_i.
+        """Move a face along directions: z' = z + w·(average - z) + Σ s_i·d_i, its shape likewise.
 
         Args:
             picture: the face.
-            strengths: directions, learned for this very model, each with its strength s: 1 moves
-                by one difference between the two classes it was learned from.
+            strengths: directions, each with its strength s in units of the direction.
             toward: w in [0, 1], how far to go towards the average first, in look and in shape.
             average: a face from `average`; None for the mean of the model's prior, z = 0, and of
                 its training faces' shapes.
@@ -342,13 +352,19 @@ class Editor(Sampler):
         """A direction from a file; raises `UserError` if it is not one of this model."""
         return directions.load(path, self.fingerprint)
 
-    def directions(self) -> list[Direction]:
-        """The directions that come with the program and fit this model, by name; often none."""
+    @functools.cached_property
+    def _shipped(self) -> tuple[Direction, ...]:
         found = []
-        for path in sorted(directions.pretrained_folder().glob("*/*.safetensors")):
+        for path in directions.pretrained_folder().glob("*/*.safetensors"):
             with suppress(UserError):  # of other weights
                 found.append(self.load_direction(path))
-        return found
+        order = {group: place for place, group in enumerate(directions.GROUPS)}
+        place = lambda d: (order[d.group], d.facts.get("order", 0), d.name)  # noqa: E731
+        return tuple(sorted(found, key=place))
+
+    def directions(self) -> list[Direction]:
+        """The directions that come with the program and fit this model, in groups."""
+        return list(self._shipped)
 
     # ----------------------------------------------------------------------------------- inside
 

@@ -172,10 +172,9 @@ def decoded(
         for first in range(0, len(rows), codec.batch):
             chunk = rows[first : first + codec.batch]
             made = [_asked(walk.at, float(place)) for place in u[chunk]]
-            coded = walk.codes(made, u[chunk])
-            looks[chunk], lost = codec.decode_with_report(coded.z, within=coded.within)
+            looks[chunk], lost, z = _looks(codec, walk, made, u[chunk])
             clamped[chunk] = lost if renderer is None else 0  # photos do not clip
-            norms[chunk] = _norms(codec, coded.z)
+            norms[chunk] = _norms(codec, z)
             frames[chunk] = looks[chunk] if renderer is None else renderer.frames(
                 made, looks[chunk], side
             )  # fmt: skip
@@ -211,10 +210,23 @@ def decoded(
 def still(codec: Codec, walk: Walk, kappa: float | None = None) -> Still:
     """The picture at the end of a walk of one leg."""
     point, renderer = walk.at(1.0), _renderer(codec, walk, kappa)
-    coded = walk.codes([point], [1.0])
-    look, clamped = codec.decode_with_report(coded.z, within=coded.within)
+    look, clamped, _ = _looks(codec, walk, [point], [1.0])
     pixels = look if renderer is None else renderer.frames([point], look, codec.image_size)
     return Still(pixels, look, (point,), clamped, renderer)
+
+
+def _looks(
+    codec: Codec, walk: Walk, points: Sequence[Point], u: Sequence[float]
+) -> tuple[np.ndarray, np.ndarray, Tensor]:
+    """g of the codes of points at positions u, the share of each that was clamped, and the codes.
+
+    What is the look of a photo itself is not decoded.
+    """
+    if all(point.look is not None for point in points):
+        known = np.stack([codec.looks.of(walk.faces[point.look]) for point in points])
+        return known, np.zeros(len(points), np.float32), torch.stack([p.z for p in points])
+    coded = walk.codes(points, u)
+    return *codec.decode_with_report(coded.z, within=coded.within), coded.z
 
 
 def _renderer(codec: Codec, walk: Walk, kappa: float | None) -> Renderer | None:

@@ -43,6 +43,7 @@ cv2.setNumThreads(1)
 _GRID: Final = 256  # pixels a side of masks, and of what is smooth
 _TEETH: Final = 0.02  # of the crop: lips farther apart than this show teeth
 _OVERSHOOT: Final = (-0.05, 1.05)  # of a leg: shapes of smooth curves go a little beyond
+_SHUT: Final = 0.012  # of the crop: lips that are nearer show nothing between them
 _NEAR: Final = 0.45  # of the crop: how far from the face the ground's skin takes on its colour
 _FINEST: Final = 1.2  # pixels of a look: blur of the flow's correction, in which its specks go
 
@@ -155,14 +156,15 @@ class _Scene:
         else:
             self.outline = regions.face_mask(shape, side, shrink=1.0)
             self.inside = regions.face_mask(shape, side)
-        self.change = self._change(decoded)
+        self.decoded = decoded.astype(np.float32)
+        self.change = self._change(self.decoded)
         self.grey = {i: blending.luminance(photo) for i, photo in self.photos.items()}
 
     def on_ground(self, ground: int) -> np.ndarray:
         """The frame with the hair, clothes and background of one face: (N, N, 3)."""
         photo = self.photos[ground]
         if self.alone:
-            return photo + self.change * self.outline[..., None]
+            return self._with_lips_opened(photo + self.change * self.outline[..., None], ground)
         # The others come as differences to the ground, without what covers them or the ground.
         others = [i for i in self.chosen if i != ground]
         seen = {i: self.seen[i] * self.seen[ground] for i in others}
@@ -179,8 +181,11 @@ class _Scene:
         mixed = photo + difference
         plain = blending.luminance(mixed)
         grey = plain + self.change * (self.outline * trust)
-        energies = [self.grey[ground], *greys], [1 - sum(weights), *weights]
-        face = mixed + (blending.matched(grey, *energies) - plain)[..., None]
+        size = self.renderer.looks.size
+        levels = [[w] for w in weights] if self.point.bands is None else [shares]
+        rest = [1 - sum(column) for column in zip(*levels, strict=True)]
+        light = blending.matched(grey, [self.grey[ground], *greys], [rest, *levels], size)
+        face = mixed + (light - plain)[..., None]
         if self.point.shape is None:
             return face
         under = photo + self._leaning(ground, difference)
@@ -220,15 +225,19 @@ class _Scene:
             face = self.renderer.faces[i]
             own = face.pixels if self.point.shape is None else looks.of(face)
             base += np.float32(weight) * own
-        change = decoded.astype(np.float32) - base
+        change = decoded - base
         if self.alone:
             change = blending.limited(change, base)
         else:
             change = kappa * blending.luminance(cv2.GaussianBlur(change, (0, 0), _FINEST))
+        return self._placed(change)
+
+    def _placed(self, look: np.ndarray) -> np.ndarray:
+        """A picture in the mean shape, at the model's size, as it lies in the frame."""
         if self.point.shape is not None:
-            own, goal = looks.mean[SHAPE_POINTS], self.point.shape[SHAPE_POINTS]
-            change = Triangulation([own, goal]).warp(change, own, goal, linear=True)
-        return _sized(change, self.side, cv2.INTER_CUBIC)
+            own, goal = self.renderer.looks.mean[SHAPE_POINTS], self.point.shape[SHAPE_POINTS]
+            look = Triangulation([own, goal]).warp(look, own, goal, linear=True)
+        return _sized(look, self.side, cv2.INTER_CUBIC)
 
     def _leaning(self, ground: int, difference: np.ndarray) -> np.ndarray:
         """What brings the ground's skin, ears and neck, nearer to the colour of the face."""
@@ -240,11 +249,27 @@ class _Scene:
         near = np.clip(1 - away / _NEAR, 0, 1).astype(np.float32)
         return (self.skin[ground] * _sized(near, self.side))[..., None] * colour
 
+    def _with_lips_opened(self, frame: np.ndarray, face: int) -> np.ndarray:
+        """What shows between lips that were shut: the photo has nothing there, so the model alone
+        draws it."""
+        if self.point.shape is None:
+            return frame
+        own = self.renderer.faces[face].mouth
+        opened = regions.mouth_opening(self.point.shape) - max(own, _SHUT)
+        if own > _TEETH or opened <= 0:
+            return frame
+        mask = regions.inner_mouth_mask(self.point.shape, self.side)
+        mask = mask * min(opened / _SHUT, 1.0)
+        return frame + mask[..., None] * (self._placed(self.decoded) - frame)
+
     def _with_mouth(self, frame: np.ndarray, ground: int) -> np.ndarray:
-        """Inside the lips one photo alone: the ground's, or that whose mouth is open."""
+        """Inside the lips one photo alone: the ground's, or one whose mouth is open as far."""
         faces, side = self.renderer.faces, self.side
-        widest = max(self.weights, key=lambda i: faces[i].mouth)
-        mouth = ground if faces[ground].mouth > _TEETH else widest
+        apart = regions.mouth_opening(self.point.shape)
+        open_ = [i for i in self.chosen if faces[i].mouth > _TEETH]
+        mouth = ground
+        if apart > _SHUT and open_ and (ground not in open_ or len(self.chosen) > 2):
+            mouth = min(open_, key=lambda i: abs(faces[i].mouth - apart))
         mask = regions.inner_mouth_mask(self.point.shape, side)
         rows, columns = np.flatnonzero(mask.max(axis=1)), np.flatnonzero(mask.max(axis=0))
         if not len(rows):

@@ -17,6 +17,7 @@ from torch import Tensor
 from glow_app.common.errors import UserError
 from glow_app.editing import paths
 from glow_app.faces.face import Face
+from glow_app.faces.measures import settled, turned
 from models import StateRange
 
 __all__ = ["GROUNDS", "Average", "Coded", "Edit", "Journey", "Mix", "Point", "Walk", "check_path"]
@@ -56,6 +57,8 @@ class Point:
             while they change.
         bands: of a mix, how much of each scale comes from the second face, finest first.
         photo: number of the face whose very photo this is; None between them.
+        look: number of the face whose own code z is, so that it need not be decoded; None: it is
+            another.
     """
 
     z: Tensor
@@ -64,6 +67,7 @@ class Point:
     grounds: tuple[tuple[int, float], ...]
     bands: tuple[float, ...] | None = None
     photo: int | None = None
+    look: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,34 +237,50 @@ class Average(Walk):
 
 @dataclass(frozen=True, eq=False)
 class Edit(Walk):
-    """From a face (0) to its edited self (1): z + w·(average - z) + Σ s_i·d_i.
+    """From a face (0) to its edited self (1): z + w·(average - z) + Σ s_i·d_i, and its shape
+    likewise.
 
     Attributes:
-        move: (D,) Σ s_i·d_i.
+        move: (D,) Σ s_i·d_i; None: the look stays, and nothing has to be decoded.
+        shift: (478, 2) by which the landmarks move; None: not at all.
+        turn: degrees by which the head turns, nods and tilts.
         toward: w, 0 to 1.
         target: (D,) code of the average.
         target_shape: (478, 2) of the average; None leaves the shape as it is.
     """
 
     move: Tensor | None = None
+    shift: np.ndarray | None = None
+    turn: tuple[float, float, float] = (0.0, 0.0, 0.0)
     toward: float = 0.0
     target: Tensor | None = None
     target_shape: np.ndarray | None = None
 
     def at(self, u: float) -> Point:
         """The point at a share u of the way."""
-        own, face = self.coded.z[0], self.faces[0]
-        z, shape = own.double(), face.shape if self.shaped else None
-        still = True
+        z, shape = self.coded.z[0].double(), self.faces[0].shape if self.shaped else None
+        looks, moved = False, False
         if self.toward and u:
             target = torch.zeros_like(z) if self.target is None else self.target.double()
-            z = z + u * self.toward * (target - z)
-            if shape is not None and self.target_shape is not None:
-                shape = shape + u * self.toward * (self.target_shape - shape)
-            still = False
+            z, looks = z + u * self.toward * (target - z), True
         if self.move is not None and u and bool(self.move.any()):
-            z, still = z + u * self.move.double(), False
-        return Point(z.float(), (1.0,), shape, ((0, 1.0),), photo=0 if still else None)
+            z, looks = z + u * self.move.double(), True
+        if shape is not None and u:
+            shape, moved = self._shape(shape, u)
+        still = not looks and not moved
+        own = None if looks else 0
+        return Point(z.float(), (1.0,), shape, ((0, 1.0),), photo=0 if still else None, look=own)
+
+    def _shape(self, own: np.ndarray, u: float) -> tuple[np.ndarray, bool]:
+        """The shape at u, and whether it is another than the face's own."""
+        shape = own
+        if self.toward and self.target_shape is not None:
+            shape = shape + u * self.toward * (self.target_shape - shape)
+        if self.shift is not None and self.shift.any():
+            shape = settled(shape + u * self.shift, own)
+        if any(self.turn):
+            shape = turned(shape, *(u * degrees for degrees in self.turn))
+        return shape, shape is not own
 
     def within(self, u: float) -> StateRange:
         """What the photo itself reaches, and a little more."""

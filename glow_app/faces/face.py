@@ -136,7 +136,7 @@ class Face:
     @property
     def mouth(self) -> float:
         """How far the lips are apart, in fractions of the crop."""
-        return float(self.shape[14, 1] - self.shape[13, 1])
+        return regions.mouth_opening(self.shape)
 
 
 def resized(picture: np.ndarray, side: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Find faces and their landmarks. The only module that knows MediaPipe.
 
-The finder is `find_faces(image) -> list[FoundFace]`, and `find_landmarks(image)` gives the mesh of the
-one face that fills a picture. Write others with the same signatures, and nothing else has to
+The finder is `find_faces(image) -> list[FoundFace]`, and `find_landmarks(image)` gives the mesh of
+the one face that fills a picture. Write others with the same signatures, and nothing else has to
 change but the names of the points in `mesh`.
 
 Coordinates are in pixels with y pointing down, and (0, 0) is the outer corner of the first pixel,

@@ -22,6 +22,7 @@ from glow_app.faces.finder import LANDMARKS
 __all__ = ["Looks"]
 
 _FACT = "mean_shape"  # the key in the facts of a checkpoint
+_WRONG = "The weights hold a mean shape that is not one."
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +47,12 @@ class Looks:
             UserError: they hold no shape.
         """
         known = facts.get(_FACT)
-        mean = np.asarray(regions.mean_shape() if known is None else known, np.float64)
+        try:
+            mean = np.asarray(regions.mean_shape() if known is None else known, np.float64)
+        except (TypeError, ValueError) as error:
+            raise UserError(_WRONG) from error
         if mean.shape != (LANDMARKS, 2) or not np.isfinite(mean).all():
-            raise UserError("The weights hold a mean shape that is not one.")
+            raise UserError(_WRONG)
         return cls(size, Coding.from_facts(facts), mean)
 
     @staticmethod

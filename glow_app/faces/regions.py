@@ -1,7 +1,7 @@
 """What belongs to the face itself, and what hangs over it: masks over a crop.
 
-A morph mixes only what both people have: skin, eyes, brows, nose, lips. Hair, ears, clothes and the
-background come from one photo at a time, and so does what covers a face: a fringe, a hand, a
+A morph mixes only what both people have: skin, eyes, brows, nose, lips. Hair, ears, clothes and
+the background come from one photo at a time, and so does what covers a face: a fringe, a hand, a
 scarf, a beard, glasses. Masks are float32 in [0, 1], soft at their borders.
 
 Polygons are drawn from landmarks. What covers skin is told by colour: the skin of a face is
@@ -23,11 +23,13 @@ from glow_app.faces.landmarks import OUTLINE_POINTS
 
 __all__ = [
     "eyewear_mask",
+    "face_depth",
     "face_mask",
     "glasses_score",
     "inner_mouth_mask",
     "mean_shape",
     "mirror",
+    "mouth_opening",
     "skin_colour",
     "skin_likeness",
     "visible_face",
@@ -56,8 +58,8 @@ _CHEEKS: Final = (
     (346, 347, 330, 266, 425, 411, 352),
     (6, 197, 195, 5, 45, 275, 122, 351),
 )
+_UPPER_LIP, _LOWER_LIP = 13, 14  # their inner edges, in the middle
 _CORNERS: Final = ((33, 133), (362, 263))  # of the eyes, outer and inner
-_BRIDGE: Final = 168
 
 _GLASSES: Final = -0.3  # score from which on; a few faces without count as well, at no harm
 _SIDE: Final = 256  # pixels a side at which a photo is looked at
@@ -76,6 +78,11 @@ def _data() -> dict[str, np.ndarray]:
 def mean_shape() -> np.ndarray:
     """The mean of the landmarks of 30,762 aligned training faces, made symmetric: (478, 2)."""
     return _data()["mean_shape"]
+
+
+def face_depth() -> np.ndarray:
+    """(478,) mean depth of the landmarks, in fractions of the crop; what is nearer is smaller."""
+    return _data()["depth"].astype(np.float64)
 
 
 def mirror() -> np.ndarray:
@@ -102,6 +109,11 @@ def face_mask(
 def inner_mouth_mask(shape: np.ndarray, side: int) -> np.ndarray:
     """What is inside the lips: (side, side)."""
     return _filled([shape[list(_INNER_LIPS)]], side, blur=0.006)
+
+
+def mouth_opening(shape: np.ndarray) -> float:
+    """How far the lips of a shape (478, 2) are apart, in fractions of the crop."""
+    return float(np.hypot(*(shape[_LOWER_LIP] - shape[_UPPER_LIP])))
 
 
 def glasses_score(look: np.ndarray) -> float:

@@ -70,9 +70,15 @@ class Result:
         return same and self.how == how
 
     def reversed(self) -> Result:
-        """A morph walked from B to A: the same codes, so the same pictures."""
+        """A morph walked from B to A: the same codes, so the same pictures.
+
+        What was asked of A is now asked of B: the ground, and how far the path goes beyond.
+        """
         bits = None if self.bits is None else self.bits[::-1]
-        return Result(self.faces[::-1], self.how, self.morph.reversed(), bits)
+        low, high = self.how.t_range
+        ground = {"a": "b", "b": "a"}.get(self.how.ground, self.how.ground)
+        how = replace(self.how, ground=ground, t_range=(1 - high, 1 - low))
+        return Result(self.faces[::-1], how, self.morph.reversed(), bits)
 
     def recipe(self, editor: Editor, **more: object) -> Recipe:
         """What is stored in a file made of it; never the photos."""

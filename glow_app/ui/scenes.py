@@ -102,8 +102,7 @@ class EditScene:
         Raises:
             UserError: they are not one number in range for each slider.
         """
-        strength = (-limits.MAX_STRENGTH, limits.MAX_STRENGTH)
-        return _row(values, [(0.0, 1.0), *[strength] * len(self.directions)])
+        return _row(values, [(0.0, 1.0), *[(d.low, d.high) for d in self.directions]])
 
     def render(self, editor: Editor, values: list[float]) -> Still:
         """The picture."""

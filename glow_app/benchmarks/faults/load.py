@@ -82,7 +82,7 @@ class _User:
             ((made,),) = self.visitor.call("sample", 1, 0.7, seed)
             got, wanted = _pixels(self.visitor.file(made)), self.faces[seed]
         else:
-            how = (5, "shell", "png", 64, None, 0, 1, False, 25, False, True)
+            how = (5, "linear", "png", 64, 0, 1, False, 25, False, "switch", None, False)
             made, facts = self.visitor.call("morph", self.photo, self.photo, *how)
             got, wanted = _pixels(self.visitor.file(made)), self.own
             if facts["frames"] != 5:

@@ -9,13 +9,13 @@ from typing import Any, Final
 import numpy as np
 
 from glow_app.benchmarks.morphs import descriptors, realism
+from glow_app.benchmarks.morphs.appearance import contrast, saturated
 from glow_app.benchmarks.morphs.faces_found import one_face_in_place
 from glow_app.benchmarks.morphs.frechet import frechet_distance
 from glow_app.benchmarks.morphs.material import SIDE
 from glow_app.benchmarks.morphs.sliced_wasserstein import PatchReference
 from glow_app.benchmarks.morphs.transition import ghosting
 from glow_app.benchmarks.morphs.ways import Way, real_face
-from glow_app.faces.appearance import contrast, saturated
 from glow_app.faces.face import Face
 from glow_app.faces.landmarks import find_mesh
 
@@ -124,10 +124,12 @@ def measure_way(
 
 
 def _mark(frame: np.ndarray, a: Face, b: Face) -> float | None:
-    if a.shape is None or b.shape is None:
-        return None
     photos = a.at(SIDE), b.at(SIDE)
-    return realism.mark(realism.faults(frame, photos, (a.shape, b.shape), find_mesh(frame)))
+    # Not `Face.shape`, which was found on another picture, a pixel or two aside.
+    meshes = find_mesh(photos[0]), find_mesh(photos[1])
+    if meshes[0] is None or meshes[1] is None:
+        return None
+    return realism.mark(realism.faults(frame, photos, meshes, find_mesh(frame)))
 
 
 def _mean(values: Sequence[Any]) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from glow_app.editing.codec import Codec
 from glow_app.faces.face import Face
 from glow_app.faces.prepare import prepare
 
-__all__ = ["SIDE", "all_pairs", "draw_pairs", "halves", "read_faces"]
+__all__ = ["SIDE", "draw_pairs", "halves", "read_faces"]
 
 SIDE = 384  # pixels a side of the frames that are marked, like those that judges marked
 
@@ -50,24 +50,13 @@ def halves(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.sort(order[: count // 2]), np.sort(order[count // 2 :])
 
 
-def draw_pairs(members: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """(count, 2) of `members` by chance: each is used as often as any other, give or take one,
-    and never twice in one pair.
+def draw_pairs(faces: Sequence[Face], at_most: int, seed: int) -> list[tuple[Face, Face]]:
+    """Pairs of different faces by chance, either way round, none of them twice.
 
     Args:
-        members: (N,) indices, N ≥ 2.
+        faces: N ≥ 2 of them.
+        at_most: how many pairs; there are no more than N·(N - 1) / 2.
     """
     rng = np.random.default_rng(seed)
-    rounds = []
-    while sum(map(len, rounds)) < count:
-        rounds.append(rng.permutation(members)[: len(members) // 2 * 2].reshape(-1, 2))
-    return np.concatenate(rounds)[:count]
-
-
-def all_pairs(count: int, at_most: int, seed: int) -> np.ndarray:
-    """Every pair of `count` pictures once, either way round by chance, or `at_most` of them."""
-    rng = np.random.default_rng(seed)
-    pairs = np.stack(np.triu_indices(count, 1), axis=1)
-    turned = rng.random(len(pairs)) < 0.5
-    pairs[turned] = pairs[turned, ::-1]
-    return rng.permutation(pairs)[:at_most]
+    chosen = rng.permutation(np.stack(np.triu_indices(len(faces), 1), axis=1))[:at_most]
+    return [(faces[i], faces[k]) for i, k in rng.permuted(chosen, axis=1)]

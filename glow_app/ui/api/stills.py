@@ -13,7 +13,7 @@ from glow_app.faces.put_back import full_side, put_back
 from glow_app.keeping.photos import save_photo
 from glow_app.keeping.recipes import Origin
 from glow_app.ui import limits
-from glow_app.ui.api.group import Group, Size, arrived, still
+from glow_app.ui.api.group import Group, Size, arrived, made, still
 from glow_app.ui.uploads import outgoing
 
 __all__ = ["Stills"]
@@ -67,8 +67,8 @@ class Stills(Group):
     ) -> tuple[FileData, dict[str, Any]]:
         """Move a photo's code along learned directions.
 
-        strengths gives a number for each direction by name, in units of the difference between the
-        two groups of pictures it was learned from; /directions lists them. toward moves it to the
+        strengths gives a number for each slider by name, in its unit (deviations, degrees, years);
+        /directions lists them. toward moves it to the
         average face first, 0 to 1. Returns [0] the picture (PNG); [1] facts: clamped.
         """
         row, moves = self._moves(strengths)
@@ -107,26 +107,28 @@ class Stills(Group):
         which = int(len(prepared) == 2 and place >= 0.5)
         side = full_side(prepared[which])
         if photo_b:
-            made = self.editor.morph_frames(*prepared, [place])
+            result = self.editor.morph_frames(*prepared, [place])
             recipe = self.recipe("morph", faces=origins, way="photos", t=place)
         else:
-            made = self.editor.edit(*prepared, moves)
+            result = self.editor.edit(*prepared, moves)
             recipe = self.recipe("edit", faces=origins, directions=tuple(row.items()))
-        face, shape = made.enlarged(side)[0], made.points[0].shape
+        face, shape = result.enlarged(side)[0], result.points[0].shape
         whole = put_back(arrived(list(names.values())[which]), prepared[which], face, shape)
         return made(save_photo(whole, outgoing(recipe.file_name(f"-in-photo.{format}"))))
 
     def directions(self) -> list[dict[str, Any]]:
-        """The directions that come with this model: name, accuracy on held-out pictures (0.5 is
-        chance), effect_size, weak (whether it means little), words for both ends."""
+        """The sliders of /edit: name, group, unit, low and high ends, words for both ends, and
+        truth: what was measured on held-out faces (slope: measured over asked; spread)."""
         return [
             {
                 "name": direction.name,
-                "accuracy": direction.accuracy,
-                "effect_size": direction.effect_size,
-                "weak": direction.weak,
+                "group": direction.group,
+                "unit": direction.unit,
+                "low": direction.low,
+                "high": direction.high,
                 "with": direction.with_words,
                 "without": direction.without_words,
+                "truth": direction.facts.get("truth", {}),
             }
             for direction in self.editor.directions()
         ]
@@ -151,9 +153,8 @@ class Stills(Group):
         if strange:
             names = ", ".join(known) or "none"
             raise UserError(f"There is no direction {strange[0]!r} here; there are: {names}.")
-        ends = (-limits.MAX_STRENGTH, limits.MAX_STRENGTH)
         row = {
-            name: limits.between(s, f"The strength of {name}", *ends)
+            name: limits.between(s, f"The strength of {name}", known[name].low, known[name].high)
             for name, s in strengths.items()
         }
         return row, [(known[name], strength) for name, strength in row.items()]

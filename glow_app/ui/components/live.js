@@ -22,12 +22,14 @@ const [undo, redo, reset, compare, save] = ['.undo', '.redo', '.reset', '.compar
 );
 const uses = findAll('.use');
 const puts = findAll('.put');
+const UNITS = { deviations: ' σ', degrees: '°', years: ' years' };
 const MOST_STEPS = 100; // of the history
 const REST_MS = 150; // without a new value; then the picture is asked for at full size
 
 let inputs = []; // one range a slider, in the order of the values
 let committed = []; // the values after the last finished move
 let [past, future] = [[], []];
+let openGroup = 'Expression'; // that stands open
 let setting = 0; // the last setting that came with a scene
 let becomes = null; // the mix is on its way to be photo A or B
 let still = null; // the last picture, a bitmap
@@ -129,13 +131,17 @@ function keepOriginal(bitmap) {
 
 function tell(input, slider) {
   const value = input.valueAsNumber;
+  const digits = slider.step >= 1 ? 0 : slider.step >= 0.5 ? 1 : 2;
+  const signed = `${value > 0 ? '+' : ''}${value.toFixed(digits)}`.replace('-', '−');
   const text = slider.percent
     ? `${Math.round(100 * value)} %`
-    : `${value > 0 ? '+' : ''}${value.toFixed(2)}`.replace('-', '−');
+    : `${signed}${UNITS[slider.unit] ?? ''}`;
   input.parentElement.querySelector('output').textContent = text;
   input.setAttribute(
     'aria-valuetext',
-    slider.percent ? `${Math.round(100 * value)} percent` : value.toFixed(2),
+    slider.percent
+      ? `${Math.round(100 * value)} percent`
+      : `${value.toFixed(digits)} ${slider.unit}`.trim(),
   );
   const part = (x) => (x - slider.min) / (slider.max - slider.min);
   const zero = part(Math.max(0, slider.min));
@@ -172,6 +178,36 @@ function row(slider, value, i) {
     commit();
   });
   return { box, input };
+}
+
+/** Rows under the headings of their groups, each with a button that puts its sliders back. */
+function grouped(rows, all) {
+  const groups = new Map();
+  rows.forEach((one) => {
+    const name = all[inputs.indexOf(one.input)].group;
+    groups.set(name, [...(groups.get(name) || []), one]);
+  });
+  return [...groups].flatMap(([name, some]) => {
+    if (!name) return some.map((one) => one.box);
+    const box = make('details', 'group');
+    box.open = name === openGroup || some.some((one) => one.input.valueAsNumber !== 0);
+    const head = make('summary', '', name);
+    head.append(' ', make('small', '', `${some.length}`));
+    const back = make('button', 'btn back', 'Reset');
+    back.type = 'button';
+    back.ariaLabel = `Reset ${name}`;
+    back.addEventListener('click', () => {
+      const mine = new Set(some.map((one) => inputs.indexOf(one.input)));
+      place(values().map((x, i) => (mine.has(i) ? all[i].first : x)));
+      commit();
+    });
+    head.append(back);
+    box.append(head, ...some.map((one) => one.box));
+    box.addEventListener('toggle', () => {
+      if (box.open) openGroup = name;
+    });
+    return [box];
+  });
 }
 
 /** Which shortcut the sliders stand at, if any. */
@@ -274,7 +310,7 @@ function load() {
   const rows = value.sliders.map((slider, i) => row(slider, start[i], i));
   inputs = rows.map((one) => one.input);
   const order = live.dataset.kind === 'mix' ? [...rows].reverse() : rows; // coarse on top
-  sliders.replaceChildren(...order.map((one) => one.box));
+  sliders.replaceChildren(...grouped(order, value.sliders));
   shortcuts.hidden = !value.shortcuts.length;
   shortcuts.querySelectorAll('.btn').forEach((button) => button.remove());
   for (const shortcut of value.shortcuts) {

@@ -78,6 +78,9 @@ def live_slider(
     words: tuple[str, str] = ("", ""),
     weak: str = "",
     percent: bool = False,
+    group: str = "",
+    unit: str = "",
+    step: float = 0.01,
 ) -> dict[str, Any]:
     """One slider of a live picture.
 
@@ -89,6 +92,9 @@ def live_slider(
         words: what its two ends mean.
         weak: a warning below it.
         percent: its value is a share.
+        group: heading under which it stands with its like.
+        unit: of its value, in a word.
+        step: of its value.
     """
     return {
         "id": id,
@@ -96,12 +102,14 @@ def live_slider(
         "detail": detail,
         "min": low,
         "max": high,
-        "step": 0.01,
+        "step": step,
         "first": first,
         "low": words[0],
         "high": words[1],
         "weak": weak,
         "percent": percent,
+        "group": group,
+        "unit": unit,
     }
 
 

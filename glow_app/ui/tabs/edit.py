@@ -24,16 +24,17 @@ __all__ = ["AVERAGE_ID", "build_edit_tab", "direction_id"]
 
 AVERAGE_ID = "average"  # of the slider towards the average
 _SOURCE = "An edited face"
-_MAX_DIRECTIONS = 16  # on the page at once
+_MAX_DIRECTIONS = 48  # on the page at once
 _NONE_YET = (
     "No directions come with this model. Load one that scripts/find_direction.py has learned "
     "for it from two folders of faces, or move towards an average."
 )
 _ABOUT = (
-    "A direction is the difference between two groups of labelled pictures, so it carries what "
-    "else differs between them. Strength 1 is one such difference; the accuracy is how often it "
-    "tells held-out pictures of the two apart, and 50 % is chance."
+    "One deviation is how much the training faces differ among themselves. Double-click a slider "
+    "to put it back. A direction of your own carries what else differs between its two groups of "
+    "pictures; strength 1 is their difference."
 )
+_STEPS = {"years": 1.0, "degrees": 0.5}
 
 
 def build_edit_tab(context: PageContext) -> gr.State:
@@ -135,11 +136,14 @@ def _value(context: PageContext, scene: EditScene, setting: Setting | None) -> d
         live_slider(
             direction_id(direction.name),
             direction.name.capitalize(),
-            low=-limits.MAX_STRENGTH,
-            high=limits.MAX_STRENGTH,
-            detail=f"accuracy {100 * direction.accuracy:.0f} %",
+            low=direction.low,
+            high=direction.high,
+            detail=_truth(direction),
             words=(direction.without_words, direction.with_words),
             weak=_warning(direction),
+            group=direction.group,
+            unit=direction.unit,
+            step=_STEPS.get(direction.unit, 0.05),
         )
         for direction in scene.directions
     ]
@@ -155,6 +159,17 @@ def _value(context: PageContext, scene: EditScene, setting: Setting | None) -> d
         average=average,
         setting=setting,
     )
+
+
+def _truth(direction: Direction) -> str:
+    """What was measured of it, for the label of its slider."""
+    if direction.accuracy is not None:
+        return f"accuracy {100 * direction.accuracy:.0f} %"
+    truth = direction.facts.get("truth", {})
+    if "slope" not in truth:
+        return ""
+    spread = f" ± {truth['spread']:.1f}" if "spread" in truth else ""
+    return f"asked 1, measured {truth['slope']:.1f}{spread}"
 
 
 def _warning(direction: Direction) -> str:

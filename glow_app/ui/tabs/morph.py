@@ -176,12 +176,12 @@ class _Handlers:
 
     @in_words
     def swap(self, a: Face | None, b: Face | None, *asked: Any) -> tuple[Any, ...]:
-        """Exchange A and B; the frames are only turned round."""
+        """Exchange A and B; the frames are only turned round where both are treated alike."""
         *options, shown = asked
         pair = self.context.pair.values(b, a)
-        if shown is None or shown.bits is None or not shown.is_for((a, b), _how(*options)):
+        back = None if shown is None or shown.bits is None else shown.reversed()
+        if back is None or not back.is_for((b, a), _how(*options)):
             return *pair, gr.skip(), gr.skip()
-        back = shown.reversed()
         return *pair, player_value(back, self.full, final=True), back
 
     @in_words

@@ -1,0 +1,169 @@
+"""An independent judge of edits: it measures what changed, without the flow and its directions.
+
+Geometry is measured by the face finder on the edited picture (`faces.measures`). Looks are
+measured by a ridge regression on histograms of oriented gradients (Dalal & Triggs 2005, OpenCV's)
+and mean colours of 16×16 cells of the aligned crop, fitted on unedited faces: age on years from a
+table, the others on attributes as a table gives them. Light is measured on the pixels.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from glow_app.faces.landmarks import SHAPE_POINTS, find_mesh
+from glow_app.faces.measures import MEASURES, measured, pose
+from glow_app.faces.regions import mean_shape
+from glow_app.faces.warp import Triangulation
+
+__all__ = ["LIGHT", "Judge", "fitted_on", "light", "read_tables"]
+
+_SIDE: Final = 128
+_CELL: Final = 16
+_RIDGE: Final = 0.3
+LIGHT: Final = ("light side", "contrast", "warmth", "texture", "redness", "brightness")
+_HOG = cv2.HOGDescriptor((_SIDE, _SIDE), (32, 32), (16, 16), (16, 16), 9)
+
+
+JUDGED: Final = (
+    "Eyeglasses", "Smiling", "Wearing_Lipstick", "No_Beard", "Bags_Under_Eyes", "Male", "age",
+)  # fmt: skip
+
+
+def light(look: np.ndarray) -> np.ndarray:
+    """(6,) `LIGHT` of a face in the mean shape, (128, 128, 3) uint8.
+
+    Lightness of the right cheek less that of the left one; deviation of lightness; b*; logarithm
+    of the contrast of fine structure of cheeks and forehead; a*; mean lightness (CIELAB).
+    """
+    lab = cv2.cvtColor(look.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    grey = lab[..., 0]
+    low, fine = cv2.GaussianBlur(grey, (0, 0), 3), grey - cv2.GaussianBlur(grey, (0, 0), 1.5)
+    patches = fine[66:92, 20:46], fine[66:92, 82:108], fine[8:24, 40:88]
+    texture = np.sqrt(sum(np.square(patch).mean() for patch in patches))
+    face, skin = low[20:112, 20:108], lab[60:96, 20:108]
+    side = low[66:96, 84:110].mean() - low[66:96, 18:44].mean()
+    colours = skin[..., 2].mean(), np.log(texture + 0.3), skin[..., 1].mean()
+    return np.array([side, face.std(), *colours, face.mean()], float)
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """Measures faces; all numbers in standard deviations over the faces it was fitted on.
+
+    Attributes:
+        names: of everything it measures: attributes, then `MEASURES`, pose and `LIGHT`.
+        weights, middle, spread: of the regression, and of all numbers.
+    """
+
+    names: tuple[str, ...]
+    weights: np.ndarray
+    middle: np.ndarray
+    spread: np.ndarray
+
+    @classmethod
+    def fitted(
+        cls,
+        crops: Sequence[np.ndarray],
+        shapes: Sequence[np.ndarray],
+        attributes: Mapping[str, np.ndarray],
+    ) -> Judge:
+        """From unedited faces.
+
+        Args:
+            crops: N aligned crops (128, 128, 3) uint8.
+            shapes: their landmarks (478, 2).
+            attributes: (N,) of each attribute by name; NaN where it is not known.
+        """
+        features = np.stack([_features(crop) for crop in crops])
+        weights = []
+        for values in attributes.values():
+            known = np.isfinite(values)
+            x, y = features[known], values[known]
+            x, y = np.column_stack([x, np.ones(len(x))]), (y - y.mean()) / y.std()
+            penalty = np.eye(x.shape[1]) * _RIDGE * len(x)
+            penalty[-1, -1] = 0
+            weights.append(np.linalg.solve(x.T @ x + penalty, x.T @ y))
+        weights = np.stack(weights)
+        names = (*attributes, *MEASURES, "turn", "nod", "tilt", *LIGHT)
+        judge = cls(names, weights, np.zeros(len(names)), np.ones(len(names)))
+        seen = np.stack([judge._raw(c, s) for c, s in zip(crops, shapes, strict=True)])
+        return cls(names, weights, seen.mean(axis=0), seen.std(axis=0))
+
+    def __call__(self, crop: np.ndarray, shape: np.ndarray | None = None) -> np.ndarray | None:
+        """(A,) everything about an aligned crop (N, N, 3); None where no face is found on it."""
+        shape = find_mesh(crop) if shape is None else shape
+        if shape is None:
+            return None
+        if len(crop) != _SIDE:
+            crop = cv2.resize(crop, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+        return (self._raw(crop, np.asarray(shape, float)) - self.middle) / self.spread
+
+    def _raw(self, crop: np.ndarray, shape: np.ndarray) -> np.ndarray:
+        looks = self.weights @ np.append(_features(crop), 1.0)
+        own, goal = shape[SHAPE_POINTS], mean_shape()[SHAPE_POINTS].astype(float)
+        look = Triangulation([own, goal]).warp(crop, own, goal)
+        return np.concatenate([looks, measured(shape), pose(shape), light(look)])
+
+
+def fitted_on(
+    data: Path, count: int, shapes: Mapping[str, np.ndarray] | None = None
+) -> tuple[Judge, list[str]]:
+    """A judge of `count` pictures by chance, and the names of the others.
+
+    Args:
+        data: folder with both tables, see `read_tables`.
+        shapes: landmarks by name, where they are known already.
+    """
+    table = read_tables(data)
+    names = sorted(table) if shapes is None else list(shapes)
+    order = np.random.default_rng(1).permutation(len(names))
+    crops, found, rows = [], [], []
+    for i in order[:count]:
+        crop = np.asarray(Image.open(data / names[i]).convert("RGB"))
+        shape = find_mesh(crop) if shapes is None else shapes[names[i]]
+        if shape is not None:
+            crops.append(crop)
+            found.append(np.asarray(shape, float))
+            rows.append(table[names[i]])
+    attributes = {c: np.array([row[c] for row in rows]) for c in JUDGED}
+    return Judge.fitted(crops, found, attributes), [names[i] for i in order[count:]]
+
+
+def read_tables(data: Path) -> dict[str, dict[str, float]]:
+    """Numbers of each training picture by its path: logits of attributes, age and gender (NaN)."""
+    table: dict[str, dict[str, float]] = {}
+    with open(data / "attributes.tsv", encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file, delimiter="\t"):
+            name = row.pop("file")
+            if name.startswith("train/"):
+                table[name] = {key: _logit(float(value)) for key, value in row.items()}
+    with open(data / "sources.tsv", encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file, delimiter="\t"):
+            if row["file"] in table:
+                known = table[row["file"]]
+                known["age"] = float(row["age"]) if row["age"] else math.nan
+                known["gender"] = {"m": -1.0, "f": 1.0}.get(row["gender"], math.nan)
+    return table
+
+
+def _logit(p: float) -> float:
+    p = min(max(p, 0.01), 0.99)
+    return math.log(p / (1 - p))
+
+
+def _features(crop: np.ndarray) -> np.ndarray:
+    """(F,) of a crop (128, 128, 3): gradients and colours, about 0 and of size 1."""
+    gradients = _HOG.compute(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)).ravel()
+    lab = cv2.cvtColor(crop.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    cells = cv2.resize(lab, (_SIDE // _CELL, _SIDE // _CELL), interpolation=cv2.INTER_AREA)
+    colours = (cells - np.array([60, 10, 15], np.float32)) / np.array([60, 20, 20], np.float32)
+    return np.concatenate([4 * gradients - 1, colours.ravel()])

@@ -1,0 +1,427 @@
+#!/usr/bin/env python3
+"""Learn the sliders of the Edit tab from aligned faces and tables of what they show.
+
+    python scripts/dev/learn_edits.py --data FACES --cache CACHE [--out FOLDER]
+
+FACES holds aligned pictures, `attributes.tsv` (a column `file`, the others probabilities) and
+`sources.tsv` (columns file, age, gender). Shapes are regressed on measured shapes, looks on
+measured shapes, light, attributes, age and gender at once, so that one slider moves one thing and
+the others are held. How far one unit moves the look is set so that the independent judge of
+`glow_app/benchmarks/edit_judge.py` sees one deviation (of age: 16 years) on training faces. The
+cache keeps landmarks and codes, which take most of the time; the same command goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+
+from glow_app.common import cli
+
+if TYPE_CHECKING:
+    from glow_app.benchmarks.edit_judge import Judge
+    from glow_app.editing.editor import Editor
+    from glow_app.faces.face import Face
+
+POSE = ("turn", "nod", "tilt")
+DEVIATIONS = "deviations"
+YEARS = 16.0  # deviation of age over the labelled training faces
+
+
+@dataclass(frozen=True)
+class Slider:
+    """How one slider is learned.
+
+    Attributes:
+        shape: the measured number that one unit moves by a deviation; None: the shape stays. Of
+            "age" and "gender" it is the label.
+        free: numbers that may go along; all others are held.
+        look: the number that the code is moved along; None: the look stays.
+        judged: by which the judge sees it, if that sets the scale; a minus turns it round.
+        scale: of the look, where nothing judges it.
+        turn: degrees of turn, nod and tilt.
+    """
+
+    name: str
+    group: str
+    low: float
+    high: float
+    shape: str | None = None
+    free: tuple[str, ...] = ()
+    look: str | None = None
+    judged: str = ""
+    scale: float = 1.0
+    unit: str = DEVIATIONS
+    words: tuple[str, str] = ("", "")
+    turn: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    @property
+    def measure(self) -> tuple[list[str], int]:
+        """By which numbers of the judge it is measured, and whether up or down."""
+        if self.judged:
+            return [self.judged.lstrip("-")], -1 if self.judged[0] == "-" else 1
+        if self.shape == "eyes":
+            return ["left eye", "right eye"], 1
+        return [self.shape or self.name], -1 if self.name.startswith("wink") else 1
+
+
+_MOUTH = ("mouth width", "chin", "lips", "jaw", "nose width", "nose length", "face width")
+SLIDERS = (
+    Slider(
+        "smile", "Expression", -2, 2.5, "smile", (*_MOUTH, "eye width", "left eye", "right eye",
+        "forehead"), "smile", scale=2.5, words=("serious", "smiling"),
+    ),
+    Slider(
+        "mouth open", "Expression", -2, 2, "mouth open", ("chin", "jaw", "lips", "face width",
+        "nose length", "forehead"), "mouth open", scale=2.0, words=("shut", "open"),
+    ),
+    Slider(
+        "lips spread", "Expression", -2, 2, "mouth width", ("face width", "nose width", "jaw",
+        "smile"), words=("rounded, as in oo", "spread, as in ee"),
+    ),
+    Slider("brows up", "Expression", -2, 2, "brows", ("forehead",), words=("down", "up")),
+    Slider("frown", "Expression", -2, 2, "frown", words=("open", "drawn together")),
+    Slider("eyes wide", "Expression", -2, 2, "eyes", words=("narrow", "wide")),
+    Slider("wink left", "Expression", 0, 3, "left eye", words=("", "shut")),
+    Slider("wink right", "Expression", 0, 3, "right eye", words=("", "shut")),
+    Slider("gaze", "Expression", -2, 2, "gaze", words=("left", "right")),
+    Slider(
+        "gaze height", "Expression", -2, 2, "gaze height", ("left eye", "right eye"),
+        words=("up", "down"),
+    ),
+    Slider("face width", "Shape", -2.5, 2.5, "face width", ("jaw",), words=("slim", "wide")),
+    Slider("jaw", "Shape", -2.5, 2.5, "jaw", ("face width",), words=("narrow", "wide")),
+    Slider("chin", "Shape", -2, 2, "chin", words=("short", "long")),
+    Slider("nose width", "Shape", -2.5, 2.5, "nose width", words=("narrow", "wide")),
+    Slider("nose length", "Shape", -2, 2, "nose length", words=("short", "long")),
+    Slider("lips", "Shape", -2, 2, "lips", words=("thin", "full")),
+    Slider("eye size", "Shape", -2, 2, "eye width", words=("small", "large")),
+    Slider("forehead", "Shape", -2, 2, "forehead", words=("low", "high")),
+    Slider("turn", "Pose", -10, 10, unit="degrees", turn=(1, 0, 0), words=("left", "right")),
+    Slider("nod", "Pose", -8, 8, unit="degrees", turn=(0, 1, 0), words=("down", "up")),
+    Slider(
+        "tilt", "Pose", -8, 8, unit="degrees", turn=(0, 0, 1),
+        words=("anticlockwise", "clockwise"),
+    ),
+    Slider(
+        "age", "Look", -30, 20, "age", look="age", judged="age", unit="years",
+        words=("younger", "older"),
+    ),
+    Slider(
+        "gender presentation", "Look", -2, 2, "gender", look="gender", judged="-Male",
+        words=("as labelled male", "as labelled female"),
+    ),
+    Slider(
+        "beard", "Look", -2, 2, look="-No_Beard", judged="-No_Beard", words=("shaven", "beard"),
+    ),
+    Slider(
+        "make-up", "Look", -1.5, 2, look="Wearing_Lipstick", judged="Wearing_Lipstick",
+        words=("none", "made up"),
+    ),
+    Slider(
+        "bags under eyes", "Look", -2, 2, look="Bags_Under_Eyes", judged="Bags_Under_Eyes",
+        words=("none", "marked"),
+    ),
+    Slider("rosy cheeks", "Look", -2, 2, look="redness", judged="redness", words=("pale", "rosy")),
+    Slider("skin", "Look", -2, 2, look="texture", judged="texture", words=("smooth", "marked")),
+    Slider(
+        "light side", "Light", -2, 2, look="light side", judged="light side",
+        words=("from the left", "from the right"),
+    ),
+    Slider(
+        "contrast", "Light", -2, 2, look="contrast", judged="contrast", words=("soft", "harsh"),
+    ),
+    Slider("warmth", "Light", -2, 2, look="warmth", judged="warmth", words=("cool", "warm")),
+)  # fmt: skip
+
+# Held beside each other in the regression of looks. Attributes that say nearly the same as another
+# (a goatee, a beard) would share its effect, and are left out.
+HELD = (
+    "Eyeglasses", "Bangs", "Bags_Under_Eyes", "age", "gender", "smile", "mouth open", "left eye",
+    "brows", "gaze", "turn", "nod", "light side", "contrast", "warmth", "texture", "brightness",
+    "redness", "Wearing_Lipstick", "No_Beard",
+)  # fmt: skip
+
+
+def parser() -> cli.Parser:
+    p = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--data", required=True, metavar="DIR", help="aligned faces with both tables")
+    p.add_argument("--cache", required=True, metavar="DIR", help="keeps landmarks and codes")
+    p.add_argument(
+        "--out", metavar="DIR", help="folder of the directions (default: the program's)"
+    )
+    p.add_argument("--codes", type=cli.whole(500), default=8000, help="faces encoded (8000)")
+    p.add_argument("--judge-faces", type=cli.whole(500), default=5500, help="the judge's (5500)")
+    p.add_argument(
+        "--calibrate", type=cli.whole(4), default=32, help="faces edited for scale (32)"
+    )
+    cli.add_model_arguments(p)
+    return p
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parser().parse_args(argv)
+
+    from glow_app.benchmarks.edit_judge import LIGHT, fitted_on, light, read_tables
+    from glow_app.editing import directions
+    from glow_app.faces.measures import MEASURES
+
+    editor = cli.open_editor(args)
+    data, cache = Path(args.data).expanduser(), Path(args.cache).expanduser()
+    cache.mkdir(parents=True, exist_ok=True)
+    table = read_tables(data)
+    names, shapes = _landmarks(data, sorted(table), cache)
+    numbers = measure(shapes)  # (N, M + 3)
+    columns = (*MEASURES, *POSE)
+    out = Path(args.out) if args.out else directions.pretrained_folder() / editor.name
+    out.mkdir(parents=True, exist_ok=True)
+
+    chosen = _with_labels(names, table, args.codes)
+    codes, looks = _codes(editor, data, [names[i] for i in chosen], cache)
+    rows = [table[names[i]] for i in chosen]
+    seen = {c: np.array([row[c] for row in rows]) for c in rows[0]}
+    seen |= dict(zip(columns, numbers[chosen].T, strict=True))
+    seen |= dict(zip(LIGHT, np.stack([light(look) for look in looks]).T, strict=True))
+    vectors = regress_looks(codes, {c: _filled(seen, c) for c in HELD}, editor.level_shapes)
+    judge, some = fitted_on(data, args.judge_faces, dict(zip(names, shapes, strict=True)))
+    faces = [editor.prepare(data / name, align="center") for name in some[: args.calibrate]]
+    for order, slider in enumerate(SLIDERS):
+        shape = None
+        if slider.shape is not None:
+            shape = regress_shape(slider, shapes, numbers, columns, names, table)
+        vector = None
+        if slider.look is not None:
+            sign, name = (-1, slider.look[1:]) if slider.look[0] == "-" else (1, slider.look)
+            vector = sign * slider.scale * vectors[name]
+        direction = _direction(editor, slider, shape, vector, order)
+        if slider.judged:
+            direction = calibrated(editor, direction, faces, judge, slider)
+        directions.save(direction, out / f"{slider.name.replace(' ', '_')}.safetensors")
+        length = 0.0 if direction.vector is None else float(direction.vector.norm())
+        print(f"{slider.name}: look {length:.2f} a unit", flush=True)
+
+
+# ------------------------------------------------------------------------------------- material
+
+
+def _landmarks(data: Path, names: list[str], cache: Path) -> tuple[list[str], np.ndarray]:
+    """Those with landmarks, and these: (N, 478, 2)."""
+    from PIL import Image
+
+    from glow_app.faces.landmarks import find_mesh
+
+    file = cache / "landmarks.npz"
+    if file.exists():
+        known = np.load(file)
+        return known["names"].tolist(), known["shapes"].astype(np.float64)
+    kept, shapes = [], []
+    for name in cli.shown(names, len(names), "landmarks"):
+        mesh = find_mesh(np.asarray(Image.open(data / name).convert("RGB")))
+        if mesh is not None:
+            kept.append(name)
+            shapes.append(mesh)
+    np.savez(file, names=np.array(kept), shapes=np.stack(shapes))
+    return kept, np.stack(shapes).astype(np.float64)
+
+
+def measure(shapes: np.ndarray) -> np.ndarray:
+    """(N, M + 3): `MEASURES`, turn, nod, tilt."""
+    from glow_app.faces.measures import measured, pose
+
+    return np.array([[*measured(shape), *pose(shape)] for shape in shapes])
+
+
+def _with_labels(names: list[str], table: dict[str, dict[str, float]], count: int) -> np.ndarray:
+    """Numbers of `count` pictures by chance, seven of eight with age and gender known."""
+    known = np.array([all(table[n][c] == table[n][c] for c in ("age", "gender")) for n in names])
+    order = np.random.default_rng(0).permutation(len(names))
+    with_, without = order[known[order]], order[~known[order]]
+    first = min(len(with_), count * 7 // 8)
+    return np.concatenate([with_[:first], without[: count - first]])
+
+
+def _codes(
+    editor: Editor, data: Path, names: list[str], cache: Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """(N, D) float16 codes of looks, and the looks (N, S, S, 3)."""
+    from glow_app.common.files import replacing
+
+    file = cache / f"looks-{editor.image_size}-{len(names)}.npy"
+    if not file.exists():
+        made = [
+            editor.looks.of(editor.prepare(data / name, align="center"))
+            for name in cli.shown(names, len(names), "looks")
+        ]
+        np.save(file, np.stack(made))
+    looks = np.load(file)
+    file = cache / f"codes-{editor.fingerprint}-{len(names)}.npy"
+    if not file.exists():
+        with replacing(file) as temporary:
+            shape = (len(names), editor.model.dims)
+            codes = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
+            firsts = range(0, len(names), editor.batch)
+            for first in cli.shown(firsts, len(firsts), "codes"):
+                chunk = looks[first : first + editor.batch]
+                codes[first : first + len(chunk)] = editor.encode_with_range(chunk, keep=False).z
+            codes.flush()
+    return np.load(file, mmap_mode="r"), looks
+
+
+def _filled(seen: dict[str, np.ndarray], name: str) -> np.ndarray:
+    """A column; where it is not known, what the others make likely."""
+    values = seen[name].astype(float)
+    known = np.isfinite(values)
+    if known.all():
+        return values
+    others = [seen[c] for c in ("Young", "Male", "Gray_Hair", "Bags_Under_Eyes")]
+    design = np.column_stack([*others, np.ones(len(values))])
+    weights = np.linalg.lstsq(design[known], values[known], rcond=None)[0]
+    return np.where(known, values, design @ weights)
+
+
+# ------------------------------------------------------------------------------------- learning
+
+
+def regress_shape(
+    slider: Slider,
+    shapes: np.ndarray,
+    numbers: np.ndarray,
+    columns: tuple[str, ...],
+    names: list[str],
+    table: dict[str, dict[str, float]],
+) -> np.ndarray:
+    """(478, 2) by which one deviation of the slider's number moves the landmarks (of age: a year;
+    the numbers named in `free` go along, all others are held). Faces count with their mirror
+    image.
+    """
+    from glow_app.faces.regions import mirror
+
+    numbers = numbers.copy()
+    targets = [slider.shape]
+    if slider.shape in ("age", "gender"):
+        values = np.array([table[name][slider.shape] for name in names])
+        values = values / (YEARS if slider.shape == "age" else 1.0)
+        numbers, columns = np.column_stack([numbers, values]), (*columns, slider.shape)
+        held = ["smile", "mouth open", "left eye", "right eye", *POSE]
+    else:
+        targets = ["left eye", "right eye"] if slider.shape == "eyes" else targets
+        held = [c for c in columns if c not in (*targets, *slider.free)]
+    usual = np.isfinite(numbers).all(axis=1) & (np.abs(numbers[:, -3:]) < 25).all(axis=1)
+    if slider.shape in ("age", "gender"):
+        usual = np.isfinite(numbers).all(axis=1)
+    numbers, shapes = numbers[usual], shapes[usual]
+    other = numbers.copy()
+    left, right = columns.index("left eye"), columns.index("right eye")
+    other[:, [left, right]] = other[:, [right, left]]
+    for name in ("gaze", "turn", "tilt"):
+        other[:, columns.index(name)] *= -1
+    mirrored = shapes[:, mirror()]
+    mirrored[..., 0] = 1 - mirrored[..., 0]
+    x, y = np.concatenate([numbers, other]), np.concatenate([shapes, mirrored])
+    unit = x.std(axis=0)
+    if slider.shape == "age":
+        unit[-1] = 1.0
+    x = (x - x.mean(axis=0)) / unit
+    chosen = [columns.index(c) for c in (*targets, *held)]
+    design = np.column_stack([x[:, chosen], np.ones(len(x))])
+    penalty = 1e-3 * np.eye(design.shape[1])
+    weights = np.linalg.solve(design.T @ design + penalty, design.T @ y.reshape(len(y), -1))
+    moved = weights[: len(targets)].sum(axis=0).reshape(-1, 2)
+    return -moved if slider.name.startswith("wink") else moved
+
+
+def regress_looks(
+    codes: np.ndarray, seen: dict[str, np.ndarray], levels: tuple[tuple[int, int, int], ...]
+) -> dict[str, np.ndarray]:
+    """(D,) by which one deviation of each number moves the code of a look, the others held.
+
+    One multiple regression, freed of most of its noise as directions are
+    (`directions.without_noise`).
+    """
+    import torch
+
+    from glow_app.editing.directions import without_noise
+
+    x = np.column_stack(list(seen.values()))
+    x = np.clip((x - x.mean(axis=0)) / x.std(axis=0), -3, 3)
+    x = np.column_stack([x, np.ones(len(x))])
+    inverse = np.linalg.inv(x.T @ x + 0.002 * len(x) * np.eye(x.shape[1]))
+    products, squares = np.zeros((x.shape[1], codes.shape[1])), np.zeros(codes.shape[1])
+    for first in range(0, len(x), 500):
+        z = codes[first : first + 500].astype(np.float64)
+        products += x[first : first + 500].T @ z
+        squares += np.square(z).sum(axis=0)
+    weights = inverse @ products
+    residual = (squares - (weights * products).sum(axis=0)) / (len(x) - x.shape[1])
+    found = {}
+    for k, name in enumerate(seen):
+        parts = (torch.from_numpy(v).float() for v in (weights[k], residual * inverse[k, k]))
+        found[name] = without_noise(*parts, levels)
+    return found
+
+
+def _direction(editor: Editor, slider: Slider, shape, vector, order: int):
+    from glow_app.editing.directions import Direction
+
+    return Direction(
+        slider.name,
+        vector,
+        None if shape is None else shape / (YEARS if slider.unit == "years" else 1),
+        slider.turn,
+        editor.fingerprint if vector is not None else "",
+        slider.group,
+        slider.unit,
+        slider.low,
+        slider.high,
+        {
+            "without": slider.words[0],
+            "with": slider.words[1],
+            "order": order,
+            "measure": slider.measure,
+        },
+    )
+
+
+def calibrated(editor: Editor, direction, faces: list[Face], judge: Judge, slider: Slider):
+    """The direction with its look scaled so that the judge sees what is asked for.
+
+    Half a unit's step either way is judged, the scale corrected, four times.
+    """
+    sign, name = (-1, slider.judged[1:]) if slider.judged[0] == "-" else (1, slider.judged)
+    column = judge.names.index(name)
+    step = YEARS if slider.unit == "years" else 1.0  # one deviation
+    if slider.unit == "years":
+        direction = replace(direction, vector=direction.vector / YEARS)
+    scale = 1.0
+    for _ in range(4):
+        tried = replace(direction, vector=scale * direction.vector)
+        slopes = []
+        for face in faces:
+            ends = [
+                judge(
+                    editor.edit(face, [(tried, s * step)]).pixels, _shape_of(face, tried, s * step)
+                )
+                for s in (-1, 1)
+            ]
+            slopes.append(sign * (ends[1] - ends[0])[column] / 2)
+        slope = float(np.mean(slopes))
+        print(f"  {slider.name}: scale {scale:.2f}, slope {slope:.2f}", flush=True)
+        if not slope > 0.02:
+            break
+        scale *= min(max(1 / slope, 0.4), 4.0) ** 0.9
+    return replace(direction, vector=scale * direction.vector)
+
+
+def _shape_of(face: Face, direction, strength: float) -> np.ndarray:
+    return face.shape if direction.shape is None else face.shape + strength * direction.shape
+
+
+if __name__ == "__main__":
+    raise SystemExit(cli.run(main))

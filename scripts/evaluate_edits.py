@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+"""Measure what the sliders of the Edit tab do: asked against measured, on faces of others.
+
+    python scripts/evaluate_edits.py --train FACES --data FACES/val --photos PHOTOS
+
+The judge knows neither the flow nor its directions (`glow_app/benchmarks/edit_judge.py`): shapes
+are found anew on the edited picture, looks are told by gradients and colours, fitted on unedited
+pictures of --train (aligned, with `attributes.tsv` and `sources.tsv`). For each slider, at four
+strengths:
+
+    slope    measured over asked, by least squares; 1 is true
+    spread   deviation of what is measured at one unit (10 years, half of the degrees)
+    person   distance of dlib descriptors to the untouched face there, where dlib is installed;
+             below 0.35 it is the same person
+    along    what else moves by more than 0.3 of what was asked for
+
+With --keep the slope and the spread are written into the files of the directions, from where the
+page has them. The last line of stdout is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from glow_app.common import cli
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from glow_app.benchmarks.edit_judge import Judge
+    from glow_app.editing.directions import Direction
+    from glow_app.editing.editor import Editor
+    from glow_app.faces.face import Face
+
+_ALONG = 0.3  # of what was asked for: what moves as much is named
+YEARS = 16.0  # deviation of age over the labelled training faces
+_ORDINARY = {"years": 10.0, "degrees": 5.0}  # one unit of the others
+
+
+def parser() -> cli.Parser:
+    p = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--train", required=True, metavar="DIR", help="aligned faces with tables")
+    p.add_argument("--data", required=True, metavar="DIR", help="aligned faces, held out")
+    p.add_argument("--photos", metavar="DIR", help="unaligned photos as well")
+    p.add_argument("--faces", type=cli.whole(4), default=100, metavar="N", help="of --data (100)")
+    p.add_argument("--most-photos", type=cli.whole(1), default=40, metavar="N", help="(40)")
+    p.add_argument("--judge-faces", type=cli.whole(200), default=5500, metavar="N", help="(5500)")
+    p.add_argument("--only", nargs="+", metavar="NAME", help="only these sliders")
+    p.add_argument("--keep", action="store_true", help="write slope and spread into the files")
+    p.add_argument("--json", action="store_true", help="print nothing but the JSON object")
+    cli.add_model_arguments(p)
+    return p
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parser().parse_args(argv)
+
+    from glow_app.benchmarks.edit_judge import fitted_on
+    from glow_app.benchmarks.morphs import descriptors
+    from glow_app.common.errors import UserError
+    from glow_app.editing import directions
+
+    editor = cli.open_editor(args)
+    sliders = [d for d in editor.directions() if not args.only or d.name in args.only]
+    if not sliders:
+        raise UserError("There is no slider of that name.")
+    judge, _ = fitted_on(Path(args.train).expanduser(), args.judge_faces)
+    faces = _faces(editor, args)
+    describe = descriptors.describe if descriptors.available() else None
+    rows = {}
+    for slider in cli.shown(sliders, len(sliders), "sliders"):
+        rows[slider.name] = row = measure(editor, judge, faces, slider, describe)
+        if args.keep:
+            truth = {**slider.facts.get("truth", {}), **{k: row[k] for k in ("slope", "spread")}}
+            kept = replace(slider, facts={**slider.facts, "truth": truth})
+            folder = directions.pretrained_folder() / editor.name
+            directions.save(kept, folder / f"{slider.name.replace(' ', '_')}.safetensors")
+    if not args.json:
+        print(table(rows))
+    print(json.dumps({"faces": len(faces), "sliders": rows}, allow_nan=False))
+
+
+def measure(
+    editor: Editor, judge: Judge, faces: list[Face], slider: Direction, describe: Any
+) -> dict[str, Any]:
+    """One row of the table."""
+    import numpy as np
+
+    names, sign = slider.facts["measure"]
+    columns = [judge.names.index(name) for name in names]
+    # The judge counts in deviations: so many degrees or years is one.
+    unit = {"years": YEARS, "degrees": float(judge.spread[columns[0]])}.get(slider.unit, 1.0)
+    one = _ORDINARY.get(slider.unit, 1.0)
+    strengths = [s for s in (slider.low, -one, one, slider.high) if s]
+    asked, got, others, away = [], [], [], []
+    for face in faces:
+        before = judge(face.at(max(face.native, editor.image_size)))
+        if before is None:
+            continue
+        for strength in strengths:
+            still = editor.edit(face, [(slider, strength)])
+            picture = still.at(min(max(still.native, editor.image_size), 384))
+            after = judge(picture)
+            if after is None:
+                continue
+            moved = after - before
+            asked.append(strength)
+            got.append(sign * unit * float(moved[columns].mean()))
+            others.append(moved * unit / strength)  # for each deviation asked for
+            if describe is not None and abs(strength) == one:
+                pair = np.stack([face.at(384), still.at(384)])
+                a, b = describe(pair)
+                away.append(float(np.linalg.norm(a - b)))
+    asked, got = np.array(asked), np.array(got)
+    slope = float((asked * got).sum() / np.square(asked).sum())
+    ordinary = np.abs(asked) == one
+    spread = float((got - slope * asked)[ordinary].std() / one)
+    along = np.median(others, axis=0)
+    named = {
+        judge.names[k]: round(float(along[k]), 2)
+        for k in np.argsort(-np.abs(along))
+        if abs(along[k]) > _ALONG and k not in columns
+    }
+    return {
+        "group": slider.group,
+        "unit": slider.unit,
+        "slope": round(slope, 2),
+        "spread": round(spread, 2),
+        "at_low": _at(asked, got, slider.low),
+        "at_high": _at(asked, got, slider.high),
+        "person": round(float(np.mean(away)), 3) if away else None,
+        "along": named,
+    }
+
+
+def _at(asked: np.ndarray, got: np.ndarray, strength: float) -> float | None:
+    here = got[asked == strength]
+    return round(float(here.mean()), 2) if len(here) else None
+
+
+def table(rows: dict[str, dict[str, Any]]) -> str:
+    """Markdown."""
+    from glow_app.benchmarks.report import table as markdown
+
+    head = ["slider", "unit", "slope", "spread", "at its ends", "person", "goes along"]
+    lines = []
+    for name, row in rows.items():
+        ends = " … ".join("-" if x is None else f"{x:g}" for x in (row["at_low"], row["at_high"]))
+        along = ", ".join(f"{k} {v:+.1f}" for k, v in list(row["along"].items())[:4])
+        person = "-" if row["person"] is None else f"{row['person']:.2f}"
+        figures = [f"{row['slope']:.2f}", f"{row['spread']:.2f}", ends, person, along]
+        lines.append([name, row["unit"], *figures])
+    return markdown(head, lines)
+
+
+def _faces(editor: Editor, args: argparse.Namespace) -> list[Face]:
+    from glow_app.common.errors import UserError
+    from glow_app.faces.folders import list_pictures
+
+    files = list_pictures(Path(args.data).expanduser())
+    chosen = [(f, "center") for f in files[:: max(1, len(files) // args.faces)][: args.faces]]
+    if args.photos:
+        photos = list_pictures(Path(args.photos).expanduser())
+        chosen += [(f, "auto") for f in photos[:: max(1, len(photos) // args.most_photos)]]
+    faces = []
+    for file, align in chosen:
+        try:
+            faces.append(editor.prepare(file, align=align))
+        except UserError as error:
+            cli.say(f"skipped: {error}")
+    return [face for face in faces if face.shape is not None]
+
+
+if __name__ == "__main__":
+    raise SystemExit(cli.run(main))

@@ -1,0 +1,164 @@
+"""Looks: faces in the mean shape, coded as the training pictures, exact under the flow."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import models
+from glow_app.common.errors import UserError
+from glow_app.editing.editor import Editor
+from glow_app.faces import finder, regions
+from glow_app.faces.coding import Coding, code_and_reduce
+from glow_app.faces.face import Face, resized
+from glow_app.faces.landmarks import find_mesh
+from glow_app.faces.look import Looks
+
+pytest_plugins = ["tests.full_size_faces"]
+
+needs_mediapipe = pytest.mark.skipif(not finder.available(), reason="mediapipe is not installed")
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "glow_app" / "examples"
+INNER = [33, 133, 362, 263, 468, 473, 61, 291, 4, 1, 13, 14, 105, 334]  # eyes, brows, nose, lips
+
+
+@pytest.fixture(scope="module")
+def examples(released: Editor) -> list[Face]:
+    return [released.prepare(EXAMPLES / f"face_{number}.jpg") for number in (1, 3, 4, 8)]
+
+
+@needs_mediapipe
+def test_a_look_has_its_landmarks_at_the_mean_shape(released, examples):
+    mean = regions.mean_shape()
+    for face in examples:
+        look = released.looks.of(face)
+        assert look.shape == (64, 64, 3) and look.dtype == np.uint8
+        found = find_mesh(resized(look, 256))
+        assert np.abs(found - mean)[INNER].max() < 0.02
+        assert np.abs(face.shape - mean)[INNER].max() > 0.02  # where they were
+
+
+@needs_mediapipe
+def test_looks_come_back_to_the_byte(released, examples, portraits):
+    looks = np.stack([released.looks.of(face) for face in examples + portraits])
+    np.testing.assert_array_equal(released.decode(released.encode(looks)), looks)
+    assert released.read(examples[0]).roundtrip_max_levels == 0
+    assert released.read(examples[0]) == released.read(looks[0])  # it is the look that is read
+
+
+def test_a_look_is_coded_like_the_training_pictures(painted):
+    face = painted((205, 150, 125), (200, 30, 30))
+    face.full[::2, :, 1] ^= 31  # detail for the coding to lose
+    looks = Looks(64, Coding(), face.shape)
+    expected = code_and_reduce(resized(face.full, 128), 64, Coding())
+    assert np.array_equal(looks.of(face), expected)
+    plain = Looks(64, None, face.shape).of(face)
+    assert np.array_equal(plain, resized(face.full, 64))
+    assert not np.array_equal(plain, expected)
+
+
+def test_a_look_is_made_once_for_each_model(painted):
+    face = painted((205, 150, 125), (200, 30, 30))
+    one, other = Looks(64, Coding(), regions.mean_shape()), Looks(64, Coding(), face.shape)
+    assert one.of(face) is one.of(face)
+    one.of(face)
+    wide = Looks(96, Coding(), regions.mean_shape())
+    assert wide.of(face).shape == (96, 96, 3) and one.of(face).shape == (64, 64, 3)
+    assert other.of(face) is not one.of(face)
+
+
+def test_a_face_without_landmarks_is_its_own_look():
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    face = Face.of_pixels(picture, 128)
+    assert Looks(64, Coding(), regions.mean_shape()).of(face) is face.pixels
+
+
+# ----------------------------------------------------------------------------------------- facts
+
+
+def test_the_mean_shape_travels_with_the_weights(tiny_checkpoint, tmp_path):
+    model = models.load(tiny_checkpoint)
+    mean = 0.5 + 0.9 * (np.asarray(regions.mean_shape(), np.float64) - 0.5)
+    facts = {**Coding().to_facts(), **Looks.to_facts(mean)}
+    editor = Editor(models.save(model, tmp_path / "looks.safetensors", facts), device="cpu")
+    np.testing.assert_allclose(editor.looks.mean, mean, atol=1e-5)
+    assert editor.looks.size == editor.image_size and editor.looks.coding == Coding()
+
+
+def test_weights_that_know_no_shape_take_the_programs(tiny_checkpoint):
+    looks = Editor(tiny_checkpoint, device="cpu").looks
+    assert np.array_equal(looks.mean, np.float64(regions.mean_shape())) and looks.coding is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [], "a shape", 7, {"x": 1}, [[0.5, 0.5]] * 477, [[0.5, 0.5, 0.5]] * 478,
+        [[0.5, math.nan]] * 478, [[0.5, math.inf]] * 478, [[0.5, 0.5]] * 477 + [[0.5]],
+        [["left", "right"]] * 478, [[None, None]] * 478,
+    ],
+)  # fmt: skip
+def test_facts_that_hold_no_shape_are_refused_in_one_sentence(wrong):
+    with pytest.raises(UserError, match=r"^The weights hold a mean shape that is not one\.$"):
+        Looks.from_facts({"mean_shape": wrong}, 64)
+
+
+# -------------------------------------------------------------------------------------- the face
+
+
+def test_a_face_of_one_picture_is_all_there_is():
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    face = Face.of_pixels(picture, 128, source="drawn", seed=3)
+    assert face.native == 64 and face.crop.shape == (128, 128, 3) and face.full is None
+    assert face.at(64) is face.pixels and face.at(200).shape == (200, 200, 3)
+    assert face.fine.shape == (256, 256, 3)
+    assert (face.source, face.seed, face.place, face.shape) == ("drawn", 3, None, None)
+
+
+def test_known_landmarks_are_not_looked_for(monkeypatch):
+    monkeypatch.setattr("glow_app.faces.face.find_mesh", lambda _: pytest.fail("was looked for"))
+    known = regions.mean_shape()
+    face = Face.of_pixels(np.zeros((64, 64, 3), np.uint8), landmarks=known)
+    assert face.shape.dtype == np.float64 and np.array_equal(face.shape, known)
+
+
+@needs_mediapipe
+def test_photos_are_coded_like_the_training_pictures(released, examples):
+    assert released.coding == Coding()
+    for face in examples:
+        assert np.array_equal(face.pixels, code_and_reduce(face.crop, 64, Coding()))
+
+
+def test_how_far_the_lips_are_apart(painted):
+    narrow, wide = (painted((205, 150, 125), (200, 30, 30), mouth=m) for m in (0.0, 0.05))
+    assert wide.mouth - narrow.mouth == pytest.approx(0.05)
+
+
+def test_pictures_are_resized_as_everywhere():
+    picture = np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8)
+    assert resized(picture, 60) is picture
+    image = Image.fromarray(picture)
+    small, large = (
+        np.asarray(image.resize((n, n), how))
+        for n, how in ((30, Image.Resampling.LANCZOS), (90, Image.Resampling.BICUBIC))
+    )
+    assert np.array_equal(resized(picture, 30), small)
+    assert np.array_equal(resized(picture, 90), large)
+
+
+def test_codes_of_faces_are_those_of_their_looks(released, painted):
+    """Where all can be warped; where one cannot, and alone, those of the crops as they are."""
+    a = painted((205, 150, 125), (200, 30, 30), scale=0.95)
+    b = painted((120, 85, 65), (30, 160, 40))
+    looks = released.encode(np.stack([released.looks.of(face) for face in (a, b)]))
+    crops = released.encode(np.stack([a.pixels, b.pixels]))
+    assert not torch.allclose(looks[0], crops[0], atol=0.1)
+    none = Face.of_pixels(np.full((64, 64, 3), 90, np.uint8), 128)
+    torch.testing.assert_close(released.morph_walk(a, b).coded.z, looks)
+    torch.testing.assert_close(released.morph_walk(a, b, alone=True).coded.z, crops)
+    torch.testing.assert_close(released.morph_walk(a, none).coded.z[0], crops[0])

@@ -1,0 +1,217 @@
+"""Masks over a crop: the face and its mouth, what covers it, and what is told of glasses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from glow_app.editing.editor import Editor
+from glow_app.faces import finder, regions
+from glow_app.faces.face import Face
+from glow_app.faces.landmarks import OUTLINE_POINTS
+
+pytest_plugins = ["tests.full_size_faces"]
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "glow_app" / "examples"
+LIGHT, RED, BLACK = (205, 150, 125), (200, 30, 30), (20, 20, 20)
+
+needs_mediapipe = pytest.mark.skipif(not finder.available(), reason="mediapipe is not installed")
+
+
+@pytest.fixture(scope="module")
+def people(small: Editor) -> list[Face]:
+    """The faces that come with the program, none of which wears glasses."""
+    return [small.prepare(file) for file in sorted(EXAMPLES.glob("face_*.jpg"))]
+
+
+def covered(face: Face, where: tuple[slice, slice], colour: tuple[int, int, int]) -> Face:
+    """The same face with a patch painted over it; slices of 256 pixels a side."""
+    picture = face.fine.copy()
+    picture[where] = colour
+    return Face.of_pixels(picture, landmarks=face.shape)
+
+
+# ------------------------------------------------------------------------------- the mean shape
+
+
+def test_the_mean_shape_is_symmetric_and_lies_on_the_template():
+    mean, mirror = regions.mean_shape(), regions.mirror()
+    assert mean.shape == (478, 2) and mirror.shape == (478,)
+    np.testing.assert_allclose(mean[mirror] * (-1, 1) + (1, 0), mean, atol=1e-6)
+    assert np.abs(mean[[468, 473]].mean(axis=0) - (0.5, 0.29)).max() < 0.01
+    assert ((mean > -0.05) & (mean < 1.05)).all()
+
+
+def test_to_mirror_twice_is_to_leave_things_as_they_were():
+    mirror = regions.mirror()
+    assert np.array_equal(mirror[mirror], np.arange(478))
+    # Of eyes, mouth and outline the two sides belong together; the middle is its own mirror.
+    for one, other in ((468, 473), (33, 263), (61, 291), (234, 454), (4, 4), (152, 152)):
+        assert mirror[one] == other and mirror[other] == one
+
+
+# --------------------------------------------------------------------------------------- masks
+
+
+@pytest.mark.parametrize("side", [64, 256, 400])
+def test_the_face_mask_is_full_in_the_middle_and_empty_outside(side):
+    shape = 0.5 + 0.8 * (regions.mean_shape() - 0.5)
+    outline = np.round(shape[OUTLINE_POINTS] * side).astype(np.int32)
+    inside = np.zeros((side, side), np.uint8)
+    cv2.fillConvexPoly(inside, cv2.convexHull(outline), 1)
+    outside = cv2.dilate(inside, np.ones((3, 3), np.uint8)) == 0
+    for shrink in (1.0, 0.93):
+        mask = regions.face_mask(shape, side, shrink)
+        assert mask.shape == (side, side) and mask.dtype == np.float32
+        assert mask.min() == 0 and mask.max() == 1
+        assert (mask[outside] == 0).all()
+        for point in (4, 168, 50, 280):  # nose, between the eyes, cheeks
+            x, y = (shape[point] * side).astype(int)
+            assert mask[y, x] == 1
+    full, less = (regions.face_mask(shape, side, shrink) for shrink in (1.0, 0.93))
+    assert (less <= full + 1e-6).all() and less.sum() < full.sum()
+    assert max(np.abs(np.diff(full, axis=k)).max() for k in (0, 1)) < 32 / side + 0.1  # soft
+
+
+def test_an_outline_that_leaves_the_crop_is_soft_at_its_border():
+    shape = 0.5 + 1.4 * (regions.mean_shape() - 0.5)
+    mask = regions.face_mask(shape, 256)
+    assert mask[128, 128] == 1 and mask.min() == 0
+    assert mask[0].max() < 0.1 and mask[-1].max() < 0.1
+
+
+def test_the_mouth_mask_is_between_the_lips():
+    shape = np.array(regions.mean_shape(), np.float64)
+    shape[[95, 88, 178, 87, 14, 317, 402, 318, 324], 1] += 0.06
+    mask = regions.inner_mouth_mask(shape, 256)
+    assert mask.min() >= 0 and mask.max() <= 1 + 1e-6
+    x, y = (shape[[13, 14]].mean(axis=0) * 256).astype(int)
+    assert mask[y, x] > 0.99
+    rows, columns = np.where(mask > 0.5)
+    assert abs(rows.min() - shape[13, 1] * 256) < 3 and abs(rows.max() - shape[14, 1] * 256) < 3
+    assert columns.min() > shape[61, 0] * 256 and columns.max() < shape[291, 0] * 256
+    closed = shape.copy()
+    closed[[95, 88, 178, 87, 14, 317, 402, 318, 324]] = shape[[191, 80, 81, 82, 13, 312, 311, 310, 415]]  # fmt: skip # noqa: E501
+    assert (regions.inner_mouth_mask(closed, 256) > 0.5).sum() < (mask > 0.5).sum() / 4
+
+
+@needs_mediapipe
+def test_masks_of_photos_lie_between_nothing_and_all(people):
+    for face in people:
+        for mask in (face.seen, face.skin, regions.eyewear_mask(face.shape, 256)):
+            assert mask.shape == (256, 256) and mask.dtype == np.float32
+            assert mask.min() >= 0 and mask.max() <= 1 + 1e-6
+        outside = regions.face_mask(face.shape, 256, shrink=1.0, feather=1 / 90) == 0
+        assert (face.seen[outside] == 0).all()
+        assert 0 <= face.covered < 0.4  # nothing much hangs into these faces
+
+
+@needs_mediapipe
+def test_glasses_lie_about_both_eyes(people):
+    for face in people[:3]:
+        mask = regions.eyewear_mask(face.shape, 256)
+        for point, most in ((468, True), (473, True), (168, True), (0, False), (152, False)):
+            x, y = (face.shape[point] * 256).astype(int).clip(0, 255)
+            assert (mask[y, x] > 0.9) == most
+
+
+# ----------------------------------------------------------------------------- what covers a face
+
+
+def test_a_painted_face_is_seen_wholly(painted):
+    face = painted(LIGHT, RED)
+    mask = regions.face_mask(face.shape, 256) > 0.5
+    assert face.covered < 0.01 and face.seen[mask].min() > 0.9
+    assert not face.glasses
+
+
+@needs_mediapipe
+def test_a_black_bar_across_the_forehead_is_not_face(people):
+    for face in people:
+        behind = covered(face, np.s_[26:44, :], BLACK)
+        under, below = np.s_[29:41, 80:176], np.s_[140:170, 70:90]
+        assert face.seen[under].mean() > 0.8
+        assert behind.seen[under].mean() < 0.4 * face.seen[under].mean()
+        assert behind.seen[below].mean() > 0.95 * face.seen[below].mean()
+        assert behind.covered > face.covered + 0.02
+
+
+@needs_mediapipe
+@pytest.mark.parametrize("colour", [(40, 70, 120), (40, 110, 60), (60, 45, 40)])
+def test_a_patch_over_a_cheek_is_not_face(people, colour):
+    """Cloth or a dark sleeve in front of one cheek; what is seen of the other one stays seen."""
+    patch, inside, other = np.s_[128:192, 38:84], np.s_[138:182, 50:74], np.s_[135:185, 180:206]
+    for face in people[:5]:
+        behind = covered(face, patch, colour)
+        assert face.seen[inside].mean() > 0.3
+        assert behind.seen[inside].mean() < 0.2 * face.seen[inside].mean()
+        assert behind.seen[other].mean() > 0.8 * face.seen[other].mean()
+
+
+def test_the_skins_own_colour_is_found_beside_all_else(painted):
+    lab = cv2.cvtColor(np.full((1, 1, 3), LIGHT, np.float32) / 255, cv2.COLOR_RGB2LAB)[0, 0]
+    for bar in (None, BLACK):
+        face = painted(LIGHT, RED, bar=bar)
+        middle, spread = regions.skin_colour(face.fine, face.shape)
+        np.testing.assert_allclose(middle, lab, atol=0.5)
+        assert (spread > 0).all()
+        likeness = regions.skin_likeness(face.fine, face.shape)
+        assert likeness[140, 128] > 0.95 and likeness[2, 2] < 0.05
+        assert likeness[20, 128] < 0.05 if bar else likeness[20, 128] > 0.95
+
+
+# --------------------------------------------------------------------------------------- glasses
+
+
+def framed(look: np.ndarray) -> np.ndarray:
+    """A look (256, 256, 3) with dark frames about both eyes."""
+    made, mean = look.copy(), regions.mean_shape() * 256
+    for outer, inner in ((33, 133), (362, 263)):
+        wide = float(np.hypot(*(mean[inner] - mean[outer])))
+        x, y = (mean[outer] + mean[inner]) / 2 + (0, 0.1 * wide)
+        axes = (int(0.85 * wide), int(0.7 * wide))
+        cv2.ellipse(made, (int(x), int(y)), axes, 0, 0, 360, BLACK, 4, cv2.LINE_AA)
+    ends = (tuple(int(v) for v in mean[point]) for point in (133, 362))
+    cv2.line(made, *ends, BLACK, 4)
+    return made
+
+
+@needs_mediapipe
+def test_faces_without_glasses_wear_none(people, released):
+    drawn = [released.face(picture) for picture in released.sample(8, temperature=0.6, seed=0)]
+    for face in people + drawn:
+        assert face.shape is not None and not face.glasses
+
+
+@needs_mediapipe
+def test_frames_about_the_eyes_count_as_glasses(people):
+    """Painted ones hardly look real, so only the worst mark is not asked for."""
+    worn = 0
+    for face in people:
+        look = face.in_shape(regions.mean_shape())
+        bare, with_ = regions.glasses_score(look), regions.glasses_score(framed(look))
+        assert with_ > bare + 0.5
+        worn += regions.wears_glasses(framed(look))
+    assert worn >= len(people) - 2
+
+
+@needs_mediapipe
+def test_behind_glasses_the_eyes_are_not_seen(people):
+    face = people[0]
+    bare, worn = (
+        regions.visible_face(face.fine, face.shape, glasses) for glasses in (False, True)
+    )
+    x, y = (face.shape[468] * 256).astype(int)
+    assert bare[y, x] > 0.9 and worn[y, x] < 0.1
+    x, y = (face.shape[50] * 256).astype(int)
+    assert worn[-60:].sum() == pytest.approx(bare[-60:].sum())
+
+
+def test_the_score_does_not_depend_on_the_size_of_the_look(painted):
+    rng = np.random.default_rng(0)
+    look = cv2.resize(rng.integers(0, 256, (24, 24, 3), np.uint8), (128, 128))
+    large = cv2.resize(look, (512, 512), interpolation=cv2.INTER_NEAREST)
+    assert regions.glasses_score(large) == pytest.approx(regions.glasses_score(look), abs=0.01)

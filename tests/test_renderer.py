@@ -1,0 +1,688 @@
+"""Frames: photos to the byte at the ends, one ground and one mouth at a time, and what the flow
+may change between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from glow_app.editing import blending
+from glow_app.editing.directions import Direction
+from glow_app.editing.editor import Editor
+from glow_app.editing.frames import Morph
+from glow_app.editing.renderer import Renderer
+from glow_app.editing.walk import GROUNDS
+from glow_app.faces import finder, regions
+from glow_app.faces.face import Face, resized
+from glow_app.faces.landmarks import SHAPE_POINTS, find_mesh
+from glow_app.faces.prepare import FULL, prepare
+from glow_app.faces.warp import between
+
+pytest_plugins = ["tests.full_size_faces"]
+
+pytestmark = pytest.mark.skipif(not finder.available(), reason="mediapipe is not installed")
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "glow_app" / "examples"
+SIDE = 256
+RED, GREEN = (200, 30, 30), (30, 160, 40)
+LIGHT, DARK = (205, 150, 125), (120, 85, 65)
+
+
+def at(one: Face, size: int) -> np.ndarray:
+    """The square of a photo at ``size``: what the model sees, or straight from the full square."""
+    if size == len(one.pixels):
+        return one.pixels
+    if len(one.full) == size:
+        return one.full
+    how = Image.Resampling.LANCZOS if len(one.full) > size else Image.Resampling.BICUBIC
+    return np.asarray(Image.fromarray(one.full).resize((size, size), how))
+
+
+def off(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """How far two pictures are apart at each pixel, in levels."""
+    return np.abs(a.astype(int) - b).max(axis=-1)
+
+
+def stripes(down: bool) -> np.ndarray:
+    """(SIDE, SIDE, 3), two pixels dark and two light; ``down``: each runs from top to bottom."""
+    levels = (np.arange(SIDE) // 2 % 2 * 160 + 40).astype(np.uint8)
+    across = levels[None, :, None] if down else levels[:, None, None]
+    return np.broadcast_to(across, (SIDE, SIDE, 3)).copy()
+
+
+@pytest.fixture(scope="module")
+def examples(small: Editor) -> list[Face]:
+    """Three of the faces that come with the program."""
+    return [small.prepare(EXAMPLES / f"face_{number}.jpg") for number in (1, 5, 4)]
+
+
+@pytest.fixture(scope="module")
+def flat(painted: Callable[..., Face]) -> tuple[Face, Face]:
+    """A light face on red, with stripes between its lips that run down, and a dark one on green,
+    with stripes that run across."""
+    a = painted(LIGHT, RED, scale=0.95, mouth=0.04, inside=stripes(True))
+    b = painted(DARK, GREEN, scale=1.02, mouth=0.06, inside=stripes(False))
+    return a, b
+
+
+@pytest.fixture(scope="module")
+def pair(small: Editor, portraits: list[Face]) -> Morph:
+    """A morph of the first two portraits that is near its ends as well."""
+    return small.morph_frames(*portraits[:2], [0.0, 0.25, 0.5, 0.75, 1.0])
+
+
+# -------------------------------------------------------------------------------------- exact ends
+
+
+@pytest.mark.parametrize("ground", GROUNDS)
+@pytest.mark.parametrize("kappa", [None, 0.0, 1.0])
+def test_the_ends_of_a_morph_are_the_photos(small, portraits, ground, kappa):
+    a, b = portraits[:2]
+    morph = small.morph_frames(a, b, [1.0, 0.0], ground=ground, kappa=kappa)
+    assert np.array_equal(morph.frames[0], b.pixels) and np.array_equal(morph.frames[1], a.pixels)
+    for size in (150, 226, a.native, 512):
+        last, first = morph.enlarged(size)
+        assert np.array_equal(first, at(a, size)) and np.array_equal(last, at(b, size))
+    assert np.array_equal(morph.enlarged(a.native)[1], a.full)
+
+
+def test_frames_by_number_and_backwards_are_the_same_frames(pair):
+    frames = pair.enlarged(150)
+    assert frames.shape == (5, 150, 150, 3) and frames.dtype == np.uint8
+    assert np.array_equal(pair.enlarged(150, [2, 0]), frames[[2, 0]])
+    back = pair.reversed()
+    assert np.array_equal(back.enlarged(150), frames[::-1])
+    assert back.stops == (0, 4) and np.array_equal(back.t, pair.t)
+    assert np.array_equal(back.u, pair.u[::-1]) and np.array_equal(back.norms, pair.norms[::-1])
+
+
+@pytest.mark.parametrize("loop", [False, True])
+@pytest.mark.parametrize("path", ["linear", "cubic"])
+def test_a_journey_meets_every_photo_at_every_size(small, portraits, loop, path):
+    journey = small.journey(portraits, 3, path, loop=loop)
+    assert journey.stops == (0, 2, 4) and len(journey.frames) == (6 if loop else 5)
+    for size in (64, 200, 512):
+        frames = journey.enlarged(size, journey.stops)
+        for frame, one in zip(frames, portraits, strict=True):
+            assert np.array_equal(frame, at(one, size))
+
+
+@pytest.mark.parametrize(("ground", "middles"), [("a", (0, 1, 2)), ("b", (1, 2, 0))])
+def test_a_loop_on_one_ground_meets_every_photo(small, portraits, ground, middles):
+    journey = small.journey(portraits, 3, loop=True, ground=ground)
+    for frame, one in zip(journey.enlarged(300, journey.stops), portraits, strict=True):
+        assert np.array_equal(frame, at(one, 300))
+    assert tuple(journey.points[k].grounds for k in (1, 3, 5)) == tuple(
+        ((k, 1.0),) for k in middles
+    )
+
+
+def test_an_edit_of_no_strength_is_the_photo(small, portraits):
+    vector = torch.randn(small.model.dims, generator=torch.Generator().manual_seed(0)) / 10
+    made = Direction("made", vector, fingerprint=small.fingerprint)
+    for still in (small.edit(portraits[0]), small.edit(portraits[0], [(made, 0.0)])):
+        assert still.native == len(portraits[0].full)
+        for size in (64, 250, still.native, 512):
+            assert np.array_equal(still.at(size), at(portraits[0], size))
+    changed = small.edit(portraits[0], [(made, 1.0)])
+    assert off(changed.at(250), at(portraits[0], 250)).mean() > 1
+
+
+@pytest.mark.parametrize("shaped", [False, True])
+def test_a_mix_of_one_photo_alone_is_that_photo(small, portraits, shaped):
+    a, b = portraits[:2]
+    levels = len(small.level_shapes)
+    for weight, own in ((0.0, a), (1.0, b)):
+        still = small.mix(a, b, [weight] * levels, weight if shaped else None)
+        for size in (64, 220, 512):
+            assert np.array_equal(still.at(size), at(own, size))
+    other = small.mix(a, b, [0.0] * levels, 1.0)  # A in the shape of B is not A
+    assert off(other.at(220), at(a, 220)).mean() > 2
+
+
+# -------------------------------------------------------------------------------------- continuity
+
+
+@pytest.mark.parametrize("kappa", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("which", ["portraits", "examples"])
+def test_next_to_a_photo_a_frame_is_nearly_that_photo(small, which, kappa, request):
+    a, b = request.getfixturevalue(which)[:2]
+    t = [0.0, 1e-3, 1e-2, 1 - 1e-2, 1 - 1e-3, 1.0]
+    morph = small.morph_frames(a, b, t, kappa=kappa)
+    for size in (64, 200):
+        first, near, farther, late, last, end = morph.enlarged(size).astype(int)
+        for photo, close, beside in ((first, near, farther), (end, last, late)):
+            assert np.abs(close - photo).max() <= 2 and np.abs(close - photo).mean() < 0.05
+            assert np.abs(beside - photo).mean() < 1
+
+
+def test_lips_that_open_a_little_show_nothing_sudden(small, painted):
+    """A mouth too little open to show teeth takes the other's, as small as it is."""
+    a = painted(LIGHT, RED, mouth=-0.013, inside=stripes(True))
+    b = painted(DARK, GREEN, mouth=0.06, inside=stripes(False))
+    assert 0.015 < a.mouth < 0.02 < b.mouth
+    first, near = small.morph_frames(a, b, [0.0, 1e-3]).enlarged(SIDE)
+    assert off(first, near).mean() < 1
+
+
+def test_frames_change_little_but_where_the_ground_does(small, examples):
+    a, b = examples[:2]
+    walks = [small.morph_walk(a, b, ground=ground) for ground in GROUNDS]
+    points = [[walk.at(t) for t in np.linspace(0, 1, 33)] for walk in walks]
+    looks = small.decode(torch.stack([point.z for point in points[0]]))  # all the same
+    renderer = Renderer(walks[0].faces, small.looks)
+    for row in points:
+        frames = renderer.frames(row, looks, 64).astype(int)
+        steps = np.abs(np.diff(frames, axis=0)).mean(axis=(1, 2, 3))
+        still = np.array([one.grounds == other.grounds for one, other in pairwise(row)])
+        assert 3 <= (~still).sum() <= 5  # a tenth of the way
+        assert steps[still].max() < 2 * np.median(steps)
+        assert steps[still].max() < np.abs(a.pixels.astype(int) - b.pixels).mean() / 16
+
+
+# -------------------------------------------------------------------------------------- the ground
+
+
+def beyond(shape: np.ndarray, by: int) -> np.ndarray:
+    """(SIDE, SIDE) bool, what lies farther than so many pixels from the outline of a face."""
+    mask = regions.face_mask(shape, SIDE, shrink=1.0) > 0
+    return cv2.dilate(mask.astype(np.uint8), np.ones((2 * by + 1,) * 2, np.uint8)) == 0
+
+
+@pytest.mark.parametrize(
+    ("ground", "shown"),
+    [("switch", (RED, RED, RED, GREEN)), ("a", (RED,) * 4), ("b", (RED, GREEN, GREEN, GREEN))],
+)
+def test_behind_the_face_lies_one_photo_and_never_half_of_two(small, flat, ground, shown):
+    t = [0.0, 0.3, 0.5, 0.7]
+    morph = small.morph_frames(*flat, t, ground=ground)
+    for frame, point, colour in zip(morph.enlarged(SIDE), morph.points, shown, strict=True):
+        behind = beyond(point.shape, 12)
+        behind[:16, SIDE // 4 : -SIDE // 4] = behind[-16:, SIDE // 4 : -SIDE // 4] = False
+        assert behind.mean() > 0.1
+        assert np.abs(frame[behind].astype(int) - colour).max() < 17  # a tenth of red to green
+
+
+def test_the_face_between_is_of_both(small, flat):
+    """With the photos alone the middle of a cheek has just the mean of both colours."""
+    morph = small.morph_frames(*flat, [0.25, 0.5, 0.75], kappa=0)
+    for frame, t in zip(morph.enlarged(SIDE), morph.t, strict=True):
+        expected = (1 - t) * np.array(LIGHT) + t * np.array(DARK)
+        for x in (80, 128, 176):
+            assert np.abs(frame[130:140, x].mean(axis=0) - expected).max() < 3
+
+
+def test_hair_and_background_of_a_photo_are_those_of_its_warped_self(small, examples):
+    """Not only in flat colours: what is far from the face equals one photo, warped."""
+    a, b = examples[:2]
+    morph = small.morph_frames(a, b, [0.3])
+    point = morph.points[0]
+    assert point.grounds == ((0, 1.0),)
+    faces = [face.shape[SHAPE_POINTS] for face in (a, b)]
+    frame, mesh = morph.enlarged(SIDE)[0], between(*faces)
+    target = point.shape[SHAPE_POINTS]
+    own, other = (
+        mesh.warp(face.full, shape, target)
+        for face, shape in ((a, faces[0]), (b, faces[1]))
+    )  # fmt: skip
+    # Ears and neck take on the colour of the face; the upper corners have neither.
+    far = beyond(point.shape, 10)
+    far[SIDE // 2 :] = False
+    assert far.mean() > 0.01
+    assert off(frame, own)[far].mean() < 4 < 10 < off(frame, other)[far].mean()
+
+
+def test_what_covers_one_face_is_there_wholly_or_not_at_all(small, painted):
+    """Half of a fringe would be a ghost: on A's ground there is none of B's, on B's all of it."""
+    a, b = painted(LIGHT, RED), painted(DARK, RED, bar=(20, 20, 20))
+    forehead = np.s_[14:34, 90:166]
+    for ground, expected in (("a", np.add(LIGHT, DARK) / 2), ("b", (20, 20, 20))):
+        frame = small.morph_frames(a, b, [0.5], ground=ground, kappa=0).enlarged(SIDE)[0]
+        assert np.abs(frame[forehead].mean(axis=(0, 1)) - expected).max() < 15
+        x, y = (a.shape[50] * SIDE).astype(int)  # a cheek is of both in either case
+        assert np.abs(frame[y, x] - np.add(LIGHT, DARK) / 2).max() < 6
+
+
+def test_skin_beside_the_face_takes_on_its_colour(small, painted):
+    """Neck and ears of the ground's photo: the nearer to the face, the more; all else stays."""
+    b = painted(DARK, GREEN)
+    for behind, leans in ((LIGHT, True), ((60, 60, 200), False)):
+        a = painted(LIGHT, behind, scale=0.7)
+        morph = small.morph_frames(a, b, [0.3], ground="a", kappa=0)
+        frame, shape = morph.enlarged(SIDE)[0].astype(float), morph.points[0].shape
+        y, x = (shape[234] * SIDE).astype(int)[::-1]  # where the outline is farthest to the left
+        away = np.abs(frame[y, [x - 12, x - 30, 2]] - behind).max(axis=-1)
+        if leans:
+            assert away[0] > away[1] > away[2] and away[0] > 6
+        else:
+            assert away[1:].max() < 3
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_middle_belongs_to_the_face_that_is_covered_more(small, painted, order):
+    """So a pair and the same pair swapped share it."""
+    plain = painted(LIGHT, RED)
+    covered = painted(LIGHT, GREEN, bar=(20, 20, 20))
+    assert covered.covered > plain.covered + 0.05
+    pair = [plain, covered][::order]
+    point = small.morph_walk(*pair).at(0.5)
+    ((ground, share),) = point.grounds
+    assert pair[ground] is covered and share == 1
+
+
+def test_a_pair_swapped_is_the_same_morph_backwards(small, portraits):
+    a, b = portraits[:2]
+    t = np.array([0.2, 0.5, 0.55])
+    there = small.morph_frames(a, b, t).enlarged(200)
+    back = small.morph_frames(b, a, 1 - t).enlarged(200)
+    assert off(there, back).max() <= 2
+
+
+# --------------------------------------------------------------------------------------- the mouth
+
+
+def test_inside_the_lips_is_one_photo_at_a_time(small, flat):
+    """Stripes of A run down, those of B run across; together they would be a check."""
+    t = [0.2, 0.5, 0.8]
+    morph = small.morph_frames(*flat, t)
+    for frame, point, first in zip(
+        morph.enlarged(SIDE), morph.points, (True, True, False), strict=True
+    ):
+        mask = (regions.inner_mouth_mask(point.shape, SIDE) > 0.9).astype(np.uint8)
+        inside = cv2.erode(mask, np.ones((5, 5), np.uint8)) > 0
+        assert inside.sum() > 200
+        across, down = (np.abs(np.diff(frame.astype(int), axis=k)) for k in (1, 0))
+        across, down = across[inside[:, 1:]].mean(), down[inside[1:]].mean()
+        assert (across > 20 * down) if first else (down > 20 * across)
+
+
+# ------------------------------------------------------------------------------------------- kappa
+
+
+def test_without_kappa_the_model_is_not_asked(small, portraits):
+    walk = small.morph_walk(*portraits[:2])
+    points = [walk.at(t) for t in (0.2, 0.6)]
+    drawn = small.decode(torch.stack([point.z for point in points]))
+    for kappa, same in ((0.0, True), (0.5, False)):
+        renderer = Renderer(walk.faces, small.looks, kappa)
+        for size in (64, 150):
+            frames = renderer.frames(points, drawn, size)
+            assert np.array_equal(frames, renderer.frames(points, 255 - drawn, size)) is same
+
+
+def test_kappa_changes_the_face_inside_its_outline(small, examples):
+    a, b = examples[:2]
+    without, full, half = (
+        small.morph_frames(a, b, [0.4], kappa=kappa) for kappa in (0.0, 1.0, 0.5)
+    )
+    change = off(without.enlarged(SIDE)[0], full.enlarged(SIDE)[0])
+    shape = without.points[0].shape
+    inside = regions.face_mask(shape, SIDE) > 0.9
+    outside = regions.face_mask(shape, SIDE, shrink=1.0) == 0
+    assert change[inside].mean() > 2 and change.max() > 8
+    assert change[outside].mean() < change[inside].mean() / 6 and change[outside].max() <= 4
+    assert change[beyond(shape, 24)].max() <= 1
+    less = off(without.enlarged(SIDE)[0], half.enlarged(SIDE)[0])
+    assert 0.3 < less[inside].mean() / change[inside].mean() < 0.8
+
+
+def test_what_the_flow_adds_is_warped_to_the_shape_of_the_frame(small, examples):
+    """A light spot on one cheek of a look comes to lie on that cheek of a smaller face."""
+    walk = small.morph_walk(*examples[:2])
+    point = walk.at(0.4)
+    point = replace(point, shape=0.5 + 0.75 * (point.shape - 0.5))
+    mean = 0.6 * small.looks.of(examples[0]) + 0.4 * small.looks.of(examples[1])
+    cheek = regions.mean_shape()[[50, 101]].mean(axis=0) * 64
+    x, y = np.meshgrid(np.arange(64) + 0.5, np.arange(64) + 0.5)
+    spot = 60 * np.exp(-((x - cheek[0]) ** 2 + (y - cheek[1]) ** 2) / 12)[..., None]
+    looks = np.stack([mean, mean + spot]).round().clip(0, 255).astype(np.uint8)
+    renderer = Renderer(walk.faces, small.looks, 1.0)
+    plain, lit = renderer.frames([point, point], looks, SIDE).astype(float)
+    change = cv2.GaussianBlur((lit - plain).mean(axis=-1), (0, 0), 3)
+    found = np.array(np.unravel_index(change.argmax(), change.shape))[::-1]
+    expected = point.shape[[50, 101]].mean(axis=0) * SIDE
+    assert np.hypot(*(found - expected)) < 8 < np.hypot(*(cheek * 4 - expected))
+    assert change.max() > 8
+    other = (point.shape[[280, 330]].mean(axis=0) * SIDE).astype(int)
+    assert abs(change[other[1], other[0]]) < 2
+
+
+# ------------------------------------------------------------------------------------ other photos
+
+
+def grey(face: Face) -> np.ndarray:
+    return cv2.cvtColor(cv2.cvtColor(face.full, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+
+
+def test_grey_photos_stay_grey(small, examples):
+    a, b = (small.prepare(grey(face)) for face in examples[:2])
+    assert a.shape is not None and b.shape is not None
+    for kappa in (0.5, 1.0):
+        morph = small.morph_frames(a, b, [0.0, 0.2, 0.53, 0.9], kappa=kappa)
+        for size in (64, 150, a.native, 400):
+            assert np.ptp(morph.enlarged(size), axis=-1).max() == 0
+
+
+@pytest.fixture(scope="module")
+def faceless() -> list[Face]:
+    """Two squares without any face, with detail: smooth colours and grain."""
+    made = []
+    for seed in (0, 1):
+        rng = np.random.default_rng(seed)
+        coarse = Image.fromarray(rng.integers(40, 215, (6, 6, 3), np.uint8)).resize((300, 300))
+        full = np.asarray(coarse, float) + rng.normal(0, 10, (300, 300, 1))
+        full = full.clip(0, 255).astype(np.uint8)
+        made.append(Face(resized(full, 64), resized(full, 128), full=full))
+    return made
+
+
+@pytest.mark.parametrize("which", ["none", "first", "second"])
+def test_without_landmarks_nothing_is_warped_and_ends_are_exact(small, portraits, faceless, which):
+    first = portraits[0] if which == "second" else faceless[0]
+    second = portraits[1] if which == "first" else faceless[1]
+    morph = small.morph_frames(first, second, [0.0, 0.5, 1.0])
+    assert not morph.warped and all(point.shape is None for point in morph.points)
+    for size in (64, 200, 512):
+        frames = morph.enlarged(size)
+        assert np.array_equal(frames[0], at(first, size))
+        assert np.array_equal(frames[2], at(second, size))
+    # Laid over each other as they are: seen from afar, the middle is the mean of both.
+    frames = small.morph_frames(first, second, [0.5], kappa=0).enlarged(200)
+    mean = (at(first, 200).astype(float) + at(second, 200)) / 2
+    far = [
+        cv2.GaussianBlur(picture.astype(np.float32), (0, 0), 6)
+        for picture in (frames[0], mean, at(first, 200))
+    ]
+    assert np.abs(far[0] - far[1]).mean() < np.abs(far[0] - far[2]).mean() / 4
+
+
+def test_one_face_without_landmarks_leaves_a_journey_unwarped(small, portraits, faceless):
+    stops = [portraits[0], faceless[0], portraits[1]]
+    journey = small.journey(stops, 2, loop=True)
+    assert not journey.warped
+    for frame, one in zip(journey.enlarged(220), stops, strict=True):
+        assert np.array_equal(frame, at(one, 220))
+
+
+def test_edits_mixes_and_averages_do_without_landmarks(small, faceless):
+    levels = len(small.level_shapes)
+    assert np.array_equal(small.mix(*faceless, [1.0] * levels, 1.0).at(200), faceless[1].at(200))
+    assert small.mix(*faceless, [0.5] * levels).shape is None
+    assert np.array_equal(small.edit(faceless[0]).pixels, faceless[0].pixels)
+    toward = small.edit(faceless[0], toward=0.5)
+    assert toward.shape is None and off(toward.pixels, faceless[0].pixels).mean() > 2
+    mean = small.average(faceless)
+    assert mean.native == 300 and mean.landmarks is None
+
+
+# ------------------------------------------------------------------------------------------- sizes
+
+
+def test_native_is_that_of_the_sharper_photo(pair, portraits):
+    assert pair.native == len(portraits[0].full) > len(portraits[1].full) > 64
+
+
+def grain(picture: np.ndarray) -> float:
+    """Of its middle."""
+    inner = picture[len(picture) // 3 : -len(picture) // 3, len(picture) // 3 : -len(picture) // 3]
+    return float(np.abs(np.diff(inner.astype(float), axis=0)).mean())
+
+
+def test_frames_between_are_sharper_than_enlarged_ones(pair, portraits):
+    a, b = (grain(one.at(300)) for one in portraits[:2])
+    for frame, reduced in zip(pair.enlarged(300)[1:4], pair.frames[1:4], strict=True):
+        assert 0.8 * min(a, b) < grain(frame) < 1.25 * max(a, b)
+        assert grain(frame) > 1.5 * grain(resized(reduced, 300))
+        # And yet it is the picture of the model's size that it shows.
+        assert off(resized(frame, 64), reduced).mean() < 6
+
+
+def test_the_middle_has_as_much_grain_as_the_photos(small, portraits):
+    """The mean of two grains has but 0.7 of it."""
+    shape, face = portraits[0].shape, cv2.GaussianBlur(portraits[0].full, (0, 0), 4)
+    made = []
+    for seed in (1, 2):
+        noise = np.random.default_rng(seed).normal(0, 8, (*face.shape[:2], 1))
+        full = (face + noise).clip(0, 255).astype(np.uint8)
+        made.append(Face(resized(full, 64), resized(full, 128), full=full, landmarks=shape))
+    a, b = made
+    frame = small.morph_frames(a, b, [0.5]).enlarged(a.native)[0]
+    usual = (grain(a.full) + grain(b.full)) / 2
+    assert 0.9 * usual < grain(frame) < 1.1 * usual
+    assert grain((a.full.astype(float) + b.full) / 2) < 0.75 * usual
+
+
+def test_beyond_native_and_below_the_models_size_frames_are_only_resized(pair):
+    middle = pair.enlarged(pair.native, [2])[0]
+    assert np.array_equal(pair.enlarged(512, [2])[0], resized(middle, 512))
+    for frame, small in zip(pair.frames, pair.enlarged(32), strict=True):
+        assert np.array_equal(small, resized(frame, 32)) and small.shape == (32, 32, 3)
+
+
+def test_drawn_faces_are_only_enlarged(small):
+    a, b = small.sample(2, temperature=0.6, seed=3)
+    morph = small.morph_frames(a, b, [0.0, 0.4])
+    size = small.image_size
+    assert morph.native == size
+    for frame, big in zip(morph.frames, morph.enlarged(150), strict=True):
+        assert np.array_equal(big, resized(frame, 150))
+    assert np.array_equal(morph.enlarged(size), morph.frames)
+
+
+def test_a_drawn_face_and_a_photo_share_what_detail_there_is(small, portraits):
+    drawn = small.sample(1, temperature=0.6, seed=8)[0]
+    morph = small.morph_frames(drawn, portraits[0], [0.0, 1.0])
+    assert morph.native == len(portraits[0].full)
+    first, last = morph.enlarged(200)
+    assert np.array_equal(first, resized(drawn, 200))
+    assert np.array_equal(last, at(portraits[0], 200))
+
+
+def test_many_threads_and_sizes_get_what_one_gets(small, portraits):
+    morph = small.morph_frames(*portraits[:2], [0.25, 0.75])
+    sizes = [100, 120, 150] * 3
+    with ThreadPoolExecutor(4) as pool:
+        many = list(pool.map(lambda size: morph.enlarged(size), sizes))
+    fresh = small.morph_frames(*portraits[:2], [0.25, 0.75])
+    for size, frames in zip(sizes[:3], many, strict=False):
+        assert np.array_equal(frames, fresh.enlarged(size))
+        assert all(np.array_equal(frames, more) for more in many[sizes.index(size) :: 3])
+
+
+def test_progress_counts_frames_and_can_stop(pair):
+    told = []
+    pair.enlarged(100, progress=lambda done, total: told.append((done, total)))
+    assert told[0] == (0, 5) and told[-1] == (5, 5)
+
+    def stop(done: int, total: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pair.enlarged(100, progress=stop)
+
+
+# ---------------------------------------------------------------------------------------- blending
+
+
+@pytest.fixture(scope="module")
+def picture() -> np.ndarray:
+    """(128, 128, 3) float32 with detail of every size."""
+    rng = np.random.default_rng(0)
+    made = np.full((128, 128, 3), 128, np.float32)
+    for side, amount in ((4, 30), (16, 15), (64, 8), (128, 5)):
+        noise = rng.normal(0, amount, (side, side, 3)).astype(np.float32)
+        made += cv2.resize(noise, (128, 128), interpolation=cv2.INTER_CUBIC)
+    return made
+
+
+def contrast(picture: np.ndarray) -> float:
+    """Of what is finer than a few pixels."""
+    return float((picture - cv2.GaussianBlur(picture, (0, 0), 2)).std())
+
+
+def test_contrast_is_brought_to_that_of_the_photos(picture):
+    grey = blending.luminance(picture)
+    np.testing.assert_allclose(blending.matched(grey, [grey], [[1.0]], len(grey)), grey, atol=1e-2)
+    other = blending.luminance(picture[::-1].copy())
+    mean = (grey + other) / 2
+    mended = blending.matched(mean, [grey, other], [[0.5], [0.5]], len(grey))
+    assert contrast(mean) < 0.8 * contrast(grey)
+    assert contrast(mended) == pytest.approx(contrast(grey), rel=0.1)
+    assert np.abs(cv2.blur(mended - mean, (65, 65))).max() < 5  # light and dark stay
+    specks = mean + np.random.default_rng(1).normal(0, 20, mean.shape).astype(np.float32)
+    mended = blending.matched(specks, [grey, other], [[0.5], [0.5]], len(grey))
+    assert contrast(mended) < 1.1 * contrast(grey) < contrast(specks)
+
+
+def test_joined_pictures_are_the_one_or_the_other_where_the_mask_says(picture):
+    change = picture[:, ::-1] - picture
+    none, whole = (np.full((128, 128), value, np.float32) for value in (0, 1))
+    np.testing.assert_allclose(blending.joined(picture, change, none), picture, atol=1e-3)
+    np.testing.assert_allclose(
+        blending.joined(picture, change, whole), picture[:, ::-1], atol=0.01
+    )
+    half = none.copy()
+    half[:, 64:] = 1
+    seam = blending.joined(np.zeros_like(change), np.full_like(change, 100), half)[..., 0]
+    assert seam[64, 0] < 2 and seam[64, -1] > 98
+    assert np.diff(seam, axis=1).max() < 20  # a hundred levels, but no edge
+
+
+def test_covered_places_are_filled_from_around(picture):
+    seen = np.ones((128, 128), np.float32)
+    np.testing.assert_allclose(blending.filled(picture, seen), picture, atol=1e-3)
+    seen[40:80, 40:80] = 0
+    spoiled = np.full((128, 128, 3), 50, np.float32)
+    spoiled[40:80, 40:80] = -200
+    np.testing.assert_allclose(blending.filled(spoiled, seen), 50, atol=1)
+    nothing = blending.filled(spoiled, np.zeros_like(seen))
+    assert np.isfinite(nothing).all() and np.abs(nothing).max() <= 200
+
+
+def test_each_scale_of_a_mix_has_its_own_share(picture):
+    """Of light and dark; colours go with the coarsest scale."""
+    np.testing.assert_allclose(blending.by_bands(picture, [1, 1, 1, 1], 64), picture, atol=1e-2)
+    np.testing.assert_allclose(blending.by_bands(picture, [0, 0, 0, 0], 64), 0, atol=1e-2)
+    grey = blending.luminance(picture)
+    fine = blending.by_bands(picture, [1, 0, 0, 0], 64)
+    assert np.ptp(fine, axis=-1).max() < 1e-3
+    assert contrast(fine[..., 0]) > 0.7 * contrast(grey)
+    assert np.abs(cv2.blur(fine, (33, 33))).max() < 3
+    coarse = blending.by_bands(picture, [0, 0, 0, 1], 64)
+    light = blending.luminance(coarse)
+    assert contrast(light) < 0.2 * contrast(grey)
+    np.testing.assert_allclose(coarse - light[..., None], picture - grey[..., None], atol=1e-2)
+    np.testing.assert_allclose(light.mean(), grey.mean(), atol=3)
+
+
+def test_a_change_has_no_more_contrast_than_its_photo_allows(picture):
+    flat = np.full_like(picture, 128)
+    change = picture - 128
+    np.testing.assert_allclose(blending.limited(0.2 * change, picture), 0.2 * change, atol=0.05)
+    on_nothing = blending.limited(10 * change, flat)
+    assert contrast(on_nothing) < 8 < contrast(10 * change)
+
+
+# ---------------------------------------------------------------------------------------- averages
+
+
+def test_the_average_of_one_face_is_that_face(small, portraits):
+    mean = small.average(portraits[:1])
+    assert np.array_equal(mean.pixels, portraits[0].pixels)
+    assert np.array_equal(mean.full, portraits[0].full)
+    assert np.array_equal(mean.shape, portraits[0].shape)
+
+
+def test_an_average_has_the_mean_shape_and_all_the_detail(small, examples):
+    mean = small.average(examples)
+    shapes = np.stack([face.shape for face in examples])
+    np.testing.assert_allclose(mean.shape, shapes.mean(axis=0))
+    assert mean.native == max(face.native for face in examples) and mean.crop.shape[0] == 128
+    found = find_mesh(mean.crop)
+    assert np.abs(found - mean.shape).mean() < 0.01
+    assert all(
+        np.abs(found - shape).mean() > np.abs(found - mean.shape).mean() for shape in shapes
+    )
+
+
+def test_the_order_of_an_average_hardly_matters(small, examples):
+    one = small.average(examples)
+    other = small.average([examples[k] for k in (2, 0, 1)])
+    assert off(one.full, other.full).max() <= 2
+
+
+def test_an_average_can_be_aimed_at(small, portraits):
+    """All the way towards it a face has its shape and its code."""
+    mean = small.average(portraits)
+    walk = small.edit_walk(portraits[0], toward=1.0, average=mean)
+    point = walk.at(1.0)
+    np.testing.assert_allclose(point.shape, mean.shape)
+    torch.testing.assert_close(point.z, small.encode(small.looks.of(mean))[0])
+
+
+# -------------------------------------------------------------------------------------- the photos
+
+
+def test_what_the_model_sees_does_not_depend_on_full_size(small, photos_with_detail, portraits):
+    plain = prepare(photos_with_detail[0], small.image_size, coding=small.coding)
+    assert plain.full is None
+    assert np.array_equal(plain.pixels, portraits[0].pixels)
+    assert np.array_equal(plain.crop, portraits[0].crop)
+    codes = [small.encode(one.pixels) for one in (plain, portraits[0])]
+    assert np.array_equal(*codes)
+
+
+def test_place_says_where_the_square_lies(photos_with_detail, portraits):
+    """Cut out of the photo by its place, bilinear, it is the full square."""
+    assert all(one.aligned and one.faces == 1 for one in portraits)
+
+    for photo, one in zip(photos_with_detail, portraits, strict=True):
+        side, place = len(one.full), one.place
+        assert side == round(place.side)
+        middles = (np.arange(side) + 0.5) / side
+        u, v = np.meshgrid(middles, middles)
+        corner, right, down = (np.array(w) for w in (place.corner, place.right, place.down))
+        x, y = np.moveaxis(corner + u[..., None] * right + v[..., None] * down, -1, 0)
+        cut = cv2.remap(
+            np.asarray(photo), np.float32(x - 0.5), np.float32(y - 0.5), cv2.INTER_LINEAR
+        )
+        difference = cv2.GaussianBlur(cut.astype(np.float32) - one.full, (0, 0), 3)
+        assert np.abs(difference[8:-8, 8:-8]).mean() < 1
+
+
+def test_a_centre_crop_has_its_place_and_its_pixels(small, photos_with_detail):
+    photo = photos_with_detail[1].crop((0, 0, 440, 300))
+    one = small.prepare(photo, align="center")
+    assert one.place.corner == (70, 0) and one.place.side == 300
+    assert np.array_equal(one.full, np.asarray(photo)[:, 70:370])
+
+
+def test_small_faces_and_bounds_of_full_size(small):
+    size = small.image_size
+    drawn = Image.fromarray(small.sample(1, temperature=0.6, seed=3)[0])
+    assert small.prepare(drawn).full is None
+    large = drawn.resize((FULL + 300, FULL + 300))
+    assert len(small.prepare(large, "center").full) == FULL
+    assert len(prepare(large, size, "center", full=100).full) == 100
+
+
+def test_faces_are_told_apart_by_their_detail(small, portraits):
+    one = portraits[0]
+    same = replace(one)
+    assert same.key == one.key
+    assert replace(one, full=255 - one.full).key != one.key
+    assert replace(one, full=None).key != one.key
+    assert np.array_equal(one.fine, at(one, 256))
+    picture = one.pixels
+    assert small.face(picture) is small.face(picture.copy())
+    assert small.face(255 - picture) is not small.face(picture)
