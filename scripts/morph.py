@@ -103,9 +103,15 @@ def parser() -> cli.Parser:
         "--edit",
         action="append",
         default=[],
-        metavar="DIRECTION=S",
-        help="one photo only: morph it into itself with a direction (a file, or the name of one "
-        "that comes with the program) of strength S; more than once for several",
+        metavar="SLIDER=S",
+        help="one photo only: morph it into itself with a slider of the Edit tab (smile=2, "
+        "age=+20, turn=10, in its unit) or a direction of your own (a file); more than once for "
+        "several",
+    )
+    path.add_argument(
+        "--expression-of",
+        metavar="PHOTO",
+        help="one photo only: morph it into itself with the expression and pose of another",
     )
     ends = path.add_mutually_exclusive_group()
     ends.add_argument(
@@ -146,11 +152,12 @@ def parser() -> cli.Parser:
 def main(argv: list[str] | None = None) -> None:
     p = parser()
     args = p.parse_args(argv)
-    if args.edit and len(args.photos) != 1:
-        p.error("--edit takes one photo")
-    if args.edit and (args.alone or args.ground != "switch" or args.kappa is not None):
+    edited = bool(args.edit or args.expression_of)
+    if edited and len(args.photos) != 1:
+        p.error("--edit and --expression-of take one photo")
+    if edited and (args.alone or args.ground != "switch" or args.kappa is not None):
         p.error("--ground, --kappa and --alone need two photos")
-    if not args.edit and len(args.photos) < 2:
+    if not edited and len(args.photos) < 2:
         p.error("give at least two photos, or one with --edit")
     travels = args.loop or len(args.photos) > 2
     if travels and args.range:
@@ -185,6 +192,9 @@ def main(argv: list[str] | None = None) -> None:
     editor = cli.open_editor(args)
     edits = [_direction(editor, text) for text in args.edit]
     pictures = [_prepare(editor, photo, args.align) for photo in photos]
+    if args.expression_of:
+        like = _prepare(editor, Path(args.expression_of).expanduser(), args.align)
+        edits += editor.expression(pictures[0], like)
     walk, u = _walk(editor, pictures, edits, travels, args)
     report = cli.reporter("decoding")
     *_, morph = editor.along(walk, u, args.constant_speed, report, kappa=args.kappa)
@@ -313,7 +323,13 @@ def _direction(editor: Editor, text: str) -> tuple[Direction, float]:
     file, own = Path(where).expanduser(), {d.name: d for d in editor.directions()}
     name = where.replace("_", " ")
     if name in own and not file.is_file():
+        if not own[name].low <= amount <= own[name].high:
+            ends = f"{own[name].low:g} to {own[name].high:g} {own[name].unit}".strip()
+            raise UserError(f"{name} goes from {ends}, not to {amount:g}.")
         return own[name], amount
+    if not file.suffix and not file.is_file():
+        names = ", ".join(d.replace(" ", "_") for d in own)
+        raise UserError(f"There is no slider {where!r}; there are: {names}.")
     return editor.load_direction(file), amount
 
 

@@ -42,6 +42,7 @@ from glow_app.editing.walk import (
     check_path,
 )
 from glow_app.faces.face import Face
+from glow_app.faces.measures import differences
 
 __all__ = [
     "GROUNDS",
@@ -326,6 +327,37 @@ class Editor(Sampler):
                 model.
         """
         return still(self, self.edit_walk(picture, strengths, toward=toward, average=average))
+
+    def expression(
+        self, picture: Picture, like: Picture, amount: float = 1.0
+    ) -> list[tuple[Direction, float]]:
+        """Strengths that bring the expression and the pose of another face to this one.
+
+        What tells their shapes apart is measured, and the sliders of expression and pose make up
+        for it, each within its ends; what is the person's own (nose, jaw) stays.
+
+        Args:
+            like: the face whose expression is wanted.
+            amount: 0 none of it, 1 all.
+
+        Raises:
+            UserError: a face has no landmarks, or the model comes without these sliders.
+        """
+        own, other = (self.face(p).shape for p in (picture, like))
+        if own is None or other is None:
+            raise UserError("The expression of a face needs landmarks, and one here has none.")
+        apart, strengths = differences(own, other), []
+        for direction in self.directions():
+            names, sign = direction.facts.get("measure", ([], 1))
+            if direction.group not in ("Expression", "Pose") or not set(names) <= set(apart):
+                continue
+            if direction.name.startswith("wink"):  # eyes wide has what both do
+                continue
+            wanted = sign * amount * sum(apart[name] for name in names) / len(names)
+            strengths.append((direction, min(max(wanted, direction.low), direction.high)))
+        if not strengths:
+            raise UserError("No sliders of expression come with this model.")
+        return strengths
 
     def average(self, pictures: Sequence[Picture]) -> Face:
         """The average of one or more faces: their mean shape, and equal parts of all photos.

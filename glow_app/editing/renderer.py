@@ -108,18 +108,19 @@ class Renderer:
         return (mixed + 0.5).clip(0, 255).astype(np.uint8)
 
     def mesh(self, chosen: tuple[int, ...], shape: np.ndarray) -> Triangulation:
-        """Triangles that serve these faces and a shape between them."""
+        """Triangles that serve these faces and a shape between them.
+
+        Those of two faces do not depend on the shape asked for, so every frame has the same.
+        """
+        own = [self.faces[i].shape[SHAPE_POINTS] for i in chosen]
+        if len(own) != 2:
+            return Triangulation([*own, shape[SHAPE_POINTS]])
         with self._lock:
-            known = self._meshes.get(chosen)
-            if known is None:
-                own = [self.faces[i].shape[SHAPE_POINTS] for i in chosen]
-                if len(own) == 2:
-                    (a, b), (low, high) = own, _OVERSHOOT
-                    own = [a + t * (b - a) for t in np.linspace(low, high, 9)]
-                known = Triangulation([*own, shape[SHAPE_POINTS]])
-                if len(chosen) == 2:  # the same for all shapes between two faces
-                    self._meshes[chosen] = known
-            return known
+            if chosen not in self._meshes:
+                a, b = own
+                between = [a + t * (b - a) for t in np.linspace(*_OVERSHOOT, 9)]
+                self._meshes[chosen] = Triangulation(between)
+            return self._meshes[chosen]
 
 
 class _Scene:

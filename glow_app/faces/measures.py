@@ -11,9 +11,9 @@ from typing import Final
 
 import numpy as np
 
-from glow_app.faces.regions import face_depth, mean_shape
+from glow_app.faces.regions import face_depth, mean_shape, measure_spread
 
-__all__ = ["MEASURES", "measured", "pose", "settled", "turned"]
+__all__ = ["MEASURES", "differences", "measured", "pose", "settled", "turned"]
 
 
 def _length(shape: np.ndarray, a: int, b: int) -> float:
@@ -86,6 +86,14 @@ MEASURES: Final[dict[str, Callable[[np.ndarray], float]]] = {
 def measured(shape: np.ndarray) -> np.ndarray:
     """All `MEASURES` of a shape (478, 2), in their order."""
     return np.array([measure(shape) for measure in MEASURES.values()])
+
+
+def differences(own: np.ndarray, other: np.ndarray) -> dict[str, float]:
+    """What tells a shape (478, 2) from another: `MEASURES` in deviations of the training faces,
+    and "turn", "nod" and "tilt" in degrees."""
+    spread = np.append(measure_spread()[: len(MEASURES)], [1.0, 1.0, 1.0])
+    a, b = (np.append(measured(shape), pose(shape)) for shape in (own, other))
+    return dict(zip((*MEASURES, "turn", "nod", "tilt"), ((b - a) / spread).tolist(), strict=True))
 
 
 def pose(shape: np.ndarray) -> tuple[float, float, float]:

@@ -28,6 +28,7 @@ __all__ = [
     "glasses_score",
     "inner_mouth_mask",
     "mean_shape",
+    "measure_spread",
     "mirror",
     "mouth_opening",
     "skin_colour",
@@ -83,6 +84,11 @@ def mean_shape() -> np.ndarray:
 def face_depth() -> np.ndarray:
     """(478,) mean depth of the landmarks, in fractions of the crop; what is nearer is smaller."""
     return _data()["depth"].astype(np.float64)
+
+
+def measure_spread() -> np.ndarray:
+    """Deviation of each of `measures.MEASURES`, and of turn, nod and tilt, over training faces."""
+    return _data()["measure_spread"].astype(np.float64)
 
 
 def mirror() -> np.ndarray:

@@ -75,15 +75,15 @@ class Slider:
 _MOUTH = ("mouth width", "chin", "lips", "jaw", "nose width", "nose length", "face width")
 SLIDERS = (
     Slider(
-        "smile", "Expression", -2, 2.5, "smile", (*_MOUTH, "eye width", "left eye", "right eye",
+        "smile", "Expression", -1.5, 2.5, "smile", (*_MOUTH, "eye width", "left eye", "right eye",
         "forehead"), "smile", scale=2.5, words=("serious", "smiling"),
     ),
     Slider(
-        "mouth open", "Expression", -2, 2, "mouth open", ("chin", "jaw", "lips", "face width",
+        "mouth open", "Expression", -2, 1, "mouth open", ("chin", "jaw", "lips", "face width",
         "nose length", "forehead"), "mouth open", scale=2.0, words=("shut", "open"),
     ),
     Slider(
-        "lips spread", "Expression", -2, 2, "mouth width", ("face width", "nose width", "jaw",
+        "lips spread", "Expression", -1.5, 2, "mouth width", ("face width", "nose width", "jaw",
         "smile"), words=("rounded, as in oo", "spread, as in ee"),
     ),
     Slider("brows up", "Expression", -2, 2, "brows", ("forehead",), words=("down", "up")),
@@ -111,34 +111,34 @@ SLIDERS = (
         words=("anticlockwise", "clockwise"),
     ),
     Slider(
-        "age", "Look", -30, 20, "age", look="age", judged="age", unit="years",
+        "age", "Look", -25, 10, "age", look="age", judged="age", unit="years",
         words=("younger", "older"),
     ),
     Slider(
-        "gender presentation", "Look", -2, 2, "gender", look="gender", judged="-Male",
+        "gender presentation", "Look", -1, 1, "gender", look="gender", judged="-Male",
         words=("as labelled male", "as labelled female"),
     ),
     Slider(
-        "beard", "Look", -2, 2, look="-No_Beard", judged="-No_Beard", words=("shaven", "beard"),
+        "beard", "Look", -1, 1, look="-No_Beard", judged="-No_Beard", words=("shaven", "beard"),
     ),
     Slider(
-        "make-up", "Look", -1.5, 2, look="Wearing_Lipstick", judged="Wearing_Lipstick",
+        "make-up", "Look", -0.5, 1, look="Wearing_Lipstick", judged="Wearing_Lipstick",
         words=("none", "made up"),
     ),
     Slider(
-        "bags under eyes", "Look", -2, 2, look="Bags_Under_Eyes", judged="Bags_Under_Eyes",
+        "bags under eyes", "Look", -1, 1, look="Bags_Under_Eyes", judged="Bags_Under_Eyes",
         words=("none", "marked"),
     ),
-    Slider("rosy cheeks", "Look", -2, 2, look="redness", judged="redness", words=("pale", "rosy")),
-    Slider("skin", "Look", -2, 2, look="texture", judged="texture", words=("smooth", "marked")),
+    Slider("rosy cheeks", "Look", -1, 1, look="redness", judged="redness", words=("pale", "rosy")),
+    Slider("skin", "Look", -1, 1, look="texture", judged="texture", words=("smooth", "marked")),
     Slider(
-        "light side", "Light", -2, 2, look="light side", judged="light side",
+        "light side", "Light", -1.5, 1.5, look="light side", judged="light side",
         words=("from the left", "from the right"),
     ),
     Slider(
-        "contrast", "Light", -2, 2, look="contrast", judged="contrast", words=("soft", "harsh"),
+        "contrast", "Light", -1, 1, look="contrast", judged="contrast", words=("soft", "harsh"),
     ),
-    Slider("warmth", "Light", -2, 2, look="warmth", judged="warmth", words=("cool", "warm")),
+    Slider("warmth", "Light", -1.5, 1.5, look="warmth", judged="warmth", words=("cool", "warm")),
 )  # fmt: skip
 
 # Held beside each other in the regression of looks. Attributes that say nearly the same as another

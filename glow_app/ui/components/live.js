@@ -4,8 +4,8 @@
 // watch(prop, callback), server. props.value: see live_value in components/live.py, or null.
 // server.picture({key, values}) -> {rgb, size, clamped}; with full: size -> {src, size, clamped};
 // or {error}. Events to Python: 'save' {values, size}, 'use' {values, to},
-// 'put' {values, face, kind}, 'directions' {paths}, 'average' {paths}. kit.js comes
-// first.
+// 'put' {values, face, kind}, 'directions' {paths}, 'average' {paths}, 'expression' {paths}.
+// kit.js comes first.
 
 const live = find('.live');
 const canvas = find('canvas');
@@ -303,7 +303,7 @@ function load() {
         ? 1
         : 0
       : set
-        ? (set[slider.id] ?? 0)
+        ? (set[slider.id] ?? (value.setting.keep ? (now[slider.id] ?? slider.first) : 0))
         : (now[slider.id] ?? slider.first),
   );
   becomes = null;
@@ -409,6 +409,7 @@ async function send(event, files) {
 for (const [selector, event] of [
   ['.direction-file input', 'directions'],
   ['.average-files input', 'average'],
+  ['.expression-file input', 'expression'],
 ]) {
   find(selector).addEventListener('change', (change) => {
     send(event, [...change.target.files]);

@@ -40,7 +40,7 @@ _WORDS = {
 def live_picture(scenes: Scenes, *, kind: str, native: int, **kwargs: Any) -> gr.HTML:
     """A picture that follows its sliders, for a ``"mix"`` or an ``"edit"``.
 
-    Its events are ``save``, ``use``, ``put``, ``directions`` and ``average``.
+    Its events are ``save``, ``use``, ``put``, ``directions``, ``average`` and ``expression``.
     """
 
     def picture(question: Any) -> dict[str, Any]:
@@ -64,6 +64,7 @@ class Setting:
     """Where sliders shall stand: value by slider id, 0 for those left out."""
 
     values: dict[str, float]
+    keep: bool = False  # those left out stay where they are
     rev: int = dataclasses.field(default_factory=next_revision)
 
 
@@ -153,5 +154,7 @@ def live_value(
         "compare": compare,
         "about": about,
         "average": None if average is None else picture_uri(average),
-        "setting": None if setting is None else {"rev": setting.rev, "values": setting.values},
+        "setting": None
+        if setting is None
+        else {"rev": setting.rev, "values": setting.values, "keep": setting.keep},
     }

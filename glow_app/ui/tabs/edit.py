@@ -93,6 +93,15 @@ def build_edit_tab(context: PageContext) -> gr.State:
             raise UserError(f"At most {limits.MAX_AVERAGE} photos make an average here.")
         return editor.average([editor.prepare(file) for file in files])
 
+    @in_words
+    def take_expression(face: Face | None, event: gr.EventData) -> Setting:
+        """The sliders of expression and pose, set as on another photo."""
+        if face is None:
+            raise UserError("There is no face to edit yet: choose one first.")
+        file, *_ = _files(event)
+        strengths = editor.expression(face, editor.prepare(file))
+        return Setting({direction_id(d.name): round(s, 2) for d, s in strengths}, keep=True)
+
     gr.on(
         [state.change for state in (context.edited.state, loaded, average, setting)],
         follow,
@@ -103,6 +112,9 @@ def build_edit_tab(context: PageContext) -> gr.State:
     )
     settle(screen.directions(load, loaded, loaded, **LIGHT), "#edit .live")
     settle(screen.average(take_average, None, average, **LIGHT), "#edit .live")
+    settle(
+        screen.expression(take_expression, context.edited.state, setting, **LIGHT), "#edit .live"
+    )
     wire_live(context, screen, scene, "#edit .live", _SOURCE)
     return setting
 
