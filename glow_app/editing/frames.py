@@ -210,7 +210,8 @@ def decoded(
 def still(codec: Codec, walk: Walk, kappa: float | None = None) -> Still:
     """The picture at the end of a walk of one leg."""
     point, renderer = walk.at(1.0), _renderer(codec, walk, kappa)
-    look, clamped, _ = _looks(codec, walk, [point], [1.0])
+    look, lost, _ = _looks(codec, walk, [point], [1.0])
+    clamped = lost if renderer is None else np.zeros_like(lost)  # photos do not clip
     pixels = look if renderer is None else renderer.frames([point], look, codec.image_size)
     return Still(pixels, look, (point,), clamped, renderer)
 

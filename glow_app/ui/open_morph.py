@@ -66,7 +66,8 @@ def wire_opening(
 
     def open_journey(recipe: Recipe) -> dict[Any, Any]:
         leg = limits.LEG_FRAMES if recipe.frames is None else min(recipe.frames, limits.FRAMES)
-        values = (recipe.path, recipe.loop, leg, recipe.constant_speed, recipe.way)
+        steady, way = recipe.constant_speed, recipe.way
+        values = (recipe.path, recipe.loop, leg, steady, way, recipe.ground)
         changes = dict(zip(journey.options, values, strict=True))
         drawn = [face for face in recipe.faces if face.seed is not None]
         stops = tuple(new_stop(_drawn(editor, face)) for face in drawn[: limits.MAX_FACES])

@@ -11,6 +11,7 @@ import gradio as gr
 
 from glow_app.common.errors import UserError
 from glow_app.editing.paths import JOURNEYS
+from glow_app.editing.walk import GROUNDS
 from glow_app.faces.face import Face
 from glow_app.ui import limits
 from glow_app.ui.components import (
@@ -41,6 +42,11 @@ _PATH_LABELS = {
     "linear": "Straight legs",
     "spherical": "Arcs",
 }
+_GROUND_LABELS = {
+    "switch": "Change over half way",
+    "a": "Keep the first face's",
+    "b": "Take the second's",
+}
 _ids = itertools.count(1)
 
 
@@ -58,7 +64,7 @@ class JourneyTab:
 
     stops: gr.State  # tuple of Stop
     faces: gr.HTML  # the tray
-    options: list[Any]  # path, loop, frames of a leg, even speed, way
+    options: list[Any]  # path, loop, frames of a leg, even speed, way, ground
 
     @property
     def outputs(self) -> list[Any]:
@@ -129,7 +135,14 @@ def build_journey_tab(context: PageContext) -> JourneyTab:
                 elem_id="journey-way",
             )
 
-    tab = JourneyTab(stops, faces, [path, loop, leg, steady, way])
+            ground = gr.Radio(
+                [(label, name) for name, label in _GROUND_LABELS.items()],
+                value="switch",
+                label="Hair, clothes and background of each leg",
+                elem_id="journey-ground",
+            )
+
+    tab = JourneyTab(stops, faces, [path, loop, leg, steady, way, ground])
     does = _Handlers(context)
     for event, handler, inputs in (
         (faces.photos, does.add, stops),
@@ -210,6 +223,7 @@ class _Handlers:
         leg: Any,
         steady: Any,
         way: Any,
+        ground: Any,
         shown: Result | None,
     ) -> Iterator[tuple[Any, Any]]:
         """The button: decode the journey, and show it moving once."""
@@ -221,6 +235,7 @@ class _Handlers:
             loop=bool(loop),
             leg=limits.whole(leg, "Frames from face to face", 2, limits.FRAMES),
             alone=limits.one_of(way, "The way", tuple(WAY_LABELS)) == "model",
+            ground=limits.one_of(ground, "The ground", GROUNDS),
             constant_speed=bool(steady),
         )
         faces = tuple(face for _, face in stops)
