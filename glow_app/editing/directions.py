@@ -374,7 +374,7 @@ def load(path: str | Path, fingerprint: str | None = None) -> Direction:
         )
     try:
         direction = _checked(state, json.loads(metadata["about"]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise UserError(f"{path.name} is damaged: what it says of itself is odd.") from error
     if fingerprint is not None and direction.fingerprint not in ("", fingerprint):
         raise UserError(
@@ -402,7 +402,7 @@ def _checked(state: dict[str, Tensor], about: dict[str, Any]) -> Direction:
         facts=facts,
     )
     sound = (
-        all(t.is_floating_point() and bool(t.isfinite().all()) for t in state.values())
+        all(t.is_floating_point() and bool(t.float().isfinite().all()) for t in state.values())
         and (vector is None or (vector.ndim == 1 and direction.fingerprint))
         and (shape is None or shape.shape == (LANDMARKS, 2))
         and len(direction.turn) == 3
@@ -414,7 +414,12 @@ def _checked(state: dict[str, Tensor], about: dict[str, Any]) -> Direction:
     )
     if "accuracy" in facts:
         with_, without = (int(count) for count in facts["counts"])
-        sound = sound and 0 <= float(facts["accuracy"]) <= 1 and min(with_, without) > 0
+        facts |= {"accuracy": float(facts["accuracy"]), "counts": [with_, without]}
+        sound = sound and 0 <= facts["accuracy"] <= 1 and min(with_, without) > 0
+    truth = facts.get("truth", {})
+    for name in {"slope", "spread"} & set(truth):
+        truth[name] = float(truth[name])
+        sound = sound and math.isfinite(truth[name])
     if not sound:
         raise ValueError("values out of range")
     return direction

@@ -42,7 +42,7 @@ from glow_app.editing.walk import (
     check_path,
 )
 from glow_app.faces.face import Face
-from glow_app.faces.measures import differences
+from glow_app.faces.measures import differences, turned
 
 __all__ = [
     "GROUNDS",
@@ -154,6 +154,7 @@ class Editor(Sampler):
                 raise UserError(f"The strength of {direction.name} must be finite.")
             if direction.vector is not None and direction.fingerprint != self.fingerprint:
                 raise UserError(f"The direction {direction.name} is of another model.")
+            self._check_length(direction)
         known = self._walked([picture], alone=False)
         move, shift, turn = None, None, np.zeros(3)
         for direction, strength in strengths:
@@ -346,18 +347,23 @@ class Editor(Sampler):
         own, other = (self.face(p).shape for p in (picture, like))
         if own is None or other is None:
             raise UserError("The expression of a face needs landmarks, and one here has none.")
-        apart, strengths = differences(own, other), []
+        apart, sliders = differences(own, other), []
         for direction in self.directions():
-            names, sign = direction.facts.get("measure", ([], 1))
-            if direction.group not in ("Expression", "Pose") or not set(names) <= set(apart):
+            names, _ = direction.facts.get("measure", ([], 1))
+            if direction.group not in ("Expression", "Pose") or not names:
                 continue
             if direction.name.startswith("wink"):  # eyes wide has what both do
                 continue
-            wanted = sign * amount * sum(apart[name] for name in names) / len(names)
-            strengths.append((direction, min(max(wanted, direction.low), direction.high)))
-        if not strengths:
+            if set(names) <= set(apart):
+                sliders.append(direction)
+        if not sliders:
             raise UserError("No sliders of expression come with this model.")
-        return strengths
+        # A smile widens the mouth, which has a slider of its own: what each does to the numbers of
+        # all, so that together they do not go too far.
+        does = [_asked_of(sliders, differences(own, _moved(own, slider))) for slider in sliders]
+        wanted = amount * _asked_of(sliders, apart)
+        strengths = np.linalg.lstsq(np.stack(does, axis=1), wanted, rcond=0.05)[0].tolist()
+        return [(d, min(max(s, d.low), d.high)) for d, s in zip(sliders, strengths, strict=True)]
 
     def average(self, pictures: Sequence[Picture]) -> Face:
         """The average of one or more faces: their mean shape, and equal parts of all photos.
@@ -382,7 +388,9 @@ class Editor(Sampler):
 
     def load_direction(self, path: str | Path) -> Direction:
         """A direction from a file; raises `UserError` if it is not one of this model."""
-        return directions.load(path, self.fingerprint)
+        direction = directions.load(path, self.fingerprint)
+        self._check_length(direction)
+        return direction
 
     @functools.cached_property
     def _shipped(self) -> tuple[Direction, ...]:
@@ -399,6 +407,14 @@ class Editor(Sampler):
         return list(self._shipped)
 
     # ----------------------------------------------------------------------------------- inside
+
+    def _check_length(self, direction: Direction) -> None:
+        numbers, own = self.model.dims, direction.vector
+        if own is not None and own.shape != (numbers,):
+            raise UserError(
+                f"The direction {direction.name} is damaged: it moves {own.numel()} numbers of a "
+                f"look, and this model has {numbers}."
+            )
 
     def face(self, picture: Picture) -> Face:
         """The face of a picture; of the same pixels the same one, whose landmarks are known."""
@@ -428,3 +444,15 @@ class Editor(Sampler):
         """Codes of looks, or of the crops as they are."""
         seen = [self.looks.of(face) if warped else face.pixels for face in faces]
         return self.encode_with_range(np.stack(seen))
+
+
+def _asked_of(sliders: Sequence[Direction], apart: dict[str, float]) -> np.ndarray:
+    """(K,) `differences` by the number that each slider is measured by."""
+    measures = [slider.facts["measure"] for slider in sliders]
+    return np.array([sign * sum(apart[n] for n in names) / len(names) for names, sign in measures])
+
+
+def _moved(shape: np.ndarray, slider: Direction) -> np.ndarray:
+    """A shape (478, 2) that is moved by one unit of a slider."""
+    moved = shape if slider.shape is None else shape + slider.shape
+    return turned(moved, *slider.turn) if any(slider.turn) else moved

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from glow_app.faces.regions import face_depth, mean_shape, measure_spread
+from glow_app.faces.regions import face_depth, mean_shape, measure_spread, mouth_opening
 
 __all__ = ["MEASURES", "differences", "measured", "pose", "settled", "turned"]
 
@@ -133,10 +133,19 @@ def turned(shape: np.ndarray, turn: float, nod: float, tilt: float) -> np.ndarra
 def settled(shape: np.ndarray, own: np.ndarray) -> np.ndarray:
     """A shape (478, 2) whose lips and lids do not cross: where they would, they meet half way.
 
+    Lips that were shut and come apart only a little stay shut: a smile does not open a mouth.
+
     Args:
         own: the shape that it was made of. What is crossed there already, by the noise of finding,
             may stay so.
     """
+    before, after = mouth_opening(own), mouth_opening(shape)
+    if before < _LIPS_SHUT and after < before + _HARDLY:
+        shape = shape.copy()
+        upper, lower = _LIDS[:_LIPS].T
+        more = (shape[lower] - shape[upper] - (own[lower] - own[upper])) / 2
+        shape[upper] += more
+        shape[lower] -= more
     upper, lower = _LIDS.T
     gap = shape[lower, 1] - shape[upper, 1]
     least = np.minimum(own[lower, 1] - own[upper, 1], _SHUT)
@@ -154,6 +163,9 @@ _LIDS: Final = np.array([
     (159, 145), (158, 153), (160, 144), (157, 154), (161, 163),
     (386, 374), (385, 380), (387, 373), (384, 381), (388, 390),
 ])  # fmt: skip
+_LIPS: Final = 9  # of them are of the lips
+_LIPS_SHUT: Final = 0.012  # of the crop: lips no farther apart show nothing between them
+_HARDLY: Final = 0.02  # of the crop: less than that is no opening of the mouth
 _SHUT: Final = 0.002  # of the crop: apart like that they are shut
 
 # What keeps its place on the skull whatever the face does: corners of the eyes, bridge and root of

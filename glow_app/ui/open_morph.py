@@ -96,7 +96,9 @@ def wire_opening(
         recipe = read_morph(uploaded_file(path))
         if recipe.kind not in ways:
             raise UserError("This is a sheet of samples: its caption names the seeds to draw.")
-        changes = ways[recipe.kind](recipe)
+        # What morph.py --edit makes is a morph, and its sliders are those of the edit.
+        kind = "edit" if recipe.kind == "morph" and recipe.directions else recipe.kind
+        changes = ways[kind](recipe)
         notes = _OTHER_MODEL if recipe.fingerprint not in {"", editor.fingerprint} else ""
         if any(face.seed is None for face in recipe.faces):
             notes += _PHOTOS
@@ -104,7 +106,7 @@ def wire_opening(
             notes += _AVERAGE
         if notes:
             gr.Info(notes, duration=_SECONDS)
-        return {**changes, tabs: gr.Tabs(selected=recipe.kind)}
+        return {**changes, tabs: gr.Tabs(selected=kind)}
 
     morph.open_file.upload(
         open_file,

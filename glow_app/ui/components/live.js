@@ -341,9 +341,10 @@ function load() {
   if (canvas.width !== backing()) canvas.width = canvas.height = backing();
   if (still) paint(still); // resizing a canvas empties it
   inputs.forEach((input, i) => tell(input, value.sliders[i]));
-  if (committed.length !== start.length) [past, future] = [[], []];
-  else if (!same(committed, start)) past.push(committed);
-  committed = start;
+  const placed = values(); // on the steps of their sliders
+  if (committed.length !== placed.length) [past, future] = [[], []];
+  else if (!same(committed, placed)) past.push(committed);
+  committed = placed;
   arm();
   press();
   ask();

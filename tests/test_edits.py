@@ -1,0 +1,510 @@
+"""The sliders that come with the program: what they do to faces, and how they are learned.
+
+How many there are and how far they go is not written here: it is read from them.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from glow_app.benchmarks.edit_judge import LIGHT, Judge
+from glow_app.common.errors import UserError
+from glow_app.editing import directions
+from glow_app.editing.directions import GROUPS, Direction
+from glow_app.editing.editor import Editor
+from glow_app.faces import regions
+from glow_app.faces.face import Face
+from glow_app.faces.landmarks import find_mesh
+from glow_app.faces.measures import MEASURES, differences
+from glow_app.ui.examples import example_files
+
+_ROOT = Path(__file__).resolve().parents[1]
+SIDE = 256  # pixels at which edited pictures are measured
+
+
+@pytest.fixture(scope="module")
+def editor() -> Editor:
+    """On the weights that the looks of the sliders were learned for."""
+    return Editor(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def two(editor: Editor) -> list[Face]:
+    """Two example faces, one serious and one that smiles."""
+    files = example_files()
+    assert len(files) >= 2
+    faces = [editor.prepare(file) for file in files]
+    smiles = [differences(faces[0].shape, face.shape)["smile"] for face in faces]
+    return [faces[int(np.argmin(smiles))], faces[int(np.argmax(smiles))]]
+
+
+def of_kind(editor: Editor, *, look: bool, group: str | None = None) -> list[Direction]:
+    return [
+        d for d in editor.directions()
+        if (d.vector is not None) == look and group in (None, d.group)
+    ]  # fmt: skip
+
+
+def ordinary(direction: Direction) -> float:
+    """A strength that the slider has, of about one deviation."""
+    return min({"years": 5.0, "degrees": 5.0}.get(direction.unit, 1.0), direction.high)
+
+
+@pytest.fixture
+def decoded(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Of each call of the decoder how many codes it was given."""
+    calls, decode = [], editor.decode_with_report
+
+    def counted(z: torch.Tensor, *args: object, **kwargs: object) -> object:
+        calls.append(len(z) if z.ndim == 2 else 1)
+        return decode(z, *args, **kwargs)
+
+    monkeypatch.setattr(editor, "decode_with_report", counted)
+    return calls
+
+
+# ---------------------------------------------------------------------------------- what they are
+
+
+def test_every_file_fits_the_released_weights(editor):
+    """Retrained weights need new looks: see models/pretrained/directions/README.md."""
+    folder = directions.pretrained_folder() / editor.name
+    files, found = sorted(folder.glob("*.safetensors")), editor.directions()
+    assert len(found) == len(files) >= 10
+    names = {direction.name for direction in found}
+    assert names == {file.stem.replace("_", " ") for file in files}
+    for direction in found:
+        assert direction.low <= 0 < direction.high, direction.name
+        assert direction.group in GROUPS[:-1] and direction.unit, direction.name
+        assert direction.with_words and not direction.weak, direction.name
+        assert direction.low == 0 or direction.without_words, direction.name
+        moves = direction.vector is not None, direction.shape is not None, any(direction.turn)
+        assert any(moves), direction.name
+        assert direction.vector is None or direction.vector.any()
+    places = [GROUPS.index(direction.group) for direction in found]
+    assert places == sorted(places) and len(set(places)) >= 4
+    size = sum(file.stat().st_size for file in files)
+    assert size < 100_000 * len(files)
+
+
+def test_shapes_come_with_any_weights_and_looks_with_their_own(editor, small):
+    looks = {direction.name for direction in of_kind(editor, look=True)}
+    others = {direction.name for direction in small.directions()}
+    assert looks and others == {d.name for d in editor.directions()} - looks
+    for name in looks:
+        file = (
+            directions.pretrained_folder() / editor.name / f"{name.replace(' ', '_')}.safetensors"
+        )
+        with pytest.raises(UserError, match="other weights"):
+            small.load_direction(file)
+
+
+# ---------------------------------------------------------------------------------- what they do
+
+
+def test_what_was_asked_for_is_found_on_the_picture(editor, two):
+    """From one end of a slider to the other, the number that it is named after goes its way, as
+    the face finder sees it; and in the landmarks by about what was asked for."""
+    checked, wrong = 0, []
+    for direction in editor.directions():
+        names, sign = direction.facts.get("measure", ([], 1))
+        if not names or not set(names) <= {*MEASURES, "turn", "nod", "tilt"}:
+            continue
+        assert direction.group in ("Expression", "Shape", "Pose"), direction.name
+        seen, known = [], []
+        for face in two:
+            stills = [editor.edit(face, [(direction, s)]) for s in (direction.low, direction.high)]
+            found = [find_mesh(still.at(SIDE)) for still in stills]
+            assert all(shape is not None for shape in found), direction.name
+            for numbers, shapes in ((seen, found), (known, [still.shape for still in stills])):
+                apart = differences(*shapes)
+                moved = sign * sum(apart[name] for name in names) / len(names)
+                numbers.append(moved / (direction.high - direction.low))
+        checked += 1
+        if not np.mean(seen) > 0.05 or not 0.3 < np.mean(known) < 1.3:
+            wrong.append((direction.name, seen, known))
+    assert not wrong and checked >= 10
+
+
+def test_without_strength_it_is_the_photo_byte_for_byte(editor, two):
+    face = two[0]
+    nothing = [(direction, 0.0) for direction in editor.directions()]
+    for strengths in ([], nothing):
+        still = editor.edit(face, strengths)
+        for size in (editor.image_size, 512, face.native):
+            np.testing.assert_array_equal(still.at(size), face.at(size))
+        assert still.native == face.native and still.clamped == 0
+
+
+def test_what_cancels_out_is_the_photo(editor, two):
+    for direction in (of_kind(editor, look=True)[0], of_kind(editor, look=False)[0]):
+        there_and_back = [(direction, direction.high), (direction, -direction.high)]
+        pixels = editor.edit(two[0], there_and_back).at(SIDE)
+        assert np.abs(pixels.astype(int) - two[0].at(SIDE)).max() <= 1, direction.name
+
+
+def test_shapes_are_edited_without_the_model(editor, two, decoded):
+    """A slider of the shape follows at once: the photo is warped, nothing is decoded."""
+    for group in {direction.group for direction in of_kind(editor, look=False)}:
+        direction = of_kind(editor, look=False, group=group)[0]
+        still = editor.edit(two[0], [(direction, ordinary(direction))])
+        assert np.abs(still.at(SIDE).astype(int) - two[0].at(SIDE)).max() > 10, direction.name
+    assert decoded == []
+    look = of_kind(editor, look=True)[0]
+    editor.edit(two[0], [(look, ordinary(look)), (direction, ordinary(direction))])
+    assert decoded == [1]
+
+
+def test_looks_change_nothing_outside_of_the_face(editor, two):
+    only = [d for d in of_kind(editor, look=True) if d.shape is None and not any(d.turn)]
+    assert only
+    for direction in only:
+        for strength in filter(None, (direction.low, direction.high)):
+            still = editor.edit(two[0], [(direction, strength)])
+            change = np.abs(still.at(SIDE).astype(int) - two[0].at(SIDE)).max(axis=-1)
+            mask = regions.face_mask(two[0].shape, SIDE, shrink=1.0)
+            assert change[mask == 0].max() == 0, direction.name
+            assert change[mask > 0.9].mean() > 0.5, direction.name
+            np.testing.assert_array_equal(still.shape, two[0].shape)
+
+
+def test_lips_that_were_shut_open_on_something_that_the_model_draws(editor, two):
+    serious = two[0]
+    (opens,) = [d for d in editor.directions() if d.name == "mouth open"]
+    assert serious.mouth < 0.012
+    still = editor.edit(serious, [(opens, opens.high)])
+    assert regions.mouth_opening(still.shape) > serious.mouth + 0.005
+    shut = editor.edit(serious, [(opens, opens.low)])
+    assert 0 <= regions.mouth_opening(shut.shape) <= 0.0021
+
+
+def test_the_strongest_of_all_sliders_together_is_still_a_picture(editor, two):
+    for end in ("low", "high"):
+        all_ = [(direction, getattr(direction, end)) for direction in editor.directions()]
+        still = editor.edit(two[1], all_)
+        assert np.isfinite(still.shape).all() and still.at(SIDE).std() > 10
+
+
+def test_a_look_of_a_wrong_length_is_one_sentence(editor, two, tmp_path):
+    short = Direction("short", torch.ones(editor.model.dims - 1), fingerprint=editor.fingerprint)
+    file = directions.save(short, tmp_path / "short.safetensors")
+    for use in (
+        lambda: editor.edit(two[0], [(short, 1.0)]),
+        lambda: editor.edit(two[0], [(short, 0.0)]),
+        lambda: editor.load_direction(file),
+    ):
+        with pytest.raises(UserError, match=r"short is damaged: .*numbers") as caught:
+            use()
+        assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
+
+
+# ---------------------------------------------------------------- the expression of another photo
+
+
+def test_its_own_expression_leaves_a_face_alone(editor, two):
+    strengths = editor.expression(two[0], two[0])
+    assert strengths and {s for _, s in strengths} == {0.0}
+    assert {d.group for d, _ in strengths} == {"Expression", "Pose"}
+    np.testing.assert_array_equal(editor.edit(two[0], strengths).at(SIDE), two[0].at(SIDE))
+
+
+def test_the_expression_of_another_face_comes_nearer(editor, two):
+    serious, smiling = two
+    strengths = editor.expression(serious, smiling)
+    smile = {d.name: s for d, s in strengths}["smile"]
+    assert smile > 0.5
+    pixels = editor.edit(serious, strengths).at(SIDE)
+    apart = {
+        name: differences(serious.shape, face)["smile"]
+        for name, face in (("asked", smiling.shape), ("made", find_mesh(pixels)))
+    }
+    assert 0.4 * apart["asked"] < apart["made"] < 1.4 * apart["asked"]
+    # In the landmarks all that was asked for arrives, however much one slider does of another's.
+    made = differences(serious.shape, editor.edit(serious, strengths).shape)
+    asked = differences(serious.shape, smiling.shape)
+    for name in ("smile", "mouth width", "brows"):
+        assert made[name] == pytest.approx(asked[name], abs=0.4), name
+    half = {d.name: s for d, s in editor.expression(serious, smiling, amount=0.5)}
+    assert all(abs(half[d.name]) <= abs(s) + 1e-9 for d, s in strengths)
+    assert {d.name: s for d, s in editor.expression(smiling, serious)}["smile"] < -0.5
+    # From picture to picture as well, without asking for faces first.
+    assert editor.expression(serious.pixels, serious.pixels)
+
+
+def test_strengths_of_an_expression_keep_within_the_ends(editor, two):
+    strengths = editor.expression(*two, amount=100.0)
+    assert all(d.low <= s <= d.high for d, s in strengths)
+    assert any(s in (d.low, d.high) for d, s in strengths)
+    assert {s for _, s in editor.expression(*two, amount=0.0)} == {0.0}
+
+
+def test_an_expression_needs_landmarks_and_sliders(editor, two, monkeypatch):
+    blank = np.full_like(two[0].pixels, 128)
+    for pair in ((blank, two[0]), (two[0], blank)):
+        with pytest.raises(UserError, match="needs landmarks") as caught:
+            editor.expression(*pair)
+        assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
+    nobody = Direction("quiet", shape=np.zeros((478, 2)), group="Expression")
+    monkeypatch.setattr(editor, "directions", lambda: [nobody])
+    with pytest.raises(UserError, match="No sliders of expression"):
+        editor.expression(*two)
+
+
+# -------------------------------------------------------------------------------- how they are learned
+
+
+def script(name: str) -> ModuleType:
+    path = _ROOT / "scripts" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"script_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look there
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def learning() -> Iterator[ModuleType]:
+    module = script("dev/learn_edits")
+    yield module
+    del sys.modules[module.__name__]
+
+
+@pytest.fixture(scope="module")
+def evaluating() -> Iterator[ModuleType]:
+    module = script("evaluate_edits")
+    yield module
+    del sys.modules[module.__name__]
+
+
+COLUMNS = (*MEASURES, "turn", "nod", "tilt")
+COUNT = 400
+
+
+@pytest.fixture(scope="module")
+def planted() -> SimpleNamespace:
+    """Shapes that three numbers move, each some points of its own: a smile that is mostly an open
+    mouth, too, a turn, and the lids of either eye."""
+    rng, mean = np.random.default_rng(0), np.array(regions.mean_shape(), float)
+    mirror = regions.mirror()
+
+    def field(points: list[int], by: tuple[float, float]) -> np.ndarray:
+        """Of both sides: what moves the left one to the left moves the right one to the right."""
+        moved = np.zeros_like(mean)
+        moved[points] = by
+        return moved + moved[mirror] * [-1, 1]
+
+    smile, opened = field([61], (-0.01, -0.02)), field([14, 17], (0, 0.01))
+    turn = np.zeros_like(mean)
+    turn[[1, 2, 4, 5], 0] = 0.004  # of points on the middle line
+    left, right = np.zeros_like(mean), np.zeros_like(mean)
+    left[[159, 158]] = 0, -0.01
+    right[mirror[[159, 158]]] = 0, -0.01
+    numbers = rng.normal(0, 1, (COUNT, len(COLUMNS)))
+    at = {name: COLUMNS.index(name) for name in COLUMNS}
+    numbers[:, at["mouth open"]] = 0.8 * numbers[:, at["smile"]] + 0.6 * rng.normal(0, 1, COUNT)
+    numbers[:, at["turn"]] *= 5
+    parts = {"smile": smile, "mouth open": opened, "left eye": left, "right eye": right}
+    shapes = mean + rng.normal(0, 5e-4, (COUNT, *mean.shape))
+    for name, part in parts.items():
+        shapes += numbers[:, at[name], None, None] * part
+    shapes += numbers[:, at["turn"], None, None] / 5 * turn
+    return SimpleNamespace(shapes=shapes, numbers=numbers, **parts, parts=parts, turn=turn)
+
+
+def learned(learning: ModuleType, planted: SimpleNamespace, name: str, shape: str, *free: str):
+    slider = learning.Slider(name, "Expression", -1, 1, shape, free)
+    given = (planted.shapes, planted.numbers, COLUMNS, [], {})
+    return learning.regress_shape(slider, *given)
+
+
+def share(found: np.ndarray, part: np.ndarray) -> float:
+    """How much of a part there is in what was found."""
+    return float((found * part).sum() / np.square(part).sum())
+
+
+def test_a_shape_that_was_planted_is_found_and_others_are_held(learning, planted):
+    """Smiles come with open mouths here; the slider of the smile leaves the mouth shut all the
+    same, and one that lets it go along opens it."""
+    held = learned(learning, planted, "smile", "smile")
+    assert share(held, planted.parts["smile"]) == pytest.approx(1, abs=0.1)
+    for name in ("mouth open", "left eye", "right eye"):
+        assert share(held, planted.parts[name]) == pytest.approx(0, abs=0.1), name
+    assert share(held, planted.turn) == pytest.approx(0, abs=0.1)
+    free = learned(learning, planted, "smile", "smile", "mouth open")
+    assert share(free, planted.parts["mouth open"]) == pytest.approx(0.8, abs=0.15)
+    rest = held - share(held, planted.parts["smile"]) * planted.parts["smile"]
+    assert np.abs(rest).max() < 0.001
+
+
+def test_faces_count_with_their_mirror_images(learning, planted):
+    """So what is learned is even on both sides, and winks are each other's mirror image."""
+    mirror = regions.mirror()
+    smile = learned(learning, planted, "smile", "smile")
+    np.testing.assert_allclose(smile, smile[mirror] * [-1, 1], atol=1e-5)
+    left, right = (learned(learning, planted, f"wink {s}", f"{s} eye") for s in ("left", "right"))
+    np.testing.assert_allclose(left, right[mirror] * [-1, 1], atol=1e-5)
+    assert share(left, planted.parts["left eye"]) == pytest.approx(-1, abs=0.1)  # it shuts
+    assert share(left, planted.parts["right eye"]) == pytest.approx(0, abs=0.1)
+    both = learned(learning, planted, "eyes wide", "eyes")
+    for side in ("left eye", "right eye"):
+        assert share(both, planted.parts[side]) == pytest.approx(1, abs=0.1)
+
+
+def test_a_shape_of_age_is_that_of_one_deviation_of_it(learning, planted):
+    """Ages are where somebody gave them; the rest of the faces has no say."""
+    rng, names = np.random.default_rng(1), [f"{i}.png" for i in range(COUNT)]
+    years = rng.normal(35, 16, COUNT)
+    years[::5] = math.nan
+    part = np.zeros_like(planted.turn)
+    part[152] = 0, 0.02
+    shapes = planted.shapes + np.nan_to_num(years - 35)[:, None, None] / 16 * part
+    table = {name: {"age": age} for name, age in zip(names, years, strict=True)}
+    slider = learning.Slider("age", "Look", -25, 10, "age", unit="years")
+    found = learning.regress_shape(slider, shapes, planted.numbers, COLUMNS, names, table)
+    assert share(found, part) == pytest.approx(1, abs=0.1)
+    direction = learning._direction(SimpleNamespace(), slider, found, None, 3)
+    np.testing.assert_allclose(direction.shape * 16, found)  # a unit of the slider is a year
+
+
+def test_looks_that_were_planted_are_found_and_others_are_held(learning):
+    """Two numbers that go together move different numbers of the code."""
+    levels, rng = ((6, 8, 8), (24, 4, 4)), np.random.default_rng(0)
+    sizes = [math.prod(level) for level in levels]
+    one, other = np.zeros(sum(sizes)), np.zeros(sum(sizes))
+    one[sizes[0] :].reshape(24, 4, 4)[:, :2, :2] = rng.normal(0, 0.5, (24, 2, 2))
+    other[sizes[0] :].reshape(24, 4, 4)[:, 2:, 2:] = rng.normal(0, 0.5, (24, 2, 2))
+    smile = rng.normal(0, 1, 1200)
+    seen = {
+        "smile": smile,
+        "age": 40 + 16 * (0.7 * smile + 0.7 * rng.normal(0, 1, 1200)),
+        "idle": rng.normal(0, 1, 1200),
+    }
+    age = (seen["age"] - seen["age"].mean()) / seen["age"].std()
+    codes = smile[:, None] * one + age[:, None] * other + rng.normal(0, 1, (1200, len(one)))
+    found = learning.regress_looks(codes.astype(np.float16), seen, levels)
+    assert set(found) == set(seen)
+    parts = (("smile", one, other), ("age", other, one))
+    for name, own, foreign in parts:
+        vector = found[name].numpy()
+        assert share(vector, own) == pytest.approx(1, abs=0.1)
+        assert share(vector, foreign) == pytest.approx(0, abs=0.1)
+        likeness = vector @ own / np.linalg.norm(vector) / np.linalg.norm(own)
+        assert likeness > 0.95
+    assert found["idle"].norm() < 0.1 * found["smile"].norm()  # noise is taken away
+
+
+def test_what_is_not_known_is_filled_in_from_what_is(learning):
+    rng = np.random.default_rng(0)
+    seen = {name: rng.normal(0, 1, 200) for name in ("Young", "Male", "Gray_Hair")}
+    seen["Bags_Under_Eyes"] = rng.normal(0, 1, 200)
+    age = 40 - 10 * seen["Young"] + 5 * seen["Gray_Hair"]
+    seen["age"] = np.where(np.arange(200) % 4 == 0, math.nan, age)
+    np.testing.assert_allclose(learning._filled(seen, "age"), age, atol=1e-6)
+    assert learning._filled(seen, "Male") is not seen["age"]
+
+
+def test_the_list_of_sliders_is_sound(learning, editor):
+    """What ships was learned from this list, and every name in it means something."""
+    names = [slider.name for slider in learning.SLIDERS]
+    assert len(set(names)) == len(names)
+    assert {direction.name for direction in editor.directions()} <= set(names)
+    for slider in learning.SLIDERS:
+        assert slider.group in GROUPS and slider.low <= 0 < slider.high
+        assert set(slider.free) <= set(COLUMNS), slider.name
+        assert slider.shape in (None, "eyes", "age", "gender", *MEASURES), slider.name
+        assert slider.look is None or slider.look.lstrip("-") in learning.HELD, slider.name
+
+
+# ------------------------------------------------------------------------------------- the judge
+
+
+def drawn(rng: np.random.Generator, marked: float) -> np.ndarray:
+    """A crop (128, 128, 3) of noise with a disc, whose size and colour say how much marked it is;
+    how light the whole is says nothing."""
+    crop = rng.normal(120 + rng.normal(0, 15), 12, (128, 128, 3))
+    radius = round(16 + 5 * marked)
+    cv2.circle(crop, (64, 64), max(radius, 2), (90.0, 60.0, 40.0), -1)
+    return crop.clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def judged() -> SimpleNamespace:
+    """A judge, and what it was not fitted on."""
+    rng, mean = np.random.default_rng(0), np.array(regions.mean_shape(), float)
+    marks = np.clip(rng.normal(0, 1, 120), -2.5, 2.5)
+    crops = [drawn(rng, mark) for mark in marks]
+    shapes = [mean + rng.normal(0, 0.003, mean.shape) for _ in marks]
+    known = np.where(np.arange(120) % 6 == 0, math.nan, marks)
+    attributes = {"marked": known, "nothing": rng.normal(0, 1, 120)}
+    fit = {name: values[:90] for name, values in attributes.items()}
+    judge = Judge.fitted(crops[:90], shapes[:90], fit)
+    return SimpleNamespace(judge=judge, crops=crops, shapes=shapes, marks=marks)
+
+
+def test_the_judge_recovers_what_was_drawn(judged):
+    judge = judged.judge
+    assert judge.names == ("marked", "nothing", *COLUMNS, *LIGHT)
+    rows = [judge(c, s) for c, s in zip(judged.crops[90:], judged.shapes[90:], strict=True)]
+    rows = np.stack(rows)
+    assert rows.shape == (30, len(judge.names)) and np.isfinite(rows).all()
+    truth = judged.marks[90:]
+    assert np.corrcoef(rows[:, 0], truth)[0, 1] > 0.9
+    slope = (rows[:, 0] * truth).sum() / np.square(truth).sum()
+    assert slope == pytest.approx(1, abs=0.35)  # a deviation is a deviation
+
+
+def test_the_judge_measures_shape_and_light_in_deviations(judged):
+    judge, crop, shape = judged.judge, judged.crops[90], judged.shapes[90]
+    before, column = judge(crop, shape), judge.names.index
+    moved = shape.copy()
+    moved[[61, 291], 1] -= 0.02
+    after = judge(crop, moved)
+    assert (after - before)[column("smile")] > 1
+    lit = np.clip(crop.astype(float) + 20, 0, 255).astype(np.uint8)
+    assert (judge(lit, shape) - before)[column("brightness")] > 0.5
+    side = crop.astype(float)
+    side[:, 64:] += 20
+    after = judge(side.clip(0, 255).astype(np.uint8), shape)
+    assert (after - before)[column("light side")] > 1
+
+
+def test_the_judge_says_none_where_there_is_no_face(judged):
+    assert judged.judge(np.full((128, 128, 3), 128, np.uint8)) is None
+
+
+@pytest.mark.parametrize(("sign", "unit"), [(1, "deviations"), (-1, "deviations"), (1, "years")])
+def test_slopes_are_measured_over_asked(evaluating, sign, unit):
+    """Of a judge that sees 0.5 of what is asked for, and 0.4 as much of something else."""
+    years = evaluating.YEARS if unit == "years" else 1.0
+    low, high = (-25.0, 10.0) if unit == "years" else (-2.0, 1.0)
+    slider = SimpleNamespace(
+        name="x", group="Look", unit=unit, low=low, high=high, facts={"measure": [["own"], sign]}
+    )
+
+    class Seen:
+        names, spread = ("own", "other", "idle"), np.ones(3)
+
+        def __call__(self, picture: np.ndarray) -> np.ndarray:
+            s = float(picture[0, 0, 0]) / years
+            return np.array([sign * 0.5 * s, 0.4 * s, 0.01 * s])
+
+    def picture(strength: float) -> SimpleNamespace:
+        return SimpleNamespace(at=lambda size: np.full((2, 2, 3), strength), native=384)
+
+    made = SimpleNamespace(image_size=128, edit=lambda face, strengths: picture(strengths[0][1]))
+    row = evaluating.measure(made, Seen(), [picture(0.0)] * 3, slider, None)
+    assert (row["slope"], row["spread"], row["unit"]) == (0.5, 0, unit)
+    assert (row["at_low"], row["at_high"]) == (0.5 * low, 0.5 * high)
+    assert row["along"] == {"other": 0.4} and row["person"] is None
+    text = evaluating.table({"x": row})
+    assert "0.50" in text and "other +0.4" in text

@@ -1,0 +1,143 @@
+"""Numbers of a face's shape: what they must not depend on, and what turns and settles a shape."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from glow_app.faces import regions
+from glow_app.faces.measures import MEASURES, differences, measured, pose, settled, turned
+
+POSE = ("turn", "nod", "tilt")
+# Upper and lower points of lips and lids, of which some are measured.
+PAIRS = ((13, 14), (82, 87), (312, 317), (159, 145), (158, 153), (386, 374), (385, 380))
+
+
+@pytest.fixture(scope="module")
+def mean() -> np.ndarray:
+    return np.array(regions.mean_shape(), np.float64)
+
+
+@pytest.fixture(scope="module")
+def uneven(mean: np.ndarray) -> np.ndarray:
+    """A shape like that of no other, whose sides differ."""
+    return mean + np.random.default_rng(0).normal(0, 0.004, mean.shape)
+
+
+def mirrored(shape: np.ndarray) -> np.ndarray:
+    shape = shape[regions.mirror()]
+    return np.column_stack([1 - shape[:, 0], shape[:, 1]])
+
+
+def named(shape: np.ndarray) -> dict[str, float]:
+    return dict(zip((*MEASURES, *POSE), (*measured(shape), *pose(shape)), strict=True))
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.7])
+def test_neither_size_nor_place_counts(uneven, scale):
+    moved = 0.4 + scale * (uneven - 0.3)
+    np.testing.assert_allclose(measured(moved), measured(uneven), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(pose(moved), pose(uneven), atol=1e-6)
+
+
+def test_a_mirror_image_has_mirrored_numbers(uneven):
+    own, other = named(uneven), named(mirrored(uneven))
+    other["left eye"], other["right eye"] = other["right eye"], other["left eye"]
+    for name in ("gaze", "turn", "tilt"):
+        other[name] *= -1
+    assert abs(own["turn"]) > 0.01 and abs(own["gaze"]) > 1e-4
+    assert own["left eye"] != pytest.approx(own["right eye"], rel=1e-3)
+    for name in own:
+        assert other[name] == pytest.approx(own[name], abs=2e-3), name
+
+
+def test_every_number_has_a_spread():
+    spread = regions.measure_spread()
+    assert len(spread) == len(MEASURES) + 3 and (spread > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "points", "by"),
+    [
+        ("smile", [61, 291], (0, -0.02)),
+        ("mouth open", [14], (0, 0.02)),
+        ("brows", [70, 105, 107, 336, 334, 300], (0, -0.02)),
+        ("gaze", [468, 473], (0.01, 0)),
+        ("gaze height", [468, 473], (0, 0.01)),
+        ("chin", [152], (0, 0.02)),
+        ("forehead", [10], (0, -0.02)),
+        ("face width", [454], (0.02, 0)),
+        ("nose length", [2], (0, 0.02)),
+        ("left eye", [145, 153, 144], (0, 0.01)),
+    ],
+)
+def test_numbers_go_up_with_what_they_are_called_after(mean, name, points, by):
+    moved = mean.copy()
+    moved[points] += by
+    apart = differences(mean, moved)
+    assert apart[name] > 0.3
+    for other in ("jaw", "nose width", "right eye"):
+        assert apart[other] == pytest.approx(0, abs=1e-9)
+
+
+def test_differences_are_none_of_itself_and_turn_round(mean, uneven):
+    assert set(differences(mean, mean)) == {*MEASURES, *POSE}
+    assert set(differences(uneven, uneven).values()) == {0.0}
+    there, back = differences(mean, uneven), differences(uneven, mean)
+    assert any(abs(x) > 0.1 for x in there.values())
+    for name in there:
+        assert there[name] == pytest.approx(-back[name], abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    "angles", [(0, 0, 0), (6, 0, 0), (-6, 0, 0), (0, 5, 0), (0, -5, 0), (0, 0, 7), (3, -4, 2)]
+)
+def test_what_is_turned_is_measured_as_turned(mean, angles):
+    assert pose(turned(mean, *angles)) == pytest.approx(angles, abs=0.35)
+
+
+def test_angles_have_the_signs_that_are_promised(mean):
+    """Turned to the right of the picture the nose goes right, upwards it goes up; a clockwise
+    tilt brings the right side down."""
+    nose, right_eye = 4, 263
+    assert (turned(mean, 8, 0, 0) - mean)[nose, 0] > 0.01
+    assert (turned(mean, 0, 8, 0) - mean)[nose, 1] < -0.01
+    assert (turned(mean, 0, 0, 8) - mean)[right_eye, 1] > 0.01
+
+
+def test_turning_keeps_the_place_and_there_and_back_is_nearly_nothing(mean, uneven):
+    np.testing.assert_allclose(turned(uneven, 0, 0, 0), uneven, atol=1e-9)
+    away = turned(uneven, 5, 0, 0)
+    assert np.abs(away - uneven).max() > 0.01
+    assert np.abs(away.mean(axis=0) - uneven.mean(axis=0)).max() < 0.01
+    assert np.abs(turned(away, -5, 0, 0) - uneven).mean() < 0.002
+
+
+@pytest.mark.parametrize("shut", [0.0, 0.01, 0.1])
+def test_lips_and_lids_never_cross(mean, shut):
+    """However far they are shut; all other points stay, and the pair meets half way."""
+    own = mean.copy()
+    for upper, lower in PAIRS:
+        own[[upper, lower], 1] = own[[upper, lower], 1].mean() + [-0.01, 0.01]
+    crossed = own.copy()
+    for upper, lower in PAIRS:
+        crossed[upper, 1] += shut
+        crossed[lower, 1] -= shut
+    before = crossed.copy()
+    made = settled(crossed, own)
+    np.testing.assert_array_equal(crossed, before)  # what came in stays what it was
+    for upper, lower in PAIRS:
+        assert made[lower, 1] >= made[upper, 1]
+        middle = [s[[upper, lower], 1].mean() for s in (made, crossed)]
+        assert middle[0] == pytest.approx(middle[1])
+    others = np.setdiff1d(np.arange(len(mean)), np.array(PAIRS).ravel())
+    np.testing.assert_array_equal(made[others], crossed[others])
+    np.testing.assert_array_equal(made[:, 0], crossed[:, 0])
+    if shut < 0.009:
+        np.testing.assert_array_equal(made, crossed)
+
+
+def test_what_was_crossed_already_may_stay_so(mean):
+    own = mean.copy()
+    own[13, 1], own[14, 1] = own[14, 1] + 0.001, own[13, 1] - 0.001
+    np.testing.assert_array_equal(settled(own, own), own)
