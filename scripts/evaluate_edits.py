@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from glow_app.editing.editor import Editor
     from glow_app.faces.face import Face
 
+_SIDE = 256  # pixels a side of the pictures that are measured
 _ALONG = 0.3  # of what was asked for: what moves as much is named
 YEARS = 16.0  # deviation of age over the labelled training faces
 _ORDINARY = {"years": 10.0, "degrees": 5.0}  # one unit of the others
@@ -101,12 +102,13 @@ def measure(
     strengths = [s for s in (slider.low, -one, one, slider.high) if s]
     asked, got, others, away = [], [], [], []
     for face in faces:
-        before = judge(face.at(max(face.native, editor.image_size)))
+        own = face.at(_SIDE)
+        before = judge(own)
         if before is None:
             continue
         for strength in strengths:
             still = editor.edit(face, [(slider, strength)])
-            picture = still.at(min(max(still.native, editor.image_size), 384))
+            picture = still.at(_SIDE)
             after = judge(picture)
             if after is None:
                 continue
@@ -115,8 +117,7 @@ def measure(
             got.append(sign * unit * float(moved[columns].mean()))
             others.append(moved * unit / strength)  # for each deviation asked for
             if describe is not None and abs(strength) == one:
-                pair = np.stack([face.at(384), still.at(384)])
-                a, b = describe(pair)
+                a, b = describe(np.stack([own, picture]))
                 away.append(float(np.linalg.norm(a - b)))
     asked, got = np.array(asked), np.array(got)
     slope = float((asked * got).sum() / np.square(asked).sum())

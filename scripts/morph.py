@@ -185,16 +185,16 @@ def main(argv: list[str] | None = None) -> None:
     whole = check_target(args.put_back, PHOTO_FORMATS) if args.put_back else None
     photos = [Path(photo).expanduser() for photo in args.photos]
     written = [out, *stills.values(), *([whole] if whole else [])]
-    taken = {photo.resolve() for photo in photos}
+    like = Path(args.expression_of).expanduser() if args.expression_of else None
+    taken = {photo.resolve() for photo in [*photos, *([like] if like else [])]}
     if taken.intersection(written) or len(set(written)) < len(written):
         p.error("a written file would replace a photo or another written file")
 
     editor = cli.open_editor(args)
     edits = [_direction(editor, text) for text in args.edit]
     pictures = [_prepare(editor, photo, args.align) for photo in photos]
-    if args.expression_of:
-        like = _prepare(editor, Path(args.expression_of).expanduser(), args.align)
-        edits += editor.expression(pictures[0], like)
+    if like:
+        edits += editor.expression(pictures[0], _prepare(editor, like, args.align))
     walk, u = _walk(editor, pictures, edits, travels, args)
     report = cli.reporter("decoding")
     *_, morph = editor.along(walk, u, args.constant_speed, report, kappa=args.kappa)

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -394,13 +395,16 @@ def test_an_edit_adds_directions_in_the_code(tiny):
 
 
 def test_an_edit_of_the_look_keeps_the_photo_but_for_its_face(small, examples):
-    """What is drawn is the change: background, hair and grain are the photo's."""
+    """What is drawn is the change: background and hair are the photo's, and of the skin about the
+    face only the colour goes along."""
     face = examples[0]
     still = small.edit(face, [(made_direction(small), 2.0)])
     assert still.native == face.native
     change = np.abs(still.at(256).astype(int) - face.at(256)).max(axis=-1)
     mask = regions.face_mask(face.shape, 256, shrink=1.0)
-    assert change[mask == 0].max() == 0 and change[mask > 0.9].mean() > 1
+    skin = cv2.dilate(face.skin, np.ones((9, 9))) > 0.02
+    assert change[(mask == 0) & ~skin].max() <= 1 and change[mask > 0.9].mean() > 1
+    assert change[mask == 0].max() <= change[mask > 0.9].max()
     np.testing.assert_array_equal(still.shape, face.shape)
 
 

@@ -118,7 +118,8 @@ def test_lips_and_lids_never_cross(mean, shut):
     """However far they are shut; all other points stay, and the pair meets half way."""
     own = mean.copy()
     for upper, lower in PAIRS:
-        own[[upper, lower], 1] = own[[upper, lower], 1].mean() + [-0.01, 0.01]
+        middle = own[[upper, lower], 1].mean()
+        own[upper, 1], own[lower, 1] = middle - 0.01, middle + 0.01
     crossed = own.copy()
     for upper, lower in PAIRS:
         crossed[upper, 1] += shut
@@ -141,3 +142,17 @@ def test_what_was_crossed_already_may_stay_so(mean):
     own = mean.copy()
     own[13, 1], own[14, 1] = own[14, 1] + 0.001, own[13, 1] - 0.001
     np.testing.assert_array_equal(settled(own, own), own)
+
+
+def test_shut_lips_stay_shut_until_they_come_apart_for_good(mean):
+    """A smile does not open a mouth; a mouth that is asked to open does."""
+    own = mean.copy()
+    for upper, lower in PAIRS[:3]:
+        own[upper] = own[lower] = own[[upper, lower]].mean(axis=0)
+    for apart, stays in ((0.004, True), (0.06, False)):
+        shape = own.copy()
+        for upper, lower in PAIRS[:3]:
+            shape[upper] += 0.01, -apart / 2
+            shape[lower] += 0.01, apart / 2
+        gap = regions.mouth_opening(settled(shape, own))
+        assert gap == pytest.approx(0 if stays else apart, abs=0.0021)

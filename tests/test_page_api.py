@@ -193,6 +193,45 @@ def test_an_average_of_photos_is_a_picture_up_to_their_size(
     assert (settings["average"], settings["size"]) == ("photos", native)
 
 
+def test_directions_are_listed_with_their_groups_units_and_ends(
+    client: Client, released: Editor
+) -> None:
+    known = client.predict(api_name="/directions")
+    assert [one["name"] for one in known] == [d.name for d in released.directions()]
+    for one, direction in zip(known, released.directions(), strict=True):
+        assert (one["group"], one["unit"]) == (direction.group, direction.unit)
+        assert (one["low"], one["high"]) == (direction.low, direction.high)
+        assert (one["without"], one["with"]) == (direction.without_words, direction.with_words)
+        assert one["truth"] == direction.facts.get("truth", {})
+    assert {"deviations", "degrees"} <= {one["unit"] for one in known}
+
+
+def test_strengths_beyond_the_ends_are_refused_in_a_sentence(
+    client: Client, released: Editor, photos: list[Path]
+) -> None:
+    photo = handle_file(photos[0])
+    one, other = (
+        min(released.directions(), key=key) for key in (lambda d: d.low, lambda d: -d.low)
+    )
+    calls = {
+        "/edit": lambda strengths: (photo, strengths),
+        "/put_back": lambda strengths: (photo, None, 0.5, strengths),
+    }
+    for name, arguments in calls.items():
+        for direction, strength, words in (
+            (one, one.low - 0.01, f"from {one.low:g} to {one.high:g}"),
+            (other, other.high + 0.01, f"from {other.low:g} to {other.high:g}"),
+            (other, "much", "a number"),
+            (other, None, "a number"),
+        ):
+            with pytest.raises(
+                Exception, match=f"The strength of {direction.name} must be"
+            ) as caught:
+                client.predict(*arguments({direction.name: strength}), api_name=name)
+            said = str(caught.value).strip()
+            assert words in said and said.endswith(".") and "\n" not in said
+
+
 def test_directions_can_be_applied_by_name(client: Client, photos: list[Path]) -> None:
     known = client.predict(api_name="/directions")
     assert known

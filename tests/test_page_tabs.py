@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,12 +13,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageSequence
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from glow_app.editing import directions
 from glow_app.editing.directions import Direction
 from glow_app.editing.editor import Editor
 from glow_app.keeping import recipes
+from glow_app.ui.examples import example_files
 from tests.page_tools import (
     WAIT_MS,
     OpenTab,
@@ -74,7 +76,12 @@ def live_ready(page: Page, where: str) -> list[float]:
 
 def set_live(page: Page, where: str, label: str, value: float) -> None:
     """Move one slider of a live picture and let go."""
-    page.locator(where).get_by_role("slider", name=label).evaluate(
+    let_go(page.locator(where).get_by_role("slider", name=label), value)
+
+
+def let_go(slider: Locator, value: float) -> None:
+    """Move this slider and let go, whether it is seen or not."""
+    slider.evaluate(
         """(range, value) => {
             range.value = value;
             range.dispatchEvent(new Event('input'));
@@ -286,6 +293,146 @@ def test_edits_are_live_and_can_be_undone_saved_and_used(
     nonsense.write_bytes(b"\x08" + bytes(7) + b"nonsense")
     page.get_by_label("Load a direction").set_input_files(nonsense)
     assert toast(page).endswith(".")
+
+
+def placed(page: Page) -> dict[str, float]:
+    """Where the sliders of the Edit tab stand, by their ids."""
+    return page.locator("#edit .live").evaluate(
+        """(live) => Object.fromEntries(
+            [...live.querySelectorAll('input[data-id]')].map((x) => [x.dataset.id, +x.value]))"""
+    )
+
+
+def of_direction(page: Page, name: str) -> Locator:
+    """The slider of a direction, whether its group is open or not."""
+    return page.locator(f"#edit input[data-id='direction-{name}']")
+
+
+def moved(page: Page) -> dict[str, float]:
+    """Those that do not stand at 0, by the names of their directions."""
+    return {id.removeprefix("direction-"): value for id, value in placed(page).items() if value}
+
+
+def unfold(page: Page, group: str) -> None:
+    """Open a group of sliders, if it is not."""
+    box = page.locator(f"#edit details.group:has([aria-label='Reset {group}'])")
+    if box.get_attribute("open") is None:
+        box.locator("summary").click(position={"x": 5, "y": 5})
+    expect(box).to_have_attribute("open", "")
+
+
+def edit_example(page: Page, k: int) -> None:
+    """Edit an example face; wait for its picture."""
+    before = page.locator("#edit .live").get_attribute("data-painted") or "0"
+    page.locator("#edit-examples .face").nth(k).click()
+    expect(page.locator("#edit .live")).not_to_have_attribute(
+        "data-painted", before, timeout=WAIT_MS
+    )
+    live_ready(page, "#edit")
+
+
+def test_sliders_stand_in_groups_that_are_put_back_alone(open_tab: OpenTab, small: Editor) -> None:
+    page = open_tab()
+    go(page, "Edit")
+    live_ready(page, "#edit")
+    known: dict[str, list[Direction]] = {}
+    for direction in small.directions():
+        known.setdefault(direction.group, []).append(direction)
+    assert {"Expression", "Pose"} <= set(known)
+    boxes = page.locator("#edit details.group")
+    expect(boxes).to_have_count(len(known))
+    for k, (group, some) in enumerate(known.items()):
+        expect(boxes.nth(k).locator("summary")).to_contain_text(f"{group} {len(some)}")
+        ids = [f"direction-{direction.name}" for direction in some]
+        inputs = boxes.nth(k).locator("input[type=range]")
+        assert inputs.evaluate_all("all => all.map((x) => x.dataset.id)") == ids
+        for end, own in (("min", "low"), ("max", "high")):
+            ends = inputs.evaluate_all(f"all => all.map((x) => +x.{end})")
+            assert ends == pytest.approx([getattr(direction, own) for direction in some])
+    # Of all groups one is open at first.
+    assert [b.get_attribute("open") is not None for b in boxes.all()].count(True) == 1
+
+    first, pose = known["Expression"][0], known["Pose"][0]
+    let_go(of_direction(page, first.name), first.high / 2)
+    unfold(page, "Pose")
+    let_go(of_direction(page, pose.name), pose.high)
+    settle(page)
+    live_ready(page, "#edit")
+    assert moved(page) == pytest.approx(
+        {first.name: first.high / 2, pose.name: pose.high}, abs=0.03
+    )
+    both = moved(page)
+
+    button(page, "Reset Pose").click()
+    settle(page)
+    live_ready(page, "#edit")
+    assert moved(page) == {first.name: both[first.name]}
+    unfolded = page.locator("#edit details.group:has([aria-label='Reset Pose'])")
+    expect(unfolded).to_have_attribute("open", "")  # its button does not fold it
+    button(page, "Undo").click()
+    settle(page)
+    assert moved(page) == both
+
+    of_direction(page, pose.name).dblclick(position={"x": 12, "y": 6})
+    settle(page)
+    live_ready(page, "#edit")
+    assert moved(page) == {first.name: both[first.name]}
+    button(page, "Reset").click()
+    settle(page)
+    live_ready(page, "#edit")
+    assert moved(page) == {}
+
+
+def test_the_expression_of_a_photo_sets_its_sliders_and_no_others(
+    open_tab: OpenTab, small: Editor, tmp_path: Path
+) -> None:
+    page = open_tab()
+    go(page, "Edit")
+    live_ready(page, "#edit")
+    edit_example(page, 0)
+    (chin,) = [d for d in small.directions() if d.name == "chin"]
+    let_go(of_direction(page, "chin"), 1)
+    photo, like = example_files()[:2]
+    page.get_by_label("Expression of a photo").set_input_files(like)
+    expected = small.expression(small.prepare(photo), small.prepare(like))
+    wanted = {d.name: s for d, s in expected}
+    name = max(wanted, key=lambda name: abs(wanted[name]))
+    expect(of_direction(page, name)).not_to_have_value("0", timeout=WAIT_MS)
+    shown = live_ready(page, "#edit")
+    steps = {d.name: 0.3 if d.unit == "degrees" else 0.03 for d in small.directions()}
+    stand = placed(page)
+    for direction in small.directions():
+        value = stand[f"direction-{direction.name}"]
+        goal = 1 if direction is chin else wanted.get(direction.name, 0)
+        assert value == pytest.approx(goal, abs=steps[direction.name]), direction.name
+    assert shown == list(stand.values())  # the picture is that of the sliders
+    button(page, "Undo").click()
+    settle(page)
+    live_ready(page, "#edit")
+    assert moved(page) == {"chin": 1}
+
+    blank = tmp_path / "blank.png"
+    Image.new("RGB", (80, 80), "tan").save(blank)
+    page.get_by_label("Expression of a photo").set_input_files(blank)
+    assert "needs landmarks" in toast(page)
+    assert moved(page) == {"chin": 1}
+
+
+def test_an_animation_of_an_edit_opens_with_its_sliders_set(
+    open_tab: OpenTab, here: Callable[..., int], small_checkpoint: Path, tmp_path: Path
+) -> None:
+    """What scripts/morph.py --edit has made."""
+    out, photo = tmp_path / "m.gif", example_files()[0]
+    words = ("--edit", "gaze=1", "--edit", "turn=-4.5", "--frames", 2, "--size", 64)
+    assert here("morph", photo, *words, "--out", out, "--checkpoint", small_checkpoint) == 0
+    page = open_tab()
+    open_morph(page, out)
+    expect(page.get_by_role("tab", name="Edit")).to_have_attribute(
+        "aria-selected", "true", timeout=WAIT_MS
+    )
+    expect(of_direction(page, "gaze")).to_have_value("1", timeout=WAIT_MS)
+    live_ready(page, "#edit")
+    assert moved(page) == {"gaze": 1, "turn": -4.5}
 
 
 def test_an_example_sets_a_side_and_a_live_picture_gets_its_full_size_at_rest(

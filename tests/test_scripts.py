@@ -30,6 +30,7 @@ from glow_app.faces.folders import list_pictures
 from glow_app.faces.prepare import FULL, prepare
 from glow_app.faces.put_back import full_side, put_back
 from glow_app.keeping.recipes import Origin, read_morph
+from glow_app.ui.examples import example_files
 
 pytest_plugins = ["tests.full_size_faces"]
 
@@ -295,6 +296,84 @@ def test_one_photo_into_its_edited_self(here, photos, tiny_checkpoint, tiny_dire
     assert recipe.directions == (("made up", 2.0),) and recipe.faces == (Origin(),)
 
 
+@pytest.fixture(scope="module")
+def sliders() -> Editor:
+    """An editor on the weights that all sliders fit."""
+    return Editor(device="cpu")
+
+
+def test_sliders_are_named_and_the_last_frame_is_the_edit(here, sliders, tmp_path):
+    """A look, a shape and a unit of its own, each within its ends, and with the name as typed."""
+    known = {direction.name: direction for direction in sliders.directions()}
+    asked = {"smile": 2.0, "age": 5.0, "nose width": -1.0, "eyes wide": 0.0}
+    asked = {n: min(max(s, known[n].low), known[n].high) for n, s in asked.items() if n in known}
+    assert {"smile", "age"} <= set(asked)
+    words = [f"--edit={name.replace(' ', '_')}={s:+g}" for name, s in asked.items()]
+    out, photo = tmp_path / "m.png", example_files()[0]
+    assert here("morph", photo, *words, "--out", out, "--frames", 3, "--size", 192) == 0
+    face = sliders.prepare(photo)
+    edited = sliders.edit(face, [(known[name], s) for name, s in asked.items()])
+    frames = frames_of(out)
+    assert frames.shape == (3, 192, 192, 3)
+    np.testing.assert_array_equal(frames[0], face.at(192))
+    # Decoded with other frames, which may round otherwise.
+    assert np.abs(frames[-1].astype(int) - edited.at(192)).max() <= 1
+    assert np.abs(frames[1].astype(int) - frames[0]).mean() > 0.5
+    recipe = read_morph(out)
+    assert recipe.directions == tuple(asked.items()) and recipe.kind == "morph"
+
+
+@pytest.mark.parametrize(("more", "count"), [((), 1), (("--edit", "chin=1"), 2)])
+def test_the_expression_of_another_photo(
+    here, small, small_checkpoint, tmp_path, capsys, more, count
+):
+    """Alone, and after a slider of one's own."""
+    out, (photo, like) = tmp_path / "m.png", example_files()[:2]
+    options = ["--frames", 2, "--size", 64, "--checkpoint", small_checkpoint]
+    assert here("morph", photo, *more, "--expression-of", like, "--out", out, *options) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3  # both photos, the animation
+    face, other = (small.prepare(file) for file in (photo, like))
+    expected = small.expression(face, other)
+    if more:
+        expected = [*((d, 1.0) for d in small.directions() if d.name == "chin"), *expected]
+    frames = frames_of(out)
+    np.testing.assert_array_equal(frames[0], face.pixels)
+    np.testing.assert_array_equal(frames[1], small.edit(face, expected).pixels)
+    assert not np.array_equal(frames[0], frames[1])
+    names = [(d.name, s) for d, s in expected]
+    assert list(read_morph(out).directions) == [(n, pytest.approx(s)) for n, s in names]
+
+
+def test_sliders_that_there_are_none_of(here, small, small_checkpoint, tmp_path, capsys):
+    """Refused with the names of all, or with the ends of the one."""
+    out, photo = tmp_path / "m.gif", example_files()[0]
+    direction = small.directions()[0]
+    name = direction.name.replace(" ", "_")
+    ends = f"from {direction.low:g} to {direction.high:g} {direction.unit}"
+    known = [d.name.replace(" ", "_") for d in small.directions()]
+    for text, words in (
+        ("grin=1", ["no slider 'grin'", *known]),
+        (f"{name}={direction.high + 1:g}", [ends]),
+        (f"{name}={direction.low - 0.5:g}", [ends]),
+        (f"{name}=nan", [ends]),
+        (f"{name}=much", ["such as smile=2"]),
+        ("=1", ["such as smile=2"]),
+    ):
+        options = ["--out", out, "--checkpoint", small_checkpoint]
+        line = refused(here("morph", photo, f"--edit={text}", *options), capsys.readouterr())
+        assert all(word in line for word in words), line
+        assert line.rstrip().endswith(".")
+    assert not out.exists()
+
+
+def test_an_expression_without_landmarks_is_refused(here, small_checkpoint, tmp_path, capsys):
+    blank, out = tmp_path / "blank.png", tmp_path / "m.gif"
+    Image.new("RGB", (80, 80), "tan").save(blank)
+    options = ["--out", out, "--checkpoint", small_checkpoint]
+    status = here("morph", example_files()[0], "--expression-of", blank, *options)
+    assert "needs landmarks" in refused(status, capsys.readouterr()) and not out.exists()
+
+
 # ------------------------------------------------------------------------------------------ sample
 
 
@@ -520,6 +599,9 @@ def refused(status: int, printed) -> str:
         (["morph", "{a}", "--edit", "smile=1", "--out", "m.gif", "--alone"], "need two photos"),
         (["morph", "{a}", "--edit", "s=1", "--out", "m.gif", "--kappa", "0"], "need two photos"),
         (["morph", "{a}", "--edit", "s=1", "--out", "m.gif", "--ground", "b"], "need two photos"),
+        (["morph", "{a}", "{b}", "--expression-of", "{b}", "--out", "m.gif"], "one photo"),
+        (["morph", "{a}", "--expression-of", "gone.jpg", "--out", "m.gif"], "gone.jpg"),
+        (["morph", "{a}", "--expression-of", "{p}", "--out", "{p}"], "replace a photo"),
         (["morph", "{a}", "{b}", "--out", "m.gif", "--path", "cubic"], "three photos"),
         (["morph", "{a}", "{b}", "--out", "m.gif", "--path", "shell"], "--path"),
         (["morph", "{a}", "{b}", "--out", "m.gif", "--ground", "c"], "--ground"),

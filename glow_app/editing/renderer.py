@@ -142,8 +142,6 @@ class _Scene:
             if sources is not None:
                 photo = Triangulation.remap(photo, sources)
             self.photos[i] = photo.astype(np.float32)
-            if self.alone:
-                continue
             if shape is None:  # nothing is known of the face
                 self.seen[i] = np.ones((side, side), np.float32)
                 continue
@@ -165,7 +163,11 @@ class _Scene:
         """The frame with the hair, clothes and background of one face: (N, N, 3)."""
         photo = self.photos[ground]
         if self.alone:
-            return self._with_lips_opened(photo + self.change * self.outline[..., None], ground)
+            inside = self.outline[..., None]
+            frame = photo + self.change * inside
+            if self.skin:  # a tint that stops at the jaw looks painted on
+                frame += self._leaning(ground, self.change) * (1 - inside)
+            return self._with_lips_opened(frame, ground)
         # The others come as differences to the ground, without what covers them or the ground.
         others = [i for i in self.chosen if i != ground]
         seen = {i: self.seen[i] * self.seen[ground] for i in others}

@@ -13,7 +13,7 @@ import numpy as np
 
 from glow_app.faces.regions import face_depth, mean_shape, measure_spread, mouth_opening
 
-__all__ = ["MEASURES", "differences", "measured", "pose", "settled", "turned"]
+__all__ = ["MEASURES", "RIGID", "differences", "measured", "pose", "settled", "turned"]
 
 
 def _length(shape: np.ndarray, a: int, b: int) -> float:
@@ -107,7 +107,7 @@ def pose(shape: np.ndarray) -> tuple[float, float, float]:
     """
     solid = _solid()
     design = np.column_stack([solid, np.ones(len(solid))])
-    rows = np.linalg.lstsq(design[_RIGID], np.asarray(shape, float)[_RIGID], rcond=None)[0][:3].T
+    rows = np.linalg.lstsq(design[RIGID], np.asarray(shape, float)[RIGID], rcond=None)[0][:3].T
     u, _, v = np.linalg.svd(rows, full_matrices=False)
     r1, r2 = u @ v
     r3 = np.cross(r1, r2)
@@ -120,9 +120,9 @@ def pose(shape: np.ndarray) -> tuple[float, float, float]:
 def turned(shape: np.ndarray, turn: float, nod: float, tilt: float) -> np.ndarray:
     """A shape (478, 2) whose head is turned further, in degrees as `pose` measures them."""
     depth = face_depth() * (_unit(shape) / _unit(mean_shape()))
-    middle = shape[_RIGID].mean(axis=0)
+    middle = shape[RIGID].mean(axis=0)
     x, y = (shape - middle).T
-    z = depth - depth[_RIGID].mean()
+    z = depth - depth[RIGID].mean()
     a, b, c = np.radians([-turn, nod, tilt])
     x, z = np.cos(a) * x + np.sin(a) * z, np.cos(a) * z - np.sin(a) * x
     y = np.cos(b) * y + np.sin(b) * z
@@ -140,10 +140,12 @@ def settled(shape: np.ndarray, own: np.ndarray) -> np.ndarray:
             may stay so.
     """
     before, after = mouth_opening(own), mouth_opening(shape)
-    if before < _LIPS_SHUT and after < before + _HARDLY:
+    # From half of it on they open after all, and all of it from there.
+    shut = 1 - np.clip(2 * (after - before) / _HARDLY - 1, 0, 1)
+    if before < _LIPS_SHUT and shut:
         shape = shape.copy()
         upper, lower = _LIDS[:_LIPS].T
-        more = (shape[lower] - shape[upper] - (own[lower] - own[upper])) / 2
+        more = shut * (shape[lower] - shape[upper] - (own[lower] - own[upper])) / 2
         shape[upper] += more
         shape[lower] -= more
     upper, lower = _LIDS.T
@@ -170,7 +172,7 @@ _SHUT: Final = 0.002  # of the crop: apart like that they are shut
 
 # What keeps its place on the skull whatever the face does: corners of the eyes, bridge and root of
 # the nose, temples.
-_RIGID: Final = np.array(
+RIGID: Final = np.array(
     [33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 1, 2, 98, 327, 127, 356, 234, 454]
 )
 
