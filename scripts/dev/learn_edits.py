@@ -7,8 +7,9 @@ FACES holds aligned pictures, `attributes.tsv` (a column `file`, the others prob
 `sources.tsv` (columns file, age, gender). Shapes are regressed on measured shapes, looks on
 measured shapes, light, attributes, age and gender at once, so that one slider moves one thing and
 the others are held. How far one unit moves the look is set so that the independent judge of
-`glow_app/benchmarks/edit_judge.py` sees three quarters of a deviation (of age: 12 of 16 years) on training faces. The
-cache keeps landmarks and codes, which take most of the time; the same command goes on.
+`glow_app/benchmarks/edit_judge.py` sees three quarters of a deviation (of age: 12 of 16 years) on
+training faces. The cache keeps landmarks and codes, which take most of the time; the same command
+goes on.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ _WORDS = {
         "picture": "edited face",
         "empty": "Choose a face to edit",
         "advice": "Upload a photo or draw a random face, then move the sliders.",
-        "shortcut": "",
+        "shortcut": "Presets",
     },
 }
 

@@ -34,6 +34,13 @@ _ABOUT = (
     "to put it back. A direction of your own carries what else differs between its two groups of "
     "pictures; strength 1 is their difference."
 )
+_PRESETS: dict[str, dict[str, float]] = {
+    "Happy": {"smile": 1.6, "eyes wide": -0.4, "brows up": 0.3},
+    "Surprised": {"brows up": 1.6, "eyes wide": 1.4},
+    "Stern": {"smile": -0.7, "frown": 1.4, "brows up": -0.8},
+    "Younger": {"age": -12, "eye size": 0.4},
+    "Slimmer": {"face width": -1, "jaw": -0.7},
+}
 _STEPS = {"years": 1.0, "degrees": 0.5}
 
 
@@ -166,11 +173,26 @@ def _value(context: PageContext, scene: EditScene, setting: Setting | None) -> d
         [toward, *strengths],
         sizes=context.scenes.sizes(scene),
         faces=scene.faces,
+        shortcuts=_presets(scene),
         compare=True,
         about=_ABOUT if strengths else _NONE_YET,
         average=average,
         setting=setting,
     )
+
+
+def _presets(scene: EditScene) -> list[dict[str, Any]]:
+    """Buttons that set some sliders and put the others back; those whose sliders are here."""
+    names = [direction.name for direction in scene.directions]
+    return [
+        {
+            "label": label,
+            "title": ", ".join(f"{name} {value:+g}" for name, value in row.items()),
+            "values": (0.0, *[row.get(name, 0.0) for name in names]),
+        }
+        for label, row in _PRESETS.items()
+        if set(row) <= set(names)
+    ]
 
 
 def _truth(direction: Direction) -> str:
