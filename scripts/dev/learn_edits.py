@@ -63,6 +63,7 @@ class Slider:
     unit: str = DEVIATIONS
     words: tuple[str, str] = ("", "")
     turn: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    gain: float = 1.0  # of the shape: the face finder sees less of it than was moved
     ships: bool = True  # False: learned, but judges found it out (docs/results.md)
 
     @property
@@ -90,26 +91,30 @@ SLIDERS = (
         "lips spread", "Expression", -1.5, 2, "mouth width", ("face width", "nose width", "jaw",
         "smile"), words=("rounded, as in oo", "spread, as in ee"),
     ),
-    Slider("brows up", "Expression", -1.5, 2, "brows", ("forehead",), words=("down", "up")),
-    Slider("frown", "Expression", -2, 2, "frown", words=("open", "drawn together")),
-    Slider("eyes wide", "Expression", -1.8, 1.8, "eyes", words=("narrow", "wide")),
-    Slider("wink left", "Expression", 0, 1.7, "left eye", words=("", "shut")),
-    Slider("wink right", "Expression", 0, 1.7, "right eye", words=("", "shut")),
-    Slider("gaze", "Expression", -2, 2, "gaze", words=("left", "right")),
     Slider(
-        "gaze height", "Expression", -2, 2, "gaze height", ("left eye", "right eye"),
-        words=("up", "down"),
+        "brows up", "Expression", -1, 1.3, "brows", ("forehead",), words=("down", "up"), gain=1.5,
     ),
-    Slider("face width", "Shape", -2, 2.5, "face width", ("jaw",), words=("slim", "wide")),
-    Slider("jaw", "Shape", -1.8, 2.5, "jaw", ("face width",), words=("narrow", "wide")),
-    Slider("chin", "Shape", -2, 2, "chin", words=("short", "long")),
-    Slider("nose width", "Shape", -2.5, 2.5, "nose width", words=("narrow", "wide")),
+    Slider("frown", "Expression", -1, 1, "frown", words=("open", "drawn together"), gain=4.4),
+    Slider("eyes wide", "Expression", -1.1, 1.1, "eyes", words=("narrow", "wide"), gain=1.6),
+    Slider("wink left", "Expression", 0, 1.1, "left eye", words=("", "shut"), gain=1.6),
+    Slider("wink right", "Expression", 0, 1.1, "right eye", words=("", "shut"), gain=1.6),
+    Slider("gaze", "Expression", -1, 1, "gaze", words=("left", "right"), gain=2.6),
+    Slider(
+        "gaze height", "Expression", -1, 1, "gaze height", ("left eye", "right eye"),
+        words=("up", "down"), gain=4.2,
+    ),
+    Slider(
+        "face width", "Shape", -1.3, 1.6, "face width", ("jaw",), words=("slim", "wide"), gain=1.5,
+    ),
+    Slider("jaw", "Shape", -1.3, 1.8, "jaw", ("face width",), words=("narrow", "wide"), gain=1.35),
+    Slider("chin", "Shape", -1.4, 1.4, "chin", words=("short", "long"), gain=1.45),
+    Slider("nose width", "Shape", -2.5, 2.5, "nose width", words=("narrow", "wide"), ships=False),
     Slider("nose length", "Shape", -2, 2, "nose length", words=("short", "long")),
-    Slider("lips", "Shape", -2, 2, "lips", words=("thin", "full")),
-    Slider("eye size", "Shape", -2, 2, "eye width", words=("small", "large")),
-    Slider("forehead", "Shape", -2, 2, "forehead", words=("low", "high")),
+    Slider("lips", "Shape", -1.5, 1.5, "lips", words=("thin", "full"), gain=1.35),
+    Slider("eye size", "Shape", -1, 1, "eye width", words=("small", "large"), gain=2.6),
+    Slider("forehead", "Shape", -1, 1, "forehead", words=("low", "high"), gain=5.5),
     Slider("turn", "Pose", -7, 7, unit="degrees", turn=(1, 0, 0), words=("left", "right")),
-    Slider("nod", "Pose", -8, 8, unit="degrees", turn=(0, 1, 0), words=("down", "up")),
+    Slider("nod", "Pose", -6, 6, unit="degrees", turn=(0, 1.25, 0), words=("down", "up")),
     Slider(
         "tilt", "Pose", -8, 8, unit="degrees", turn=(0, 0, 1),
         words=("anticlockwise", "clockwise"),
@@ -349,7 +354,7 @@ def regress_shape(
     moved = weights[: len(targets)].sum(axis=0).reshape(-1, 2)
     if slider.name.startswith("gaze"):
         moved -= moved[RIGID].mean(axis=0)  # faces are aligned by their irises, which should move
-    return -moved if slider.name.startswith("wink") else moved
+    return slider.gain * (-moved if slider.name.startswith("wink") else moved)
 
 
 def regress_looks(
