@@ -114,7 +114,8 @@ def test_shapes_come_with_any_weights_and_looks_with_their_own(editor, small):
 
 def test_what_was_asked_for_is_found_on_the_picture(editor, two):
     """From one end of a slider to the other, the number that it is named after goes its way, as
-    the face finder sees it; and in the landmarks by about what was asked for."""
+    the face finder sees it, and no farther than is asked for by much. The landmarks themselves may
+    be moved by more, since the finder sees less of it."""
     checked, wrong = 0, []
     for direction in editor.directions():
         names, sign = direction.facts.get("measure", ([], 1))
@@ -131,7 +132,7 @@ def test_what_was_asked_for_is_found_on_the_picture(editor, two):
                 moved = sign * sum(apart[name] for name in names) / len(names)
                 numbers.append(moved / (direction.high - direction.low))
         checked += 1
-        if not np.mean(seen) > 0.05 or not 0.3 < np.mean(known) < 1.3:
+        if not 0.05 < np.mean(seen) < 1.7 or not np.mean(known) > 0.3:
             wrong.append((direction.name, seen, known))
     assert not wrong and checked >= 10
 
