@@ -43,9 +43,14 @@ def measure_released(
     def decode_frames() -> None:
         editor.decode(z)
 
+    def in_this_thread() -> None:  # what the editor shares out among threads cannot be recorded
+        with torch.inference_mode():
+            for chunk in z.split(editor.batch):
+                model.g(chunk.to(device))
+
     works: dict[str, Work] = {
         "decode_frames": decode_frames,
-        "convolutions": convolutions_of(decode_frames, device),
+        "convolutions": convolutions_of(in_this_thread, device),
         "decode_one": lambda: editor.decode(z[:1]),
         "encode_frames": lambda: _encode(editor, pictures),
         "alone": lambda: editor.morph_frames(a, b, frames, alone=True),
