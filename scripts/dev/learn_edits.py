@@ -79,7 +79,7 @@ class Slider:
 _MOUTH = ("mouth width", "chin", "lips", "jaw", "nose width", "nose length", "face width")
 SLIDERS = (
     Slider(
-        "smile", "Expression", -1, 2.2, "smile", (*_MOUTH, "eye width", "left eye", "right eye",
+        "smile", "Expression", -0.8, 2, "smile", (*_MOUTH, "eye width", "left eye", "right eye",
         "forehead"), "smile", scale=1.25, words=("serious", "smiling"),
     ),
     Slider(
@@ -98,7 +98,7 @@ SLIDERS = (
     Slider("eyes wide", "Expression", -1.1, 1.1, "eyes", words=("narrow", "wide"), gain=1.6),
     Slider("wink left", "Expression", 0, 1.1, "left eye", words=("", "shut"), gain=1.6),
     Slider("wink right", "Expression", 0, 1.1, "right eye", words=("", "shut"), gain=1.6),
-    Slider("gaze", "Expression", -1, 1, "gaze", words=("left", "right"), gain=2.6),
+    Slider("gaze", "Expression", -0.8, 0.8, "gaze", words=("left", "right"), gain=2.6),
     Slider(
         "gaze height", "Expression", -1, 1, "gaze height", ("left eye", "right eye"),
         words=("up", "down"), gain=4.2,
@@ -112,7 +112,7 @@ SLIDERS = (
     Slider("nose length", "Shape", -2, 2, "nose length", words=("short", "long")),
     Slider("lips", "Shape", -1.5, 1.5, "lips", words=("thin", "full"), gain=1.35),
     Slider("eye size", "Shape", -1, 1, "eye width", words=("small", "large"), gain=2.6),
-    Slider("forehead", "Shape", -1, 1, "forehead", words=("low", "high"), gain=5.5),
+    Slider("forehead", "Shape", -0.7, 0.7, "forehead", words=("low", "high"), gain=5.5),
     Slider("turn", "Pose", -7, 7, unit="degrees", turn=(1, 0, 0), words=("left", "right")),
     Slider("nod", "Pose", -6, 6, unit="degrees", turn=(0, 1.25, 0), words=("down", "up")),
     Slider(
@@ -143,7 +143,7 @@ SLIDERS = (
         ships=False,
     ),
     Slider("rosy cheeks", "Look", -1, 1, look="redness", judged="redness", words=("pale", "rosy")),
-    Slider("skin", "Look", -1, 0.6, look="texture", judged="texture", words=("smooth", "marked")),
+    Slider("skin", "Look", -0.5, 0.6, look="texture", judged="texture", words=("smooth", "marked")),
     Slider(
         "light side", "Light", -1.2, 1.2, look="light side", judged="light side",
         words=("from the left", "from the right"),
