@@ -143,7 +143,9 @@ SLIDERS = (
         ships=False,
     ),
     Slider("rosy cheeks", "Look", -1, 1, look="redness", judged="redness", words=("pale", "rosy")),
-    Slider("skin", "Look", -0.5, 0.6, look="texture", judged="texture", words=("smooth", "marked")),
+    Slider(
+        "skin", "Look", -0.5, 0.6, look="texture", judged="texture", words=("smooth", "marked"),
+    ),
     Slider(
         "light side", "Light", -1.2, 1.2, look="light side", judged="light side",
         words=("from the left", "from the right"),
