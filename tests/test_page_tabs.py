@@ -423,16 +423,16 @@ def test_an_animation_of_an_edit_opens_with_its_sliders_set(
 ) -> None:
     """What scripts/morph.py --edit has made."""
     out, photo = tmp_path / "m.gif", example_files()[0]
-    words = ("--edit", "gaze=1", "--edit", "turn=-4.5", "--frames", 2, "--size", 64)
+    words = ("--edit", "gaze=0.5", "--edit", "turn=-4.5", "--frames", 2, "--size", 64)
     assert here("morph", photo, *words, "--out", out, "--checkpoint", small_checkpoint) == 0
     page = open_tab()
     open_morph(page, out)
     expect(page.get_by_role("tab", name="Edit")).to_have_attribute(
         "aria-selected", "true", timeout=WAIT_MS
     )
-    expect(of_direction(page, "gaze")).to_have_value("1", timeout=WAIT_MS)
+    expect(of_direction(page, "gaze")).to_have_value("0.5", timeout=WAIT_MS)
     live_ready(page, "#edit")
-    assert moved(page) == {"gaze": 1, "turn": -4.5}
+    assert moved(page) == {"gaze": 0.5, "turn": -4.5}
 
 
 def test_an_example_sets_a_side_and_a_live_picture_gets_its_full_size_at_rest(

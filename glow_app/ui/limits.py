@@ -19,7 +19,6 @@ __all__ = [
     "MAX_SAMPLES",
     "MAX_SEED",
     "MAX_SIZE",
-    "MAX_STRENGTH",
     "MAX_UPLOAD_MB",
     "MIN_SIZE",
     "affordable",
@@ -38,7 +37,6 @@ CLIPPED = 0.01  # share of clipped colours above which a picture says so
 LEG_FRAMES = 17  # of one leg of a journey, both its faces among them
 MAX_AVERAGE = 64  # photos of one average
 MAX_FACES = 8  # of a journey
-MAX_STRENGTH = 3.0  # of a direction, in differences between its classes
 MAX_SAMPLES = 64
 MAX_SEED = 2**32 - 1
 MAX_UPLOAD_MB = 20
