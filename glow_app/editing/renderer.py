@@ -163,6 +163,8 @@ class _Scene:
         """The frame with the hair, clothes and background of one face: (N, N, 3)."""
         photo = self.photos[ground]
         if self.alone:
+            if self.point.look is not None:  # its own look: nothing but the shape has changed
+                return self._with_lips_opened(photo, ground)
             inside = self.outline[..., None]
             frame = photo + self.change * inside
             if self.skin:  # a tint that stops at the jaw looks painted on
@@ -221,7 +223,7 @@ class _Scene:
         all of it (N, N, 3) for an edit."""
         kappa = self.renderer.kappa
         looks = self.renderer.looks
-        if not self.alone and not kappa:
+        if self.point.look is not None if self.alone else not kappa:
             return np.float32(0)
         base = np.zeros(decoded.shape, np.float32)
         for i, weight in self.weights.items():
