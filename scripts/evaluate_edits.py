@@ -3,12 +3,13 @@
 
     python scripts/evaluate_edits.py --train FACES --data FACES/val --photos PHOTOS
 
-The judge knows neither the flow nor its directions (`glow_app/benchmarks/edit_judge.py`): shapes
-are found anew on the edited picture, looks are told by gradients and colours, fitted on unedited
-pictures of --train (aligned, with `attributes.tsv` and `sources.tsv`). For each slider, at four
-strengths:
+The judge knows neither the flow nor its directions (`glow_app/benchmarks/edit_judge.py`):
+landmarks are followed from the untouched picture into the edited one by optical flow, poses are
+found anew, looks are told by gradients and colours, fitted on unedited pictures of --train
+(aligned, with `attributes.tsv` and `sources.tsv`). For each slider, at four strengths:
 
     slope    measured over asked, by least squares; 1 is true
+    finder   the same by the face finder on the edited picture, which is drawn to usual faces
     spread   deviation of what is measured at one unit (10 years, half of the degrees)
     person   distance of dlib descriptors to the untouched face there, where dlib is installed;
              below 0.35 it is the same person
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from glow_app.editing.editor import Editor
     from glow_app.faces.face import Face
 
-_SIDE = 256  # pixels a side of the pictures that are measured
+_SIDE = 384  # pixels a side of the pictures that are measured
 _ALONG = 0.3  # of what was asked for: what moves as much is named
 YEARS = 16.0  # deviation of age over the labelled training faces
 _ORDINARY = {"years": 10.0, "degrees": 5.0}  # one unit of the others
@@ -94,33 +95,42 @@ def measure(
     """One row of the table."""
     import numpy as np
 
+    from glow_app.benchmarks.edit_judge import tracked
+    from glow_app.faces.landmarks import find_mesh
+    from glow_app.faces.measures import MEASURES
+
     names, sign = slider.facts["measure"]
+    shaped = set(names) <= set(MEASURES)
     columns = [judge.names.index(name) for name in names]
     # The judge counts in deviations: so many degrees or years is one.
     unit = {"years": YEARS, "degrees": float(judge.spread[columns[0]])}.get(slider.unit, 1.0)
     one = _ORDINARY.get(slider.unit, 1.0)
     strengths = [s for s in (slider.low, -one, one, slider.high) if s]
-    asked, got, others, away = [], [], [], []
+    asked, got, seen, others, away = [], [], [], [], []
     for face in faces:
         own = face.at(_SIDE)
-        before = judge(own)
-        if before is None:
+        mesh = find_mesh(own)
+        if mesh is None:
             continue
+        before = judge(own, mesh)
         for strength in strengths:
             still = editor.edit(face, [(slider, strength)])
             picture = still.at(_SIDE)
-            after = judge(picture)
-            if after is None:
+            found = judge(picture)
+            if found is None:
                 continue
-            moved = after - before
+            moved = seen_here = found - before
+            if slider.unit != "degrees":
+                moved = judge(picture, tracked(own, mesh, picture)) - before
             asked.append(strength)
             got.append(sign * unit * float(moved[columns].mean()))
+            seen.append(sign * unit * float(seen_here[columns].mean()))
             others.append(moved * unit / strength)  # for each deviation asked for
             if describe is not None and abs(strength) == one:
                 a, b = describe(np.stack([own, picture]))
                 away.append(float(np.linalg.norm(a - b)))
-    asked, got = np.array(asked), np.array(got)
-    slope = float((asked * got).sum() / np.square(asked).sum())
+    asked, got, seen = (np.array(values) for values in (asked, got, seen))
+    slope, finder = (float((asked * x).sum() / np.square(asked).sum()) for x in (got, seen))
     ordinary = np.abs(asked) == one
     spread = float((got - slope * asked)[ordinary].std() / one)
     along = np.median(others, axis=0)
@@ -134,6 +144,7 @@ def measure(
         "unit": slider.unit,
         "slope": round(slope, 2),
         "spread": round(spread, 2),
+        "finder": round(finder, 2) if shaped else None,
         "at_low": _at(asked, got, slider.low),
         "at_high": _at(asked, got, slider.high),
         "person": round(float(np.mean(away)), 3) if away else None,
@@ -150,13 +161,14 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
     """Markdown."""
     from glow_app.benchmarks.report import table as markdown
 
-    head = ["slider", "unit", "slope", "spread", "at its ends", "person", "goes along"]
+    head = ["slider", "unit", "slope", "spread", "finder", "at its ends", "person", "goes along"]
     lines = []
     for name, row in rows.items():
         ends = " … ".join("-" if x is None else f"{x:g}" for x in (row["at_low"], row["at_high"]))
         along = ", ".join(f"{k} {v:+.1f}" for k, v in list(row["along"].items())[:4])
         person = "-" if row["person"] is None else f"{row['person']:.2f}"
-        figures = [f"{row['slope']:.2f}", f"{row['spread']:.2f}", ends, person, along]
+        finder = "-" if row["finder"] is None else f"{row['finder']:.2f}"
+        figures = [f"{row['slope']:.2f}", f"{row['spread']:.2f}", finder, ends, person, along]
         lines.append([name, row["unit"], *figures])
     return markdown(head, lines)
 

@@ -1,6 +1,9 @@
 """An independent judge of edits: it measures what changed, without the flow and its directions.
 
-Geometry is measured by the face finder on the edited picture (`faces.measures`). Looks are
+Geometry is measured by following the landmarks of the untouched picture into the edited one by
+dense optical flow (`tracked`; DIS, Kroeger et al. 2016), and by finding them anew. The first is the
+judge: finders of landmarks, MediaPipe's and dlib's alike, are regressions that draw every face
+towards a usual one, and see a half of what plainly moved, of brows, lids or a nose less. Looks are
 measured by a ridge regression on histograms of oriented gradients (Dalal & Triggs 2005, OpenCV's)
 and mean colours of 16×16 cells of the aligned crop, fitted on unedited faces: age on years from a
 table, the others on attributes as a table gives them. Light is measured on the pixels.
@@ -24,7 +27,7 @@ from glow_app.faces.measures import MEASURES, measured, pose
 from glow_app.faces.regions import mean_shape
 from glow_app.faces.warp import Triangulation
 
-__all__ = ["LIGHT", "Judge", "fitted_on", "light", "read_tables"]
+__all__ = ["LIGHT", "Judge", "fitted_on", "light", "read_tables", "tracked"]
 
 _SIDE: Final = 128
 _CELL: Final = 16
@@ -53,6 +56,25 @@ def light(look: np.ndarray) -> np.ndarray:
     side = low[66:96, 84:110].mean() - low[66:96, 18:44].mean()
     colours = skin[..., 2].mean(), np.log(texture + 0.3), skin[..., 1].mean()
     return np.array([side, face.std(), *colours, face.mean()], float)
+
+
+def tracked(own: np.ndarray, shape: np.ndarray, edited: np.ndarray) -> np.ndarray:
+    """Where landmarks of a picture lie in an edited one: (478, 2), by dense optical flow.
+
+    Args:
+        own, edited: (N, N, 3) uint8.
+        shape: (478, 2) in `own`, in fractions of the crop.
+    """
+    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    flow.setFinestScale(0)
+    flow.setPatchStride(3)
+    greys = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (own, edited))
+    x, y = (len(own) * np.asarray(shape, np.float32) - np.float32(0.5)).T
+    moved = cv2.remap(
+        flow.calc(*greys, None), x[None], y[None], cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )  # fmt: skip
+    return np.asarray(shape, float) + moved[0] / len(own)
 
 
 @dataclass(frozen=True, eq=False)

@@ -50,6 +50,21 @@ def _frown(shape: np.ndarray) -> float:
     return float(lower - _length(shape, 107, 336)) / _unit(shape)
 
 
+def _brow_slant(shape: np.ndarray) -> float:
+    """How far the inner ends of the brows lie below the outer ones."""
+    return float(shape[[107, 336], 1].mean() - shape[[70, 300], 1].mean()) / _unit(shape)
+
+
+def _eye_slant(shape: np.ndarray) -> float:
+    """How far the outer corners of the eyes lie above the inner ones."""
+    return float(shape[[133, 362], 1].mean() - shape[[33, 263], 1].mean()) / _unit(shape)
+
+
+def _mouth_height(shape: np.ndarray) -> float:
+    """From the tip of the nose down to the middle of the lips."""
+    return float(shape[[13, 14], 1].mean() - shape[1, 1]) / _unit(shape)
+
+
 def _gaze(axis: int) -> Callable[[np.ndarray], float]:
     def gaze(shape: np.ndarray) -> float:
         eyes = ((468, 33, 133), (473, 362, 263))
@@ -80,6 +95,15 @@ MEASURES: Final[dict[str, Callable[[np.ndarray], float]]] = {
     "nose length": _between(168, 2),
     "eye width": _mean((33, 133), (362, 263)),
     "forehead": _between(10, 9),
+    "brow slant": _brow_slant,
+    "brow distance": _between(55, 285),
+    "brow thickness": _mean((63, 53), (105, 52), (66, 65), (293, 283), (334, 282), (296, 295)),
+    "eye slant": _eye_slant,
+    "cheekbones": _mean((116, 345), (123, 352)),
+    "upper lip": _between(0, 13),
+    "lower lip": _between(14, 17),
+    "mouth height": _mouth_height,
+    "chin width": _mean((149, 378), (148, 377)),
 }
 
 

@@ -76,43 +76,85 @@ class Slider:
         return [self.shape or self.name], -1 if self.name.startswith("wink") else 1
 
 
-_MOUTH = ("mouth width", "chin", "lips", "jaw", "nose width", "nose length", "face width")
+_MOUTH = (
+    "mouth width", "chin", "lips", "upper lip", "lower lip", "jaw", "nose width", "nose length",
+    "face width", "cheekbones", "chin width", "mouth height",
+)  # fmt: skip
+_EYES = ("left eye", "right eye", "eye width", "eye slant")
+_BROWS = ("brows", "frown", "brow slant", "brow distance", "brow thickness")
+_OUTLINE = ("face width", "jaw", "cheekbones", "chin width")
 SLIDERS = (
     Slider(
-        "smile", "Expression", -0.8, 2, "smile", (*_MOUTH, "eye width", "left eye", "right eye",
-        "forehead"), "smile", scale=1.25, words=("serious", "smiling"),
+        "smile", "Expression", -0.8, 2, "smile", (*_MOUTH, *_EYES, "forehead"), "smile",
+        scale=1.25, words=("serious", "smiling"),
     ),
     Slider(
-        "mouth open", "Expression", -2, 1, "mouth open", ("chin", "jaw", "lips", "face width",
-        "nose length", "forehead"), "mouth open", scale=2.0, words=("shut", "open"),
-        ships=False,
+        "mouth open", "Expression", -2, 1, "mouth open", (*_MOUTH, "forehead"), "mouth open",
+        scale=2.0, words=("shut", "open"), ships=False,
     ),
     Slider(
-        "lips spread", "Expression", -1.5, 2, "mouth width", ("face width", "nose width", "jaw",
-        "smile"), words=("rounded, as in oo", "spread, as in ee"),
+        "lips spread", "Expression", -1.5, 2, "mouth width", (*_OUTLINE, "nose width", "smile",
+        "upper lip", "lower lip"), words=("rounded, as in oo", "spread, as in ee"), gain=1.1,
     ),
     Slider(
-        "brows up", "Expression", -1, 1.3, "brows", ("forehead",), words=("down", "up"), gain=1.5,
-    ),
-    Slider("frown", "Expression", -1, 1, "frown", words=("open", "drawn together"), gain=4.4),
-    Slider("eyes wide", "Expression", -1.1, 1.1, "eyes", words=("narrow", "wide"), gain=1.6),
-    Slider("wink left", "Expression", 0, 1.1, "left eye", words=("", "shut"), gain=1.6),
-    Slider("wink right", "Expression", 0, 1.1, "right eye", words=("", "shut"), gain=1.6),
-    Slider("gaze", "Expression", -0.8, 0.8, "gaze", words=("left", "right"), gain=2.6),
-    Slider(
-        "gaze height", "Expression", -1, 1, "gaze height", ("left eye", "right eye"),
-        words=("up", "down"), gain=4.2,
+        "brows up", "Expression", -1.2, 1.5, "brows", ("forehead", *_BROWS), words=("down", "up"),
+        gain=1.1,
     ),
     Slider(
-        "face width", "Shape", -1.3, 1.6, "face width", ("jaw",), words=("slim", "wide"), gain=1.5,
+        "brow slant", "Expression", -1.3, 1.3, "brow slant", _BROWS,
+        words=("worried", "stern"), gain=1.05,
     ),
-    Slider("jaw", "Shape", -1.3, 1.8, "jaw", ("face width",), words=("narrow", "wide"), gain=1.35),
-    Slider("chin", "Shape", -1.4, 1.4, "chin", words=("short", "long"), gain=1.45),
-    Slider("nose width", "Shape", -2.5, 2.5, "nose width", words=("narrow", "wide"), ships=False),
+    Slider(
+        "frown", "Expression", -1.5, 1.5, "frown", _BROWS, words=("open", "drawn together"),
+        gain=1.15,
+    ),
+    Slider(
+        "eyes wide", "Expression", -1.3, 1.3, "eyes", _EYES, words=("narrow", "wide"), gain=1.15,
+    ),
+    Slider("wink left", "Expression", 0, 1.2, "left eye", words=("", "shut"), gain=1.15),
+    Slider("wink right", "Expression", 0, 1.2, "right eye", words=("", "shut"), gain=1.15),
+    Slider("gaze", "Expression", -1, 1, "gaze", words=("left", "right"), gain=1.3),
+    Slider(
+        "gaze height", "Expression", -1.2, 1.2, "gaze height", ("left eye", "right eye"),
+        words=("up", "down"), gain=1.2,
+    ),
+    Slider(
+        "face width", "Shape", -1.5, 1.6, "face width", _OUTLINE, words=("slim", "wide"), gain=1.2,
+    ),
+    Slider("jaw", "Shape", -1.5, 1.8, "jaw", _OUTLINE, words=("narrow", "wide"), gain=1.15),
+    Slider(
+        "cheekbones", "Shape", -1.5, 1.5, "cheekbones", _OUTLINE, words=("narrow", "wide"),
+    ),
+    Slider("chin", "Shape", -1.5, 1.5, "chin", words=("short", "long"), gain=1.15),
+    Slider(
+        "chin width", "Shape", -1.5, 1.5, "chin width", _OUTLINE, words=("pointed", "broad"),
+    ),
+    Slider("nose width", "Shape", -1.5, 1.5, "nose width", words=("narrow", "wide"), gain=1.2),
     Slider("nose length", "Shape", -2, 2, "nose length", words=("short", "long")),
-    Slider("lips", "Shape", -1.5, 1.5, "lips", words=("thin", "full"), gain=1.35),
-    Slider("eye size", "Shape", -1, 1, "eye width", words=("small", "large"), gain=2.6),
-    Slider("forehead", "Shape", -0.7, 0.7, "forehead", words=("low", "high"), gain=5.5),
+    Slider("lips", "Shape", -1.5, 1.5, "lips", ("upper lip", "lower lip"), words=("thin", "full"),
+           gain=1.15),
+    Slider("upper lip", "Shape", -1.5, 1.5, "upper lip", ("lips", "lower lip"),
+           words=("thin", "full"), gain=1.2),
+    Slider("lower lip", "Shape", -1.5, 1.5, "lower lip", ("lips", "upper lip"),
+           words=("thin", "full"), gain=1.15),
+    Slider(
+        "mouth height", "Shape", -1.5, 1.5, "mouth height", ("chin", "chin width"),
+        words=("high", "low"), gain=1.1,
+    ),
+    Slider(
+        "eye size", "Shape", -1.5, 1.5, "eye width", _EYES, words=("small", "large"), gain=1.25,
+    ),
+    Slider("eye slant", "Shape", -1.5, 1.5, "eye slant", _EYES, words=("falling", "rising"),
+           gain=1.15),
+    Slider(
+        "brow distance", "Shape", -1.5, 1.5, "brow distance", _BROWS, words=("close", "apart"),
+        gain=1.1,
+    ),
+    Slider(
+        "brow thickness", "Shape", -1.3, 1.3, "brow thickness", _BROWS, words=("thin", "thick"),
+        gain=1.35,
+    ),
+    Slider("forehead", "Shape", -1.5, 1.5, "forehead", words=("low", "high"), gain=1.4),
     Slider("turn", "Pose", -7, 7, unit="degrees", turn=(1, 0, 0), words=("left", "right")),
     Slider("nod", "Pose", -6, 6, unit="degrees", turn=(0, 1.25, 0), words=("down", "up")),
     Slider(
@@ -179,6 +221,7 @@ def parser() -> cli.Parser:
         "--calibrate", type=cli.whole(4), default=32, help="faces edited for scale (32)"
     )
     p.add_argument("--all", action="store_true", help="those as well that do not ship")
+    p.add_argument("--shapes", action="store_true", help="only those that leave the look alone")
     cli.add_model_arguments(p)
     return p
 
@@ -186,7 +229,7 @@ def parser() -> cli.Parser:
 def main(argv: list[str] | None = None) -> None:
     args = parser().parse_args(argv)
 
-    from glow_app.benchmarks.edit_judge import LIGHT, fitted_on, light, read_tables
+    from glow_app.benchmarks.edit_judge import fitted_on, read_tables
     from glow_app.editing import directions
     from glow_app.faces.measures import MEASURES
 
@@ -200,17 +243,12 @@ def main(argv: list[str] | None = None) -> None:
     out = Path(args.out) if args.out else directions.pretrained_folder() / editor.name
     out.mkdir(parents=True, exist_ok=True)
 
-    chosen = _with_labels(names, table, args.codes)
-    codes, looks = _codes(editor, data, [names[i] for i in chosen], cache)
-    rows = [table[names[i]] for i in chosen]
-    seen = {c: np.array([row[c] for row in rows]) for c in rows[0]}
-    seen |= dict(zip(columns, numbers[chosen].T, strict=True))
-    seen |= dict(zip(LIGHT, np.stack([light(look) for look in looks]).T, strict=True))
-    vectors = regress_looks(codes, {c: _filled(seen, c) for c in HELD}, editor.level_shapes)
-    judge, some = fitted_on(data, args.judge_faces, dict(zip(names, shapes, strict=True)))
-    faces = [editor.prepare(data / name, align="center") for name in some[: args.calibrate]]
+    if not args.shapes:
+        vectors = _look_vectors(editor, data, cache, names, numbers, table, args.codes)
+        judge, some = fitted_on(data, args.judge_faces, dict(zip(names, shapes, strict=True)))
+        faces = [editor.prepare(data / name, align="center") for name in some[: args.calibrate]]
     for order, slider in enumerate(SLIDERS):
-        if not (slider.ships or args.all):
+        if not (slider.ships or args.all) or (args.shapes and slider.look is not None):
             continue
         shape = None
         if slider.shape is not None:
@@ -225,6 +263,28 @@ def main(argv: list[str] | None = None) -> None:
         directions.save(direction, out / f"{slider.name.replace(' ', '_')}.safetensors")
         length = 0.0 if direction.vector is None else float(direction.vector.norm())
         print(f"{slider.name}: look {length:.2f} a unit", flush=True)
+
+
+def _look_vectors(
+    editor: Editor,
+    data: Path,
+    cache: Path,
+    names: list[str],
+    numbers: np.ndarray,
+    table: dict[str, dict[str, float]],
+    count: int,
+) -> dict[str, np.ndarray]:
+    """(D,) by which one deviation of each number of `HELD` moves the code of a look."""
+    from glow_app.benchmarks.edit_judge import LIGHT, light
+    from glow_app.faces.measures import MEASURES
+
+    chosen = _with_labels(names, table, count)
+    codes, looks = _codes(editor, data, [names[i] for i in chosen], cache)
+    rows = [table[names[i]] for i in chosen]
+    seen = {c: np.array([row[c] for row in rows]) for c in rows[0]}
+    seen |= dict(zip((*MEASURES, *POSE), numbers[chosen].T, strict=True))
+    seen |= dict(zip(LIGHT, np.stack([light(look) for look in looks]).T, strict=True))
+    return regress_looks(codes, {c: _filled(seen, c) for c in HELD}, editor.level_shapes)
 
 
 # ------------------------------------------------------------------------------------- material
