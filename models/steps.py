@@ -22,7 +22,8 @@ class FlowSteps(Bijection, nn.ModuleList):
     """A chain of :class:`FlowStep` on inputs of one shape.
 
     Their mixings are folded together: in training at each call, else once, with the inverses,
-    and kept beside a copy of the numbers they were made of, for as long as those are the same. ``context`` is what conditional couplings are given.
+    and kept beside a copy of the numbers they were made of, for as long as those are the same.
+    ``context`` is what conditional couplings are given.
 
     Args:
         steps: the steps, in the order of the flow direction.
