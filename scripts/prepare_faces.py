@@ -140,9 +140,7 @@ def main(argv: list[str] | None = None) -> None:
     names = [name for name in photos if in_shard(name, args.shard)]
     jobs = (Job(photos[name], name, out, targets[name], plan) for name in names)
     workers = args.workers or min(cores(), -(-len(names) // _EACH))
-    outcomes = cli.shown(
-        spread(write_faces, jobs, min(workers, len(names))), len(names), "aligning"
-    )
+    outcomes = spread(write_faces, jobs, min(workers, len(names)))
     written = there = removed = 0
     left_out: list[str] = []
     shown = cli.shown(zip(names, outcomes, strict=True), len(names), "aligning")
