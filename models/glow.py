@@ -99,7 +99,9 @@ class Glow(nn.Module):
 
         z is (N, C*H*W) float32, all of the code, finest level first, and N(0, I) under the
         model. ``log_det`` is (N,), in nats. For a photo give bin centres, (level + 0.5) / 256,
-        see :func:`models.bin_centers`: then the same photo always has the same z.
+        see :func:`models.bin_centers`: then the same photo always has the same z. In evaluation
+        mode :meth:`g` gives any such picture back exactly, with gradients or without; training
+        computes in float32, which is not enough for that.
         """
         self._check_images(x)
         z, log_det = self._f(x)
@@ -326,20 +328,25 @@ class Glow(nn.Module):
 
         Not asked in training, where the answer would make the host wait for the device.
         """
-        if self.training or torch.is_grad_enabled() or len(z) == 0:
+        if self.training or len(z) == 0:
             return None
-        wild = z.abs().amax(dim=1) > _WILD
+        wild = z.detach().abs().amax(dim=1) > _WILD
         return wild if wild.any() else None
 
     def _in_float64(self) -> Glow:
-        """This model with its nets in float64 too: several times slower, for a few wild codes."""
+        """This model with its nets in float64 too: several times slower, for a few wild codes.
+
+        Its tensors are made of this model's, so that gradients reach the parameters of this one.
+        """
         with torch.device("meta"):
-            wide = Glow(self.config)
-        state = {
-            k: v.double() if v.is_floating_point() else v for k, v in self.state_dict().items()
-        }
-        wide.load_state_dict(state, assign=True)
-        return wide.eval()
+            wide = Glow(self.config).eval()
+        for module, own in zip(wide.modules(), self.modules(), strict=True):
+            for name, parameter in own.named_parameters(recurse=False):
+                delattr(module, name)  # a parameter would be a leaf, where gradients end
+                setattr(module, name, parameter.double())
+            for name, buffer in own.named_buffers(recurse=False):
+                setattr(module, name, buffer.double() if buffer.is_floating_point() else buffer)
+        return wide
 
     def _enter_level(self, h: Tensor) -> Tensor:
         if self.squeeze is not None:

@@ -3,6 +3,7 @@
 
     python scripts/evaluate.py --data faces/val
     python scripts/evaluate.py --checkpoint run/model.safetensors --data faces/val --json
+    python scripts/evaluate.py --checkpoint run/model.safetensors --data faces/val --shape mean
 
 The last line of stdout is one JSON object:
 
@@ -13,6 +14,8 @@ The last line of stdout is one JSON object:
     bits_by_part          of a model with detail levels: "details", bits a detail number given the
                           means, and "base", bits/dim of the means as a picture (with more levels
                           "details 1", the finest, "details 2" and so on)
+    shape, model_shape    what was measured and what the model learned: "crop", whole crops, or
+                          "mean", looks: faces warped to the mean shape
     image_size, dims, checkpoint, device, align, seed, seconds
 """
 
@@ -55,6 +58,12 @@ def parser() -> cli.Parser:
         default="center",
         help="center for pictures that are aligned already (default)",
     )
+    p.add_argument(
+        "--shape",
+        choices=("crop", "mean"),
+        help="mean: measure looks, warped here if the pictures are whole crops, those without "
+        "landmarks left out (default: the pictures as they lie)",
+    )
     p.add_argument("--json", action="store_true", help="print nothing but the JSON object")
     cli.add_model_arguments(p)
     return p
@@ -67,13 +76,24 @@ def main(argv: list[str] | None = None) -> None:
 
     from glow_app.common.errors import UserError
     from glow_app.faces.folders import list_pictures
+    from glow_app.faces.frame import Frame, require_crops
 
     start = time.monotonic()
-    files = list_pictures(Path(args.data).expanduser())[: args.limit]
+    folder = Path(args.data).expanduser()
+    files = list_pictures(folder)[: args.limit]
+    frame = Frame.of_pictures(folder, files)
+    if args.shape == "crop":
+        require_crops(folder, files)
+    warp = args.shape == "mean" and frame.mean is None
     editor = cli.open_editor(args)
+    learned = Frame.from_facts(editor.facts)
+    if warp:
+        frame = Frame(editor.looks.mean)
+    if not frame.same_as(learned):
+        cli.say(f"{editor.name} learned {learned.words}; what is measured is {frame.words}.")
     editor.batch = args.batch or editor.batch
     bits, levels, parts = [], [], []
-    for pixels, seeds in _batches(editor, files, args):
+    for pixels, seeds in _batches(editor, files, args, warp):
         bits.append(editor.bits_per_dim(pixels, seeds))
         levels.append(editor.roundtrip(pixels))
         if editor.model.config.details:
@@ -88,18 +108,20 @@ def main(argv: list[str] | None = None) -> None:
         "checkpoint": editor.name,
         "device": str(editor.device),
         "align": args.align,
+        "shape": frame.shape,
+        "model_shape": learned.shape,
         "seed": args.seed,
         "seconds": round(time.monotonic() - start, 2),
     }
     if not args.json:
-        print(_words(result))
+        print(_words(result, frame.words))
     print(json.dumps(result, allow_nan=False))
 
 
 def _batches(
-    editor: Editor, files: list[Path], args: argparse.Namespace
+    editor: Editor, files: list[Path], args: argparse.Namespace, warp: bool
 ) -> Iterator[tuple[np.ndarray, list[int]]]:
-    """Prepared pictures and the seeds of their noise, batch by batch."""
+    """Prepared pictures, or their looks, and the seeds of their noise, batch by batch."""
     import numpy as np
 
     from glow_app.common.errors import UserError
@@ -110,7 +132,10 @@ def _batches(
         shown = cli.shown(shown, len(files), "evaluating")
     for index, file in shown:
         try:
-            pixels.append(editor.prepare(file, align=args.align).pixels)
+            face = editor.prepare(file, align=args.align)
+            if warp and face.shape is None:
+                raise UserError(f"{file.name} shows no face whose landmarks were found.")
+            pixels.append(editor.looks.of(face) if warp else face.pixels)
             # By place, so that neither batch nor bad file shifts it; torch wants 32 bits.
             seeds.append(args.seed * 1_000_000 + index)
         except UserError as error:  # its sentence names the file
@@ -145,7 +170,7 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _words(result: dict[str, Any]) -> str:
+def _words(result: dict[str, Any], frame: str) -> str:
     mean, sem = result["bits_per_dim"], result["bits_per_dim_sem"]
     bits = "not finite" if mean is None else f"{mean:.3f}"
     spread = "" if sem is None else f" ± {sem:.3f}"
@@ -157,6 +182,7 @@ def _words(result: dict[str, Any]) -> str:
     )
     return (
         f"{result['checkpoint']}: {bits}{spread} bits/dim over {result['images']} pictures"
+        f" ({frame})"
         f"{parts}, round trip {exact}, {result['seconds']:.0f} s"
     )
 

@@ -176,8 +176,10 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
 def _faces(editor: Editor, args: argparse.Namespace) -> list[Face]:
     from glow_app.common.errors import UserError
     from glow_app.faces.folders import list_pictures
+    from glow_app.faces.frame import require_crops
 
     files = list_pictures(Path(args.data).expanduser())
+    require_crops(Path(args.data).expanduser(), files)
     chosen = [(f, "center") for f in files[:: max(1, len(files) // args.faces)][: args.faces]]
     if args.photos:
         photos = list_pictures(Path(args.photos).expanduser())

@@ -94,6 +94,7 @@ def main(argv: list[str] | None = None) -> None:
     from glow_app.common.errors import UserError
     from glow_app.common.files import write_text
     from glow_app.faces.folders import list_pictures
+    from glow_app.faces.frame import require_crops
     from glow_app.keeping.writing import check_target
 
     out = args.out and check_target(args.out, (".md", ".txt"))
@@ -107,6 +108,7 @@ def main(argv: list[str] | None = None) -> None:
 
     def read(folder: str, align: str) -> list[Face]:
         files = list_pictures(Path(folder).expanduser())
+        require_crops(Path(folder).expanduser(), files)
         return read_faces(files, editor, align, lambda why: cli.say(f"skipped: {why}"))
 
     def measured(pairs: list[tuple[Face, Face]], reference: list[Face], what: str) -> Any:

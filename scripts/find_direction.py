@@ -127,6 +127,7 @@ def _choose(args: argparse.Namespace) -> tuple[list[str], list[str]]:
 
     from glow_app.editing import labels
     from glow_app.faces.folders import list_pictures
+    from glow_app.faces.frame import require_crops
 
     if args.labels:
         rows = labels.read_labels(Path(args.labels).expanduser())
@@ -137,7 +138,9 @@ def _choose(args: argparse.Namespace) -> tuple[list[str], list[str]]:
         return labels.balanced(rows, *tests, columns, args.limit, args.seed)
     chance, chosen = random.Random(args.seed), []
     for folder in (args.given_with, args.given_without):
-        files = [str(file) for file in list_pictures(Path(folder).expanduser())]
+        pictures = list_pictures(Path(folder).expanduser())
+        require_crops(Path(folder).expanduser(), pictures)
+        files = [str(file) for file in pictures]
         limit = len(files) if args.limit is None else min(args.limit, len(files))
         chosen.append(sorted(chance.sample(files, limit)))
     return chosen[0], chosen[1]

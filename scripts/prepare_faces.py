@@ -2,17 +2,27 @@
 """Cut the faces out of photos and align them, ready for training or for the page.
 
     python scripts/prepare_faces.py holiday/ --out faces/ --size 128
+    python scripts/prepare_faces.py faces/ --out looks/ --shape mean --aligned
+    python scripts/prepare_faces.py faces/ --out looks/ --shape mean --aligned --shard 3/20
 
 Writes one picture for each photo (its largest face), under the same name in the same subfolder.
-Run it again to go on after a stop: what is there already in the right size is skipped. Photos
+Run it again to go on after a stop: photos that are done are skipped, replaced ones are done anew,
+and the face of a photo that has got another name since does not stay under the old one. Photos
 without a face are listed at the end and in DIR/left_out.txt.
+
+With --shape mean every face is warped to the mean shape: looks, as the page shows them to a model,
+and as a model that draws only looks is trained on. DIR says so in frame.json.
+
+--shard K/N does the K-th of N parts of the photos, told by their names: run one command with each
+K, on as many machines as you like, all into the same DIR.
 """
 
 from __future__ import annotations
 
 import argparse
-import errno
+import hashlib
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,12 +31,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from glow_app.common import cli
 from glow_app.common.errors import UserError
-from glow_app.common.files import replacing, write_text
+from glow_app.common.files import write_text
 
 if TYPE_CHECKING:
-    import numpy as np
+    from glow_app.faces.prepared import Plan
 
 LEFT_OUT = "left_out.txt"
+_EACH = 32  # photos a worker: below that its start, two seconds, is not worth it
 _LISTED = 20  # names on the terminal; the file has all of them
 
 
@@ -40,48 +51,109 @@ def parser() -> cli.Parser:
     p.add_argument(
         "--format",
         choices=("png", "jpg"),
-        default="png",
-        help="png is exact; jpg is written at quality 95 without chroma subsampling (default png)",
+        help="png is exact; jpg is written at quality 95 without chroma subsampling (default "
+        "png; looks of 128 pixels are the JPEGs that models learn from)",
+    )
+    p.add_argument(
+        "--shape",
+        choices=("crop", "mean"),
+        default="crop",
+        help="crop: faces as they are cut out (default); mean: looks, warped to the mean shape, "
+        "of 128 to 256 pixels",
+    )
+    p.add_argument(
+        "--aligned",
+        action="store_true",
+        help="with --shape mean: the photos are aligned crops already and taken as they lie, "
+        "which is twice as fast",
     )
     p.add_argument(
         "--all-faces",
         action="store_true",
         help="every face of a group picture: NAME-face1 (the largest), NAME-face2 ...",
     )
+    p.add_argument(
+        "--workers",
+        type=cli.whole(1, 1024),
+        metavar="N",
+        help="processes (default: one for each core, fewer for few photos)",
+    )
+    p.add_argument(
+        "--shard",
+        type=shard,
+        metavar="K/N",
+        help="only the K-th of N parts of the photos, of about equal size",
+    )
     return p
 
 
-def main(argv: list[str] | None = None) -> None:
-    args = parser().parse_args(argv)
+def shard(text: str) -> tuple[int, int]:
+    """An argparse type: "3/20" is (3, 20)."""
+    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    k, n = (int(part) for part in found.groups()) if found else (0, 0)
+    if not 1 <= k <= n:
+        raise argparse.ArgumentTypeError(f"must be K/N, such as 3/20, K from 1 to N, not {text!r}")
+    return k, n
 
+
+def plan_of(p: cli.Parser, args: argparse.Namespace) -> Plan:
+    """How the faces are to be written; arguments that do not go together are `p.error`."""
+    from glow_app.faces.prepared import Plan
+
+    if args.shape == "mean":
+        if not 128 <= args.size <= 256:
+            p.error("--shape mean makes pictures of 128 to 256 pixels; training reduces them")
+        if args.size == 128 and args.format:
+            p.error("looks of 128 pixels are JPEGs of their own kind: leave --format out")
+        if args.aligned and args.all_faces:
+            p.error("--aligned pictures show one face: leave --all-faces out")
+    elif args.aligned:
+        p.error("--aligned is for --shape mean")
+    return Plan(args.size, args.format or "png", args.all_faces, args.shape, args.aligned)
+
+
+def main(argv: list[str] | None = None) -> None:
+    p = parser()
+    args = p.parse_args(argv)
+    plan = plan_of(p, args)
+
+    from glow_app.common.workers import cores, spread
     from glow_app.faces import finder
     from glow_app.faces.opening import printable
+    from glow_app.faces.prepared import Job, Leftovers, write_faces
 
     source, out = Path(args.src).expanduser(), Path(args.out).expanduser()
     photos = find_photos(source, out)
     if not finder.available():
         raise UserError(finder.MISSING)
-    targets = name_targets(list(photos), args.format, args.all_faces)
+    targets = name_targets(list(photos), plan.suffix, args.all_faces)
     originals = {path.resolve() for path in photos.values()}
     if any((out / target).resolve() in originals for target in targets.values()):
         raise UserError("--out must be another folder: a photo would be overwritten.")
+    before = find_pictures(source, out)
+    check_frame(out, before, plan)
     out.mkdir(parents=True, exist_ok=True)
-    (out / LEFT_OUT).unlink(missing_ok=True)
+    list_left_out = out / left_out_name(args.shard)
+    list_left_out.unlink(missing_ok=True)
+    leftovers = Leftovers(out, before, targets)
 
-    written = there = 0
+    names = [name for name in photos if in_shard(name, args.shard)]
+    jobs = (Job(photos[name], name, out, targets[name], plan) for name in names)
+    workers = args.workers or min(cores(), -(-len(names) // _EACH))
+    outcomes = spread(write_faces, jobs, min(workers, len(names)))
+    written = there = removed = 0
     left_out: list[str] = []
-    for name in cli.shown(photos, len(photos), "aligning"):
-        target = out / targets[name]
-        if is_done(target, args.size):
-            there += 1
-            continue
-        try:
-            written += write_faces(photos[name], target, args.size, args.all_faces)
-        except UserError as error:
-            left_out.append(_complaint(printable(str(name)), str(error)))
-    report(out, written, there, left_out)
-    if not written and not there:
-        only = left_out[0] if len(left_out) == 1 else f"None of {len(photos)} photos can be used."
+    shown = cli.shown(zip(names, outcomes, strict=True), len(names), "aligning")
+    for name, outcome in shown:
+        written += len(outcome.pictures) if outcome.new else 0
+        there += bool(outcome.pictures) and not outcome.new
+        if outcome.left_out:
+            left_out.append(_complaint(printable(str(name)), outcome.left_out))
+        for picture in leftovers.of(name, outcome):
+            removed += remove(out / picture)
+    report(list_left_out, written, there, removed, left_out)
+    if names and not written and not there:
+        only = left_out[0] if len(left_out) == 1 else f"None of {len(names)} photos can be used."
         raise UserError(only)
 
 
@@ -89,9 +161,11 @@ def find_photos(source: Path, out: Path) -> dict[Path, Path]:
     """Photos by their path relative to `source`, without those that this script wrote.
 
     Raises:
-        UserError: there is none, or `out` is `source`, whose photos would be overwritten.
+        UserError: there is none, they are looks already, or `out` is `source`, whose photos would
+            be overwritten.
     """
     from glow_app.faces.folders import list_pictures
+    from glow_app.faces.frame import require_crops
     from glow_app.faces.opening import printable
 
     if not source.is_dir():
@@ -99,6 +173,7 @@ def find_photos(source: Path, out: Path) -> dict[Path, Path]:
             raise UserError(f"There is no file or folder {printable(str(source))}.")
         if out.exists() and os.path.samefile(source.parent, out):
             raise UserError("--out must not be the folder of the photo itself.")
+        require_crops(source.parent, [source])
         return {Path(source.name): source}
     if out.exists() and os.path.samefile(source, out):
         raise UserError("--out must not be the folder of the photos itself.")
@@ -107,7 +182,59 @@ def find_photos(source: Path, out: Path) -> dict[Path, Path]:
         files = [path for path in files if own not in path.resolve().parents]
     if not files:
         raise UserError(f"There is no picture in {printable(str(source))}.")
+    require_crops(source, files)
     return {path.relative_to(source): path for path in files}
+
+
+def find_pictures(source: Path, out: Path) -> list[Path]:
+    """What lies in `out` already, relative to it, without the photos themselves."""
+    from glow_app.faces.folders import list_pictures
+
+    try:
+        files = list_pictures(out)
+    except UserError:  # no folder yet, or no picture in it
+        return []
+    own = source.resolve()
+    if out.resolve() == own.parent or out.resolve() in own.parents:
+        files = [path for path in files if own not in (path.resolve(), *path.resolve().parents)]
+    return [path.relative_to(out) for path in files]
+
+
+def check_frame(out: Path, before: list[Path], plan: Plan) -> None:
+    """Refuse to put looks and whole crops into one folder.
+
+    Raises:
+        UserError: `out` holds pictures `before` that are of another frame than the plan's.
+    """
+    from glow_app.faces.frame import Frame
+
+    if before:
+        there = Frame.of_pictures(out, [out / picture for picture in before])
+        if not there.same_as(plan.frame):
+            raise UserError(f"--out holds {there.words}; {plan.frame.words} need another folder.")
+
+
+def in_shard(name: Path, part: tuple[int, int] | None) -> bool:
+    """Whether a photo belongs to part K of N; others may come and go without changing that."""
+    if part is None:
+        return True
+    digest = hashlib.sha256(name.as_posix().encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(digest[:8], "big") % part[1] == part[0] - 1
+
+
+def left_out_name(part: tuple[int, int] | None) -> str:
+    """The list of what was left out, one for each shard."""
+    path = Path(LEFT_OUT)
+    return LEFT_OUT if part is None else f"{path.stem}-{part[0]}-of-{part[1]}{path.suffix}"
+
+
+def remove(path: Path) -> bool:
+    """Delete a picture; whether it was there."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def name_targets(names: list[Path], suffix: str, all_faces: bool = False) -> dict[Path, Path]:
@@ -139,52 +266,6 @@ def _key(path: Path) -> str:
     return str(path).casefold()
 
 
-def is_done(target: Path, size: int) -> bool:
-    """Whether an earlier run wrote this picture, in this size."""
-    from PIL import Image
-
-    try:
-        with Image.open(target) as image:
-            return image.size == (size, size)
-    except OSError:
-        return False
-
-
-def write_faces(photo: Path, target: Path, size: int, all_faces: bool) -> int:
-    """Write the largest face of a photo, or all of them; returns how many.
-
-    Raises:
-        UserError: no face, or not a picture.
-        OSError: the disk is full, or the folder may not be written to.
-    """
-    from glow_app.faces.prepare import prepare, prepare_all
-
-    found = prepare_all(photo, size) if all_faces else [prepare(photo, size, align="face")]
-    # Face 1 comes last: its file tells the next run that this photo is done.
-    for number in range(len(found), 0, -1):
-        name = target
-        if number > 1:
-            name = target.with_name(target.stem.removesuffix("1") + f"{number}{target.suffix}")
-        save(found[number - 1].pixels, name)
-    return len(found)
-
-
-def save(pixels: np.ndarray, target: Path) -> None:
-    """Write a picture whole or not at all."""
-    from PIL import Image
-
-    target.parent.mkdir(parents=True, exist_ok=True)
-    jpeg = target.suffix == ".jpg"
-    options = {"quality": 95, "subsampling": 0} if jpeg else {}
-    try:
-        with replacing(target) as temporary:
-            Image.fromarray(pixels).save(temporary, "JPEG" if jpeg else "PNG", **options)
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            raise UserError("The name is too long to be written.") from error
-        raise
-
-
 def _complaint(path: str, sentence: str) -> str:
     """The sentence about a photo, with its whole path in place of its name."""
     name = path.rsplit(os.sep, 1)[-1]
@@ -193,11 +274,13 @@ def _complaint(path: str, sentence: str) -> str:
     return f"{path}: {sentence}"
 
 
-def report(out: Path, written: int, there: int, left_out: list[str]) -> None:
-    """Say what was done, and list what was left out here and in a file."""
+def report(listed: Path, written: int, there: int, removed: int, left_out: list[str]) -> None:
+    """Say what was done, and list what was left out here and in the file `listed`."""
     parts = [_count(written, "face") + " written"]
     if there:
         parts.append(_count(there, "photo") + " done before")
+    if removed:
+        parts.append(_count(removed, "outdated picture") + " removed")
     if left_out:
         parts.append(_count(len(left_out), "photo") + " left out")
     print(f"{', '.join(parts)}.")
@@ -206,8 +289,8 @@ def report(out: Path, written: int, there: int, left_out: list[str]) -> None:
     for line in left_out[:_LISTED]:
         print(f"  {line}")
     if len(left_out) > _LISTED:
-        print(f"  ... and {len(left_out) - _LISTED} more in {LEFT_OUT}")
-    write_text(out / LEFT_OUT, "".join(f"{line}\n" for line in left_out))
+        print(f"  ... and {len(left_out) - _LISTED} more in {listed.name}")
+    write_text(listed, "".join(f"{line}\n" for line in left_out))
 
 
 def _count(n: int, what: str) -> str:

@@ -64,7 +64,10 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--steps", type=cli.whole(1), help="optimiser steps in all")
     run.add_argument("--minutes", type=cli.number(0.01), help="minutes of training in all")
     run.add_argument(
-        "--init", metavar="P", help="weights to start a new run from; they may have fewer steps"
+        "--init",
+        metavar="P",
+        help="weights to start a new run from; they may have fewer steps, and may have learned "
+        "whole crops where --data holds looks (prepare_faces.py --shape mean)",
     )
     run.add_argument(
         "--base",

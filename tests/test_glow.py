@@ -142,6 +142,31 @@ def test_fold_follows_the_parameters() -> None:
         torch.testing.assert_close(model.g(model.f(x)[0]), x, atol=1e-4, rtol=0)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("how", ["data", "numpy"])
+def test_fold_follows_numbers_that_change_without_a_trace(how: str) -> None:
+    """As `torch._foreach_lerp_` writes on CUDA: neither address nor version tells."""
+    model = made(PRESETS["tiny"])
+    x = torch.rand(2, *shape(model.config))
+    before, _ = model.f(x)
+    bias = model.levels[0][0].actnorm.bias
+    if how == "data":
+        bias.data.add_(0.5)
+    else:
+        bias.detach().numpy()[:] += 0.5
+    after, _ = model.f(x)
+    torch.testing.assert_close(after, fresh(model).f(x)[0], atol=0, rtol=0)
+    assert not torch.allclose(before, after, atol=1e-3)
+    torch.testing.assert_close(model.g(after), x, atol=1e-4, rtol=0)
+
+
+def fresh(model: Glow) -> Glow:
+    """The same numbers in a model that has kept nothing."""
+    other = Glow(model.config).eval()
+    other.load_state_dict(model.state_dict())
+    return other
+
+
 @pytest.mark.parametrize("reversible", [False, True])
 def test_one_spelling_of_a_step_trains_encodes_and_decodes(reversible: bool) -> None:
     """The code that the sweep of bijections proves, and that the page shows, is what runs."""
@@ -340,6 +365,17 @@ def test_any_picture_comes_back_byte_for_byte(
         back = to_levels(torch.cat([released_model.g(row) for row in z.split(1)]))
     worst = (back.int() - levels.int()).abs().max()
     assert torch.equal(back, levels), f"off by up to {int(worst)} levels"
+
+
+def test_any_picture_comes_back_where_gradients_are_on(released_model: Glow) -> None:
+    size = (1, 3, *[released_model.config.image_size] * 2)
+    generator = torch.Generator().manual_seed(0)
+    levels = torch.randint(0, 2, size, generator=generator, dtype=torch.uint8) * 255
+    z, _ = released_model.f(bin_centers(levels))
+    assert z.requires_grad and z.abs().max() > 30
+    back = to_levels(released_model.g(z.detach()).detach())
+    wrong = (back.int() - levels.int()).abs()
+    assert torch.equal(back, levels), f"{int((wrong > 0).sum())} off by up to {int(wrong.max())}"
 
 
 def test_codes_of_faces_come_back(released_model: Glow, eight: torch.Tensor) -> None:

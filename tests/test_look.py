@@ -16,6 +16,8 @@ from glow_app.editing.editor import Editor
 from glow_app.faces import finder, regions
 from glow_app.faces.coding import Coding, code_and_reduce
 from glow_app.faces.face import Face, resized
+from glow_app.faces.folders import list_pictures
+from glow_app.faces.frame import CROPS, Frame, require_crops
 from glow_app.faces.landmarks import find_mesh
 from glow_app.faces.look import Looks
 
@@ -106,6 +108,48 @@ def test_weights_that_know_no_shape_take_the_programs(tiny_checkpoint):
 def test_facts_that_hold_no_shape_are_refused_in_one_sentence(wrong):
     with pytest.raises(UserError, match=r"^The weights hold a mean shape that is not one\.$"):
         Looks.from_facts({"mean_shape": wrong}, 64)
+
+
+# ------------------------------------------------------------------------------------- the frame
+
+
+def test_weights_say_their_frame():
+    looks = Frame.looks()
+    assert Frame.from_facts(looks.to_facts()).same_as(looks)
+    assert Frame.from_facts({}) is CROPS and Frame.from_facts({"shape": "crop"}) is CROPS
+    # Weights of whole crops keep the mean shape at which the page warps for them.
+    assert Frame.from_facts(Looks.to_facts(regions.mean_shape())) is CROPS
+    other = Frame(looks.mean * 0.9)
+    assert not other.same_as(looks) and not CROPS.same_as(looks) and CROPS.same_as(CROPS)
+    assert [frame.words for frame in (CROPS, looks, other)] == [
+        "whole crops", "looks in the mean shape", "looks in another mean shape",
+    ]  # fmt: skip
+    for wrong in ({"shape": "round"}, {"shape": 1}, {"shape": "mean", "mean_shape": [[0.5]]}):
+        with pytest.raises(UserError, match=r"^The weights are of pictures in a shape that is"):
+            Frame.from_facts(wrong)
+
+
+def test_folders_say_their_frame(tmp_path):
+    for name in ("a/1", "a/2/b", "c"):
+        (tmp_path / name).mkdir(parents=True)
+        Image.new("RGB", (16, 16)).save(tmp_path / name / "x.png")
+    assert Frame.of_folder(tmp_path) is CROPS
+    Frame.looks().write(tmp_path / "a")
+    said = (tmp_path / "a" / "frame.json").stat().st_mtime_ns
+    Frame.looks().write(tmp_path / "a")
+    assert (tmp_path / "a" / "frame.json").stat().st_mtime_ns == said
+    assert Frame.of_folder(tmp_path / "a").same_as(Frame.looks())  # said above its pictures
+    with pytest.raises(UserError, match=r"mixes looks in the mean shape \(1\) with whole crops"):
+        Frame.of_folder(tmp_path)
+    with pytest.raises(UserError, match="holds looks in the mean shape; give the photos"):
+        require_crops(tmp_path / "a", list_pictures(tmp_path / "a"))
+    require_crops(tmp_path / "c", list_pictures(tmp_path / "c"))
+    for wrong in ("", "[]", "{", '{"shape": "mean", "mean_shape": 3}', '{"shape": "x"}'):
+        (tmp_path / "c" / "frame.json").write_text(wrong)
+        with pytest.raises(UserError, match=r"frame\.json is damaged\.$"):
+            Frame.of_folder(tmp_path / "c")
+    CROPS.write(tmp_path / "c")
+    assert Frame.of_folder(tmp_path / "c") is CROPS
 
 
 # -------------------------------------------------------------------------------------- the face

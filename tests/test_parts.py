@@ -12,8 +12,10 @@ from PIL import Image
 
 import models
 from glow_app.common.errors import UserError
+from glow_app.faces.frame import CROPS, Frame
 from glow_app.training import from_source
 from glow_app.training.parts import join_file, pack_pictures, split_file
+from scripts.dev import rental
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +37,16 @@ def test_packed_parts_hold_the_very_pixels(pictures: Path, tmp_path: Path) -> No
     packed = from_source(tmp_path / "parts", 16, tmp_path / "b", lambda _: None)
     assert packed.names == folder.names
     assert np.array_equal(packed.pixels, folder.pixels)
+
+
+def test_packed_looks_say_that_they_are(pictures: Path, tmp_path: Path) -> None:
+    looks, packed = tmp_path / "looks", tmp_path / "packed"
+    shutil.copytree(pictures, looks)
+    for folder, frame in ((looks, Frame.looks()), (pictures, CROPS)):
+        frame.write(folder)
+        rental.main(["pack", "--data", str(folder), "--out", str(packed), "--size", "16"])
+        again = from_source(packed, 16, tmp_path / "cache", lambda _: None)
+        assert again.frame.same_as(frame)
 
 
 def test_a_damaged_part_is_one_sentence(pictures: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import subprocess
 import sys
@@ -13,10 +14,16 @@ import pytest
 from PIL import Image
 
 from glow_app.common import cli
+from glow_app.common.errors import UserError
+from glow_app.common.workers import spread
 from glow_app.faces import finder
+from glow_app.faces.coding import Coding
 from glow_app.faces.folders import list_pictures
-from glow_app.faces.opening import open_picture
-from glow_app.faces.prepare import prepare
+from glow_app.faces.frame import Frame
+from glow_app.faces.look import Looks
+from glow_app.faces.opening import open_picture, open_source
+from glow_app.faces.prepare import FULL, prepare
+from glow_app.training import from_source
 from scripts import prepare_faces
 
 SCRIPT = Path(prepare_faces.__file__)
@@ -179,6 +186,206 @@ def test_strange_names(photo, tmp_path, name, capsys):
     assert capsys.readouterr().out.endswith(("2 faces written.\n", "written.\n"))
 
 
+# ---------------------------------------------------------------------------------------- again
+
+
+def mirrored(path: Path) -> None:
+    """Put another photo in its place, whose file is as old."""
+    before = path.stat()
+    with Image.open(path) as image:
+        other = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    other.save(path, quality=95)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@needs_mediapipe
+def test_a_replaced_photo_is_done_anew(album, tmp_path, capsys):
+    out = tmp_path / "faces"
+    assert run(album, "--out", out, "--size", 64) == 0
+    mirrored(album / "anna.jpg")
+    os.utime(album / "trip" / "ben.png")  # only touched
+    ben = (out / "trip" / "ben.png").stat().st_mtime_ns
+    capsys.readouterr()
+    assert run(album, "--out", out, "--size", 64) == 0
+    assert "1 face written, 1 photo done before, 2 photos left out." in capsys.readouterr().out
+    expected = prepare(album / "anna.jpg", 64, align="face").pixels
+    assert (np.asarray(Image.open(out / "anna.png")) == expected).all()
+    assert (out / "trip" / "ben.png").stat().st_mtime_ns == ben
+
+
+@needs_mediapipe
+def test_of_a_photo_that_shows_no_face_any_more_none_stays(album, tmp_path, capsys):
+    out = tmp_path / "faces"
+    assert run(album, "--out", out, "--size", 64) == 0
+    (album / "trip" / "leaf.png").replace(album / "trip" / "ben.png")
+    assert run(album, "--out", out, "--size", 64) == 0
+    assert files(out) == {"anna.png", "left_out.txt"}
+    assert "1 outdated picture removed" in capsys.readouterr().out
+    (album / "anna.jpg").chmod(0)
+    if os.access(album / "anna.jpg", os.R_OK):
+        return  # nothing is unreadable for root
+    run(album, "--out", out, "--size", 32)
+    assert "anna.png" in files(out)  # what cannot be read now is not another photo
+
+
+def faces_of(out: Path) -> set[str]:
+    return {name for name in files(out) if name.endswith((".png", ".jpg"))}
+
+
+@needs_mediapipe
+@pytest.mark.parametrize("change", ["neighbour", "format", "all faces", "renamed", "swapped"])
+def test_no_face_stands_twice_under_two_names(photo, tmp_path, change):
+    album, out = tmp_path / "album", tmp_path / "faces"
+    album.mkdir()
+    photo.save(album / "a.jpg", quality=95)
+    more, expected = [], {"a.png"}
+    if change == "swapped":
+        photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(album / "b.jpg")
+    assert run(album, "--out", out, "--size", 64) == 0
+    (out / "best").mkdir()
+    mine = [out / "best" / "a.png", out / "mine.png"]
+    for path in mine:  # somebody's own, one of them a copy
+        path.write_bytes((out / "a.png").read_bytes())
+    if change == "neighbour":
+        photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(album / "a.webp")
+        expected = {"a.jpg.png", "a.webp.png"}
+    elif change == "format":
+        more, expected = ["--format", "jpg"], {"a.jpg"}
+    elif change == "all faces":
+        more, expected = ["--all-faces"], {"a-face1.png"}
+    elif change == "renamed":
+        (album / "2024").mkdir()
+        (album / "a.jpg").rename(album / "2024" / "z.jpg")
+        expected = {"2024/z.png"}
+    else:
+        (album / "a.jpg").rename(album / "c.jpg")
+        (album / "b.jpg").rename(album / "a.jpg")
+        expected = {"a.png", "c.png"}
+    assert run(album, "--out", out, "--size", 64, *more) == 0
+    assert faces_of(out) == expected | {"best/a.png", "mine.png"}
+    if change == "swapped":
+        for name in "ac":
+            pixels = prepare(album / f"{name}.jpg", 64, align="face").pixels
+            assert (np.asarray(Image.open(out / f"{name}.png")) == pixels).all()
+    assert run(album, "--out", out, "--size", 64, *more) == 0
+    assert faces_of(out) == expected | {"best/a.png", "mine.png"}
+
+
+@needs_mediapipe
+def test_faces_that_left_a_group_picture_go(photo, tmp_path):
+    group = Image.new("RGB", (960, 400))
+    group.paste(photo, (0, 0))
+    group.paste(photo.resize((360, 300)), (520, 20))
+    source, out = tmp_path / "in", tmp_path / "faces"
+    source.mkdir()
+    group.save(source / "group.png")
+    assert run(source, "--out", out, "--all-faces", "--size", 64) == 0
+    assert faces_of(out) == {"group-face1.png", "group-face2.png"}
+    photo.save(source / "group.png")
+    assert run(source, "--out", out, "--all-faces", "--size", 64) == 0
+    assert faces_of(out) == {"group-face1.png"}
+
+
+# ---------------------------------------------------------------------------------------- looks
+
+
+@needs_mediapipe
+def test_looks_are_those_that_the_page_shows_a_model(album, tmp_path):
+    out = tmp_path / "looks"
+    assert run(album, "--out", out, "--shape", "mean") == 0
+    assert files(out) == {
+        "anna.jpg", "frame.json", "trip/ben.jpg", "trip/frame.json", "left_out.txt",
+    }  # fmt: skip
+    looks = Looks.from_facts({**Coding().to_facts()}, 128)
+    for photo, look in (("anna.jpg", "anna.jpg"), ("trip/ben.png", "trip/ben.jpg")):
+        face = prepare(album / photo, 128, align="face", coding=Coding(), full=FULL)
+        opened = open_source(out / look)
+        assert Coding().made(opened.image, opened.jpeg)
+        np.testing.assert_array_equal(np.asarray(opened.image), looks.of(face))
+    packed = from_source(out, 128, tmp_path / "cache", lambda _: None, coding=Coding())
+    np.testing.assert_array_equal(packed.pixels[1], looks.of(face))  # not coded once more
+    assert packed.frame.same_as(Frame.looks())
+    part = from_source(out / "trip", 128, tmp_path / "cache", lambda _: None, coding=Coding())
+    assert part.frame.same_as(Frame.looks())  # a part says so, too
+    time = (out / "anna.jpg").stat().st_mtime_ns
+    assert run(album, "--out", out, "--shape", "mean") == 0
+    assert (out / "anna.jpg").stat().st_mtime_ns == time
+
+
+@needs_mediapipe
+def test_looks_of_aligned_pictures(face_folder, tmp_path, capsys):
+    source, out = tmp_path / "in", tmp_path / "looks"
+    source.mkdir()
+    face = list_pictures(face_folder)[0]
+    (source / face.name).write_bytes(face.read_bytes())
+    Image.new("RGB", (128, 128), "green").save(source / "leaf.png")
+    options = ["--shape", "mean", "--aligned"]
+    assert run(source, "--out", out, *options) == 0
+    assert "leaf.png shows no face" in capsys.readouterr().out
+    looks = Looks.from_facts({**Coding().to_facts()}, 128)
+    expected = looks.of(prepare(face, 128, align="center", coding=Coding(), full=FULL))
+    (written,) = (path for path in list_pictures(out))
+    np.testing.assert_array_equal(np.asarray(Image.open(written)), expected)
+    assert run(source, "--out", tmp_path / "sharp", *options, "--size", 200) == 0
+    with Image.open(tmp_path / "sharp" / f"{face.stem}.png") as sharp:
+        assert sharp.size == (200, 200)
+
+
+@needs_mediapipe
+def test_looks_and_whole_crops_are_not_mixed(album, tmp_path, capsys):
+    crops, looks = tmp_path / "crops", tmp_path / "looks"
+    assert run(album, "--out", crops) == 0
+    assert run(album, "--out", looks, "--shape", "mean") == 0
+    capsys.readouterr()
+    line = refused(capsys, album, "--out", crops, "--shape", "mean")
+    assert "--out holds whole crops; looks in the mean shape need another folder." in line
+    line = refused(capsys, album, "--out", looks)
+    assert "--out holds looks in the mean shape; whole crops need another folder." in line
+    for more in ([], ["--shape", "mean"]):
+        line = refused(capsys, looks, "--out", tmp_path / "again", *more)
+        assert "holds looks in the mean shape; give the photos" in line
+    assert faces_of(crops) == {"anna.png", "trip/ben.png"}
+    assert faces_of(looks) == {"anna.jpg", "trip/ben.jpg"}
+
+
+# ------------------------------------------------------------------------- workers and machines
+
+
+@needs_mediapipe
+def test_shards_and_workers_write_what_one_run_writes(album, tmp_path, capsys):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert run(album, "--out", whole, "--size", 64) == 0
+    assert run(album, "--out", parts, "--size", 64, "--shard", "1/2") == 0
+    first = faces_of(parts)
+    assert run(album, "--out", parts, "--size", 64, "--shard", "2/2") == 0
+    shared = tmp_path / "shared"
+    assert run(album, "--out", shared, "--size", 64, "--workers", 2) == 0
+    assert files(shared) == files(whole)
+    assert faces_of(parts) == faces_of(whole) > first
+    for name in faces_of(whole):
+        content = (whole / name).read_bytes()
+        assert (parts / name).read_bytes() == (shared / name).read_bytes() == content
+    lines = [path.read_text() for path in sorted(parts.glob("left_out-*-of-2.txt"))]
+    assert sorted("".join(lines).splitlines()) == sorted(
+        (whole / "left_out.txt").read_text().splitlines()
+    )
+
+
+def test_results_of_workers_keep_their_order_and_their_errors():
+    assert list(spread(math.sqrt, map(float, range(40)), 2)) == [math.sqrt(i) for i in range(40)]
+    with pytest.raises(ValueError, match="math domain"):
+        list(spread(math.sqrt, [1.0, -1.0, 4.0], 2))
+    with pytest.raises(UserError, match="fewer --workers"):
+        list(spread(os._exit, [3, 3], 2))
+
+
+def test_every_photo_is_in_one_shard():
+    names = [Path(f"{i % 7}/{i}.jpg") for i in range(2000)]
+    shards = [[n for n in names if prepare_faces.in_shard(n, (k, 20))] for k in range(1, 21)]
+    assert sorted(n for shard in shards for n in shard) == sorted(names)
+    assert all(60 < len(shard) < 140 for shard in shards)
+
+
 # ------------------------------------------------------------------------------- unusable input
 
 
@@ -226,7 +433,14 @@ def test_without_mediapipe(album, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "args", [[], ["x"], ["x", "--out", "y", "--size", "0"], ["x", "--out", "y", "--format", "gif"]]
+    "args",
+    [
+        [],
+        ["x"],
+        ["x", "--out", "y", "--size", "0"],
+        ["x", "--out", "y", "--format", "gif"],
+        ["x", "--out", "y", "--shard", "0/3"],
+    ],
 )
 def test_wrong_arguments_from_anywhere(args, tmp_path):
     done = subprocess.run(
@@ -234,3 +448,18 @@ def test_wrong_arguments_from_anywhere(args, tmp_path):
     )
     assert done.returncode == 2 and done.stdout == ""
     assert len(done.stderr.splitlines()) == 1 and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--shape mean --size 64", "--shape mean --size 512", "--shape mean --format png",
+        "--aligned", "--shape mean --aligned --all-faces", "--shard 4/3", "--shard 1",
+        "--shard a/b", "--workers 0",
+    ],
+)  # fmt: skip
+def test_arguments_that_do_not_go_together(options, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(tmp_path, "--out", tmp_path / "out", *options.split())
+    assert stop.value.code == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1

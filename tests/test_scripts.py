@@ -25,8 +25,10 @@ from glow_app.editing import directions, paths
 from glow_app.editing.codec import RELEASED
 from glow_app.editing.directions import Direction
 from glow_app.editing.editor import Editor
+from glow_app.faces import finder
 from glow_app.faces.coding import Coding
 from glow_app.faces.folders import list_pictures
+from glow_app.faces.frame import Frame
 from glow_app.faces.prepare import FULL, prepare
 from glow_app.faces.put_back import full_side, put_back
 from glow_app.keeping.recipes import Origin, read_morph
@@ -534,6 +536,41 @@ def test_evaluate_limit_and_seed(here, mixed_folder, tiny_checkpoint, capsys):
         results.append(json.loads(capsys.readouterr().out))
     assert all(r["images"] == 1 and r["bits_per_dim_sem"] is None for r in results)
     assert results[0]["bits_per_dim"] != results[1]["bits_per_dim"]
+
+
+def test_evaluate_says_which_frame_it_measures(here, tmp_path, tiny_checkpoint, capsys):
+    if not finder.available():
+        pytest.skip("mediapipe is not installed")
+    faces, looks = tmp_path / "faces", tmp_path / "looks"
+    for folder in (faces, looks):
+        folder.mkdir()
+    example = Path(__file__).resolve().parents[1] / "glow_app" / "examples" / "face_1.jpg"
+    (faces / "1.jpg").write_bytes(example.read_bytes())
+    Image.new("RGB", (64, 64), "green").save(faces / "2.png")
+    options = ["--checkpoint", tiny_checkpoint, "--align", "face", "--data"]
+    assert here("evaluate", *options, faces, "--shape", "mean") == 0
+    said = capsys.readouterr()
+    result = json.loads(said.out.splitlines()[-1])
+    assert "tiny learned whole crops; what is measured is looks in the mean shape." in said.err
+    assert "over 1 pictures (looks in the mean shape)" in said.out
+    assert (result["shape"], result["model_shape"], result["skipped"]) == ("mean", "crop", 1)
+    editor = Editor(tiny_checkpoint, device="cpu")
+    look = editor.looks.of(editor.prepare(example, align="face"))
+    assert result["bits_per_dim"] == pytest.approx(float(editor.bits_per_dim(look[None], [0])[0]))
+
+    Image.fromarray(look).save(looks / "1.png")
+    Frame.looks().write(looks)
+    for more in ([], ["--shape", "mean"]):  # what are looks already is measured as it lies
+        status = here("evaluate", "--checkpoint", tiny_checkpoint, "--data", looks, *more)
+        again = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert status == 0 and again["shape"] == "mean"
+        assert again["bits_per_dim"] == pytest.approx(result["bits_per_dim"])
+    line = refused(here("evaluate", *options, looks, "--shape", "crop"), capsys.readouterr())
+    assert "holds looks in the mean shape" in line
+    out = tmp_path / "d.safetensors"
+    classes = ["--with", looks, "--without", faces, "--out", out]
+    line = refused(here("find_direction", *classes), capsys.readouterr())
+    assert "holds looks in the mean shape" in line
 
 
 def test_evaluate_says_the_bits_of_the_parts(here, mixed_folder, detailed_checkpoint, capsys):

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 import models
 from glow_app.common import cli
+from glow_app.faces.frame import Frame
 from glow_app.training import PackedPictures, TrainConfig, World, held_out_bits
 from glow_app.training.data import Batches
 from models import PRESETS, GlowConfig, bits_per_dim, dequantize
@@ -295,3 +296,74 @@ def test_wrong_combinations_are_one_sentence_and_status_2(
 def test_a_run_without_details_has_none_to_train_alone() -> None:
     with pytest.raises(ValueError, match="no detail level"):
         TrainConfig(model=BASE, steps=1, details_only=True)
+
+
+# ------------------------------------------------------------------------- looks and whole crops
+
+
+@pytest.fixture(scope="module")
+def looks(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same pictures, said to be looks."""
+    path = tmp_path_factory.mktemp("looks") / "looks.npy"
+    path.write_bytes(data.read_bytes())
+    path.with_suffix(".json").write_text(json.dumps({"frame": Frame.looks().to_facts()}))
+    return path
+
+
+def refused(capsys, *options: object) -> str:
+    assert cli.run(train_script.main, argv=arguments(*options)) == 2
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def test_weights_know_the_frame_of_their_pictures_and_no_other_may_follow(
+    data: Path, looks: Path, base: Path, alone: Path, tmp_path: Path, capsys
+) -> None:
+    assert models.load(base).facts["shape"] == "crop"
+    options = ["--preset", "small base", "--means", 1]
+    moved = tmp_path / "moved"
+    trained(looks, moved, *options, "--init", base, "--steps", 2)
+    said = "model.safetensors learned whole crops; from here on it learns looks in the mean shape."
+    assert said in "".join(capsys.readouterr())
+    weights = moved / "model.safetensors"
+    facts = models.load(weights).facts
+    assert facts["shape"] == "mean" and np.shape(facts["mean_shape"]) == (478, 2)
+    assert facts["started_from"]["shape"] == "crop"
+    trained(looks, moved, *options, "--steps", 3)  # goes on
+    capsys.readouterr()
+
+    line = refused(capsys, data, moved, *options, "--steps", 4)
+    assert "holds a run on looks in the mean shape, and the pictures are whole crops" in line
+    level = ["--preset", "small level", "--steps", 1]
+    line = refused(capsys, looks, tmp_path / "a", *level, "--base", base)
+    assert "learned whole crops, and the pictures are looks in the mean shape" in line
+    line = refused(capsys, data, tmp_path / "b", *level, "--base", weights)
+    assert "learned looks in the mean shape, and the pictures are whole crops" in line
+    line = refused(capsys, looks, tmp_path / "c", *level, "--init", alone / "model.safetensors")
+    assert "what lies behind the detail level has to learn them, too" in line
+    line = refused(capsys, looks, tmp_path / "d", *options, "--steps", 1, "--val", data)
+    assert "--data holds looks in the mean shape, and --val whole crops." in line
+    assert not any((tmp_path / name / "config.json").exists() for name in "abcd")
+
+
+def test_a_level_on_looks_stands_on_a_base_of_looks(
+    data: Path, looks: Path, base: Path, tmp_path: Path, capsys
+) -> None:
+    options = ["--means", 1, "--steps", 2, "--init", base]
+    trained(looks, tmp_path / "base", "--preset", "small base", *options)
+    weights = tmp_path / "base" / "model.safetensors"
+    level = ["--preset", "small level", "--base", weights, "--steps", 2]
+    model = trained(looks, tmp_path / "level", *level)
+    assert Frame.from_facts(model.facts).same_as(Frame.looks())
+
+    crops = tmp_path / "crops.safetensors"
+    crops.write_bytes(base.read_bytes())
+    released = ["--out", tmp_path / "released.safetensors"]
+    for wrong, said in (
+        (["--data", looks, "--val", data], "--val holds whole crops."),
+        (["--data", data, "--val", looks], "--data holds whole crops."),
+        (["--data", looks, "--val", looks, "--base", crops], "--base learned whole crops."),
+    ):
+        argv = [str(o) for o in (tmp_path / "level", *wrong, *released)]
+        assert cli.run(release_script.main, argv=argv) == 2
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert f"model.safetensors learned looks in the mean shape; {said}" in line

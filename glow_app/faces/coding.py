@@ -84,7 +84,7 @@ class Coding:
         if pictures.dtype != np.uint8 or pictures.ndim not in (3, 4) or pictures.shape[-1] != 3:
             raise ValueError(f"pictures must be (.., C, C, 3) uint8, not {pictures.shape}")
         if pictures.ndim == 3:
-            return np.array(Image.open(io.BytesIO(self._encoded(pictures)), formats=["JPEG"]))
+            return np.array(Image.open(io.BytesIO(self.encoded(pictures)), formats=["JPEG"]))
         coded = np.empty_like(pictures)
         for i, picture in enumerate(pictures):
             coded[i] = self.apply(picture)
@@ -95,17 +95,22 @@ class Coding:
         these tables. `tables`: what `open_source` says of the file it comes from."""
         return image.size == (self.size, self.size) and tables == _tables_of(self)
 
-    def _encoded(self, picture: np.ndarray) -> bytes:
+    def encoded(self, picture: np.ndarray, comment: str = "") -> bytes:
+        """The file that `apply` decodes again, of a picture (C, C, 3) uint8.
+
+        Args:
+            comment: ASCII to keep in the file, below 64 KB; the pixels are the same with any.
+        """
         file = io.BytesIO()
         Image.fromarray(picture).save(
-            file, "JPEG", quality=self.quality, subsampling=self.subsampling
+            file, "JPEG", quality=self.quality, subsampling=self.subsampling, comment=comment
         )
         return file.getvalue()
 
 
 @lru_cache(maxsize=8)
 def _tables_of(coding: Coding) -> JpegTables | None:
-    data = coding._encoded(np.zeros((16, 16, 3), np.uint8))
+    data = coding.encoded(np.zeros((16, 16, 3), np.uint8))
     with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
         return jpeg_tables(image)
 

@@ -19,7 +19,7 @@ from glow_app.faces.coding import Coding, code_and_reduce, coding_at
 from glow_app.faces.face import Face, resized
 from glow_app.faces.finder import LANDMARKS
 
-__all__ = ["Looks"]
+__all__ = ["Looks", "mean_in"]
 
 _FACT = "mean_shape"  # the key in the facts of a checkpoint
 _WRONG = "The weights hold a mean shape that is not one."
@@ -46,13 +46,10 @@ class Looks:
         Raises:
             UserError: they hold no shape.
         """
-        known = facts.get(_FACT)
         try:
-            mean = np.asarray(regions.mean_shape() if known is None else known, np.float64)
-        except (TypeError, ValueError) as error:
+            mean = mean_in(facts)
+        except ValueError as error:
             raise UserError(_WRONG) from error
-        if mean.shape != (LANDMARKS, 2) or not np.isfinite(mean).all():
-            raise UserError(_WRONG)
         return cls(size, Coding.from_facts(facts), mean)
 
     @staticmethod
@@ -65,9 +62,30 @@ class Looks:
         if face.shape is None:
             return face.pixels
         if self not in face._looks:
-            coding = coding_at(self.coding, self.size)
-            warped = resized(
-                face.in_shape(self.mean), self.size if coding is None else coding.size
-            )
-            face._looks[self] = code_and_reduce(warped, self.size, self.coding)
+            face._looks[self] = code_and_reduce(self.uncoded(face), self.size, self.coding)
         return face._looks[self]
+
+    def uncoded(self, face: Face) -> np.ndarray:
+        """(C, C, 3) uint8, the same before it is coded and reduced. It must have landmarks.
+
+        C is the side of the coding, or S where pictures of S pixels are not coded.
+        """
+        coding = coding_at(self.coding, self.size)
+        side = self.size if coding is None else coding.size
+        return resized(face.in_shape(self.mean), side)
+
+
+def mean_in(facts: Mapping[str, Any]) -> np.ndarray:
+    """(478, 2) float64, the mean shape that facts name; the program's own where they name none.
+
+    Raises:
+        ValueError: they name one that is no shape.
+    """
+    known = facts.get(_FACT)
+    try:
+        mean = np.asarray(regions.mean_shape() if known is None else known, np.float64)
+    except TypeError as error:
+        raise ValueError(_WRONG) from error
+    if mean.shape != (LANDMARKS, 2) or not np.isfinite(mean).all():
+        raise ValueError(_WRONG)
+    return mean

@@ -89,10 +89,12 @@ def prepare(
     return _on_template(opened, found[0], finish, len(found))
 
 
-def prepare_all(source: Source, size: int, coding: Coding | None = None) -> list[Face]:
+def prepare_all(
+    source: Source, size: int, coding: Coding | None = None, full: int = 0
+) -> list[Face]:
     """Like `prepare` with align="face", but every face of the picture, largest first."""
 
-    opened, finish = open_source(source), _Finish(size, coding_at(coding, size))
+    opened, finish = open_source(source), _Finish(size, coding_at(coding, size), full)
     if not finder.available():
         raise UserError(finder.MISSING)
     found = finder.find_faces(opened.image)

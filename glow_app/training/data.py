@@ -25,6 +25,7 @@ from glow_app.common.errors import UserError
 from glow_app.common.files import replacing, write_text
 from glow_app.faces.coding import Coding
 from glow_app.faces.folders import list_pictures
+from glow_app.faces.frame import CROPS, Frame
 from glow_app.faces.prepare import prepare
 from glow_app.faces.tensors import to_tensor
 from glow_app.training.distributed import World
@@ -44,13 +45,14 @@ Show = Callable[[Iterable[Any], int, str], Iterable[Any]]
 class PackedPictures:
     """Pictures (N, S, S, 3) uint8, usually mapped from disk, with their names.
 
-    ``fingerprint`` changes when the pictures do.
+    ``fingerprint`` changes when the pictures do; ``frame`` is that of their faces.
     """
 
     pixels: np.ndarray
     names: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
     fingerprint: str
+    frame: Frame = CROPS
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -89,28 +91,24 @@ def from_source(
     reported and left out. ``coding`` is what `prepare` puts them through.
 
     Raises:
-        UserError: nothing usable at ``source``, or a packed file of another size or coding.
+        UserError: nothing usable at ``source``, whole crops and looks in one folder, or a packed
+            file of another size or coding.
     """
     source = Path(source)
     if source.suffix == ".npy":
         return _open_packed(source, size, coding)
     parts = picture_parts(source)
-    try:
-        files = parts or list_pictures(source)
-    except UserError as error:
-        raise UserError(str(error)) from error
+    files = parts or list_pictures(source)
+    frame = Frame.of_pictures(source, files)
     names = [file.relative_to(source).as_posix() for file in files]
     stats = [file.stat() for file in files]
     listing = [(n, s.st_size, s.st_mtime_ns) for n, s in zip(names, stats, strict=True)]
-    packed = cache / f"{source.resolve().name}-{size}-{_digest(coding, size, listing)}.npy"
+    packed = cache / f"{source.resolve().name}-{size}-{_digest(coding, frame, size, listing)}.npy"
     if not (packed.exists() and packed.with_suffix(".json").exists()):
-        try:
-            total = count_pictures(parts) if parts else len(files)
-            entries = read_pictures(parts) if parts else zip(names, files, strict=True)
-            report(f"Packing {total:,} pictures at {size}x{size}, once.")
-            _pack(entries, total, size, coding, packed, report, show)
-        except UserError as error:
-            raise UserError(str(error)) from error
+        total = count_pictures(parts) if parts else len(files)
+        entries = read_pictures(parts) if parts else zip(names, files, strict=True)
+        report(f"Packing {total:,} pictures at {size}x{size}, once.")
+        _pack(entries, total, size, coding, packed, report, show, frame)
     return _open_packed(packed, size, coding)
 
 
@@ -133,7 +131,7 @@ def from_celeba(
     import_torchvision()
     from torchvision.datasets import CelebA
 
-    digest = _digest(coding, split, size, str(Path(root).resolve()))
+    digest = _digest(coding, CROPS, split, size, str(Path(root).resolve()))
     packed = cache / f"celeba-{split}-{size}-{digest}.npy"
     if not (packed.exists() and packed.with_suffix(".json").exists()):
         try:
@@ -147,10 +145,12 @@ def from_celeba(
     return _open_packed(packed, size, coding)
 
 
-def _digest(coding: Coding | None, *key: Any) -> str:
+def _digest(coding: Coding | None, frame: Frame, *key: Any) -> str:
     """16 hexadecimal digits of what decides how packed pictures come out, _PACK_VERSION too."""
     if coding is not None:  # without one the key is that of packs made before there was any
         key += (asdict(coding),)
+    if frame.mean is not None:  # likewise
+        key += (frame.to_facts(),)
     return hashlib.sha256(json.dumps([_PACK_VERSION, *key]).encode()).hexdigest()[:16]
 
 
@@ -162,6 +162,7 @@ def _pack(
     packed: Path,
     report: Report,
     show: Show | None,
+    frame: Frame = CROPS,
 ) -> None:
     """Prepare every picture into ``packed``; readers never see a half-written file."""
     packed.parent.mkdir(parents=True, exist_ok=True)
@@ -185,6 +186,7 @@ def _pack(
             if not names:
                 raise UserError("None of the pictures could be read.")
             facts = {"names": names, "skipped": skipped, "coding": _plain(coding)}
+            facts["frame"] = frame.to_facts()
             write_text(packed.with_suffix(".json"), json.dumps(facts))
     except OSError as error:
         raise UserError(f"The packed pictures could not be written: {error.strerror}.") from error
@@ -243,7 +245,8 @@ def _open_packed(path: Path, size: int, coding: Coding | None) -> PackedPictures
     if facts.get("coding", _plain(coding)) != _plain(coding):  # older ones do not say
         raise UserError(f"{path.name} was packed with another --coding.")
     skipped = tuple((str(n), str(r)) for n, r in facts.get("skipped", []))
-    return PackedPictures(pixels, tuple(names), skipped, _fingerprint(pixels))
+    frame = Frame.from_facts(facts.get("frame", {}))
+    return PackedPictures(pixels, tuple(names), skipped, _fingerprint(pixels), frame)
 
 
 def _fingerprint(pixels: np.ndarray) -> str:

@@ -99,6 +99,7 @@ class Evaluation:
         return {
             **state.ema.model.facts,
             **(coding.to_facts() if coding is not None else {}),
+            **self._training[0].frame.to_facts(),
             **self._facts,
             "steps": state.step,
             "images_seen": state.step * self._config.batch,

@@ -57,26 +57,30 @@ def train(
         held_out: pictures and rows for validation; nothing is learned from them.
         world: the processes that train together, and the device of this one.
         init: weights to start a new run from, instead of random ones; with fewer steps they
-            are grown. What they say of themselves stays in the new ones as "started_from".
-        base: weights of the flow behind the finest detail level, for a new run to start from.
+            are grown. What they say of themselves stays in the new ones as "started_from". They
+            may be of another frame than the pictures (`glow_app.faces.frame`), which is said.
+        base: weights of the flow behind the finest detail level, for a new run to start from;
+            of the frame of the pictures.
         facts: what to say of the data in the saved weights.
         from_constant: continue from the state before the last cooldown, not from the one after.
         clock: seconds, for ``config.minutes`` and the rates that are reported.
 
     Raises:
         UserError: the run in ``out`` is another one, the batch cannot be shared by the
-            processes, or training diverged.
+            processes, looks and whole crops would be mixed, or training diverged.
         OSError: the disk is full; the last good checkpoint is kept.
     """
     if config.batch % world.size:
         raise UserError(f"A batch of {config.batch} cannot be shared by {world.size} processes.")
-    folder, data = RunFolder(out), training[0].fingerprint
+    folder, data, frame = RunFolder(out), training[0].fingerprint, training[0].frame
+    if len(held_out[1]) and not (other := held_out[0].frame).same_as(frame):
+        raise UserError(f"--data holds {frame.words}, and --val {other.words}.")
     if world.first:
-        folder.open(config, data)
+        folder.open(config, data, frame)
     world.wait()
     state, trained, warning = begin(config, folder, training, world, init, base, from_constant)
     if world.first:
-        folder.claim(config, data)
+        folder.claim(config, data, frame)
     crop, grid = config.crops * 2**config.means, 4 * 2**config.means
     batches = Batches(*training, config.batch, config.seed, world, crop, grid)
     evaluation = Evaluation(config, folder, training, held_out, world, facts or {})

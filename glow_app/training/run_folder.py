@@ -10,12 +10,14 @@ from typing import Any
 
 from glow_app.common.errors import UserError
 from glow_app.common.files import write_text
+from glow_app.faces.frame import CROPS, Frame
 from glow_app.training.config import TrainConfig
 from glow_app.training.state import TrainState
 from models import CheckpointError, GlowConfig
 
 __all__ = ["RunFolder"]
 
+_FRAME = "frame"  # that of the pictures, as facts
 _ORIGIN = "started_from"  # the facts of the weights of --init
 _DEFAULTS = {
     field.name: field.default
@@ -57,11 +59,12 @@ class RunFolder:
         except ValueError as error:
             raise UserError(f"{self._settings} is damaged; remove it to go on.") from error
 
-    def open(self, config: TrainConfig, data: str) -> None:
+    def open(self, config: TrainConfig, data: str, frame: Frame = CROPS) -> None:
         """Make the folder, or go on with it.
 
         Args:
             data: the fingerprint of the training pictures.
+            frame: that of their faces.
 
         Raises:
             UserError: it holds another run, or what it says of its run is damaged.
@@ -70,6 +73,12 @@ class RunFolder:
         self.samples.mkdir(exist_ok=True)
         if (before := self.settings()) is None:
             return
+        known = Frame.from_facts(before.get(_FRAME) or {})
+        if not known.same_as(frame):
+            raise UserError(
+                f"{self.path} holds a run on {known.words}, and the pictures are {frame.words}: "
+                "choose another --out, where --init may start from the weights of this run."
+            )
         now = json.loads(json.dumps({**config.fixed(), "data": data}))
         # A setting that the run does not name came later: then it was what is the default now.
         before = {**_DEFAULTS, **before}
@@ -86,9 +95,10 @@ class RunFolder:
         """Remember the facts of the weights that the run starts from."""
         self.origin = {_ORIGIN: facts}
 
-    def claim(self, config: TrainConfig, data: str) -> None:
+    def claim(self, config: TrainConfig, data: str, frame: Frame = CROPS) -> None:
         """Write config.json; not before the run could start: what failed leaves no claim."""
         settings = {**dataclasses.asdict(config), "data": data, **self.origin}
+        settings[_FRAME] = frame.to_facts()
         write_text(self._settings, json.dumps(settings, indent=2) + "\n")
 
     def states_to_resume(self, from_constant: bool = False) -> list[Path]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 import models
 from glow_app.common.errors import UserError
+from glow_app.faces.frame import Frame
 from glow_app.training.config import TrainConfig
 from glow_app.training.data import Batches, PackedPictures
 from glow_app.training.distributed import World
@@ -45,15 +46,21 @@ def begin(
         UserError: ``init`` or ``base`` does not fit this run.
         CheckpointError: the run cannot go on, as all its states are damaged.
     """
-    saved = folder.states_to_resume(from_constant)
+    saved, note = folder.states_to_resume(from_constant), None
     torch.manual_seed(config.seed)
     model = Glow(config.model).to(world.device)
     if init is not None and not saved:
         given = _given(init, config, world.device)
+        note = _change_of_frame(init, given, config, training[0].frame)
         folder.starts_from(given.facts)
         model.load_state_dict(given.state_dict())
     if base is not None and not saved:
         given = models.load(base, world.device)
+        if not (frame := Frame.from_facts(given.facts)).same_as(training[0].frame):
+            raise UserError(
+                f"{base.name} learned {frame.words}, and the pictures are "
+                f"{training[0].frame.words}: train a base on them first, with --init."
+            )
         folder.starts_from(given.facts)
         model = _on_top_of(given, config, base)
     model.train()
@@ -67,7 +74,7 @@ def begin(
     optimiser = make_optimiser(model, config)
     state = TrainState(model, Ema(model), optimiser, GradientGuard(world.device))
     if not saved:
-        return state, trained, None
+        return state, trained, note
     return state, trained, folder.resume(state, from_constant)
 
 
@@ -80,6 +87,23 @@ def _given(init: Path, config: TrainConfig, device: torch.device) -> Glow:
         return models.grow(given, wanted.steps)
     except ValueError as error:
         raise UserError(f"{init.name} does not fit this run. {error}") from error
+
+
+def _change_of_frame(init: Path, given: Glow, config: TrainConfig, frame: Frame) -> str | None:
+    """What is to be said where weights of one frame go on in another.
+
+    Raises:
+        UserError: a part of them does not learn and would stay in its own.
+    """
+    known = Frame.from_facts(given.facts)
+    if known.same_as(frame):
+        return None
+    if config.details_only:
+        raise UserError(
+            f"{init.name} learned {known.words}, and the pictures are {frame.words}: what lies "
+            "behind the detail level has to learn them, too, with --joint or as a --base."
+        )
+    return f"{init.name} learned {known.words}; from here on it learns {frame.words}."
 
 
 def _on_top_of(base: Glow, config: TrainConfig, path: Path) -> Glow:

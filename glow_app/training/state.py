@@ -41,9 +41,6 @@ class Ema:
     def update(self, model: Glow, decay: float) -> None:
         averages = list(self.model.parameters())
         torch._foreach_lerp_(averages, [p.detach() for p in model.parameters()], 1.0 - decay)
-        # On CUDA that leaves their versions as they were, and what is kept until they change
-        # (models/steps.py) would be stale: held-out bits/dim seem to rise, ever more.
-        torch.autograd.graph.increment_version(averages)
 
 
 @dataclass

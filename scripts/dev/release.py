@@ -62,6 +62,7 @@ def main(argv: list[str] | None = None) -> None:
     from glow_app.common.devices import pick_device
     from glow_app.common.errors import UserError
     from glow_app.faces.coding import Coding
+    from glow_app.faces.frame import Frame
     from glow_app.training import World, from_source, held_out_bits
     from glow_app.training.evaluation import calibrate_on
 
@@ -72,20 +73,30 @@ def main(argv: list[str] | None = None) -> None:
         chroma = args.coding[2]
         model.facts |= Coding(int(args.coding[0]), int(args.coding[1]), chroma).to_facts()
     size, coding = model.config.image_size, Coding.from_facts(model.facts)
+    frame = Frame.from_facts(model.facts)
+
+    def check_frame(other: Frame, what: str) -> None:
+        if not other.same_as(frame):
+            raise UserError(f"{source.name} learned {frame.words}; {what} {other.words}.")
+
     device, half = pick_device(), not args.float32
     with tempfile.TemporaryDirectory() as folder:
         model = models.load(models.save(model, Path(folder, "rounded.safetensors"), half=half))
         if args.base:
+            base = models.load(args.base)
+            check_frame(Frame.from_facts(base.facts), "--base learned")
             try:
-                model = models.put_on_base(model, models.load(args.base))
+                model = models.put_on_base(model, base)
             except ValueError as error:
                 raise UserError(f"--base does not fit {source.name}. {error}") from error
         model.to(device)
         with tempfile.TemporaryDirectory() as cache:
             pictures = from_source(args.val, size, Path(cache), cli.say, coding=coding)
+            check_frame(pictures.frame, "--val holds")
             rows = np.arange(len(pictures))
             bits, parts = held_out_bits(model, pictures, rows, World(device))
         measured = from_source(args.data, size, Path(folder), cli.say, coding=coding)
+        check_frame(measured.frame, "--data holds")
         calibrate_on(model, measured, np.arange(len(measured)), _MEASURED)
         model.to("cpu")
     facts = {**model.facts, "val_bits_per_dim": round(bits, 4), "val_images": len(rows)}

@@ -84,6 +84,7 @@ def pack(args: argparse.Namespace) -> None:
         entries = zip(pictures.names, pictures.pixels, strict=True)
         shown = cli.shown(entries, len(pictures), "packing")
         parts = pack_pictures(shown, Path(args.out), int(args.part_mib * 2**20))
+        pictures.frame.write(Path(args.out))
     size = sum(part.stat().st_size for part in parts) / 2**20
     print(f"{args.out}: {len(pictures):,} pictures in {len(parts)} parts, {size:.1f} MiB")
 

@@ -1,0 +1,288 @@
+"""Prepared faces on the disk: those of one photo are written, and remember which photo it was.
+
+What a picture says of its photo stands in its file (a text of a PNG, the comment of a JPEG). So
+another run knows what is done, what has to be done anew, and which pictures show the same faces
+under an older name, however many machines wrote into the folder.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePath
+from typing import Any, Final
+
+from PIL import Image, PngImagePlugin
+
+from glow_app.common.errors import UserError
+from glow_app.common.files import replacing
+from glow_app.faces.coding import Coding, coding_at
+from glow_app.faces.face import Face
+from glow_app.faces.frame import CROPS, Frame
+from glow_app.faces.look import Looks
+from glow_app.faces.opening import name_of
+from glow_app.faces.prepare import FULL, prepare, prepare_all
+
+__all__ = ["Job", "Leftovers", "Outcome", "Plan", "Record", "write_faces"]
+
+_KEY: Final = "photo"  # of the text in a PNG
+_MOST: Final = 60_000  # characters of it
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How faces are to be written.
+
+    Attributes:
+        size: side of the pictures in pixels. Looks of 128 pixels are the JPEGs that models learn
+            from (`faces.coding`).
+        format: "png", or "jpg" for quality 95 without chroma subsampling; not of coded looks.
+        all_faces: all of a photo and not only the largest.
+        shape: "crop": as they are cut out; "mean": looks, warped to the mean shape.
+        aligned: the photos are aligned crops already, taken as they lie.
+    """
+
+    size: int = 128
+    format: str = "png"
+    all_faces: bool = False
+    shape: str = "crop"
+    aligned: bool = False
+
+    @property
+    def frame(self) -> Frame:
+        return CROPS if self.shape == "crop" else Frame.looks()
+
+    @property
+    def coding(self) -> Coding | None:
+        """That the files themselves have."""
+        coding = coding_at(Coding(), self.size)
+        return coding if self.shape == "mean" else None
+
+    @property
+    def suffix(self) -> str:
+        return "jpg" if self.coding is not None else self.format
+
+
+@dataclass(frozen=True)
+class Record:
+    """Which photo a picture was made of, and how.
+
+    Attributes:
+        photo: its path below the folder of photos, with slashes.
+        picture: that of the picture below the folder of pictures, when it was written.
+        size, changed: bytes and time of change (ns) of the photo.
+        digest: of its bytes, 32 hexadecimal digits.
+        plan: the `Plan` as a dict.
+    """
+
+    photo: str
+    picture: str
+    size: int
+    changed: int
+    digest: str
+    plan: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> Record | None:
+        """What a picture says; None if it is not there, or not one that this program wrote."""
+        try:
+            with Image.open(path, formats=["PNG", "JPEG"]) as image:
+                text = image.info.get(_KEY) or image.info.get("comment", b"")
+            if isinstance(text, bytes):
+                text = text.decode("ascii")
+            record = cls(**json.loads(text[:_MOST]))
+        except (OSError, ValueError, TypeError, SyntaxError, Image.DecompressionBombError):
+            return None
+        names = (record.photo, record.picture, record.digest)
+        return record if all(isinstance(name, str) for name in names) else None
+
+    def text(self) -> str:
+        return json.dumps(asdict(self))  # ASCII, also of names that are no text
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photo, and where its faces go.
+
+    Attributes:
+        path: where the photo lies.
+        photo: its path below the folder of photos.
+        out: the folder of pictures.
+        picture: the path of the (first) face below that.
+        plan: how.
+    """
+
+    path: Path
+    photo: Path
+    out: Path
+    picture: Path
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a photo.
+
+    Attributes:
+        pictures: of its faces, relative to the folder of pictures.
+        new: whether they were written now and not by an earlier run.
+        digest: of the photo's bytes; "" if it could not be read.
+        left_out: a sentence why there are none.
+        outdated: what shows the photo that was under this name before, relative likewise.
+    """
+
+    pictures: tuple[Path, ...] = ()
+    new: bool = False
+    digest: str = ""
+    left_out: str = ""
+    outdated: tuple[Path, ...] = ()
+
+
+def write_faces(job: Job) -> Outcome:
+    """Write the faces of a photo, unless an earlier run has done so and the photo is the same.
+
+    Raises:
+        OSError: the disk is full, or the folder may not be written to.
+    """
+    size, changed, digest = 0, 0, ""
+    done = Record.read(job.out / job.picture)
+    try:
+        status = os.stat(job.path)  # before it is read: what changes later is seen next time
+        size, changed = status.st_size, status.st_mtime_ns
+        if done is not None and _is_of(done, job) and (done.size, done.changed) == (size, changed):
+            return Outcome(_faces_there(job, done), digest=done.digest)
+        digest = _digest(job.path)
+        if done is not None and _is_of(done, job) and done.digest == digest:  # copied, touched
+            return Outcome(_faces_there(job, done), digest=digest)
+    except OSError:
+        pass  # `prepare` has a sentence for it
+    try:
+        found = _found(job)
+        names = [job.picture, *(_sibling(job.picture, k) for k in range(2, len(found) + 1))]
+        # Face 1 comes last: its file tells the next run that this photo is done.
+        for name, face in reversed(list(zip(names, found, strict=True))):
+            named = job.photo.as_posix(), name.as_posix()
+            record = Record(*named, size, changed, digest, asdict(job.plan))
+            _save(face, job.out / name, job.plan, record)
+    except UserError as error:
+        # Of a photo that just cannot be read now, the face is still right.
+        older = done is not None and _is_named(done, job) and digest not in ("", done.digest)
+        outdated = (job.picture,) if older else ()
+        return Outcome(digest=digest, left_out=str(error), outdated=outdated)
+    return Outcome(tuple(names), True, digest)
+
+
+class Leftovers:
+    """Pictures that this program wrote under names that it would not choose any more.
+
+    Only those that still lie where they were written: copies are somebody's own.
+
+    Args:
+        out: the folder of pictures.
+        pictures: what lies in it, relative to it.
+        names: (photo, picture) of all photos as they are now, relative to their folders; of the
+            first faces.
+    """
+
+    def __init__(self, out: Path, pictures: Iterable[Path], names: Mapping[Path, Path]) -> None:
+        self._photos = {photo.as_posix() for photo in names}
+        self._by_photo: dict[str, list[Record]] = {}
+        self._by_digest: dict[str, list[Record]] = {}
+        for picture in set(pictures) - set(names.values()):
+            record = Record.read(out / picture)
+            if record is not None and record.picture == picture.as_posix():
+                self._by_photo.setdefault(record.photo, []).append(record)
+                self._by_digest.setdefault(record.digest, []).append(record)
+
+    def of(self, photo: Path, outcome: Outcome) -> set[Path]:
+        """What is to go, now that a photo has this outcome: its faces under other names, those of
+        what was under its name before, and those that it had under an older name of its own."""
+        if not outcome.digest:
+            return set()
+        named = self._by_photo.get(photo.as_posix(), ())
+        old = {r.picture for r in named if outcome.pictures or r.digest != outcome.digest}
+        if outcome.pictures:
+            same = self._by_digest.get(outcome.digest, ())
+            old |= {r.picture for r in same if r.photo not in self._photos}
+        return {*map(Path, old), *outcome.outdated} - set(outcome.pictures)
+
+
+# ------------------------------------------------------------------------------------- inside
+
+
+def _found(job: Job) -> list[Face]:
+    plan = job.plan
+    how: dict[str, Any] = {"coding": plan.coding}
+    if plan.shape == "mean":
+        how["full"] = FULL  # as the page has it
+    if plan.all_faces:
+        return prepare_all(job.path, plan.size, **how)
+    face = prepare(job.path, plan.size, align="center" if plan.aligned else "face", **how)
+    if plan.shape == "mean" and face.shape is None:
+        raise UserError(f"{name_of(job.path)} shows no face that could be found.")
+    return [face]
+
+
+def _save(face: Face, path: Path, plan: Plan, record: Record) -> None:
+    """Write a picture whole or not at all, in a folder that says of which frame it is."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        frame, coding = plan.frame, plan.coding
+        if frame.mean is None:
+            pixels = face.pixels
+        else:
+            pixels = Looks(plan.size, coding, frame.mean).uncoded(face)
+            frame.write(path.parent)
+        with replacing(path) as temporary:
+            if coding is not None:
+                temporary.write_bytes(coding.encoded(pixels, record.text()))
+            elif plan.format == "jpg":
+                options = {"quality": 95, "subsampling": 0, "comment": record.text()}
+                Image.fromarray(pixels).save(temporary, "JPEG", **options)
+            else:
+                text = PngImagePlugin.PngInfo()
+                text.add_text(_KEY, record.text())
+                Image.fromarray(pixels).save(temporary, "PNG", pnginfo=text)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise UserError("The name is too long to be written.") from error
+        raise
+
+
+def _is_named(record: Record, job: Job) -> bool:
+    """Whether a picture was made of a photo of this name, and lies where it was written."""
+    return (record.photo, record.picture) == (job.photo.as_posix(), job.picture.as_posix())
+
+
+def _is_of(record: Record, job: Job) -> bool:
+    """Whether it also was made as it is to be made now."""
+    return _is_named(record, job) and record.plan == asdict(job.plan)
+
+
+def _faces_there(job: Job, first: Record) -> tuple[Path, ...]:
+    """The pictures of a photo that is done."""
+    pictures = [job.picture]
+    while job.plan.all_faces:
+        sibling = _sibling(job.picture, len(pictures) + 1)
+        record = Record.read(job.out / sibling)
+        if record is None or (record.photo, record.digest) != (first.photo, first.digest):
+            break
+        pictures.append(sibling)
+    return tuple(pictures)
+
+
+def _sibling(first: PurePath, number: int) -> Path:
+    """NAME-face3.png beside NAME-face1.png."""
+    return Path(first.with_name(f"{first.stem.removesuffix('1')}{number}{first.suffix}"))
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    with open(path, "rb") as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
