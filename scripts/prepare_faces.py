@@ -4,8 +4,9 @@
     python scripts/prepare_faces.py holiday/ --out faces/ --size 128
 
 Writes one picture for each photo (its largest face), under the same name in the same subfolder.
-Run it again to go on after a stop: what is there already in the right size is skipped. Photos
-without a face are listed at the end and in DIR/left_out.txt.
+Photos that lie on their side or head are turned upright. Run it again to go on after a stop: what
+is there already in the right size is skipped. Photos without a face, and those of which it is not
+clear which way up they are, are listed at the end and in DIR/left_out.txt.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from glow_app.common.files import replacing, write_text
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from glow_app.faces.face import Face
 
 LEFT_OUT = "left_out.txt"
 _LISTED = 20  # names on the terminal; the file has all of them
@@ -68,7 +71,7 @@ def main(argv: list[str] | None = None) -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / LEFT_OUT).unlink(missing_ok=True)
 
-    written = there = 0
+    written = there = turned = missed = 0
     left_out: list[str] = []
     for name in cli.shown(photos, len(photos), "aligning"):
         target = out / targets[name]
@@ -76,10 +79,14 @@ def main(argv: list[str] | None = None) -> None:
             there += 1
             continue
         try:
-            written += write_faces(photos[name], target, args.size, args.all_faces)
+            faces, more = write_faces(photos[name], target, args.size, args.all_faces)
         except UserError as error:
             left_out.append(_complaint(printable(str(name)), str(error)))
-    report(out, written, there, left_out)
+            continue
+        written += len(faces)
+        turned += sum(face.turned for face in faces)
+        missed += more
+    report(out, written, there, left_out, turned, missed)
     if not written and not there:
         only = left_out[0] if len(left_out) == 1 else f"None of {len(photos)} photos can be used."
         raise UserError(only)
@@ -150,8 +157,11 @@ def is_done(target: Path, size: int) -> bool:
         return False
 
 
-def write_faces(photo: Path, target: Path, size: int, all_faces: bool) -> int:
-    """Write the largest face of a photo, or all of them; returns how many.
+def write_faces(photo: Path, target: Path, size: int, all_faces: bool) -> tuple[list[Face], int]:
+    """Write the largest face of a photo, or all of them.
+
+    Returns:
+        the faces, and how many more the photo may show that were left out.
 
     Raises:
         UserError: no face, or not a picture.
@@ -159,14 +169,17 @@ def write_faces(photo: Path, target: Path, size: int, all_faces: bool) -> int:
     """
     from glow_app.faces.prepare import prepare, prepare_all
 
-    found = prepare_all(photo, size) if all_faces else [prepare(photo, size, align="face")]
+    if all_faces:
+        found, left = prepare_all(photo, size)
+    else:
+        found, left = [prepare(photo, size, align="face")], 0
     # Face 1 comes last: its file tells the next run that this photo is done.
     for number in range(len(found), 0, -1):
         name = target
         if number > 1:
             name = target.with_name(target.stem.removesuffix("1") + f"{number}{target.suffix}")
         save(found[number - 1].pixels, name)
-    return len(found)
+    return found, left
 
 
 def save(pixels: np.ndarray, target: Path) -> None:
@@ -193,13 +206,24 @@ def _complaint(path: str, sentence: str) -> str:
     return f"{path}: {sentence}"
 
 
-def report(out: Path, written: int, there: int, left_out: list[str]) -> None:
-    """Say what was done, and list what was left out here and in a file."""
+def report(
+    out: Path, written: int, there: int, left_out: list[str], turned: int = 0, missed: int = 0
+) -> None:
+    """Say what was done, and list what was left out here and in a file.
+
+    Args:
+        turned: how many of the written faces lay on their side or head in their photo.
+        missed: how many more faces the photos may show.
+    """
     parts = [_count(written, "face") + " written"]
+    if turned:
+        parts.append(f"{turned} of them turned upright")
     if there:
         parts.append(_count(there, "photo") + " done before")
     if left_out:
         parts.append(_count(len(left_out), "photo") + " left out")
+    if missed:
+        parts.append(_count(missed, "place") + " left out that may show a face")
     print(f"{', '.join(parts)}.")
     if not left_out:
         return

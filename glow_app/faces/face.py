@@ -40,6 +40,7 @@ class Face:
         landmarks: (478, 2) in fractions of the crop, where they are known already; None: they are
             looked for when `shape` is asked for.
         yaw: degrees by which the head is turned to the side, where it is known.
+        turned: whether its photo lay on its side or head, and it was turned upright.
         source: where the face comes from, in two or three words.
         photo: the file it was cut out of, which may be gone already.
         seed, temperature: of a drawn face.
@@ -55,6 +56,7 @@ class Face:
     place: Place | None = None
     landmarks: np.ndarray | None = None
     yaw: float = 0.0
+    turned: bool = False
     source: str = ""
     photo: Path | None = None
     seed: int | None = None

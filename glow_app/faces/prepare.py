@@ -29,6 +29,9 @@ _SOFT: Final = 0.75  # a face or picture below this fraction of the target side 
 _MUCH_INVENTED: Final = 0.15  # of the crop
 _FAR_TURNED: Final = 20.0  # degrees of yaw; hardly any training picture is beyond
 
+_ON_ITS_SIDE: Final = 45.0  # degrees of tilt beyond which a photo lies on its side or head
+
+_WHICH_WAY_UP: Final = "It is not clear which way up this face is; please check its square."
 _NO_FACE: Final = "No face was found, so the middle of the picture is used."
 
 
@@ -56,8 +59,9 @@ def prepare(
         source: what `open_picture` takes.
         size: side S of the result in pixels.
         align: "auto": the largest face on the template, or the middle of the picture and a note
-            if there is none. "face": the same, but no face is an error. "center": the largest
-            square in the middle; no face is looked for.
+            if there is none. "face": the same, but no face is an error, and so is one of which it
+            is not clear which way up it is. "center": the largest square in the middle; no face
+            is looked for.
         coding: of the model's training pictures; None for a model that learned from pictures
             without one.
         full: largest side of `Face.full` in pixels; 0: none is made.
@@ -86,19 +90,31 @@ def prepare(
         if align == "face":
             raise UserError(f"{name_of(source)} shows no face that could be found.")
         return _centred(opened, finish, _NO_FACE)
+    if align == "face" and found[0].sure < finder.DOUBTFUL:
+        raise UserError(f"{name_of(source)} shows a face, but it is not clear which way up it is.")
     return _on_template(opened, found[0], finish, len(found))
 
 
-def prepare_all(source: Source, size: int, coding: Coding | None = None) -> list[Face]:
-    """Like `prepare` with align="face", but every face of the picture, largest first."""
+def prepare_all(source: Source, size: int, coding: Coding | None = None) -> tuple[list[Face], int]:
+    """Like `prepare` with align="face", but every face of the picture.
 
+    Returns:
+        the faces, largest first, and how many more there may be: places that look like a face and
+        in which none was found, or of which it is not clear which way up it is.
+    """
     opened, finish = open_source(source), _Finish(size, coding_at(coding, size))
     if not finder.available():
         raise UserError(finder.MISSING)
-    found = finder.find_faces(opened.image)
-    if not found:
+    found = finder.search(opened.image)
+    if not found.faces:
         raise UserError(f"{name_of(source)} shows no face that could be found.")
-    return [_on_template(opened, face, finish) for face in found]
+    sure = [face for face in found.faces if face.sure >= finder.DOUBTFUL]
+    if not sure:
+        raise UserError(
+            f"{name_of(source)} shows faces, but it is not clear which way up they are."
+        )
+    left = found.left + len(found.faces) - len(sure)
+    return [_on_template(opened, face, finish) for face in sure], left
 
 
 @dataclass(frozen=True)
@@ -153,6 +169,10 @@ def _on_template(opened: Opened, found: FoundFace, finish: _Finish, among: int =
     notes = []
     if among > 1:
         notes.append(f"{among} faces were found; the largest is used.")
+    if found.sure < finder.DOUBTFUL:
+        notes.append(_WHICH_WAY_UP)
+    elif _lay_on_its_side(found):
+        notes.append("This face was turned upright.")
     if abs(found.yaw) > _FAR_TURNED:
         notes.append("This face is turned far to the side; one that looks ahead works better.")
     if not is_aligned(opened.image, found):
@@ -191,9 +211,17 @@ def _of_square(
     notes += _softness(side, finish)
     known = {}
     if found is not None:
-        known = {"landmarks": place.inside(found.mesh), "yaw": found.yaw}
+        known = {
+            "landmarks": place.inside(found.mesh),
+            "yaw": found.yaw,
+            "turned": _lay_on_its_side(found),
+        }
     pixels = finish.crop(crop)
     return Face(pixels, crop, True, faces, tuple(notes), full, place, **known)
+
+
+def _lay_on_its_side(found: FoundFace) -> bool:
+    return found.sure >= finder.DOUBTFUL and abs(found.tilt) > _ON_ITS_SIDE
 
 
 def _softness(side: float, finish: _Finish) -> list[str]:
