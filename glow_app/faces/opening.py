@@ -24,6 +24,7 @@ import numpy as np
 from PIL import Image, ImageOps, JpegImagePlugin
 
 from glow_app.common.errors import UserError
+from glow_app.faces.code_points import CODES, code_points, encoding_of
 from glow_app.faces.colour import eight_bits, split_alpha, to_srgb
 
 __all__ = [
@@ -99,7 +100,8 @@ def open_source(source: Source) -> Opened:
     """Open any picture as plain 8-bit sRGB.
 
     Upright by its EXIF orientation, the first frame of an animation, transparency on white, 16-bit
-    and floating-point greys scaled and not clipped, an embedded colour profile converted to sRGB.
+    and floating-point greys scaled and not clipped, wide gamuts and high dynamic ranges converted
+    by their colour profile or code points.
 
     Args:
         source: a path; the bytes of a file; a binary file, read from where it stands; a Pillow
@@ -220,6 +222,9 @@ def _decoded(data: bytes, name: str) -> tuple[Image.Image, JpegTables | None]:
             raise _too_many_pixels(name, most)
         image.load()
         _check_size(*image.size, name)
+        codes = code_points(data) if image.format in ("PNG", "AVIF") else None
+        if codes is not None:
+            image.info[CODES] = codes
         return image, jpeg_tables(image)
 
 
@@ -288,11 +293,13 @@ def _turn_upright(image: Image.Image) -> None:
 
 def _plain(image: Image.Image, name: str) -> Image.Image:
     """Any mode to RGB: greys to 8 bits, colours to sRGB, transparency on white, no metadata."""
-    profile = image.info.get("icc_profile")
+    profile, encoding = image.info.get("icc_profile"), encoding_of(image.info)
+    if image.format == "PNG" and CODES in image.info:
+        profile = None  # it has precedence (PNG, third edition)
     if image.mode == "F" or image.mode.startswith("I"):
         image = eight_bits(image, name)
     colour, alpha = split_alpha(image)
-    colour = to_srgb(colour, profile)
+    colour = to_srgb(colour, profile, encoding)
     if alpha is not None and alpha.getextrema()[0] < 255:
         background = Image.new("RGB", colour.size, (255, 255, 255))
         background.paste(colour, mask=alpha)
