@@ -16,6 +16,7 @@ from glow_app.faces import regions
 from glow_app.faces.crop import Place
 from glow_app.faces.landmarks import SHAPE_POINTS, find_mesh
 from glow_app.faces.opening import RESAMPLE
+from glow_app.faces.tone import Tone, tone_of
 from glow_app.faces.warp import Triangulation
 
 __all__ = ["Face", "resized"]
@@ -113,6 +114,11 @@ class Face:
         return Triangulation([own, goal]).warp(self.fine, own, goal)
 
     # ------------------------------------------------------------------------- what is seen
+
+    @cached_property
+    def tone(self) -> Tone | None:
+        """Of a photo in black and white or sepia; None if it has colours."""
+        return tone_of(self.fine)
 
     @cached_property
     def glasses(self) -> bool:

@@ -49,7 +49,8 @@ def put_back(
     """The whole photo with another face in the place of its own.
 
     Where the face is the one that was cut out, nothing changes, bit for bit. Where it changed
-    little, what the photo shows beyond the sharpness of the face stays.
+    little, what the photo shows beyond the sharpness of the face stays. A photo in black and white
+    or sepia takes no colours.
 
     Args:
         photo: what `own` was cut out of.
@@ -74,6 +75,9 @@ def put_back(
     if shape is None:  # found anew, the landmarks of the same face would differ a little
         shape = own.shape if np.array_equal(new, old) else find_mesh(new)
     new, outline = _outlined(new, shape, own.shape)
+    if own.tone is not None:
+        shown = old + own.tone.of(new) - own.tone.of(old)
+        new = (shown + 0.5).clip(0, 255).astype(np.uint8)
     mask, field, keep = _blending(new, old, seam_mask() if outline is None else seam_mask(outline))
     _lay(image, way, new, old, mask, field, keep)
     return image
