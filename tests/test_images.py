@@ -204,9 +204,41 @@ def png_header(width: int, height: int) -> bytes:
     )
 
 
-@pytest.mark.parametrize("side", [6400, 10_000, 20_000, 60_000])  # around Pillow's own
+@pytest.mark.parametrize("side", [7100, 10_000, 20_000, 60_000])  # around Pillow's own
 def test_bombs_are_refused_from_the_header(side):
-    assert "40 megapixels" in complaint(png_header(side, side))
+    assert "megapixels" in complaint(png_header(side, side))
+
+
+def test_photos_of_108_megapixels_are_taken_in_reduced_form():
+    """A half of each side, by the decoder of the JPEG; the other limits are what they were."""
+    y = np.linspace(0, 255, 9024).astype(np.uint8)
+    large = Image.fromarray(np.broadcast_to(y[:, None], (9024, 12032)))
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    opened = opening.open_source(encoded(large, "JPEG", exif=exif))
+    assert opened.image.size == (4512, 6016) and opened.reduced == 2 and opened.jpeg is None
+    assert far(np.asarray(opened.image)[100, ::-1, 0], y.reshape(-1, 2).mean(axis=1)) <= 3
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "HEIF", "AVIF", "JPEG", "array", "image"])
+def test_what_is_larger_than_worked_with_is_reduced(kind, colourful, monkeypatch):
+    """48 megapixels of any kind that a telephone makes; here with a smaller limit."""
+    image = colourful.resize((256, 192), Image.Resampling.BICUBIC)
+    if kind == "HEIF":
+        pytest.importorskip("pillow_heif")
+        opening._register_heif()
+    if kind == "AVIF" and "AVIF" not in opening._formats():
+        pytest.skip("this Pillow cannot read AVIF")
+    source = {"array": np.asarray(image), "image": image}.get(kind)
+    source = encoded(image, kind) if source is None else source
+    monkeypatch.setattr(opening, "MAX_PIXELS", 128 * 96)
+    opened = opening.open_source(source)
+    assert opened.image.size == (128, 96) and opened.reduced == 2
+    assert far(opened.image, image.reduce(2)) < 40
+    (*_, note) = prepare(source, 32).notes
+    assert note == "The photo is very large, so it is used with 128 x 96 pixels."
+    monkeypatch.setattr(opening, "_LARGE", {})
+    assert "megapixels" in complaint(source)
 
 
 def test_pillows_limit_is_left_alone():

@@ -125,6 +125,31 @@ def test_a_face_in_colour_leaves_a_grey_photo_grey(photos_with_detail, portraits
     assert np.array_equal(levels(put_back(photo, one, one.full)), before)
 
 
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "palette"])
+def test_a_cutout_keeps_its_transparency(tmp_path, photos_with_detail, portraits, kind):
+    photo = photos_with_detail[0]
+    away = np.hypot(*(np.mgrid[-1 : 1 : 1j * photo.height, -1 : 1 : 1j * photo.width]))
+    alpha = ((1.1 - away) * 700).clip(0, 255).astype(np.uint8)
+    cutout = photo.convert("RGBA")
+    cutout.putalpha(Image.fromarray(alpha))
+    if kind == "palette":
+        cutout = cutout.quantize(200)
+    buffer = io.BytesIO()
+    options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
+    cutout.save(buffer, "PNG" if kind == "palette" else kind, **options)
+    one = prepare(buffer.getvalue(), 64, full=512)
+    whole = put_back(buffer.getvalue(), one, portraits[1].full)
+    file = save_photo(whole, tmp_path / "x.png")
+    with Image.open(io.BytesIO(buffer.getvalue())) as before, Image.open(file) as after:
+        wanted = np.asarray(before.convert("RGBA"))
+        assert after.mode == "RGBA" and np.array_equal(levels(after)[..., 3], wanted[..., 3])
+        edge = (wanted[..., 3] > 60) & (away > 1)
+        assert not edge.any() or np.abs(levels(after) - wanted)[edge].max() <= 4
+    with Image.open(save_photo(whole, tmp_path / "x.jpg")) as flat_one:
+        white = levels(flat_one)[alpha == 0]
+        assert flat_one.mode == "RGB" and white.min() > 230  # rings about the edge
+
+
 # --------------------------------------------------------------------------------------- geometry
 
 

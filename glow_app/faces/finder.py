@@ -156,12 +156,16 @@ class _Look:
 
     def join(self, other: _Look) -> None:
         """Of what both see in one place the surer; what only the other sees if that is sure."""
-        enough = _PLAIN if any(face.sure >= _PLAIN for face in self.faces) else DOUBTFUL
+        enough = _PLAIN if self.any(_PLAIN) else DOUBTFUL
         for face in other.faces:
             (x, y), *_ = template_square(face)
             same = [one for one in self.faces if _near(one, x, y, 0.5) or _covers(face, one)]
             if all(face.sure > one.sure for one in same) if same else face.sure >= enough:
                 self.faces = [one for one in self.faces if one not in same] + [face]
+
+    def any(self, sure: float) -> bool:
+        """Whether there is a face that is as sure as that."""
+        return any(face.sure >= sure for face in self.faces)
 
     def left(self) -> int:
         """How many places may show a face that was not found."""
@@ -225,8 +229,9 @@ class _Finder:
         views = Views(image)
         look = self._look(views, patience=2)
         if not look.faces or any(face.sure < _PLAIN for face in look.faces):
+            patience = 1 if look.faces else 0  # where nothing is seen there seldom is a face
             for quarters in (1, 2, 3):
-                look.join(self._look(views.turned(quarters), patience=1))
+                look.join(self._look(views.turned(quarters), patience))
         look.faces.sort(key=lambda face: (face.sure < DOUBTFUL, -face.size))
         left = look.left() + max(0, len(look.faces) - _MAX_FACES)
         return Search(tuple(look.faces[:_MAX_FACES]), left)
@@ -235,18 +240,17 @@ class _Finder:
         """What is seen in one turn of the picture.
 
         Args:
-            patience: how many sizes of tiles are tried while nothing is seen.
+            patience: how many sizes of tiles are tried while no face is seen that is one surely.
         """
         look = _Look()
         self._add(look, views, self._detect(self._near, views.whole(_PAD)))
         self._add(look, views, self._detect(self._far, views.whole(0.0)))
         for size, (small, share, pixels) in enumerate(_TILES):
-            if share * views.long < pixels or (not look.faces and size >= patience):
+            if share * views.long < pixels or (size >= patience and not look.any(DOUBTFUL)):
                 break
             if all(face.size < small * views.long for face in look.faces):
                 for tile in views.tiles(share):
                     self._add(look, views, self._detect(self._far, tile))
-        look.faces = [replace(face, sure=self._sureness(views, face)) for face in look.faces]
         return look
 
     def _detect(self, detector: Any, view: View) -> list[Spot]:
@@ -274,7 +278,7 @@ class _Finder:
             face = self._landmarks(upright.window(x, y, 1.3 * found.size)) or found
             (x, y), *_ = template_square(face)
             if not any(_near(other, x, y, 0.25) for other in faces):
-                faces.append(face)
+                faces.append(replace(face, sure=self._sureness(views, face)))
 
     def _sureness(self, views: Views, face: FoundFace) -> float:
         """How sure it is that a face was taken the right way up; see `_PLAIN`."""

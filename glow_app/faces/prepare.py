@@ -162,6 +162,7 @@ def _centred(opened: Opened, finish: _Finish, *notes: str) -> Face:
     wide = finish.full_side(side)
     full = None if wide is None else _resized(square, wide)
     place = Place((left, top), (side, 0.0), (0.0, side))
+    notes += _about_size(opened)
     return Face(*finish.square(square, opened), False, 0, notes, full, place)
 
 
@@ -182,7 +183,7 @@ def _on_template(opened: Opened, found: FoundFace, finish: _Finish, among: int =
     wide = finish.full_side(side)
     full = None if wide is None else _resized(opened.image, wide)
     place = Place((0.0, 0.0), (side, 0.0), (0.0, side))
-    notes += _softness(side, finish)
+    notes += (*_softness(side, finish), *_about_size(opened))
     known = {"landmarks": place.inside(found.mesh), "yaw": found.yaw}
     return Face(pixels, crop, True, among, tuple(notes), full, place, **known)
 
@@ -208,7 +209,7 @@ def _of_square(
             "Much of this crop lies outside the photo; one with more room about the face"
             " works better."
         )
-    notes += _softness(side, finish)
+    notes += (*_softness(side, finish), *_about_size(opened))
     known = {}
     if found is not None:
         known = {
@@ -222,6 +223,14 @@ def _of_square(
 
 def _lay_on_its_side(found: FoundFace) -> bool:
     return found.sure >= finder.DOUBTFUL and abs(found.tilt) > _ON_ITS_SIDE
+
+
+def _about_size(opened: Opened) -> tuple[str, ...]:
+    """What to say of a photo that was taken in reduced form."""
+    if opened.reduced == 1:
+        return ()
+    width, height = opened.image.size
+    return (f"The photo is very large, so it is used with {width} x {height} pixels.",)
 
 
 def _softness(side: float, finish: _Finish) -> list[str]:
