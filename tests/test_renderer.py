@@ -425,7 +425,7 @@ def test_between_grey_and_colour_the_colours_come_in_evenly(small, portraits):
     chroma = [np.ptp(f.astype(int), axis=-1).mean() for f in walk.enlarged(SIDE)]
     rim = [np.ptp(f[:12].astype(int), axis=-1).mean() for f in walk.enlarged(SIDE)]
     for measured in (chroma[1:], rim[1:]):  # the very first frame is the other photo
-        assert np.abs(np.array(measured) / measured[-1] - np.arange(1, 9) / 8).max() < 0.15
+        assert np.abs(np.array(measured) / measured[-1] - np.arange(1, 9) / 8).max() < 0.05
 
 
 @pytest.fixture(scope="module")
