@@ -8,7 +8,8 @@
 Writes one picture for each photo (its largest face), under the same name in the same subfolder.
 Run it again to go on after a stop: photos that are done are skipped, replaced ones are done anew,
 and the face of a photo that has got another name since does not stay under the old one. Photos
-without a face are listed at the end and in DIR/left_out.txt.
+that lie on their side or head are turned upright. Those without a face, and those of which it is
+not clear which way up they are, are listed at the end and in DIR/left_out.txt.
 
 With --shape mean every face is warped to the mean shape: looks, as the page shows them to a model,
 and as a model that draws only looks is trained on. DIR says so in frame.json.
@@ -141,17 +142,19 @@ def main(argv: list[str] | None = None) -> None:
     jobs = (Job(photos[name], name, out, targets[name], plan) for name in names)
     workers = args.workers or min(cores(), -(-len(names) // _EACH))
     outcomes = spread(write_faces, jobs, min(workers, len(names)))
-    written = there = removed = 0
+    written = there = removed = turned = missed = 0
     left_out: list[str] = []
     shown = cli.shown(zip(names, outcomes, strict=True), len(names), "aligning")
     for name, outcome in shown:
         written += len(outcome.pictures) if outcome.new else 0
         there += bool(outcome.pictures) and not outcome.new
+        turned += outcome.turned
+        missed += outcome.missed
         if outcome.left_out:
             left_out.append(_complaint(printable(str(name)), outcome.left_out))
         for picture in leftovers.of(name, outcome):
             removed += remove(out / picture)
-    report(list_left_out, written, there, removed, left_out)
+    report(list_left_out, written, there, removed, left_out, turned, missed)
     if names and not written and not there:
         only = left_out[0] if len(left_out) == 1 else f"None of {len(names)} photos can be used."
         raise UserError(only)
@@ -274,15 +277,32 @@ def _complaint(path: str, sentence: str) -> str:
     return f"{path}: {sentence}"
 
 
-def report(listed: Path, written: int, there: int, removed: int, left_out: list[str]) -> None:
-    """Say what was done, and list what was left out here and in the file `listed`."""
+def report(
+    listed: Path,
+    written: int,
+    there: int,
+    removed: int,
+    left_out: list[str],
+    turned: int = 0,
+    missed: int = 0,
+) -> None:
+    """Say what was done, and list what was left out here and in the file `listed`.
+
+    Args:
+        turned: how many of the written faces lay on their side or head in their photo.
+        missed: how many more faces the photos may show.
+    """
     parts = [_count(written, "face") + " written"]
+    if turned:
+        parts.append(f"{turned} of them turned upright")
     if there:
         parts.append(_count(there, "photo") + " done before")
     if removed:
         parts.append(_count(removed, "outdated picture") + " removed")
     if left_out:
         parts.append(_count(len(left_out), "photo") + " left out")
+    if missed:
+        parts.append(_count(missed, "place") + " left out that may show a face")
     print(f"{', '.join(parts)}.")
     if not left_out:
         return

@@ -197,7 +197,7 @@ def test_a_training_picture_that_must_be_aligned_is_coded(sharp):
     data = as_file(canvas, quality=86, subsampling="4:2:0")
     prepared = prepare(data, 64, "face", CODING)
     assert (prepared.pixels == code_and_reduce(prepared.crop, 64, CODING)).all()
-    assert (prepare_all(data, 64, CODING)[0].pixels == prepared.pixels).all()
+    assert (prepare_all(data, 64, CODING)[0][0].pixels == prepared.pixels).all()
 
 
 @pytest.mark.parametrize("align", ["center", "auto"])

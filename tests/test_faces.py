@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from glow_app.common.errors import UserError
 from glow_app.faces import finder
 from glow_app.faces.alignment import FoundFace, align, is_aligned, template_square
 from glow_app.faces.finder import find_faces
@@ -238,8 +239,8 @@ def test_the_largest_of_several_comes_first(portraits):
     assert 420 < found[0].left_eye[0] < 940
     prepared = prepare(canvas, 64)
     assert prepared.faces == 3 and "3 faces" in prepared.notes[0]
-    everyone = prepare_all(canvas, 64)
-    assert len(everyone) == 3 and (everyone[0].pixels == prepared.pixels).all()
+    everyone, left = prepare_all(canvas, 64)
+    assert len(everyone) == 3 and left == 0 and (everyone[0].pixels == prepared.pixels).all()
 
 
 @needs_mediapipe
@@ -248,6 +249,54 @@ def test_a_small_face_in_a_large_photo(portraits):
     canvas.paste(portraits[0].resize((500, 500)), (2700, 1700))
     (face,) = find_faces(canvas)
     assert 2700 < face.left_eye[0] < face.right_eye[0] < 3200
+
+
+@needs_mediapipe
+def test_sixteen_small_faces_in_a_large_photo(portraits):
+    """Squares of 2.8 % of the long side, as in a photo of a class; four of them were found."""
+    canvas = Image.new("RGB", (3000, 2000), (150, 155, 160))
+    for i in range(16):
+        photo = portraits[i % min(4, len(portraits))]
+        scale = 85 / find_faces(photo)[0].size
+        small = photo.resize([round(scale * side) for side in photo.size], RESAMPLE)
+        canvas.paste(small, (60 + 740 * (i % 4), 50 + 490 * (i // 4)))
+    assert 15 <= len(find_faces(canvas)) <= 16
+
+
+@needs_mediapipe
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_photo_on_its_side_or_head_is_turned_upright(portraits, quarters):
+    turn = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
+    for photo in portraits:
+        upright, lying = prepare(photo, 64, "face"), photo.transpose(turn[quarters - 1])
+        face = prepare(lying, 64, "face")
+        assert np.abs(face.pixels.astype(int) - upright.pixels).mean() < 4
+        assert np.abs(face.shape - upright.shape).max() < 0.03
+        assert face.turned and face.notes[0] == "This face was turned upright."
+        assert not upright.turned and "This face was turned upright." not in upright.notes
+
+
+@needs_mediapipe
+def test_of_several_faces_each_has_its_own_way_up(portraits):
+    """Nobody is left out or taken twice where two stand on their heads."""
+    canvas = Image.new("RGB", (1800, 700), (150, 155, 160))
+    for i, photo in enumerate(portraits[:3]):
+        small = photo.resize((520, 520), RESAMPLE)
+        canvas.paste(small.rotate(180) if i else small, (40 + 600 * i, 80))
+    found = sorted(find_faces(canvas), key=lambda face: face.left_eye)
+    assert [round(abs(face.tilt) / 180) for face in found] == [0, 1, 1]
+
+
+@needs_mediapipe
+def test_a_face_that_may_be_either_way_up_is_not_written(portraits, monkeypatch):
+    photo = portraits[0]
+    doubtful = FoundFace(*(tuple(p) for p in points(find_faces(photo)[0])), sure=0.3)
+    monkeypatch.setattr(finder, "find_faces", lambda _: [doubtful])
+    monkeypatch.setattr(finder, "search", lambda _: finder.Search((doubtful,), 0))
+    assert "not clear which way up" in prepare(photo, 64).notes[0]
+    for refused in (lambda: prepare(photo, 64, "face"), lambda: prepare_all(photo, 64)):
+        with pytest.raises(UserError, match="not clear which way up"):
+            refused()
 
 
 @needs_mediapipe

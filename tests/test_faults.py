@@ -26,7 +26,10 @@ def test_sixty_mutated_files_are_pictures_or_one_sentence(tmp_path: Path) -> Non
 
 
 def test_tricks_end_as_they_should(tmp_path: Path) -> None:
-    kinds = {"bomb", "link", "folder", "pipe", "device", "no file", "shape", "no picture", "name"}
+    kinds = {
+        "bomb", "link", "folder", "pipe", "device", "no file", "shape", "no picture", "name",
+        "code points",
+    }  # fmt: skip
     rows, findings = hostile(tmp_path, huge=False, kinds=kinds)
     assert not findings
     assert {row.fault.removeprefix("Upload: ") for row in rows} == kinds
@@ -89,6 +92,18 @@ def test_a_jpeg_of_a_thousand_scans_is_refused_before_it_is_decoded() -> None:
     block = b"\xff\xe1\xff\xfe" + b"\xff\xda\0\2" * (0xFFFC // 4)
     assert open_picture(jpeg[:2] + block + jpeg[2:]).size == (400, 300)
     assert open_picture(wholes()["jpg"] + jpeg * 9).size == (96, 80)
+
+
+def test_the_larger_a_jpeg_the_fewer_scans_it_may_have(monkeypatch) -> None:
+    from glow_app.faces import opening
+
+    jpeg = encoded(picture(400, 300), "JPEG", progressive=True)
+    assert 6 < opening._scans(jpeg) < 16
+    monkeypatch.setattr(opening, "MAX_PIXELS", 400 * 300 // 2)
+    assert open_picture(jpeg).size == (200, 150)
+    monkeypatch.setattr(opening, "MAX_PIXELS", 400 * 300 // 7)
+    with pytest.raises(UserError, match="scans of a JPEG of its size"):
+        open_picture(jpeg)
 
 
 def test_slow_kinds_have_a_lower_limit_than_jpeg(monkeypatch) -> None:

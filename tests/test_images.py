@@ -204,9 +204,41 @@ def png_header(width: int, height: int) -> bytes:
     )
 
 
-@pytest.mark.parametrize("side", [6400, 10_000, 20_000, 60_000])  # around Pillow's own
+@pytest.mark.parametrize("side", [7100, 10_000, 20_000, 60_000])  # around Pillow's own
 def test_bombs_are_refused_from_the_header(side):
-    assert "40 megapixels" in complaint(png_header(side, side))
+    assert "megapixels" in complaint(png_header(side, side))
+
+
+def test_photos_of_108_megapixels_are_taken_in_reduced_form():
+    """A half of each side, by the decoder of the JPEG; the other limits are what they were."""
+    y = np.linspace(0, 255, 9024).astype(np.uint8)
+    large = Image.fromarray(np.broadcast_to(y[:, None], (9024, 12032)))
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    opened = opening.open_source(encoded(large, "JPEG", exif=exif))
+    assert opened.image.size == (4512, 6016) and opened.reduced == 2 and opened.jpeg is None
+    assert far(np.asarray(opened.image)[100, ::-1, 0], y.reshape(-1, 2).mean(axis=1)) <= 3
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "HEIF", "AVIF", "JPEG", "array", "image"])
+def test_what_is_larger_than_worked_with_is_reduced(kind, colourful, monkeypatch):
+    """48 megapixels of any kind that a telephone makes; here with a smaller limit."""
+    image = colourful.resize((256, 192), Image.Resampling.BICUBIC)
+    if kind == "HEIF":
+        pytest.importorskip("pillow_heif")
+        opening._register_heif()
+    if kind == "AVIF" and "AVIF" not in opening._formats():
+        pytest.skip("this Pillow cannot read AVIF")
+    source = {"array": np.asarray(image), "image": image}.get(kind)
+    source = encoded(image, kind) if source is None else source
+    monkeypatch.setattr(opening, "MAX_PIXELS", 128 * 96)
+    opened = opening.open_source(source)
+    assert opened.image.size == (128, 96) and opened.reduced == 2
+    assert far(opened.image, image.reduce(2)) < 40
+    (*_, note) = prepare(source, 32).notes
+    assert note == "The photo is very large, so it is used with 128 x 96 pixels."
+    monkeypatch.setattr(opening, "_LARGE", {})
+    assert "megapixels" in complaint(source)
 
 
 def test_pillows_limit_is_left_alone():
@@ -481,6 +513,132 @@ def test_useless_profiles_are_ignored(colourful):
     cmyk = colourful.convert("CMYK")  # with the profile of another kind of picture
     opened = open_picture(encoded(cmyk, "TIFF", icc_profile=P3))
     assert opened.mode == "RGB"
+
+
+# ----------------------------------------------------------------------- colours without a profile
+
+P3_D65, BT2020, SRGB, PQ, HLG = 12, 9, 13, 16, 18  # code points of H.273
+P3_POINTS = (31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)  # of a cHRM chunk
+
+
+def with_chunk(png: bytes, kind: bytes, body: bytes) -> bytes:
+    """A PNG with one more chunk behind its header."""
+    chunk = struct.pack(">I", len(body)) + kind + body
+    return png[:33] + chunk + struct.pack(">I", zlib.crc32(kind + body)) + png[33:]
+
+
+def with_codes(image: Image.Image, kind: str, primaries: int, curve: int) -> bytes:
+    """A file whose levels mean what these code points say; it has no profile."""
+    if kind == "PNG":
+        return with_chunk(encoded(image, "PNG"), b"cICP", bytes([primaries, curve, 0, 1]))
+    if kind == "HEIF":
+        pytest.importorskip("pillow_heif")
+        opening._register_heif()
+        options = {"color_primaries": primaries, "transfer_characteristics": curve}
+        return encoded(image, "HEIF", quality=100, subsampling="4:4:4", **options)
+    if "AVIF" not in opening._formats():
+        pytest.skip("this Pillow cannot read AVIF")
+    data = encoded(image, "AVIF", quality=100, subsampling="4:4:4")
+    at = data.index(b"colrnclx") + 8
+    return data[:at] + struct.pack(">HH", primaries, curve) + data[at + 4 :]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "HEIF", "AVIF"])
+def test_wide_gamut_by_code_points_is_converted(kind):
+    image = Image.new("RGB", (32, 32), (200, 100, 100))
+    opened = open_picture(with_codes(image, kind, P3_D65, SRGB))
+    by_profile = open_picture(encoded(image, "PNG", icc_profile=P3))
+    assert far(opened, by_profile) <= 3 and far(opened, image) >= 10
+    assert far(open_picture(with_codes(image, kind, 1, SRGB)), image) <= 2
+
+
+def pq_code(nits):
+    """SMPTE ST 2084, by its own letters."""
+    y = (np.asarray(nits) / 10_000) ** (2610 / 16384)
+    return ((3424 / 4096 + 2413 / 128 * y) / (1 + 2392 / 128 * y)) ** (2523 / 32)
+
+
+def hlg_code(scene):
+    """ARIB STD-B67, by its own letters."""
+    a = 0.17883277
+    low, high = np.sqrt(3 * scene), a * np.log(np.maximum(12 * scene - (1 - 4 * a), 1e-9))
+    return np.where(scene <= 1 / 12, low, high + 0.5 - a * np.log(4 * a))
+
+
+def linear(image) -> np.ndarray:
+    """Of sRGB levels, 0 to 1."""
+    codes = np.asarray(image) / 255
+    return np.where(codes <= 0.04045, codes / 12.92, ((codes + 0.055) / 1.055) ** 2.4)
+
+
+TO_BT2020 = np.array(  # of linear light, ITU-R BT.2087
+    [[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]]
+)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "HEIF", "AVIF"])
+@pytest.mark.parametrize("curve", [PQ, HLG])
+def test_high_dynamic_range_is_shown_as_it_was(kind, curve, colourful):
+    """What is no brighter than reference white comes out as in the picture it was made of."""
+    light = linear(colourful) @ TO_BT2020.T
+    code = pq_code(203 * light) if curve == PQ else hlg_code(0.26496 * light)
+    stored = Image.fromarray((code * 255 + 0.5).clip(0, 255).astype(np.uint8))
+    opened = open_picture(with_codes(stored, kind, BT2020, curve))
+    off = np.abs(np.asarray(opened).astype(int) - np.asarray(colourful))
+    assert off.mean() < 4 and np.quantile(off, 0.95) < 12  # of 8 bits
+
+
+@pytest.mark.parametrize("curve", [PQ, HLG])
+def test_what_is_brighter_than_white_is_rolled_off(curve):
+    """Up to 760 cd/m²: nothing is clipped, and what is dark stays as it is."""
+    light = np.repeat(np.linspace(0, 3.74, 256)[None, :], 32, 0)
+    code = pq_code(203 * light) if curve == PQ else hlg_code(0.26496 * light)
+    grey = (code * 255 + 0.5).clip(0, 255).astype(np.uint8)
+    stored = Image.fromarray(np.repeat(grey[..., None], 3, -1))
+    opened = np.asarray(open_picture(with_codes(stored, "PNG", BT2020, curve))).astype(int)
+    assert np.ptp(opened, axis=-1).max() <= 2  # grey stays grey
+    row = opened[5, :, 0]
+    assert (np.diff(row) >= -3).all() and row[-1] >= 248 and 205 < row[68] < 245
+    assert np.abs(linear(row[:24]) - light[0, :24]).max() < 0.02
+
+
+def test_gamma_of_a_png_counts_as_in_browsers(colourful):
+    plain = encoded(colourful, "PNG")
+    straight = struct.pack(">I", 100_000)  # levels are linear light
+    opened = open_picture(with_chunk(plain, b"gAMA", straight))
+    light = np.asarray(colourful) / 255
+    expected = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    assert far(opened, (expected * 255 + 0.5).astype(np.uint8)) <= 1
+    grey = with_chunk(encoded(colourful.convert("L"), "PNG"), b"gAMA", straight)
+    assert np.ptp(np.asarray(open_picture(grey)), axis=-1).max() == 0
+    usual = with_chunk(plain, b"gAMA", struct.pack(">I", 45_455))
+    said = with_chunk(with_chunk(plain, b"gAMA", straight), b"sRGB", b"\0")
+    none = with_chunk(plain, b"gAMA", struct.pack(">I", 0))
+    for data in (usual, said, none):
+        assert far(open_picture(data), colourful) == 0
+
+
+def test_chromaticities_of_a_png_count_as_in_browsers():
+    image = Image.new("RGB", (32, 32), (200, 100, 100))
+    wide = struct.pack(">8I", *P3_POINTS)
+    opened = open_picture(with_chunk(encoded(image, "PNG"), b"cHRM", wide))
+    assert far(opened, open_picture(encoded(image, "PNG", icc_profile=P3))) <= 3
+    usual = struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+    for points in (usual, struct.pack(">8I", *[0] * 8), struct.pack(">8I", *[30_000] * 8)):
+        assert far(open_picture(with_chunk(encoded(image, "PNG"), b"cHRM", points)), image) == 0
+
+
+def test_code_points_come_before_a_profile_and_that_before_gamma(colourful):
+    data = encoded(colourful, "PNG", icc_profile=P3)
+    assert far(open_picture(with_chunk(data, b"cICP", bytes([1, 13, 0, 1]))), colourful) == 0
+    both = with_chunk(data, b"gAMA", struct.pack(">I", 100_000))
+    assert far(open_picture(both), open_picture(data)) == 0
+
+
+def test_the_narrow_range_of_a_png_is_widened():
+    image = Image.new("RGB", (32, 32), (235, 16, 126))
+    opened = open_picture(with_chunk(encoded(image, "PNG"), b"cICP", bytes([1, 13, 0, 0])))
+    assert far(np.asarray(opened)[0, 0], [255, 0, 128]) <= 1
 
 
 # -------------------------------------------------------------------------------------- HEIC, AVIF

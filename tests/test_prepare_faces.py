@@ -145,6 +145,29 @@ def test_every_face(photo, tmp_path):
 
 
 @needs_mediapipe
+def test_turned_photos_are_written_upright_and_counted(photo, tmp_path, capsys):
+    folder, out = tmp_path / "album", tmp_path / "faces"
+    folder.mkdir()
+    photo.save(folder / "0.png")
+    for k, turn in enumerate((Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180)):
+        photo.transpose(turn).save(folder / f"{k + 1}.png")
+    assert run(folder, "--out", out, "--size", 64) == 0
+    assert "3 faces written, 2 of them turned upright." in capsys.readouterr().out
+    upright, *lying = (np.asarray(Image.open(out / f"{k}.png")).astype(int) for k in range(3))
+    assert all(np.abs(one - upright).mean() < 4 for one in lying)
+
+
+@needs_mediapipe
+def test_how_many_faces_were_left_out_is_said(photo, tmp_path, monkeypatch, capsys):
+    photo.save(tmp_path / "a.png")
+    search = finder.search
+    monkeypatch.setattr(finder, "search", lambda image: finder.Search(search(image).faces, 2))
+    assert run(tmp_path / "a.png", "--out", tmp_path / "out", "--all-faces") == 0
+    printed = capsys.readouterr().out
+    assert "1 face written, 2 places left out that may show a face." in printed
+
+
+@needs_mediapipe
 def test_the_output_may_lie_in_the_source(album):
     for _ in range(2):
         assert run(album, "--out", album / "faces") == 0

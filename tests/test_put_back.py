@@ -11,6 +11,7 @@ from PIL import Image
 from glow_app.common.errors import UserError
 from glow_app.faces.crop import Place
 from glow_app.faces.face import Face
+from glow_app.faces.opening import open_picture
 from glow_app.faces.prepare import prepare
 from glow_app.faces.put_back import put_back, seam_mask
 from glow_app.keeping.photos import save_photo
@@ -77,13 +78,15 @@ def test_landmarks_that_are_known_are_not_looked_for(photos_with_detail, portrai
 
 def test_where_the_mask_is_full_the_picture_is_the_one_asked_for():
     """Where the colours meet along the rim, what is seen inside is the face."""
-    photo = Image.fromarray(flat(100, 300))
+    picture = flat(100, 300)
+    picture[:, :40] = (160, 60, 150)  # a photo in black and white takes no colours
+    photo = Image.fromarray(picture)
     one = prepare(photo, 64, "center", full=512)
-    face = flat(100, 300)
+    face = picture.copy()
     face[120:180, 120:180] = (200, 40, 90)
     whole = levels(put_back(photo, one, face))
     assert np.abs(whole[130:170, 130:170] - (200, 40, 90)).max() <= 2
-    assert np.abs(whole[:80] - 100).max() <= 1
+    assert np.abs(whole[:80] - picture[:80]).max() <= 1
 
 
 def test_a_shift_of_all_colours_is_gone():
@@ -104,6 +107,47 @@ def test_steps_along_the_seam_are_smooth():
     face = np.repeat(np.broadcast_to(ramp.astype(np.uint8), (400, 400))[..., None], 3, -1)
     whole = levels(put_back(photo, one, face))
     assert np.abs(np.diff(whole, axis=0)).max() <= 3 and np.abs(np.diff(whole, axis=1)).max() <= 3
+
+
+@pytest.mark.parametrize("kind", ["L", "RGB", "JPEG"])
+def test_a_face_in_colour_leaves_a_grey_photo_grey(photos_with_detail, portraits, kind):
+    grey = photos_with_detail[0].convert("L")
+    photo = grey if kind == "L" else grey.convert("RGB")
+    if kind == "JPEG":
+        buffer = io.BytesIO()
+        photo.save(buffer, "JPEG", quality=90)
+        photo = buffer.getvalue()
+    one = prepare(photo, 64, full=512)
+    whole = levels(put_back(photo, one, portraits[1].full))
+    assert np.ptp(whole, axis=-1).max() == 0
+    before = levels(open_picture(photo))
+    assert np.abs(whole - before).max() > 20
+    assert np.array_equal(levels(put_back(photo, one, one.full)), before)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "palette"])
+def test_a_cutout_keeps_its_transparency(tmp_path, photos_with_detail, portraits, kind):
+    photo = photos_with_detail[0]
+    away = np.hypot(*(np.mgrid[-1 : 1 : 1j * photo.height, -1 : 1 : 1j * photo.width]))
+    alpha = ((1.1 - away) * 700).clip(0, 255).astype(np.uint8)
+    cutout = photo.convert("RGBA")
+    cutout.putalpha(Image.fromarray(alpha))
+    if kind == "palette":
+        cutout = cutout.quantize(200)
+    buffer = io.BytesIO()
+    options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
+    cutout.save(buffer, "PNG" if kind == "palette" else kind, **options)
+    one = prepare(buffer.getvalue(), 64, full=512)
+    whole = put_back(buffer.getvalue(), one, portraits[1].full)
+    file = save_photo(whole, tmp_path / "x.png")
+    with Image.open(io.BytesIO(buffer.getvalue())) as before, Image.open(file) as after:
+        wanted = np.asarray(before.convert("RGBA"))
+        assert after.mode == "RGBA" and np.array_equal(levels(after)[..., 3], wanted[..., 3])
+        edge = (wanted[..., 3] > 60) & (away > 1)
+        assert not edge.any() or np.abs(levels(after) - wanted)[edge].max() <= 4
+    with Image.open(save_photo(whole, tmp_path / "x.jpg")) as flat_one:
+        white = levels(flat_one)[alpha == 0]
+        assert flat_one.mode == "RGB" and white.min() > 230  # rings about the edge
 
 
 # --------------------------------------------------------------------------------------- geometry

@@ -372,6 +372,62 @@ def test_grey_photos_stay_grey(small, examples):
             assert np.ptp(morph.enlarged(size), axis=-1).max() == 0
 
 
+def in_tone(face: Face, tone: tuple[float, float, float] = (0, 0, 0)) -> Face:
+    """The same face in black and white, with so many levels more of each colour in its middle."""
+
+    def done(picture: np.ndarray) -> np.ndarray:
+        grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(float)[..., None]
+        return (
+            (grey + np.array(tone) * (grey / 255) * (1 - grey / 255) * 4).round().astype(np.uint8)
+        )
+
+    return replace(face, pixels=done(face.pixels), crop=done(face.crop), full=done(face.full))
+
+
+def painting(face: Face, levels: float = 60.0) -> np.ndarray:
+    """What a model draws that reddens the whole face: (S, S, 3) uint8."""
+    return (face.pixels + np.array([levels, 0, -levels / 2])).clip(0, 255).astype(np.uint8)
+
+
+def somewhere(editor: Editor) -> Direction:
+    vector = torch.randn(editor.model.dims, generator=torch.Generator().manual_seed(0)) / 10
+    return Direction("somewhere", vector, fingerprint=editor.fingerprint)
+
+
+def test_an_edit_of_a_grey_photo_brings_no_colour(small, portraits, monkeypatch):
+    """Whatever the model draws: its change of the luminance is all that counts."""
+    face = in_tone(portraits[0])
+    edited = small.edit(face, [(somewhere(small), 1.0)])
+    drawn = replace(edited, looks=painting(face)[None])
+    for size in (64, SIDE):
+        for still in (edited, drawn):
+            frame = still.renderer.frames(still.points, still.looks, size)[0]
+            assert np.ptp(frame.astype(int), axis=-1).max() == 0
+            assert off(frame, face.at(size)).max() > 3
+    plain = small.edit(portraits[0], [(somewhere(small), 1.0)])
+    coloured = plain.renderer.frames(plain.points, painting(portraits[0])[None], SIDE)[0]
+    assert off(coloured, portraits[0].at(SIDE)).max() > 20  # a photo in colour is reddened
+
+
+def test_an_edit_of_a_sepia_photo_stays_sepia(small, portraits):
+    face = in_tone(portraits[0], (22, 0, -28))
+    assert face.tone is not None and not face.tone.is_grey and portraits[0].tone is None
+    edited = small.edit(face, [(somewhere(small), 1.0)])
+    frame = edited.renderer.frames(edited.points, painting(face)[None], SIDE)[0]
+    stray = frame - face.tone.of(frame)
+    assert np.quantile(np.abs(stray), 0.98) < 5 and off(frame, face.at(SIDE)).max() > 3
+
+
+def test_between_grey_and_colour_the_colours_come_in_evenly(small, portraits):
+    """In the face and beside it: a ground in colour is as pale as the face."""
+    a, b = in_tone(portraits[0]), portraits[1]
+    walk = small.morph_frames(a, b, np.linspace(0, 1, 9), ground="b")
+    chroma = [np.ptp(f.astype(int), axis=-1).mean() for f in walk.enlarged(SIDE)]
+    rim = [np.ptp(f[:12].astype(int), axis=-1).mean() for f in walk.enlarged(SIDE)]
+    for measured in (chroma[1:], rim[1:]):  # the very first frame is the other photo
+        assert np.abs(np.array(measured) / measured[-1] - np.arange(1, 9) / 8).max() < 0.05
+
+
 @pytest.fixture(scope="module")
 def faceless() -> list[Face]:
     """Two squares without any face, with detail: smooth colours and grain."""

@@ -1,8 +1,8 @@
 """An independent judge of edits: it measures what changed, without the flow and its directions.
 
-Geometry is measured by following the landmarks of the untouched picture into the edited one by
-dense optical flow (`tracked`; DIS, Kroeger et al. 2016), and by finding them anew. The first is the
-judge: finders of landmarks, MediaPipe's and dlib's alike, are regressions that draw every face
+Geometry is measured by following the landmarks of the untouched picture into the edited one with
+dense optical flow (`tracked`; DIS, Kroeger et al. 2016), and by finding them anew. The first is
+the judge: finders of landmarks, MediaPipe's and dlib's alike, are regressions that draw every face
 towards a usual one, and see a half of what plainly moved, of brows, lids or a nose less. Looks are
 measured by a ridge regression on histograms of oriented gradients (Dalal & Triggs 2005, OpenCV's)
 and mean colours of 16×16 cells of the aligned crop, fitted on unedited faces: age on years from a

@@ -155,7 +155,12 @@ class _Scene:
         else:
             self.outline = regions.face_mask(shape, side, shrink=1.0)
             self.inside = regions.face_mask(shape, side)
-        self.decoded = decoded.astype(np.float32)
+        # An edit of a photo without colours brings none. Between photos they come from the photos,
+        # and where only some have any, those of the ground come in as evenly as those of the face.
+        grey = [i for i in self.weights if faces[i].tone is not None and faces[i].tone.is_grey]
+        self.colour = 1.0 - sum(self.weights[i] for i in grey)
+        self.tone = faces[self.chosen[0]].tone if self.alone else None
+        self.decoded = decoded.astype(np.float32) if self.tone is None else self.tone.of(decoded)
         self.change = self._change(self.decoded)
         self.grey = {i: blending.luminance(photo) for i, photo in self.photos.items()}
 
@@ -193,7 +198,9 @@ class _Scene:
         face = mixed + (light - plain)[..., None]
         if self.point.shape is None:
             return face
-        under = photo + self._leaning(ground, difference)
+        if self.colour < 1:  # the ground has gone as pale as the face already
+            difference = np.repeat(blending.luminance(difference)[..., None], 3, axis=-1)
+        under = self._coloured(photo) + self._leaning(ground, difference)
         frame = blending.joined(under, face - under, self.inside * self.seen[ground])
         return self._with_mouth(frame, ground)
 
@@ -230,7 +237,7 @@ class _Scene:
             face = self.renderer.faces[i]
             own = face.pixels if self.point.shape is None else looks.of(face)
             base += np.float32(weight) * own
-        change = decoded - base
+        change = decoded - (base if self.tone is None else self.tone.of(base))
         if self.alone:
             change = blending.limited(change, base)
         else:
@@ -243,6 +250,13 @@ class _Scene:
             own, goal = self.renderer.looks.mean[SHAPE_POINTS], self.point.shape[SHAPE_POINTS]
             look = Triangulation([own, goal]).warp(look, own, goal, linear=True)
         return _sized(look, self.side, cv2.INTER_CUBIC)
+
+    def _coloured(self, photo: np.ndarray) -> np.ndarray:
+        """A photo (N, N, 3) with that share of its colours that the face in the frame has."""
+        if self.colour >= 1:
+            return photo
+        grey = blending.luminance(photo)[..., None]
+        return grey + np.float32(self.colour) * (photo - grey)
 
     def _leaning(self, ground: int, difference: np.ndarray) -> np.ndarray:
         """What brings the ground's skin, ears and neck, nearer to the colour of the face."""
@@ -284,7 +298,7 @@ class _Scene:
             slice(max(rows[0] - more, 0), rows[-1] + more + 1),
             slice(max(columns[0] - more, 0), columns[-1] + more + 1),
         )
-        own, mask = self.photos[mouth][box], mask[box]
+        own, mask = self._coloured(self.photos[mouth][box]), mask[box]
         # Colours lie half way between those of that photo and those of the frame.
         around = cv2.GaussianBlur(frame[box] - own, (0, 0), side / 40)
         frame[box] = blending.joined(frame[box], own + 0.5 * around - frame[box], mask)

@@ -64,6 +64,7 @@ class FoundFace:
         yaw: degrees the head is turned to the side, about; 0 is frontal, positive when the face
             looks towards the right of the picture.
         mesh: (478, 2) float64, all its landmarks in pixels; None where they are not known.
+        sure: 0 to 1, how sure it is that it was taken the right way up.
     """
 
     left_eye: Point
@@ -72,6 +73,7 @@ class FoundFace:
     mouth_right: Point
     yaw: float = 0.0
     mesh: np.ndarray | None = field(default=None, compare=False, repr=False)
+    sure: float = 1.0
 
     @classmethod
     def of_eyes(cls, one: Point, other: Point) -> FoundFace:
@@ -87,6 +89,12 @@ class FoundFace:
         """Side in pixels of the square that `align` cuts out."""
         _, x, _ = template_square(self)
         return 2 * math.hypot(*x)
+
+    @cached_property
+    def tilt(self) -> float:
+        """Degrees, -180 to 180, by which it is turned clockwise as the picture is seen."""
+        _, x, _ = template_square(self)
+        return math.degrees(math.atan2(x[1], x[0]))
 
 
 def template_square(face: FoundFace) -> Square:

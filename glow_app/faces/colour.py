@@ -1,4 +1,4 @@
-"""Pictures of any mode become 8-bit sRGB: more bits, transparency, colour profiles."""
+"""Pictures of any mode become 8-bit sRGB: more bits, transparency, colours of any kind."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from glow_app.common.errors import UserError
+from glow_app.faces.code_points import Encoding
 
 __all__ = ["eight_bits", "split_alpha", "to_srgb"]
 
@@ -74,8 +75,15 @@ def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     return both.convert("RGB"), both.getchannel("A")
 
 
-def to_srgb(colour: Image.Image, profile: bytes | None) -> Image.Image:
-    """Colours of any mode without alpha to mode RGB, by the embedded profile if it is of use."""
+def to_srgb(
+    colour: Image.Image, profile: bytes | None, encoding: Encoding | None = None
+) -> Image.Image:
+    """Colours of any mode without alpha to mode RGB.
+
+    Args:
+        profile: the embedded one, which counts if it is of use.
+        encoding: what the picture says of its colours without a profile.
+    """
     if colour.mode not in ("1", "L", "RGB", "CMYK", "LAB"):
         colour = colour.convert("RGB")
     if profile or colour.mode == "LAB":
@@ -83,6 +91,11 @@ def to_srgb(colour: Image.Image, profile: bytes | None) -> Image.Image:
             return _managed(colour, profile)
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError, AttributeError):
             pass  # a broken profile, or a Pillow without LittleCMS
+    if encoding is not None and colour.mode in ("L", "RGB"):
+        try:
+            return encoding.to_srgb(colour)
+        except ValueError:
+            pass  # primaries that make no sense
     return colour.convert("RGB")
 
 

@@ -16,6 +16,7 @@ from glow_app.faces import regions
 from glow_app.faces.crop import Place
 from glow_app.faces.landmarks import SHAPE_POINTS, find_mesh
 from glow_app.faces.opening import RESAMPLE
+from glow_app.faces.tone import Tone, tone_of
 from glow_app.faces.warp import Triangulation
 
 __all__ = ["Face", "resized"]
@@ -40,6 +41,7 @@ class Face:
         landmarks: (478, 2) in fractions of the crop, where they are known already; None: they are
             looked for when `shape` is asked for.
         yaw: degrees by which the head is turned to the side, where it is known.
+        turned: whether its photo lay on its side or head, and it was turned upright.
         source: where the face comes from, in two or three words.
         photo: the file it was cut out of, which may be gone already.
         seed, temperature: of a drawn face.
@@ -55,6 +57,7 @@ class Face:
     place: Place | None = None
     landmarks: np.ndarray | None = None
     yaw: float = 0.0
+    turned: bool = False
     source: str = ""
     photo: Path | None = None
     seed: int | None = None
@@ -111,6 +114,11 @@ class Face:
         return Triangulation([own, goal]).warp(self.fine, own, goal)
 
     # ------------------------------------------------------------------------- what is seen
+
+    @cached_property
+    def tone(self) -> Tone | None:
+        """Of a photo in black and white or sepia; None if it has colours."""
+        return tone_of(self.fine)
 
     @cached_property
     def glasses(self) -> bool:

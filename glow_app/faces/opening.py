@@ -1,13 +1,16 @@
 """Any picture that people have becomes a plain upright RGB one, or one sentence why not.
 
-A JPEG is always decoded in full. Pillow's draft mode would be faster for large photos, but it
-scales with another filter, so the same face would get other bits from a larger file.
+What is larger than MAX_PIXELS, as telephones make it, is taken at a half of its size or less: a
+JPEG by its decoder, which skips the finest frequencies, all else once it is decoded. Below that a
+JPEG is always decoded in full: its decoder scales with another filter, so the same face would get
+other bits from a larger file.
 """
 
 from __future__ import annotations
 
 import errno
 import io
+import math
 import os
 import re
 import stat
@@ -24,6 +27,7 @@ import numpy as np
 from PIL import Image, ImageOps, JpegImagePlugin
 
 from glow_app.common.errors import UserError
+from glow_app.faces.code_points import CODES, code_points, encoding_of
 from glow_app.faces.colour import eight_bits, split_alpha, to_srgb
 
 __all__ = [
@@ -34,7 +38,7 @@ __all__ = [
 Source = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray
 
 RESAMPLE: Final = Image.Resampling.LANCZOS
-MAX_PIXELS: Final = 40_000_000
+MAX_PIXELS: Final = 40_000_000  # of an opened picture; what has more is reduced
 MAX_BYTES: Final = 100_000_000  # a scan of 30 megapixels without compression is 90 MB
 MAX_SCANS: Final = 32  # of a JPEG; progressive ones have ten
 MIN_SIDE: Final = 16  # pixels
@@ -46,7 +50,14 @@ _FORMATS: Final = (
     "AVIF", "BMP", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "QOI", "TIFF",
     "WEBP",
 )  # fmt: skip
-# Pixels that take two seconds, by format or mode; a JPEG takes them for 40 megapixels.
+# Pixels that take two seconds or a gigabyte at most, by format or mode; 108 megapixels of a JPEG
+# take 0.3 s and 110 MiB, progressive and with all colours 1.7 s and 730, 48 of PNG or HEIC 1.2 s.
+_IN_MEMORY: Final = "memory"
+_LARGE: Final = {
+    _IN_MEMORY: 110_000_000,
+    "JPEG": 110_000_000, "MPO": 110_000_000, "HEIF": 50_000_000, "AVIF": 50_000_000,
+    "PNG": 50_000_000, "TIFF": 50_000_000,
+}  # fmt: skip
 _SLOW: Final = {"JPEG2000": 16_000_000, "WEBP": 30_000_000, "RGBA": 30_000_000}
 _SIGNATURES: Final = (
     b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP", b"qoif",
@@ -81,10 +92,14 @@ class Opened:
         image: upright, mode RGB, without metadata.
         jpeg: how it was coded, if it comes straight from a JPEG file (or from a Pillow picture
             of one); else None.
+        alpha: mode L, as large as the image, where it is transparent; None: nowhere.
+        reduced: what its width and height were divided by, since it was so large; 1: by nothing.
     """
 
     image: Image.Image
     jpeg: JpegTables | None = None
+    alpha: Image.Image | None = None
+    reduced: int = 1
 
 
 # ----------------------------------------------------------------------------------------- opening
@@ -99,7 +114,8 @@ def open_source(source: Source) -> Opened:
     """Open any picture as plain 8-bit sRGB.
 
     Upright by its EXIF orientation, the first frame of an animation, transparency on white, 16-bit
-    and floating-point greys scaled and not clipped, an embedded colour profile converted to sRGB.
+    and floating-point greys scaled and not clipped, wide gamuts and high dynamic ranges converted
+    by their colour profile or code points.
 
     Args:
         source: a path; the bytes of a file; a binary file, read from where it stands; a Pillow
@@ -107,19 +123,22 @@ def open_source(source: Source) -> Opened:
             (H, W, 3) uint8.
 
     Returns:
-        A new picture, mode RGB, without metadata, and the tables of a JPEG.
+        A new picture, mode RGB, without metadata and with MAX_PIXELS at most; the tables of a
+        JPEG; where it is transparent.
 
     Raises:
         UserError: what was given is no picture that can be used: not there, not a picture,
-            damaged, larger than MAX_BYTES or MAX_PIXELS (known before it is decoded), smaller
-            than MIN_SIDE or narrower than 1 : MAX_ASPECT.
+            damaged, larger than MAX_BYTES or than what its format may have (known before it is
+            decoded; 110 megapixels of a JPEG), smaller than MIN_SIDE or narrower than 1 :
+            MAX_ASPECT.
         TypeError: `source` is none of the above.
     """
     name = name_of(source)
     try:
         with _no_warnings():
-            image, jpeg = _loaded(source, name)
-            return Opened(_plain(image, name), jpeg)
+            image, jpeg, reduced = _loaded(source, name)
+            colour, alpha = _plain(image, name)
+            return Opened(colour, jpeg, alpha, reduced)
     except UserError:
         raise
     except MemoryError as error:
@@ -139,9 +158,10 @@ def _is_source(source: object) -> bool:
     return isinstance(source, kinds) or hasattr(source, "read")
 
 
-def _loaded(source: Any, name: str) -> tuple[Image.Image, JpegTables | None]:
-    """The decoded first frame in its own mode, upright; never the caller's own object."""
-    jpeg = None
+def _loaded(source: Any, name: str) -> tuple[Image.Image, JpegTables | None, int]:
+    """The decoded first frame in its own mode, upright, how it was coded, and by how much it was
+    reduced; never the caller's own object."""
+    jpeg, reduced = None, 1
     if isinstance(source, np.ndarray):
         if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3:
             raise UserError(
@@ -149,18 +169,26 @@ def _loaded(source: Any, name: str) -> tuple[Image.Image, JpegTables | None]:
                 f" not {source.shape} {source.dtype}."
             )
         height, width = source.shape[:2]
-        _check_size(width, height, name)
-        return Image.fromarray(np.ascontiguousarray(source)), None
-    if isinstance(source, Image.Image):
-        _check_size(*source.size, name)
+        _check_size((width, height), name, _IN_MEMORY, "RGB")
+        image = Image.fromarray(np.ascontiguousarray(source))
+    elif isinstance(source, Image.Image):
+        _check_size(source.size, name, _IN_MEMORY, source.mode)
         image = source.copy()
         jpeg = jpeg_tables(source)
     elif _is_source(source):
-        image, jpeg = _decoded(_read(source, name), name)
+        image, jpeg, reduced = _decoded(_read(source, name), name)
     else:
         raise TypeError(f"cannot open a picture from {type(source).__name__}")
     _turn_upright(image)
-    return image, jpeg
+    by = _too_large_by(image.size)
+    if by > 1:
+        image, jpeg, reduced = image.reduce(by), None, by * reduced
+    return image, jpeg, reduced
+
+
+def _too_large_by(size: tuple[int, int]) -> int:
+    """What width and height have to be divided by for MAX_PIXELS."""
+    return max(1, math.ceil(math.sqrt(size[0] * size[1] / MAX_PIXELS)))
 
 
 def _read(source: Any, name: str) -> bytes:
@@ -204,23 +232,37 @@ def _read_path(path: Path, name: str) -> bytes:
         raise UserError(f"{name} cannot be read: {reason}.") from error
 
 
-def _decoded(data: bytes, name: str) -> tuple[Image.Image, JpegTables | None]:
+def _decoded(data: bytes, name: str) -> tuple[Image.Image, JpegTables | None, int]:
+    """The first frame of a file as it lies, how it was coded, and by how much it was reduced."""
     if _brand(data) in _HEIF_BRANDS:
         _register_heif()
-    if _scans(data) > MAX_SCANS:
+    scans = _scans(data)
+    if scans > MAX_SCANS:
         raise UserError(f"{name} is too laborious: a JPEG of more than {MAX_SCANS} scans.")
     try:
         image = Image.open(io.BytesIO(data), formats=_formats())
     except Image.UnidentifiedImageError as error:
         raise _unidentified(data, name) from error
     with image:
-        _check_size(*image.size, name)  # from the header: nothing has been decoded yet
-        most = min(_SLOW.get(of, MAX_PIXELS) for of in (image.format, image.mode))
-        if image.width * image.height > most:
-            raise _too_many_pixels(name, most)
+        size = image.size
+        _check_size(size, name, image.format, image.mode)  # nothing has been decoded yet
+        most = MAX_SCANS * MAX_PIXELS // (size[0] * size[1])
+        if scans > most:
+            raise UserError(f"{name} is too laborious: {scans} scans of a JPEG of its size.")
+        by = _too_large_by(size)
+        if by > 1 and isinstance(image, JpegImagePlugin.JpegImageFile):
+            image.draft(image.mode, tuple(side // by for side in size))
+        drafted = image.size != size
         image.load()
-        _check_size(*image.size, name)
-        return image, jpeg_tables(image)
+        _check_size(image.size, name, image.format, image.mode)
+        codes = code_points(data) if image.format in ("PNG", "AVIF") else None
+        if codes is not None:
+            image.info[CODES] = codes
+            if image.format == "PNG":  # there it has precedence (PNG, third edition)
+                image.info.pop("icc_profile", None)
+        if drafted:
+            return image, None, round(size[0] / image.width)
+        return image, jpeg_tables(image), 1
 
 
 _MARKER: Final = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)  # but stuffing, restarts
@@ -266,9 +308,14 @@ def _formats() -> list[str]:
     return [name for name in _FORMATS if name in Image.OPEN]
 
 
-def _check_size(width: int, height: int, name: str) -> None:
-    if width * height > MAX_PIXELS:
-        raise _too_many_pixels(name)
+def _check_size(size: tuple[int, int], name: str, kind: str | None, mode: str) -> None:
+    """Refuse what is too large for its format and mode, too small or too narrow."""
+    width, height = size
+    most = min(_SLOW.get(of, MAX_PIXELS) for of in (kind, mode))
+    if most == MAX_PIXELS and mode in ("L", "RGB", "CMYK"):
+        most = _LARGE.get(kind, MAX_PIXELS)
+    if width * height > most:
+        raise _too_many_pixels(name, most)
     if min(width, height) < MIN_SIDE:
         raise UserError(
             f"{name} is too small: {width} x {height} pixels, and the smallest that works is"
@@ -286,20 +333,23 @@ def _turn_upright(image: Image.Image) -> None:
         image.info.pop("exif", None)
 
 
-def _plain(image: Image.Image, name: str) -> Image.Image:
-    """Any mode to RGB: greys to 8 bits, colours to sRGB, transparency on white, no metadata."""
-    profile = image.info.get("icc_profile")
+def _plain(image: Image.Image, name: str) -> tuple[Image.Image, Image.Image | None]:
+    """Any mode to RGB: greys to 8 bits, colours to sRGB, transparency on white, no metadata; and
+    that transparency (mode L)."""
+    profile, encoding = image.info.get("icc_profile"), encoding_of(image.info)
     if image.mode == "F" or image.mode.startswith("I"):
         image = eight_bits(image, name)
     colour, alpha = split_alpha(image)
-    colour = to_srgb(colour, profile)
-    if alpha is not None and alpha.getextrema()[0] < 255:
+    colour = to_srgb(colour, profile, encoding)
+    if alpha is not None and alpha.getextrema()[0] == 255:
+        alpha = None
+    if alpha is not None:
         background = Image.new("RGB", colour.size, (255, 255, 255))
         background.paste(colour, mask=alpha)
         colour = background
     # A profile or an orientation that stays behind would be applied once more by the next reader.
     colour.info = {}
-    return colour
+    return colour, alpha
 
 
 # ----------------------------------------------------------------------------- names and sentences
@@ -325,7 +375,7 @@ def _too_many_bytes(name: str) -> UserError:
     return UserError(f"{name} is too large: more than {MAX_BYTES // 1_000_000} MB.")
 
 
-def _too_many_pixels(name: str, most: int = MAX_PIXELS) -> UserError:
+def _too_many_pixels(name: str, most: int = max(_LARGE.values())) -> UserError:
     return UserError(f"{name} is too large: more than {most // 1_000_000} megapixels.")
 
 

@@ -29,6 +29,9 @@ _SOFT: Final = 0.75  # a face or picture below this fraction of the target side 
 _MUCH_INVENTED: Final = 0.15  # of the crop
 _FAR_TURNED: Final = 20.0  # degrees of yaw; hardly any training picture is beyond
 
+_ON_ITS_SIDE: Final = 45.0  # degrees of tilt beyond which a photo lies on its side or head
+
+_WHICH_WAY_UP: Final = "It is not clear which way up this face is; please check its square."
 _NO_FACE: Final = "No face was found, so the middle of the picture is used."
 
 
@@ -56,8 +59,9 @@ def prepare(
         source: what `open_picture` takes.
         size: side S of the result in pixels.
         align: "auto": the largest face on the template, or the middle of the picture and a note
-            if there is none. "face": the same, but no face is an error. "center": the largest
-            square in the middle; no face is looked for.
+            if there is none. "face": the same, but no face is an error, and so is one of which it
+            is not clear which way up it is. "center": the largest square in the middle; no face
+            is looked for.
         coding: of the model's training pictures; None for a model that learned from pictures
             without one.
         full: largest side of `Face.full` in pixels; 0: none is made.
@@ -86,21 +90,33 @@ def prepare(
         if align == "face":
             raise UserError(f"{name_of(source)} shows no face that could be found.")
         return _centred(opened, finish, _NO_FACE)
+    if align == "face" and found[0].sure < finder.DOUBTFUL:
+        raise UserError(f"{name_of(source)} shows a face, but it is not clear which way up it is.")
     return _on_template(opened, found[0], finish, len(found))
 
 
 def prepare_all(
     source: Source, size: int, coding: Coding | None = None, full: int = 0
-) -> list[Face]:
-    """Like `prepare` with align="face", but every face of the picture, largest first."""
+) -> tuple[list[Face], int]:
+    """Like `prepare` with align="face", but every face of the picture.
 
+    Returns:
+        the faces, largest first, and how many more there may be: places that look like a face and
+        in which none was found, or of which it is not clear which way up it is.
+    """
     opened, finish = open_source(source), _Finish(size, coding_at(coding, size), full)
     if not finder.available():
         raise UserError(finder.MISSING)
-    found = finder.find_faces(opened.image)
-    if not found:
+    found = finder.search(opened.image)
+    if not found.faces:
         raise UserError(f"{name_of(source)} shows no face that could be found.")
-    return [_on_template(opened, face, finish) for face in found]
+    sure = [face for face in found.faces if face.sure >= finder.DOUBTFUL]
+    if not sure:
+        raise UserError(
+            f"{name_of(source)} shows faces, but it is not clear which way up they are."
+        )
+    left = found.left + len(found.faces) - len(sure)
+    return [_on_template(opened, face, finish) for face in sure], left
 
 
 @dataclass(frozen=True)
@@ -148,6 +164,7 @@ def _centred(opened: Opened, finish: _Finish, *notes: str) -> Face:
     wide = finish.full_side(side)
     full = None if wide is None else _resized(square, wide)
     place = Place((left, top), (side, 0.0), (0.0, side))
+    notes += _about_size(opened)
     return Face(*finish.square(square, opened), False, 0, notes, full, place)
 
 
@@ -155,6 +172,10 @@ def _on_template(opened: Opened, found: FoundFace, finish: _Finish, among: int =
     notes = []
     if among > 1:
         notes.append(f"{among} faces were found; the largest is used.")
+    if found.sure < finder.DOUBTFUL:
+        notes.append(_WHICH_WAY_UP)
+    elif _lay_on_its_side(found):
+        notes.append("This face was turned upright.")
     if abs(found.yaw) > _FAR_TURNED:
         notes.append("This face is turned far to the side; one that looks ahead works better.")
     if not is_aligned(opened.image, found):
@@ -164,7 +185,7 @@ def _on_template(opened: Opened, found: FoundFace, finish: _Finish, among: int =
     wide = finish.full_side(side)
     full = None if wide is None else _resized(opened.image, wide)
     place = Place((0.0, 0.0), (side, 0.0), (0.0, side))
-    notes += _softness(side, finish)
+    notes += (*_softness(side, finish), *_about_size(opened))
     known = {"landmarks": place.inside(found.mesh), "yaw": found.yaw}
     return Face(pixels, crop, True, among, tuple(notes), full, place, **known)
 
@@ -190,12 +211,28 @@ def _of_square(
             "Much of this crop lies outside the photo; one with more room about the face"
             " works better."
         )
-    notes += _softness(side, finish)
+    notes += (*_softness(side, finish), *_about_size(opened))
     known = {}
     if found is not None:
-        known = {"landmarks": place.inside(found.mesh), "yaw": found.yaw}
+        known = {
+            "landmarks": place.inside(found.mesh),
+            "yaw": found.yaw,
+            "turned": _lay_on_its_side(found),
+        }
     pixels = finish.crop(crop)
     return Face(pixels, crop, True, faces, tuple(notes), full, place, **known)
+
+
+def _lay_on_its_side(found: FoundFace) -> bool:
+    return found.sure >= finder.DOUBTFUL and abs(found.tilt) > _ON_ITS_SIDE
+
+
+def _about_size(opened: Opened) -> tuple[str, ...]:
+    """What to say of a photo that was taken in reduced form."""
+    if opened.reduced == 1:
+        return ()
+    width, height = opened.image.size
+    return (f"The photo is very large, so it is used with {width} x {height} pixels.",)
 
 
 def _softness(side: float, finish: _Finish) -> list[str]:

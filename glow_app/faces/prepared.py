@@ -133,6 +133,8 @@ class Outcome:
         digest: of the photo's bytes; "" if it could not be read.
         left_out: a sentence why there are none.
         outdated: what shows the photo that was under this name before, relative likewise.
+        turned: how many of its new pictures show a face that lay on its side or head.
+        missed: how many more faces it may show.
     """
 
     pictures: tuple[Path, ...] = ()
@@ -140,6 +142,8 @@ class Outcome:
     digest: str = ""
     left_out: str = ""
     outdated: tuple[Path, ...] = ()
+    turned: int = 0
+    missed: int = 0
 
 
 def write_faces(job: Job) -> Outcome:
@@ -161,7 +165,7 @@ def write_faces(job: Job) -> Outcome:
     except OSError:
         pass  # `prepare` has a sentence for it
     try:
-        found = _found(job)
+        found, missed = _found(job)
         names = [job.picture, *(_sibling(job.picture, k) for k in range(2, len(found) + 1))]
         # Face 1 comes last: its file tells the next run that this photo is done.
         for name, face in reversed(list(zip(names, found, strict=True))):
@@ -173,7 +177,8 @@ def write_faces(job: Job) -> Outcome:
         older = done is not None and _is_named(done, job) and digest not in ("", done.digest)
         outdated = (job.picture,) if older else ()
         return Outcome(digest=digest, left_out=str(error), outdated=outdated)
-    return Outcome(tuple(names), True, digest)
+    turned = sum(face.turned for face in found)
+    return Outcome(tuple(names), True, digest, turned=turned, missed=missed)
 
 
 class Leftovers:
@@ -214,7 +219,7 @@ class Leftovers:
 # ------------------------------------------------------------------------------------- inside
 
 
-def _found(job: Job) -> list[Face]:
+def _found(job: Job) -> tuple[list[Face], int]:
     plan = job.plan
     how: dict[str, Any] = {"coding": plan.coding}
     if plan.shape == "mean":
@@ -224,7 +229,7 @@ def _found(job: Job) -> list[Face]:
     face = prepare(job.path, plan.size, align="center" if plan.aligned else "face", **how)
     if plan.shape == "mean" and face.shape is None:
         raise UserError(f"{name_of(job.path)} shows no face that could be found.")
-    return [face]
+    return [face], 0
 
 
 def _save(face: Face, path: Path, plan: Plan, record: Record) -> None:

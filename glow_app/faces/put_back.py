@@ -24,7 +24,7 @@ from glow_app.common.errors import UserError
 from glow_app.faces.crop import Place
 from glow_app.faces.face import Face
 from glow_app.faces.landmarks import OUTLINE_POINTS, SHAPE_POINTS, find_mesh
-from glow_app.faces.opening import RESAMPLE, Source, open_picture
+from glow_app.faces.opening import RESAMPLE, Source, open_source
 from glow_app.faces.prepare import FULL
 from glow_app.faces.warp import Triangulation
 
@@ -49,7 +49,8 @@ def put_back(
     """The whole photo with another face in the place of its own.
 
     Where the face is the one that was cut out, nothing changes, bit for bit. Where it changed
-    little, what the photo shows beyond the sharpness of the face stays.
+    little, what the photo shows beyond the sharpness of the face stays. A photo in black and white
+    or sepia takes no colours.
 
     Args:
         photo: what `own` was cut out of.
@@ -59,14 +60,16 @@ def put_back(
             Without landmarks of both the mask is an ellipse.
 
     Returns:
-        Upright, mode RGB, as large as the photo; outside the mask it is the photo, bit for bit.
+        Upright, as large as the photo as it was opened; mode RGB, or RGBA where it has
+        transparent places. Outside the mask it is the photo, bit for bit.
 
     Raises:
         UserError: the photo cannot be opened, or the square does not lie in it.
     """
     if face.dtype != np.uint8 or face.ndim != 3 or face.shape != (len(face), len(face), 3):
         raise ValueError(f"a face must be (F, F, 3) uint8, not {face.shape} {face.dtype}")
-    image = open_picture(photo)
+    opened = open_source(photo)
+    image = opened.image
     way = _Way.of(own.place, image.size)
     old = own.crop if own.full is None else own.full
     side = min(len(face), max(1, math.ceil(own.place.side)))  # antialiased where it shrinks
@@ -74,9 +77,12 @@ def put_back(
     if shape is None:  # found anew, the landmarks of the same face would differ a little
         shape = own.shape if np.array_equal(new, old) else find_mesh(new)
     new, outline = _outlined(new, shape, own.shape)
+    if own.tone is not None:
+        shown = old + own.tone.of(new) - own.tone.of(old)
+        new = (shown + 0.5).clip(0, 255).astype(np.uint8)
     mask, field, keep = _blending(new, old, seam_mask() if outline is None else seam_mask(outline))
     _lay(image, way, new, old, mask, field, keep)
-    return image
+    return image if opened.alpha is None else _off_white(image, opened.alpha)
 
 
 def full_side(face: Face) -> int:
@@ -228,6 +234,18 @@ def _lay(
         moved += (1 - soft[..., 1:2]) * (way.sampled(old, rows, cubic=True) - shown)
         shown += soft[..., :1] * moved
         image.paste(Image.fromarray((shown + 0.5).clip(0, 255).astype(np.uint8)), part[:2])
+
+
+def _off_white(image: Image.Image, alpha: Image.Image) -> Image.Image:
+    """RGBA that looks on white as the image does; alpha: mode L."""
+    share = np.asarray(alpha, np.float32)[..., None] / 255
+    partly = ((share > 0) & (share < 1))[..., 0]
+    levels = np.array(image)
+    own = 255 - (255 - levels[partly].astype(np.float32)) / share[partly]
+    levels[partly] = (own + 0.5).clip(0, 255).astype(np.uint8)
+    whole = Image.fromarray(levels)
+    whole.putalpha(alpha)
+    return whole
 
 
 def _blurred(values: np.ndarray, sigma: float) -> np.ndarray:

@@ -22,7 +22,7 @@ def save_photo(image: Image.Image, path: str | Path, quality: int = 95) -> Path:
     a file without a profile says by itself.
 
     Args:
-        image: mode RGB, sRGB, upright.
+        image: mode RGB or RGBA, sRGB, upright. A JPEG has no transparency: there it is on white.
         path: target, one of `PHOTO_FORMATS`.
         quality: of a JPEG, 1 to 95; its colours have full resolution (4:4:4).
 
@@ -33,10 +33,16 @@ def save_photo(image: Image.Image, path: str | Path, quality: int = 95) -> Path:
         UserError: the target cannot be written, or the picture is too large for JPEG.
     """
     target = check_target(path, PHOTO_FORMATS)
-    plain = Image.frombytes("RGB", image.size, image.convert("RGB").tobytes())
+    png = target.suffix.lower() == ".png"
+    mode = "RGBA" if png and image.mode == "RGBA" else "RGB"
+    if image.mode == "RGBA" and not png:
+        ground = Image.new("RGB", image.size, (255, 255, 255))
+        ground.paste(image, mask=image.getchannel("A"))
+        image = ground
+    plain = Image.frombytes(mode, image.size, image.convert(mode).tobytes())
     buffer = io.BytesIO()
     try:
-        if target.suffix.lower() == ".png":
+        if png:
             plain.save(buffer, "PNG", compress_level=4)
         else:
             plain.save(buffer, "JPEG", quality=quality, subsampling=0, optimize=True)

@@ -17,7 +17,8 @@ from PIL import Image, ImageCms, PngImagePlugin, features
 __all__ = ["Case", "corpus", "encoded", "picture", "wholes"]
 
 _ORIENTATION: Final = 274  # the EXIF tag
-_HUGE: Final = (6600, 6000)  # just below what is accepted
+_HUGE: Final = (6600, 6000)  # just below what is opened in full
+_PHONES: Final = ((8064, 6048), (12_032, 9024))  # what telephones make
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def corpus(folder: Path, huge: bool = True) -> list[Case]:
     folder.mkdir(parents=True, exist_ok=True)
     made: list[Case] = []
     makers: list[Callable[[], Iterator[tuple[str, str, bytes, str]]]] = [
-        _damaged, _bombs, _shapes, _modes, _metadata, _names,
+        _damaged, _bombs, _shapes, _modes, _metadata, _code_points, _names,
     ]  # fmt: skip
     for maker in makers + [_huge] * huge:
         for kind, name, data, wants in maker():
@@ -148,7 +149,7 @@ def _shapes() -> Iterator[tuple[str, str, bytes, str]]:
 
 
 def _bombs() -> Iterator[tuple[str, str, bytes, str]]:
-    for side in (7000, 30_000, 2**31 - 1):
+    for side in (7100, 30_000, 2**31 - 1):
         header = _chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
         empty = _chunk(b"IDAT", zlib.compress(b"")) + _chunk(b"IEND", b"")
         yield "bomb", f"bomb-{side}.png", b"\x89PNG\r\n\x1a\n" + header + empty, "refused"
@@ -228,6 +229,17 @@ def _huge() -> Iterator[tuple[str, str, bytes, str]]:
     if features.check("avif"):
         yield "40 megapixels", "huge.avif", encoded(image, "AVIF", speed=10), "works"
 
+    for width, height in _PHONES:
+        kind, count = "48 and 108 megapixels", width * height // 1_000_000
+        photo = rough.resize((width, height), Image.Resampling.BICUBIC)
+        yield kind, f"{count}.jpg", encoded(photo, "JPEG", quality=90), "works"
+        progressive = encoded(photo, "JPEG", quality=90, progressive=True)
+        yield kind, f"{count}-p.jpg", progressive, "works"
+        small = encoded(photo.convert("L"), "PNG", **fast)
+        yield kind, f"{count}.png", small, "works" if count < 50 else "refused"
+        if features.check("avif") and count < 50:
+            yield kind, f"{count}.avif", encoded(photo, "AVIF", speed=10), "works"
+
 
 # ----------------------------------------------------------------------- sound, and out of the way
 
@@ -296,6 +308,34 @@ def _metadata() -> Iterator[tuple[str, str, bytes, str]]:
     info.add_text("Comment", "y" * 900_000)
     yield "metadata", "text.png", encoded(image, "PNG", pnginfo=info), "works"
     yield "metadata", "xmp.webp", encoded(image, "WEBP", xmp=b"<x/>" * 999_999), "works"
+
+
+def _code_points() -> Iterator[tuple[str, str, bytes, str]]:
+    """Colours by numbers: sound, senseless and cut off."""
+    png = encoded(picture(), "PNG")
+    for primaries, curve in ((9, 16), (9, 18), (12, 13), (0, 0), (255, 255), (4, 17), (8, 8)):
+        for full in (0, 1):
+            body = _chunk(b"cICP", bytes([primaries, curve, 0, full]))
+            name = f"cicp-{primaries}-{curve}-{full}.png"
+            yield "code points", name, png[:33] + body + png[33:], "works"
+    for k, gamma in enumerate((0, 1, 45_455, 100_000, 2**31 - 1, 2**32 - 1)):
+        body = _chunk(b"gAMA", struct.pack(">I", gamma))
+        yield "code points", f"gamma-{k}.png", png[:33] + body + png[33:], "works"
+    for k, value in enumerate((0, 1, 33_333, 2**31 - 1)):
+        body = _chunk(b"cHRM", struct.pack(">8I", *[value] * 8))
+        yield "code points", f"points-{k}.png", png[:33] + body + png[33:], "works"
+    if not features.check("avif"):
+        return
+    avif = encoded(picture(), "AVIF")
+    place = avif.index(b"colrnclx") + 8
+    for codes in (0x0009_0010, 0x0009_0012, 0x000C_000D, 0, 0xFFFF_FFFF):
+        data = avif[:place] + struct.pack(">I", codes) + avif[place + 4 :]
+        yield "code points", f"nclx-{codes}.avif", data, "works"
+    for box in (b"pitm", b"ipma", b"ipco", b"colr"):
+        for size in (0, 1, 7, 2**31 - 1):
+            data, at = bytearray(avif), avif.index(box) - 4
+            data[at : at + 4] = struct.pack(">I", size)
+            yield "code points", f"{box.decode()}-{size}.avif", bytes(data), "either"
 
 
 def _names() -> Iterator[tuple[str, str, bytes, str]]:
