@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -69,17 +69,67 @@ class Pictures:
         rows: Sequence[int] | None = None,
         progress: Progress | None = None,
     ) -> np.ndarray:
-        """The frames, or some of them, at ``size``: (T, size, size, 3) uint8."""
-        chosen = range(len(self.frames)) if rows is None else [int(row) for row in rows]
-        if self.renderer is None or size <= self.frames.shape[1]:
-            steps = Steps(len(chosen), progress)
-            made = np.empty((len(chosen), size, size, 3), np.uint8)
-            for i, row in enumerate(chosen):
-                made[i] = resized(self.frames[row], size)
-                steps.advance()
-            return made
-        points = [self.points[row] for row in chosen]
-        return self.renderer.frames(points, self.looks[list(chosen)], size, progress)
+        """The frames, or some of them, at ``size``: (T, size, size, 3) uint8, all at once."""
+        each = self.each(size, rows, progress)
+        made = np.empty(each.shape, np.uint8)
+        for i, frame in enumerate(each):
+            made[i] = frame
+        return made
+
+    def each(
+        self,
+        size: int,
+        rows: Sequence[int] | None = None,
+        progress: Progress | None = None,
+    ) -> Enlarged:
+        """As `enlarged`, but made while they are gone through, for files of any length."""
+        chosen = range(len(self.frames)) if rows is None else rows
+        return Enlarged(self, size, tuple(int(row) for row in chosen), progress)
+
+
+@dataclass(frozen=True, eq=False)
+class Enlarged:
+    """Frames at another size, made one by one each time that somebody goes through them.
+
+    It has the shape and the dtype of the array of them all, and rows can be chosen as there.
+
+    Attributes:
+        pictures: whose frames.
+        size: pixels a side.
+        rows: numbers of the frames.
+        progress: counts them as they are made.
+    """
+
+    pictures: Pictures
+    size: int
+    rows: tuple[int, ...]
+    progress: Progress | None = None
+    dtype = np.dtype(np.uint8)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(T, size, size, 3)."""
+        return len(self.rows), self.size, self.size, 3
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, chosen: np.ndarray) -> Enlarged:
+        return replace(self, rows=tuple(self.rows[i] for i in chosen))
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Frames (size, size, 3) uint8, of which only a few are there at a time."""
+        made, rows = self.pictures, list(self.rows)
+        if made.renderer is not None and self.size > made.frames.shape[1]:
+            points = [made.points[row] for row in rows]
+            looks = [made.looks[row] for row in rows]
+            yield from made.renderer.each(points, looks, self.size, self.progress)
+            return
+        steps = Steps(len(rows), self.progress)
+        for row in rows:
+            frame = resized(made.frames[row], self.size)
+            steps.advance()
+            yield frame
 
 
 @dataclass(frozen=True, eq=False)
