@@ -30,7 +30,7 @@ __all__ = [
     "still",
 ]
 
-MAX_FRAMES = 2000  # of one morph; at 64 px that is 25 MB of pictures and 100 MB of codes
+MAX_FRAMES = 2000  # of one morph; at 128 px they and their looks have 200 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class Pictures:
     Attributes:
         frames: (T, S, S, 3) uint8.
         looks: (T, S, S, 3) uint8, g of the codes; where the model draws alone, the frames.
-        points: T points of the walk.
+        points: T points of the walk, without their codes, which are larger than the frames.
         clamped_frames: (T,) float32, of each frame the share, 0 to 1, of decoded numbers that
             were outside [0, 1] or not finite; 0 where frames are made of photos.
         renderer: makes frames from photos; None where the model draws alone.
@@ -212,11 +212,12 @@ def decoded(
         the coarse frames if asked for, then all.
     """
     side, count = codec.image_size, len(u)
-    frames, looks = (np.empty((count, side, side, 3), np.uint8) for _ in range(2))
+    looks = np.empty((count, side, side, 3), np.uint8)
     clamped = np.empty(count, np.float32)
     norms = np.empty((count, len(codec.level_shapes)), np.float32)
     points: list[Point | None] = [None] * count
     renderer = _renderer(codec, walk, kappa)
+    frames = looks if renderer is None else np.empty_like(looks)
 
     def make(rows: np.ndarray) -> None:
         for first in range(0, len(rows), codec.batch):
@@ -225,18 +226,18 @@ def decoded(
             looks[chunk], lost, z = _looks(codec, walk, made, u[chunk])
             clamped[chunk] = lost if renderer is None else 0  # photos do not clip
             norms[chunk] = _norms(codec, z)
-            frames[chunk] = looks[chunk] if renderer is None else renderer.frames(
-                made, looks[chunk], side
-            )  # fmt: skip
+            if renderer is not None:
+                frames[chunk] = renderer.frames(made, looks[chunk], side)
             for row, point in zip(chunk.tolist(), made, strict=True):
-                points[row] = point
+                points[row] = replace(point, z=None)
             steps.advance(len(chunk))
 
     def shown(rows: np.ndarray) -> Morph:
         met = (u[rows] == u[rows].round()) & (u[rows] >= 0) & (u[rows] <= walk.legs)
+        seen = looks[rows]
         return Morph(
-            frames[rows],
-            looks[rows],
+            seen if renderer is None else frames[rows],
+            seen,
             tuple(points[row] for row in rows),
             clamped[rows],
             renderer,
@@ -263,7 +264,7 @@ def still(codec: Codec, walk: Walk, kappa: float | None = None) -> Still:
     look, lost, _ = _looks(codec, walk, [point], [1.0])
     clamped = lost if renderer is None else np.zeros_like(lost)  # photos do not clip
     pixels = look if renderer is None else renderer.frames([point], look, codec.image_size)
-    return Still(pixels, look, (point,), clamped, renderer)
+    return Still(pixels, look, (replace(point, z=None),), clamped, renderer)
 
 
 def _looks(

@@ -188,7 +188,7 @@ def _looped(
 
 
 class _Shown:
-    """Writes frames with their delays; what is shown longer waits for those that change nothing."""
+    """Writes frames with their delays; each waits for those after it that change nothing."""
 
     def __init__(self, kind: Looping, delays: Iterator[int], steps: Steps) -> None:
         self._kind, self._delays, self._steps = kind, delays, steps

@@ -30,8 +30,8 @@ _QUALITY: Final = {"WEBP": {"quality": 90, "method": 4}}
 class Looping:
     """One kind of file: what all have in common.
 
-    `start` writes what comes before the frames, `frame` one of them, `end` the rest. Where only one
-    came, `still` writes a plain picture instead, if the format tells the two apart.
+    `start` writes what comes before the frames, `frame` one of them, `end` the rest. Where only
+    one came, `still` writes a plain picture instead, if the format tells the two apart.
 
     Args:
         out: where to write; it can be read and sought.

@@ -211,11 +211,15 @@ class _Handlers:
             yield from self._steps(a, b, how, play=shown is None)
 
     def _steps(self, a: Face, b: Face, how: MorphOptions, play: bool) -> Iterator[tuple[Any, Any]]:
+        name = self.context.jobs.name()
         if self.welcome.is_for(a, b, how):
+            if not self.welcome.ready:  # the first visitor of all
+                with self.context.jobs.run(name) as job:
+                    yield working_value(name), gr.skip()
+                    self.welcome.morph(job.progress)
             morph = self.welcome.morph()
             yield player_value(morph, self.full, final=True, play=play, note=_GREETING), morph
             return
-        name = self.context.jobs.name()
         with self.context.jobs.run(name) as job:
             yield working_value(name), gr.skip()
             for morph, final in morph_steps(self.editor, a, b, how, job.progress):
