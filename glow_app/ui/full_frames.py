@@ -76,12 +76,12 @@ class FullFrames:
 
         Returns:
             ``{"frames": [[number, data URI], …]}``, photos themselves lossless, or
-            ``{"error": one sentence}``.
+            ``{"error": one sentence}``, and ``"busy": True`` where it is worth asking again.
         """
         try:
             morph, rows, size = self._asked(question)
             if not self._turn.acquire(timeout=_PATIENCE):
-                raise UserError("The server is busy: full size comes later.")
+                return {"error": "The server is busy: full size comes later.", "busy": True}
             try:
                 made = morph.enlarged(size, rows)
             finally:

@@ -169,12 +169,13 @@ class Scenes:
 
         Returns:
             ``{"rgb": base64 of (S, S, 3) uint8, "size": S, "clamped": share}``, at full size
-            ``"src": data URI`` in place of ``"rgb"``, or ``{"error": one sentence}``.
+            ``"src": data URI`` in place of ``"rgb"``, or ``{"error": one sentence}``, with
+            ``"busy": True`` where it is worth asking again.
         """
         try:
             scene, values, full = self._asked(question)
             if not self._turn.acquire(timeout=_PATIENCE):
-                raise UserError("The model is busy: move the slider again.")
+                return {"error": "The model is busy: the picture comes later.", "busy": True}
             try:
                 still = self._still(scene, values)
             finally:

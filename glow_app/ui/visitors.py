@@ -108,4 +108,7 @@ def bytes_of(value: Any, but: Container[Any] = ()) -> int:
 
 
 def _in(one: Any, some: Container[Any]) -> bool:
-    return type(one).__hash__ is not None and one in some
+    try:
+        return one in some
+    except TypeError:  # it cannot be hashed, so it is not
+        return False
