@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from glow_app.benchmarks.faults.load import sharp_photo
+from glow_app.benchmarks.faults.visitor import Refused, Visitor
 from glow_app.common.errors import UserError
 from glow_app.common.progress import Stopped
 from glow_app.editing.editor import Editor
@@ -327,15 +329,29 @@ def test_a_morph_keeps_no_codes(editor: Editor, mix: MixScene) -> None:
     assert alone.frames is alone.looks
 
 
-def test_the_running_page_has_that_memory(tiny_checkpoint: Path) -> None:
+def test_visitors_of_a_running_page_share_one_memory(tiny_checkpoint: Path) -> None:
+    """Sharp photos of faces, and what is made of them; who was away for longest begins anew."""
     page = build_page(Editor(tiny_checkpoint, device="cpu"))
-    app, *_ = page.launch(
+    app, url, _ = page.launch(
         server_name="127.0.0.1", prevent_thread_lock=True, inbrowser=False, **launch_options()
     )
+    held, visitors = app.state_holder, [Visitor(url) for _ in "ab"]
     try:
-        assert isinstance(app.state_holder, Visitors) and page.state_holder is app.state_holder
-        assert app.state_holder.capacity == page.state_session_capacity > 99
+        for visitor in visitors:
+            photo = visitor.upload("photo.jpg", sharp_photo(1))
+            visitor.press("photo-a", "photo", path=photo["path"])
+            visitor.press("photo-b", "draw", seed=7)
+            *_, value, _ = visitor.press("make-morph", "click")
+            assert value["final"] and value["n"] == 33
+            assert held.bytes > 3_000_000  # a face of 1,024 pixels
+            held.most_bytes = int(1.5 * held[visitor.session].bytes)
+        assert held.bytes <= held.most_bytes
+        assert [visitor.session in held for visitor in visitors] == [False, True]
+        with pytest.raises(Refused, match="Choose a photo or a random face for A and B first"):
+            visitors[0].press("make-morph", "click")
     finally:
+        for visitor in visitors:
+            visitor.close()
         page.close(verbose=False)
 
 

@@ -62,7 +62,9 @@ def build_morph_tab(demo: gr.Blocks, context: PageContext) -> MorphTab:
                 type="filepath",
                 elem_id="open-morph",
             )
-            morph = gr.Button("Morph", variant="primary", elem_classes=["primary-action"])
+            morph = gr.Button(
+                "Morph", variant="primary", elem_id="make-morph", elem_classes=["primary-action"]
+            )
         screen = player(
             context.jobs,
             context.full_frames,
