@@ -576,6 +576,20 @@ def test_many_photos_keep_nobody_waiting_show_how_far_they_are_and_stop(
     expect(page.locator("#edit .average")).to_have_attribute("src", before)
 
 
+def test_a_card_is_busy_until_the_last_of_its_photos_is_there(
+    open_tab: OpenTab, slow_photos: list[Path], photos: list[Path]
+) -> None:
+    page = open_tab()
+    card, chooser = page.locator("#photo-a .card"), page.locator("#photo-a input[type=file]")
+    chooser.set_input_files(slow_photos[0])
+    chooser.set_input_files(slow_photos[3])  # on top of it, as by a drop
+    expect(page.locator("#photo-a .source")).to_have_text("Your photo", timeout=WAIT_MS)
+    expect(card).to_have_attribute("aria-busy", "true")  # the first is there
+    shown = crop(page, "a")
+    wait_card(page, "a", "photo")
+    assert crop(page, "a").shape != shown.shape or far(crop(page, "a"), shown) > 3
+
+
 def test_photos_of_a_journey_join_what_has_joined_meanwhile(
     open_tab: OpenTab, slow_photos: list[Path], tmp_path: Path
 ) -> None:
