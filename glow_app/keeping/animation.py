@@ -149,7 +149,7 @@ def _looped(
     hand, and wait on the disk.
     """
     with tempfile.TemporaryFile() as shelf:
-        shelved: list[tuple[Box | None, int]] = []  # of the frames from the second on, and lengths
+        waiting: list[tuple[Box | None, int]] = []  # of the frames from the second on, and lengths
         try:
             shown = _Shown(kind, iter(delays), steps)
             before, coded, whole = None, b"", (0, 0, kind.side, kind.side)
@@ -167,12 +167,12 @@ def _looped(
                     waits = b"" if box is None else coded
                     if box is not None and kind.patches:
                         waits = kind.coded(before.crop(box))
-                    shelved.append((box, shelf.write(waits)))
+                    waiting.append((box, shelf.write(waits)))
                 if box is not None:
                     coded = kind.coded(image.crop(box))
                 shown.next(coded, box)
                 before = image
-            for box, length in reversed(shelved):
+            for box, length in reversed(waiting):
                 shelf.seek(-length, io.SEEK_CUR)
                 shown.next(shelf.read(length), box)
                 shelf.seek(-length, io.SEEK_CUR)
