@@ -171,7 +171,6 @@ def main(argv: list[str] | None = None) -> None:
 
     import numpy as np
 
-    from glow_app.common.progress import phase
     from glow_app.keeping import animation, sheets
     from glow_app.keeping.photos import PHOTO_FORMATS
     from glow_app.keeping.writing import check_target
@@ -200,9 +199,7 @@ def main(argv: list[str] | None = None) -> None:
     *_, morph = editor.along(walk, u, args.constant_speed, report, kappa=args.kappa)
     size = _chosen_size(args.size, morph)
     recipe = _recipe(editor, edits, len(photos), morph, travels, args, size)
-    to_write = animation.steps_to_write(len(morph.frames), args.there_and_back)
-    report = cli.reporter("writing")
-    frames = morph.enlarged(size, progress=phase(report, after=to_write))
+    frames = morph.each(size)  # made anew for each file: all at once would not fit everywhere
     animation.save_animation(
         frames,
         out,
@@ -210,7 +207,7 @@ def main(argv: list[str] | None = None) -> None:
         fps=args.fps,
         there_and_back=args.there_and_back,
         metadata=recipe.to_metadata(),
-        progress=phase(report, before=len(frames)),
+        progress=cli.reporter("writing"),
     )
     clamped = f", {morph.clamped:.1%} of the values clamped" if morph.clamped >= 0.001 else ""
     print(f"{out.name}: {len(morph.frames)} frames decoded, {size} pixels a side{clamped}")

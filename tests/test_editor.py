@@ -530,20 +530,6 @@ def test_a_code_is_kept_no_longer_than_promised():
     assert len(cache) == 1  # forgotten when it was due, not a period after the timer last rang
 
 
-def test_a_cache_is_bounded_by_bytes_as_well():
-    cache = ExpiringCache(size=99, seconds=60, most_bytes=1000)
-    small, large = np.zeros(300, np.uint8), torch.zeros(500)  # 300 and 2000 bytes
-    for key in (b"a", b"b", b"c"):
-        cache.keep(key, Face(small, small))  # one array twice
-    assert cache.bytes == 900
-    cache.keep(b"a", Face(small, small.copy()))  # used again, and larger by now
-    assert cache.get(b"b") is None and cache.get(b"c") is not None and cache.bytes == 900
-    cache.keep(b"d", (large,))
-    assert len(cache) == 1 and cache.get(b"d") is not None  # the one used last stays in any case
-    cache.keep(b"e", {"x": [small]})
-    assert cache.get(b"d") is None and cache.bytes == 300
-
-
 def test_the_cache_is_bounded_and_forgets_the_oldest(tiny_checkpoint, monkeypatch):
     editor = Editor(tiny_checkpoint, device="cpu")
     pictures = noise(editor, codec.CACHED_CODES + 5)

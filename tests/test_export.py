@@ -17,8 +17,7 @@ import pytest
 from PIL import Image, ImageSequence
 
 from glow_app.common.errors import UserError
-from glow_app.common.progress import Steps
-from glow_app.keeping import animation, sheets, writing
+from glow_app.keeping import animation, looping, sheets, writing
 
 ROOT = Path(__file__).resolve().parents[1]
 SIDE = 24
@@ -181,10 +180,8 @@ def test_gif_frames_are_written_as_quantised(frames):
         patched[n, 4 * n : 4 * n + 4, 4:8] = 60 * n
     for clip in (frames, patched):
         pictures, _ = opened(animation.encode_animation(clip, ".gif", size=None))
-        quantised = [
-            np.asarray(image.convert("RGB"))
-            for image in animation._gif_quantised(clip, SIDE, Steps(0))
-        ]
+        gif = looping.LOOPING[".gif"](io.BytesIO(), SIDE, "")
+        quantised = [np.asarray(gif.prepared(Image.fromarray(f)).convert("RGB")) for f in clip]
         wanted = [quantised[i] for i in there_and_back(len(clip))]
         np.testing.assert_array_equal(pictures, wanted)
 

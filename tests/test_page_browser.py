@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,7 +13,10 @@ from playwright.sync_api import Request, expect
 
 from glow_app.editing.editor import Editor
 from glow_app.faces.face import resized
+from glow_app.keeping.animation import save_animation
+from glow_app.ui.full_frames import FullFrames
 from glow_app.ui.page_faces import drawn_face
+from glow_app.ui.scenes import Scenes
 from glow_app.ui.welcome import TEMPERATURE
 from tests.page_tools import (
     FRAMES,
@@ -22,11 +26,13 @@ from tests.page_tools import (
     canvas,
     choose,
     crop,
+    download,
     far,
     is_painted,
     look,
     move_to,
     new_morph,
+    open_morph,
     painted,
     settle,
     slider,
@@ -353,6 +359,115 @@ def test_swap_keeps_what_was_asked_of_a(open_tab: OpenTab, small: Editor) -> Non
     for ground, fits in (("a", True), ("b", False)):
         (middle,) = small.morph_frames(a, b, [0.5], ground=ground).frames
         assert (far(canvas(page), painted(page, middle)) < 0.2) == fits, ground
+
+
+def ranged(path: Path, low: float, high: float) -> Path:
+    """A file whose range no control of the page makes."""
+    note = {"made_with": "Glow Studio", "kind": "morph", "way": "photos", "t_range": [low, high]}
+    faces = [{"seed": seed, "temperature": TEMPERATURE} for seed in (1, 2)]
+    still = np.zeros((2, 64, 64, 3), np.uint8)
+    return save_animation(still, path, size=64, metadata={**note, "faces": faces})
+
+
+def test_swap_with_a_range_that_is_not_symmetric(
+    open_tab: OpenTab, small: Editor, tmp_path: Path
+) -> None:
+    """What lay beyond B lies beyond the new B, and marks have the letters of the faces there."""
+    page = open_tab("?a=3&b=4")
+    range_, marks = page.locator("#player input[type=range]"), page.locator("#player .stops b")
+    open_morph(page, ranged(tmp_path / "m.gif", 0.5, 1.25))
+    expect(page.locator("#player input[min='0.5'][max='1.25']")).to_be_attached(timeout=WAIT_MS)
+    wait_ready(page)
+    expect(marks).to_have_text(["B"])
+    expect(page.locator("#player .plot[data-bits]")).to_be_attached(timeout=WAIT_MS)
+    with new_morph(page):
+        button(page, "⇄ Swap").click()
+        expect(page.get_by_label("Seed of face A")).to_have_value("2")
+    expect(marks).to_have_text(["B"])
+    b, a = (drawn_face(small, seed, TEMPERATURE) for seed in (1, 2))
+    for t in (0.75, 1.0, 1.25):  # where there are frames
+        range_.evaluate("(r, t) => { r.value = t; r.dispatchEvent(new Event('input')); }", t)
+        settle(page)
+        (wanted,) = small.morph_frames(a, b, [t]).frames
+        assert far(canvas(page), painted(page, wanted)) < 0.2, t
+
+
+# ---- events beside each other -------------------------------------------------------------------
+
+
+def test_a_busy_server_is_asked_again(
+    open_tab: OpenTab, photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else's frames and pictures take the turn; then all of the visitor's come."""
+    monkeypatch.setattr("glow_app.ui.full_frames._PATIENCE", 0.05)
+    monkeypatch.setattr("glow_app.ui.scenes._PATIENCE", 0.05)
+    taken, told = {}, []
+
+    def taking(kind: type, method: str) -> None:
+        original = getattr(kind, method)
+
+        def asked(self: object, question: object) -> object:
+            if kind not in taken:
+                taken[kind] = self._turn
+                self._turn.acquire()
+            answer = original(self, question)
+            told.append("error" in answer)
+            return answer
+
+        monkeypatch.setattr(kind, method, asked)
+
+    taking(FullFrames, "frames")
+    page = open_tab()
+    choose(page, "a", photos[0])
+    player = page.locator("#player .player")
+    page.wait_for_timeout(1200)
+    assert taken and set(told) == {True} and player.get_attribute("data-full") is None
+    taken[FullFrames].release()
+    expect(player).to_have_attribute("data-full", str(FRAMES), timeout=WAIT_MS)
+
+    taking(Scenes, "picture")
+    page.get_by_role("tab", name="Edit").click()
+    expect(page.locator("#edit .status")).to_have_text(re.compile("busy"), timeout=WAIT_MS)
+    taken[Scenes].release()
+    ready = page.locator("#edit .live[data-state=ready]:not([data-pending])")
+    expect(ready).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator("#edit .status")).to_have_text("")
+
+
+def test_an_event_that_ends_leaves_another_alone(
+    open_tab: OpenTab, small: Editor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = open_tab()
+    player = page.locator("#player .player")
+    page.get_by_role("button", name="Options").click()
+    decode, goes_on = small._decode, threading.Event()
+    monkeypatch.setattr(small, "_decode", lambda *args: (goes_on.wait(30), decode(*args))[1])
+    with new_morph(page):
+        page.get_by_label("Even speed").check()
+        expect(page.locator("#player .long-text")).to_contain_text("Decoding", timeout=WAIT_MS)
+        download(page, "Download GIF", tmp_path)  # of what is still shown
+        page.wait_for_timeout(500)
+        expect(player).to_have_attribute("data-working", "")
+        expect(page.locator("#player .long-text")).to_contain_text("Decoding")
+        goes_on.set()
+
+    goes_on.clear()
+    monkeypatch.setattr(
+        "glow_app.ui.downloads.save_animation",
+        lambda *args, **more: (goes_on.wait(30), save_animation(*args, **more))[1],
+    )
+    gif = button(page, "Download GIF")
+    with page.expect_download(timeout=60_000) as files:
+        gif.click()
+        with new_morph(page):
+            page.get_by_label("Even speed").uncheck()
+        expect(page.locator("#player .plot[data-bits]")).to_be_attached(timeout=WAIT_MS)
+        page.wait_for_timeout(500)
+        assert player.get_attribute("data-saving") == "gif"  # a second click does nothing
+        expect(page.locator("#player .status")).to_have_text("Preparing the GIF…")
+        goes_on.set()
+    assert files.value.suggested_filename.endswith(".gif")
+    expect(player).not_to_have_attribute("data-saving", re.compile(""))
 
 
 # ---- the wider morph ----------------------------------------------------------------------------

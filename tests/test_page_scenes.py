@@ -5,14 +5,19 @@ from __future__ import annotations
 import base64
 import gc
 import io
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
 
+from glow_app.benchmarks.faults.load import sharp_photo
+from glow_app.benchmarks.faults.visitor import Refused, Visitor
 from glow_app.common.errors import UserError
 from glow_app.common.progress import Stopped
 from glow_app.editing.editor import Editor
@@ -20,9 +25,11 @@ from glow_app.faces.face import Face, resized
 from glow_app.ui.examples import Examples
 from glow_app.ui.full_frames import FullFrames
 from glow_app.ui.jobs import Jobs
+from glow_app.ui.page import build_page, launch_options
 from glow_app.ui.page_faces import EXAMPLE, drawn_face, photo_face
 from glow_app.ui.photo_downloads import put_scene
 from glow_app.ui.scenes import EditScene, MixScene, Scenes
+from glow_app.ui.visitors import Visitors, bytes_of
 from glow_app.ui.welcome import SEEDS, Welcome
 
 pytest_plugins = ["tests.full_size_faces"]
@@ -222,3 +229,138 @@ def test_a_short_name_makes_a_job_that_nobody_can_stop() -> None:
     with jobs.run("1") as job:
         assert jobs.look({"job": "1", "stop": True}) is None
         job.progress(1, 2)
+
+
+# ---- what is kept of visitors -------------------------------------------------------------------
+
+
+def test_the_greeting_faces_do_not_wait_for_their_morph(tiny_checkpoint: Path) -> None:
+    """Another thread makes it, and whoever waits for it as well is told how far it is."""
+    editor = Editor(tiny_checkpoint, device="cpu")
+    welcome, goes_on = Welcome(editor), threading.Event()
+    decode, begun, told = editor._decode, threading.Event(), []
+
+    def slowly(*args: object) -> object:
+        begun.set()
+        assert goes_on.wait(30)
+        return decode(*args)
+
+    faces = welcome.faces()
+    editor._decode = slowly
+    welcome.warm_up()
+    try:
+        assert begun.wait(30)
+        asked = threading.Thread(target=lambda: seen.append(welcome.faces()))
+        seen: list[tuple[Face, Face]] = []
+        asked.start()
+        asked.join(2)
+        assert seen == [faces] and not welcome.ready
+        waits = threading.Thread(target=lambda: welcome.morph(lambda *far: told.append(far)))
+        waits.start()
+        deadline = time.monotonic() + 10
+        while not told and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert told and all(done < total for done, total in told)
+    finally:
+        goes_on.set()
+    waits.join(30)
+    assert welcome.ready and welcome.morph().bits is not None
+
+
+def visitors_of(editor: Editor, most_bytes: int) -> Visitors:
+    """The memory of a page of this editor, as it runs."""
+    held = Visitors(most_bytes)
+    held.set_blocks(build_page(editor))
+    return held
+
+
+def states(held: Visitors) -> tuple[int, ...]:
+    """The numbers of the page's states that hold nothing at first."""
+    blocks = held.blocks.blocks.values()
+    return tuple(b._id for b in blocks if isinstance(b, gr.State) and b.value is None)
+
+
+def test_the_memory_of_all_visitors_is_bounded_in_bytes(editor: Editor) -> None:
+    held = visitors_of(editor, 10_000_000)
+    face, result, *_ = states(held)
+
+    def sharp() -> Face:
+        return Face.of_pixels(
+            np.zeros((16, 16, 3), np.uint8), full=np.zeros((1000, 1000, 3), "u1")
+        )
+
+    for name in "abcd":
+        held[name][face] = sharp()  # 3 MB each
+        assert held.bytes <= 10_000_000
+    assert "a" not in held and {"b", "c", "d"} <= set(held.session_data)
+    held["b"]  # was here again, so "c" is away for longest
+    held["e"][face] = sharp()
+    assert set(held.session_data) == {"b", "d", "e"}
+    held["e"][result] = (held["e"][face], held["e"][face])  # what is held twice counts once
+    assert set(held.session_data) == {"b", "d", "e"}
+    held["b"][result] = np.zeros(40_000_000, np.uint8)  # too much alone: nobody else stays
+    assert set(held.session_data) == {"b"} and held["b"][face] is not None
+    assert held["a"][face] is None  # comes back, and begins anew
+
+
+def test_what_all_visitors_share_weighs_nothing_and_shown_pictures_are_not_kept(
+    editor: Editor,
+) -> None:
+    welcome = Welcome(editor, SEEDS)
+    held = visitors_of(editor, 10_000_000)
+    face, result, *_ = states(held)
+    visit = held["a"]
+    visit[face], visit[result] = welcome.faces()[0], welcome.morph()
+    assert visit.bytes == 0
+    visit[result] = welcome.morph().reversed()  # its own
+    assert visit.bytes > 0
+    player = next(b for b in held.blocks.blocks.values() if b.elem_id == "player")
+    visit._update_value_in_config(player._id, {"sheet": "x" * 1000})
+    assert "xxx" not in repr(visit.config_values)
+
+
+def test_a_morph_keeps_no_codes(editor: Editor, mix: MixScene) -> None:
+    """They were larger than its pictures: a float for each level of a pixel."""
+    morph = editor.morph_frames(mix.a, mix.b, 9)
+    pictures = morph.frames.nbytes + morph.looks.nbytes
+    own = bytes_of(morph, but={mix.a, mix.b})
+    assert own < pictures + 9 * 10_000  # shapes, and what was measured
+    alone = editor.morph_frames(mix.a, mix.b, 9, alone=True)
+    assert alone.frames is alone.looks
+
+
+def test_visitors_of_a_running_page_share_one_memory(tiny_checkpoint: Path) -> None:
+    """Sharp photos of faces, and what is made of them; who was away for longest begins anew."""
+    page = build_page(Editor(tiny_checkpoint, device="cpu"))
+    app, url, _ = page.launch(
+        server_name="127.0.0.1", prevent_thread_lock=True, inbrowser=False, **launch_options()
+    )
+    held, visitors = app.state_holder, [Visitor(url) for _ in "ab"]
+    try:
+        for visitor in visitors:
+            photo = visitor.upload("photo.jpg", sharp_photo(1))
+            visitor.press("photo-a", "photo", path=photo["path"])
+            visitor.press("photo-b", "draw", seed=7)
+            *_, value, _ = visitor.press("make-morph", "click")
+            assert value["final"] and value["n"] == 33
+            assert held.bytes > 3_000_000  # a face of 1,024 pixels
+            held.most_bytes = int(1.5 * held[visitor.session].bytes)
+        assert held.bytes <= held.most_bytes
+        assert [visitor.session in held for visitor in visitors] == [False, True]
+        with pytest.raises(Refused, match="Choose a photo or a random face for A and B first"):
+            visitors[0].press("make-morph", "click")
+    finally:
+        for visitor in visitors:
+            visitor.close()
+        page.close(verbose=False)
+
+
+def test_a_scene_is_gone_with_their_visitor(editor: Editor, photo: Path) -> None:
+    scenes = Scenes(editor)
+    scene = EditScene(photo_face(editor, photo))
+    scenes.keep(scene)
+    question = {"key": scene.key, "values": [0.0]}
+    assert "rgb" in scenes.picture(question)
+    del scene
+    gc.collect()
+    assert scenes.picture(question)["error"].startswith("This picture has expired")

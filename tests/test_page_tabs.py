@@ -522,6 +522,103 @@ def test_drawn_faces_are_chosen_and_used(open_released_tab: OpenTab, released: E
     expect(page.locator("#tray .tray")).to_have_attribute("data-count", "1")
 
 
+# ---- many photos --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def slow_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Four photos of which each takes a second to prepare, whatever tab it is for."""
+    prepare = Editor.prepare
+
+    def slowly(self: Editor, source: Path, *args: object, **more: object) -> object:
+        time.sleep(1.0 if Path(source).name.startswith("slow") else 0)
+        return prepare(self, source, *args, **more)
+
+    monkeypatch.setattr(Editor, "prepare", slowly)
+    files = [tmp_path / f"slow_{k}.jpg" for k in range(4)]
+    for file, example in zip(files, example_files(), strict=False):
+        file.write_bytes(example.read_bytes())
+    return files
+
+
+def test_many_photos_keep_nobody_waiting_show_how_far_they_are_and_stop(
+    open_tab: OpenTab, slow_photos: list[Path], photos: list[Path], tmp_path: Path
+) -> None:
+    page, other = open_tab(), open_tab()
+    go(page, "Edit")
+    live_ready(page, "#edit")
+    average, status = page.get_by_label("Average of photos"), page.locator("#edit .status")
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"this is no picture")
+
+    # Too many: said before a single one is sent.
+    sent = []
+    page.on("request", lambda request: sent.append(request.url) if "upload" in request.url else 0)
+    average.set_input_files([bad] * 65)
+    assert toast(page) == "At most 64 photos make an average here." and not sent
+
+    average.set_input_files([*slow_photos, bad])
+    words = page.locator("#edit .long-text")
+    expect(words).to_contain_text(re.compile(r"Finding faces \d+ %"), timeout=WAIT_MS)
+    other.locator("#photo-a input[type=file]").set_input_files(photos[0])
+    wait_card(other, "a", "photo")
+    assert status.inner_text() == "Reading…"  # the average is still under way
+    assert "bad.jpg" in toast(page)  # the others are averaged
+    expect(page.locator("#edit .average")).to_be_visible(timeout=WAIT_MS)
+    expect(status).to_have_text("")
+    expect(words).to_be_hidden()
+
+    before = page.locator("#edit .average").get_attribute("src") or ""
+    average.set_input_files(slow_photos[:2])
+    expect(words).to_contain_text("Finding faces", timeout=WAIT_MS)
+    page.locator("#edit .stop").click()
+    expect(status).to_have_text("", timeout=WAIT_MS)
+    expect(page.locator("#edit .average")).to_have_attribute("src", before)
+
+
+def test_a_card_is_busy_until_the_last_of_its_photos_is_there(
+    open_tab: OpenTab, slow_photos: list[Path], photos: list[Path]
+) -> None:
+    page = open_tab()
+    card, chooser = page.locator("#photo-a .card"), page.locator("#photo-a input[type=file]")
+    chooser.set_input_files(slow_photos[0])
+    chooser.set_input_files(slow_photos[3])  # on top of it, as by a drop
+    expect(page.locator("#photo-a .source")).to_have_text("Your photo", timeout=WAIT_MS)
+    expect(card).to_have_attribute("aria-busy", "true")  # the first is there
+    shown = crop(page, "a")
+    wait_card(page, "a", "photo")
+    assert crop(page, "a").shape != shown.shape or far(crop(page, "a"), shown) > 3
+
+
+def test_photos_of_a_journey_join_what_has_joined_meanwhile(
+    open_tab: OpenTab, slow_photos: list[Path], tmp_path: Path
+) -> None:
+    page = open_tab()
+    go(page, "Journey")
+    tray, add = page.locator("#tray .tray"), page.get_by_label("Add photos")
+    bad, empty = tmp_path / "bad.jpg", tmp_path / "empty.jpg"
+    bad.write_bytes(b"this is no picture")
+    empty.touch()
+    add.set_input_files([slow_photos[0], bad, slow_photos[1], empty])
+    assert toast(page) == "Left out: empty.jpg is empty."
+    expect(page.locator("#tray .long-text")).to_contain_text("Finding faces", timeout=WAIT_MS)
+    page.locator("#journey-examples .face").nth(5).click()
+    expect(tray).to_have_attribute("data-count", "1", timeout=WAIT_MS)
+    expect(tray).to_have_attribute("aria-busy", "true")  # the photos are still on their way
+    assert "bad.jpg" in toast(page)
+    expect(tray).to_have_attribute("data-count", "3", timeout=WAIT_MS)
+    expect(page.locator("#tray .tray:not([aria-busy])")).to_be_visible()
+    expect(page.locator("#tray .long")).to_be_hidden()
+
+    add.set_input_files(slow_photos)
+    expect(page.locator("#tray .long-text")).to_contain_text(re.compile("2[5-9]|[3-9]. %"))
+    page.locator("#tray .stop").click()  # those that are ready stay
+    expect(page.locator("#tray .tray:not([aria-busy])")).to_be_visible(timeout=WAIT_MS)
+    assert 4 <= int(tray.get_attribute("data-count") or 0) < 7
+    add.set_input_files(slow_photos + slow_photos[:2])
+    assert "on this journey" in toast(page)
+
+
 # ---- long work ----------------------------------------------------------------------------------
 
 

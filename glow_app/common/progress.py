@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-__all__ = ["Progress", "Steps", "Stopped", "phase", "stopped_when"]
+__all__ = ["Progress", "Steps", "Stopped", "stopped_when"]
 
 #: Called as ``progress(done, total)``, first with 0 and last with `total`, from the thread that
 #: works and never while a lock is held. Whatever it raises ends the work and comes out of the
@@ -38,19 +38,6 @@ def stopped_when(unwanted: Callable[[], bool]) -> Iterator[None]:
         _unwanted.reset(token)
 
 
-def phase(report: Progress | None, before: int = 0, after: int = 0) -> Progress | None:
-    """The callback for one of several pieces of work that are counted as one.
-
-    Args:
-        report: of the whole work.
-        before: steps that were done before this piece.
-        after: steps that come after it.
-    """
-    if report is None:
-        return None
-    return lambda done, total: report(before + done, before + total + after)
-
-
 class Steps:
     """Counts what has been done of `total` and reports it; without a callback it only counts.
 
@@ -71,8 +58,3 @@ class Steps:
             raise Stopped
         if self._report is not None:
             self._report(self._done, self._total)
-
-    def finish(self) -> None:
-        """All of it is done, even what was not counted."""
-        if self._done < self._total:
-            self.advance(self._total - self._done)

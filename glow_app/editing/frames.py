@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ __all__ = [
     "still",
 ]
 
-MAX_FRAMES = 2000  # of one morph; at 64 px that is 25 MB of pictures and 100 MB of codes
+MAX_FRAMES = 2000  # of one morph; at 128 px they and their looks have 200 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class Pictures:
     Attributes:
         frames: (T, S, S, 3) uint8.
         looks: (T, S, S, 3) uint8, g of the codes; where the model draws alone, the frames.
-        points: T points of the walk.
+        points: T points of the walk, without their codes, which are larger than the frames.
         clamped_frames: (T,) float32, of each frame the share, 0 to 1, of decoded numbers that
             were outside [0, 1] or not finite; 0 where frames are made of photos.
         renderer: makes frames from photos; None where the model draws alone.
@@ -69,17 +69,67 @@ class Pictures:
         rows: Sequence[int] | None = None,
         progress: Progress | None = None,
     ) -> np.ndarray:
-        """The frames, or some of them, at ``size``: (T, size, size, 3) uint8."""
-        chosen = range(len(self.frames)) if rows is None else [int(row) for row in rows]
-        if self.renderer is None or size <= self.frames.shape[1]:
-            steps = Steps(len(chosen), progress)
-            made = np.empty((len(chosen), size, size, 3), np.uint8)
-            for i, row in enumerate(chosen):
-                made[i] = resized(self.frames[row], size)
-                steps.advance()
-            return made
-        points = [self.points[row] for row in chosen]
-        return self.renderer.frames(points, self.looks[list(chosen)], size, progress)
+        """The frames, or some of them, at ``size``: (T, size, size, 3) uint8, all at once."""
+        each = self.each(size, rows, progress)
+        made = np.empty(each.shape, np.uint8)
+        for i, frame in enumerate(each):
+            made[i] = frame
+        return made
+
+    def each(
+        self,
+        size: int,
+        rows: Sequence[int] | None = None,
+        progress: Progress | None = None,
+    ) -> Enlarged:
+        """As `enlarged`, but made while they are gone through, for files of any length."""
+        chosen = range(len(self.frames)) if rows is None else rows
+        return Enlarged(self, size, tuple(int(row) for row in chosen), progress)
+
+
+@dataclass(frozen=True, eq=False)
+class Enlarged:
+    """Frames at another size, made one by one each time that somebody goes through them.
+
+    It has the shape and the dtype of the array of them all, and rows can be chosen as there.
+
+    Attributes:
+        pictures: whose frames.
+        size: pixels a side.
+        rows: numbers of the frames.
+        progress: counts them as they are made.
+    """
+
+    pictures: Pictures
+    size: int
+    rows: tuple[int, ...]
+    progress: Progress | None = None
+    dtype = np.dtype(np.uint8)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(T, size, size, 3)."""
+        return len(self.rows), self.size, self.size, 3
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, chosen: np.ndarray) -> Enlarged:
+        return replace(self, rows=tuple(self.rows[i] for i in chosen))
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Frames (size, size, 3) uint8, of which only a few are there at a time."""
+        made, rows = self.pictures, list(self.rows)
+        if made.renderer is not None and self.size > made.frames.shape[1]:
+            points = [made.points[row] for row in rows]
+            looks = [made.looks[row] for row in rows]
+            yield from made.renderer.each(points, looks, self.size, self.progress)
+            return
+        steps = Steps(len(rows), self.progress)
+        for row in rows:
+            frame = resized(made.frames[row], self.size)
+            steps.advance()
+            yield frame
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,11 +212,12 @@ def decoded(
         the coarse frames if asked for, then all.
     """
     side, count = codec.image_size, len(u)
-    frames, looks = (np.empty((count, side, side, 3), np.uint8) for _ in range(2))
+    looks = np.empty((count, side, side, 3), np.uint8)
     clamped = np.empty(count, np.float32)
     norms = np.empty((count, len(codec.level_shapes)), np.float32)
     points: list[Point | None] = [None] * count
     renderer = _renderer(codec, walk, kappa)
+    frames = looks if renderer is None else np.empty_like(looks)
 
     def make(rows: np.ndarray) -> None:
         for first in range(0, len(rows), codec.batch):
@@ -175,18 +226,18 @@ def decoded(
             looks[chunk], lost, z = _looks(codec, walk, made, u[chunk])
             clamped[chunk] = lost if renderer is None else 0  # photos do not clip
             norms[chunk] = _norms(codec, z)
-            frames[chunk] = looks[chunk] if renderer is None else renderer.frames(
-                made, looks[chunk], side
-            )  # fmt: skip
+            if renderer is not None:
+                frames[chunk] = renderer.frames(made, looks[chunk], side)
             for row, point in zip(chunk.tolist(), made, strict=True):
-                points[row] = point
+                points[row] = replace(point, z=None)
             steps.advance(len(chunk))
 
     def shown(rows: np.ndarray) -> Morph:
         met = (u[rows] == u[rows].round()) & (u[rows] >= 0) & (u[rows] <= walk.legs)
+        seen = looks[rows]
         return Morph(
-            frames[rows],
-            looks[rows],
+            seen if renderer is None else frames[rows],
+            seen,
             tuple(points[row] for row in rows),
             clamped[rows],
             renderer,
@@ -213,7 +264,7 @@ def still(codec: Codec, walk: Walk, kappa: float | None = None) -> Still:
     look, lost, _ = _looks(codec, walk, [point], [1.0])
     clamped = lost if renderer is None else np.zeros_like(lost)  # photos do not clip
     pixels = look if renderer is None else renderer.frames([point], look, codec.image_size)
-    return Still(pixels, look, (point,), clamped, renderer)
+    return Still(pixels, look, (replace(point, z=None),), clamped, renderer)
 
 
 def _looks(

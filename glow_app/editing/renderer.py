@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 import cv2
@@ -72,7 +74,7 @@ class Renderer:
     def frames(
         self,
         points: Sequence[Point],
-        decoded: np.ndarray,
+        decoded: Sequence[np.ndarray],
         size: int,
         progress: Progress | None = None,
     ) -> np.ndarray:
@@ -85,20 +87,35 @@ class Renderer:
             progress: counts frames.
         """
         made = np.empty((len(points), size, size, 3), np.uint8)
-        side = max(min(size, self.native), self.looks.size)
-        steps = Steps(len(points), progress)
+        for i, frame in enumerate(self.each(points, decoded, size, progress)):
+            made[i] = frame
+        return made
 
-        def one(i: int) -> None:
+    def each(
+        self,
+        points: Sequence[Point],
+        decoded: Sequence[np.ndarray],
+        size: int,
+        progress: Progress | None = None,
+    ) -> Iterator[np.ndarray]:
+        """As `frames`, one (size, size, 3) after the other: only a few are there at a time."""
+        side = max(min(size, self.native), self.looks.size)
+        steps, rest = Steps(len(points), progress), iter(range(len(points)))
+
+        def one(i: int) -> np.ndarray:
             photo = points[i].photo
             if photo is not None:
-                made[i] = self.faces[photo].at(size)
-            else:
-                made[i] = resized(self._frame(points[i], decoded[i], side), size)
+                return self.faces[photo].at(size)
+            return resized(self._frame(points[i], decoded[i], side), size)
 
-        with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
-            for _ in pool.map(one, range(len(points))):
+        workers = min(os.cpu_count() or 1, 8)
+        with ThreadPoolExecutor(workers) as pool:
+            ahead = deque(pool.submit(one, i) for i in islice(rest, 2 * workers))
+            while ahead:
+                frame = ahead.popleft().result()
+                ahead.extend(pool.submit(one, i) for i in islice(rest, 1))
                 steps.advance()
-        return made
+                yield frame
 
     # ----------------------------------------------------------------------------- one frame
 

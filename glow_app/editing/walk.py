@@ -50,7 +50,7 @@ class Point:
     """Where a walk is.
 
     Attributes:
-        z: (D,) code.
+        z: (D,) code; None where its picture is there already.
         weights: of each face of the walk in the picture, 0 to 1, sum 1.
         shape: (478, 2) of the frame, in fractions of the crop; None: nothing is warped.
         grounds: faces whose hair, clothes and background are shown, each with its share; two only
@@ -61,7 +61,7 @@ class Point:
             another.
     """
 
-    z: Tensor
+    z: Tensor | None
     weights: tuple[float, ...]
     shape: np.ndarray | None
     grounds: tuple[tuple[int, float], ...]

@@ -16,7 +16,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 from glow_app.common.errors import UserError
 from glow_app.keeping import notes
-from glow_app.keeping.writing import check_pictures, check_size, check_target, resized, write
+from glow_app.keeping.writing import (
+    Pictures,
+    check_pictures,
+    check_size,
+    check_target,
+    resized,
+    write,
+)
 
 __all__ = ["save_grid", "save_sheet", "save_still", "save_strip", "strip_frames", "tiled"]
 
@@ -41,7 +48,7 @@ def save_still(
 
 
 def save_strip(
-    frames: np.ndarray,
+    frames: Pictures,
     path: str | Path,
     *,
     columns: int | None = None,
@@ -72,7 +79,7 @@ def strip_frames(count: int, columns: int | None = None) -> np.ndarray:
 
 
 def save_grid(
-    pictures: np.ndarray,
+    pictures: Pictures,
     path: str | Path,
     *,
     columns: int | None = None,
@@ -98,7 +105,7 @@ def save_grid(
 
 
 def save_sheet(
-    frames: np.ndarray,
+    frames: Pictures,
     path: str | Path,
     *,
     captions: Sequence[str] | None = None,
@@ -126,7 +133,7 @@ def save_sheet(
 
 
 def _save(
-    pictures: np.ndarray,
+    pictures: Pictures,
     path: str | Path,
     columns: int,
     size: int | None,

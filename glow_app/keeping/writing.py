@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 from PIL import Image
 
 from glow_app.common.errors import UserError
-from glow_app.common.files import write_bytes
-from glow_app.common.progress import Steps
+from glow_app.common.files import replacing
 from glow_app.faces.opening import RESAMPLE
 
 __all__ = [
     "FORMATS",
     "MAX_SIZE",
     "MP4_HINT",
+    "Pictures",
     "available_formats",
     "check_pictures",
     "check_size",
@@ -32,6 +33,7 @@ __all__ = [
     "reason",
     "resized",
     "write",
+    "writing",
 ]
 
 FORMATS: tuple[str, ...] = (".gif", ".webp", ".png", ".mp4")  # .png is an animated PNG (APNG)
@@ -89,12 +91,26 @@ def check_suffix(suffix: str, formats: Sequence[str], shown: str) -> None:
         raise UserError(MP4_HINT)
 
 
-def check_pictures(pictures: np.ndarray) -> np.ndarray:
+class Pictures(Protocol):
+    """Pictures (T, S, S, 3) uint8: an array, or what makes each while they are gone through."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[np.ndarray]: ...
+
+    def __getitem__(self, chosen: np.ndarray) -> Pictures: ...
+
+
+def check_pictures(pictures: Pictures) -> Pictures:
     """The pictures, (T, S, S, 3) uint8 with T ≥ 1; anything else is refused."""
-    pictures = np.asarray(pictures)
+    if not hasattr(pictures, "shape"):
+        pictures = np.asarray(pictures)
     shape = pictures.shape
-    square = pictures.ndim == 4 and shape[1] == shape[2] and shape[3] == 3
-    if not square or pictures.dtype != np.uint8 or pictures.size == 0:
+    square = len(shape) == 4 and shape[1] == shape[2] and shape[3] == 3
+    if not square or pictures.dtype != np.uint8 or 0 in shape:
         raise UserError(
             f"Pictures must be (T, S, S, 3) uint8 and at least one, not {shape} {pictures.dtype}."
         )
@@ -110,23 +126,27 @@ def check_size(size: int | None, native: int) -> int:
     return size
 
 
-def resized(pictures: np.ndarray, side: int, steps: Steps | None = None) -> Iterator[Image.Image]:
+def resized(pictures: Pictures, side: int) -> Iterator[Image.Image]:
     """One picture at a time: the caller may keep something smaller than all large ones."""
     for pixels in pictures:
         image = Image.fromarray(np.ascontiguousarray(pixels))
-        if image.width != side:
-            image = image.resize((side, side), RESAMPLE)
-        yield image
-        if steps is not None:
-            steps.advance()
+        yield image if image.width == side else image.resize((side, side), RESAMPLE)
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[BinaryIO]:
+    """A file that stands at `target`, a path from `check_target`, once all is written to it."""
+    try:
+        with replacing(target) as temporary, open(temporary, "wb+") as file:
+            yield file
+    except OSError as error:
+        raise UserError(f"Cannot write {target}: {reason(error)}.") from error
 
 
 def write(target: Path, content: bytes) -> Path:
     """Put `content` at `target`, a path from `check_target`, and return that."""
-    try:
-        write_bytes(target, content)
-    except OSError as error:
-        raise UserError(f"Cannot write {target}: {reason(error)}.") from error
+    with writing(target) as file:
+        file.write(content)
     return target
 
 

@@ -61,11 +61,11 @@ def wire_crop(holder: FaceHolder) -> None:
     def use(side: Face | None, event: gr.EventData) -> list[Any]:
         return holder.values(cut_anew(holder.editor, side, event))
 
-    selector = f'.card[data-name="{holder.name}"]'
-    for card in holder.cards.values():
-        settle(card.crop(edit, holder.state, holder.cropper, **LIGHT), selector)
+    for elem_id, card in holder.cards.items():
+        asked = card.crop(edit, holder.state, holder.cropper, **LIGHT)
+        settle(asked, f"#{elem_id} .card", "crop")
     done = holder.cropper.use(use, holder.state, holder.outputs, **LIGHT)
-    settle(done, f'.cropper[data-name="{holder.name}"]')
+    settle(done, f'.cropper[data-name="{holder.name}"]', "use")
 
 
 def _photo(side: Face | None) -> tuple[Face, Image.Image]:

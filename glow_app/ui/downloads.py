@@ -10,11 +10,12 @@ import gradio as gr
 import numpy as np
 
 from glow_app.common.errors import UserError
-from glow_app.common.progress import Progress, phase
+from glow_app.common.progress import Progress
 from glow_app.editing.editor import Editor, Morph
-from glow_app.keeping.animation import save_animation, steps_to_write
+from glow_app.keeping.animation import save_animation
 from glow_app.keeping.recipes import Recipe
 from glow_app.keeping.sheets import save_sheet, save_still, save_strip, strip_frames
+from glow_app.keeping.writing import Pictures
 from glow_app.ui import limits
 from glow_app.ui.components import download_value
 from glow_app.ui.jobs import Jobs
@@ -56,7 +57,7 @@ def save_result(
             return download_value(written(recipe, save_still, picture))
         rows = strip_frames(len(morph.frames)) if kind == "strip" else np.arange(len(morph.frames))
         limits.affordable(len(rows), size)
-        frames = morph.enlarged(size, rows, job.progress)
+        frames = morph.each(size, rows, job.progress)
         recipe, ending = shown.recipe(editor, size=size), f"-{kind}.png"
         if kind == "strip":
             return download_value(written(recipe, save_strip, frames, ending))
@@ -68,24 +69,20 @@ def animated(morph: Morph, recipe: Recipe, ending: str, progress: Progress | Non
     """Write the download of an animation, at full size and at the pace that its recipe says.
 
     Args:
-        progress: counts frames as they get the detail of the photos, then as they are written.
+        progress: counts frames, which get the detail of the photos as they are written.
 
     Raises:
-        UserError: too much for the memory, or it cannot be written.
+        UserError: it would take too long, or it cannot be written.
     """
     limits.affordable(len(morph.frames), recipe.size)
-    pace = {"fps": recipe.fps, "there_and_back": recipe.there_and_back}
-    count = len(morph.frames)
-    to_write = steps_to_write(count, recipe.there_and_back)
-    frames = morph.enlarged(recipe.size, progress=phase(progress, after=to_write))
-    pace["progress"] = phase(progress, before=count)
-    return written(recipe, save_animation, frames, ending, **pace)
+    pace = {"fps": recipe.fps, "there_and_back": recipe.there_and_back, "progress": progress}
+    return written(recipe, save_animation, morph.each(recipe.size), ending, **pace)
 
 
 def written(
     recipe: Recipe,
     save: Callable[..., Any],
-    pictures: np.ndarray,
+    pictures: Pictures,
     ending: str = ".png",
     **options: Any,
 ) -> Path:

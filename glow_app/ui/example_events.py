@@ -42,7 +42,7 @@ def try_example(
         index = limits.whole(field(event, "index"), "The example's number", 0, last)
         return use(examples.face(index), *values)
 
-    settle(row.pick(pick, inputs, outputs, **LIGHT), f"#{elem_id} .examples")
+    settle(row.pick(pick, inputs, outputs, **LIGHT), f"#{elem_id} .examples", "pick")
 
 
 def pair_examples(context: PageContext, elem_id: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from glow_app.faces.face import Face
 from glow_app.ui.page_faces import EXAMPLE, photo_face
+from glow_app.ui.visitors import everyones
 
 if TYPE_CHECKING:
     from glow_app.editing.editor import Editor
@@ -44,4 +45,5 @@ class Examples:
         with self._lock:
             if index not in self._sides:
                 self._sides[index] = photo_face(self._editor, self.files[index], EXAMPLE)
+                everyones.add(self._sides[index])
             return self._sides[index]

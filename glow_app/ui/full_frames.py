@@ -16,9 +16,7 @@ from typing import Any
 import numpy as np
 
 from glow_app.common.errors import UserError
-from glow_app.common.expiring_cache import ExpiringCache
 from glow_app.editing.frames import Morph
-from glow_app.ui.events import STATE_SECONDS
 from glow_app.ui.values import photo_uri, picture_uri
 
 __all__ = ["MOST_FRAMES", "SIZES", "FullFrames", "offered_sizes"]
@@ -26,7 +24,6 @@ __all__ = ["MOST_FRAMES", "SIZES", "FullFrames", "offered_sizes"]
 SIZES = (512, 1024)  # pixels a side: for ordinary and for dense screens
 MOST_FRAMES = 4  # of one call
 
-_MOST = 256  # morphs known for all visitors together
 _PATIENCE = 5.0  # seconds to wait for frames of others
 
 _log = logging.getLogger(__name__)
@@ -54,7 +51,7 @@ class FullFrames:
     """
 
     def __init__(self) -> None:
-        self._morphs: ExpiringCache[weakref.ref[Morph]] = ExpiringCache(_MOST, STATE_SECONDS)
+        self._morphs: weakref.WeakValueDictionary[str, Morph] = weakref.WeakValueDictionary()
         self._keys: weakref.WeakKeyDictionary[Morph, str] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
         self._turn = threading.Lock()
@@ -71,7 +68,7 @@ class FullFrames:
             return None
         with self._lock:
             key = self._keys.setdefault(morph, secrets.token_urlsafe(16))
-        self._morphs.keep(key.encode(), weakref.ref(morph))
+            self._morphs[key] = morph
         return {"key": key, "sizes": sizes, "native": morph.native}
 
     def frames(self, question: Any) -> dict[str, Any]:
@@ -79,12 +76,12 @@ class FullFrames:
 
         Returns:
             ``{"frames": [[number, data URI], …]}``, photos themselves lossless, or
-            ``{"error": one sentence}``.
+            ``{"error": one sentence}``, and ``"busy": True`` where it is worth asking again.
         """
         try:
             morph, rows, size = self._asked(question)
             if not self._turn.acquire(timeout=_PATIENCE):
-                raise UserError("The server is busy: full size comes later.")
+                return {"error": "The server is busy: full size comes later.", "busy": True}
             try:
                 made = morph.enlarged(size, rows)
             finally:
@@ -99,9 +96,7 @@ class FullFrames:
     def _asked(self, question: Any) -> tuple[Morph, list[int], int]:
         if not isinstance(question, dict) or not isinstance(question.get("key"), str):
             raise UserError("A key, frames and a size are needed.")
-        key = question["key"].encode(errors="replace")
-        reference = self._morphs.get(key)
-        morph = None if reference is None else reference()
+        morph = self._morphs.get(question["key"])
         if morph is None:
             raise UserError("These frames have expired: make them again.")
         rows, size = question.get("frames"), question.get("size")
@@ -111,7 +106,6 @@ class FullFrames:
             raise UserError(f"Frames have whole numbers from 0 to {len(morph.frames) - 1}.")
         if type(size) is not int or size not in offered_sizes(morph.native, morph.frames.shape[1]):
             raise UserError("The size must be one of those that were offered.")
-        self._morphs.keep(key, reference)
         return morph, rows, size
 
 

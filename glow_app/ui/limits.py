@@ -41,7 +41,7 @@ MAX_SAMPLES = 64
 MAX_SEED = 2**32 - 1
 MAX_UPLOAD_MB = 20
 MIN_SIZE, MAX_SIZE = 16, 1024  # pixels a side of a download
-MAX_PIXELS = 64_000_000  # of all frames of a download together: 190 MB while it is made
+MAX_PIXELS = 64_000_000  # of all frames of a download together, for the time that it takes
 
 
 def _number(value: Any, name: str) -> float:
@@ -88,7 +88,7 @@ def download_size(value: Any, native: int | None = None) -> int:
 
 
 def affordable(frames: int, size: int) -> None:
-    """Refuse more frames of ``size`` pixels a side than are held in memory at once."""
+    """Refuse more frames of ``size`` pixels a side than one visitor may take the time for."""
     if frames * size**2 > MAX_PIXELS:
         most = math.isqrt(MAX_PIXELS // frames)
         raise UserError(

@@ -13,7 +13,7 @@ from glow_app.ui import limits
 from glow_app.ui.components import download_value
 from glow_app.ui.downloads import field, written
 from glow_app.ui.errors import in_words
-from glow_app.ui.events import LIGHT, QUIET, settle
+from glow_app.ui.events import LIGHT, QUIET, settle, tell
 from glow_app.ui.page_context import PageContext
 from glow_app.ui.page_faces import still_face
 from glow_app.ui.photo_downloads import put_scene
@@ -59,10 +59,10 @@ def wire_live(
     def put(scene: MixScene | EditScene | None, event: gr.EventData) -> dict[str, Any]:
         return put_scene(editor, *asked(scene, event), event)
 
-    for event, handler in ((screen.save, save), (screen.put, put)):
+    for event, handler, name in ((screen.save, save, "save"), (screen.put, put, "put")):
         done = event(handler, scene_state, context.downloads, concurrency_limit=2, **QUIET)
-        settle(done, selector)
-    used(screen.use(use, scene_state, context.pair.outputs, **LIGHT), selector)
+        settle(done, selector, name)
+    used(screen.use(use, scene_state, context.pair.outputs, **LIGHT), selector, "use")
 
 
 def set_pair(context: PageContext, side: Face, to: Any) -> list[Any]:
@@ -74,8 +74,7 @@ def set_pair(context: PageContext, side: Face, to: Any) -> list[Any]:
     return [*[gr.skip() for _ in a.outputs], *b.values(side)]
 
 
-def used(event: Any, selector: str) -> None:
+def used(event: Any, selector: str, name: str) -> None:
     """Tell a component in the browser that its face is photo A or B now, or that it failed."""
-    for ended, name in ((event.success, "used"), (event.failure, "settle")):
-        tell = f"() => document.querySelector('{selector}')?.dispatchEvent(new Event('{name}'))"
-        ended(None, None, None, js=tell, **QUIET)
+    tell(event.success, selector, "used", name)
+    tell(event.failure, selector, "settle", name)

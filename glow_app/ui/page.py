@@ -30,11 +30,12 @@ from glow_app.ui.tabs.morph import build_morph_tab
 from glow_app.ui.tabs.sample import build_sample_tab
 from glow_app.ui.theme import build_theme
 from glow_app.ui.uploads import DELETE_CACHE, fetch_nothing, private_folder, sweep_always
+from glow_app.ui.visitors import remembering
 from glow_app.ui.welcome import Welcome
 
 __all__ = ["build_page", "launch_options"]
 
-_VISITORS = 200  # whose faces and morphs are kept, up to some ten megabytes each
+_VISITORS = 200  # whose faces and morphs are kept, within the bytes that `visitors` allows
 _QUEUE = 32  # events that may wait; one more is told to try again
 
 _TIP = (
@@ -100,7 +101,7 @@ def launch_options(host: str = "127.0.0.1", users: Users | None = None) -> dict[
         users: who may use the page; None for everybody who reaches it.
     """
     return {
-        "app_kwargs": {"lifespan": guarding(host, users), "routes": [HEALTH]},
+        "app_kwargs": {"lifespan": remembering(guarding(host, users)), "routes": [HEALTH]},
         "theme": build_theme(),
         "css": asset("page.css") + asset("tabs/learn/learn.css"),
         "js": asset("page.js"),

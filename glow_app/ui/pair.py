@@ -73,11 +73,11 @@ class FaceHolder:
             seed = limits.seed(field(event, "seed"))
             return self.values(drawn_face(self.editor, seed, limits.temperature(temperature)))
 
-        selector = f'.card[data-name="{self.name}"]'
-        for card in self.cards.values():
+        for elem_id, card in self.cards.items():
             chosen = card.photo(photo, None, self.outputs, trigger_mode="multiple", **LIGHT)
-            settle(chosen, selector)
-            settle(card.draw(draw, temperature, self.outputs, **LIGHT), selector)
+            drawn = card.draw(draw, temperature, self.outputs, **LIGHT)
+            for event, name in ((chosen, "photo"), (drawn, "draw")):
+                settle(event, f"#{elem_id} .card", name)
             card.remove(lambda: self.values(None), None, self.outputs, **QUIET)
         self.cropper.render()
         wire_crop(self)

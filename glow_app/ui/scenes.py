@@ -12,23 +12,21 @@ import base64
 import logging
 import secrets
 import threading
+import weakref
 from dataclasses import dataclass, field
 from typing import Any
 
 from glow_app.common.errors import UserError
-from glow_app.common.expiring_cache import ExpiringCache
 from glow_app.editing.directions import Direction
 from glow_app.editing.editor import Editor, Still
 from glow_app.faces.face import Face
 from glow_app.keeping.recipes import Origin, Recipe
 from glow_app.ui import limits
-from glow_app.ui.events import STATE_SECONDS
 from glow_app.ui.full_frames import offered_sizes
 from glow_app.ui.values import picture_uri
 
 __all__ = ["EditScene", "MixScene", "Scenes"]
 
-_MOST = 256  # scenes kept for all visitors together
 _PATIENCE = 5.0  # seconds to wait for pictures of others
 
 _log = logging.getLogger(__name__)
@@ -47,6 +45,7 @@ class MixScene:
     levels: int
     shaped: bool = False
     key: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+    last: dict[tuple[float, ...], Still] = field(default_factory=dict)  # of these values
 
     @property
     def faces(self) -> tuple[Face, ...]:
@@ -90,6 +89,7 @@ class EditScene:
     directions: tuple[Direction, ...] = ()
     average: Face | None = None  # of the visitor's photos
     key: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+    last: dict[tuple[float, ...], Still] = field(default_factory=dict)  # of these values
 
     @property
     def faces(self) -> tuple[Face, ...]:
@@ -142,17 +142,20 @@ def _row(values: Any, ranges: list[tuple[float, float]]) -> list[float]:
 
 
 class Scenes:
-    """The scenes of all visitors, by key; each is forgotten an hour after its last picture."""
+    """The scenes of all visitors, by key.
+
+    It only points to them: a scene that its visitor no longer has is gone from here, too.
+    """
 
     def __init__(self, editor: Editor) -> None:
         self._editor = editor
-        self._scenes: ExpiringCache[MixScene | EditScene] = ExpiringCache(_MOST, STATE_SECONDS)
-        self._last: ExpiringCache[tuple[list[float], Still]] = ExpiringCache(_MOST, STATE_SECONDS)
+        self._scenes: weakref.WeakValueDictionary[str, MixScene | EditScene]
+        self._scenes = weakref.WeakValueDictionary()
         self._turn, self._enlarging = threading.Lock(), threading.Lock()
 
     def keep(self, scene: MixScene | EditScene) -> None:
         """Let pictures of ``scene`` be asked for by its key."""
-        self._scenes.keep(scene.key.encode(), scene)
+        self._scenes[scene.key] = scene
 
     def sizes(self, scene: MixScene | EditScene) -> list[int]:
         """At which its pictures can be asked for, beyond that of the model; see `full_frames`."""
@@ -166,12 +169,13 @@ class Scenes:
 
         Returns:
             ``{"rgb": base64 of (S, S, 3) uint8, "size": S, "clamped": share}``, at full size
-            ``"src": data URI`` in place of ``"rgb"``, or ``{"error": one sentence}``.
+            ``"src": data URI`` in place of ``"rgb"``, or ``{"error": one sentence}``, with
+            ``"busy": True`` where it is worth asking again.
         """
         try:
             scene, values, full = self._asked(question)
             if not self._turn.acquire(timeout=_PATIENCE):
-                raise UserError("The model is busy: move the slider again.")
+                return {"error": "The model is busy: the picture comes later.", "busy": True}
             try:
                 still = self._still(scene, values)
             finally:
@@ -193,22 +197,19 @@ class Scenes:
 
     def _still(self, scene: MixScene | EditScene, values: list[float]) -> Still:
         """The picture; the last one of a scene is still there, so that it can be enlarged."""
-        key = scene.key.encode()
-        last = self._last.get(key)
-        if last is not None and last[0] == values:
-            return last[1]
-        still = scene.render(self._editor, values)
-        self._last.keep(key, (values, still))
-        return still
+        key = tuple(values)
+        if key not in scene.last:
+            still = scene.render(self._editor, values)
+            scene.last.clear()
+            scene.last[key] = still
+        return scene.last[key]
 
     def _asked(self, question: Any) -> tuple[MixScene | EditScene, list[float], int | None]:
         if not isinstance(question, dict) or not isinstance(question.get("key"), str):
             raise UserError("A key and values are needed.")
-        key = question["key"].encode(errors="replace")
-        scene = self._scenes.get(key)
+        scene = self._scenes.get(question["key"])
         if scene is None:
             raise UserError("This picture has expired: choose the face again.")
-        self._scenes.keep(key, scene)
         values, full = scene.check(question.get("values")), question.get("full")
         if full is not None and (type(full) is not int or full not in self.sizes(scene)):
             raise UserError("The size must be one of those that were offered.")

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,13 +21,15 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from glow_app.benchmarks.faults.corpus import encoded, picture
+from glow_app.benchmarks.faults.corpus import encoded
 from glow_app.benchmarks.faults.table import Row
 from glow_app.benchmarks.faults.visitor import QueueFull, Refused, Visitor
+from glow_app.ui.examples import example_files
 
-__all__ = ["serving", "under_load"]
+__all__ = ["serving", "sharp_photo", "under_load"]
 
 MAX_GROWTH: Final = 0.10  # of memory, from before to after
+MAX_VISITOR_MIB: Final = 30.0  # of memory, with two sharp photos and their morph
 MAX_HEALTH_S: Final = 0.200  # at the 95th percentile
 _ROOT: Final = Path(__file__).resolve().parents[3]
 _ROUNDING: Final = 2  # levels by which a picture may differ from itself in another batch
@@ -53,17 +56,29 @@ class _User:
         self.number, self.faces, self.levels = number, faces, levels
         self.visitor = Visitor(url)
         self.random = random.Random(number)
-        # Each photo has a colour and a slope of its own.
-        levels = np.asarray(picture(160, 160).rotate(7 * number)).astype(int)
-        shift = np.array([37 * number, 101 * number, 173 * number])
-        self.data = encoded(Image.fromarray(((levels + shift) % 256).astype(np.uint8)), "PNG")
-        self.photo = self.visitor.upload("photo.png", self.data)
-        self.own = self._mixed(self.photo, 0)
+        self.photo, self.other = (
+            self.visitor.upload("photo.jpg", sharp_photo(n)) for n in (2 * number, 2 * number + 1)
+        )
+        self.own, self.large = (self._mixed(self.photo, 0, size) for size in (64, 256))
 
-    def _mixed(self, other: dict, weight: float) -> np.ndarray:
+    def _mixed(self, other: dict, weight: float, size: int = 64) -> np.ndarray:
         weights = [weight] * self.levels
-        made, _ = self.visitor.call("mix", self.photo, other, weights, 64, None)
+        made, _ = self.visitor.call("mix", self.photo, other, weights, size, None)
         return _pixels(self.visitor.file(made))
+
+    def come(self) -> None:
+        """Open the page, put both photos on it and morph them, however long the queue is."""
+        for ask in (
+            lambda: self.visitor.press("photo-a", "photo", path=self.photo["path"]),
+            lambda: self.visitor.press("photo-b", "photo", path=self.other["path"]),
+            lambda: self.visitor.press("make-morph", "click"),
+        ):
+            while True:
+                try:
+                    ask()
+                    break
+                except QueueFull:
+                    time.sleep(self.random.uniform(*_RETRY_S))
 
     def ask(self) -> str | None:
         """One request at random. Returns what was wrong with the answer.
@@ -82,9 +97,9 @@ class _User:
             ((made,),) = self.visitor.call("sample", 1, 0.7, seed)
             got, wanted = _pixels(self.visitor.file(made)), self.faces[seed]
         else:
-            how = (5, "linear", "png", 64, 0, 1, False, 25, False, "switch", None, False)
-            made, facts = self.visitor.call("morph", self.photo, self.photo, *how)
-            got, wanted = _pixels(self.visitor.file(made)), self.own
+            how = (5, "linear", "png", 256, 0, 1, False, 25, False, "switch", None, False)
+            made, facts = self.visitor.call("morph", self.photo, self.other, *how)
+            got, wanted = _pixels(self.visitor.file(made)), self.large
             if facts["frames"] != 5:
                 return f"{facts['frames']} frames"
         off = int(np.abs(got.astype(int) - wanted).max()) if got.shape == wanted.shape else 255
@@ -117,6 +132,11 @@ def under_load(
         levels = _levels(first, made)
         people = [_User(url, number, faces, levels) for number in range(users)]
         alone = _health_times(url, 40)
+        people[0].come()  # what comes with the first is there now
+        empty = _memory_mib(pid)
+        with ThreadPoolExecutor(len(people)) as pool:
+            list(pool.map(_User.come, people[1:]))
+        each = (_memory_mib(pid) - empty) / max(len(people) - 1, 1)
         _crowd(url, people, min(60.0, seconds / 2), _Tally())  # caches are full by now
         time.sleep(settle / 2)
         before = _memory_mib(pid)
@@ -136,6 +156,9 @@ def under_load(
         crowd.seen["median wait, s"] = float(np.median(tally.waits))
     private = Row("Load: files of visitors asked for by others")
     private.count(not strangers, users)
+    kept = Row("Load: memory of each visitor with two sharp photos and their morph")
+    kept.count(each <= MAX_VISITOR_MIB)
+    kept.seen = {"each, MiB": each}
     memory = Row("Load: memory after as before, within 10 %")
     memory.count(after <= before * (1 + MAX_GROWTH))
     memory.seen = {"before, MiB": before, "after, MiB": after}
@@ -150,7 +173,18 @@ def under_load(
     }
     gone = Row("Load: temporary files gone with the page")
     gone.count(not any(path.exists() for path in files), len(files))
-    return [crowd, private, memory, health, gone]
+    return [crowd, private, kept, memory, health, gone]
+
+
+def sharp_photo(number: int) -> bytes:
+    """A JPEG of 12 megapixels with a face of 1,200 pixels, another one for each number."""
+    files, random_ = example_files(), np.random.default_rng(number)
+    with Image.open(files[number % len(files)]) as example:
+        face = example.convert("RGB").resize((1200, 1200), Image.Resampling.BICUBIC)
+    whole = Image.new("RGB", (4000, 3000), tuple(random_.integers(60, 200, 3).tolist()))
+    whole.paste(face, tuple(random_.integers((200, 200), (2600, 1600)).tolist()))
+    grain = random_.normal(0, 4, (300, 400, 1)).repeat(10, axis=0).repeat(10, axis=1)
+    return encoded(Image.fromarray((np.asarray(whole) + grain).clip(0, 255).astype("u1")), "JPEG")
 
 
 @contextmanager
@@ -225,7 +259,7 @@ def _seen_by_strangers(people: list[_User], url: str) -> list[str]:
     with httpx.Client(base_url=url, timeout=60, trust_env=False) as http:
         for user in people:
             path = Path(user.photo["path"])
-            guesses = [path.parent, path.parents[1], path.parents[1] / "photo.png"]
+            guesses = [path.parent, path.parents[1], path.parents[1] / "photo.jpg"]
             seen += [
                 f"{guess.name} is served to anybody"
                 for guess in guesses

@@ -28,18 +28,15 @@ class Visitor:
 
     Args:
         url: of the page.
-        endpoints: number of each endpoint by name, from `Visitor.look`.
+        page: what the page says of itself, from another visitor's `page`; None: it is asked.
     """
 
-    def __init__(self, url: str, endpoints: dict[str, int] | None = None) -> None:
+    def __init__(self, url: str, page: dict[str, Any] | None = None) -> None:
         self.session = secrets.token_hex(8)
         self.http = httpx.Client(base_url=url, timeout=_TIMEOUT, trust_env=False)
-        self.endpoints = endpoints if endpoints is not None else self.look()
-
-    def look(self) -> dict[str, int]:
-        """The endpoints of the page."""
-        known = self.http.get("/config").raise_for_status().json()["dependencies"]
-        return {one["api_name"]: one["id"] for one in known if one["api_name"]}
+        self.page = self.http.get("/config").raise_for_status().json() if page is None else page
+        known = self.page["dependencies"]
+        self.endpoints = {one["api_name"]: one["id"] for one in known if one["api_name"]}
 
     def upload(self, name: str, data: bytes) -> dict[str, Any]:
         """Upload a file; returns what an endpoint takes for it."""
@@ -57,6 +54,30 @@ class Visitor:
             httpx.HTTPError: it did not answer as it should.
         """
         self.begin(endpoint, *data)
+        return self._answer()
+
+    def press(self, elem_id: str, event: str, **said: Any) -> list[Any]:
+        """What an event of a part of the page returns, as if a browser had sent it.
+
+        What other parts of the page say then is what they said when it was opened.
+
+        Args:
+            elem_id: of the part.
+            event: its name, such as "click".
+            said: what the event carries.
+
+        Raises:
+            as `call`.
+        """
+        parts = {one["id"]: one for one in self.page["components"]}
+        (own,) = (i for i, one in parts.items() if one["props"].get("elem_id") == elem_id)
+        handlers = self.page["dependencies"]
+        handler = next(one for one in handlers if [own, event] in one["targets"])
+        data = [parts[i]["props"].get("value") for i in handler["inputs"]]
+        self._join({"fn_index": handler["id"], "data": data, "event_data": said})
+        return self._answer()
+
+    def _answer(self) -> list[Any]:
         where = {"session_hash": self.session}
         with self.http.stream("GET", "/gradio_api/queue/data", params=where) as stream:
             for line in stream.iter_lines():
@@ -71,8 +92,11 @@ class Visitor:
 
     def begin(self, endpoint: str, *data: Any) -> None:
         """Put a call into the queue and do not wait for it; raises as `call`."""
-        body = {"fn_index": self.endpoints[endpoint], "session_hash": self.session}
-        answer = self.http.post("/gradio_api/queue/join", json={**body, "data": list(data)})
+        self._join({"fn_index": self.endpoints[endpoint], "data": list(data)})
+
+    def _join(self, body: dict[str, Any]) -> None:
+        body = {**body, "session_hash": self.session}
+        answer = self.http.post("/gradio_api/queue/join", json=body)
         if answer.status_code == 503 and "full" in answer.text:
             raise QueueFull
         answer.raise_for_status()

@@ -13,6 +13,7 @@ from gradio import FileData
 from gradio.context import get_blocks_context
 
 from glow_app.common.errors import UserError
+from glow_app.common.progress import Steps
 from glow_app.editing.editor import Editor
 from glow_app.faces.face import Face
 from glow_app.keeping.recipes import Recipe
@@ -20,7 +21,6 @@ from glow_app.keeping.sheets import save_still
 from glow_app.ui import limits
 from glow_app.ui.downloads import written
 from glow_app.ui.errors import in_words
-from glow_app.ui.events import HEAVY
 from glow_app.ui.uploads import uploaded_file
 
 __all__ = ["Group", "Size", "Temperature", "arrived", "endpoint", "made", "still"]
@@ -48,7 +48,11 @@ class Group:
         """The list of photos, `low` to `high` of them."""
         if not isinstance(photos, list) or not low <= len(photos) <= high:
             raise UserError(f"photos must be {low} to {high} photos.")
-        return [self.editor.prepare(arrived(photo)) for photo in photos]
+        steps, faces = Steps(len(photos)), []  # for nobody it goes on who has left
+        for photo in photos:
+            faces.append(self.editor.prepare(arrived(photo)))
+            steps.advance()
+        return faces
 
     def recipe(self, kind: str, **settings: Any) -> Recipe:
         """What a file made here says of itself."""
@@ -91,8 +95,10 @@ Temperature = Annotated[float, "0 to 1.5"]
 _EXAMPLE = {"path": "face.jpg", "url": "face.jpg", "meta": {"_type": "gradio.FileData"}}
 
 
-def endpoint(handler: Callable[..., Any]) -> None:
+def endpoint(handler: Callable[..., Any], how: dict[str, Any]) -> None:
     """Add ``handler`` under its name to the Blocks whose context is open.
+
+    ``how`` is one of the kinds in `events`.
 
     Arguments, types and defaults are those of its signature, an ``Annotated`` type says what a
     type alone cannot, and the docstring is the description. The types are for the documentation:
@@ -103,7 +109,7 @@ def endpoint(handler: Callable[..., Any]) -> None:
     answer.__signature__ = signature  # Gradio would take the type of the result for a text
     answer.__annotations__ = get_type_hints(handler)
     added = gr.api(
-        answer, api_name=handler.__name__, api_description=inspect.getdoc(handler), **HEAVY
+        answer, api_name=handler.__name__, api_description=inspect.getdoc(handler), **how
     )
     inputs = get_blocks_context().fns[added["id"]].inputs
     for component, (name, about) in zip(inputs, signature.parameters.items(), strict=True):

@@ -18,12 +18,13 @@ const buttons = card.querySelectorAll('button, .upload input');
 let preview = null; // object URL of a picture on its way to the server
 let seedTyped = false; // the seed was typed since the last face was drawn
 let stream = null; // the running camera
+let running = 0; // events under way, each with its upload
 
 // ---- what the server said -----------------------------------------------------------------
 
 function show() {
   const value = props.value || null;
-  setBusy(null);
+  if (!running) setBusy(null);
   card.dataset.kind = value ? value.kind : 'empty';
   crop.hidden = !value;
   if (value) {
@@ -95,7 +96,18 @@ const fail = (sentence) => {
   show();
   trigger('error', sentence);
 };
-const isBusy = () => !busy.hidden;
+const isBusy = () => running > 0;
+
+function begin(text) {
+  running += 1;
+  setBusy(text);
+}
+
+/** One event has ended; a photo that was dropped on top of it may still be under way. */
+function end() {
+  running = Math.max(0, running - 1);
+  show();
+}
 
 // ---- a photo ------------------------------------------------------------------------------
 
@@ -105,7 +117,7 @@ async function send(file) {
   if (file.size > LIMITS.upload_mb * 1e6)
     return fail(`This file is larger than ${LIMITS.upload_mb} MB.`);
   if (!file.size) return fail('This file is empty.');
-  setBusy('Finding the face…');
+  begin('Finding the face…');
   look(false);
   preview = URL.createObjectURL(file);
   crop.src = preview; // at once, before the server answers; formats the browser can't show stay hidden
@@ -114,7 +126,7 @@ async function send(file) {
     const { path } = await upload(file);
     trigger('photo', { path });
   } catch {
-    show(); // Gradio has shown its own message about the upload
+    end(); // Gradio has shown its own message about the upload
   }
 }
 
@@ -236,7 +248,7 @@ function draw() {
   stopCamera();
   const typed = seedTyped && seedInput.value !== '';
   const seed = typed ? seedInput.value : Math.floor(Math.random() * 1e6);
-  setBusy('Drawing…');
+  begin('Drawing…');
   trigger('draw', { seed });
 }
 seedInput.addEventListener('input', () => {
@@ -253,7 +265,7 @@ find('.random').addEventListener('click', draw);
 function recrop() {
   if (isBusy()) return;
   recropButton.focus({ preventScroll: true }); // where the editor returns to: notes are made anew
-  setBusy('Opening the photo…');
+  begin('Opening the photo…');
   trigger('crop', {});
 }
 recropButton.addEventListener('click', recrop);
@@ -264,6 +276,6 @@ removeButton.addEventListener('click', () => {
 });
 
 // 'settle' comes from the page when an event has ended, well or badly: go back to the last value.
-card.addEventListener('settle', show);
+card.addEventListener('settle', end);
 watch('value', show);
 show();

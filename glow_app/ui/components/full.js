@@ -35,7 +35,8 @@ async function pullAll(mine) {
     const at = inFrames();
     const near = [...mine.missing].sort((a, b) => Math.abs(a - at) - Math.abs(b - at));
     const question = { key: mine.key, size: mine.size, frames: near.slice(0, LIMITS.pull) };
-    const answer = await server.full(question).catch(() => null);
+    const goesOn = () => mine.running && player.isConnected;
+    const answer = await persist(() => server.full(question), goesOn);
     const made = await Promise.all(
       ((answer && answer.frames) || []).map(async ([i, src]) => [i, await bitmapOf({ src })]),
     );
@@ -50,7 +51,7 @@ async function pullAll(mine) {
       mine.missing.delete(i);
     }
     player.dataset.full = frames.length - mine.missing.size;
-    if (!made.length) mine.running = false; // it has expired, or the server is gone
+    if (!made.length) mine.running = false; // it has expired
     if (status.textContent === shown.status) tellFull(); // else there is something else to say
     ask();
   }

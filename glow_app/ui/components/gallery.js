@@ -1,7 +1,7 @@
 // A wall of drawn faces, one of which can be chosen and used elsewhere. Gradio hands in: element,
 // trigger(event, data), props, watch(prop, callback), server. kit.js and long_work.js come
 // first. props.value: {rev, sheet, n, cols, size, captions, about, seeded, columns, title}, or
-// {working: true, job}, or null. Events to Python: 'pair' {index, to}, 'edit', 'journey' and
+// {working: true, event, job}, or null. Events to Python: 'pair' {index, to}, 'edit', 'journey' and
 // 'near' {index}, 'save' {}.
 
 const gallery = find('.gallery');
@@ -19,13 +19,16 @@ let shown = null; // the value that the tiles came with
 let chosen = -1;
 let newest = 0;
 let asked = null; // what the chosen face is being used for
+let making = null; // the event that draws faces now
+let told = null; // the event whose words stand in the status
 
 async function load() {
   const value = props.value;
   if (!value) return;
   if (value.working) {
     gallery.dataset.working = '';
-    watchOver(value.job, 'Drawing');
+    making = value.event;
+    watchOver(making, 'Drawing', value.job);
     return;
   }
   const turn = ++newest;
@@ -34,13 +37,19 @@ async function load() {
   shown = value;
   tiles.replaceChildren(...cut.map(tile));
   find('.title').textContent = value.title;
-  delete gallery.dataset.working;
-  settleWatch();
+  made();
   gallery.dataset.state = 'ready';
   gallery.dataset.rev = value.rev;
   save.disabled = false;
   lay();
   choose(0);
+}
+
+/** No faces are being drawn any more. */
+function made() {
+  delete gallery.dataset.working;
+  settleWatch(making);
+  making = null;
 }
 
 /** How many columns: as the rows demand, or as many as look right here. */
@@ -108,23 +117,26 @@ uses.forEach((button) =>
   button.addEventListener('click', () => {
     const { event, to } = button.dataset;
     asked = to || event;
-    if (event !== 'near') status.textContent = 'Just a moment…';
+    if (event !== 'near') {
+      told = event;
+      status.textContent = 'Just a moment…';
+    }
     trigger(event, { index: chosen, to });
   }),
 );
 save.addEventListener('click', () => {
+  told = 'save';
   status.textContent = 'Preparing the sheet…';
   trigger('save', {});
 });
 
 // 'settle' comes from the page when an event has ended, 'used' when the face went elsewhere.
-gallery.addEventListener('settle', () => {
-  delete gallery.dataset.working;
-  settleWatch();
-  status.textContent = '';
+gallery.addEventListener('settle', ({ detail }) => {
+  if (detail === making) made();
+  if (detail === told) status.textContent = '';
 });
-gallery.addEventListener('used', () => {
-  status.textContent = DONE[asked] || '';
+gallery.addEventListener('used', ({ detail }) => {
+  if (detail === told) status.textContent = DONE[asked] || '';
 });
 
 watch('value', load);

@@ -44,6 +44,20 @@ class Pump {
   }
 }
 
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+/** What Python answers to `call()`. While it is busy or out of reach, `waits(answer)` is told and it
+ * is asked again, ever more seldom, until it answers or nobody wants it any more. */
+async function persist(call, wanted, waits = () => {}) {
+  for (let ms = 500; ; ms = Math.min(2 * ms, 8000)) {
+    const answer = await call().catch(() => null);
+    if ((answer && !answer.busy) || !wanted()) return answer;
+    waits(answer);
+    for (let left = ms; left > 0 && wanted(); left -= 100) await pause(100);
+    if (!wanted()) return answer;
+  }
+}
+
 // ---- what Python sends --------------------------------------------------------------------
 
 const bytesOf = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));

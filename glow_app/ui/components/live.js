@@ -4,8 +4,8 @@
 // watch(prop, callback), server. props.value: see live_value in components/live.py, or null.
 // server.picture({key, values}) -> {rgb, size, clamped}; with full: size -> {src, size, clamped};
 // or {error}. Events to Python: 'save' {values, size}, 'use' {values, to},
-// 'put' {values, face, kind}, 'directions' {paths}, 'average' {paths}, 'expression' {paths}.
-// kit.js comes first.
+// 'put' {values, face, kind}, 'directions' {paths}, 'average' {paths, job}, 'expression' {paths}.
+// kit.js and long_work.js come first.
 
 const live = find('.live');
 const canvas = find('canvas');
@@ -45,15 +45,21 @@ let failed = false; // the last answer was an error: nothing more until a slider
 
 const pictures = new Pump(
   async (question) => {
-    const answer = await server.picture(question).catch(() => null);
-    if (!props.value || question.key !== props.value.key) return; // another face meanwhile
+    const mine = () => props.value && question.key === props.value.key;
+    const answer = await persist(
+      () => server.picture(question),
+      () => mine() && !pictures.waiting,
+      (busy) => say(busy ? busy.error : 'The server did not answer.', true),
+    );
+    if (!mine()) return; // another face meanwhile
     if (!answer || answer.error) {
+      if (pictures.waiting) return; // a newer one is asked for
       say(answer ? answer.error : 'The server did not answer.', true);
       failed = true;
       return;
     }
     const bitmap = await bitmapOf(answer);
-    if (!props.value || question.key !== props.value.key) return;
+    if (!mine()) return;
     if (question.aside) keepOriginal(bitmap, question);
     else show(answer, bitmap, question);
   },
@@ -109,7 +115,7 @@ function show(answer, bitmap, question) {
   const clipped = find('.clipped');
   clipped.hidden = !(answer.clamped > LIMITS.clipped);
   clipped.querySelector('b').textContent = `${Math.round(100 * answer.clamped)} %`;
-  if (status.dataset.tone === 'bad') say('');
+  if (status.dataset.tone === 'bad') retell();
   live.dataset.state = 'ready';
   live.dataset.shown = JSON.stringify(question.values);
   live.dataset.painted = Number(live.dataset.painted || 0) + 1;
@@ -371,18 +377,28 @@ function clear() {
 
 // ---- what to do with it -------------------------------------------------------------------
 
+const doing = new Map(); // of each event under way what is said of it
+
 function say(text, bad = false) {
   status.textContent = text;
   status.dataset.tone = bad ? 'bad' : '';
 }
 
+/** Say what is still under way, if anything is. */
+const retell = () => say([...doing.values()].at(-1) || '');
+
+function begin(event, text) {
+  doing.set(event, text);
+  say(text);
+}
+
 save.addEventListener('click', () => {
-  say('Preparing the picture…');
+  begin('save', 'Preparing the picture…');
   trigger('save', { values: values(), size: Number(find('.size').value) });
 });
 puts.forEach((button, face) =>
   button.addEventListener('click', () => {
-    say('Putting the face back…');
+    begin('put', 'Putting the face back…');
     trigger('put', { values: values(), face, kind: find('.put-kind').value });
   }),
 );
@@ -391,21 +407,21 @@ uses.forEach((button) =>
     const { to } = button.dataset;
     if (live.dataset.kind === 'mix') becomes = to; // the mix itself then stands at that end
     live.dataset.using = to;
-    say(`Setting photo ${to.toUpperCase()}…`);
+    begin('use', `Setting photo ${to.toUpperCase()}…`);
     trigger('use', { values: values(), to });
   }),
 );
 
 async function send(event, files) {
-  if (!files.length) return;
-  say('Reading…');
-  try {
-    const paths = [];
-    for (const file of files) paths.push((await upload(file)).path);
-    trigger(event, { paths });
-  } catch {
-    say('The upload did not arrive: please try again.', true);
-  }
+  if (!files.length || doing.has(event)) return;
+  if (event === 'average' && files.length > LIMITS.average)
+    return trigger('error', `At most ${LIMITS.average} photos make an average here.`);
+  begin(event, 'Reading…');
+  const paths = await uploadAll(event, files);
+  if (!paths.length) return end(event);
+  const job = newJob();
+  watchOver(event, 'Finding faces', job);
+  trigger(event, { paths, job });
 }
 for (const [selector, event] of [
   ['.direction-file input', 'directions'],
@@ -419,14 +435,22 @@ for (const [selector, event] of [
 }
 
 // 'settle' comes from the page when an event has ended, 'used' when it set photo A or B.
-live.addEventListener('settle', () => {
-  if (live.dataset.using) becomes = null;
-  delete live.dataset.using;
-  if (status.dataset.tone !== 'bad') say('');
+function end(event) {
+  doing.delete(event);
+  settleWatch(event);
+  if (status.dataset.tone !== 'bad') retell();
+}
+live.addEventListener('settle', ({ detail }) => {
+  if (detail === 'use') {
+    becomes = null;
+    delete live.dataset.using;
+  }
+  end(detail);
 });
-live.addEventListener('used', () => {
+live.addEventListener('used', ({ detail }) => {
   const to = live.dataset.using;
   delete live.dataset.using;
+  end(detail);
   if (to) say(`This picture is photo ${to.toUpperCase()} now, on every tab.`);
 });
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from glow_app.faces.face import Face
 from glow_app.ui.assets import asset
-from glow_app.ui.components.templates import script, size_options
+from glow_app.ui.components.templates import job_function, script, size_options
+from glow_app.ui.jobs import Jobs
 from glow_app.ui.page_faces import no_more_than
 from glow_app.ui.scenes import Scenes
 from glow_app.ui.values import next_revision, picture_uri
@@ -37,7 +38,7 @@ _WORDS = {
 }
 
 
-def live_picture(scenes: Scenes, *, kind: str, native: int, **kwargs: Any) -> gr.HTML:
+def live_picture(scenes: Scenes, jobs: Jobs, *, kind: str, native: int, **kwargs: Any) -> gr.HTML:
     """A picture that follows its sliders, for a ``"mix"`` or an ``"edit"``.
 
     Its events are ``save``, ``use``, ``put``, ``directions``, ``average`` and ``expression``.
@@ -49,11 +50,15 @@ def live_picture(scenes: Scenes, *, kind: str, native: int, **kwargs: Any) -> gr
     return gr.HTML(
         None,
         html_template=asset(
-            "components/live.html", kind=kind, **_WORDS[kind], sizes=size_options(native)
+            "components/live.html",
+            kind=kind,
+            **_WORDS[kind],
+            long_work=asset("components/long_work.html"),
+            sizes=size_options(native),
         ),
-        css_template=asset("components/live.css"),
-        js_on_load=script("live.js"),
-        server_functions=[picture],
+        css_template=asset("components/live.css") + asset("components/long_work.css"),
+        js_on_load=script("long_work.js", "live.js"),
+        server_functions=[picture, job_function(jobs)],
         apply_default_css=False,
         **kwargs,
     )

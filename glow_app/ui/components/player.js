@@ -1,7 +1,7 @@
 // The player: frames arrive once as a sheet, then slider, canvas and keyboard live here.
 // Gradio hands in: element, trigger(event, data), props, watch(prop, callback), server.
 // props.value: a sheet with its measurements (player_value in components/player.py), or
-// {working: true, job}, or null. Events to Python: 'save' {kind, place, size, fps, back, job},
+// {working: true, event, job}, or null. Events to Python: 'save' {kind, place, size, fps, back, job},
 // 'put' {face, place, kind}. kit.js, board.js, long_work.js, plot.js and
 // full.js come first.
 
@@ -34,6 +34,7 @@ const blend = new OffscreenCanvas(1, 1).getContext('2d', { alpha: false });
 let requested = 0; // the pending animation frame
 let newest = 0; // counts sheets, so that a slow one never replaces a newer one
 let playing = null; // {stop} while the morph plays
+let making = ''; // the event that makes a morph now; '' for any
 
 // ---- where on the way ---------------------------------------------------------------------
 
@@ -134,9 +135,10 @@ function mark() {
   find('.stops').replaceChildren(
     ...(plain ? [] : stops).map((stop, i) => {
       const text = document.createElement('b');
-      text.textContent = letters() ? 'AB'[i] : (i % shown.stops.length) + 1;
+      const face = Math.round(shown.t[stop]); // of a morph: it may pass B alone
+      text.textContent = letters() ? 'AB'[face] : (i % shown.stops.length) + 1;
       text.style.left = `${(100 * stop) / wide}%`;
-      text.style.setProperty('--share', letters() ? i : i / Math.max(1, stops.length - 1));
+      text.style.setProperty('--share', letters() ? face : i / Math.max(1, stops.length - 1));
       return text;
     }),
   );
@@ -149,9 +151,10 @@ async function load() {
   if (!value) return clear();
   if (value.working) {
     player.dataset.working = '';
+    making = value.event;
     stopPull(); // others are on their way
-    say('Decoding…');
-    if (value.job) watchOver(value.job, 'Decoding');
+    if (!player.dataset.saving) say('Decoding…');
+    if (value.job) watchOver(making, 'Decoding', value.job);
     return;
   }
   const turn = ++newest;
@@ -182,10 +185,7 @@ async function load() {
   offerNative(sizeSelect, shown.full && shown.full.native);
   player.dataset.state = value.final ? 'ready' : 'coarse';
   player.dataset.frames = value.n;
-  if (value.final) {
-    delete player.dataset.working;
-    settleWatch();
-  }
+  if (value.final) made();
   mark();
   plotted();
   paint();
@@ -205,6 +205,13 @@ function rest() {
   if (!shown) return;
   tellFull();
   note.textContent = shown.note ? `. ${shown.note}` : '';
+}
+
+/** No morph is being made any more. */
+function made() {
+  delete player.dataset.working;
+  settleWatch(making);
+  making = '';
 }
 
 function clear() {
@@ -231,7 +238,7 @@ function clear() {
   tell();
   player.dataset.state = 'empty';
   player.dataset.frames = 0;
-  delete player.dataset.working;
+  made();
   canvas.setAttribute('aria-label', `The ${player.dataset.kind} will stand here`);
 }
 
@@ -335,7 +342,7 @@ saveButtons.forEach((button) =>
     say(`Preparing the ${what}…`);
     button.classList.add('pending');
     const job = newJob();
-    watchOver(job, 'Saving');
+    watchOver('save', 'Saving', job);
     trigger('save', {
       kind,
       job,
@@ -384,13 +391,17 @@ putButtons.forEach((button) =>
   }),
 );
 
-// 'settle' comes from the page when an event of the player has ended, well or badly.
-player.addEventListener('settle', () => {
-  delete player.dataset.saving;
-  delete player.dataset.working;
-  settleWatch();
-  [...saveButtons, ...putButtons].forEach((button) => button.classList.remove('pending'));
-  if (shown && !shown.final)
+// 'settle' comes from the page when an event of the player has ended, well or badly. Others may go
+// on: a file is saved while the next morph is made.
+player.addEventListener('settle', ({ detail }) => {
+  if (detail === 'save' || detail === 'put') {
+    delete player.dataset.saving;
+    settleWatch(detail);
+    [...saveButtons, ...putButtons].forEach((button) => button.classList.remove('pending'));
+  } else if (!making || detail === making) made();
+  if (player.dataset.saving) return tellPut();
+  if (making) say('Decoding…');
+  else if (shown && !shown.final)
     say('Stopped: these are only a few frames'); // or it failed
   else rest();
   tellPut();

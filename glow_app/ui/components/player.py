@@ -122,10 +122,11 @@ def _about_shapes(shown: Result) -> str:
     return ""
 
 
-def working_value(job: str | None = None) -> dict[str, Any]:
+def working_value(event: str = "", job: str | None = None) -> dict[str, Any]:
     """Tell the player that a morph is being decoded; it keeps what it shows.
 
     Args:
+        event: as `events.settle` calls it when it has ended; "" for any.
         job: the name under which the work can be asked about and stopped.
     """
-    return {"rev": next_revision(), "working": True, "job": job}
+    return {"rev": next_revision(), "working": True, "event": event, "job": job}

@@ -18,6 +18,7 @@ _DOWNLOAD_SIZES = (128, 256, 512, limits.MAX_SIZE)  # pixels
 _LIMITS = {  # what scripts know as LIMITS
     "upload_mb": limits.MAX_UPLOAD_MB,
     "faces": limits.MAX_FACES,
+    "average": limits.MAX_AVERAGE,
     "clipped": limits.CLIPPED,
     "pull": full_frames.MOST_FRAMES,
     "full_sizes": full_frames.SIZES,

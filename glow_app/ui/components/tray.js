@@ -1,7 +1,7 @@
 // The faces of a journey in their order. Gradio hands in: element, trigger(event, data), props,
-// upload(file), watch(prop, callback). kit.js comes first.
+// upload(file), watch(prop, callback), server. kit.js and long_work.js come first.
 // props.value: {rev, faces: [{id, src, label, photo}], most, note}. Events to Python: 'photos'
-// {paths}, 'draw' {seed}, 'pair' {}, 'arrange' {order: [ids]}, 'crop' {face: id}, and 'error'.
+// {paths, job}, 'draw' {seed}, 'pair' {}, 'arrange' {order: [ids]}, 'crop' {face: id}, and 'error'.
 
 const tray = find('.tray');
 const [list, note, count, fileInput] = ['.row', '.note', '.count', '.upload input'].map(find);
@@ -18,16 +18,16 @@ let held = null; // the id that is dragged
 
 const faces = () => (props.value ? props.value.faces : []);
 const order = () => faces().map((face) => face.id);
-const busy = () => tray.getAttribute('aria-busy') === 'true';
+const busy = () => running !== null;
+let running = null; // the event that is under way
 
 function show() {
   const focused = element.contains(document.activeElement) ? document.activeElement.dataset : {};
-  tray.removeAttribute('aria-busy');
   const most = props.value ? props.value.most : LIMITS.faces;
   tray.dataset.count = faces().length;
   tray.dataset.rev = props.value ? props.value.rev : 0;
   count.textContent = faces().length ? `${faces().length} of ${most}` : '';
-  note.textContent = (props.value && props.value.note) || '';
+  if (!busy()) note.textContent = (props.value && props.value.note) || '';
   for (const id of tiles.keys()) if (!order().includes(id)) tiles.delete(id);
   const items = faces().map(placed);
   if (items.some((item, i) => item !== list.children[i]) || items.length !== list.children.length)
@@ -123,44 +123,43 @@ function move(id, act) {
 /** Ask for the editor of a photo's crop. */
 function recrop(id) {
   if (busy()) return;
-  work('');
+  work('crop');
   trigger('crop', { face: id });
 }
 
 function arrange(ids) {
   if (busy()) return;
-  work('');
+  work('arrange');
   trigger('arrange', { order: ids });
 }
 
-function work(text) {
+function work(event, text = '') {
+  running = event;
   tray.setAttribute('aria-busy', 'true');
   if (text) note.textContent = text;
 }
 
-const fail = (sentence) => {
+function rest() {
+  running = null;
+  tray.removeAttribute('aria-busy');
+  settleWatch('photos');
   show();
-  trigger('error', sentence);
-};
+}
 
 async function send(files) {
   if (!files.length || busy()) return;
   const room = (props.value ? props.value.most : LIMITS.faces) - faces().length;
   if (files.length > room)
-    return fail(`Only ${room} more ${room === 1 ? 'face fits' : 'faces fit'} on this journey.`);
-  for (const file of files) {
-    if (file.size > LIMITS.upload_mb * 1e6)
-      return fail(`${file.name} is larger than ${LIMITS.upload_mb} MB.`);
-    if (!file.size) return fail(`${file.name} is empty.`);
-  }
-  work('Finding faces…');
-  try {
-    const paths = [];
-    for (const file of files) paths.push((await upload(file)).path);
-    trigger('photos', { paths });
-  } catch {
-    show(); // Gradio has shown its own message about the upload
-  }
+    return trigger(
+      'error',
+      `Only ${room} more ${room === 1 ? 'face fits' : 'faces fit'} on this journey.`,
+    );
+  work('photos', 'Finding faces…');
+  const paths = await uploadAll('photos', files);
+  if (!paths.length) return rest();
+  const job = newJob();
+  watchOver('photos', 'Finding faces', job);
+  trigger('photos', { paths, job });
 }
 
 fileInput.addEventListener('change', () => {
@@ -181,15 +180,18 @@ tray.addEventListener('drop', (event) => {
 });
 find('.random').addEventListener('click', () => {
   if (busy()) return;
-  work('Drawing…');
+  work('draw', 'Drawing…');
   trigger('draw', { seed: Math.floor(Math.random() * 1e6) });
 });
 find('.pair').addEventListener('click', () => {
   if (busy()) return;
-  work('');
+  work('pair');
   trigger('pair', {});
 });
 
-tray.addEventListener('settle', show);
+// 'settle' comes from the page when an event has ended, well or badly.
+tray.addEventListener('settle', ({ detail }) => {
+  if (detail === running) rest();
+});
 watch('value', show);
 show();

@@ -13,12 +13,12 @@ from glow_app.ui import limits
 from glow_app.ui.components import Setting, live_picture, live_slider, live_value
 from glow_app.ui.downloads import field
 from glow_app.ui.errors import in_words
-from glow_app.ui.events import LIGHT, QUIET, STATE_SECONDS, settle
+from glow_app.ui.events import LIGHT, LONG, QUIET, STATE_SECONDS, settle
 from glow_app.ui.example_events import try_example
 from glow_app.ui.live_events import wire_live
 from glow_app.ui.page_context import PageContext
 from glow_app.ui.scenes import EditScene
-from glow_app.ui.uploads import uploaded_file
+from glow_app.ui.several import each_of, files_of
 
 __all__ = ["AVERAGE_ID", "build_edit_tab", "direction_id"]
 
@@ -62,6 +62,7 @@ def build_edit_tab(context: PageContext) -> gr.State:
         edited.cards["edit-photo"].render()
         screen = live_picture(
             context.scenes,
+            context.jobs,
             kind="edit",
             native=editor.image_size,
             elem_id="edit",
@@ -85,7 +86,8 @@ def build_edit_tab(context: PageContext) -> gr.State:
     @in_words
     def load(loaded: tuple[Direction, ...], event: gr.EventData) -> tuple[Direction, ...]:
         """Directions of the visitor's own; one of the same name takes the place of the other."""
-        fresh = [editor.load_direction(file) for file in _files(event)]
+        paths = files_of(event, _MAX_DIRECTIONS - len(shipped), "directions fit on the page")
+        fresh = each_of(paths, editor.load_direction)
         names = {direction.name for direction in fresh}
         kept = [direction for direction in loaded if direction.name not in names]
         if len(shipped) + len(kept) + len(fresh) > _MAX_DIRECTIONS:
@@ -95,18 +97,17 @@ def build_edit_tab(context: PageContext) -> gr.State:
     @in_words
     def take_average(event: gr.EventData) -> Any:
         """The average of photos."""
-        files = _files(event)
-        if len(files) > limits.MAX_AVERAGE:
-            raise UserError(f"At most {limits.MAX_AVERAGE} photos make an average here.")
-        return editor.average([editor.prepare(file) for file in files])
+        paths = files_of(event, limits.MAX_AVERAGE, "photos make an average here")
+        with context.jobs.run(field(event, "job")) as job:
+            return editor.average(each_of(paths, editor.prepare, job.progress))
 
     @in_words
     def take_expression(face: Face | None, event: gr.EventData) -> Setting:
         """The sliders of expression and pose, set as on another photo."""
         if face is None:
             raise UserError("There is no face to edit yet: choose one first.")
-        file, *_ = _files(event)
-        strengths = editor.expression(face, editor.prepare(file))
+        (like,) = each_of(files_of(event, 1, "photo at a time"), editor.prepare)
+        strengths = editor.expression(face, like)
         return Setting({direction_id(d.name): round(s, 2) for d, s in strengths}, keep=True)
 
     gr.on(
@@ -117,11 +118,12 @@ def build_edit_tab(context: PageContext) -> gr.State:
         trigger_mode="always_last",
         **QUIET,
     )
-    settle(screen.directions(load, loaded, loaded, **LIGHT), "#edit .live")
-    settle(screen.average(take_average, None, average, **LIGHT), "#edit .live")
-    settle(
-        screen.expression(take_expression, context.edited.state, setting, **LIGHT), "#edit .live"
-    )
+    for name, handler, inputs, outputs, how in (
+        ("directions", load, loaded, loaded, LIGHT),
+        ("average", take_average, None, average, LONG),
+        ("expression", take_expression, context.edited.state, setting, LIGHT),
+    ):
+        settle(getattr(screen, name)(handler, inputs, outputs, **how), "#edit .live", name)
     wire_live(context, screen, scene, "#edit .live", _SOURCE)
     return setting
 
@@ -129,14 +131,6 @@ def build_edit_tab(context: PageContext) -> gr.State:
 def direction_id(name: str) -> str:
     """The id of a direction's slider."""
     return f"direction-{name}"
-
-
-def _files(event: gr.EventData) -> list[Any]:
-    """The uploaded files that an event names."""
-    paths = field(event, "paths")
-    if not isinstance(paths, list) or not paths:
-        raise UserError("The upload did not arrive: please try again.")
-    return [uploaded_file(path) for path in paths]
 
 
 def _value(context: PageContext, scene: EditScene, setting: Setting | None) -> dict[str, Any]:

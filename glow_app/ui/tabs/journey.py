@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -25,14 +26,14 @@ from glow_app.ui.components import (
 from glow_app.ui.cropping import cut_anew, to_change
 from glow_app.ui.downloads import field, save_result
 from glow_app.ui.errors import in_words
-from glow_app.ui.events import HEAVY, LIGHT, QUIET, STATE_SECONDS, settle
+from glow_app.ui.events import HEAVY, LIGHT, LONG, QUIET, STATE_SECONDS, settle
 from glow_app.ui.example_events import try_example
 from glow_app.ui.morphs import MorphOptions, Result, journey_steps
 from glow_app.ui.page_context import PageContext
 from glow_app.ui.page_faces import drawn_face, photo_face
 from glow_app.ui.photo_downloads import put_result
+from glow_app.ui.several import each_of, files_of
 from glow_app.ui.tabs.morph import WAY_LABELS
-from glow_app.ui.uploads import uploaded_file
 from glow_app.ui.welcome import TEMPERATURE
 
 __all__ = ["JourneyTab", "Stop", "build_journey_tab", "new_stop"]
@@ -47,6 +48,7 @@ _GROUND_LABELS = {
     "a": "Keep the first face's",
     "b": "Take the second's",
 }
+_FULL = f"A journey has room for {limits.MAX_FACES} faces: remove one first."
 _ids = itertools.count(1)
 
 
@@ -75,16 +77,17 @@ class JourneyTab:
     def values(stops: tuple[Stop, ...]) -> list[Any]:
         """What to set ``outputs`` to."""
         if len(stops) > limits.MAX_FACES:
-            raise UserError(f"A journey has room for {limits.MAX_FACES} faces: remove one first.")
+            raise UserError(_FULL)
         return [stops, tray_value(list(stops))]
 
 
 def build_journey_tab(context: PageContext) -> JourneyTab:
     """Add the tab's components and events to the page, whose context is open."""
     stops = gr.State((), time_to_live=STATE_SECONDS)
+    fresh = gr.State((), time_to_live=STATE_SECONDS)  # photos that are to join
     shown = gr.State(None, time_to_live=STATE_SECONDS)
     with gr.Column(elem_classes=["stage", "stage-journey"]):
-        faces = tray(elem_id="tray", elem_classes=["tray-area"])
+        faces = tray(context.jobs, elem_id="tray", elem_classes=["tray-area"])
         cropper = crop_editor("journey", "a photo of the journey", elem_id="crop-journey")
         try_example(
             context,
@@ -144,20 +147,24 @@ def build_journey_tab(context: PageContext) -> JourneyTab:
 
     tab = JourneyTab(stops, faces, [path, loop, leg, steady, way, ground])
     does = _Handlers(context)
-    for event, handler, inputs in (
-        (faces.photos, does.add, stops),
-        (faces.draw, does.draw, stops),
-        (faces.pair, does.pair, [stops, *context.pair.states]),
-        (faces.arrange, does.arrange, stops),
+    for event, handler, inputs, outputs, name in (
+        (faces.draw, does.draw, stops, tab.outputs, "draw"),
+        (faces.pair, does.pair, [stops, *context.pair.states], tab.outputs, "pair"),
+        (faces.arrange, does.arrange, stops, tab.outputs, "arrange"),
+        (faces.crop, does.crop, stops, cropper, "crop"),
     ):
-        settle(event(handler, inputs, tab.outputs, **LIGHT), "#tray .tray")
-    settle(faces.crop(does.crop, stops, cropper, **LIGHT), "#tray .tray")
-    settle(cropper.use(does.use_crop, stops, tab.outputs, **LIGHT), "#crop-journey .cropper")
+        settle(event(handler, inputs, outputs, **LIGHT), "#tray .tray", name)
+    # Two events: while photos are prepared, which takes long, others may join.
+    photos = faces.photos(does.prepare, stops, fresh, **LONG)
+    joined = photos.success(does.join, [stops, fresh], [*tab.outputs, fresh], **LIGHT)
+    settle(joined, "#tray .tray", "photos", first=photos)
+    cut = cropper.use(does.use_crop, stops, tab.outputs, **LIGHT)
+    settle(cut, "#crop-journey .cropper", "use")
     press = go.click(does.make, [stops, *tab.options, shown], [screen, shown], **HEAVY, **QUIET)
     saving = screen.save(does.save, shown, context.downloads, concurrency_limit=2, **QUIET)
     putting = screen.put(does.put, shown, context.downloads, concurrency_limit=2, **QUIET)
-    for ended in (press, saving, putting):
-        settle(ended, "#journey .player")
+    for name, event in {"make": press, "save": saving, "put": putting}.items():
+        settle(event, "#journey .player", name)
     return tab
 
 
@@ -170,13 +177,23 @@ class _Handlers:
         self.full = context.full_frames
 
     @in_words
-    def add(self, stops: tuple[Stop, ...], event: gr.EventData) -> list[Any]:
-        """Photos were added at the end."""
-        paths = field(event, "paths")
-        if not isinstance(paths, list) or not 1 <= len(paths) <= limits.MAX_FACES:
-            raise UserError(f"Add one to {limits.MAX_FACES} photos at a time.")
-        new = [new_stop(photo_face(self.editor, uploaded_file(path))) for path in paths]
-        return JourneyTab.values((*stops, *new))
+    def prepare(self, stops: tuple[Stop, ...], event: gr.EventData) -> tuple[Stop, ...]:
+        """Photos were added: find the faces. Those that are found when it is stopped, stay."""
+        room = limits.MAX_FACES - len(stops)
+        if not room:
+            raise UserError(_FULL)
+        paths = files_of(event, room, f"more {'face fits' if room == 1 else 'faces fit'} here")
+        with self.context.jobs.run(field(event, "job")) as job:
+            faces = each_of(paths, partial(photo_face, self.editor), job.progress, partly=True)
+        return tuple(new_stop(face) for face in faces)
+
+    @in_words
+    def join(self, stops: tuple[Stop, ...], fresh: tuple[Stop, ...]) -> list[Any]:
+        """The photos join the end."""
+        room = limits.MAX_FACES - len(stops)
+        if len(fresh) > room:  # others have joined meanwhile
+            gr.Warning(f"Others have joined meanwhile: {len(fresh) - room} photos were left out.")
+        return [*JourneyTab.values((*stops, *fresh[:room])), ()]
 
     @in_words
     def draw(self, stops: tuple[Stop, ...], event: gr.EventData) -> list[Any]:
@@ -244,7 +261,7 @@ class _Handlers:
             return
         name = self.context.jobs.name()
         with self.context.jobs.run(name) as job:
-            yield working_value(name), gr.skip()
+            yield working_value("make", name), gr.skip()
             for shown, final in journey_steps(self.editor, faces, how, job.progress):
                 yield (
                     player_value(shown, self.full, final=final, play=final),

@@ -38,6 +38,7 @@ def build_mix_tab(context: PageContext) -> gr.State:
         pair.b.cards["mix-photo-b"].render()
         screen = live_picture(
             context.scenes,
+            context.jobs,
             kind="mix",
             native=context.editor.image_size,
             elem_id="mix",

@@ -62,7 +62,9 @@ def build_morph_tab(demo: gr.Blocks, context: PageContext) -> MorphTab:
                 type="filepath",
                 elem_id="open-morph",
             )
-            morph = gr.Button("Morph", variant="primary", elem_classes=["primary-action"])
+            morph = gr.Button(
+                "Morph", variant="primary", elem_id="make-morph", elem_classes=["primary-action"]
+            )
         screen = player(
             context.jobs,
             context.full_frames,
@@ -99,8 +101,9 @@ def build_morph_tab(demo: gr.Blocks, context: PageContext) -> MorphTab:
     putting = screen.put(tab.put, shown, context.downloads, concurrency_limit=2, **QUIET)
     opening = demo.load(tab.start, None, [*pair.outputs, *context.edited.outputs], **QUIET)
     opening.failure(lambda: None, None, screen, **QUIET)
-    for event in (follow, press, saving, putting):
-        settle(event, "#player .player")
+    events = {"follow": follow, "morph": press, "save": saving, "put": putting}
+    for name, event in events.items():
+        settle(event, "#player .player", name)
     swap.click(tab.swap, asked, [*pair.outputs, *result], **QUIET)
     return MorphTab(options, beyond, temperature, open_file)
 
@@ -195,7 +198,7 @@ class _Handlers:
         if shown is not None and shown.is_for((a, b), how):
             yield player_value(shown, self.full, final=True, play=True), gr.skip()
         else:
-            yield from self._steps(a, b, how, play=True)
+            yield from self._steps(a, b, how, "morph", play=True)
 
     @in_words
     def follow(self, a: Face | None, b: Face | None, *asked: Any) -> Iterator[tuple[Any, Any]]:
@@ -208,16 +211,22 @@ class _Handlers:
         if shown is not None and shown.is_for((a, b), how):
             yield gr.skip(), gr.skip()
         else:
-            yield from self._steps(a, b, how, play=shown is None)
+            yield from self._steps(a, b, how, "follow", play=shown is None)
 
-    def _steps(self, a: Face, b: Face, how: MorphOptions, play: bool) -> Iterator[tuple[Any, Any]]:
+    def _steps(
+        self, a: Face, b: Face, how: MorphOptions, event: str, play: bool
+    ) -> Iterator[tuple[Any, Any]]:
+        name = self.context.jobs.name()
         if self.welcome.is_for(a, b, how):
+            if not self.welcome.ready:  # the first visitor of all
+                with self.context.jobs.run(name) as job:
+                    yield working_value(event, name), gr.skip()
+                    self.welcome.morph(job.progress)
             morph = self.welcome.morph()
             yield player_value(morph, self.full, final=True, play=play, note=_GREETING), morph
             return
-        name = self.context.jobs.name()
         with self.context.jobs.run(name) as job:
-            yield working_value(name), gr.skip()
+            yield working_value(event, name), gr.skip()
             for morph, final in morph_steps(self.editor, a, b, how, job.progress):
                 yield (
                     player_value(morph, self.full, final=final, play=play),

@@ -90,14 +90,14 @@ def build_sample_tab(context: PageContext, journey: JourneyTab) -> None:
     draw = go.click(does.draw, [mode, seed, count, temperature], result, **HEAVY, **QUIET)
     near = screen.near(does.near, [sheet, radius], result, **HEAVY, **QUIET)
     saving = screen.save(does.save, sheet, context.downloads, concurrency_limit=2, **QUIET)
-    for event in (draw, near, saving):
-        settle(event, "#gallery .gallery")
-    for event, handler, inputs, outputs in (
-        (screen.pair, does.pair, sheet, context.pair.outputs),
-        (screen.edit, does.edit, sheet, context.edited.outputs),
-        (screen.journey, does.journey, [sheet, journey.stops], journey.outputs),
+    for event, name in ((draw, "draw"), (near, "near"), (saving, "save")):
+        settle(event, "#gallery .gallery", name)
+    for event, handler, inputs, outputs, name in (
+        (screen.pair, does.pair, sheet, context.pair.outputs, "pair"),
+        (screen.edit, does.edit, sheet, context.edited.outputs, "edit"),
+        (screen.journey, does.journey, [sheet, journey.stops], journey.outputs, "journey"),
     ):
-        used(event(handler, inputs, outputs, **LIGHT), "#gallery .gallery")
+        used(event(handler, inputs, outputs, **LIGHT), "#gallery .gallery", name)
     mode.change(lambda mode: gr.Slider(interactive=mode == "grid"), mode, temperature, **QUIET)
 
 
@@ -117,7 +117,7 @@ class _Handlers:
         series = _SERIES if mode == "series" else (limits.temperature(temperature),)
         name = self.context.jobs.name()
         with self.context.jobs.run(name) as job:
-            yield working_value(name), gr.skip()
+            yield working_value("draw", name), gr.skip()
             rows = self.editor.sample_temperatures(series, n, first, progress=job.progress)
         faces = tuple(Origin(first + i, t) for t in series for i in range(n))
         sheet = Sheet(
@@ -144,7 +144,7 @@ class _Handlers:
         reach = limits.between(radius, "The reach", 0, 1)
         name = self.context.jobs.name()
         with self.context.jobs.run(name) as job:
-            yield working_value(name), gr.skip()
+            yield working_value("near", name), gr.skip()
             around = self.editor.neighbours(
                 face.seed, _NEAR, reach, face.temperature, progress=job.progress
             )

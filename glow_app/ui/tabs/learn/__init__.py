@@ -81,8 +81,8 @@ def build_learn_tab(editor: Editor, welcome: Welcome) -> None:
     fitting.halt(lessons.halt, None, None, queue=False, **QUIET)
     light: dict[str, Any] = {"concurrency_id": "sides", "concurrency_limit": 1, **QUIET}
     walking = path.walk(lessons.walk, pair, [path, pair], trigger_mode="always_last", **light)
-    settle(training, "#learn-fit .lesson")
-    settle(walking, "#learn-directions .lesson")
+    settle(training, "#learn-fit .lesson", "train")
+    settle(walking, "#learn-directions .lesson", "walk")
 
 
 def _board(
