@@ -35,7 +35,7 @@ from glow_app.faces.prepare import FULL, prepare
 from glow_app.faces.tensors import to_pictures, to_tensor
 from models import StateRange
 
-__all__ = ["RELEASED", "Codec", "Coded", "Reading", "generator"]
+__all__ = ["CORES", "RELEASED", "Codec", "Coded", "Reading", "generator"]
 
 RELEASED = "faces128"  # the weights that are used where nobody names others
 CACHED_CODES = 64  # 192 KiB each at 128 px
@@ -45,8 +45,8 @@ CACHED_SECONDS = 900.0  # a code is as private as the photo it decodes to
 # pass is shared out among its cores, a few pictures to each: on two cores 33 frames of faces128
 # took 1.06 s like that, and 1.27 to 1.83 s with PyTorch's own threads, which also make a single
 # picture slower (0.094 instead of 0.071 s). A GPU wants more at once.
-_CORES = os.cpu_count() or 1
-_BATCH = {"cpu": 3 * _CORES, "cuda": 64}
+CORES = os.cpu_count() or 1
+_BATCH = {"cpu": 3 * CORES, "cuda": 64}
 
 
 @dataclass(frozen=True)
@@ -368,7 +368,7 @@ class Codec:
         Args:
             more: further arguments of `work`: of as many rows, of one for all, or None.
         """
-        count = min(_CORES, len(rows)) if self.device.type == "cpu" else 1
+        count = min(CORES, len(rows)) if self.device.type == "cpu" else 1
         ends = [len(rows) * k // count for k in range(count + 1)]
 
         def part(k: int) -> Any:
@@ -421,7 +421,7 @@ def _find_device(name: str) -> torch.device:
 @functools.lru_cache(maxsize=1)
 def _workers() -> ThreadPoolExecutor:
     """One thread for each core, in which PyTorch uses no more than that one."""
-    return ThreadPoolExecutor(_CORES, "model", initializer=lambda: torch.set_num_threads(1))
+    return ThreadPoolExecutor(CORES, "model", initializer=lambda: torch.set_num_threads(1))
 
 
 def generator(seed: int) -> torch.Generator:

@@ -43,8 +43,8 @@ def photo_face(editor: Editor, photo: Path, source: str = PHOTO, crop: Crop | No
 
 def drawn_face(editor: Editor, seed: int, temperature: float) -> Face:
     """Draw a face that does not exist from the prior."""
-    pixels = editor.sample(1, temperature=temperature, seed=seed)[0]
-    return made_face(editor, pixels, DRAWN, seed=seed, temperature=temperature)
+    pixels, shape = editor.drawn(seed, temperature)
+    return made_face(editor, pixels, DRAWN, seed, temperature, shape)
 
 
 def still_face(editor: Editor, still: Still, source: str) -> Face:
@@ -58,9 +58,10 @@ def made_face(
     source: str,
     seed: int | None = None,
     temperature: float | None = None,
+    landmarks: np.ndarray | None = None,
 ) -> Face:
     """A face that was made here rather than photographed."""
-    known = {"source": source, "seed": seed, "temperature": temperature}
+    known = {"source": source, "seed": seed, "temperature": temperature, "landmarks": landmarks}
     wide = None if editor.coding is None else editor.coding.size
     return _read(editor, Face.of_pixels(pixels, wide, **known))
 

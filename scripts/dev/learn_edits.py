@@ -237,7 +237,7 @@ def main(argv: list[str] | None = None) -> None:
     data, cache = Path(args.data).expanduser(), Path(args.cache).expanduser()
     cache.mkdir(parents=True, exist_ok=True)
     table = read_tables(data)
-    names, shapes = _landmarks(data, sorted(table), cache)
+    names, shapes = landmarks(data, sorted(table), cache)
     numbers = measure(shapes)  # (N, M + 3)
     columns = (*MEASURES, *POSE)
     out = Path(args.out) if args.out else directions.pretrained_folder() / editor.name
@@ -278,8 +278,8 @@ def _look_vectors(
     from glow_app.benchmarks.edit_judge import LIGHT, light
     from glow_app.faces.measures import MEASURES
 
-    chosen = _with_labels(names, table, count)
-    codes, looks = _codes(editor, data, [names[i] for i in chosen], cache)
+    chosen = with_labels(names, table, count)
+    codes, looks = codes_of(editor, data, [names[i] for i in chosen], cache)
     rows = [table[names[i]] for i in chosen]
     seen = {c: np.array([row[c] for row in rows]) for c in rows[0]}
     seen |= dict(zip((*MEASURES, *POSE), numbers[chosen].T, strict=True))
@@ -290,7 +290,7 @@ def _look_vectors(
 # ------------------------------------------------------------------------------------- material
 
 
-def _landmarks(data: Path, names: list[str], cache: Path) -> tuple[list[str], np.ndarray]:
+def landmarks(data: Path, names: list[str], cache: Path) -> tuple[list[str], np.ndarray]:
     """Those with landmarks, and these: (N, 478, 2)."""
     from PIL import Image
 
@@ -317,7 +317,7 @@ def measure(shapes: np.ndarray) -> np.ndarray:
     return np.array([[*measured(shape), *pose(shape)] for shape in shapes])
 
 
-def _with_labels(names: list[str], table: dict[str, dict[str, float]], count: int) -> np.ndarray:
+def with_labels(names: list[str], table: dict[str, dict[str, float]], count: int) -> np.ndarray:
     """Numbers of `count` pictures by chance, seven of eight with age and gender known."""
     known = np.array([all(table[n][c] == table[n][c] for c in ("age", "gender")) for n in names])
     order = np.random.default_rng(0).permutation(len(names))
@@ -326,7 +326,7 @@ def _with_labels(names: list[str], table: dict[str, dict[str, float]], count: in
     return np.concatenate([with_[:first], without[: count - first]])
 
 
-def _codes(
+def codes_of(
     editor: Editor, data: Path, names: list[str], cache: Path
 ) -> tuple[np.ndarray, np.ndarray]:
     """(N, D) float16 codes of looks, and the looks (N, S, S, 3)."""
