@@ -157,12 +157,14 @@ class Editor(Sampler):
             self._check_length(direction)
         known = self._walked([picture], alone=False)
         move, shift, turn = None, None, np.zeros(3)
+        lengths = {True: 0.0, False: 0.0}  # of looks, those that fall on everything and others
         for direction, strength in strengths:
             if not strength:
                 continue
             if direction.vector is not None:
                 own = strength * direction.vector
                 move = own if move is None else move + own
+                lengths[bool(direction.facts.get("everywhere"))] += float(own.norm())
             if direction.shape is not None:
                 own = strength * direction.shape
                 shift = own if shift is None else shift + own
@@ -170,6 +172,7 @@ class Editor(Sampler):
         target = None if average is None else self._coded([average], warped=True).z[0]
         shape = self.looks.mean if average is None else average.shape
         how = {"toward": toward, "target": target, "target_shape": shape}
+        how["everywhere"] = lengths[True] / max(sum(lengths.values()), 1e-9)
         return Edit(**known, move=move, shift=shift, turn=tuple(turn.tolist()), **how)
 
     def have_landmarks(self, *pictures: Picture) -> bool:

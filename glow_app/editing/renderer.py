@@ -190,7 +190,7 @@ class _Scene:
             inside = self.outline[..., None]
             frame = photo + self.change * inside
             if self.skin:  # a tint that stops at the jaw looks painted on
-                frame += self._leaning(ground, self.change) * (1 - inside)
+                frame += self._leaning(ground, self.change, self.point.everywhere) * (1 - inside)
             return self._with_lips_opened(frame, ground)
         # The others come as differences to the ground, without what covers them or the ground.
         others = [i for i in self.chosen if i != ground]
@@ -275,15 +275,21 @@ class _Scene:
         grey = blending.luminance(photo)[..., None]
         return grey + np.float32(self.colour) * (photo - grey)
 
-    def _leaning(self, ground: int, difference: np.ndarray) -> np.ndarray:
-        """What brings the ground's skin, ears and neck, nearer to the colour of the face."""
+    def _leaning(self, ground: int, difference: np.ndarray, everywhere: float = 0.0) -> np.ndarray:
+        """What brings the ground's skin, ears and neck, nearer to the colour of the face, and a
+        share of it everything, as much as it is lit: light of another colour falls on all."""
         mask = cv2.resize(self.outline, (64, 64), interpolation=cv2.INTER_AREA)
         small = cv2.resize(difference, (64, 64), interpolation=cv2.INTER_AREA)
         shown = cv2.resize(self.seen[ground], (64, 64), interpolation=cv2.INTER_AREA) * mask
         colour = (small * shown[..., None]).sum(axis=(0, 1)) / max(float(shown.sum()), 1e-6)
         away = cv2.distanceTransform((mask < 0.5).astype(np.uint8), cv2.DIST_L2, 5) / 64
         near = np.clip(1 - away / _NEAR, 0, 1).astype(np.float32)
-        return (self.skin[ground] * _sized(near, self.side))[..., None] * colour
+        share = self.skin[ground] * _sized(near, self.side)
+        if everywhere:
+            face = float((self.grey[ground] * self.outline).sum() / self.outline.sum())
+            lit = np.minimum(self.grey[ground] / max(face, 1.0), 1.2)
+            share = np.maximum(share, everywhere * lit)
+        return share[..., None] * colour
 
     def _with_lips_opened(self, frame: np.ndarray, face: int) -> np.ndarray:
         """What shows between lips that were shut: the photo has nothing there, so the model alone

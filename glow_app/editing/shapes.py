@@ -95,7 +95,7 @@ class ShapePrior:
             "noise": torch.from_numpy(self.noise).float(),
         }
         about = {"format": _FORMAT, "fingerprint": self.fingerprint}
-        write_safetensors(tensors, Path(path), {"about": json.dumps(about)})
+        write_safetensors(tensors, {"about": json.dumps(about)}, Path(path))
         return Path(path)
 
     @classmethod

@@ -59,6 +59,8 @@ class Point:
         photo: number of the face whose very photo this is; None between them.
         look: number of the face whose own code z is, so that it need not be decoded; None: it is
             another.
+        everywhere: of an edit, how much of its tint falls on all of the picture, 0 to 1, and not
+            only on skin.
     """
 
     z: Tensor | None
@@ -68,6 +70,7 @@ class Point:
     bands: tuple[float, ...] | None = None
     photo: int | None = None
     look: int | None = None
+    everywhere: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,6 +250,7 @@ class Edit(Walk):
         toward: w, 0 to 1.
         target: (D,) code of the average.
         target_shape: (478, 2) of the average; None leaves the shape as it is.
+        everywhere: see `Point`.
     """
 
     move: Tensor | None = None
@@ -255,6 +259,7 @@ class Edit(Walk):
     toward: float = 0.0
     target: Tensor | None = None
     target_shape: np.ndarray | None = None
+    everywhere: float = 0.0
 
     def at(self, u: float) -> Point:
         """The point at a share u of the way."""
@@ -269,7 +274,15 @@ class Edit(Walk):
             shape, moved = self._shape(shape, u)
         still = not looks and not moved
         own = None if looks else 0
-        return Point(z.float(), (1.0,), shape, ((0, 1.0),), photo=0 if still else None, look=own)
+        return Point(
+            z.float(),
+            (1.0,),
+            shape,
+            ((0, 1.0),),
+            photo=0 if still else None,
+            look=own,
+            everywhere=self.everywhere,
+        )
 
     def _shape(self, own: np.ndarray, u: float) -> tuple[np.ndarray, bool]:
         """The shape at u, and whether it is another than the face's own."""

@@ -64,6 +64,7 @@ class Slider:
     words: tuple[str, str] = ("", "")
     turn: tuple[float, float, float] = (0.0, 0.0, 0.0)
     gain: float = 1.0  # of the shape: the face finder sees less of it than was moved
+    everywhere: bool = False  # its tint falls on all of the picture, as light does
     ships: bool = True  # False: learned, but judges found it out (docs/results.md)
 
     @property
@@ -162,7 +163,7 @@ SLIDERS = (
         words=("anticlockwise", "clockwise"),
     ),
     Slider(
-        "age", "Look", -20, 8, "age", look="age", judged="age", unit="years",
+        "age", "Look", -15, 8, "age", look="age", judged="age", unit="years",
         words=("younger", "older"),
     ),
     Slider(
@@ -184,7 +185,10 @@ SLIDERS = (
         words=("none", "marked"),
         ships=False,
     ),
-    Slider("rosy cheeks", "Look", -1, 1, look="redness", judged="redness", words=("pale", "rosy")),
+    Slider(
+        "rosy cheeks", "Look", -0.8, 0.8, look="redness", judged="redness",
+        words=("pale", "rosy"),
+    ),
     Slider(
         "skin", "Look", -0.5, 0.6, look="texture", judged="texture", words=("smooth", "marked"),
     ),
@@ -196,7 +200,10 @@ SLIDERS = (
         "contrast", "Light", -1, 1, look="contrast", judged="contrast", words=("soft", "harsh"),
         ships=False,
     ),
-    Slider("warmth", "Light", -1, 1, look="warmth", judged="warmth", words=("cool", "warm")),
+    Slider(
+        "warmth", "Light", -1, 1, look="warmth", judged="warmth", words=("cool", "warm"),
+        everywhere=True,
+    ),
 )  # fmt: skip
 
 # Held beside each other in the regression of looks. Attributes that say nearly the same as another
@@ -467,6 +474,7 @@ def _direction(editor: Editor, slider: Slider, shape, vector, order: int):
             "with": slider.words[1],
             "order": order,
             "measure": slider.measure,
+            **({"everywhere": True} if slider.everywhere else {}),
         },
     )
 
