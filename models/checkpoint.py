@@ -10,6 +10,8 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -216,11 +218,23 @@ def read_safetensors(
     if path.stat().st_size > most:
         raise CheckpointError(f"{path.name} is too large: more than {most // 1_000_000} MB.")
     try:
-        with safe_open(str(path), framework="pt") as file:
+        with _named(path) as name, safe_open(name, framework="pt") as file:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             return state, file.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:  # its header must fit the size
         raise CheckpointError(f"{path.name} is damaged or not a safetensors file.") from error
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[str]:
+    """A name of the file that safetensors takes: it wants UTF-8, which file systems do not."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        with open(path, "rb") as file:
+            yield f"/dev/fd/{file.fileno()}"
+    else:
+        yield str(path)
 
 
 def write_safetensors(state: dict[str, Tensor], metadata: dict[str, str], path: Path) -> None:

@@ -107,8 +107,8 @@ def main(argv: list[str] | None = None) -> None:
     keep = {name: _writer(args.frames, name) for name in (REAL, *ways)}
 
     def read(folder: str, align: str) -> list[Face]:
-        files = list_pictures(Path(folder).expanduser())
-        require_crops(Path(folder).expanduser(), files)
+        files = list_pictures(Path(folder))
+        require_crops(Path(folder), files)
         return read_faces(files, editor, align, lambda why: cli.say(f"skipped: {why}"))
 
     def measured(pairs: list[tuple[Face, Face]], reference: list[Face], what: str) -> Any:
@@ -167,7 +167,7 @@ def _writer(path: str | None, way: str) -> Callable[[Face, Face, np.ndarray], No
 
     if path is None:
         return None
-    folder = Path(path).expanduser() / way
+    folder = Path(path) / way
     folder.mkdir(parents=True, exist_ok=True)
     return lambda a, b, frame: save_still(frame, folder / f"{a.photo.stem}-{b.photo.stem}.png")
 

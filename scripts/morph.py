@@ -182,9 +182,9 @@ def main(argv: list[str] | None = None) -> None:
         if target
     }
     whole = check_target(args.put_back, PHOTO_FORMATS) if args.put_back else None
-    photos = [Path(photo).expanduser() for photo in args.photos]
+    photos = [Path(photo) for photo in args.photos]
     written = [out, *stills.values(), *([whole] if whole else [])]
-    like = Path(args.expression_of).expanduser() if args.expression_of else None
+    like = Path(args.expression_of) if args.expression_of else None
     taken = {photo.resolve() for photo in [*photos, *([like] if like else [])]}
     if taken.intersection(written) or len(set(written)) < len(written):
         p.error("a written file would replace a photo or another written file")
@@ -317,7 +317,7 @@ def _direction(editor: Editor, text: str) -> tuple[Direction, float]:
         where = ""
     if not where:
         raise UserError(f"{text!r} is not a direction and its strength, such as smile=2.")
-    file, own = Path(where).expanduser(), {d.name: d for d in editor.directions()}
+    file, own = Path(where), {d.name: d for d in editor.directions()}
     name = where.replace("_", " ")
     if name in own and not file.is_file():
         if not own[name].low <= amount <= own[name].high:

@@ -13,8 +13,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from glow_app.common import cli  # before what imports PyTorch
+
+# isort: split
 import models
-from glow_app.common import cli
 from glow_app.common.devices import pick_device, pick_precision
 from glow_app.common.errors import UserError
 from glow_app.faces.coding import Coding, coding_at

@@ -18,14 +18,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from glow_app.common import cli  # before what imports PyTorch
+
+# isort: split
 import numpy as np
 import torch
 from torch import Tensor
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
 import models
-from glow_app.common import cli
 from glow_app.faces.coding import Coding
 from glow_app.training import PackedPictures, TrainConfig, from_source
 from glow_app.training.guard import GradientGuard

@@ -20,8 +20,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from glow_app.common import cli  # before what imports PyTorch
+
+# isort: split
 from glow_app.benchmarks.flops import flops_per_frame
-from glow_app.common import cli
 from glow_app.common.devices import pick_device, pick_precision
 from glow_app.common.files import write_text
 from glow_app.training import TrainConfig, World, from_source, train

@@ -234,7 +234,7 @@ def main(argv: list[str] | None = None) -> None:
     from glow_app.faces.measures import MEASURES
 
     editor = cli.open_editor(args)
-    data, cache = Path(args.data).expanduser(), Path(args.cache).expanduser()
+    data, cache = Path(args.data), Path(args.cache)
     cache.mkdir(parents=True, exist_ok=True)
     table = read_tables(data)
     names, shapes = _landmarks(data, sorted(table), cache)
