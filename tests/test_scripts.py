@@ -6,8 +6,10 @@ through the fixture `here` in this one.
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -751,6 +753,61 @@ def test_interrupt_is_quiet(face_folder, tiny_checkpoint, tmp_path):
 
 
 # ------------------------------------------------------------------------------------- cli helpers
+
+
+def test_a_tilde_is_home_in_every_way_of_writing_it(
+    here, photos, tiny_checkpoint, tiny_direction, tmp_path, monkeypatch
+):
+    """Shells leave `--out=~/x` and quoted words as they are."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(tiny_checkpoint, "tiny.safetensors")
+    shutil.copy(tiny_direction, "direction.safetensors")
+    shutil.copy(photos[0], "a.png")
+    model = "--checkpoint=~/tiny.safetensors"
+    assert here("sample", "--out=~/g.png", "--n", 1, model) == 0
+    edit = ["--edit=~/direction.safetensors=0.5", "--out=~/m.png", "--strip", "~/s.png"]
+    assert here("morph", "~/a.png", *edit, "--frames", 3, "--align", "center", model) == 0
+    assert all(Path(name).is_file() for name in ("g.png", "m.png", "s.png"))
+    parser = cli.Parser()
+    parser.add_argument("several", nargs="+")
+    parser.add_argument("--one", default="~/default")
+    parser.add_argument("--more", action="append", type=Path)
+    found = parser.parse_args(["~/a", "b~", "x/~/y", "--more=~/c"])
+    assert found.several == [f"{tmp_path}/a", "b~", "x/~/y"]
+    assert (found.one, found.more) == (f"{tmp_path}/default", [tmp_path / "c"])
+
+
+ALL_SCRIPTS = sorted([*SCRIPTS.rglob("*.py"), SCRIPTS.parent / "app.py"])
+
+
+@pytest.mark.parametrize("script", ALL_SCRIPTS, ids=lambda path: path.stem)
+def test_every_script_begins_with_the_common_command_line(script):
+    """It sets what OpenMP reads when PyTorch is loaded, and its parser knows home."""
+    tree = ast.parse(script.read_text(encoding="utf-8"))
+    imported = []
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            imported += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            imported += [f"{node.module}.{alias.name}" for alias in node.names]
+    before = imported[: imported.index("glow_app.common.cli")]
+    known = {*sys.stdlib_module_names, "numpy"}
+    assert not [name for name in before if name.partition(".")[0] not in known]
+    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    assert "ArgumentParser" not in [getattr(f, "attr", getattr(f, "id", "")) for f in calls]
+
+
+def test_waiting_threads_of_a_script_sleep(tmp_path):
+    """As the OpenMP that PyTorch has loaded says itself."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("OMP_")}
+    done = subprocess.run(
+        command("train", "--help"),
+        env={**environment, "OMP_DISPLAY_ENV": "true"},
+        cwd=tmp_path, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert re.search(r"OMP_WAIT_POLICY ?= ?'?PASSIVE", done.stderr), done.stderr
 
 
 def test_run_reports_errors_of_others_and_lets_bugs_through(capsys):

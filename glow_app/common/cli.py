@@ -12,6 +12,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from glow_app.common.errors import is_for_people
@@ -175,7 +176,9 @@ def _at_home(value: Any) -> Any:
     """A value of the command line, or a list of them, with `~` expanded."""
     if isinstance(value, list):
         return [_at_home(one) for one in value]
-    return os.path.expanduser(value) if isinstance(value, str) else value
+    if isinstance(value, str | PurePath):
+        return type(value)(os.path.expanduser(value))
+    return value
 
 
 def _settle_stdout() -> None:
