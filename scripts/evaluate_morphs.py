@@ -82,8 +82,13 @@ def parser() -> cli.Parser:
 
 
 def main(argv: list[str] | None = None) -> None:
-    args = parser().parse_args(argv)
+    p = parser()
+    args = p.parse_args(argv)
     start = time.monotonic()
+    drawn = Path(args.frames).resolve() if args.frames else None
+    for source in filter(None, (args.data, args.photos)):
+        if drawn is not None and drawn.is_relative_to(Path(source).resolve()):
+            p.error(f"--frames must lie outside {source}: the next run would take them for faces")
 
     import numpy as np
 

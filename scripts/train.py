@@ -185,6 +185,9 @@ def main(argv: list[str] | None = None) -> int:
     if args.base and args.init:
         p.error("--base is for a run that starts without --init")
     out = Path(args.out)
+    for source in (args.data, args.val):
+        if source and _is_own(Path(source).resolve(), out.resolve()):
+            p.error(f"--out must be another folder than that of the pictures, {source}")
     if alone and not (args.base or args.init or RunFolder(out).states_to_resume()):
         p.error("a detail level by itself needs what lies behind it: --base, --init or --joint")
     init, base = (Path(given) if given else None for given in (args.init, args.base))
@@ -214,6 +217,11 @@ def main(argv: list[str] | None = None) -> int:
         training, held_out = _shared_pictures(args, config, out, world)
         train(config, out, training, held_out, world, init, base, facts, args.from_constant)
     return 0
+
+
+def _is_own(source: Path, out: Path) -> bool:
+    """Whether the pictures of `source` would be those that the run in `out` draws."""
+    return source == out or (source / "x").is_relative_to(RunFolder(out).samples)
 
 
 def pick_coding(
@@ -264,7 +272,10 @@ def _pictures(args: argparse.Namespace, config: TrainConfig, cache: Path) -> tup
         return everything(training), everything(opened(args.val or args.data, "valid"))
     rows, held_rows = training.split(args.holdout)
     if len(rows) == 0:
-        raise UserError("No picture is left to train on.")
+        raise UserError(
+            "No picture is left to train on, as --holdout takes them all: add pictures, or hold "
+            "none out by --holdout 0."
+        )
     return (training, rows), (training, held_rows)
 
 
