@@ -68,11 +68,15 @@ def main(argv: list[str] | None = None) -> None:
     from glow_app.benchmarks.morphs import descriptors
     from glow_app.common.errors import UserError
     from glow_app.editing import directions
+    from glow_app.keeping.writing import check_folder
 
     editor = cli.open_editor(args)
     sliders = [d for d in editor.directions() if not args.only or d.name in args.only]
     if not sliders:
         raise UserError("There is no slider of that name.")
+    folder = directions.pretrained_folder() / editor.name
+    if args.keep:
+        check_folder(folder)
     judge, _ = fitted_on(Path(args.train), args.judge_faces)
     faces = _faces(editor, args)
     describe = descriptors.describe if descriptors.available() else None
@@ -82,7 +86,6 @@ def main(argv: list[str] | None = None) -> None:
         if args.keep:
             truth = {**slider.facts.get("truth", {}), **{k: row[k] for k in ("slope", "spread")}}
             kept = replace(slider, facts={**slider.facts, "truth": truth})
-            folder = directions.pretrained_folder() / editor.name
             directions.save(kept, folder / f"{slider.name.replace(' ', '_')}.safetensors")
     if not args.json:
         print(table(rows))

@@ -100,10 +100,12 @@ def main(argv: list[str] | None = None) -> None:
     from glow_app.common.files import write_text
     from glow_app.faces.folders import list_pictures
     from glow_app.faces.frame import require_crops
-    from glow_app.keeping.writing import check_target
+    from glow_app.keeping.writing import check_folder, check_target
 
     out = args.out and check_target(args.out, (".md", ".txt"))
     picture = args.strips and check_target(args.strips, (".png",))
+    if args.frames:
+        check_folder(args.frames)
     describe = _describer(args.descriptors)
     editor = cli.open_editor(args)
     ways = all_ways(editor)
@@ -173,7 +175,7 @@ def _writer(path: str | None, way: str) -> Callable[[Face, Face, np.ndarray], No
     if path is None:
         return None
     folder = Path(path) / way
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
     return lambda a, b, frame: save_still(frame, folder / f"{a.photo.stem}-{b.photo.stem}.png")
 
 

@@ -195,9 +195,13 @@ def main(argv: list[str] | None = None) -> None:
     if like:
         edits += editor.expression(pictures[0], _prepare(editor, like, args.align))
     walk, u = _walk(editor, pictures, edits, travels, args)
+    if "sheet" in stills and isinstance(args.size, int):
+        sheets.check_sheet(len(u), args.size, captions=True)
     report = cli.reporter("decoding")
     *_, morph = editor.along(walk, u, args.constant_speed, report, kappa=args.kappa)
     size = _chosen_size(args.size, morph)
+    if "sheet" in stills:
+        sheets.check_sheet(len(morph.frames), size, captions=True)
     recipe = _recipe(editor, edits, len(photos), morph, travels, args, size)
     frames = morph.each(size)  # made anew for each file: all at once would not fit everywhere
     animation.save_animation(

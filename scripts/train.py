@@ -20,6 +20,7 @@ import models
 from glow_app.common.devices import pick_device, pick_precision
 from glow_app.common.errors import UserError
 from glow_app.faces.coding import Coding, coding_at
+from glow_app.keeping.writing import check_folder
 from glow_app.training import (
     PackedPictures,
     TrainConfig,
@@ -213,6 +214,7 @@ def main(argv: list[str] | None = None) -> int:
     except ValueError as error:
         p.error(str(error))
     facts = {"preset": args.preset, "data": Path(args.data).name}
+    check_folder(out)  # before pictures are packed
     with join_world(device) as world:
         training, held_out = _shared_pictures(args, config, out, world)
         train(config, out, training, held_out, world, init, base, facts, args.from_constant)

@@ -708,6 +708,75 @@ def test_refusals(here, photos, tiny_checkpoint, tmp_path, monkeypatch, capsys, 
     assert (sorted(p.name for p in tmp_path.iterdir()), Path("p.png").read_bytes()) == before
 
 
+@pytest.fixture
+def unwritable(tmp_path):
+    """A folder that is there and takes no file; permissions do not stop root."""
+    folder = tmp_path / "shut"
+    folder.mkdir()
+    folder.chmod(0o500)
+    yield folder if os.geteuid() else Path("/proc")
+    folder.chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["morph", "{a}", "{b}", "--out", "{shut}/m.gif"],
+        ["morph", "{a}", "{b}", "--out", "{free}/m.gif", "--strip", "{shut}/s.png"],
+        ["morph", "{a}", "{b}", "--out", "{free}/m.gif", "--sheet", "{shut}/s.png"],
+        ["morph", "{a}", "{b}", "--out", "{free}/m.gif", "--put-back", "{shut}/p.jpg"],
+        ["morph", "{a}", "{b}", "--out", "{free}/" + 260 * "m" + ".gif"],
+        ["sample", "--out", "{shut}/g.png"],
+        ["find_direction", "--with", "{free}", "--without", "{free}", "--out",
+         "{shut}/d.safetensors"],
+        ["evaluate_morphs", "--data", "{free}", "--out", "{shut}/t.md"],
+        ["evaluate_morphs", "--data", "{free}", "--strips", "{shut}/s.png"],
+        ["evaluate_morphs", "--data", "{free}", "--frames", "{shut}"],
+        ["learn", "--out", "{shut}"],
+        ["learn", "--out", "{free}", "--save-flow", "{shut}/f.safetensors"],
+        ["learn", "--out", "{free}", "--save-flow", "{free}/none/f.safetensors"],
+        ["train", "--data", "{free}", "--steps", "1", "--out", "{shut}", "--cache", "{free}"],
+        ["add_user", "{shut}/users", "ann"],
+    ],
+    ids=lambda arguments: f"{arguments[0]} {arguments[-2]}",
+)  # fmt: skip
+def test_unwritable_targets_are_refused_before_the_work(
+    here, photos, unwritable, tmp_path, monkeypatch, capsys, arguments
+):
+    """Before photos are read, models loaded or anything is asked."""
+    free = tmp_path / "free"
+    free.mkdir()
+    names = {"a": photos[0], "b": photos[1], "shut": unwritable, "free": free}
+    monkeypatch.setattr(Editor, "prepare", None)
+    monkeypatch.setattr("models.load", None)
+    monkeypatch.setattr(sys, "stdin", None)
+    filled = [argument.format(**names) for argument in arguments]
+    said = refused(here(*filled), capsys.readouterr())
+    assert str(unwritable) in said or str(free) in said
+    assert not list(free.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["sample", "--n", 4000, "--size", 2048],
+        ["sample", "--n", 2000, "--columns", 1, "--size", 2048],
+        ["morph", "{a}", "{b}", "--sheet", "s.png", "--frames", 1000, "--size", 1024],
+    ],
+    ids=["square", "column", "contact"],
+)
+def test_sheets_too_large_are_refused_before_their_pictures_are_made(
+    here, photos, tiny_checkpoint, tmp_path, monkeypatch, capsys, arguments
+):
+    monkeypatch.chdir(tmp_path)
+    for work in ("sample", "along"):
+        monkeypatch.setattr(Editor, work, None)
+    filled = [str(argument).format(a=photos[0], b=photos[1]) for argument in arguments]
+    filled += ["--checkpoint", tiny_checkpoint, "--out", "out.png"]
+    assert here(*filled) == 2
+    assert "too large" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
 def test_broken_checkpoint(here, photos, tmp_path, capsys):
     bad = tmp_path / "bad.safetensors"
     bad.write_bytes(b"no weights")

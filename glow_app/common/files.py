@@ -8,9 +8,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["replacing", "write_bytes", "write_text"]
+__all__ = ["check_writable", "replacing", "write_bytes", "write_text"]
 
 _SHOWN = 40  # characters of the target in the temporary name, which must not become too long
+
+
+def check_writable(folder: Path) -> None:
+    """Make a file in ``folder`` and remove it: permissions do not tell of all that may fail.
+
+    Raises:
+        OSError: there can be no file.
+    """
+    probe = folder / f".{secrets.token_hex(8)}.tmp"
+    probe.open("xb").close()
+    probe.unlink()
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from torch import Tensor
 
 import models
 from glow_app.faces.coding import Coding
+from glow_app.keeping.writing import check_folder
 from glow_app.training import PackedPictures, TrainConfig, from_source
 from glow_app.training.guard import GradientGuard
 from glow_app.training.objective import means_of
@@ -65,9 +66,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
-    base, cache, out = models.load(args.base), Path(args.cache), Path(args.out)
-    for folder in (cache, out):
-        folder.mkdir(parents=True, exist_ok=True)
+    base, cache, out = models.load(args.base), check_folder(args.cache), check_folder(args.out)
     size = 2 * base.config.image_size
     held_out = from_source(args.val, size, cache, coding=Coding())
     held = {kind: _held_out(base, held_out, args.first, kind, cache) for kind in _KINDS}

@@ -30,6 +30,7 @@ from glow_app.common.errors import UserError
 from glow_app.faces.coding import Coding
 from glow_app.faces.tensors import to_pictures
 from glow_app.keeping import sheets
+from glow_app.keeping.writing import check_folder
 from glow_app.training import from_source
 from glow_app.training.reduced import reduced
 
@@ -47,8 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--temperatures", type=cli.number(0), nargs="+", default=[0.7, 1.0])
     p.add_argument("--seed", type=cli.whole(0), default=0, help="the same codes for every model")
     args = p.parse_args(argv)
-    out, paths = Path(args.out), [Path(path) for path in args.models]
-    out.mkdir(parents=True, exist_ok=True)
+    out, paths = check_folder(args.out), [Path(path) for path in args.models]
     real = _real(args.val, 2 * models.load(paths[0]).config.image_size, out)
     for path in paths:
         model = models.load(path)
