@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> None:
     lines = []
     if path.exists():
         read_users(path)  # complains about a file that app.py would not take
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     check_writable(path.absolute().parent)  # before anything is asked
     password = _asked("Password: ")
     if _asked("Again: ") != password:

@@ -5,7 +5,7 @@ From two folders:
 
     python scripts/find_direction.py --with smiling/ --without neutral/ --out smile.safetensors
 
-From a table of labels (tab-separated, with a column "file" relative to the table):
+From a table of labels (TSV or CSV, with a column "file" relative to the table):
 
     python scripts/find_direction.py --labels faces.tsv --with "age>=50" --without "age<=30" \\
         --balance source,gender --out age.safetensors
@@ -43,7 +43,7 @@ def parser() -> cli.Parser:
             dest=f"given_{side}",
             help=f"folder of pictures {what}; with --labels a condition, such as age>=50",
         )
-    which.add_argument("--labels", metavar="TSV", help="table of labels to choose from")
+    which.add_argument("--labels", metavar="TABLE", help="table of labels to choose from")
     which.add_argument(
         "--balance",
         default="",

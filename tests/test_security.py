@@ -46,6 +46,8 @@ def test_users_are_known_by_password_or_hash(tmp_path: Path) -> None:
     assert users.know(NAME, PASSWORD) and users.know("bo", "a:b ")
     for name, password in ((NAME, "a:b "), ("bo", "a:b"), ("eve", PASSWORD), ("", ""), (NAME, "")):
         assert not users.know(name, password)
+    marked = written(tmp_path / "marked", f"\ufeff{line}\n")  # as Notepad writes it
+    assert read_users(marked).know(NAME, PASSWORD)
     assert PASSWORD not in repr(vars(users)) and "a:b" not in repr(vars(users))
 
 
