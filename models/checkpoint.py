@@ -27,6 +27,7 @@ from models.state_range import StateRange
 __all__ = ["CheckpointError", "load", "pretrained_path", "save"]
 
 _FORMAT = "glow-studio"
+_LFS = b"version https://git-lfs"  # how a file begins that Git has not fetched
 _VERSION = "1"
 _BASE, _DIGEST = "base", "base_digest"  # in the metadata of what rests on another file
 _LEVEL = "details.0."  # of the finest detail level, in a state dict
@@ -222,7 +223,14 @@ def read_safetensors(
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             return state, file.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:  # its header must fit the size
-        raise CheckpointError(f"{path.name} is damaged or not a safetensors file.") from error
+        with path.open("rb") as file:
+            pointer = file.read(len(_LFS)) == _LFS
+        what = (
+            "a pointer of Git LFS and not the file itself: fetch it with git lfs pull"
+            if pointer
+            else "damaged or not a safetensors file"
+        )
+        raise CheckpointError(f"{path.name} is {what}.") from error
 
 
 @contextmanager

@@ -190,10 +190,13 @@ def main(argv: list[str] | None = None) -> None:
         p.error("a written file would replace a photo or another written file")
 
     editor = cli.open_editor(args)
-    edits = [_direction(editor, text) for text in args.edit]
+    edits = _edits(editor, args.edit)
     pictures = [_prepare(editor, photo, args.align) for photo in photos]
     if like:
-        edits += editor.expression(pictures[0], _prepare(editor, like, args.align))
+        given = dict(edits)
+        for slider, strength in editor.expression(pictures[0], _prepare(editor, like, args.align)):
+            given[slider] = given.get(slider, 0.0) + strength
+        edits = list(given.items())
     walk, u = _walk(editor, pictures, edits, travels, args)
     if "sheet" in stills and isinstance(args.size, int):
         sheets.check_sheet(len(u), args.size, captions=True)
@@ -308,6 +311,19 @@ def _recipe(
         there_and_back=args.there_and_back,
         directions=tuple((direction.name, strength) for direction, strength in edits),
     )
+
+
+def _edits(editor: Editor, texts: list[str]) -> list[tuple[Direction, float]]:
+    """What `--edit` asks for, no slider twice: what is written and the page name each once."""
+    from glow_app.common.errors import UserError
+
+    edits: list[tuple[Direction, float]] = []
+    for text in texts:
+        edit = _direction(editor, text)
+        if edit[0].name in [direction.name for direction, _ in edits]:
+            raise UserError(f"{edit[0].name} is asked for twice: give a slider one --edit.")
+        edits.append(edit)
+    return edits
 
 
 def _direction(editor: Editor, text: str) -> tuple[Direction, float]:

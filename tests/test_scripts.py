@@ -361,10 +361,13 @@ def test_sliders_that_there_are_none_of(here, small, small_checkpoint, tmp_path,
         (f"{name}={direction.low - 0.5:g}", [ends]),
         (f"{name}=nan", [ends]),
         (f"{name}=much", ["such as smile=2"]),
+        (f"{name}=0.5 --edit={direction.name}=0.5", [f"{direction.name} is asked for twice"]),
         ("=1", ["such as smile=2"]),
     ):
         options = ["--out", out, "--checkpoint", small_checkpoint]
-        line = refused(here("morph", photo, f"--edit={text}", *options), capsys.readouterr())
+        words_given = f"--edit={text}".split(" --")
+        words_given[1:] = [f"--{word}" for word in words_given[1:]]
+        line = refused(here("morph", photo, *words_given, *options), capsys.readouterr())
         assert all(word in line for word in words), line
         assert line.rstrip().endswith(".")
     assert not out.exists()

@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from glow_app.common.errors import UserError
+from glow_app.common.files import refuse_lfs_pointer
 from glow_app.faces.opening import printable
 
 __all__ = ["balanced", "condition", "read_labels", "read_table"]
@@ -61,6 +62,7 @@ def read_table(path: str | Path) -> list[Row]:
     """
     path = Path(path)
     name = printable(path.name)
+    refuse_lfs_pointer(path)
     try:
         text = _decoded(path.read_bytes())
     except OSError as error:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from glow_app.common.errors import UserError
-from glow_app.common.files import replacing, write_text
+from glow_app.common.files import refuse_lfs_pointer, replacing, write_text
 from glow_app.faces.coding import Coding
 from glow_app.faces.folders import list_pictures
 from glow_app.faces.frame import CROPS, Frame
@@ -253,6 +253,7 @@ def _open_packed(path: Path, size: int, coding: Coding | None) -> PackedPictures
     except FileNotFoundError as error:
         raise UserError(f"There is no packed data at {path}.") from error
     except (OSError, ValueError) as error:
+        refuse_lfs_pointer(path)
         raise UserError(f"{path.name} is not a packed set of pictures.") from error
     if pixels.dtype != np.uint8 or pixels.shape[1:] != (size, size, 3) or len(pixels) == 0:
         raise UserError(

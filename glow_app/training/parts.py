@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from glow_app.common.errors import UserError
-from glow_app.common.files import replacing, write_text
+from glow_app.common.files import refuse_lfs_pointer, replacing, write_text
 
 __all__ = [
     "count_pictures",
@@ -96,6 +96,7 @@ def _opened(parts: Iterable[Path]) -> Iterator[tuple[zipfile.ZipFile, list[str]]
 
 
 def _damaged(part: Path) -> UserError:
+    refuse_lfs_pointer(part)
     return UserError(f"{part.name} is damaged: copy it again.")
 
 
