@@ -20,7 +20,6 @@ from playwright.sync_api import Browser
 from glow_app.editing.editor import Editor
 from glow_app.ui.page import build_page, launch_options
 from glow_app.ui.welcome import Welcome
-from tests.page_fixtures import tabs
 from tests.page_tools import canvas, choose, download, far, move_to
 
 pytest_plugins = ["tests.page_fixtures"]
@@ -114,6 +113,8 @@ def proxied(editor: Editor, which: str, folder: Path, address: str) -> Iterator[
 def test_the_page_works_behind_nginx(
     chromium: Browser, small: Editor, photos, tmp_path: Path, which: str, address: str
 ) -> None:
+    from tests.page_fixtures import tabs  # not above, where pytest could not rewrite it
+
     with (
         proxied(small, which, tmp_path, address) as (url, behind),
         tabs(chromium, url, ignore_https_errors=True) as open_page,
