@@ -5,16 +5,12 @@ from __future__ import annotations
 
 import argparse
 import errno
-import os
+import re
 import signal
 import socket
 import sys
 import time
 import webbrowser
-
-# Waiting threads must sleep, not spin: beside any other busy program a morph takes a tenth of the
-# time, and alone it takes no longer. Read by PyTorch's OpenMP when it is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from glow_app.common import cli
 from glow_app.common.users import read_users
@@ -28,8 +24,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     cli.add_model_arguments(parser)
     parser.add_argument(
         "--host",
+        type=_host,
         default="127.0.0.1",
-        help="address to listen on; 0.0.0.0 lets your network in (default: this computer only)",
+        help="address to listen on; 0.0.0.0, or :: for IPv6, lets your network in (default: this"
+        " computer only)",
     )
     parser.add_argument(
         "--port",
@@ -42,8 +40,52 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="let in only the users of this file, name:password on each line; others must not be"
         " able to read it (scripts/add_user.py writes such files without the passwords)",
     )
+    parser.add_argument(
+        "--name",
+        type=_name,
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="name under which a reverse proxy offers the page, such as glow.example.org; more"
+        " than once for several (docs/proxy.md)",
+    )
+    parser.add_argument(
+        "--root-path",
+        type=_root_path,
+        default="",
+        metavar="PATH",
+        help="where under that name, such as /glow (default: at its root)",
+    )
     parser.add_argument("--open", action="store_true", help="open the page in your browser")
     return parser.parse_args(argv)
+
+
+def _host(text: str) -> str:
+    """An argparse type: an address or a name of this computer, IPv6 without its brackets."""
+    if "%" in text:  # fe80::1%eth0: browsers cannot open such an address
+        raise argparse.ArgumentTypeError(f"must be an address without a zone, not {text!r}")
+    return text[1:-1] if re.fullmatch(r"\[.*\]", text) else text
+
+
+def _name(text: str) -> str:
+    """An argparse type: a host name as browsers send it, lower case and ASCII."""
+    try:
+        name = text.lower().rstrip(".").encode("idna").decode("ascii")
+    except UnicodeError:
+        name = ""
+    if not re.fullmatch(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9])?", name):
+        raise argparse.ArgumentTypeError(
+            f"must be a name such as glow.example.org, without http:// and port, not {text!r}"
+        )
+    return name
+
+
+def _root_path(text: str) -> str:
+    """An argparse type: "/" and more, without a slash at its end; "" for "/" itself."""
+    path = text.rstrip("/")
+    if text and not re.fullmatch(r"(/[A-Za-z0-9._~-]*[A-Za-z0-9_~-])*", path):
+        raise argparse.ArgumentTypeError(f"must be a path such as /glow, not {text!r}")
+    return path
 
 
 def find_port(host: str, wanted: int | None) -> int:
@@ -55,10 +97,8 @@ def find_port(host: str, wanted: int | None) -> int:
     for port in [wanted] if wanted else range(_FIRST_PORT, _FIRST_PORT + _TRIES):
         try:
             family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-            with socket.socket(family) as probe:
-                if sys.platform != "win32":  # there it would allow a port in use
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(address)
+            _probe(family, address)
+            _probe(socket.AF_INET, ("127.0.0.1", port))  # Gradio wants it free there, too
             return port
         except OSError as error:
             if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
@@ -68,6 +108,16 @@ def find_port(host: str, wanted: int | None) -> int:
     if wanted:
         raise OSError(f"Port {wanted} is in use: choose another with --port.")
     raise OSError(f"Ports {_FIRST_PORT} to {_FIRST_PORT + _TRIES - 1} are all in use: use --port.")
+
+
+def _probe(family: int, address: tuple) -> None:
+    """Raise OSError where the server could not listen; it would set the same options."""
+    with socket.socket(family) as probe:
+        if sys.platform != "win32":  # there it would allow a port in use
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        probe.bind(address)
 
 
 def main(argv: list[str] | None = None) -> int | None:
@@ -81,8 +131,9 @@ def main(argv: list[str] | None = None) -> int | None:
         return cli.FAILED
     from glow_app.ui.guard import is_loopback
 
-    if users is None and not is_loopback(options.host):
-        cli.say("Everybody in your network can use this page: --auth FILE asks for a password.")
+    if users is None and (options.name or not is_loopback(options.host)):
+        whoever = f"who reaches {options.name[0]}" if options.name else "in your network"
+        cli.say(f"Everybody {whoever} can use this page: --auth FILE asks for a password.")
     print("Starting…", flush=True)
     editor = cli.open_editor(options)
 
@@ -92,11 +143,12 @@ def main(argv: list[str] | None = None) -> int | None:
     welcome = Welcome(editor)
     page = build_page(editor, welcome)
     _, url, _ = page.launch(
-        server_name=options.host,
+        server_name=f"[{options.host}]" if ":" in options.host else options.host,
         server_port=options.port,  # None: Gradio looks once more, as others may have been quicker
         prevent_thread_lock=True,
-        **launch_options(options.host, users),
+        **launch_options(options.host, users, options.name, options.root_path),
     )
+    url = url.replace("[::]", "[::1]")  # of all addresses one that a browser can open
     welcome.warm_up()
     print(f"Glow Studio is at {url} (Ctrl+C stops it)", flush=True)
     if options.open:

@@ -10,6 +10,8 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,6 +27,7 @@ from models.state_range import StateRange
 __all__ = ["CheckpointError", "load", "pretrained_path", "save"]
 
 _FORMAT = "glow-studio"
+_LFS = b"version https://git-lfs"  # how a file begins that Git has not fetched
 _VERSION = "1"
 _BASE, _DIGEST = "base", "base_digest"  # in the metadata of what rests on another file
 _LEVEL = "details.0."  # of the finest detail level, in a state dict
@@ -216,11 +219,30 @@ def read_safetensors(
     if path.stat().st_size > most:
         raise CheckpointError(f"{path.name} is too large: more than {most // 1_000_000} MB.")
     try:
-        with safe_open(str(path), framework="pt") as file:
+        with _named(path) as name, safe_open(name, framework="pt") as file:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             return state, file.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:  # its header must fit the size
-        raise CheckpointError(f"{path.name} is damaged or not a safetensors file.") from error
+        with path.open("rb") as file:
+            pointer = file.read(len(_LFS)) == _LFS
+        what = (
+            "a pointer of Git LFS and not the file itself: fetch it with git lfs pull"
+            if pointer
+            else "damaged or not a safetensors file"
+        )
+        raise CheckpointError(f"{path.name} is {what}.") from error
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[str]:
+    """A name of the file that safetensors takes: it wants UTF-8, which file systems do not."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        with open(path, "rb") as file:
+            yield f"/dev/fd/{file.fileno()}"
+    else:
+        yield str(path)
 
 
 def write_safetensors(state: dict[str, Tensor], metadata: dict[str, str], path: Path) -> None:

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from glow_app.common import cli
 from glow_app.common.errors import UserError
-from glow_app.common.files import replacing
+from glow_app.common.files import check_writable, replacing
 from glow_app.common.users import line_for, read_users
 
 
@@ -27,7 +27,8 @@ def main(argv: list[str] | None = None) -> None:
     lines = []
     if path.exists():
         read_users(path)  # complains about a file that app.py would not take
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    check_writable(path.absolute().parent)  # before anything is asked
     password = _asked("Password: ")
     if _asked("Again: ") != password:
         raise UserError("The two passwords differ.")

@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> None:
     from glow_app.faces.frame import Frame, require_crops
 
     start = time.monotonic()
-    folder = Path(args.data).expanduser()
+    folder = Path(args.data)
     files = list_pictures(folder)[: args.limit]
     frame = Frame.of_pictures(folder, files)
     if args.shape == "crop":

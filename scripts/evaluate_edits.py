@@ -68,12 +68,16 @@ def main(argv: list[str] | None = None) -> None:
     from glow_app.benchmarks.morphs import descriptors
     from glow_app.common.errors import UserError
     from glow_app.editing import directions
+    from glow_app.keeping.writing import check_folder
 
     editor = cli.open_editor(args)
     sliders = [d for d in editor.directions() if not args.only or d.name in args.only]
     if not sliders:
         raise UserError("There is no slider of that name.")
-    judge, _ = fitted_on(Path(args.train).expanduser(), args.judge_faces)
+    folder = directions.pretrained_folder() / editor.name
+    if args.keep:
+        check_folder(folder)
+    judge, _ = fitted_on(Path(args.train), args.judge_faces)
     faces = _faces(editor, args)
     describe = descriptors.describe if descriptors.available() else None
     rows = {}
@@ -82,7 +86,6 @@ def main(argv: list[str] | None = None) -> None:
         if args.keep:
             truth = {**slider.facts.get("truth", {}), **{k: row[k] for k in ("slope", "spread")}}
             kept = replace(slider, facts={**slider.facts, "truth": truth})
-            folder = directions.pretrained_folder() / editor.name
             directions.save(kept, folder / f"{slider.name.replace(' ', '_')}.safetensors")
     if not args.json:
         print(table(rows))
@@ -178,11 +181,11 @@ def _faces(editor: Editor, args: argparse.Namespace) -> list[Face]:
     from glow_app.faces.folders import list_pictures
     from glow_app.faces.frame import require_crops
 
-    files = list_pictures(Path(args.data).expanduser())
-    require_crops(Path(args.data).expanduser(), files)
+    files = list_pictures(Path(args.data))
+    require_crops(Path(args.data), files)
     chosen = [(f, "center") for f in files[:: max(1, len(files) // args.faces)][: args.faces]]
     if args.photos:
-        photos = list_pictures(Path(args.photos).expanduser())
+        photos = list_pictures(Path(args.photos))
         chosen += [(f, "auto") for f in photos[:: max(1, len(photos) // args.most_photos)]]
     faces = []
     for file, align in chosen:

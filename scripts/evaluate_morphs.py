@@ -82,8 +82,13 @@ def parser() -> cli.Parser:
 
 
 def main(argv: list[str] | None = None) -> None:
-    args = parser().parse_args(argv)
+    p = parser()
+    args = p.parse_args(argv)
     start = time.monotonic()
+    drawn = Path(args.frames).resolve() if args.frames else None
+    for source in filter(None, (args.data, args.photos)):
+        if drawn is not None and drawn.is_relative_to(Path(source).resolve()):
+            p.error(f"--frames must lie outside {source}: the next run would take them for faces")
 
     import numpy as np
 
@@ -95,10 +100,12 @@ def main(argv: list[str] | None = None) -> None:
     from glow_app.common.files import write_text
     from glow_app.faces.folders import list_pictures
     from glow_app.faces.frame import require_crops
-    from glow_app.keeping.writing import check_target
+    from glow_app.keeping.writing import check_folder, check_target
 
     out = args.out and check_target(args.out, (".md", ".txt"))
     picture = args.strips and check_target(args.strips, (".png",))
+    if args.frames:
+        check_folder(args.frames)
     describe = _describer(args.descriptors)
     editor = cli.open_editor(args)
     ways = all_ways(editor)
@@ -107,8 +114,8 @@ def main(argv: list[str] | None = None) -> None:
     keep = {name: _writer(args.frames, name) for name in (REAL, *ways)}
 
     def read(folder: str, align: str) -> list[Face]:
-        files = list_pictures(Path(folder).expanduser())
-        require_crops(Path(folder).expanduser(), files)
+        files = list_pictures(Path(folder))
+        require_crops(Path(folder), files)
         return read_faces(files, editor, align, lambda why: cli.say(f"skipped: {why}"))
 
     def measured(pairs: list[tuple[Face, Face]], reference: list[Face], what: str) -> Any:
@@ -167,8 +174,8 @@ def _writer(path: str | None, way: str) -> Callable[[Face, Face, np.ndarray], No
 
     if path is None:
         return None
-    folder = Path(path).expanduser() / way
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(path) / way
+    folder.mkdir(exist_ok=True)
     return lambda a, b, frame: save_still(frame, folder / f"{a.photo.stem}-{b.photo.stem}.png")
 
 

@@ -5,7 +5,7 @@ From two folders:
 
     python scripts/find_direction.py --with smiling/ --without neutral/ --out smile.safetensors
 
-From a table of labels (tab-separated, with a column "file" relative to the table):
+From a table of labels (TSV or CSV, with a column "file" relative to the table):
 
     python scripts/find_direction.py --labels faces.tsv --with "age>=50" --without "age<=30" \\
         --balance source,gender --out age.safetensors
@@ -43,7 +43,7 @@ def parser() -> cli.Parser:
             dest=f"given_{side}",
             help=f"folder of pictures {what}; with --labels a condition, such as age>=50",
         )
-    which.add_argument("--labels", metavar="TSV", help="table of labels to choose from")
+    which.add_argument("--labels", metavar="TABLE", help="table of labels to choose from")
     which.add_argument(
         "--balance",
         default="",
@@ -130,7 +130,7 @@ def _choose(args: argparse.Namespace) -> tuple[list[str], list[str]]:
     from glow_app.faces.frame import require_crops
 
     if args.labels:
-        rows = labels.read_labels(Path(args.labels).expanduser())
+        rows = labels.read_labels(Path(args.labels))
         tests = [
             labels.condition(text, list(rows[0])) for text in (args.given_with, args.given_without)
         ]
@@ -138,8 +138,8 @@ def _choose(args: argparse.Namespace) -> tuple[list[str], list[str]]:
         return labels.balanced(rows, *tests, columns, args.limit, args.seed)
     chance, chosen = random.Random(args.seed), []
     for folder in (args.given_with, args.given_without):
-        pictures = list_pictures(Path(folder).expanduser())
-        require_crops(Path(folder).expanduser(), pictures)
+        pictures = list_pictures(Path(folder))
+        require_crops(Path(folder), pictures)
         files = [str(file) for file in pictures]
         limit = len(files) if args.limit is None else min(args.limit, len(files))
         chosen.append(sorted(chance.sample(files, limit)))

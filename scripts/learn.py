@@ -43,8 +43,11 @@ def parser() -> cli.Parser:
 
 def main(argv: list[str] | None = None) -> None:
     args = parser().parse_args(argv)
-    out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
+
+    from glow_app.keeping.writing import check_folder, check_target
+
+    out = check_folder(args.out)
+    flow = args.save_flow and check_target(args.save_flow, (".safetensors",))
     editor = cli.open_editor(args)
 
     import torch
@@ -66,8 +69,8 @@ def main(argv: list[str] | None = None) -> None:
     for fitted in cli.shown(fit.fit(draw, config), desc=f"fitting {args.data}"):
         model, shot = fitted
         shots.append(shot)
-    if args.save_flow:
-        models.save(model, args.save_flow, {"data": args.data, "steps": shots[-1].step}, half=True)
+    if flow:
+        models.save(model, flow, {"data": args.data, "steps": shots[-1].step}, half=True)
     keep("2-plane", figures.plane_figure(model, draw))
     keep("3-fit", figures.fit_figure(draw, shots))
     keep("4-chain", figures.chain_figure(model))

@@ -182,22 +182,29 @@ def main(argv: list[str] | None = None) -> None:
         if target
     }
     whole = check_target(args.put_back, PHOTO_FORMATS) if args.put_back else None
-    photos = [Path(photo).expanduser() for photo in args.photos]
+    photos = [Path(photo) for photo in args.photos]
     written = [out, *stills.values(), *([whole] if whole else [])]
-    like = Path(args.expression_of).expanduser() if args.expression_of else None
+    like = Path(args.expression_of) if args.expression_of else None
     taken = {photo.resolve() for photo in [*photos, *([like] if like else [])]}
     if taken.intersection(written) or len(set(written)) < len(written):
         p.error("a written file would replace a photo or another written file")
 
     editor = cli.open_editor(args)
-    edits = [_direction(editor, text) for text in args.edit]
+    edits = _edits(editor, args.edit)
     pictures = [_prepare(editor, photo, args.align) for photo in photos]
     if like:
-        edits += editor.expression(pictures[0], _prepare(editor, like, args.align))
+        given = dict(edits)
+        for slider, strength in editor.expression(pictures[0], _prepare(editor, like, args.align)):
+            given[slider] = given.get(slider, 0.0) + strength
+        edits = list(given.items())
     walk, u = _walk(editor, pictures, edits, travels, args)
+    if "sheet" in stills and isinstance(args.size, int):
+        sheets.check_sheet(len(u), args.size, captions=True)
     report = cli.reporter("decoding")
     *_, morph = editor.along(walk, u, args.constant_speed, report, kappa=args.kappa)
     size = _chosen_size(args.size, morph)
+    if "sheet" in stills:
+        sheets.check_sheet(len(morph.frames), size, captions=True)
     recipe = _recipe(editor, edits, len(photos), morph, travels, args, size)
     frames = morph.each(size)  # made anew for each file: all at once would not fit everywhere
     animation.save_animation(
@@ -306,6 +313,19 @@ def _recipe(
     )
 
 
+def _edits(editor: Editor, texts: list[str]) -> list[tuple[Direction, float]]:
+    """What `--edit` asks for, no slider twice: what is written and the page name each once."""
+    from glow_app.common.errors import UserError
+
+    edits: list[tuple[Direction, float]] = []
+    for text in texts:
+        edit = _direction(editor, text)
+        if edit[0].name in [direction.name for direction, _ in edits]:
+            raise UserError(f"{edit[0].name} is asked for twice: give a slider one --edit.")
+        edits.append(edit)
+    return edits
+
+
 def _direction(editor: Editor, text: str) -> tuple[Direction, float]:
     """A direction and its strength from `FILE=S`, or from `NAME=S` for one of ours."""
     from glow_app.common.errors import UserError
@@ -317,7 +337,7 @@ def _direction(editor: Editor, text: str) -> tuple[Direction, float]:
         where = ""
     if not where:
         raise UserError(f"{text!r} is not a direction and its strength, such as smile=2.")
-    file, own = Path(where).expanduser(), {d.name: d for d in editor.directions()}
+    file, own = Path(where), {d.name: d for d in editor.directions()}
     name = where.replace("_", " ")
     if name in own and not file.is_file():
         if not own[name].low <= amount <= own[name].high:

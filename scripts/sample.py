@@ -73,11 +73,14 @@ def main(argv: list[str] | None = None) -> None:
     import numpy as np
 
     from glow_app.keeping.recipes import Origin, Recipe
-    from glow_app.keeping.sheets import save_grid
+    from glow_app.keeping.sheets import check_sheet, save_grid
     from glow_app.keeping.writing import check_target
 
     out = check_target(args.out, (".png",))
     editor = cli.open_editor(args)
+    size = args.size or editor.image_size
+    columns = args.n if len(temperatures) > 1 else args.columns
+    check_sheet(args.n * len(temperatures), size, columns)
     if args.near is None:
         pictures = np.concatenate([_drawn(editor, t, args) for t in temperatures])
     else:
@@ -91,10 +94,9 @@ def main(argv: list[str] | None = None) -> None:
         faces=(Origin(args.seed, temperatures[0]),),
         temperatures=tuple(temperatures),
         radius=args.near,
-        size=args.size or editor.image_size,
+        size=size,
     )
-    columns = args.n if len(temperatures) > 1 else args.columns
-    save_grid(pictures, out, columns=columns, size=args.size, metadata=recipe.to_metadata())
+    save_grid(pictures, out, columns=columns, size=size, metadata=recipe.to_metadata())
     warmth = ", ".join(f"{t:g}" for t in temperatures)
     print(f"{out.name}: {len(pictures)} faces, temperature {warmth}, from seed {args.seed}")
 

@@ -13,11 +13,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from glow_app.common import cli  # before what imports PyTorch
+
+# isort: split
 import models
-from glow_app.common import cli
 from glow_app.common.devices import pick_device, pick_precision
 from glow_app.common.errors import UserError
 from glow_app.faces.coding import Coding, coding_at
+from glow_app.keeping.writing import check_folder
 from glow_app.training import (
     PackedPictures,
     TrainConfig,
@@ -183,6 +186,9 @@ def main(argv: list[str] | None = None) -> int:
     if args.base and args.init:
         p.error("--base is for a run that starts without --init")
     out = Path(args.out)
+    for source in (args.data, args.val):
+        if source and _is_own(Path(source).resolve(), out.resolve()):
+            p.error(f"--out must be another folder than that of the pictures, {source}")
     if alone and not (args.base or args.init or RunFolder(out).states_to_resume()):
         p.error("a detail level by itself needs what lies behind it: --base, --init or --joint")
     init, base = (Path(given) if given else None for given in (args.init, args.base))
@@ -208,10 +214,16 @@ def main(argv: list[str] | None = None) -> int:
     except ValueError as error:
         p.error(str(error))
     facts = {"preset": args.preset, "data": Path(args.data).name}
+    check_folder(out)  # before pictures are packed
     with join_world(device) as world:
         training, held_out = _shared_pictures(args, config, out, world)
         train(config, out, training, held_out, world, init, base, facts, args.from_constant)
     return 0
+
+
+def _is_own(source: Path, out: Path) -> bool:
+    """Whether the pictures of `source` would be those that the run in `out` draws."""
+    return source == out or (source / "x").is_relative_to(RunFolder(out).samples)
 
 
 def pick_coding(
@@ -262,7 +274,10 @@ def _pictures(args: argparse.Namespace, config: TrainConfig, cache: Path) -> tup
         return everything(training), everything(opened(args.val or args.data, "valid"))
     rows, held_rows = training.split(args.holdout)
     if len(rows) == 0:
-        raise UserError("No picture is left to train on.")
+        raise UserError(
+            "No picture is left to train on, as --holdout takes them all: add pictures, or hold "
+            "none out by --holdout 0."
+        )
     return (training, rows), (training, held_rows)
 
 

@@ -29,6 +29,7 @@ _CHROMIUM_ARGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--host-resolver-rules=MAP *.example.org 127.0.0.1, MAP example.org 127.0.0.1",
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 )
@@ -102,19 +103,20 @@ def open_tab(chromium: Browser, server: str) -> Iterator[OpenTab]:
     Whatever a test does, at its end there was no error of the page, none in its console and no
     request to anywhere else.
     """
-    with _tabs(chromium, server) as open_page:
+    with tabs(chromium, server) as open_page:
         yield open_page
 
 
 @pytest.fixture
 def open_released_tab(chromium: Browser, released_server: str) -> Iterator[OpenTab]:
     """As `open_tab`, of the page on the released model."""
-    with _tabs(chromium, released_server) as open_page:
+    with tabs(chromium, released_server) as open_page:
         yield open_page
 
 
 @contextmanager
-def _tabs(chromium: Browser, server: str) -> Iterator[OpenTab]:
+def tabs(chromium: Browser, server: str, **always: object) -> Iterator[OpenTab]:
+    """What `open_tab` gives, of the page at ``server``; ``always`` are options of each context."""
     contexts: list[BrowserContext] = []
     wrong: list[str] = []
 
@@ -123,7 +125,9 @@ def _tabs(chromium: Browser, server: str) -> Iterator[OpenTab]:
         page.on(
             "console",
             lambda message: (
-                wrong.append(f"console: {message.text}") if message.type == "error" else None
+                wrong.append(f"console: {message.text} {message.location}")
+                if message.type == "error"
+                else None
             ),
         )
         own = (server, "data:", "blob:")
@@ -141,7 +145,7 @@ def _tabs(chromium: Browser, server: str) -> Iterator[OpenTab]:
         options = {
             "reduced_motion": "reduce",
             "viewport": {"width": 1280, "height": 860},
-        } | options
+        } | {**always, **options}
         context = chromium.new_context(**options)
         contexts.append(context)
         page = context.new_page()

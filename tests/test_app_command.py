@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 
 import app
 from glow_app.common import cli
+from glow_app.common.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,6 +31,15 @@ def start(*arguments: object, **options: object) -> subprocess.Popen:
         text=True,
         **options,
     )
+
+
+def address(process: subprocess.Popen) -> str:
+    """Where the page says it is, once it is there."""
+    assert process.stdout
+    lines = [process.stdout.readline(), process.stdout.readline()]
+    found = re.search(r"is at (\S+) ", lines[1])
+    assert found, (lines, process.poll() and process.stderr.read())
+    return found[1]
 
 
 @pytest.fixture
@@ -66,12 +77,10 @@ def test_it_serves_the_page_and_cleans_up(small_checkpoint: Path, tmp_path: Path
     began = time.monotonic()
     process = start("--checkpoint", small_checkpoint, cwd=tmp_path, env=environment)
     try:
-        assert process.stdout
-        lines = [process.stdout.readline(), process.stdout.readline()]
-        url = re.search(r"http://127\.0\.0\.1:\d+/", lines[1])
-        assert url, (lines, process.poll())
+        url = address(process)
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", url)
         print(f"\ncommand to address: {time.monotonic() - began:.1f} s")
-        page = httpx.get(url[0])
+        page = httpx.get(url)
         assert page.status_code == 200 and "Glow Studio" in page.text
         assert list(tmp_path.glob("glow-studio-*"))
     finally:
@@ -79,6 +88,48 @@ def test_it_serves_the_page_and_cleans_up(small_checkpoint: Path, tmp_path: Path
         out, err = process.communicate(timeout=30)
     assert "Traceback" not in err and not out
     assert not list(tmp_path.glob("glow-studio-*"))
+
+
+@pytest.mark.parametrize("host", ["::1", "[::]"])
+def test_it_starts_beside_proxies_on_ipv6_and_under_any_name(
+    small_checkpoint: Path, tmp_path: Path, host: str
+) -> None:
+    """A proxy that answers nothing must never be asked; a file may have a name that is no text."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        pytest.skip("no IPv6 here")
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    odd.mkdir()
+    checkpoint = shutil.copy(small_checkpoint, odd / os.fsdecode(b"mod\xe8le.safetensors"))
+    project = odd / "project"  # its own files then have such paths, too
+    project.symlink_to(ROOT)
+    proxy = {f"{kind}_proxy": "http://127.0.0.1:9" for kind in ("http", "https", "HTTP", "HTTPS")}
+    proxy |= {"all_proxy": "socks5://127.0.0.1:9", "ALL_PROXY": "socks5://127.0.0.1:9"}
+    process = subprocess.Popen(
+        [sys.executable, project / "app.py", "--host", host, "--checkpoint", checkpoint],
+        env={**os.environ, **proxy}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        url = address(process)
+        assert url.startswith("http://[::1]:")
+        with httpx.Client(trust_env=False) as client:
+            assert "mod?le" in client.get(url).text
+            assert client.get(f"{url}config").status_code == 200
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=30)
+    assert "Traceback" not in err
+    assert err.count("Everybody in your network") == (host == "[::]")
+
+
+def test_a_folder_for_uploads_without_a_name_in_utf8_is_refused(monkeypatch) -> None:
+    from glow_app.ui.uploads import private_folder
+
+    monkeypatch.setenv("GRADIO_TEMP_DIR", os.fsdecode(b"/tmp/caf\xe9"))
+    with pytest.raises(UserError, match=r"caf\?.* not UTF-8: set TMPDIR"):
+        private_folder()
 
 
 def test_a_missing_checkpoint_is_one_sentence(tmp_path: Path) -> None:
@@ -100,6 +151,12 @@ def test_a_page_open_to_the_network_warns_in_one_line(refusal, tmp_path: Path) -
     assert err.count("\n") == 2 and "--auth" in err.splitlines()[0]
 
 
+def test_a_page_with_a_name_warns_in_one_line(refusal, tmp_path: Path) -> None:
+    err = refusal("--name", "Glow.Example.org", "--checkpoint", tmp_path / "nowhere.safetensors")
+    assert err.count("\n") == 2
+    assert err.startswith("Everybody who reaches glow.example.org can use") and "--auth" in err
+
+
 def test_a_port_in_use_is_one_sentence(refusal, taken_port: int) -> None:
     message = refusal("--port", taken_port)
     assert is_one_line(message) and str(taken_port) in message and "--port" in message
@@ -107,7 +164,22 @@ def test_a_port_in_use_is_one_sentence(refusal, taken_port: int) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--port", "70000"), ("--port", "http"), ("--host", "192.0.2.1"), ("--frames", "3"), ("x",)],
+    [
+        ("--port", "70000"),
+        ("--port", "http"),
+        ("--host", "192.0.2.1"),
+        ("--host", "fe80::1%eth0"),
+        ("--host", "::ffff:127.0.0.1"),
+        ("--name", "https://glow.example.org"),
+        ("--name", "glow.example.org:8000"),
+        ("--name", "a b"),
+        ("--root-path", "glow"),
+        ("--root-path", "/a?b"),
+        ("--root-path", "/../etc"),
+        ("--root-path", "//evil.example"),
+        ("--frames", "3"),
+        ("x",),
+    ],
 )
 def test_wrong_arguments_are_one_sentence(refusal, arguments: tuple[str, ...]) -> None:
     assert is_one_line(refusal(*arguments))
@@ -132,6 +204,6 @@ def test_help_is_quick_and_names_the_options() -> None:
         check=True,
     ).stdout
     print(f"\n--help: {time.monotonic() - began:.2f} s")
-    for option in ("--checkpoint", "--device", "--host", "--port", "--auth", "--open"):
-        assert option in text
+    options = ("--checkpoint", "--device", "--host", "--port", "--auth", "--name", "--root-path")
+    assert all(option in text for option in (*options, "--open"))
     assert "torch" not in sys.modules or time.monotonic() - began < 10

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -380,8 +381,78 @@ def test_labels_refuse(table, tmp_path, call, words):
         call(table, tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"name\tage\nx\t5\n", b"file\tage\n", b"\xff\xfe\0"])
-def test_tables_that_are_none(tmp_path, content):
+def as_spreadsheets_write(sign: str, ending: str = "\n") -> str:
+    return TABLE.replace("\t", sign).replace("\n", ending)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        TABLE.encode("utf-8-sig"),  # with a byte order mark
+        TABLE.encode("utf-16"),
+        TABLE.encode("utf-16-be").join([b"\xfe\xff", b""]),
+        as_spreadsheets_write(",", "\r\n").encode("utf-8-sig"),
+        as_spreadsheets_write(";", "\r\n").encode(),
+        as_spreadsheets_write(", ").encode(),
+        as_spreadsheets_write("\t", "\r").encode(),
+        TABLE.replace("\n", "\t\t\n").encode(),  # empty columns at the end, also in the header
+        TABLE.replace("\tx\n", "\tx\t\n").encode(),  # ragged: empty fields behind some rows
+        (TABLE + "\n\t\t\t\n").encode(),  # rows that were emptied
+        re.sub(r"(\w\.png)", r'"\1"', as_spreadsheets_write(",")).encode(),
+    ],
+    ids=["mark", "UTF-16", "UTF-16 BE", "CSV", ";", ", ", "CR", "empty columns", "ragged",
+         "empty rows", "quoted"],
+)  # fmt: skip
+def test_tables_of_spreadsheets_are_the_same_table(table, tmp_path, content):
+    (tmp_path / "other.csv").write_bytes(content)
+    assert labels.read_labels(tmp_path / "other.csv") == table
+
+
+def test_the_header_tells_how_columns_are_parted(tmp_path):
+    file = tmp_path / "x.tsv"
+    file.write_text("words\tfile\nfair, tall; calm, old\ta.png\nfair, short; loud, old\tb.png\n")
+    rows = labels.read_table(file)
+    assert rows[1] == {"words": "fair, short; loud, old", "file": "b.png"}
+    file.write_text("file\na, b.png\nc, d.png\n")
+    assert labels.read_table(file) == [{"file": "a, b.png"}, {"file": "c, d.png"}]
+    file.write_text("file\tage\tgender\na.png\t5\n")  # a short row does not say
+    assert labels.read_table(file) == [{"file": "a.png", "age": "5", "gender": ""}]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "it has none"),
+        (b"name\tage\nx\t5\n", "needs a column 'file', .*; it has name, age"),
+        (b"file|age\nx|5\n", r"needs a column 'file', .*; it has file\|age"),
+        (b"file\tage\n", "no rows"),
+        (b"\xff\xfe\0", "not text in UTF-8"),
+        (b"file,name\na.png,Andr\xe9\n", "not text in UTF-8: save it"),
+        (b"file\tage\na.png\t5\nb.png\t5\t6\n", "Line 3 of .* has 3 fields, and its header 2"),
+        (b"file\tage\n\t5\n", "Line 2 of .* names no file"),
+        (b"file\tage\tage\na.png\t5\t6\n", "several columns 'age'"),
+        (b'file\tage\n"a.png\t5\n', "cannot be read as a table"),
+        (b"file\tage\na.png\t" + b"5" * 200_000, "cannot be read as a table"),
+    ],
+)
+def test_tables_that_are_none(tmp_path, content, words):
     (tmp_path / "x.tsv").write_bytes(content)
-    with pytest.raises(UserError, match=r"x\.tsv"):
+    with pytest.raises(UserError, match=words) as caught:
         labels.read_labels(tmp_path / "x.tsv")
+    said = str(caught.value)
+    assert "x.tsv" in said and said.endswith(".") and "\n" not in said
+
+
+def test_the_tables_of_the_judge_are_read_as_well(tmp_path):
+    from glow_app.benchmarks.edit_judge import read_tables
+
+    (tmp_path / "attributes.tsv").write_bytes(b"\xef\xbb\xbffile,smile\r\ntrain/a.png,0.5\r\n")
+    (tmp_path / "sources.tsv").write_text("file;age;gender\ntrain/a.png;30;f\n")
+    assert read_tables(tmp_path) == {"train/a.png": {"smile": 0.0, "age": 30.0, "gender": 1.0}}
+    for odd in ("file;age;gender\ntrain/a.png;old;f\n", "file;age\ntrain/a.png;30\n"):
+        (tmp_path / "sources.tsv").write_text(odd)
+        with pytest.raises(UserError, match="as the judge needs them"):
+            read_tables(tmp_path)
+    (tmp_path / "sources.tsv").unlink()
+    with pytest.raises(UserError, match=r"sources\.tsv"):
+        read_tables(tmp_path)

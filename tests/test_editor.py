@@ -745,7 +745,11 @@ def test_broken_checkpoints_are_one_sentence(tiny_checkpoint, tmp_path, content)
         (lambda e, p: e.morph_frames(p[0], p[1], 3, "curly"), "curly"),
         (lambda e, p: e.journey(p[:1]), "two pictures"),
         (lambda e, p: e.journey(p, frames=1), "frames"),
-        (lambda e, p: e.journey(p, frames=10**9), "frames"),
+        (lambda e, p: e.journey(p, frames=10**9), "at most 2000 frames: .* 2 to 2000, not"),
+        (
+            lambda e, p: e.journey([*p, *p], frames=999),
+            "from one .* to the next 2 to 667, not 999",
+        ),
         (lambda e, p: e.journey(p, path="curly"), "curly"),
         (lambda e, p: e.morph_frames(p[0], p[1], 3, "cubic"), "cubic"),
         (lambda e, p: e.morph_frames(p[0], p[1], 3, ground="c"), "ground"),
@@ -757,7 +761,11 @@ def test_broken_checkpoints_are_one_sentence(tiny_checkpoint, tmp_path, content)
         (lambda e, p: e.morph_frames(p[0], p[1], 3, t_range=(1, 0)), "range of t"),
         (
             lambda e, p: e.morph_frames(p[0], p[1], 3, t_range=(-0.5, 1.5), constant_speed=True),
-            "3 parts",
+            "at least 4 frames, not 3",
+        ),
+        (
+            lambda e, p: e.morph_frames(p[0], p[1], 2, t_range=(0.5, 1.5), constant_speed=True),
+            "3 fr",
         ),
         (lambda e, p: e.mix(p[0], p[1], [0.5]), "weights"),
         (lambda e, p: e.mix(p[0], p[1], [0.5, 1.6]), "weight"),

@@ -291,6 +291,8 @@ def test_command_measures_and_repeats(
         ["--data", "one"],
         ["--data", "one", "--out", "missing/table.md"],
         ["--data", "one", "--frames", "one/a.png"],  # a file
+        ["--data", "one", "--frames", "one/frames"],  # the next run would take them for faces
+        ["--data", "empty", "--photos", "one", "--frames", "one"],
         ["--data", "one", "--pairs", "0"],
         ["--data", "one", "--checkpoint", "tiny"],  # too small for a pyramid
     ],

@@ -3,11 +3,45 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 
 import pytest
 
+import models
+from glow_app.common.errors import UserError
 from glow_app.common.files import replacing, write_bytes, write_text
+from glow_app.editing import directions
+from glow_app.editing.labels import read_labels
+from glow_app.faces.opening import open_picture
+from glow_app.keeping.recipes import read_morph
+from glow_app.training import from_source
+
+POINTER = b"""version https://git-lfs.github.com/spec/v1
+oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393
+size 12345
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("a.jpg", open_picture),
+        ("a.heic", open_picture),
+        ("a.safetensors", models.load),
+        ("a.safetensors", directions.load),
+        ("a.tsv", read_labels),
+        ("a.gif", read_morph),
+        ("a.mp4", read_morph),
+        ("a.npy", lambda path: from_source(path, 16, path.parent)),
+        ("part-000.zip", lambda path: from_source(path.parent, 16, path.parent / "cache")),
+    ],
+)
+def test_a_file_that_git_has_not_fetched_says_so(tmp_path, name, read):
+    (tmp_path / name).write_bytes(POINTER)
+    said = f"{name} is a pointer of Git LFS and not the file itself: fetch it with git lfs pull."
+    with pytest.raises((UserError, models.CheckpointError), match=f"^{re.escape(said)}$"):
+        read(tmp_path / name)
 
 
 def test_nothing_is_seen_before_the_end(tmp_path):

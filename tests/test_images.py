@@ -788,6 +788,28 @@ def test_folders_that_cannot_be_used(tmp_path):
         assert str(caught.value).endswith(".")
 
 
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        ([f"{i}.jpg_large" for i in range(10)], r"10 files have other endings \(\.jpg_large\)"),
+        (
+            ["a.jpgg", "b.jpgg", "c.txt", "d", "e.x", "sub/f.x"],
+            r"6 .* \(\.jpgg, \.x, \.txt, \.\.\.\)",
+        ),
+        (["a"], r"one file has another ending \(none\)"),
+        ([], r"There is no picture in \S+\.$"),
+        ([".hidden.png"], r"There is no picture in \S+\.$"),
+    ],
+)
+def test_what_a_folder_without_pictures_holds_is_counted(tmp_path, names, says):
+    (tmp_path / "sub").mkdir()
+    for name in names:
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match=says) as caught:
+        list_pictures(tmp_path)
+    assert str(caught.value).endswith(".")
+
+
 def test_suffixes_are_lower_case_with_a_dot():
     assert {".jpg", ".png"} <= PICTURE_SUFFIXES
     assert all(s == s.lower() and s.startswith(".") for s in PICTURE_SUFFIXES)

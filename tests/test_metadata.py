@@ -213,10 +213,24 @@ def test_what_a_later_version_adds_does_no_harm(tmp_path):
     assert read_morph(foreign(tmp_path, {**FULL.to_metadata(), "colour": "blue"})) == FULL
 
 
-@pytest.mark.parametrize("note", ["", "{", "[]", "7", "[" * 50_000, {"made_with": "others"}, {}])
+@pytest.mark.parametrize("note", ["[]", "7", {"made_with": "others"}, {}])
 def test_notes_of_others_are_refused(tmp_path, note):
-    with pytest.raises(UserError, match=r"x\.png was not made by Glow Studio"):
+    with pytest.raises(UserError, match=r"x\.png was not made by Glow Studio\.$"):
         read_morph(foreign(tmp_path, note))
+
+
+@pytest.mark.parametrize("note", ["", "{", "[" * 50_000, "null"])
+def test_a_file_without_a_note_may_have_lost_it(tmp_path, note):
+    with pytest.raises(UserError, match=r"x\.png holds no settings: .* removed them"):
+        read_morph(foreign(tmp_path, note))
+
+
+@pytest.mark.parametrize("suffix", animation.FORMATS)
+def test_a_file_whose_note_was_stripped_says_what_may_have_happened(frames, tmp_path, suffix):
+    """As when a messenger writes a clip anew."""
+    path = animation.save_animation(frames, tmp_path / f"x{suffix}")
+    with pytest.raises(UserError, match=rf"x\{suffix} holds no settings: .* removed them"):
+        read_morph(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", b"GIF89a", b"RIFF\0\0\0\0WEBPVP8X"])

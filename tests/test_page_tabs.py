@@ -419,7 +419,11 @@ def test_the_expression_of_a_photo_sets_its_sliders_and_no_others(
 
 
 def test_an_animation_of_an_edit_opens_with_its_sliders_set(
-    open_tab: OpenTab, here: Callable[..., int], small_checkpoint: Path, tmp_path: Path
+    open_tab: OpenTab,
+    here: Callable[..., int],
+    small: Editor,
+    small_checkpoint: Path,
+    tmp_path: Path,
 ) -> None:
     """What scripts/morph.py --edit has made."""
     out, photo = tmp_path / "m.gif", example_files()[0]
@@ -433,6 +437,29 @@ def test_an_animation_of_an_edit_opens_with_its_sliders_set(
     expect(of_direction(page, "gaze")).to_have_value("0.5", timeout=WAIT_MS)
     live_ready(page, "#edit")
     assert moved(page) == {"gaze": 0.5, "turn": -4.5}
+
+    # One along a direction that the page does not have says which.
+    vector = torch.randn(small.model.dims, generator=torch.Generator().manual_seed(5))
+    own = Direction("un<b>common", vector * 0.1, fingerprint=small.fingerprint)
+    file = directions.save(own, tmp_path / "uncommon.safetensors")
+    out = tmp_path / "own.gif"
+    words = ("--edit", "gaze=0.25", "--edit", f"{file}=1", "--frames", 2, "--size", 64)
+    assert here("morph", photo, *words, "--out", out, "--checkpoint", small_checkpoint) == 0
+    go(page, "Morph")
+    open_morph(page, out)
+    expect(of_direction(page, "gaze")).to_have_value("0.25", timeout=WAIT_MS)
+    said = page.get_by_test_id("toast-text").filter(
+        has_text="un<b>common: load it, then open this"
+    )
+    expect(said).to_have_count(1, timeout=WAIT_MS)
+    page.get_by_label("Load a direction").set_input_files(file)
+    expect(of_direction(page, "un<b>common")).to_be_attached(timeout=WAIT_MS)
+    go(page, "Morph")
+    with page.expect_file_chooser() as chooser:  # as people do, for the same file once more
+        button(page, "Open a morph").click()
+    chooser.value.set_files(out)
+    expect(of_direction(page, "un<b>common")).to_have_value("1", timeout=WAIT_MS)
+    assert moved(page) == {"gaze": 0.25, "un<b>common": 1}
 
 
 def test_an_example_sets_a_side_and_a_live_picture_gets_its_full_size_at_rest(

@@ -58,6 +58,17 @@ def test_a_damaged_part_is_one_sentence(pictures: Path, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_flipped_bit_in_a_part_is_one_sentence(pictures: Path, tmp_path: Path) -> None:
+    """The list of its pictures is sound, one of them is not."""
+    folder = from_source(pictures, 16, tmp_path / "a", lambda _: None)
+    parts = pack_pictures(zip(folder.names, folder.pixels, strict=True), tmp_path / "parts", 10**6)
+    content = bytearray(parts[0].read_bytes())
+    content[150] ^= 1
+    parts[0].write_bytes(content)
+    with pytest.raises(UserError, match=rf"^{parts[0].name} is damaged: copy it again\.$"):
+        from_source(tmp_path / "parts", 16, tmp_path / "b", lambda _: None)
+
+
 def test_pieces_join_to_the_same_file_or_to_none(tmp_path: Path) -> None:
     content = np.random.default_rng(0).bytes(10_000)
     whole = tmp_path / "whole.bin"

@@ -6,8 +6,10 @@ through the fixture `here` in this one.
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -359,10 +361,13 @@ def test_sliders_that_there_are_none_of(here, small, small_checkpoint, tmp_path,
         (f"{name}={direction.low - 0.5:g}", [ends]),
         (f"{name}=nan", [ends]),
         (f"{name}=much", ["such as smile=2"]),
+        (f"{name}=0.5 --edit={direction.name}=0.5", [f"{direction.name} is asked for twice"]),
         ("=1", ["such as smile=2"]),
     ):
         options = ["--out", out, "--checkpoint", small_checkpoint]
-        line = refused(here("morph", photo, f"--edit={text}", *options), capsys.readouterr())
+        words_given = f"--edit={text}".split(" --")
+        words_given[1:] = [f"--{word}" for word in words_given[1:]]
+        line = refused(here("morph", photo, *words_given, *options), capsys.readouterr())
         assert all(word in line for word in words), line
         assert line.rstrip().endswith(".")
     assert not out.exists()
@@ -706,6 +711,75 @@ def test_refusals(here, photos, tiny_checkpoint, tmp_path, monkeypatch, capsys, 
     assert (sorted(p.name for p in tmp_path.iterdir()), Path("p.png").read_bytes()) == before
 
 
+@pytest.fixture
+def unwritable(tmp_path):
+    """A folder that is there and takes no file; permissions do not stop root."""
+    folder = tmp_path / "shut"
+    folder.mkdir()
+    folder.chmod(0o500)
+    yield folder if os.geteuid() else Path("/proc")
+    folder.chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["morph", "{a}", "{b}", "--out", "{shut}/m.gif"],
+        ["morph", "{a}", "{b}", "--out", "{free}/m.gif", "--strip", "{shut}/s.png"],
+        ["morph", "{a}", "{b}", "--out", "{free}/m.gif", "--sheet", "{shut}/s.png"],
+        ["morph", "{a}", "{b}", "--out", "{free}/m.gif", "--put-back", "{shut}/p.jpg"],
+        ["morph", "{a}", "{b}", "--out", "{free}/" + 260 * "m" + ".gif"],
+        ["sample", "--out", "{shut}/g.png"],
+        ["find_direction", "--with", "{free}", "--without", "{free}", "--out",
+         "{shut}/d.safetensors"],
+        ["evaluate_morphs", "--data", "{free}", "--out", "{shut}/t.md"],
+        ["evaluate_morphs", "--data", "{free}", "--strips", "{shut}/s.png"],
+        ["evaluate_morphs", "--data", "{free}", "--frames", "{shut}"],
+        ["learn", "--out", "{shut}"],
+        ["learn", "--out", "{free}", "--save-flow", "{shut}/f.safetensors"],
+        ["learn", "--out", "{free}", "--save-flow", "{free}/none/f.safetensors"],
+        ["train", "--data", "{free}", "--steps", "1", "--out", "{shut}", "--cache", "{free}"],
+        ["add_user", "{shut}/users", "ann"],
+    ],
+    ids=lambda arguments: f"{arguments[0]} {arguments[-2]}",
+)  # fmt: skip
+def test_unwritable_targets_are_refused_before_the_work(
+    here, photos, unwritable, tmp_path, monkeypatch, capsys, arguments
+):
+    """Before photos are read, models loaded or anything is asked."""
+    free = tmp_path / "free"
+    free.mkdir()
+    names = {"a": photos[0], "b": photos[1], "shut": unwritable, "free": free}
+    monkeypatch.setattr(Editor, "prepare", None)
+    monkeypatch.setattr("models.load", None)
+    monkeypatch.setattr(sys, "stdin", None)
+    filled = [argument.format(**names) for argument in arguments]
+    said = refused(here(*filled), capsys.readouterr())
+    assert str(unwritable) in said or str(free) in said
+    assert not list(free.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["sample", "--n", 4000, "--size", 2048],
+        ["sample", "--n", 2000, "--columns", 1, "--size", 2048],
+        ["morph", "{a}", "{b}", "--sheet", "s.png", "--frames", 1000, "--size", 1024],
+    ],
+    ids=["square", "column", "contact"],
+)
+def test_sheets_too_large_are_refused_before_their_pictures_are_made(
+    here, photos, tiny_checkpoint, tmp_path, monkeypatch, capsys, arguments
+):
+    monkeypatch.chdir(tmp_path)
+    for work in ("sample", "along"):
+        monkeypatch.setattr(Editor, work, None)
+    filled = [str(argument).format(a=photos[0], b=photos[1]) for argument in arguments]
+    filled += ["--checkpoint", tiny_checkpoint, "--out", "out.png"]
+    assert here(*filled) == 2
+    assert "too large" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
 def test_broken_checkpoint(here, photos, tmp_path, capsys):
     bad = tmp_path / "bad.safetensors"
     bad.write_bytes(b"no weights")
@@ -751,6 +825,64 @@ def test_interrupt_is_quiet(face_folder, tiny_checkpoint, tmp_path):
 
 
 # ------------------------------------------------------------------------------------- cli helpers
+
+
+def test_a_tilde_is_home_in_every_way_of_writing_it(
+    here, photos, tiny_checkpoint, tiny_direction, tmp_path, monkeypatch
+):
+    """Shells leave `--out=~/x` and quoted words as they are."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(tiny_checkpoint, "tiny.safetensors")
+    shutil.copy(tiny_direction, "direction.safetensors")
+    shutil.copy(photos[0], "a.png")
+    model = "--checkpoint=~/tiny.safetensors"
+    assert here("sample", "--out=~/g.png", "--n", 1, model) == 0
+    edit = ["--edit=~/direction.safetensors=0.5", "--out=~/m.png", "--strip", "~/s.png"]
+    assert here("morph", "~/a.png", *edit, "--frames", 3, "--align", "center", model) == 0
+    assert all(Path(name).is_file() for name in ("g.png", "m.png", "s.png"))
+    parser = cli.Parser()
+    parser.add_argument("several", nargs="+")
+    parser.add_argument("--one", default="~/default")
+    parser.add_argument("--more", action="append", type=Path)
+    found = parser.parse_args(["~/a", "b~", "x/~/y", "--more=~/c"])
+    assert found.several == [f"{tmp_path}/a", "b~", "x/~/y"]
+    assert (found.one, found.more) == (f"{tmp_path}/default", [tmp_path / "c"])
+
+
+ALL_SCRIPTS = sorted([*SCRIPTS.rglob("*.py"), SCRIPTS.parent / "app.py"])
+
+
+@pytest.mark.parametrize("script", ALL_SCRIPTS, ids=lambda path: path.stem)
+def test_every_script_begins_with_the_common_command_line(script):
+    """It sets what OpenMP reads when PyTorch is loaded, and its parser knows home."""
+    tree = ast.parse(script.read_text(encoding="utf-8"))
+    imported = []
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            imported += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            imported += [f"{node.module}.{alias.name}" for alias in node.names]
+    before = imported[: imported.index("glow_app.common.cli")]
+    known = {*sys.stdlib_module_names, "numpy"}
+    assert not [name for name in before if name.partition(".")[0] not in known]
+    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    assert "ArgumentParser" not in [getattr(f, "attr", getattr(f, "id", "")) for f in calls]
+
+
+def test_waiting_threads_of_a_script_sleep(tmp_path):
+    """As the OpenMP that PyTorch has loaded says itself."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_"))}
+    done = subprocess.run(
+        command("train", "--help"),
+        env={**environment, "OMP_DISPLAY_ENV": "VERBOSE"},
+        cwd=tmp_path, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0
+    if "GOMP_" not in done.stderr:
+        pytest.skip("PyTorch comes with another OpenMP here")
+    # How often they look before they sleep; without a policy it is 300,000 times.
+    assert re.search(r"GOMP_SPINCOUNT ?= ?'?0\b", done.stderr), done.stderr
 
 
 def test_run_reports_errors_of_others_and_lets_bugs_through(capsys):

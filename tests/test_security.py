@@ -15,10 +15,13 @@ import httpx
 import pytest
 from gradio_client import Client, handle_file
 from packaging.version import Version
+from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
 
 from glow_app.common.errors import UserError
 from glow_app.common.users import MARK, line_for, read_users
 from glow_app.ui import limits
+from glow_app.ui.guard import Guard
 
 pytest_plugins = ["tests.page_fixtures"]
 
@@ -43,6 +46,8 @@ def test_users_are_known_by_password_or_hash(tmp_path: Path) -> None:
     assert users.know(NAME, PASSWORD) and users.know("bo", "a:b ")
     for name, password in ((NAME, "a:b "), ("bo", "a:b"), ("eve", PASSWORD), ("", ""), (NAME, "")):
         assert not users.know(name, password)
+    marked = written(tmp_path / "marked", f"\ufeff{line}\n")  # as Notepad writes it
+    assert read_users(marked).know(NAME, PASSWORD)
     assert PASSWORD not in repr(vars(users)) and "a:b" not in repr(vars(users))
 
 
@@ -186,6 +191,40 @@ def test_pages_of_others_may_link_but_not_ask(server: str) -> None:
     ask = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
     asked = httpx.options(f"{server}{path}", headers=ask)
     assert asked.status_code == 403 and "access-control-allow-origin" not in asked.headers
+
+
+def judged(path: str = "/", root_path: str = "", **headers: str) -> int:
+    """The status that a guard of a page called glow.example.org gives; 200 if it lets it pass."""
+
+    async def app(scope, receive, send) -> None:
+        await PlainTextResponse("in")(scope, receive, send)
+
+    guard = Guard(app, "127.0.0.1", names=["glow.example.org"])
+
+    async def under(scope, receive, send) -> None:
+        await guard({**scope, "root_path": root_path}, receive, send)
+
+    return TestClient(under, "http://127.0.0.1").get(path, headers=headers).status_code
+
+
+def test_a_page_behind_a_proxy_goes_by_its_name_and_no_other() -> None:
+    for host in ("glow.example.org", "Glow.example.org:8443", "localhost", "127.0.0.1:7860"):
+        assert judged(host=host) == 200, host
+    for host in ("example.org", "x.glow.example.org", "glow.example.org.evil.example"):
+        assert judged(host=host) == 403, host
+    # A proxy that passes on another Host than the browser asked for.
+    assert judged(host="127.0.0.1:7860", origin="https://glow.example.org") == 200
+    assert judged(host="127.0.0.1:7860", origin="https://glow.example.org:8443") == 200
+    for origin in ("https://evil.example", "https://glow.example.org.evil.example", "null"):
+        assert judged(host="glow.example.org", origin=origin) == 403, origin
+
+
+def test_below_a_root_path_what_is_judged_is_what_is_routed() -> None:
+    for root_path in ("/glow", "/static"):
+        for path in ("/config", f"{root_path}/config", f"{root_path}/", "/"):
+            assert judged(path, root_path) == 200, path
+        for path in ("/monitoring", f"{root_path}/monitoring", f"{root_path}/gradio_api/proxy=x"):
+            assert judged(path, root_path) == 404, path
 
 
 def test_every_answer_has_the_headers(server: str) -> None:

@@ -184,6 +184,67 @@ def test_celeba_is_read_as_torchvision_lays_it_out(tmp_path: Path, monkeypatch) 
     assert len(cached() - before) == 2 and before <= cached()
 
 
+def test_bad_pictures_of_celeba_are_named_and_left_out(tmp_path: Path, monkeypatch) -> None:
+    from glow_app.training.torchvision_compat import import_torchvision
+
+    monkeypatch.setattr(
+        import_torchvision().datasets.CelebA, "_check_integrity", lambda self: True
+    )
+    folder = tmp_path / "celeba" / "img_align_celeba"
+    folder.mkdir(parents=True)
+    names = [f"{i:06d}.jpg" for i in range(1, 5)]
+    for name in (names[0], names[3]):
+        Image.new("RGB", (178, 218), "tan").save(folder / name)
+    (folder / names[1]).write_bytes(b"\xff\xd8\xff cut off")  # names[2] is missing
+    heads = {"identity_CelebA": "", "list_bbox_celeba": "4\nimage_id x_1\n"}
+    heads |= {"list_landmarks_align_celeba": "4\nx\n", "list_attr_celeba": "4\nYoung\n"}
+    for file, head in {"list_eval_partition": "", **heads}.items():
+        rows = "".join(f"{name} 0\n" for name in names)
+        (folder.parent / f"{file}.txt").write_text(head + rows)
+    said: list[str] = []
+    packed = from_celeba(tmp_path, 16, tmp_path / "cache", "train", said.append)
+    assert packed.names == (names[0], names[3])
+    assert [name for name, _ in packed.skipped] == names[1:3]
+    assert [names[1] in said[1], names[2] in said[2], len(said)] == [True, True, 3]
+    # A damaged table is one sentence.
+    (folder.parent / "list_eval_partition.txt").write_text(f"{names[0]}\n{names[1]} x\n")
+    with pytest.raises(UserError, match="not found complete"):
+        from_celeba(tmp_path, 16, tmp_path / "elsewhere", "train", said.append)
+
+
+def test_pictures_that_a_run_drew_are_not_learned_from(
+    here, pictures: Path, tmp_path: Path, capsys
+) -> None:
+    data = shutil.copytree(pictures, tmp_path / "data")
+    options = arguments(data, data / "runs" / "mine", "--steps", "20")
+    assert here("train", *options) == 0
+    assert list((data / "runs" / "mine" / "samples").glob("*.png"))
+    options[options.index("--steps") + 1] = "21"
+    assert here("train", *options) == 0, capsys.readouterr().err  # it goes on
+    other = from_source(data, 16, tmp_path / "cache", lambda _: None)  # nor by another run
+    assert len(other) == 60 and not [name for name in other.names if name.startswith("runs")]
+    for out in (data, data / "x" / ".."):
+        capsys.readouterr()
+        assert here("train", *arguments(data, out, "--steps", "1")) == 2
+        error = capsys.readouterr().err
+        assert "--out must be another folder" in error and error.count("\n") == 1
+    own = data / "runs" / "mine"
+    assert here("train", *arguments(own / "samples", own, "--steps", "1")) == 2
+    with pytest.raises(UserError, match="a run has drawn"):
+        from_source(own, 16, tmp_path / "cache", lambda _: None)
+
+
+def test_when_all_is_held_out_the_way_on_is_named(here, tmp_path: Path, capsys) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    name = next(f"{i}.png" for i in range(99) if is_held_out(f"{i}.png", 0.2))
+    Image.new("RGB", (16, 16), "tan").save(data / name)
+    assert here("train", *arguments(data, tmp_path / "run", "--steps", "1")) == 2
+    assert "--holdout 0" in capsys.readouterr().err
+    more = ("--steps", "1", "--holdout", "0")
+    assert here("train", *arguments(data, tmp_path / "run", *more)) == 0
+
+
 def test_every_pixel_counts_for_the_fingerprint(tmp_path: Path) -> None:
     pixels = np.zeros((300, 4, 4, 3), np.uint8)
     np.save(tmp_path / "a.npy", pixels)
@@ -419,6 +480,34 @@ def test_a_folder_of_another_run_is_refused(here, unbroken: Path, pictures: Path
     assert here("train", *arguments(pictures, unbroken, "--steps", "60", "--lr", "0.5")) == 2
     error = capsys.readouterr().err
     assert "another lr" in error and len(error.strip().splitlines()) == 1
+
+
+def test_other_pictures_are_for_another_run(
+    here, unbroken: Path, pictures: Path, tmp_path: Path, capsys
+) -> None:
+    data = shutil.copytree(pictures, tmp_path / "data")
+    Image.new("RGB", (16, 16), "tan").save(data / "new.png")
+    assert here("train", *arguments(data, unbroken, "--steps", "61")) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert f"--init {unbroken / 'model.safetensors'}" in error and "--out" in error
+
+
+def test_a_second_run_in_a_folder_is_refused_while_the_first_is_at_work(
+    here, pictures: Path, tmp_path: Path, capsys
+) -> None:
+    out = tmp_path / "run"
+    endless = command(pictures, out, "--steps", "1000000", "--checkpoint-minutes", "0")
+    first = subprocess.Popen(endless, env=ONE_THREAD, stdout=subprocess.PIPE, text=True)
+    try:
+        assert any("parameters" in line for line in first.stdout)
+        assert here("train", *arguments(pictures, out, "--steps", "1")) == 2
+        error = capsys.readouterr().err
+        assert "at work" in error and str(out) in error and error.count("\n") == 1
+        assert first.poll() is None
+    finally:
+        first.kill()
+        first.communicate(timeout=30)
+    assert here("train", *arguments(pictures, out, "--steps", "1")) == 0  # the lock went with it
 
 
 def test_a_run_of_an_older_version_goes_on(pictures: Path, tmp_path: Path) -> None:

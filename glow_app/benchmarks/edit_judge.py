@@ -11,7 +11,6 @@ table, the others on attributes as a table gives them. Light is measured on the 
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from glow_app.common.errors import UserError
+from glow_app.editing.labels import read_table
 from glow_app.faces.landmarks import SHAPE_POINTS, find_mesh
 from glow_app.faces.measures import MEASURES, measured, pose
 from glow_app.faces.regions import mean_shape
@@ -161,19 +162,28 @@ def fitted_on(
 
 
 def read_tables(data: Path) -> dict[str, dict[str, float]]:
-    """Numbers of each training picture by its path: logits of attributes, age and gender (NaN)."""
+    """Numbers of each training picture by its path: logits of attributes, age and gender (NaN).
+
+    Raises:
+        UserError: one of the tables is missing, damaged, or holds no numbers.
+    """
     table: dict[str, dict[str, float]] = {}
-    with open(data / "attributes.tsv", encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file, delimiter="\t"):
+    try:
+        for row in read_table(data / "attributes.tsv"):
             name = row.pop("file")
             if name.startswith("train/"):
                 table[name] = {key: _logit(float(value)) for key, value in row.items()}
-    with open(data / "sources.tsv", encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file, delimiter="\t"):
+        for row in read_table(data / "sources.tsv"):
             if row["file"] in table:
                 known = table[row["file"]]
                 known["age"] = float(row["age"]) if row["age"] else math.nan
                 known["gender"] = {"m": -1.0, "f": 1.0}.get(row["gender"], math.nan)
+    except (ValueError, KeyError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(
+            f"The tables in {data} are not as the judge needs them: {error}."
+        ) from error
     return table
 
 

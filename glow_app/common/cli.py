@@ -1,6 +1,7 @@
-"""What all command lines share: one-line errors, exit statuses, model arguments, progress.
+"""What all command lines share: one-line errors, exit statuses, model arguments, progress, `~`.
 
 Nothing heavy is imported here before it is needed, so `--help` and wrong arguments answer at once.
+A script imports this before anything that imports PyTorch, whose OpenMP reads its switch once.
 """
 
 from __future__ import annotations
@@ -10,10 +11,15 @@ import io
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from glow_app.common.errors import is_for_people
+
+# Waiting threads must sleep, not spin: beside any other busy program a morph takes a tenth of the
+# time, and alone it takes no longer.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from glow_app.common.progress import Progress
@@ -38,7 +44,19 @@ INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + the signal's number, as shells have
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line on stderr, with exit status 2."""
+    """An argument parser whose errors are one line on stderr, with exit status 2.
+
+    It expands a `~` at the beginning of any value, in `--out ~/x` as in `--out=~/x`, which shells
+    leave as it is. Nothing but a path begins like that, so no option can be forgotten.
+    """
+
+    def parse_known_args(
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        found, rest = super().parse_known_args(args, namespace)
+        for name, value in vars(found).items():
+            setattr(found, name, _at_home(value))
+        return found, rest
 
     def error(self, message: str) -> NoReturn:
         self.exit(FAILED, f"{self.prog}: {_one_line(message)} (--help tells more)\n")
@@ -152,6 +170,15 @@ def say(message: str) -> None:
         sys.modules["tqdm"].tqdm.write(message, file=sys.stderr)
     else:
         print(message, file=sys.stderr, flush=True)
+
+
+def _at_home(value: Any) -> Any:
+    """A value of the command line, or a list of them, with `~` expanded."""
+    if isinstance(value, list):
+        return [_at_home(one) for one in value]
+    if isinstance(value, str | PurePath):
+        return type(value)(os.path.expanduser(value))
+    return value
 
 
 def _settle_stdout() -> None:

@@ -5,12 +5,52 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["replacing", "write_bytes", "write_text"]
+from glow_app.common.errors import UserError
+
+__all__ = [
+    "LFS_HINT",
+    "check_writable",
+    "is_lfs_pointer",
+    "refuse_lfs_pointer",
+    "replacing",
+    "write_bytes",
+    "write_text",
+]
+
+#: What to say behind the name of a file that Git LFS has not fetched.
+LFS_HINT = "is a pointer of Git LFS and not the file itself: fetch it with git lfs pull."
 
 _SHOWN = 40  # characters of the target in the temporary name, which must not become too long
+
+
+def is_lfs_pointer(content: bytes) -> bool:
+    """Whether a file that begins so only says where its content is to be had."""
+    return content.startswith(b"version https://git-lfs")
+
+
+def refuse_lfs_pointer(path: Path) -> None:
+    """Say of a file that could not be understood that Git LFS has not fetched it, if it is so.
+
+    Raises:
+        UserError: it is so.
+    """
+    with suppress(OSError), path.open("rb") as file:
+        if is_lfs_pointer(file.read(100)):
+            raise UserError(f"{path.name} {LFS_HINT}")
+
+
+def check_writable(folder: Path) -> None:
+    """Make a file in ``folder`` and remove it: permissions do not tell of all that may fail.
+
+    Raises:
+        OSError: there can be no file.
+    """
+    probe = folder / f".{secrets.token_hex(8)}.tmp"
+    probe.open("xb").close()
+    probe.unlink()
 
 
 @contextmanager

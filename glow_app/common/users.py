@@ -73,7 +73,7 @@ def read_users(path: str | Path) -> Users:
             raise UserError(f"There is no file {path}.")
         with open(path, "rb") as file:
             _check_private(os.fstat(file.fileno()), path)
-            text = file.read(_MAX_FILE + 1).decode("utf-8")
+            text = file.read(_MAX_FILE + 1).decode("utf-8-sig")
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror}.") from error
     except UnicodeDecodeError as error:

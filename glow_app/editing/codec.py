@@ -31,6 +31,7 @@ from glow_app.faces.coding import Coding
 from glow_app.faces.crop import Crop
 from glow_app.faces.face import Face
 from glow_app.faces.look import Looks
+from glow_app.faces.opening import printable
 from glow_app.faces.prepare import FULL, prepare
 from glow_app.faces.tensors import to_pictures, to_tensor
 from models import StateRange
@@ -74,7 +75,7 @@ class Codec:
         model: the `models.Glow`, in evaluation mode on `device`.
         device: where it runs.
         image_size: S, the side of its pictures in pixels.
-        name: the file name of the checkpoint without its ending.
+        name: the file name of the checkpoint without its ending, with ? for what is not text.
         facts: training facts stored in the checkpoint.
         coding: how pictures are coded before this model sees them, as its training pictures were;
             None for a model of uncoded ones.
@@ -93,7 +94,7 @@ class Codec:
         if self.model.config.channels != 3:
             raise UserError(f"{path.name} is not a model of colour pictures.")
         self.image_size: int = self.model.config.image_size
-        self.name = path.stem
+        self.name = printable(path.stem)
         self.facts: dict[str, Any] = dict(self.model.facts)
         self.coding = Coding.from_facts(self.facts)
         self.looks = Looks.from_facts(self.facts, self.image_size)

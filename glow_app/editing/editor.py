@@ -24,6 +24,7 @@ from glow_app.editing.frames import (
     MAX_FRAMES,
     Morph,
     Still,
+    check_even,
     decoded,
     even_positions,
     journey_positions,
@@ -285,6 +286,7 @@ class Editor(Sampler):
         # Where the frames stand shows only once all were made; on a loop the way home counts.
         closed = walk.loop and u[-1] < walk.legs
         measured = np.append(u, float(walk.legs)) if closed else u
+        check_even(walk, measured)
         steps = Steps(len(u) + len(measured), progress)
         *_, first = decoded(self, walk, measured, steps, kappa=kappa)
         even = even_positions(walk, measured, first.frames)

@@ -23,6 +23,7 @@ __all__ = [
     "MAX_FRAMES",
     "Morph",
     "Still",
+    "check_even",
     "decoded",
     "even_positions",
     "journey_positions",
@@ -296,9 +297,24 @@ def even_positions(walk: Walk, u: np.ndarray, frames: np.ndarray) -> np.ndarray:
         frames: (T, S, S, 3) uint8, the pictures there. Photos on the way stay among the positions.
     """
     changes = np.abs(np.diff(frames.astype(np.int16), axis=0)).mean(axis=(1, 2, 3))
+    return _asked(paths.even_positions, u, changes, len(u), _met(walk, u))
+
+
+def check_even(walk: Walk, u: np.ndarray) -> None:
+    """Refuse before anything is made that positions are too few for `even_positions`."""
+    met = _met(walk, u)
+    if len(u) < len(met) + 2:
+        ends = f"{u[0]:g} to {u[-1]:g}"
+        raise UserError(
+            f"At even speed from {ends} photos on the way have frames of their own, so there must "
+            f"be at least {len(met) + 2} frames, not {len(u)}."
+        )
+
+
+def _met(walk: Walk, u: np.ndarray) -> list[int]:
+    """Positions of the photos between the first and the last of `u`."""
     inside = range(math.floor(u[0]) + 1, math.ceil(u[-1]))
-    met = [stop for stop in inside if 0 <= stop <= walk.legs]
-    return _asked(paths.even_positions, u, changes, len(u), met)
+    return [stop for stop in inside if 0 <= stop <= walk.legs]
 
 
 def _norms(codec: Codec, z: Tensor) -> np.ndarray:
@@ -328,8 +344,12 @@ def morph_positions(frames: int | Sequence[float], t_range: tuple[float, float])
 
 def journey_positions(walk: Walk, frames: int) -> np.ndarray:
     """(T,) float64 positions of a journey with `frames` a leg; see `Editor.journey`."""
-    if frames < 2 or walk.legs * (frames - 1) >= MAX_FRAMES:
-        raise UserError(f"A journey needs 2 to {MAX_FRAMES} frames.")
+    most = (MAX_FRAMES - 1) // walk.legs + 1
+    if not 2 <= frames <= most:
+        raise UserError(
+            f"A journey has at most {MAX_FRAMES} frames: from one of these photos to the next 2 "
+            f"to {most}, not {frames}."
+        )
     keys = walk.legs if walk.loop else walk.legs + 1
     return paths.journey_positions(keys, frames, walk.loop).numpy()
 

@@ -7,21 +7,27 @@ each group of pictures that are alike in the given columns.
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import operator
 import random
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from glow_app.common.errors import UserError
+from glow_app.common.files import refuse_lfs_pointer
+from glow_app.faces.opening import printable
 
-__all__ = ["balanced", "condition", "read_labels"]
+__all__ = ["balanced", "condition", "read_labels", "read_table"]
 
 Row = dict[str, str]
 
 FILE = "file"
+_DELIMITERS = "\t;,"
 _DECADE = 10  # numbers are alike for balancing within one
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
@@ -32,23 +38,90 @@ _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
 
 
 def read_labels(path: str | Path) -> list[Row]:
-    """The rows of a tab-separated table with a header.
+    """The rows of a table, as `read_table`, with the paths in "file" made whole.
 
-    One column is called "file": paths of pictures, relative to the table's folder, made whole
-    here. An empty field means that nothing is known.
+    They are relative to the table's folder.
 
     Raises:
-        UserError: the file is missing, no such table, or empty.
+        UserError: as `read_table`.
     """
     path = Path(path)
+    return [{**row, FILE: str(path.parent / row[FILE])} for row in read_table(path)]
+
+
+def read_table(path: str | Path) -> list[Row]:
+    """The rows of a table with a header, as programs and spreadsheets write them.
+
+    In UTF-8 or UTF-16, with or without a byte order mark, tabs, commas or semicolons between its
+    columns. One column is called "file". An empty field, and one that a short row lacks, means
+    that nothing is known. Rows without any field are left out.
+
+    Raises:
+        UserError: the file is missing, no such table, or empty; a row has more fields than the
+            header, or no file; one sentence that names the line.
+    """
+    path = Path(path)
+    name = printable(path.name)
+    refuse_lfs_pointer(path)
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file, delimiter="\t", restval=""))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path.name} cannot be read as a table.") from error
-    if not rows or FILE not in rows[0]:
-        raise UserError(f"{path.name} needs a header with a column {FILE!r} and rows below it.")
-    return [{**row, FILE: str(path.parent / row[FILE])} for row in rows]
+        text = _decoded(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{name} cannot be read as a table: {error.strerror}.") from error
+    except UnicodeError as error:
+        raise UserError(f"{name} is not text in UTF-8: save it as CSV in UTF-8.") from error
+    try:
+        lines = csv.reader(io.StringIO(text, newline=""), _dialect(text), strict=True)
+        header = [column.strip() for column in next(lines, [])]
+        while header and not header[-1]:  # spreadsheets write columns that were emptied
+            header.pop()
+        rows = [_row(header, fields, name, lines.line_num) for fields in lines if any(fields)]
+    except csv.Error as error:
+        raise UserError(f"{name} cannot be read as a table: {error}.") from error
+    if FILE not in header:
+        raise UserError(
+            f"{name} needs a column {FILE!r}, with tabs, commas or semicolons between columns; it "
+            f"has {', '.join(printable(column) for column in header) or 'none'}."
+        )
+    if len(set(header)) < len(header):
+        twice = next(column for column in header if header.count(column) > 1)
+        raise UserError(f"{name} has several columns {printable(twice)!r}.")
+    if not rows:
+        raise UserError(f"{name} has a header and no rows below it.")
+    return rows
+
+
+def _decoded(content: bytes) -> str:
+    """Raises UnicodeError."""
+    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if marked else "utf-8-sig")
+
+
+def _dialect(text: str) -> type[csv.Dialect]:
+    """How the columns are parted, by the header: fields below may hold any of the signs."""
+    header = next(iter(text.splitlines()), "")
+
+    class Found(csv.excel_tab):
+        pass
+
+    with suppress(csv.Error):  # a single column, or one with another sign
+        Found.delimiter = csv.Sniffer().sniff(header, _DELIMITERS).delimiter
+    for delimiter in _DELIMITERS:
+        if FILE in (column.strip() for column in next(csv.reader([header], delimiter=delimiter))):
+            Found.delimiter = delimiter
+            break
+    Found.skipinitialspace = Found.delimiter != "\t"  # people write "file, age"
+    return Found
+
+
+def _row(header: list[str], fields: list[str], name: str, line: int) -> Row:
+    if any(fields[len(header) :]):
+        raise UserError(
+            f"Line {line} of {name} has {len(fields)} fields, and its header {len(header)}."
+        )
+    row = dict(zip(header, [*fields, *[""] * len(header)], strict=False))
+    if row.get(FILE) == "":
+        raise UserError(f"Line {line} of {name} names no file.")
+    return row
 
 
 def condition(text: str, columns: Sequence[str]) -> Callable[[Row], bool]:

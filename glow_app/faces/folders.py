@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,7 @@ PICTURE_SUFFIXES: Final = frozenset((
     ".jpe", ".jpeg", ".jpg", ".jpx", ".mpo", ".pbm", ".pfm", ".pgm", ".png", ".pnm", ".ppm",
     ".qoi", ".tif", ".tiff", ".webp",
 ))  # fmt: skip
+_NAMED: Final = 3  # endings of files that are no pictures
 
 
 def list_pictures(folder: str | os.PathLike[str]) -> list[Path]:
@@ -34,10 +36,26 @@ def list_pictures(folder: str | os.PathLike[str]) -> list[Path]:
         raise UserError(f"{printable(str(folder))} is not a folder.")
     if not os.access(root, os.R_OK | os.X_OK):
         raise UserError(f"{printable(str(folder))} may not be read: permission denied.")
-    found = [path for path in _walk(root) if path.suffix.lower() in PICTURE_SUFFIXES]
+    files = list(_walk(root))
+    found = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES]
     if not found:
-        raise UserError(f"There is no picture in {printable(str(folder))}.")
+        raise UserError(f"There is no picture in {printable(str(folder))}{_others(files)}.")
     return sorted(found, key=lambda path: path.relative_to(root).parts)
+
+
+def _others(files: list[Path]) -> str:
+    """What a folder without pictures holds instead, to stand at the end of a sentence."""
+    if not files:
+        return ""
+    endings = Counter(printable(path.suffix) or "none" for path in files)
+    named = ", ".join(ending for ending, _ in endings.most_common(_NAMED))
+    more = ", ..." if len(endings) > _NAMED else ""
+    what = (
+        "one file has another ending"
+        if len(files) == 1
+        else (f"{len(files):,} files have other endings")
+    )
+    return f", as far as names tell: {what} ({named}{more})"
 
 
 def _walk(root: Path) -> Iterator[Path]:

@@ -27,6 +27,7 @@ import numpy as np
 from PIL import Image, ImageOps, JpegImagePlugin
 
 from glow_app.common.errors import UserError
+from glow_app.common.files import LFS_HINT, is_lfs_pointer
 from glow_app.faces.code_points import CODES, code_points, encoding_of
 from glow_app.faces.colour import eight_bits, split_alpha, to_srgb
 
@@ -385,6 +386,8 @@ def _damaged(name: str) -> UserError:
 
 def _unidentified(data: bytes, name: str) -> UserError:
     """Why Pillow did not know a file."""
+    if is_lfs_pointer(data):
+        return UserError(f"{name} {LFS_HINT}")
     head = data[:4096].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     brand = _brand(data)
     if head.startswith((b"<svg", b"<?xml", b"<!doctype svg", b"<!--")) and b"<svg" in head:

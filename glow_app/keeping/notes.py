@@ -13,6 +13,7 @@ from typing import Any
 from PIL import Image, PngImagePlugin
 
 from glow_app.common.errors import UserError
+from glow_app.common.files import refuse_lfs_pointer
 from glow_app.faces.opening import printable
 from glow_app.keeping.writing import pyav
 
@@ -70,6 +71,7 @@ def read_note(path: str | Path) -> Any:
     except UserError:
         raise
     except Exception as error:  # decoders raise nearly anything on damaged files
+        refuse_lfs_pointer(path)
         raise UserError(f"{name} is damaged or of a kind that cannot be read.") from error
     try:
         return json.loads(note[:_MAX_NOTE])

@@ -175,6 +175,11 @@ class Recipe:
         Raises:
             UserError: this is not such data, or a value in it is out of range.
         """
+        if about is None:
+            raise UserError(
+                f"{source} holds no settings: either it was not made by Glow Studio, or a program "
+                "that it went through has removed them, as messengers do."
+            )
         if not isinstance(about, dict) or about.get("made_with") != MADE_WITH:
             raise UserError(f"{source} was not made by Glow Studio.")
         known = {f.name: about[f.name] for f in fields(cls) if about.get(f.name) is not None}

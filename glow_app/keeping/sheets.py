@@ -25,7 +25,15 @@ from glow_app.keeping.writing import (
     write,
 )
 
-__all__ = ["save_grid", "save_sheet", "save_still", "save_strip", "strip_frames", "tiled"]
+__all__ = [
+    "check_sheet",
+    "save_grid",
+    "save_sheet",
+    "save_still",
+    "save_strip",
+    "strip_frames",
+    "tiled",
+]
 
 STRIP_COLUMNS = 9
 SHEET_COLUMNS = 8
@@ -100,7 +108,7 @@ def save_grid(
         UserError: as `save_animation`.
     """
     if columns is None:
-        columns = math.ceil(math.sqrt(len(pictures)))
+        columns = _about_square(len(pictures))
     return _save(pictures, path, columns, size, metadata)
 
 
@@ -132,6 +140,42 @@ def save_sheet(
     return _save(frames, path, columns, size, metadata, words)
 
 
+def check_sheet(
+    count: int, side: int, columns: int | None = None, captions: bool = False
+) -> tuple[int, int]:
+    """Refuse a grid, or with captions a contact sheet, before its pictures are made.
+
+    Args:
+        count: of the pictures.
+        side: of each, in pixels.
+        columns: pictures a row, None for what `save_grid` or `save_sheet` takes.
+
+    Returns:
+        Its width and height in pixels.
+
+    Raises:
+        UserError: it would be too large.
+    """
+    if columns is None:
+        columns = SHEET_COLUMNS if captions else _about_square(count)
+    columns = min(_check_columns(columns), count)
+    margin, letters = _gaps(side, captions)
+    width = columns * (side + margin) + margin
+    height = math.ceil(count / columns) * (side + letters + margin) + margin
+    if width * height > _MAX_SHEET:
+        raise UserError(f"A sheet of {width}x{height} pixels is too large: choose a smaller size.")
+    return width, height
+
+
+def _gaps(side: int, captions: bool) -> tuple[int, int]:
+    """Pixels around each picture, and of the letters below it."""
+    return (max(4, side // 16), max(10, side // 9)) if captions else (0, 0)
+
+
+def _about_square(count: int) -> int:
+    return math.ceil(math.sqrt(count))
+
+
 def _save(
     pictures: Pictures,
     path: str | Path,
@@ -147,9 +191,9 @@ def _save(
     columns = min(_check_columns(columns), count)
     if captions is not None and len(captions) != count:
         raise UserError(f"{count} frames need as many captions, not {len(captions)}.")
-    margin, letters = (0, 0) if captions is None else (max(4, side // 16), max(10, side // 9))
+    sheet = Image.new("RGB", check_sheet(count, side, columns, captions is not None), "white")
+    margin, letters = _gaps(side, captions is not None)
     wide, high = side + margin, side + letters + margin
-    sheet = _blank(columns * wide + margin, math.ceil(count / columns) * high + margin)
     corners = [(margin + i % columns * wide, margin + i // columns * high) for i in range(count)]
     for tile, corner in zip(resized(pictures, side), corners, strict=True):
         sheet.paste(tile, corner)
@@ -160,12 +204,6 @@ def _save(
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG", **notes.pillow_options("PNG", notes.to_note(metadata)))
     return write(target, buffer.getvalue())
-
-
-def _blank(width: int, height: int) -> Image.Image:
-    if width * height > _MAX_SHEET:
-        raise UserError(f"A sheet of {width}x{height} pixels is too large: choose a smaller size.")
-    return Image.new("RGB", (width, height), "white")
 
 
 def _check_columns(columns: int) -> int:

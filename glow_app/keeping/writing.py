@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from glow_app.common.errors import UserError
-from glow_app.common.files import replacing
+from glow_app.common.files import check_writable, replacing
 from glow_app.faces.opening import RESAMPLE
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "MP4_HINT",
     "Pictures",
     "available_formats",
+    "check_folder",
     "check_pictures",
     "check_size",
     "check_suffix",
@@ -67,8 +68,9 @@ def check_target(path: str | Path, formats: Sequence[str] = FORMATS) -> Path:
         The resolved path.
 
     Raises:
-        UserError: unknown suffix, PyAV missing for .mp4, no such folder, or something that is
-            not a regular file in the way.
+        UserError: unknown suffix, PyAV missing for .mp4, no such folder, one that cannot be
+            written into, a name too long for it, or something that is not a regular file in the
+            way.
     """
     try:
         target = Path(path).expanduser().resolve()
@@ -77,9 +79,25 @@ def check_target(path: str | Path, formats: Sequence[str] = FORMATS) -> Path:
             raise UserError(f"Cannot write {path}: the folder {target.parent} does not exist.")
         if target.exists() and not target.is_file():
             raise UserError(f"Cannot write {path}: it exists and is not a file.")
+        check_writable(target.parent)
     except (OSError, RuntimeError) as error:
         raise UserError(f"Cannot write {path}: {reason(error)}.") from error
     return target
+
+
+def check_folder(path: str | Path) -> Path:
+    """Make a folder to write into, or refuse it, before any work is spent on its content.
+
+    Raises:
+        UserError: it cannot be made, or nothing can be written into it.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        check_writable(folder)
+    except OSError as error:
+        raise UserError(f"Cannot write into {path}: {reason(error)}.") from error
+    return folder
 
 
 def check_suffix(suffix: str, formats: Sequence[str], shown: str) -> None:

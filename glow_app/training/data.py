@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from glow_app.common.errors import UserError
-from glow_app.common.files import replacing, write_text
+from glow_app.common.files import refuse_lfs_pointer, replacing, write_text
 from glow_app.faces.coding import Coding
 from glow_app.faces.folders import list_pictures
 from glow_app.faces.frame import CROPS, Frame
@@ -30,6 +30,7 @@ from glow_app.faces.prepare import prepare
 from glow_app.faces.tensors import to_tensor
 from glow_app.training.distributed import World
 from glow_app.training.parts import count_pictures, picture_parts, read_pictures
+from glow_app.training.run_folder import is_run_folder
 
 __all__ = ["Batches", "PackedPictures", "from_celeba", "from_source", "is_held_out"]
 
@@ -88,7 +89,8 @@ def from_source(
 
     A folder is packed into ``cache`` the first time and whenever its files have changed; it may
     also be one that ``scripts/dev/rental.py pack`` filled. Pictures that cannot be read are
-    reported and left out. ``coding`` is what `prepare` puts them through.
+    reported and left out, and so is what runs have drawn whose folders lie in this one.
+    ``coding`` is what `prepare` puts them through.
 
     Raises:
         UserError: nothing usable at ``source``, whole crops and looks in one folder, or a packed
@@ -98,7 +100,7 @@ def from_source(
     if source.suffix == ".npy":
         return _open_packed(source, size, coding)
     parts = picture_parts(source)
-    files = parts or list_pictures(source)
+    files = parts or _without_drawn(list_pictures(source), source)
     frame = Frame.of_pictures(source, files)
     names = [file.relative_to(source).as_posix() for file in files]
     stats = [file.stat() for file in files]
@@ -112,6 +114,22 @@ def from_source(
     return _open_packed(packed, size, coding)
 
 
+def _without_drawn(files: list[Path], source: Path) -> list[Path]:
+    """``files`` without what lies in the folder of a run: samples are nothing to learn from."""
+    runs: dict[Path, bool] = {}
+
+    def drawn(folder: Path) -> bool:
+        if folder not in runs:
+            outside = folder == source or folder == folder.parent
+            runs[folder] = is_run_folder(folder) or (not outside and drawn(folder.parent))
+        return runs[folder]
+
+    kept = [file for file in files if not drawn(file.parent)]
+    if not kept:
+        raise UserError(f"{source} holds pictures that a run has drawn, and no others.")
+    return kept
+
+
 def from_celeba(
     root: str | Path,
     size: int,
@@ -122,6 +140,8 @@ def from_celeba(
     coding: Coding | None = None,
 ) -> PackedPictures:
     """CelebA (Liu et al. 2015) as torchvision reads it, ``split`` "train" or "valid".
+
+    Pictures that cannot be read are reported and left out.
 
     Raises:
         UserError: the data set is not at ``root``; it is never downloaded.
@@ -136,10 +156,12 @@ def from_celeba(
     if not (packed.exists() and packed.with_suffix(".json").exists()):
         try:
             pictures = CelebA(str(root), split=split, download=False)
-        except (RuntimeError, OSError, ImportError, ModuleNotFoundError) as error:
-            reason = str(error).splitlines()[0]
+        except (RuntimeError, OSError, ImportError, ValueError, LookupError) as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
             raise UserError(f"CelebA was not found complete in {root} ({reason}).") from error
-        entries = ((str(pictures.filename[i]), pictures[i][0]) for i in range(len(pictures)))
+        folder = Path(root) / pictures.base_folder / "img_align_celeba"
+        # By path and not by pictures[i], which ends everything at the first one that is damaged.
+        entries = ((str(name), folder / str(name)) for name in pictures.filename)
         report(f"Packing {len(pictures):,} pictures of CelebA at {size}x{size}, once.")
         _pack(entries, len(pictures), size, coding, packed, report, show)
     return _open_packed(packed, size, coding)
@@ -231,6 +253,7 @@ def _open_packed(path: Path, size: int, coding: Coding | None) -> PackedPictures
     except FileNotFoundError as error:
         raise UserError(f"There is no packed data at {path}.") from error
     except (OSError, ValueError) as error:
+        refuse_lfs_pointer(path)
         raise UserError(f"{path.name} is not a packed set of pictures.") from error
     if pixels.dtype != np.uint8 or pixels.shape[1:] != (size, size, 3) or len(pixels) == 0:
         raise UserError(

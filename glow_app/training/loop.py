@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -66,15 +67,35 @@ def train(
         clock: seconds, for ``config.minutes`` and the rates that are reported.
 
     Raises:
-        UserError: the run in ``out`` is another one, the batch cannot be shared by the
-            processes, looks and whole crops would be mixed, or training diverged.
+        UserError: the run in ``out`` is another one or still at work, the batch cannot be shared
+            by the processes, looks and whole crops would be mixed, or training diverged.
         OSError: the disk is full; the last good checkpoint is kept.
     """
     if config.batch % world.size:
         raise UserError(f"A batch of {config.batch} cannot be shared by {world.size} processes.")
-    folder, data, frame = RunFolder(out), training[0].fingerprint, training[0].frame
+    frame = training[0].frame
     if len(held_out[1]) and not (other := held_out[0].frame).same_as(frame):
         raise UserError(f"--data holds {frame.words}, and --val {other.words}.")
+    folder = RunFolder(out)
+    with folder.held() if world.first else nullcontext():
+        _train(config, folder, training, held_out, world, init, base, facts, from_constant, clock)
+    return folder.weights
+
+
+def _train(
+    config: TrainConfig,
+    folder: RunFolder,
+    training: tuple[PackedPictures, np.ndarray],
+    held_out: tuple[PackedPictures, np.ndarray],
+    world: World,
+    init: Path | None,
+    base: Path | None,
+    facts: dict[str, Any] | None,
+    from_constant: bool,
+    clock: Callable[[], float],
+) -> None:
+    """`train`, once the folder is held."""
+    data, frame = training[0].fingerprint, training[0].frame
     if world.first:
         folder.open(config, data, frame)
     world.wait()
@@ -120,7 +141,7 @@ def train(
         }
 
     on_gpu = world.device.type == "cuda"
-    log_to = RunLog(out, state.step) if world.first else QuietLog()
+    log_to = RunLog(folder.path, state.step) if world.first else QuietLog()
     with log_to as log, tuned_convolutions(world.device):
         log.say(
             f"{state.model.parameter_count:,} parameters, {len(training[1]):,} pictures, "
@@ -192,7 +213,6 @@ def train(
             raise KeyboardInterrupt
         log.record(line(meter) | evaluation.at_the_end(state, log))
         log.say(f"Done: {folder.weights}")
-    return folder.weights
 
 
 def _give_up_if_diverged(guard: GradientGuard) -> None:

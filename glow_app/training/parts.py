@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from glow_app.common.errors import UserError
-from glow_app.common.files import replacing, write_text
+from glow_app.common.files import refuse_lfs_pointer, replacing, write_text
 
 __all__ = [
     "count_pictures",
@@ -78,7 +79,11 @@ def read_pictures(parts: Iterable[Path]) -> Iterator[tuple[str, io.BytesIO]]:
     """(name, file) of every picture. Raises UserError for a damaged part."""
     for archive, names in _opened(parts):
         for name in names:
-            yield name.removesuffix(".webp"), io.BytesIO(archive.read(name))
+            try:
+                content = archive.read(name)
+            except (zipfile.BadZipFile, zlib.error, OSError) as error:
+                raise _damaged(Path(archive.filename)) from error
+            yield name.removesuffix(".webp"), io.BytesIO(content)
 
 
 def _opened(parts: Iterable[Path]) -> Iterator[tuple[zipfile.ZipFile, list[str]]]:
@@ -87,7 +92,12 @@ def _opened(parts: Iterable[Path]) -> Iterator[tuple[zipfile.ZipFile, list[str]]
             with zipfile.ZipFile(part) as archive:
                 yield archive, archive.namelist()
         except (zipfile.BadZipFile, OSError) as error:
-            raise UserError(f"{part.name} is damaged: copy it again.") from error
+            raise _damaged(part) from error
+
+
+def _damaged(part: Path) -> UserError:
+    refuse_lfs_pointer(part)
+    return UserError(f"{part.name} is damaged: copy it again.")
 
 
 def split_file(path: Path, out: Path, limit: int) -> list[Path]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from glow_app.common.errors import UserError
 from glow_app.common.files import write_text
@@ -15,8 +17,14 @@ from glow_app.training.config import TrainConfig
 from glow_app.training.state import TrainState
 from models import CheckpointError, GlowConfig
 
-__all__ = ["RunFolder"]
+try:
+    import fcntl
+except ImportError:  # Windows: nothing watches there that a folder has one run at a time
+    fcntl = None
 
+__all__ = ["RunFolder", "is_run_folder"]
+
+_SETTINGS, _STATES = "config.json", "checkpoint"
 _FRAME = "frame"  # that of the pictures, as facts
 _ORIGIN = "started_from"  # the facts of the weights of --init
 _DEFAULTS = {
@@ -26,11 +34,17 @@ _DEFAULTS = {
 }
 
 
+def is_run_folder(path: Path) -> bool:
+    """Whether a run has begun there, whose pictures are drawn and none to learn from."""
+    return (path / _SETTINGS).is_file() and (path / _STATES).is_dir()
+
+
 class RunFolder:
     """Paths of a run, and the one who may use them.
 
     Attributes:
-        path: holds config.json, stats.jsonl, samples/, checkpoint/ and model.safetensors.
+        path: holds config.json, stats.jsonl, samples/, checkpoint/, model.safetensors and an
+            empty file called lock.
         weights: the averaged model.
         samples: pictures of each evaluation.
         newest: the last state, from which the same command goes on.
@@ -44,11 +58,36 @@ class RunFolder:
         self.path = path
         self.weights = path / "model.safetensors"
         self.samples = path / "samples"
-        self.newest = path / "checkpoint" / "state.safetensors"
-        self.previous = path / "checkpoint" / "previous.safetensors"
-        self.constant = path / "checkpoint" / "constant.safetensors"
+        self.newest = path / _STATES / "state.safetensors"
+        self.previous = path / _STATES / "previous.safetensors"
+        self.constant = path / _STATES / "constant.safetensors"
         self.origin: dict[str, Any] = {}
-        self._settings = path / "config.json"
+        self._settings = path / _SETTINGS
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Have the folder for this process alone; whatever ends the process gives it back.
+
+        Raises:
+            UserError: another one has it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with open(self.path / "lock", "ab") as file:
+            self._lock(file)
+            yield
+
+    def _lock(self, file: BinaryIO) -> None:
+        if fcntl is None:
+            return
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"Another training is at work in {self.path}: wait for its end, or choose another "
+                "--out."
+            ) from error
+        except OSError:  # a disk without locks
+            return
 
     def settings(self) -> dict[str, Any] | None:
         """What config.json holds; None for a new run. Raises UserError: it is damaged."""
@@ -83,6 +122,12 @@ class RunFolder:
         # A setting that the run does not name came later: then it was what is the default now.
         before = {**_DEFAULTS, **before}
         different = sorted(k for k in now if _modern(k, before.get(k)) != now[k])
+        if different == ["data"]:
+            init = f" and --init {self.weights}" if self.weights.exists() else ""
+            raise UserError(
+                f"The pictures are not those that the run in {self.path} learns from: to learn "
+                f"from these, choose another --out{init}."
+            )
         if different:
             raise UserError(
                 f"{self.path} holds a run with another {', '.join(different)}; "

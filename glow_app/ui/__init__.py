@@ -4,6 +4,9 @@ Gradio reads its switches while it is imported, so they are set here, before any
 package imports it: the page sends nothing anywhere, so there is no telemetry and no look-up of
 newer versions. Its other switches would open the page's doors (shared files, more ports, an editor
 of code) and are taken away; only the folder for uploads may be chosen.
+
+Gradio asks its own server whether it answers. Where a proxy is set that question must not go
+there, so for this process there is none.
 """
 
 import os
@@ -14,3 +17,5 @@ for _name in [name for name in os.environ if name.startswith("GRADIO_")]:
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+for _name in ("no_proxy", "NO_PROXY"):
+    os.environ[_name] = "*"

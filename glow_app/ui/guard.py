@@ -18,9 +18,10 @@ import re
 import secrets
 import socket
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from typing import Any
 
+from starlette._utils import get_route_path
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -83,7 +84,7 @@ def is_loopback(host: str) -> bool:
     return host.lower() == "localhost" or (address is not None and address.is_loopback)
 
 
-def guarding(host: str, users: Users | None) -> Callable[[Any], Any]:
+def guarding(host: str, users: Users | None, names: Iterable[str] = ()) -> Callable[[Any], Any]:
     """A lifespan for Gradio's application that puts a :class:`Guard` around the whole of it.
 
     Middleware given to Gradio would come to lie inside its own, whose answers to other origins it
@@ -92,7 +93,7 @@ def guarding(host: str, users: Users | None) -> Callable[[Any], Any]:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[None]:
-        app.middleware_stack = Guard(app.middleware_stack, host, users)
+        app.middleware_stack = Guard(app.middleware_stack, host, users, names)
         yield
 
     return lifespan
@@ -106,15 +107,19 @@ class Guard:
     of a user where there are users, a route that the page does not need, and a body too large.
     """
 
-    def __init__(self, app: ASGIApp, host: str, users: Users | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, host: str, users: Users | None = None, names: Iterable[str] = ()
+    ) -> None:
         """
         Args:
             app: what is guarded.
             host: where it listens.
             users: who may use it; None for everybody who reaches it.
+            names: by which a proxy in front of it is reached, lower case.
         """
         self._app = app
-        self._names = {"localhost", host.lower(), *_own_names(host)}
+        self._given = frozenset(names)
+        self._names = {"localhost", host.lower(), *_own_names(host), *self._given}
         self._users = users
         self._started = False
         self._key = secrets.token_bytes(32)
@@ -128,7 +133,7 @@ class Guard:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
             return
-        own_send = _with_headers(send, scope["path"])
+        own_send = _with_headers(send, get_route_path(scope))
         refusal = await self._refusal(scope)
         if refusal is None:
             await self._app(scope, receive, own_send)
@@ -136,10 +141,11 @@ class Guard:
             await refusal(scope, receive, own_send)
 
     async def _refusal(self, scope: Scope) -> PlainTextResponse | None:
-        headers, path = Headers(scope=scope), scope["path"]
+        # Below --root-path, where there is one: what is judged here must be what is routed there.
+        headers, path = Headers(scope=scope), get_route_path(scope)
         if not self._is_own_host(headers.get("host", "")):
             return _answer(403, "This page does not go by that name.")
-        if _is_foreign(scope["method"], headers):
+        if _is_foreign(scope["method"], headers, self._given):
             return _answer(403, "Only the page itself may ask for this.")
         if path == _STARTED and not self._started:
             self._started = True  # Gradio's own call while it starts, and nobody else's
@@ -184,17 +190,17 @@ def _answer(status: int, words: str, headers: dict[str, str] | None = None) -> P
     return PlainTextResponse(words, status, headers)
 
 
-def _is_foreign(method: str, headers: Headers) -> bool:
+def _is_foreign(method: str, headers: Headers, names: Collection[str]) -> bool:
     """Whether another site's page asks; browsers tell, and other programs need not.
 
-    A link to the page from elsewhere is welcome.
+    A link to the page from elsewhere is welcome. A proxy may pass on another Host than the browser
+    asked for, so an origin under one of the page's own ``names`` is its own.
     """
     origin = headers.get("origin")
-    if (
-        origin is not None
-        and origin.partition("://")[2].lower() != headers.get("host", "").lower()
-    ):
-        return True
+    if origin is not None:
+        place = origin.partition("://")[2].lower()
+        if place != headers.get("host", "").lower() and _host_name(place) not in names:
+            return True
     is_link = method == "GET" and headers.get("sec-fetch-mode") == "navigate"
     is_link = is_link and headers.get("sec-fetch-dest") == "document"
     return headers.get("sec-fetch-site") in ("cross-site", "same-site") and not is_link

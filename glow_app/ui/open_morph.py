@@ -5,6 +5,7 @@ Files hold settings and the seeds of drawn faces, never photos: those are chosen
 
 from __future__ import annotations
 
+import html
 from typing import Any
 
 import gradio as gr
@@ -33,6 +34,7 @@ __all__ = ["wire_opening"]
 _SECONDS = 8
 _OTHER_MODEL = "This file was made with another model, whose seeds draw other faces. "
 _PHOTOS = "Photos are never stored in a file: choose them again. "
+_OWN = "It went along a direction of its maker's own, {}: load it, then open this file again. "
 _AVERAGE = "It went towards the average of somebody's photos: load these again, too."
 
 
@@ -102,6 +104,9 @@ def wire_opening(
         notes = _OTHER_MODEL if recipe.fingerprint not in {"", editor.fingerprint} else ""
         if any(face.seed is None for face in recipe.faces):
             notes += _PHOTOS
+        shipped = {direction.name for direction in editor.directions()}
+        if own := [name for name, _ in recipe.directions if name not in shipped]:
+            notes += _OWN.format(html.escape(", ".join(own)))  # a toast shows HTML
         if recipe.average:
             notes += _AVERAGE
         if notes:

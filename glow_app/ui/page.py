@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Iterable
 from typing import Any
 
 import gradio as gr
@@ -93,19 +94,32 @@ def build_page(editor: Editor, welcome: Welcome | None = None) -> gr.Blocks:
     return page
 
 
-def launch_options(host: str = "127.0.0.1", users: Users | None = None) -> dict[str, Any]:
+def launch_options(
+    host: str = "127.0.0.1",
+    users: Users | None = None,
+    names: Iterable[str] = (),
+    root_path: str = "",
+) -> dict[str, Any]:
     """Arguments for ``launch()``: the page's own look, and what it grants to whom.
 
     Args:
         host: the address to listen on.
         users: who may use the page; None for everybody who reaches it.
+        names: by which a proxy in front of the page is reached, lower case.
+        root_path: where a proxy puts the page, such as "/glow"; "" for the root.
     """
     return {
-        "app_kwargs": {"lifespan": remembering(guarding(host, users)), "routes": [HEALTH]},
+        "root_path": root_path,
+        "app_kwargs": {
+            "lifespan": remembering(guarding(host, users, names)),
+            "routes": [HEALTH],
+        },
         "theme": build_theme(),
         "css": asset("page.css") + asset("tabs/learn/learn.css"),
         "js": asset("page.js"),
         "favicon_path": FOLDER / "favicon.svg",
+        # Else browsers ask for it at the root of the name, where another page may be.
+        "head": '<link rel="icon" href="favicon.ico">',
         "footer_links": ["api"],
         "state_session_capacity": _VISITORS,
         "max_file_size": f"{limits.MAX_UPLOAD_MB}mb",

@@ -19,6 +19,7 @@ from gradio import processing_utils
 from gradio.utils import get_upload_folder
 
 from glow_app.common.errors import UserError
+from glow_app.faces.opening import printable
 
 __all__ = [
     "DELETE_CACHE",
@@ -40,7 +41,18 @@ def private_folder() -> Path:
     """Give Gradio a folder that only this process uses and that disappears with it.
 
     A ``GRADIO_TEMP_DIR`` that is already set is respected.
+
+    Raises:
+        UserError: its name is not UTF-8, and so cannot be told to a browser.
     """
+    place = os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()
+    try:
+        place.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"The folder for temporary files, {printable(place)}, has a name that is not UTF-8: "
+            "set TMPDIR to another one."
+        ) from error
     if "GRADIO_TEMP_DIR" not in os.environ:
         folder = tempfile.mkdtemp(prefix=_OURS)
         os.environ["GRADIO_TEMP_DIR"] = folder

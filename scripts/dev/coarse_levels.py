@@ -18,15 +18,18 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from glow_app.common import cli  # before what imports PyTorch
+
+# isort: split
 import numpy as np
 import torch
 from torch import Tensor
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
 import models
-from glow_app.common import cli
 from glow_app.faces.coding import Coding
+from glow_app.keeping.writing import check_folder
 from glow_app.training import PackedPictures, TrainConfig, from_source
 from glow_app.training.guard import GradientGuard
 from glow_app.training.objective import means_of
@@ -63,9 +66,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
-    base, cache, out = models.load(args.base), Path(args.cache), Path(args.out)
-    for folder in (cache, out):
-        folder.mkdir(parents=True, exist_ok=True)
+    base, cache, out = models.load(args.base), check_folder(args.cache), check_folder(args.out)
     size = 2 * base.config.image_size
     held_out = from_source(args.val, size, cache, coding=Coding())
     held = {kind: _held_out(base, held_out, args.first, kind, cache) for kind in _KINDS}

@@ -20,10 +20,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from glow_app.common import cli  # before what imports PyTorch
+
+# isort: split
 from glow_app.benchmarks.flops import flops_per_frame
-from glow_app.common import cli
 from glow_app.common.devices import pick_device, pick_precision
 from glow_app.common.files import write_text
+from glow_app.keeping.writing import check_folder, check_target
 from glow_app.training import TrainConfig, World, from_source, train
 from models import Glow, GlowConfig
 
@@ -69,13 +72,13 @@ def main(argv: list[str] | None = None) -> int:
     unknown = set(args.only or ()) - set(VARIANTS)
     if unknown:
         p.error(f"there is no variant {sorted(unknown)[0]!r}")
-    out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
+    out = check_folder(args.out)
+    target = args.table and check_target(args.table, (".md", ".txt"))
     for name in args.only or VARIANTS:
         _measure(name, args, out)
     table = _table([_result(out, name) for name in VARIANTS if _path(out, name).exists()])
-    if args.table:
-        write_text(Path(args.table), table)
+    if target:
+        write_text(target, table)
     print(table)
     return 0
 

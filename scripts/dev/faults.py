@@ -19,11 +19,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-# As app.py: threads that wait sleep.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+from glow_app.common import cli  # before what imports PyTorch
 
+# isort: split
 from glow_app.benchmarks.faults.table import Row, markdown
-from glow_app.common import cli
 
 _PARTS = ("uploads", "load", "training")
 

@@ -239,17 +239,17 @@ def main(argv: list[str] | None = None) -> None:
     from glow_app.benchmarks.edit_judge import fitted_on, read_tables
     from glow_app.editing import directions
     from glow_app.faces.measures import MEASURES
+    from glow_app.keeping.writing import check_folder
 
     editor = cli.open_editor(args)
-    data, cache = Path(args.data).expanduser(), Path(args.cache).expanduser()
-    cache.mkdir(parents=True, exist_ok=True)
+    data, cache = Path(args.data), Path(args.cache)
+    check_folder(cache)
+    out = Path(args.out) if args.out else directions.pretrained_folder() / editor.name
+    check_folder(out)
     table = read_tables(data)
     names, shapes = landmarks(data, sorted(table), cache)
     numbers = measure(shapes)  # (N, M + 3)
     columns = (*MEASURES, *POSE)
-    out = Path(args.out) if args.out else directions.pretrained_folder() / editor.name
-    out.mkdir(parents=True, exist_ok=True)
-
     if not args.shapes:
         vectors = _look_vectors(editor, data, cache, names, numbers, table, args.codes)
         judge, some = fitted_on(data, args.judge_faces, dict(zip(names, shapes, strict=True)))

@@ -14,20 +14,23 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from glow_app.common import cli  # before what imports PyTorch
+
+# isort: split
 import numpy as np
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import models
 from glow_app.benchmarks.morphs import descriptors
 from glow_app.benchmarks.morphs.faces_found import one_face_in_place
 from glow_app.benchmarks.morphs.frechet import frechet_distance
-from glow_app.common import cli
 from glow_app.common.errors import UserError
 from glow_app.faces.coding import Coding
 from glow_app.faces.tensors import to_pictures
 from glow_app.keeping import sheets
+from glow_app.keeping.writing import check_folder
 from glow_app.training import from_source
 from glow_app.training.reduced import reduced
 
@@ -45,8 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--temperatures", type=cli.number(0), nargs="+", default=[0.7, 1.0])
     p.add_argument("--seed", type=cli.whole(0), default=0, help="the same codes for every model")
     args = p.parse_args(argv)
-    out, paths = Path(args.out), [Path(path) for path in args.models]
-    out.mkdir(parents=True, exist_ok=True)
+    out, paths = check_folder(args.out), [Path(path) for path in args.models]
     real = _real(args.val, 2 * models.load(paths[0]).config.image_size, out)
     for path in paths:
         model = models.load(path)

@@ -63,9 +63,11 @@ def main(argv: list[str] | None = None) -> None:
     from glow_app.common.errors import UserError
     from glow_app.faces.coding import Coding
     from glow_app.faces.frame import Frame
+    from glow_app.keeping.writing import check_target
     from glow_app.training import World, from_source, held_out_bits
     from glow_app.training.evaluation import calibrate_on
 
+    target = check_target(args.out, (".safetensors",))
     source = Path(args.run)
     source = source / "model.safetensors" if source.is_dir() else source
     model = models.load(source)
@@ -104,7 +106,7 @@ def main(argv: list[str] | None = None) -> None:
         facts["val_bits_by_part"] = [round(part, 4) for part in parts]
     if args.data_name:
         facts["data"] = args.data_name
-    out = models.save(model, args.out, facts, half=half, base=args.base)
+    out = models.save(model, target, facts, half=half, base=args.base)
     print(f"{out}: {bits:.4f} bits/dim on {len(rows)} pictures, {out.stat().st_size / 1e6:.1f} MB")
     if len(parts) > 1:
         *details, means = (f"{part:.4f}" for part in parts)

@@ -91,10 +91,10 @@ def pack(args: argparse.Namespace) -> None:
 
 def train(args: argparse.Namespace) -> None:
     """Go on with the run for some minutes, and write what is worth fetching."""
+    from glow_app.keeping.writing import check_folder
     from scripts import train as training_script
 
-    run, out = Path(args.run), Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
+    run, out = Path(args.run), check_folder(args.out)
     (run / "checkpoint").mkdir(parents=True, exist_ok=True)
     init = _take_over(run, Path(args.source)) if args.source else []
     minutes = _minutes_done(run / "checkpoint" / _STATE) + args.minutes

@@ -1,0 +1,151 @@
+"""The page behind nginx, as docs/proxy.md has it: under a name, and under a sub-path."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from playwright.sync_api import Browser
+
+from glow_app.editing.editor import Editor
+from glow_app.ui.page import build_page, launch_options
+from glow_app.ui.welcome import Welcome
+from tests.page_tools import canvas, choose, download, far, move_to
+
+pytest_plugins = ["tests.page_fixtures"]
+
+GUIDE = Path(__file__).resolve().parents[1] / "docs" / "proxy.md"
+NGINX, OPENSSL = shutil.which("nginx", path="/usr/sbin:/usr/bin:/bin"), shutil.which("openssl")
+
+# What a whole configuration needs besides the example, all of it in one folder.
+_AROUND = """
+{user} daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;
+events {{ }}
+http {{
+    access_log {folder}/access.log;
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/1; uwsgi_temp_path {folder}/2; scgi_temp_path {folder}/3;
+    {example}
+}}
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def example(which: str, own: int, upstream: int, folder: Path) -> str:
+    """A configuration of the guide, on other ports and with a certificate made here."""
+    text = GUIDE.read_text(encoding="utf-8")
+    found = re.search(rf"<!-- nginx: {which} -->\n```nginx\n(.*?)```", text, flags=re.DOTALL)
+    assert found
+    changed = found[1].replace("listen 443 ssl", f"listen 127.0.0.1:{own} ssl")
+    changed = changed.replace("127.0.0.1:7860", f"127.0.0.1:{upstream}")
+    # Whoever lives at the root of that name has an icon, for which Chromium asks at first.
+    root = "location = /favicon.ico { return 204; }\n    "
+    changed = changed.replace("location = /glow", f"{root}location = /glow")
+    return re.sub(r"/etc/letsencrypt/live/[^/]+", str(folder), changed)
+
+
+@contextmanager
+def proxied(editor: Editor, which: str, folder: Path, address: str) -> Iterator[tuple[str, str]]:
+    """The page behind nginx; ``address`` has "PORT" where the port of nginx goes.
+
+    Yields:
+        the address in nginx, and the one behind it.
+    """
+    if NGINX is None or OPENSSL is None:
+        pytest.skip("no nginx and openssl here")
+    own, upstream = free_port(), free_port()
+    host, root_path = re.fullmatch(r"https://([^:]+):PORT(/\w+)?/", address).groups()
+    make = [OPENSSL, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={host}"]
+    make += ["-keyout", folder / "privkey.pem", "-out", folder / "fullchain.pem", "-days", "2"]
+    subprocess.run(make, check=True, capture_output=True)
+    file = folder / "nginx.conf"
+    user = "user root;" if os.geteuid() == 0 else ""  # else its workers may not write here
+    text = example(which, own, upstream, folder)
+    file.write_text(_AROUND.format(folder=folder, example=text, user=user), encoding="utf-8")
+    welcome = Welcome(editor)
+    page = build_page(editor, welcome)
+    page.launch(
+        server_name="127.0.0.1",
+        server_port=upstream,
+        prevent_thread_lock=True,
+        **launch_options(names=[host], root_path=root_path or ""),
+    )
+    welcome.warm_up()
+    nginx = subprocess.Popen([NGINX, "-c", file, "-p", folder, "-e", folder / "error.log"])
+    try:
+        until = time.monotonic() + 10
+        while time.monotonic() < until and nginx.poll() is None:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", own)) == 0:
+                    break
+            time.sleep(0.05)
+        assert nginx.poll() is None, (folder / "error.log").read_text(encoding="utf-8")
+        yield address.replace("PORT", str(own)).rstrip("/"), f"http://127.0.0.1:{upstream}"
+    finally:
+        nginx.terminate()
+        nginx.wait(timeout=10)
+        welcome.close()
+        page.close(verbose=False)
+
+
+@pytest.mark.parametrize(
+    ("which", "address"),
+    [
+        ("name", "https://glow.example.org:PORT/"),
+        ("sub-path", "https://example.org:PORT/glow/"),
+    ],
+)
+def test_the_page_works_behind_nginx(
+    chromium: Browser, small: Editor, photos, tmp_path: Path, which: str, address: str
+) -> None:
+    from tests.page_fixtures import tabs  # not above, where pytest could not rewrite it
+
+    with (
+        proxied(small, which, tmp_path, address) as (url, behind),
+        tabs(chromium, url, ignore_https_errors=True) as open_page,
+    ):
+        page = open_page()
+        choose(page, "a", photos[0])
+        choose(page, "b", photos[1])
+        move_to(page, "Home")
+        first = canvas(page)
+        move_to(page, "End")
+        assert far(first, canvas(page)) > 3
+        assert download(page, "Download frame as PNG", tmp_path).stat().st_size > 1000
+        assert np.ptp(first) > 50
+
+        # Under the name that is not resolved here, by asking nginx itself.
+        port = re.search(r":(\d+)", url)[1]
+        own = {"Host": url.removeprefix("https://").split("/")[0]}
+        at_proxy = re.sub(r"//[^/]+", f"//127.0.0.1:{port}", url)
+        ask = httpx.Client(verify=False, trust_env=False, headers=own)
+        assert ask.get(f"{at_proxy}/health").text == "ok"
+        assert ask.get(f"{at_proxy}/monitoring").status_code == 404
+        assert ask.get(f"{at_proxy}/", headers={"Host": "evil.example"}).status_code == 403
+        assert ask.get(
+            f"{at_proxy}/config", headers={"Origin": f"https://{own['Host']}"}
+        ).is_success
+        foreign = {"Origin": "https://evil.example"}
+        assert ask.get(f"{at_proxy}/config", headers=foreign).status_code == 403
+        if which == "sub-path":  # a proxy may leave it in what it asks for
+            assert httpx.get(f"{behind}/glow/health").text == "ok"
+            assert httpx.get(f"{behind}/glow/monitoring").status_code == 404
+            moved = ask.get(at_proxy)
+            asked = (tmp_path / "access.log").read_text(encoding="utf-8")
+            assert "GET /glow/favicon.ico" in asked
+            assert moved.status_code == 301 and moved.headers["location"] == f"{url}/"
