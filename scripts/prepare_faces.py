@@ -122,8 +122,9 @@ def main(argv: list[str] | None = None) -> None:
     from glow_app.faces import finder
     from glow_app.faces.opening import printable
     from glow_app.faces.prepared import Job, Leftovers, write_faces
+    from glow_app.keeping.writing import check_folder
 
-    source, out = Path(args.src).expanduser(), Path(args.out).expanduser()
+    source, out = Path(args.src), Path(args.out)
     photos = find_photos(source, out)
     if not finder.available():
         raise UserError(finder.MISSING)
@@ -133,7 +134,7 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError("--out must be another folder: a photo would be overwritten.")
     before = find_pictures(source, out)
     check_frame(out, before, plan)
-    out.mkdir(parents=True, exist_ok=True)
+    check_folder(out)
     list_left_out = out / left_out_name(args.shard)
     list_left_out.unlink(missing_ok=True)
     leftovers = Leftovers(out, before, targets)
