@@ -156,10 +156,10 @@ SLIDERS = (
         gain=1.35,
     ),
     Slider("forehead", "Shape", -1.5, 1.5, "forehead", words=("low", "high"), gain=1.4),
-    Slider("turn", "Pose", -7, 7, unit="degrees", turn=(1, 0, 0), words=("left", "right")),
-    Slider("nod", "Pose", -6, 6, unit="degrees", turn=(0, 1.25, 0), words=("down", "up")),
+    Slider("turn", "Pose", -5, 5, unit="degrees", turn=(1, 0, 0), words=("left", "right")),
+    Slider("nod", "Pose", -5, 5, unit="degrees", turn=(0, 1.25, 0), words=("down", "up")),
     Slider(
-        "tilt", "Pose", -8, 8, unit="degrees", turn=(0, 0, 1),
+        "tilt", "Pose", -4, 4, unit="degrees", turn=(0, 0, 1),
         words=("anticlockwise", "clockwise"),
     ),
     Slider(
