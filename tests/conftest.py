@@ -109,13 +109,12 @@ def face_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if _REAL_FACES.is_dir() and not os.environ.get("GLOW_DRAWN_FACES"):
         return _REAL_FACES
     folder = tmp_path_factory.mktemp("faces")
-    model = models.load(models.pretrained_path())
+    from glow_app.editing.editor import Editor
+
+    editor = Editor(models.pretrained_path("faces128"), device="cpu")
     for seed in range(12):
-        x = model.sample(1, 0.6, torch.Generator().manual_seed(seed))
-        pixels = models.to_levels(x)[0].permute(1, 2, 0).numpy()
-        Image.fromarray(pixels).resize((128, 128), Image.Resampling.LANCZOS).save(
-            folder / f"drawn_{seed:02d}.png"
-        )
+        pixels = editor.sample(1, 0.6, seed)[0]
+        Image.fromarray(pixels).save(folder / f"drawn_{seed:02d}.png")
     return folder
 
 
