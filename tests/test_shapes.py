@@ -1,0 +1,107 @@
+"""The shapes of drawn faces: what is fitted, kept, and seen on the pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from glow_app.common.errors import UserError
+from glow_app.editing.editor import Editor
+from glow_app.editing.shapes import COMPONENTS, ShapePrior, pretrained_file
+from glow_app.faces.landmarks import find_mesh
+from glow_app.faces.regions import mean_shape
+from glow_app.ui.page_faces import drawn_face
+from models import pretrained_path
+
+
+@pytest.fixture(scope="module")
+def editor() -> Editor:
+    return Editor(pretrained_path("faces128"), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def made() -> tuple[ShapePrior, np.ndarray, np.ndarray]:
+    """A prior of faces whose width follows the first coarse number, and whose height is free."""
+    chance = np.random.default_rng(0)
+    codes = chance.normal(size=(600, 4))
+    shapes = np.repeat(mean_shape()[None].astype(float), 600, axis=0)
+    shapes += 2e-4 * chance.normal(size=shapes.shape)
+    shapes[..., 1] += 0.03 * chance.normal(size=(600, 1)) * (shapes[..., 1] - 0.5)
+    shapes[..., 0] += 0.05 * codes[:, :1] * (shapes[..., 0] - 0.5)
+    return ShapePrior.fitted(shapes, codes, ridge=1e-3, fingerprint="abc"), shapes, codes
+
+
+def width(shape: np.ndarray) -> float:
+    return float(np.ptp(shape[:, 0]))
+
+
+def test_the_code_tells_the_shape(made):
+    prior, shapes, codes = made
+    still = torch.zeros(COMPONENTS)
+    wide, slim = (
+        prior.at(torch.tensor([9.0, 9.0, s, 0.0, 0.0, 0.0]), still) for s in (2.0, -2.0)
+    )  # only the last four numbers count
+    mean = np.ptp(mean_shape()[:, 0])
+    assert width(wide) - width(slim) == pytest.approx(0.05 * 4 * mean, rel=0.1)
+    guessed = np.stack([prior.at(torch.from_numpy(z), still) for z in codes[:50]])
+    assert np.abs(guessed - shapes[:50])[..., 0].mean() < 0.001
+
+
+def test_noise_has_the_size_of_what_the_code_leaves_open(made):
+    prior, *_ = made
+    source = torch.Generator().manual_seed(0)
+    noise = torch.randn(400, COMPONENTS, generator=source)
+    drawn = np.stack([prior.at(torch.zeros(4), row) for row in noise])
+    heights = np.ptp(drawn[..., 1], axis=1) / np.ptp(mean_shape()[:, 1])
+    widths = np.ptp(drawn[..., 0], axis=1) / np.ptp(mean_shape()[:, 0])
+    assert heights.std() == pytest.approx(0.03, rel=0.15) and widths.std() < 0.005
+
+
+def test_kept_and_read_again(made, tmp_path):
+    prior, *_ = made
+    path = prior.save(tmp_path / "shapes.safetensors")
+    back, noise = ShapePrior.load(path), torch.ones(COMPONENTS)
+    z = torch.tensor([0.5, -1.0, 0.2, 0.1])
+    np.testing.assert_allclose(back.at(z, noise), prior.at(z, noise), atol=1e-4)
+    assert back.fingerprint == "abc"
+
+
+@pytest.mark.parametrize("content", [b"", b"no shapes", None])
+def test_other_files_are_refused(content, tmp_path):
+    path = tmp_path / "x.safetensors"
+    if content is None:
+        path = pretrained_path("faces128")
+    else:
+        path.write_bytes(content)
+    with pytest.raises((UserError, ValueError), match="no shapes|damaged"):
+        ShapePrior.load(path)
+
+
+def test_released_faces_have_shapes_of_their_own(editor, tiny_checkpoint):
+    """What was drawn is what the face finder finds on the picture."""
+    assert editor.shapes is not None and editor.shapes.size == COMPONENTS
+    assert pretrained_file(editor.name).stat().st_size < 500_000
+    near, far, shapes = [], [], []
+    for seed in range(6):
+        pixels, shape = editor.drawn(seed, 0.7)
+        np.testing.assert_array_equal(pixels, editor.sample(1, 0.7, seed)[0])
+        shapes.append(shape)
+        if (found := find_mesh(pixels)) is not None:
+            near.append(np.abs(found - shape).mean())
+            far.append(np.abs(found - editor.looks.mean).mean())
+    assert len(near) >= 5 and np.mean(near) < 0.02
+    assert np.mean(near) < 0.75 * np.mean(far)
+    assert np.ptp([width(shape) for shape in shapes]) > 0.01
+    assert Editor(tiny_checkpoint, device="cpu").drawn(0)[1] is None
+
+
+def test_without_temperature_it_is_the_middle(editor):
+    pixels, shape = editor.drawn(0, 0.0)
+    np.testing.assert_array_equal(pixels, editor.drawn(1, 0.0)[0])
+    assert np.abs(shape - editor.shapes.mean).mean() < 0.01
+
+
+def test_a_drawn_face_knows_its_landmarks(editor):
+    face = drawn_face(editor, 3, 0.7)
+    np.testing.assert_array_equal(face.shape, editor.drawn(3, 0.7)[1])
