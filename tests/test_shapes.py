@@ -74,7 +74,7 @@ def test_other_files_are_refused(content, tmp_path):
         path = pretrained_path("faces128")
     else:
         path.write_bytes(content)
-    with pytest.raises((UserError, ValueError), match="no shapes|damaged"):
+    with pytest.raises((UserError, ValueError), match=r"no shapes|damaged"):
         ShapePrior.load(path)
 
 

@@ -35,11 +35,11 @@ _ABOUT = (
     "pictures; strength 1 is their difference."
 )
 _PRESETS: dict[str, dict[str, float]] = {
-    "Happy": {"smile": 1.6, "eyes wide": -0.3, "brows up": 0.2},
-    "Surprised": {"brows up": 1.1, "eyes wide": 0.9},
-    "Stern": {"smile": -0.7, "frown": 0.7, "brows up": -0.5},
-    "Younger": {"age": -12, "eye size": 0.2},
-    "Slimmer": {"face width": -0.8, "jaw": -0.5},
+    "Happy": {"smile": 1.6, "eyes wide": -0.4, "brows up": 0.3},
+    "Surprised": {"brows up": 1.4, "eyes wide": 1.2},
+    "Stern": {"smile": -0.7, "frown": 1.0, "brow slant": 0.8, "brows up": -0.4},
+    "Younger": {"age": -12, "eye size": 0.4},
+    "Slimmer": {"face width": -1, "jaw": -0.5, "cheekbones": -0.4},
 }
 _STEPS = {"years": 1.0, "degrees": 0.5}
 
