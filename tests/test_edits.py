@@ -169,7 +169,9 @@ def test_shapes_are_edited_without_the_model(editor, two, decoded):
 def test_looks_change_the_face_and_at_most_tint_the_skin_about_it(editor, two):
     """Hair, clothes and background stay; neck and ears may lean to the colour of the face."""
     only = [d for d in of_kind(editor, look=True) if d.shape is None and not any(d.turn)]
-    assert only
+    everywhere = [d for d in only if d.facts.get("everywhere")]
+    only = [d for d in only if d not in everywhere]
+    assert only and everywhere
     face = two[0]
     mask, skin = regions.face_mask(face.shape, SIDE, shrink=1.0), resized_mask(face.skin)
     assert ((mask == 0) & (skin < 0.02)).mean() > 0.05
@@ -180,6 +182,19 @@ def test_looks_change_the_face_and_at_most_tint_the_skin_about_it(editor, two):
         inside = change[mask > 0.9].mean()
         assert inside > max(0.5, 1.2 * change[mask == 0].mean()), direction.name
         np.testing.assert_array_equal(still.shape, face.shape)
+
+
+def test_light_of_another_colour_falls_on_all_that_is_lit(editor, two):
+    """And not on what is black."""
+    (direction,) = (d for d in editor.directions() if d.facts.get("everywhere"))
+    face = two[0]
+    mask, own = regions.face_mask(face.shape, SIDE, shrink=1.0), face.at(SIDE).astype(int)
+    lit, dark = (mask == 0) & (own.min(axis=-1) > 120), own.max(axis=-1) < 4
+    assert lit.any()
+    edited = editor.edit(face, [(direction, direction.high)]).at(SIDE).astype(int)
+    change = edited - own
+    assert (change[lit][:, 0] - change[lit][:, 2]).mean() > 3  # redder than it is bluer
+    assert not dark.any() or np.abs(change[dark & (mask == 0)]).max(initial=0) <= 1
 
 
 def resized_mask(mask: np.ndarray) -> np.ndarray:
@@ -498,7 +513,7 @@ def test_the_judge_says_none_where_there_is_no_face(judged):
 
 
 @pytest.mark.parametrize(("sign", "unit"), [(1, "deviations"), (-1, "deviations"), (1, "years")])
-def test_slopes_are_measured_over_asked(evaluating, sign, unit):
+def test_slopes_are_measured_over_asked(evaluating, monkeypatch, sign, unit):
     """Of a judge that sees 0.5 of what is asked for, and 0.4 as much of something else."""
     years = evaluating.YEARS if unit == "years" else 1.0
     low, high = (-25.0, 10.0) if unit == "years" else (-2.0, 1.0)
@@ -509,12 +524,16 @@ def test_slopes_are_measured_over_asked(evaluating, sign, unit):
     class Seen:
         names, spread = ("own", "other", "idle"), np.ones(3)
 
-        def __call__(self, picture: np.ndarray) -> np.ndarray:
-            s = float(picture[0, 0, 0]) / years
+        def __call__(self, picture: np.ndarray, shape: object = None) -> np.ndarray:
+            s = (float(picture[0, 0, 0]) - 128) / 4 / years
             return np.array([sign * 0.5 * s, 0.4 * s, 0.01 * s])
 
     def picture(strength: float) -> SimpleNamespace:
-        return SimpleNamespace(at=lambda size: np.full((2, 2, 3), strength), native=384)
+        grey = np.uint8(128 + 4 * strength)
+        return SimpleNamespace(at=lambda size: np.full((64, 64, 3), grey), native=384)
+
+    # Where its landmarks are does not matter to this judge.
+    monkeypatch.setattr("glow_app.faces.landmarks.find_mesh", lambda _: regions.mean_shape())
 
     made = SimpleNamespace(image_size=128, edit=lambda face, strengths: picture(strengths[0][1]))
     row = evaluating.measure(made, Seen(), [picture(0.0)] * 3, slider, None)
