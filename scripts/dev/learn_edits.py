@@ -64,6 +64,7 @@ class Slider:
     words: tuple[str, str] = ("", "")
     turn: tuple[float, float, float] = (0.0, 0.0, 0.0)
     gain: float = 1.0  # of the shape: the face finder sees less of it than was moved
+    seen: float = _SEEN  # deviations that the judge is to see for one
     everywhere: bool = False  # its tint falls on all of the picture, as light does
     ships: bool = True  # False: learned, but judges found it out (docs/results.md)
 
@@ -157,13 +158,13 @@ SLIDERS = (
     ),
     Slider("forehead", "Shape", -1.5, 1.5, "forehead", words=("low", "high"), gain=1.4),
     Slider("turn", "Pose", -5, 5, unit="degrees", turn=(1, 0, 0), words=("left", "right")),
-    Slider("nod", "Pose", -5, 5, unit="degrees", turn=(0, 1.25, 0), words=("down", "up")),
+    Slider("nod", "Pose", -5, 5, unit="degrees", turn=(0, 1.45, 0), words=("down", "up")),
     Slider(
         "tilt", "Pose", -4, 4, unit="degrees", turn=(0, 0, 1),
         words=("anticlockwise", "clockwise"),
     ),
     Slider(
-        "age", "Look", -15, 8, "age", look="age", judged="age", unit="years",
+        "age", "Look", -13, 7, "age", look="age", judged="age", unit="years", seen=0.88, gain=1.17,
         words=("younger", "older"),
     ),
     Slider(
@@ -505,7 +506,7 @@ def calibrated(editor: Editor, direction, faces: list[Face], judge: Judge, slide
         print(f"  {slider.name}: scale {scale:.2f}, slope {slope:.2f}", flush=True)
         if not slope > 0.02:
             break
-        scale *= min(max(_SEEN / slope, 0.4), 4.0) ** 0.9
+        scale *= min(max(slider.seen / slope, 0.4), 4.0) ** 0.9
     return replace(direction, vector=scale * direction.vector)
 
 
