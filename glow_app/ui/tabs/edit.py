@@ -196,8 +196,8 @@ def _truth(direction: Direction) -> str:
     truth = direction.facts.get("truth", {})
     if "slope" not in truth:
         return ""
-    spread = f" ± {truth['spread']:.1f}" if "spread" in truth else ""
-    return f"asked 1, measured {truth['slope']:.1f}{spread}"
+    spread = f" ± {truth['spread']:.2f}" if "spread" in truth else ""
+    return f"asked 1, measured {truth['slope']:.2f}{spread}"
 
 
 def _warning(direction: Direction) -> str:
