@@ -300,7 +300,7 @@ def test_pixels_that_are_not_numbers_become_black() -> None:
 # ---------------------------------------------------------------------- the released weights
 
 
-@pytest.fixture(scope="module", params=["faces64", "faces128"])
+@pytest.fixture(scope="module", params=["faces64", "faces128", "free128"])
 def released_model(request: pytest.FixtureRequest) -> Glow:
     return models.load(models.pretrained_path(request.param))
 
