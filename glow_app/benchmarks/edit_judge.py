@@ -23,10 +23,10 @@ from PIL import Image
 
 from glow_app.common.errors import UserError
 from glow_app.editing.labels import read_table
-from glow_app.faces.landmarks import SHAPE_POINTS, find_mesh
+from glow_app.faces.landmarks import find_mesh
 from glow_app.faces.measures import MEASURES, measured, pose
 from glow_app.faces.regions import mean_shape
-from glow_app.faces.warp import Triangulation
+from glow_app.faces.warp import reshaped
 
 __all__ = ["LIGHT", "Judge", "fitted_on", "light", "read_tables", "tracked"]
 
@@ -132,8 +132,7 @@ class Judge:
 
     def _raw(self, crop: np.ndarray, shape: np.ndarray) -> np.ndarray:
         looks = self.weights @ np.append(_features(crop), 1.0)
-        own, goal = shape[SHAPE_POINTS], mean_shape()[SHAPE_POINTS].astype(float)
-        look = Triangulation([own, goal]).warp(crop, own, goal)
+        look = reshaped(crop, shape, mean_shape())
         return np.concatenate([looks, measured(shape), pose(shape), light(look)])
 
 

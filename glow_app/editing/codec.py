@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +25,7 @@ from glow_app.common.devices import pick_device
 from glow_app.common.errors import UserError
 from glow_app.common.expiring_cache import ExpiringCache
 from glow_app.common.progress import Progress, Steps
+from glow_app.common.workers import cores
 from glow_app.editing.walk import Coded
 from glow_app.faces.coding import Coding
 from glow_app.faces.crop import Crop
@@ -46,7 +46,7 @@ CACHED_SECONDS = 900.0  # a code is as private as the photo it decodes to
 # pass is shared out among its cores, a few pictures to each: on two cores 33 frames of faces128
 # took 1.06 s like that, and 1.27 to 1.83 s with PyTorch's own threads, which also make a single
 # picture slower (0.094 instead of 0.071 s). A GPU wants more at once.
-CORES = os.cpu_count() or 1
+CORES = cores()
 _BATCH = {"cpu": 3 * CORES, "cuda": 64}
 
 

@@ -14,7 +14,6 @@ over each other is what gives a morph away.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -27,13 +26,14 @@ import cv2
 import numpy as np
 
 from glow_app.common.progress import Progress, Steps
+from glow_app.common.workers import cores
 from glow_app.editing import blending
 from glow_app.editing.walk import Point
 from glow_app.faces import regions
 from glow_app.faces.face import Face, resized
 from glow_app.faces.landmarks import SHAPE_POINTS
 from glow_app.faces.look import Looks
-from glow_app.faces.warp import Triangulation
+from glow_app.faces.warp import Triangulation, reshaped
 
 __all__ = ["KAPPA", "Renderer"]
 
@@ -108,7 +108,7 @@ class Renderer:
                 return self.faces[photo].at(size)
             return resized(self._frame(points[i], decoded[i], side), size)
 
-        workers = min(os.cpu_count() or 1, 8)
+        workers = min(cores(), 8)
         with ThreadPoolExecutor(workers) as pool:
             ahead = deque(pool.submit(one, i) for i in islice(rest, 2 * workers))
             while ahead:
@@ -264,8 +264,7 @@ class _Scene:
     def _placed(self, look: np.ndarray) -> np.ndarray:
         """A picture in the mean shape, at the model's size, as it lies in the frame."""
         if self.point.shape is not None:
-            own, goal = self.renderer.looks.mean[SHAPE_POINTS], self.point.shape[SHAPE_POINTS]
-            look = Triangulation([own, goal]).warp(look, own, goal, linear=True)
+            look = reshaped(look, self.renderer.looks.mean, self.point.shape, linear=True)
         return _sized(look, self.side, cv2.INTER_CUBIC)
 
     def _coloured(self, photo: np.ndarray) -> np.ndarray:
@@ -286,7 +285,9 @@ class _Scene:
         near = np.clip(1 - away / _NEAR, 0, 1).astype(np.float32)
         share = self.skin[ground] * _sized(near, self.side)
         if everywhere:
-            face = float((self.grey[ground] * self.outline).sum() / self.outline.sum())
+            face = float(
+                (self.grey[ground] * self.outline).sum() / max(float(self.outline.sum()), 1e-6)
+            )
             lit = np.minimum(self.grey[ground] / max(face, 1.0), 1.2)
             share = np.maximum(share, everywhere * lit)
         return share[..., None] * colour

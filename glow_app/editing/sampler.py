@@ -21,8 +21,7 @@ from glow_app.common.progress import Progress, Steps
 from glow_app.editing import paths
 from glow_app.editing.codec import CORES, Codec, generator
 from glow_app.editing.shapes import ShapePrior, pretrained_file
-from glow_app.faces.landmarks import SHAPE_POINTS
-from glow_app.faces.warp import Triangulation
+from glow_app.faces.warp import reshaped
 
 __all__ = ["MAX_SEED", "SAMPLE_PASS", "Sampler"]
 
@@ -85,8 +84,7 @@ class Sampler(Codec):
         _check_count(n)
         for temperature in temperatures:
             _check_temperature(temperature)
-        if not 0 <= seed <= MAX_SEED + 1 - n:
-            raise UserError(f"Seeds are whole numbers from 0 to {MAX_SEED}, not {seed}.")
+        _check_seed(seed, n)
         steps = Steps(n * len(temperatures), progress)
         rows = []
         for temperature in temperatures:
@@ -156,16 +154,16 @@ class Sampler(Codec):
                 picture, shape = look, None
                 if self.shapes is not None:
                     shape = self.shapes.at(row[:dims], row[dims:])
-                    own, goal = self.looks.mean[SHAPE_POINTS], shape[SHAPE_POINTS]
-                    picture = Triangulation([own, goal]).warp(look, own, goal)
+                    picture = reshaped(look, self.looks.mean, shape)
                 pictures.append(picture)
                 shapes.append(shape)
             steps.advance(count)
         return np.stack(pictures), shapes
 
 
-def _check_seed(seed: int) -> None:
-    if not 0 <= seed <= MAX_SEED:
+def _check_seed(seed: int, n: int = 1) -> None:
+    """Of the first of n."""
+    if not 0 <= seed <= MAX_SEED + 1 - n:
         raise UserError(f"Seeds are whole numbers from 0 to {MAX_SEED}, not {seed}.")
 
 

@@ -14,10 +14,10 @@ from PIL import Image
 
 from glow_app.faces import regions
 from glow_app.faces.crop import Place
-from glow_app.faces.landmarks import SHAPE_POINTS, find_mesh
+from glow_app.faces.landmarks import find_mesh
 from glow_app.faces.opening import RESAMPLE
 from glow_app.faces.tone import Tone, tone_of
-from glow_app.faces.warp import Triangulation
+from glow_app.faces.warp import reshaped
 
 __all__ = ["Face", "resized"]
 
@@ -110,8 +110,7 @@ class Face:
 
     def in_shape(self, target: np.ndarray) -> np.ndarray:
         """`fine` warped to another shape (478, 2): (256, 256, 3) uint8. It must have landmarks."""
-        own, goal = self.shape[SHAPE_POINTS], np.asarray(target, np.float64)[SHAPE_POINTS]
-        return Triangulation([own, goal]).warp(self.fine, own, goal)
+        return reshaped(self.fine, self.shape, np.asarray(target, np.float64))
 
     # ------------------------------------------------------------------------- what is seen
 

@@ -19,7 +19,9 @@ from typing import Final
 
 import numpy as np
 
-__all__ = ["Triangulation", "between"]
+from glow_app.faces.landmarks import SHAPE_POINTS
+
+__all__ = ["Triangulation", "between", "reshaped"]
 
 _OUTSIDE: Final = 0.1  # of the crop: how far beyond it the fixed points lie
 _PER_SIDE: Final = 4  # intervals between the fixed points of a side: 16 points in all
@@ -158,6 +160,19 @@ class Triangulation:
 def between(a: np.ndarray, b: np.ndarray, low: float = 0.0, high: float = 1.0) -> Triangulation:
     """Triangles for all shapes a + t·(b - a), t from `low` to `high`."""
     return Triangulation([a + t * (b - a) for t in np.linspace(low, high, 9)])
+
+
+def reshaped(
+    picture: np.ndarray, shape: np.ndarray, target: np.ndarray, linear: bool = False
+) -> np.ndarray:
+    """A picture of a face in another shape, by triangles that serve these two alone.
+
+    Args:
+        picture, linear: as for `Triangulation.warp`.
+        shape, target: all landmarks (478, 2), of the face and as they are to lie.
+    """
+    own, goal = shape[SHAPE_POINTS], target[SHAPE_POINTS]
+    return Triangulation([own, goal]).warp(picture, own, goal, linear)
 
 
 def _fixed_points() -> np.ndarray:
