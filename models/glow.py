@@ -101,7 +101,8 @@ class Glow(nn.Module):
         model. ``log_det`` is (N,), in nats. For a photo give bin centres, (level + 0.5) / 256,
         see :func:`models.bin_centers`: then the same photo always has the same z. In evaluation
         mode :meth:`g` gives any such picture back exactly, with gradients or without; training
-        computes in float32, which is not enough for that.
+        computes in float32, which is not enough for that. Of a float64 ``x``, z and ``log_det``
+        are float64: a picture hundreds of deviations out, which only noise is, may need that.
         """
         self._check_images(x)
         z, log_det = self._f(x)
@@ -113,7 +114,8 @@ class Glow(nn.Module):
     def g(self, z: Tensor, within: StateRange | None = None) -> Tensor:
         """Generation direction, the inverse of :meth:`f`: z (N, C*H*W) to x (N, C, H, W).
 
-        x may leave [0, 1] for codes that no photo has; :func:`models.to_levels` clamps.
+        x may leave [0, 1] for codes that no photo has; :func:`models.to_levels` clamps. It is
+        float64 for a float64 z, else float32.
 
         Args:
             within: hold the state there before each step is undone: N rows, one for each code,
@@ -158,7 +160,8 @@ class Glow(nn.Module):
                 kept = self._kept(level)
                 codes.append(h[:, kept:])
                 h = h[:, :kept]
-            return self.join_levels(codes).float(), log_det.float()
+            out = _precision(x)
+            return self.join_levels(codes).to(out), log_det.to(out)
 
     def _through(
         self, level: int, h: Tensor, watch: RangeRecorder | None
@@ -188,7 +191,7 @@ class Glow(nn.Module):
             for level in reversed(range(self.config.levels)):
                 h = join_channels(h, codes[level])
                 h = self._back(level, h, None if held is None else held[level])
-            return (h + _CENTRE).float()
+            return (h + _CENTRE).to(_precision(z))
 
     # ------------------------------------------------------------------ likelihood and samples
 
@@ -377,3 +380,8 @@ class Glow(nn.Module):
             raise ValueError(
                 f"Images have shape (N, {channels}, {side}, {side}), not {tuple(x.shape)}."
             )
+
+
+def _precision(given: Tensor) -> torch.dtype:
+    """Of what comes out: float32, unless float64 went in."""
+    return torch.float64 if given.dtype == torch.float64 else torch.float32

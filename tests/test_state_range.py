@@ -280,5 +280,6 @@ def test_released_model_bursts_only_unguarded(
     within = seen.merged().widened(0.25)
     x, states = states_decoded(released_model, 3 * z, within, monkeypatch)
     assert inside(states, within)
-    # The first step's mixing takes what is held to pixels; faces there are 0 to 1.
-    assert x.min() > -1 and x.max() < 2
+    # The first step's mixing takes what is held to pixels, which are 0 to 1 in faces: at most a few
+    # times beyond, where they are hundreds of times beyond without.
+    assert x.abs().max() < 4
