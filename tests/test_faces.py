@@ -270,7 +270,7 @@ def test_a_photo_on_its_side_or_head_is_turned_upright(portraits, quarters):
     for photo in portraits:
         upright, lying = prepare(photo, 64, "face"), photo.transpose(turn[quarters - 1])
         face = prepare(lying, 64, "face")
-        # A face taken the wrong way up differs by about 40 levels, one shifted by a pixel by about 12.
+        # The wrong way up costs about 40 levels, a shift by one pixel about 12.
         assert np.abs(face.pixels.astype(int) - upright.pixels).mean() < 8
         assert np.abs(face.shape - upright.shape).max() < 0.03
         assert face.turned and face.notes[0] == "This face was turned upright."

@@ -280,6 +280,5 @@ def test_released_model_bursts_only_unguarded(
     within = seen.merged().widened(0.25)
     x, states = states_decoded(released_model, 3 * z, within, monkeypatch)
     assert inside(states, within)
-    # The first step's mixing takes what is held to pixels, which are 0 to 1 in faces: at most a few
-    # times beyond, where they are hundreds of times beyond without.
+    # The first step's mixing takes what is held to pixels, 0 to 1 in faces: a few times beyond.
     assert x.abs().max() < 4
