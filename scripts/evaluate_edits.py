@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> None:
     from glow_app.benchmarks.morphs import descriptors
     from glow_app.common.errors import UserError
     from glow_app.editing import directions
-    from glow_app.keeping.writing import check_folder
+    from glow_app.export.writing import check_folder
 
     editor = cli.open_editor(args)
     sliders = [d for d in editor.directions() if not args.only or d.name in args.only]

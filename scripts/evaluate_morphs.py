@@ -98,9 +98,9 @@ def main(argv: list[str] | None = None) -> None:
     from glow_app.benchmarks.morphs.ways import all_ways
     from glow_app.common.errors import UserError
     from glow_app.common.files import write_text
+    from glow_app.export.writing import check_folder, check_target
     from glow_app.faces.folders import list_pictures
     from glow_app.faces.frame import require_crops
-    from glow_app.keeping.writing import check_folder, check_target
 
     out = args.out and check_target(args.out, (".md", ".txt"))
     picture = args.strips and check_target(args.strips, (".png",))
@@ -170,7 +170,7 @@ def _describer(wanted: bool | None) -> Callable[[np.ndarray], np.ndarray] | None
 
 def _writer(path: str | None, way: str) -> Callable[[Face, Face, np.ndarray], None] | None:
     """What writes the frames of a way; their folder is made now."""
-    from glow_app.keeping.sheets import save_still
+    from glow_app.export.sheets import save_still
 
     if path is None:
         return None
@@ -183,7 +183,7 @@ def _draw(target: Path, pairs: list[tuple[Face, Face]], ways: dict[str, Way]) ->
     """A sheet with a row of nine frames for each way of each pair, its name in the middle."""
     import numpy as np
 
-    from glow_app.keeping.sheets import save_sheet
+    from glow_app.export.sheets import save_sheet
 
     t = np.linspace(0, 1, 9)
     frames = [way(a, b, t).frames for a, b in pairs for way in ways.values()]

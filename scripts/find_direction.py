@@ -87,7 +87,7 @@ def main(argv: list[str] | None = None) -> None:
         p.error("--balance needs --labels")
 
     from glow_app.editing import directions
-    from glow_app.keeping.writing import check_target
+    from glow_app.export.writing import check_target
 
     out = check_target(args.out, (".safetensors",))
     files = _choose(args)

@@ -44,7 +44,7 @@ def parser() -> cli.Parser:
 def main(argv: list[str] | None = None) -> None:
     args = parser().parse_args(argv)
 
-    from glow_app.keeping.writing import check_folder, check_target
+    from glow_app.export.writing import check_folder, check_target
 
     out = check_folder(args.out)
     flow = args.save_flow and check_target(args.save_flow, (".safetensors",))

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from glow_app.editing.directions import Direction
     from glow_app.editing.editor import Editor, Morph
     from glow_app.editing.walk import Walk
+    from glow_app.export.recipes import Recipe
     from glow_app.faces.face import Face
-    from glow_app.keeping.recipes import Recipe
 
 
 _USUAL = 512  # pixels a side where nothing is asked for and the photos have as many
@@ -171,9 +171,9 @@ def main(argv: list[str] | None = None) -> None:
 
     import numpy as np
 
-    from glow_app.keeping import animation, sheets
-    from glow_app.keeping.photos import PHOTO_FORMATS
-    from glow_app.keeping.writing import check_target
+    from glow_app.export import animation, sheets
+    from glow_app.export.sheets import PHOTO_FORMATS
+    from glow_app.export.writing import check_target
 
     out = check_target(args.out)
     stills = {
@@ -269,8 +269,8 @@ def _chosen_size(asked: int | str | None, morph: Morph) -> int:
 
 def _put_back(one: Morph, at: float, photo: Path, picture: Face, target: Path) -> None:
     """Write the whole photo with the face of a single frame in the place of its own."""
+    from glow_app.export.sheets import save_photo
     from glow_app.faces.put_back import full_side, put_back
-    from glow_app.keeping.photos import save_photo
 
     face = one.enlarged(full_side(picture))[0]
     image = put_back(photo, picture, face, one.points[0].shape)
@@ -292,7 +292,7 @@ def _recipe(
     args: argparse.Namespace,
     size: int,
 ) -> Recipe:
-    from glow_app.keeping.recipes import Origin, Recipe
+    from glow_app.export.recipes import Origin, Recipe
 
     return Recipe.of(
         editor,

@@ -119,10 +119,10 @@ def main(argv: list[str] | None = None) -> None:
     plan = plan_of(p, args)
 
     from glow_app.common.workers import cores, spread
+    from glow_app.export.writing import check_folder
     from glow_app.faces import finder
     from glow_app.faces.opening import printable
     from glow_app.faces.prepared import Job, Leftovers, write_faces
-    from glow_app.keeping.writing import check_folder
 
     source, out = Path(args.src), Path(args.out)
     photos = find_photos(source, out)

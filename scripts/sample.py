@@ -72,9 +72,9 @@ def main(argv: list[str] | None = None) -> None:
 
     import numpy as np
 
-    from glow_app.keeping.recipes import Origin, Recipe
-    from glow_app.keeping.sheets import check_sheet, save_grid
-    from glow_app.keeping.writing import check_target
+    from glow_app.export.recipes import Origin, Recipe
+    from glow_app.export.sheets import check_sheet, save_grid
+    from glow_app.export.writing import check_target
 
     out = check_target(args.out, (".png",))
     editor = cli.open_editor(args)

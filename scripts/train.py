@@ -19,8 +19,8 @@ from glow_app.common import cli  # before what imports PyTorch
 import models
 from glow_app.common.devices import pick_device, pick_precision
 from glow_app.common.errors import UserError
+from glow_app.export.writing import check_folder
 from glow_app.faces.coding import Coding, coding_at
-from glow_app.keeping.writing import check_folder
 from glow_app.training import (
     PackedPictures,
     TrainConfig,

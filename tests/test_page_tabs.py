@@ -18,7 +18,7 @@ from playwright.sync_api import Locator, Page, expect
 from glow_app.editing import directions
 from glow_app.editing.directions import Direction
 from glow_app.editing.editor import Editor
-from glow_app.keeping import recipes
+from glow_app.export import recipes
 from glow_app.ui.examples import example_files
 from tests.page_tools import (
     WAIT_MS,
@@ -128,7 +128,7 @@ def test_a_journey_in_order_round_and_round(open_tab: OpenTab, tmp_path: Path) -
         shown = [np.asarray(f.convert("RGB")) for f in ImageSequence.Iterator(image)]
     steps = [far(x, y) for x, y in pairwise([*shown, shown[0]])]
     assert steps[-1] <= max(steps[0], steps[-2]) * 1.05  # round without a jump
-    recipe = recipes.read_morph(gif)
+    recipe = recipes.read_recipe(gif)
     assert recipe.kind == "journey" and recipe.loop and len(recipe.faces) == 3
 
     go(page, "Morph")
@@ -174,7 +174,7 @@ def test_the_mix_follows_its_sliders(open_tab: OpenTab, small: Editor, tmp_path:
     assert is_painted(page, small.mix(a, b, shown[:-1], 0.0).pixels, "#mix")
 
     saved = download(page, "Save picture", tmp_path)
-    recipe = recipes.read_morph(saved)
+    recipe = recipes.read_recipe(saved)
     assert recipe.kind == "mix" and (*recipe.weights, recipe.shape) == tuple(shown)
 
     go(page, "Morph")
@@ -261,7 +261,7 @@ def test_edits_are_live_and_can_be_undone_saved_and_used(
     assert far(both, face) > 1
     assert is_painted(page, both, "#edit")
     saved = download(page, "Save picture", tmp_path)
-    assert recipes.read_morph(saved).directions == (("upward", 1.5), ("doubtful", -1.0))
+    assert recipes.read_recipe(saved).directions == (("upward", 1.5), ("doubtful", -1.0))
 
     button(page, "Undo").click()
     settle(page)

@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from glow_app.common.errors import UserError
+from glow_app.export.sheets import save_photo
 from glow_app.faces.crop import Place
 from glow_app.faces.face import Face
 from glow_app.faces.opening import open_picture
 from glow_app.faces.prepare import prepare
 from glow_app.faces.put_back import put_back, seam_mask
-from glow_app.keeping.photos import save_photo
 
 pytest_plugins = ["tests.full_size_faces"]
 

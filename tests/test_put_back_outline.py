@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from glow_app.common.errors import UserError
+from glow_app.export.sheets import save_photo
 from glow_app.faces.crop import Place
 from glow_app.faces.face import Face
 from glow_app.faces.prepare import prepare
 from glow_app.faces.put_back import full_side, put_back, seam_mask
-from glow_app.keeping.photos import save_photo
 
 
 def _scene(width: int = 360, height: int = 300, seed: int = 0) -> np.ndarray:

@@ -27,13 +27,13 @@ from glow_app.editing import directions, paths
 from glow_app.editing.codec import RELEASED
 from glow_app.editing.directions import Direction
 from glow_app.editing.editor import Editor
+from glow_app.export.recipes import Origin, read_recipe
 from glow_app.faces import finder
 from glow_app.faces.coding import Coding
 from glow_app.faces.folders import list_pictures
 from glow_app.faces.frame import Frame
 from glow_app.faces.prepare import FULL, prepare
 from glow_app.faces.put_back import full_side, put_back
-from glow_app.keeping.recipes import Origin, read_morph
 from glow_app.ui.examples import example_files
 
 pytest_plugins = ["tests.full_size_faces"]
@@ -125,7 +125,7 @@ def test_the_ends_are_the_photos_at_any_size(here, sharp, small, small_checkpoin
     assert here("morph", *sharp, "--out", out, *options) == 0
     frames, faces = frames_of(out), [small.prepare(photo) for photo in sharp]
     side = max(face.native for face in faces) if size == "native" else size
-    assert frames.shape == (3, side, side, 3) and read_morph(out).size == side
+    assert frames.shape == (3, side, side, 3) and read_recipe(out).size == side
     assert side == small.image_size == 64 or faces[0].native > 2 * small.image_size
     for frame, face in ((frames[0], faces[0]), (frames[2], faces[1])):
         np.testing.assert_array_equal(frame, face.at(side))
@@ -157,7 +157,7 @@ def test_the_ways_from_a_to_b(here, sharp, small, small_checkpoint, tmp_path, wo
         if other != how and not (how == {} and "ground" in other):  # half way it is one of two
             (frame,) = small.morph_frames(*faces, [0.5], **other).frames
             assert np.abs(frames[1].astype(int) - frame).max() > 1, other
-    recipe = read_morph(out)
+    recipe = read_recipe(out)
     assert recipe.way == ("model" if how.get("alone") else "photos")
     assert (recipe.ground, recipe.kappa) == (how.get("ground", "switch"), how.get("kappa"))
 
@@ -255,7 +255,7 @@ def test_morph_through_more_photos_is_cubic_and_opens_again(
     )  # fmt: skip
     assert status == 0
     for file in (out, sheet):
-        recipe = read_morph(file)
+        recipe = read_recipe(file)
         assert (recipe.kind, recipe.path, recipe.loop) == ("journey", "cubic", True)
         assert (recipe.way, recipe.ground, recipe.kappa) == ("photos", "a", 0.25)
         assert (recipe.constant_speed, recipe.frames) == (True, 5)
@@ -272,7 +272,7 @@ def test_morph_beyond_its_ends(here, photos, tiny_checkpoint, tmp_path):
     for place, photo in ((2, photos[0]), (6, photos[1])):
         expected = prepare(photo, 16, align="center").pixels
         np.testing.assert_array_equal(frames[place], expected)
-    assert read_morph(out).t_range == (-0.5, 1.5)
+    assert read_recipe(out).t_range == (-0.5, 1.5)
 
 
 @pytest.fixture(scope="module")
@@ -296,7 +296,7 @@ def test_one_photo_into_its_edited_self(here, photos, tiny_checkpoint, tiny_dire
     np.testing.assert_array_equal(frames[0], photo.pixels)
     assert not np.array_equal(edited, photo.pixels)
     np.testing.assert_array_equal(frames[-1], edited)
-    recipe = read_morph(out)
+    recipe = read_recipe(out)
     assert recipe.directions == (("made up", 2.0),) and recipe.faces == (Origin(),)
 
 
@@ -323,7 +323,7 @@ def test_sliders_are_named_and_the_last_frame_is_the_edit(here, sliders, tmp_pat
     # Decoded with other frames, which may round otherwise.
     assert np.abs(frames[-1].astype(int) - edited.at(192)).max() <= 1
     assert np.abs(frames[1].astype(int) - frames[0]).mean() > 0.5
-    recipe = read_morph(out)
+    recipe = read_recipe(out)
     assert recipe.directions == tuple(asked.items()) and recipe.kind == "morph"
 
 
@@ -345,7 +345,7 @@ def test_the_expression_of_another_photo(
     np.testing.assert_array_equal(frames[1], small.edit(face, expected).pixels)
     assert not np.array_equal(frames[0], frames[1])
     names = [(d.name, s) for d, s in expected]
-    assert list(read_morph(out).directions) == [(n, pytest.approx(s)) for n, s in names]
+    assert list(read_recipe(out).directions) == [(n, pytest.approx(s)) for n, s in names]
 
 
 def test_sliders_that_there_are_none_of(here, small, small_checkpoint, tmp_path, capsys):
@@ -412,7 +412,7 @@ def test_sample_rows_of_temperatures(here, tiny_checkpoint, tmp_path):
     rows = frames_of(out)[0].reshape(2, 16, 3, 16, 3).swapaxes(1, 2)
     expected = Editor(tiny_checkpoint, device="cpu").sample_temperatures([0.4, 0.9], 3, 4)
     np.testing.assert_array_equal(rows, expected)
-    recipe = read_morph(out)
+    recipe = read_recipe(out)
     assert recipe.faces == (Origin(4, 0.4),) and recipe.temperatures == (0.4, 0.9)
 
 
@@ -424,7 +424,7 @@ def test_sample_neighbours(here, tiny_checkpoint, tmp_path):
     editor = Editor(tiny_checkpoint, device="cpu")
     np.testing.assert_array_equal(tiles[:1], editor.sample(1, 0.7, 4))
     np.testing.assert_array_equal(tiles[1:], editor.neighbours(4, 3, 0.2, 0.7))
-    assert read_morph(out).radius == 0.2
+    assert read_recipe(out).radius == 0.2
 
 
 # ---------------------------------------------------------------------------------- find_direction

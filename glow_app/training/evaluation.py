@@ -9,8 +9,8 @@ import torch
 
 import models
 from glow_app.editing.calibration import calibrate
+from glow_app.export import sheets
 from glow_app.faces.tensors import to_pictures
-from glow_app.keeping import sheets
 from glow_app.training.config import TrainConfig
 from glow_app.training.data import PackedPictures
 from glow_app.training.distributed import World

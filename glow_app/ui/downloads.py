@@ -12,10 +12,10 @@ import numpy as np
 from glow_app.common.errors import UserError
 from glow_app.common.progress import Progress
 from glow_app.editing.editor import Editor, Morph
-from glow_app.keeping.animation import save_animation
-from glow_app.keeping.recipes import Recipe
-from glow_app.keeping.sheets import save_sheet, save_still, save_strip, strip_frames
-from glow_app.keeping.writing import Pictures
+from glow_app.export.animation import save_animation
+from glow_app.export.recipes import Recipe
+from glow_app.export.sheets import save_sheet, save_still, save_strip, strip_frames
+from glow_app.export.writing import Pictures
 from glow_app.ui import limits
 from glow_app.ui.components import download_value
 from glow_app.ui.jobs import Jobs
@@ -89,7 +89,7 @@ def written(
     """Write a download that says how it was made.
 
     Args:
-        save: a saver of `keeping.animation` or `keeping.sheets`.
+        save: a saver of `export.animation` or `export.sheets`.
         pictures: what that saver takes.
         ending: of the file's name, with the suffix.
         options: for the saver; the size is that of the recipe unless there is one here.

@@ -7,8 +7,8 @@ from typing import Any
 import gradio as gr
 
 from glow_app.common.errors import UserError
+from glow_app.export.sheets import save_still
 from glow_app.faces.face import Face
-from glow_app.keeping.sheets import save_still
 from glow_app.ui import limits
 from glow_app.ui.components import download_value
 from glow_app.ui.downloads import field, written

@@ -13,8 +13,8 @@ import numpy as np
 
 from glow_app.editing.frames import Morph, journey_positions, morph_positions
 from glow_app.editing.walk import Walk
+from glow_app.export.recipes import Origin, Recipe
 from glow_app.faces.face import Face
-from glow_app.keeping.recipes import Origin, Recipe
 from glow_app.ui import limits
 
 if TYPE_CHECKING:

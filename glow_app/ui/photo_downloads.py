@@ -8,9 +8,9 @@ import gradio as gr
 import numpy as np
 
 from glow_app.common.errors import UserError
+from glow_app.export.sheets import save_photo
 from glow_app.faces.face import Face
 from glow_app.faces.put_back import full_side, put_back
-from glow_app.keeping.photos import save_photo
 from glow_app.ui import limits
 from glow_app.ui.components import download_value
 from glow_app.ui.downloads import field

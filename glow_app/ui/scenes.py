@@ -19,8 +19,8 @@ from typing import Any
 from glow_app.common.errors import UserError
 from glow_app.editing.directions import Direction
 from glow_app.editing.editor import Editor, Still
+from glow_app.export.recipes import Origin, Recipe
 from glow_app.faces.face import Face
-from glow_app.keeping.recipes import Origin, Recipe
 from glow_app.ui import limits
 from glow_app.ui.full_frames import offered_sizes
 from glow_app.ui.values import picture_uri

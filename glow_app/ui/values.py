@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from glow_app.keeping.sheets import tiled
+from glow_app.export.sheets import tiled
 
 __all__ = ["face_uri", "finite", "next_revision", "photo_uri", "picture_uri", "sheet"]
 

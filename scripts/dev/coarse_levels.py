@@ -28,8 +28,8 @@ import torch
 from torch import Tensor
 
 import models
+from glow_app.export.writing import check_folder
 from glow_app.faces.coding import Coding
-from glow_app.keeping.writing import check_folder
 from glow_app.training import PackedPictures, TrainConfig, from_source
 from glow_app.training.guard import GradientGuard
 from glow_app.training.objective import means_of

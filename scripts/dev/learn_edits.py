@@ -239,8 +239,8 @@ def main(argv: list[str] | None = None) -> None:
 
     from glow_app.benchmarks.edit_judge import fitted_on, read_tables
     from glow_app.editing import directions
+    from glow_app.export.writing import check_folder
     from glow_app.faces.measures import MEASURES
-    from glow_app.keeping.writing import check_folder
 
     editor = cli.open_editor(args)
     data, cache = Path(args.data), Path(args.cache)

@@ -61,9 +61,9 @@ def main(argv: list[str] | None = None) -> None:
     import models
     from glow_app.common.devices import pick_device
     from glow_app.common.errors import UserError
+    from glow_app.export.writing import check_target
     from glow_app.faces.coding import Coding
     from glow_app.faces.frame import Frame
-    from glow_app.keeping.writing import check_target
     from glow_app.training import World, from_source, held_out_bits
     from glow_app.training.evaluation import calibrate_on
 

@@ -91,7 +91,7 @@ def pack(args: argparse.Namespace) -> None:
 
 def train(args: argparse.Namespace) -> None:
     """Go on with the run for some minutes, and write what is worth fetching."""
-    from glow_app.keeping.writing import check_folder
+    from glow_app.export.writing import check_folder
     from scripts import train as training_script
 
     run, out = Path(args.run), check_folder(args.out)

@@ -11,8 +11,8 @@ from gradio import FileData
 from glow_app.editing.editor import Morph
 from glow_app.editing.paths import JOURNEYS, PATHS
 from glow_app.editing.walk import GROUNDS
+from glow_app.export.recipes import Origin, Recipe
 from glow_app.faces.face import Face
-from glow_app.keeping.recipes import Origin, Recipe
 from glow_app.ui import limits
 from glow_app.ui.api.group import Group, Size, made
 from glow_app.ui.components import finite

@@ -9,7 +9,7 @@ from typing import Any
 from gradio import FileData
 
 from glow_app.common.errors import UserError
-from glow_app.keeping.recipes import read_morph
+from glow_app.export.recipes import read_recipe
 from glow_app.ui.api.group import Group, arrived
 
 __all__ = ["Files"]
@@ -29,6 +29,6 @@ class Files(Group):
         """
         if not file:
             raise UserError("A file is needed.")
-        facts = asdict(read_morph(arrived(file)))
+        facts = asdict(read_recipe(arrived(file)))
         facts["path_kind"] = facts.pop("path")  # clients take an object with that key for a file
         return facts

@@ -15,9 +15,9 @@ from gradio.context import get_blocks_context
 from glow_app.common.errors import UserError
 from glow_app.common.progress import Steps
 from glow_app.editing.editor import Editor
+from glow_app.export.recipes import Recipe
+from glow_app.export.sheets import save_still
 from glow_app.faces.face import Face
-from glow_app.keeping.recipes import Recipe
-from glow_app.keeping.sheets import save_still
 from glow_app.ui import limits
 from glow_app.ui.downloads import written
 from glow_app.ui.errors import in_words

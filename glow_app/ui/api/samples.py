@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from gradio import FileData
 
-from glow_app.keeping.recipes import Origin
+from glow_app.export.recipes import Origin
 from glow_app.ui import limits
 from glow_app.ui.api.group import Group, Temperature, still
 from glow_app.ui.welcome import TEMPERATURE

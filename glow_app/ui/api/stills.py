@@ -9,9 +9,9 @@ from gradio import FileData
 
 from glow_app.common.errors import UserError
 from glow_app.editing.directions import Direction
+from glow_app.export.recipes import Origin
+from glow_app.export.sheets import save_photo
 from glow_app.faces.put_back import full_side, put_back
-from glow_app.keeping.photos import save_photo
-from glow_app.keeping.recipes import Origin
 from glow_app.ui import limits
 from glow_app.ui.api.group import Group, Size, arrived, made, still
 from glow_app.ui.uploads import outgoing

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from glow_app.keeping.writing import MP4_HINT, available_formats
+from glow_app.export.writing import MP4_HINT, available_formats
 from glow_app.ui.assets import asset
 from glow_app.ui.components.templates import job_function, options, script, size_options
 from glow_app.ui.full_frames import FullFrames

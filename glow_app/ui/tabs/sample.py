@@ -9,9 +9,9 @@ import gradio as gr
 import numpy as np
 
 from glow_app.common.errors import UserError
+from glow_app.export.recipes import Origin, Recipe
+from glow_app.export.sheets import save_sheet
 from glow_app.faces.face import Face
-from glow_app.keeping.recipes import Origin, Recipe
-from glow_app.keeping.sheets import save_sheet
 from glow_app.ui import limits
 from glow_app.ui.components import download_value, gallery, gallery_value, working_value
 from glow_app.ui.downloads import field, written

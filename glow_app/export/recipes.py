@@ -4,7 +4,7 @@ A `Recipe` holds settings, seeds of drawn faces and names of directions. It neve
 the code of one (which decodes to it) or its file name: whoever gets the file sees what it shows
 and no more. A morph of photos opens with its settings and asks for the photos.
 
-Files come from strangers, so `read_morph` believes nothing: pydantic checks every value by the
+Files come from strangers, so `read_recipe` believes nothing: pydantic checks every value by the
 type it has here, whatever is not known is left out, and what cannot be used is refused in one
 sentence.
 """
@@ -23,15 +23,14 @@ from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, Valida
 from glow_app.common.errors import UserError
 from glow_app.editing import paths
 from glow_app.editing.walk import GROUNDS
+from glow_app.export.writing import MAX_SIZE, read_note
 from glow_app.faces.opening import printable
-from glow_app.keeping.notes import read_note
-from glow_app.keeping.writing import MAX_SIZE
 
 if TYPE_CHECKING:
     from glow_app.editing.editor import Editor
     from glow_app.faces.face import Face
 
-__all__ = ["KINDS", "Origin", "Recipe", "read_morph"]
+__all__ = ["KINDS", "Origin", "Recipe", "read_recipe"]
 
 KINDS: tuple[str, ...] = ("morph", "journey", "mix", "edit", "samples")
 MADE_WITH = "Glow Studio"
@@ -237,7 +236,7 @@ def _checker() -> TypeAdapter[Recipe]:
     return TypeAdapter(Recipe)
 
 
-def read_morph(path: str | Path) -> Recipe:
+def read_recipe(path: str | Path) -> Recipe:
     """How a file that was made here was made; no picture in it is decoded.
 
     Args:
