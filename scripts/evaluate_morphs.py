@@ -146,7 +146,7 @@ def main(argv: list[str] | None = None) -> None:
         "reference": len(reference),
         "seed": args.seed,
         "checkpoint": editor.name,
-        "device": str(editor.device),
+        "device": str(editor.model.device),
         "seconds": round(time.monotonic() - start, 1),
     }
     if not args.json:

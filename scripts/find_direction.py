@@ -100,7 +100,7 @@ def main(argv: list[str] | None = None) -> None:
     direction = directions.learn(
         z_with,
         z_without,
-        editor.level_shapes,
+        editor.model.level_shapes,
         shapes=(shapes_with, shapes_without),
         name=args.name or out.stem,
         fingerprint=editor.fingerprint,
@@ -161,12 +161,12 @@ def _codes(editor: Editor, files: list[str], align: str, what: str) -> tuple[Ten
             if face.shape is None:
                 cli.say(f"skipped: {Path(file).name} shows no face whose landmarks were found.")
             else:
-                looks.append(editor.looks.of(face))
+                looks.append(editor.model.looks.of(face))
                 shapes.append(face.shape)
         except UserError as error:  # its sentence names the file
             cli.say(f"skipped: {error}")
-        if looks and (len(looks) == editor.batch or place == len(files)):
-            codes.append(editor.encode(np.stack(looks)))
+        if looks and (len(looks) == editor.model.batch or place == len(files)):
+            codes.append(editor.model.encode(np.stack(looks)))
             looks = []
     if not codes:
         raise UserError(f"None of the {what} could be read.")

@@ -84,9 +84,13 @@ def main(argv: list[str] | None = None) -> None:
     if args.near is None:
         pictures = np.concatenate([_drawn(editor, t, args) for t in temperatures])
     else:
-        centre = editor.sample(1, temperatures[0], args.seed)
+        centre = editor.sampler.sample(1, temperatures[0], args.seed)
         others = args.n - 1
-        near = [editor.neighbours(args.seed, others, args.near, temperatures[0])] if others else []
+        near = (
+            [editor.sampler.neighbours(args.seed, others, args.near, temperatures[0])]
+            if others
+            else []
+        )
         pictures = np.concatenate([centre, *near])
     recipe = Recipe.of(
         editor,
@@ -104,12 +108,12 @@ def main(argv: list[str] | None = None) -> None:
 def _drawn(editor: Editor, temperature: float, args: argparse.Namespace) -> np.ndarray:
     import numpy as np
 
-    from glow_app.editing.editor import SAMPLE_PASS
+    from glow_app.editing.sampling import SAMPLE_PASS
 
     starts = range(0, args.n, SAMPLE_PASS)
     return np.concatenate(
         [
-            editor.sample(min(SAMPLE_PASS, args.n - first), temperature, args.seed + first)
+            editor.sampler.sample(min(SAMPLE_PASS, args.n - first), temperature, args.seed + first)
             for first in cli.shown(starts, len(starts), "sampling")
         ]
     )

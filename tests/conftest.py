@@ -113,7 +113,7 @@ def face_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     editor = Editor(models.pretrained_path("faces128"), device="cpu")
     for seed in range(12):
-        pixels = editor.sample(1, 0.6, seed)[0]
+        pixels = editor.sampler.sample(1, 0.6, seed)[0]
         Image.fromarray(pixels).save(folder / f"drawn_{seed:02d}.png")
     return folder
 

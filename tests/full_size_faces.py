@@ -79,7 +79,7 @@ def painted() -> Callable[..., Face]:
 @pytest.fixture(scope="session")
 def photos_with_detail(released: Editor) -> list[Image.Image]:
     """Three photos, the squares of whose faces have about 300, 220 and 180 pixels a side."""
-    drawn = [released.sample(1, temperature=0.6, seed=seed)[0] for seed in (3, 8, 6)]
+    drawn = [released.sampler.sample(1, temperature=0.6, seed=seed)[0] for seed in (3, 8, 6)]
     sides = (300, 220, 180)
     return [photo_of(face, side, side) for face, side in zip(drawn, sides, strict=True)]
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from glow_app.common.errors import UserError
-from glow_app.editing.codec import Codec
+from glow_app.editing.model import FaceModel
 from glow_app.faces import finder
 from glow_app.faces.coding import Coding, code_and_reduce, coding_at
 from glow_app.faces.opening import RESAMPLE, open_picture, open_source
@@ -227,7 +227,7 @@ def test_softness_is_judged_against_the_model(sharp):
 
 
 def test_the_released_model_knows_coded_pictures_better(sharp, released_checkpoint):
-    codec = Codec(released_checkpoint, "cpu")
+    codec = FaceModel(released_checkpoint, "cpu")
     bits = [
         codec.bits_per_dim(
             np.stack([prepare(p, 64, "center", coding).pixels for p in sharp]), range(len(sharp))

@@ -11,13 +11,14 @@ from PIL import Image
 
 from glow_app.common.errors import UserError
 from glow_app.common.progress import Stopped
+from glow_app.editing.options import MorphOptions
 from glow_app.export import writing
 from glow_app.export.recipes import read_recipe
 from glow_app.ui import limits
 from glow_app.ui.components.templates import size_options
 from glow_app.ui.downloads import animated, save_result
 from glow_app.ui.jobs import Jobs
-from glow_app.ui.morphs import MorphOptions, Result
+from glow_app.ui.morphs import Result
 
 pytest_plugins = ["tests.full_size_faces"]
 
@@ -134,7 +135,7 @@ def test_progress_counts_frames_as_they_are_written(released, shown):
 @pytest.mark.parametrize("ending", writing.available_formats())
 def test_the_memory_of_an_animation_does_not_grow_with_its_length(small, folder, ending):
     """It stays below what the frames have together, and the way back is as many again."""
-    a, b = (small.face(face) for face in small.sample(2, 0.7))
+    a, b = (small.model.face(face) for face in small.sampler.sample(2, 0.7))
     count = 65 if ending in (".gif", ".png") else 129
     morph = small.morph_frames(a, b, count, alone=True)
     recipe = Result((a, b), MorphOptions(alone=True), morph).recipe(

@@ -63,13 +63,13 @@ def ordinary(direction: Direction) -> float:
 @pytest.fixture
 def decoded(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Of each call of the decoder how many codes it was given."""
-    calls, decode = [], editor.decode_with_report
+    calls, decode = [], editor.model.decode_with_report
 
     def counted(z: torch.Tensor, *args: object, **kwargs: object) -> object:
         calls.append(len(z) if z.ndim == 2 else 1)
         return decode(z, *args, **kwargs)
 
-    monkeypatch.setattr(editor, "decode_with_report", counted)
+    monkeypatch.setattr(editor.model, "decode_with_report", counted)
     return calls
 
 
@@ -225,7 +225,9 @@ def test_the_strongest_of_all_sliders_together_is_still_a_picture(editor, two):
 
 
 def test_a_look_of_a_wrong_length_is_one_sentence(editor, two, tmp_path):
-    short = Direction("short", torch.ones(editor.model.dims - 1), fingerprint=editor.fingerprint)
+    short = Direction(
+        "short", torch.ones(editor.model.flow.dims - 1), fingerprint=editor.fingerprint
+    )
     file = directions.save(short, tmp_path / "short.safetensors")
     for use in (
         lambda: editor.edit(two[0], [(short, 1.0)]),

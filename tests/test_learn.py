@@ -260,7 +260,7 @@ def test_the_lessons_show_a_model_with_details(detailed_checkpoint: Path) -> Non
     lessons = learn_tab._Lessons(editor, Welcome(editor))
     face = lessons.faces({})
     assert len(face["pictures"]) == len(face["names"]) + 1 == len(face["log_dets"]) + 1
-    assert len(face["decided"]) == editor.model.config.levels == max(face["levels"])
+    assert len(face["decided"]) == editor.model.flow.config.levels == max(face["levels"])
     assert lessons.plane({})["face_levels"] == 0
     measured = lessons.jacobian({"dims": "face"})
     assert measured.log_det == pytest.approx(measured.log_det_brute_force, abs=1e-4)
@@ -319,7 +319,7 @@ def test_lessons_take_turns_with_everybody_else(tiny_checkpoint: Path) -> None:
         lesson(asked)  # all codes are known now: what is left is what the lesson itself computes
         done = threading.Event()
         thread = threading.Thread(target=lambda: (lesson(asked), done.set()), daemon=True)  # noqa: B023
-        with editor.alone():
+        with editor.model.locked():
             thread.start()
             assert not done.wait(0.3), f"{lesson.__name__} did not wait"
         assert done.wait(20)

@@ -13,6 +13,7 @@ from PIL import Image
 import models
 from glow_app.common.errors import UserError
 from glow_app.editing.editor import Editor
+from glow_app.editing.options import MorphOptions
 from glow_app.faces import finder, regions
 from glow_app.faces.coding import Coding, code_and_reduce
 from glow_app.faces.face import Face, resized
@@ -38,7 +39,7 @@ def examples(released: Editor) -> list[Face]:
 def test_a_look_has_its_landmarks_at_the_mean_shape(released, examples):
     mean = regions.mean_shape()
     for face in examples:
-        look = released.looks.of(face)
+        look = released.model.looks.of(face)
         assert look.shape == (64, 64, 3) and look.dtype == np.uint8
         found = find_mesh(resized(look, 256))
         assert np.abs(found - mean)[INNER].max() < 0.02
@@ -47,8 +48,8 @@ def test_a_look_has_its_landmarks_at_the_mean_shape(released, examples):
 
 @needs_mediapipe
 def test_looks_come_back_to_the_byte(released, examples, portraits):
-    looks = np.stack([released.looks.of(face) for face in examples + portraits])
-    np.testing.assert_array_equal(released.decode(released.encode(looks)), looks)
+    looks = np.stack([released.model.looks.of(face) for face in examples + portraits])
+    np.testing.assert_array_equal(released.model.decode(released.model.encode(looks)), looks)
     assert released.read(examples[0]).roundtrip_max_levels == 0
     assert released.read(examples[0]) == released.read(looks[0])  # it is the look that is read
 
@@ -88,12 +89,12 @@ def test_the_mean_shape_travels_with_the_weights(tiny_checkpoint, tmp_path):
     mean = 0.5 + 0.9 * (np.asarray(regions.mean_shape(), np.float64) - 0.5)
     facts = {**Coding().to_facts(), **Looks.to_facts(mean)}
     editor = Editor(models.save(model, tmp_path / "looks.safetensors", facts), device="cpu")
-    np.testing.assert_allclose(editor.looks.mean, mean, atol=1e-5)
-    assert editor.looks.size == editor.image_size and editor.looks.coding == Coding()
+    np.testing.assert_allclose(editor.model.looks.mean, mean, atol=1e-5)
+    assert editor.model.looks.size == editor.image_size and editor.model.looks.coding == Coding()
 
 
 def test_weights_that_know_no_shape_take_the_programs(tiny_checkpoint):
-    looks = Editor(tiny_checkpoint, device="cpu").looks
+    looks = Editor(tiny_checkpoint, device="cpu").model.looks
     assert np.array_equal(looks.mean, np.float64(regions.mean_shape())) and looks.coding is None
 
 
@@ -173,7 +174,7 @@ def test_known_landmarks_are_not_looked_for(monkeypatch):
 
 @needs_mediapipe
 def test_photos_are_coded_like_the_training_pictures(released, examples):
-    assert released.coding == Coding()
+    assert released.model.coding == Coding()
     for face in examples:
         assert np.array_equal(face.pixels, code_and_reduce(face.crop, 64, Coding()))
 
@@ -199,10 +200,10 @@ def test_codes_of_faces_are_those_of_their_looks(released, painted):
     """Where all can be warped; where one cannot, and alone, those of the crops as they are."""
     a = painted((205, 150, 125), (200, 30, 30), scale=0.95)
     b = painted((120, 85, 65), (30, 160, 40))
-    looks = released.encode(np.stack([released.looks.of(face) for face in (a, b)]))
-    crops = released.encode(np.stack([a.pixels, b.pixels]))
+    looks = released.model.encode(np.stack([released.model.looks.of(face) for face in (a, b)]))
+    crops = released.model.encode(np.stack([a.pixels, b.pixels]))
     assert not torch.allclose(looks[0], crops[0], atol=0.1)
     none = Face.of_pixels(np.full((64, 64, 3), 90, np.uint8), 128)
-    torch.testing.assert_close(released.morph_walk(a, b).coded.z, looks)
-    torch.testing.assert_close(released.morph_walk(a, b, alone=True).coded.z, crops)
-    torch.testing.assert_close(released.morph_walk(a, none).coded.z[0], crops[0])
+    torch.testing.assert_close(released.walk((a, b), MorphOptions()).coded.z, looks)
+    torch.testing.assert_close(released.walk((a, b), MorphOptions(alone=True)).coded.z, crops)
+    torch.testing.assert_close(released.walk((a, none), MorphOptions()).coded.z[0], crops[0])

@@ -18,6 +18,7 @@ from playwright.sync_api import Locator, Page, expect
 from glow_app.editing import directions
 from glow_app.editing.directions import Direction
 from glow_app.editing.editor import Editor
+from glow_app.editing.model import FaceModel
 from glow_app.export import recipes
 from glow_app.ui.examples import example_files
 from tests.page_tools import (
@@ -152,7 +153,7 @@ def test_the_mix_follows_its_sliders(open_tab: OpenTab, small: Editor, tmp_path:
     page = open_tab()
     a, b = crop(page, "a"), crop(page, "b")
     go(page, "Mix")
-    levels = len(small.level_shapes)
+    levels = len(small.model.level_shapes)
     coarse = levels - levels // 2
     # One more than levels: the shape of the face, which is A's at first.
     assert live_ready(page, "#mix") == [*[1.0] * (levels // 2), *[0.0] * coarse, 0.0]
@@ -221,7 +222,7 @@ def direction_files(released: Editor, tmp_path_factory: pytest.TempPathFactory) 
     generator = torch.Generator().manual_seed(5)
     files = []
     for name, accuracy in (("upward", 0.9), ("doubtful", 0.52)):
-        vector = torch.randn(released.model.dims, generator=generator) * 0.2
+        vector = torch.randn(released.model.flow.dims, generator=generator) * 0.2
         facts = {"with": "more", "without": "less", "method": "mean"}
         facts |= {"accuracy": accuracy, "effect_size": 1.0, "counts": [500, 500]}
         direction = Direction(name, vector, fingerprint=released.fingerprint, facts=facts)
@@ -439,7 +440,7 @@ def test_an_animation_of_an_edit_opens_with_its_sliders_set(
     assert moved(page) == {"gaze": 0.5, "turn": -4.5}
 
     # One along a direction that the page does not have says which.
-    vector = torch.randn(small.model.dims, generator=torch.Generator().manual_seed(5))
+    vector = torch.randn(small.model.flow.dims, generator=torch.Generator().manual_seed(5))
     own = Direction("un<b>common", vector * 0.1, fingerprint=small.fingerprint)
     file = directions.save(own, tmp_path / "uncommon.safetensors")
     out = tmp_path / "own.gif"
@@ -544,7 +545,7 @@ def test_drawn_faces_are_chosen_and_used(open_released_tab: OpenTab, released: E
     go(page, "Morph")
     wait_card(page, "b")
     expect(page.locator("#photo-b").get_by_label("Seed of face B")).to_have_value("2")
-    assert np.array_equal(crop(page, "b"), released.sample(1, 0.7, 2)[0])
+    assert np.array_equal(crop(page, "b"), released.sampler.sample(1, 0.7, 2)[0])
     go(page, "Journey")
     expect(page.locator("#tray .tray")).to_have_attribute("data-count", "1")
 
@@ -653,14 +654,14 @@ def test_long_work_shows_how_far_it_is_and_stops(
     open_tab: OpenTab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = open_tab()
-    original = Editor.decode_with_report
+    original = FaceModel.decode_with_report
 
-    def slowly(self: Editor, z: torch.Tensor, *args: object, **kwargs: object) -> object:
+    def slowly(self: FaceModel, z: torch.Tensor, *args: object, **kwargs: object) -> object:
         kwargs["batch"] = 1  # as on a slow machine, a frame at a time
         time.sleep(0.5)
         return original(self, z, *args, **kwargs)
 
-    monkeypatch.setattr(Editor, "decode_with_report", slowly)
+    monkeypatch.setattr(FaceModel, "decode_with_report", slowly)
     page.get_by_role("button", name="Options").click()
     page.get_by_label("Even speed").check()
     stop = page.locator("#player .stop")

@@ -181,7 +181,10 @@ def framed(look: np.ndarray) -> np.ndarray:
 
 @needs_mediapipe
 def test_faces_without_glasses_wear_none(people, released):
-    drawn = [released.face(picture) for picture in released.sample(8, temperature=0.6, seed=0)]
+    drawn = [
+        released.model.face(picture)
+        for picture in released.sampler.sample(8, temperature=0.6, seed=0)
+    ]
     for face in people + drawn:
         assert face.shape is not None and not face.glasses
 

@@ -24,9 +24,9 @@ from PIL import Image, ImageSequence
 from glow_app.common import cli
 from glow_app.common.errors import UserError
 from glow_app.editing import directions, paths
-from glow_app.editing.codec import RELEASED
 from glow_app.editing.directions import Direction
 from glow_app.editing.editor import Editor
+from glow_app.editing.model import RELEASED
 from glow_app.export.recipes import Origin, read_recipe
 from glow_app.faces import finder
 from glow_app.faces.coding import Coding
@@ -279,7 +279,7 @@ def test_morph_beyond_its_ends(here, photos, tiny_checkpoint, tmp_path):
 def tiny_direction(tiny_checkpoint, tmp_path_factory) -> Path:
     """A direction of the tiny model that does something."""
     editor = Editor(tiny_checkpoint, device="cpu")
-    vector = torch.randn(editor.model.dims, generator=torch.Generator().manual_seed(0)) / 20
+    vector = torch.randn(editor.model.flow.dims, generator=torch.Generator().manual_seed(0)) / 20
     facts = {"accuracy": 0.8, "effect_size": 1.0, "counts": [9, 9]}
     made = Direction("made up", vector, fingerprint=editor.fingerprint, facts=facts)
     return directions.save(made, tmp_path_factory.mktemp("directions") / "made.safetensors")
@@ -410,7 +410,7 @@ def test_sample_rows_of_temperatures(here, tiny_checkpoint, tmp_path):
     options = ["--n", 3, "--seed", 4, "--checkpoint", tiny_checkpoint]
     assert here("sample", "--out", out, "--temperature", 0.4, 0.9, *options) == 0
     rows = frames_of(out)[0].reshape(2, 16, 3, 16, 3).swapaxes(1, 2)
-    expected = Editor(tiny_checkpoint, device="cpu").sample_temperatures([0.4, 0.9], 3, 4)
+    expected = Editor(tiny_checkpoint, "cpu").sampler.sample_temperatures([0.4, 0.9], 3, 4)
     np.testing.assert_array_equal(rows, expected)
     recipe = read_recipe(out)
     assert recipe.faces == (Origin(4, 0.4),) and recipe.temperatures == (0.4, 0.9)
@@ -422,8 +422,8 @@ def test_sample_neighbours(here, tiny_checkpoint, tmp_path):
     assert here("sample", "--out", out, "--near", 0.2, *options) == 0
     tiles = frames_of(out)[0].reshape(16, 4, 16, 3).swapaxes(0, 1)
     editor = Editor(tiny_checkpoint, device="cpu")
-    np.testing.assert_array_equal(tiles[:1], editor.sample(1, 0.7, 4))
-    np.testing.assert_array_equal(tiles[1:], editor.neighbours(4, 3, 0.2, 0.7))
+    np.testing.assert_array_equal(tiles[:1], editor.sampler.sample(1, 0.7, 4))
+    np.testing.assert_array_equal(tiles[1:], editor.sampler.neighbours(4, 3, 0.2, 0.7))
     assert read_recipe(out).radius == 0.2
 
 
@@ -434,7 +434,7 @@ def test_sample_neighbours(here, tiny_checkpoint, tmp_path):
 def two_classes(small, tmp_path_factory) -> Path:
     """Light and dark faces in two folders, and a table that says which is which."""
     folder = tmp_path_factory.mktemp("classes")
-    drawn = iter(small.sample(24, temperature=0.7, seed=1))
+    drawn = iter(small.sampler.sample(24, temperature=0.7, seed=1))
     rows = ["file\tlight\tset"]
     for name, low in (("light", 120), ("dark", 0)):
         (folder / name).mkdir()
@@ -463,8 +463,10 @@ def test_find_direction_from_two_folders(two_classes, small, small_checkpoint, t
     assert direction.accuracy > 0.9 and direction.facts["counts"] == [12, 12]
     assert direction.shape is not None and direction.low < 0 < direction.high
     # What it does to a look, by the model itself: an edit holds back what its photo has not.
-    z = small.encode(small.looks.of(small.face(small.sample(1, 0.7, 99)[0]))[None])
-    levels = [float(small.decode(z + s * direction.vector).mean()) for s in (-1, 0, 1)]
+    z = small.model.encode(
+        small.model.looks.of(small.model.face(small.sampler.sample(1, 0.7, 99)[0]))[None]
+    )
+    levels = [float(small.model.decode(z + s * direction.vector).mean()) for s in (-1, 0, 1)]
     assert levels == sorted(levels) and levels[2] > levels[0] + 20
 
 
@@ -510,7 +512,7 @@ def test_evaluate_measures_and_skips(mixed_folder, photos, tiny_checkpoint, tmp_
     editor = Editor(tiny_checkpoint, device="cpu")
     places = [i for i, f in enumerate(sorted(mixed_folder.iterdir())) if "broken" not in f.name]
     pictures = np.stack([prepare(photo, 16, align="center").pixels for photo in photos])
-    bits = editor.bits_per_dim(pictures, places)
+    bits = editor.model.bits_per_dim(pictures, places)
     assert result["bits_per_dim"] == pytest.approx(bits.mean(), rel=1e-6)
     assert result["bits_per_dim_sem"] == pytest.approx(bits.std(ddof=1) / 2, rel=1e-4)
 
@@ -560,8 +562,10 @@ def test_evaluate_says_which_frame_it_measures(here, tmp_path, tiny_checkpoint, 
     assert "over 1 pictures (looks in the mean shape)" in said.out
     assert (result["shape"], result["model_shape"], result["skipped"]) == ("mean", "crop", 1)
     editor = Editor(tiny_checkpoint, device="cpu")
-    look = editor.looks.of(editor.prepare(example, align="face"))
-    assert result["bits_per_dim"] == pytest.approx(float(editor.bits_per_dim(look[None], [0])[0]))
+    look = editor.model.looks.of(editor.prepare(example, align="face"))
+    assert result["bits_per_dim"] == pytest.approx(
+        float(editor.model.bits_per_dim(look[None], [0])[0])
+    )
 
     Image.fromarray(look).save(looks / "1.png")
     Frame.looks().write(looks)

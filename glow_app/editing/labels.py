@@ -161,7 +161,7 @@ def balanced(
         UserError: a column that the table lacks, or a class without pictures.
     """
     for column in columns:
-        _known(column, rows[0].keys())
+        _known(column, [*rows[0]])
     chance = random.Random(seed)
     groups: dict[tuple[str, ...], tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
     for i, row in enumerate(rows):
@@ -177,7 +177,8 @@ def balanced(
     if not all(chosen):
         raise UserError("These conditions leave one of the two classes without pictures.")
     if limit is not None:
-        chosen = tuple(chance.sample(side, min(limit, len(side))) for side in chosen)
+        for side in chosen:
+            side[:] = chance.sample(side, min(limit, len(side)))
     with_files, without_files = ([rows[i][FILE] for i in sorted(side)] for side in chosen)
     return with_files, without_files
 

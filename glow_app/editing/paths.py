@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -18,6 +19,8 @@ __all__ = [
     "JOURNEYS",
     "PATHS",
     "T_RANGE",
+    "JourneyPath",
+    "Path",
     "coarse_fine",
     "even_positions",
     "journey",
@@ -27,8 +30,10 @@ __all__ = [
     "path",
 ]
 
-PATHS: tuple[str, ...] = ("linear", "spherical")
-JOURNEYS: tuple[str, ...] = ("cubic", *PATHS)
+Path = Literal["linear", "spherical"]
+JourneyPath = Literal["cubic", "linear", "spherical"]
+PATHS: tuple[str, ...] = get_args(Path)
+JOURNEYS: tuple[str, ...] = get_args(JourneyPath)
 T_RANGE: tuple[float, float] = (-0.5, 1.5)  # farther out there are hardly any faces
 
 # Below this angle to (anti)parallel (radians) 1/sin blows up and slerp has no direction to take.

@@ -45,7 +45,7 @@ class Face:
         source: where the face comes from, in two or three words.
         photo: the file it was cut out of, which may be gone already.
         seed, temperature: of a drawn face.
-        reading: what the model says of its look (`Codec.read`), where somebody asked.
+        reading: what the model says of its look (`FaceModel.read`), where somebody asked.
     """
 
     pixels: np.ndarray

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import torch
 
 import models
-from glow_app.editing.calibration import calibrate
 from glow_app.export import sheets
 from glow_app.faces.tensors import to_pictures
 from glow_app.training.config import TrainConfig
@@ -19,9 +19,16 @@ from glow_app.training.objective import bits_by_part, means_of
 from glow_app.training.reduced import reduced
 from glow_app.training.run_folder import RunFolder
 from glow_app.training.state import TrainState
-from models import Glow, bin_centers, dequantize, to_levels
+from models import Glow, StateRange, bin_centers, dequantize, to_levels, usual_range
 
-__all__ = ["Evaluation", "calibrate_on", "held_out_bits", "morph_strip", "sample_grid"]
+__all__ = [
+    "Evaluation",
+    "calibrate",
+    "calibrate_on",
+    "held_out_bits",
+    "morph_strip",
+    "sample_grid",
+]
 
 _GRID = (4, 8)  # rows and columns of the sample grid
 _STRIP = 9  # frames of the morph strip
@@ -109,6 +116,18 @@ class Evaluation:
             "device": self._world.device.type,
             **self._folder.origin,
         }
+
+
+@torch.inference_mode()
+def calibrate(model: Glow, images: Iterable[torch.Tensor]) -> None:
+    """Measure the usual range of states, and keep it with the weights.
+
+    Args:
+        model: in evaluation mode; its `usual_range` is set.
+        images: batches (N, C, H, W) of bin centres on the model's device, a thousand or so.
+    """
+    ranges = [model.f_with_range(x)[2].to("cpu") for x in images]
+    model.usual_range = usual_range(StateRange.cat(ranges))
 
 
 def calibrate_on(

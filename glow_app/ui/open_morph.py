@@ -13,7 +13,7 @@ import gradio as gr
 from glow_app.common.errors import UserError
 from glow_app.editing import paths
 from glow_app.editing.editor import Editor
-from glow_app.editing.renderer import KAPPA
+from glow_app.editing.options import KAPPA
 from glow_app.export.recipes import Origin, Recipe, read_recipe
 from glow_app.faces.face import Face
 from glow_app.ui import limits

@@ -43,13 +43,13 @@ def photo_face(editor: Editor, photo: Path, source: str = PHOTO, crop: Crop | No
 
 def drawn_face(editor: Editor, seed: int, temperature: float) -> Face:
     """Draw a face that does not exist from the prior."""
-    pixels, shape = editor.drawn(seed, temperature)
+    pixels, shape = editor.sampler.draw(seed, temperature)
     return made_face(editor, pixels, DRAWN, seed, temperature, shape)
 
 
 def still_face(editor: Editor, still: Still, source: str) -> Face:
     """A mix or an edit as a face; the detail of its photos stays with it."""
-    return _read(editor, editor.made(still, source=source))
+    return _read(editor, editor.face_of(still, source=source))
 
 
 def made_face(
@@ -62,7 +62,7 @@ def made_face(
 ) -> Face:
     """A face that was made here rather than photographed."""
     known = {"source": source, "seed": seed, "temperature": temperature, "landmarks": landmarks}
-    wide = None if editor.coding is None else editor.coding.size
+    wide = None if editor.model.coding is None else editor.model.coding.size
     return _read(editor, Face.of_pixels(pixels, wide, **known))
 
 

@@ -55,8 +55,8 @@ class FaceHolder:
 
     def values(self, side: Face | None) -> list[Any]:
         """What to set ``outputs`` to."""
-        look = None if side is None else self.editor.looks.of(side)
-        shown = card_value(side, look, self.editor.facts)
+        look = None if side is None else self.editor.model.looks.of(side)
+        shown = card_value(side, look, self.editor.model.facts)
         return [side, next(_turns), *[shown for _ in self.cards]]
 
     def wire(self, temperature: gr.Slider) -> None:

@@ -7,9 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from glow_app.common.progress import Steps, Stopped, stopped_when
+from glow_app.editing.options import MorphOptions
 from glow_app.faces.face import Face
 from glow_app.ui.examples import Examples
-from glow_app.ui.morphs import MorphOptions, Result, morph_steps
+from glow_app.ui.morphs import Result, morph_steps
 from glow_app.ui.page_faces import drawn_face
 from glow_app.ui.visitors import everyones
 

@@ -292,7 +292,7 @@ def _look_vectors(
     seen = {c: np.array([row[c] for row in rows]) for c in rows[0]}
     seen |= dict(zip((*MEASURES, *POSE), numbers[chosen].T, strict=True))
     seen |= dict(zip(LIGHT, np.stack([light(look) for look in looks]).T, strict=True))
-    return regress_looks(codes, {c: _filled(seen, c) for c in HELD}, editor.level_shapes)
+    return regress_looks(codes, {c: _filled(seen, c) for c in HELD}, editor.model.level_shapes)
 
 
 # ------------------------------------------------------------------------------------- material
@@ -343,7 +343,7 @@ def codes_of(
     file = cache / f"looks-{editor.image_size}-{len(names)}.npy"
     if not file.exists():
         made = [
-            editor.looks.of(editor.prepare(data / name, align="center"))
+            editor.model.looks.of(editor.prepare(data / name, align="center"))
             for name in cli.shown(names, len(names), "looks")
         ]
         np.save(file, np.stack(made))
@@ -351,12 +351,14 @@ def codes_of(
     file = cache / f"codes-{editor.fingerprint}-{len(names)}.npy"
     if not file.exists():
         with replacing(file) as temporary:
-            shape = (len(names), editor.model.dims)
+            shape = (len(names), editor.model.flow.dims)
             codes = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
-            firsts = range(0, len(names), editor.batch)
+            firsts = range(0, len(names), editor.model.batch)
             for first in cli.shown(firsts, len(firsts), "codes"):
-                chunk = looks[first : first + editor.batch]
-                codes[first : first + len(chunk)] = editor.encode_with_range(chunk, keep=False).z
+                chunk = looks[first : first + editor.model.batch]
+                codes[first : first + len(chunk)] = editor.model.encode_with_range(
+                    chunk, keep=False
+                ).z
             codes.flush()
     return np.load(file, mmap_mode="r"), looks
 

@@ -2,7 +2,7 @@
 """Make a release of a training run: half-precision weights, measured after the rounding.
 
 Kept with them: how the training pictures were coded, how long their codes are, and what states
-inside the flow they reach (glow_app/editing/calibration.py).
+inside the flow they reach (`training.evaluation.calibrate`).
 
 python scripts/dev/release.py runs/mine --data faces/train --val faces/val --coding 128 86 4:2:0 \
     --out models/pretrained/faces64.safetensors

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from glow_app.common.errors import UserError
-from glow_app.editing.codec import Codec
+from glow_app.editing.model import FaceModel
 from glow_app.faces.face import Face
 from glow_app.faces.prepare import prepare
 
@@ -19,7 +19,7 @@ SIDE = 384  # pixels a side of the frames that are marked, like those that judge
 
 
 def read_faces(
-    files: Iterable[Path], codec: Codec, align: str, skipped: Callable[[str], None]
+    files: Iterable[Path], codec: FaceModel, align: str, skipped: Callable[[str], None]
 ) -> list[Face]:
     """Prepare pictures for a model; `Face.photo` is the file of each.
 

@@ -8,9 +8,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from gradio import FileData
 
-from glow_app.editing.editor import Morph
+from glow_app.editing.options import GROUNDS, MorphOptions
 from glow_app.editing.paths import JOURNEYS, PATHS
-from glow_app.editing.walk import GROUNDS
 from glow_app.export.recipes import Origin, Recipe
 from glow_app.faces.face import Face
 from glow_app.ui import limits
@@ -73,29 +72,21 @@ class Animations(Group):
         least = limits.download_size(size, limits.MIN_SIZE)  # native shows only with the photos
         limits.affordable(count, least)
         rate = limits.between(fps, "fps", 1, 50)
-        t_range = tuple(
+        first, last = (
             limits.between(t, name, *limits.BEYOND)
             for name, t in (("t_from", t_from), ("t_to", t_to))
         )
         prepared = self.prepared(photo_a=photo_a, photo_b=photo_b)
-        how = {
-            **_drawn(ground, kappa),
-            "t_range": t_range,
-            "constant_speed": bool(constant_speed),
-        }
-        result = self.editor.morph_frames(*prepared, count, path, alone=bool(alone), **how)
-        recipe = self.recipe(
-            "morph",
-            faces=(Origin(), Origin()),
+        how = MorphOptions(
             path=path,
-            way="model" if alone else "photos",
+            t_range=(first, last),
+            constant_speed=bool(constant_speed),
+            alone=bool(alone),
             frames=count,
-            size=limits.download_size(size, result.native),
-            fps=rate,
-            there_and_back=bool(there_and_back),
-            **how,
+            **_drawn(ground, kappa),
         )
-        return self._written(result, recipe, prepared, format)
+        pace = {"fps": rate, "there_and_back": bool(there_and_back)}
+        return self._written(prepared, how, size, pace, format)
 
     def journey(
         self,
@@ -125,24 +116,29 @@ class Animations(Group):
         limits.affordable(count, least)
         rate = limits.between(fps, "fps", 1, 50)
         prepared = self.several(photos, 2, limits.MAX_FACES)
-        how = {**_drawn(ground, kappa), "constant_speed": bool(constant_speed)}
-        result = self.editor.journey(prepared, count, path, bool(loop), alone=bool(alone), **how)
-        recipe = self.recipe(
-            "journey",
-            faces=(Origin(),) * len(prepared),
+        how = MorphOptions(
+            kind="journey",
             path=path,
-            way="model" if alone else "photos",
             loop=bool(loop),
+            constant_speed=bool(constant_speed),
+            alone=bool(alone),
             frames=count,
-            size=limits.download_size(size, result.native),
-            fps=rate,
-            **how,
+            **_drawn(ground, kappa),
         )
-        return self._written(result, recipe, prepared, format)
+        return self._written(prepared, how, size, {"fps": rate}, format)
 
     def _written(
-        self, result: Morph, recipe: Recipe, prepared: list[Face], format: str
+        self,
+        prepared: list[Face],
+        how: MorphOptions,
+        size: Any,
+        pace: dict[str, Any],
+        format: str,
     ) -> tuple[FileData, dict[str, Any]]:
+        *_, result = self.editor.travel(prepared, how)
+        size = limits.download_size(size, result.native)
+        origins = [Origin()] * len(prepared)
+        recipe = Recipe.of_morph(self.editor, how, origins, size=size, **pace)
         return made(animated(result, recipe, f".{format}")), {
             "model": self.editor.name,
             "path_kind": recipe.path,

@@ -39,7 +39,7 @@ class Samples(Group):
         count = limits.whole(n, "n", 1, limits.MAX_SAMPLES)
         first = limits.seed(seed)
         spread = limits.temperature(temperature)
-        faces = self.editor.sample(count, temperature=spread, seed=first)
+        faces = self.editor.sampler.sample(count, temperature=spread, seed=first)
         origins = [Origin(first + i, spread) for i in range(count)]
         return [
             still(face, self.recipe("samples", faces=(origin,), temperatures=(spread,)))
@@ -61,7 +61,7 @@ class Samples(Group):
         count = limits.whole(n, "n", 1, limits.MAX_SAMPLES)
         middle, spread = limits.seed(seed), limits.temperature(temperature)
         reach = limits.between(radius, "radius", 0, 1)
-        faces = self.editor.neighbours(middle, count, reach, spread)
+        faces = self.editor.sampler.neighbours(middle, count, reach, spread)
         recipe = self.recipe(
             "samples", faces=(Origin(middle, spread),), temperatures=(spread,), radius=reach
         )

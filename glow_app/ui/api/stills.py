@@ -43,7 +43,7 @@ class Stills(Group):
         1 from B. shape warps both faces to a shape between A's and B's first. Returns [0] the
         picture (PNG); [1] facts: clamped, levels (height and width of each level).
         """
-        levels = len(self.editor.level_shapes)
+        levels = len(self.editor.model.level_shapes)
         if not isinstance(weights, list) or len(weights) != levels:
             raise UserError(f"weights must be a list of {levels} numbers, finest level first.")
         row = [limits.between(weight, "A weight", *limits.BEYOND) for weight in weights]
@@ -55,7 +55,7 @@ class Stills(Group):
         side = limits.download_size(size, mixed.native)
         faces = (Origin(), Origin())
         recipe = self.recipe("mix", faces=faces, weights=tuple(row), shape=shape, size=side)
-        shapes = [shape[1:] for shape in self.editor.level_shapes]
+        shapes = [shape[1:] for shape in self.editor.model.level_shapes]
         return still(mixed.at(side), recipe), {"clamped": mixed.clamped, "levels": shapes}
 
     def edit(

@@ -11,8 +11,8 @@ from typing import Any
 import gradio as gr
 
 from glow_app.common.errors import UserError
+from glow_app.editing.options import GROUNDS, MorphOptions
 from glow_app.editing.paths import JOURNEYS
-from glow_app.editing.walk import GROUNDS
 from glow_app.faces.face import Face
 from glow_app.ui import limits
 from glow_app.ui.components import (
@@ -28,7 +28,7 @@ from glow_app.ui.downloads import field, save_result
 from glow_app.ui.errors import in_words
 from glow_app.ui.events import HEAVY, LIGHT, LONG, QUIET, STATE_SECONDS, settle
 from glow_app.ui.example_events import try_example
-from glow_app.ui.morphs import MorphOptions, Result, journey_steps
+from glow_app.ui.morphs import Result, journey_steps
 from glow_app.ui.page_context import PageContext
 from glow_app.ui.page_faces import drawn_face, photo_face
 from glow_app.ui.photo_downloads import put_result
@@ -250,7 +250,7 @@ class _Handlers:
             kind="journey",
             path=limits.one_of(path, "The path", JOURNEYS),
             loop=bool(loop),
-            leg=limits.whole(leg, "Frames from face to face", 2, limits.FRAMES),
+            frames=limits.whole(leg, "Frames from face to face", 2, limits.FRAMES),
             alone=limits.one_of(way, "The way", tuple(WAY_LABELS)) == "model",
             ground=limits.one_of(ground, "The ground", GROUNDS),
             constant_speed=bool(steady),

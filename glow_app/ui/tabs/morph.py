@@ -9,9 +9,8 @@ from typing import Any
 import gradio as gr
 
 from glow_app.common.errors import UserError
+from glow_app.editing.options import FRAMES, GROUNDS, KAPPA, MorphOptions
 from glow_app.editing.paths import PATHS
-from glow_app.editing.renderer import KAPPA
-from glow_app.editing.walk import GROUNDS
 from glow_app.faces.face import Face
 from glow_app.ui import limits
 from glow_app.ui.components import player, player_value, working_value
@@ -19,7 +18,7 @@ from glow_app.ui.downloads import save_result
 from glow_app.ui.errors import in_words
 from glow_app.ui.events import HEAVY, QUIET, STATE_SECONDS, settle
 from glow_app.ui.example_events import pair_examples
-from glow_app.ui.morphs import MorphOptions, Result, morph_steps
+from glow_app.ui.morphs import Result, morph_steps
 from glow_app.ui.page_context import PageContext
 from glow_app.ui.page_faces import drawn_face
 from glow_app.ui.photo_downloads import put_result
@@ -267,11 +266,13 @@ class _Handlers:
 def _how(way: Any, ground: Any, kappa: Any, path: Any, t_range: Any, steady: Any) -> MorphOptions:
     """The options as they came from the browser, checked."""
     k = limits.between(kappa, "How much comes from the model", 0, 1)
+    low, high = _BETWEEN if t_range is None else t_range  # None: it has expired
     return MorphOptions(
         path=limits.one_of(path, "The path", PATHS),
-        t_range=_BETWEEN if t_range is None else tuple(t_range),  # None: it has expired
+        t_range=(low, high),
         alone=limits.one_of(way, "The way", tuple(WAY_LABELS)) == "model",
         ground=limits.one_of(ground, "The ground", GROUNDS),
         kappa=None if k == KAPPA else k,
         constant_speed=bool(steady),
+        frames=round((FRAMES - 1) * (high - low)) + 1,
     )

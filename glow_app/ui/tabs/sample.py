@@ -118,7 +118,7 @@ class _Handlers:
         name = self.context.jobs.name()
         with self.context.jobs.run(name) as job:
             yield working_value("draw", name), gr.skip()
-            rows = self.editor.sample_temperatures(series, n, first, progress=job.progress)
+            rows = self.editor.sampler.sample_temperatures(series, n, first, progress=job.progress)
         faces = tuple(Origin(first + i, t) for t in series for i in range(n))
         sheet = Sheet(
             rows.reshape(-1, *rows.shape[2:]),
@@ -145,7 +145,7 @@ class _Handlers:
         name = self.context.jobs.name()
         with self.context.jobs.run(name) as job:
             yield working_value("near", name), gr.skip()
-            around = self.editor.neighbours(
+            around = self.editor.sampler.neighbours(
                 face.seed, _NEAR, reach, face.temperature, progress=job.progress
             )
         near = Sheet(

@@ -52,7 +52,7 @@ def build_learn_tab(editor: Editor, welcome: Welcome) -> None:
     pair = gr.State(None, time_to_live=STATE_SECONDS)
     with gr.Column(elem_id="learn"):
         gr.HTML(asset("tabs/learn/intro.html"), padding=False)
-        face = {"dims": str(editor.model.dims), "level": str(editor.model.config.levels)}
+        face = {"dims": str(editor.model.flow.dims), "level": str(editor.model.flow.config.levels)}
         _board("density", [density.ChangeOfVariables], [lessons.density])
         _board("plane", [plane.probe_x, Glow.f, Glow.g], [lessons.plane, lessons.probe])
         fitting = _board("fit", [fit.fit, FlowStep, fold, Glow.log_prob], [lessons.points])
@@ -141,7 +141,7 @@ class _Lessons:
 
     @functools.cached_property
     def _shell(self) -> positions.PriorShell:
-        return positions.shell(self.editor.model.dims)
+        return positions.shell(self.editor.model.flow.dims)
 
     # ---- 1 ----------------------------------------------------------------------------------
 
@@ -164,9 +164,9 @@ class _Lessons:
             codes, _ = self._flow.f(points.as_images(data))
             grid, lines = plane.grid_lines(self._flow)
         face = self.welcome.faces()[0]
-        z = self.editor.encode(face.pixels)
-        returned = self.editor.decode(z)[0]
-        with self.editor.alone() as model:
+        z = self.editor.model.encode(face.pixels)
+        returned = self.editor.model.decode(z)[0]
+        with self.editor.model.locked() as model:
             walked = chain.chain(model, z, whole_steps=True)
         return {
             "span": points.SPAN,
@@ -227,8 +227,8 @@ class _Lessons:
 
     def faces(self, asked: dict[str, Any]) -> Any:
         """The chain of the face model, on one face."""
-        z = self.editor.encode(self.welcome.faces()[0].pixels)
-        with self.editor.alone() as model:
+        z = self.editor.model.encode(self.welcome.faces()[0].pixels)
+        with self.editor.model.locked() as model:
             walked = chain.chain(model, z, whole_steps=True)
             decided = to_pictures(models.to_levels(chain.so_far(model, z)))
         return {
@@ -244,8 +244,8 @@ class _Lessons:
     def jacobian(self, asked: dict[str, Any]) -> Any:
         """One coupling, measured: of some size, or of the face model."""
         if asked.get("dims") == "face":
-            z = self.editor.encode(self.welcome.faces()[0].pixels)
-            with self.editor.alone() as model:
+            z = self.editor.model.encode(self.welcome.faces()[0].pixels)
+            with self.editor.model.locked() as model:
                 return jacobian.cost(*jacobian.face_coupling(model, z))
         dims = limits.whole(asked.get("dims"), "The dimension", 2, _MAX_DIMS)
         with self._lock:  # one measurement at a time, or they would measure each other
@@ -276,8 +276,8 @@ class _Lessons:
         return self._path(*self.welcome.faces(), "linear")
 
     def _path(self, a: Face, b: Face, kind: str) -> dict[str, Any]:
-        z_a, z_b = (self.editor.encode(side.pixels)[0] for side in (a, b))
-        frames = self.editor.decode(paths.path(z_a, z_b, _T, kind))
+        z_a, z_b = (self.editor.model.encode(side.pixels)[0] for side in (a, b))
+        frames = self.editor.model.decode(paths.path(z_a, z_b, _T, kind))
         return {
             **packed(positions.path_view(z_a, z_b, _T, kind, self._shell)),
             "shell": packed(self._shell),
