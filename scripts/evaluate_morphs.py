@@ -116,7 +116,7 @@ def main(argv: list[str] | None = None) -> None:
     def read(folder: str, align: str) -> list[Face]:
         files = list_pictures(Path(folder))
         require_crops(Path(folder), files)
-        return read_faces(files, editor, align, lambda why: cli.say(f"skipped: {why}"))
+        return read_faces(files, editor.model, align, lambda why: cli.say(f"skipped: {why}"))
 
     def measured(pairs: list[tuple[Face, Face]], reference: list[Face], what: str) -> Any:
         scale = Scale(np.stack([face.pixels for face in reference]), describe)

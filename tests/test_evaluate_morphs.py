@@ -145,7 +145,7 @@ def test_descriptors_are_the_same_from_one_process_or_many(faces, monkeypatch):
 @pytest.fixture(scope="module")
 def people(face_folder, small) -> list[Face]:
     """Four faces, read as the command reads them."""
-    return read_faces(list_pictures(face_folder)[:4], small, "center", pytest.fail)
+    return read_faces(list_pictures(face_folder)[:4], small.model, "center", pytest.fail)
 
 
 @pytest.fixture(scope="module")

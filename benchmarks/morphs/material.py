@@ -19,13 +19,13 @@ SIDE = 384  # pixels a side of the frames that are marked, like those that judge
 
 
 def read_faces(
-    files: Iterable[Path], codec: FaceModel, align: str, skipped: Callable[[str], None]
+    files: Iterable[Path], model: FaceModel, align: str, skipped: Callable[[str], None]
 ) -> list[Face]:
     """Prepare pictures for a model; `Face.photo` is the file of each.
 
     Args:
         files: of pictures.
-        codec: the model.
+        model: for which they are prepared.
         align: "auto", "face" or "center", as for `prepare`.
         skipped: gets a sentence for each file that cannot be used.
 
@@ -35,7 +35,7 @@ def read_faces(
     faces = []
     for file in files:
         try:
-            face = prepare(file, codec.image_size, align, codec.coding, full=SIDE)
+            face = prepare(file, model.image_size, align, model.coding, full=SIDE)
             faces.append(replace(face, photo=file))
         except UserError as error:
             skipped(str(error))
