@@ -461,11 +461,11 @@ def test_the_fingerprint_is_of_the_weights_and_not_of_the_file(tiny, tiny_checkp
 def test_progress_goes_from_nothing_to_all_and_can_stop(tiny_checkpoint, work):
     editor = Editor(tiny_checkpoint, device="cpu")
     editor.model.batch = 2
-    pictures, told = noise(editor, 5), []
-    whole = work(editor, pictures, lambda done, total: told.append((done, total)))
-    total = told[0][1]
-    assert told[0] == (0, total) and told[-1] == (total, total) and len(told) > 2
-    assert [d for d, _ in told] == sorted({d for d, _ in told})
+    pictures, reports = noise(editor, 5), []
+    whole = work(editor, pictures, lambda done, total: reports.append((done, total)))
+    total = reports[0][1]
+    assert reports[0] == (0, total) and reports[-1] == (total, total) and len(reports) > 2
+    assert [d for d, _ in reports] == sorted({d for d, _ in reports})
 
     def stop(done: int, total: int) -> None:
         if done:
@@ -558,7 +558,7 @@ def test_the_cache_is_bounded_and_forgets_the_oldest(tiny_checkpoint, monkeypatc
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf"), 1e38, -1e30])
-def test_wild_codes_neither_crash_nor_spread(tiny, bad):
+def test_codes_out_of_range_neither_crash_nor_spread(tiny, bad):
     pictures = noise(tiny, 3)
     z = tiny.model.encode(pictures)
     z[1, ::7] = bad

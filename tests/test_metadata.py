@@ -318,10 +318,10 @@ def test_file_names_stay_short():
 
 @pytest.mark.parametrize("suffix", writing.available_formats())
 def test_writing_reports_and_stops(frames, tmp_path, suffix):
-    told, path = [], tmp_path / f"m{suffix}"
-    animation.save_animation(frames, path, size=48, progress=lambda *now: told.append(now))
+    reports, path = [], tmp_path / f"m{suffix}"
+    animation.save_animation(frames, path, size=48, progress=lambda *now: reports.append(now))
     total = 2 * len(frames) - 2
-    assert told == [(done, total) for done in range(total + 1)]
+    assert reports == [(done, total) for done in range(total + 1)]
     old = path.read_bytes()
 
     def stop(done: int, total: int) -> None:

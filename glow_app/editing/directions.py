@@ -200,13 +200,13 @@ def expression(
 
 
 def _by_slider(sliders: Sequence[Direction], apart: dict[str, float]) -> np.ndarray:
-    """(K,) `differences`, by the measure of each slider."""
+    """Return `differences` by the measure of each slider: (K,)."""
     measures = [slider.facts["measure"] for slider in sliders]
     return np.array([sign * sum(apart[n] for n in names) / len(names) for names, sign in measures])
 
 
 def _moved(shape: np.ndarray, slider: Direction) -> np.ndarray:
-    """A shape (478, 2) that is moved by one unit of a slider."""
+    """Return a shape (478, 2) that is moved by one unit of a slider."""
     moved = shape if slider.shape is None else shape + slider.shape
     return turned(moved, *slider.turn) if any(slider.turn) else moved
 
@@ -286,7 +286,7 @@ def learn(
 
 
 def _shape_difference(with_: np.ndarray, without: np.ndarray) -> np.ndarray:
-    """(478, 2): the difference of the mean shapes, each point shrunk by the share of noise in it
+    """Return the difference (478, 2) of the mean shapes, each point shrunk by its share of noise
     (positive-part James-Stein, as of the codes)."""
     difference = with_.mean(axis=0) - without.mean(axis=0)
     errors = [s.var(axis=0, ddof=1) / len(s) for s in (with_, without)]
@@ -303,7 +303,7 @@ def _sound_name(name: str) -> bool:
 def _unit_direction(
     classes: list[Tensor], levels: Sequence[tuple[int, int, int]], method: str
 ) -> Tensor:
-    """(D,) whose length is one difference of the class means, seen along it."""
+    """Return a direction (D,) as long as the difference of the class means along it."""
     difference = _shrunk_difference(classes, levels)
     if method == "mean" or not difference.any():
         return difference
@@ -312,7 +312,7 @@ def _unit_direction(
 
 
 def _shrunk_difference(classes: list[Tensor], levels: Sequence[tuple[int, int, int]]) -> Tensor:
-    """The difference of the class means, without most of its noise.
+    """Return the difference of the class means, without most of its noise.
 
     Of D numbers each carries the noise of two means, so a few hundred pictures make a direction
     that is mostly noise, and hides that a smile is in some places of the code and nowhere else.
@@ -346,16 +346,16 @@ def without_noise(vector: Tensor, noise: Tensor, levels: Sequence[tuple[int, int
 
 
 def _around(x: Tensor, window: int) -> Tensor:
-    """The mean of the positions within a window around each of (H, W), as far as there are any."""
+    """Return the mean of the positions within a window around each of (H, W)."""
     pad = window // 2
     return F.avg_pool2d(x[None, None], window, 1, pad, count_include_pad=False)[0, 0]
 
 
 def _shrunk_solve(residuals: Tensor, difference: Tensor) -> Tensor:
-    """A multiple of Σ⁻¹·difference, Σ = (1 - ρ)·S + ρ·μ·I, S = RᵀR/N (Ledoit & Wolf 2004, eq. 14).
+    """Return a multiple of Σ⁻¹·difference, Σ = (1 - ρ)·S + ρ·μ·I, S = RᵀR/N.
 
-    ρ is their estimate of what shrinkage is best, μ the mean eigenvalue of S. D is larger than N
-    here, so everything is done through the Gram matrix RRᵀ (N, N), by Woodbury's identity.
+    ρ is the best shrinkage by Ledoit & Wolf 2004, eq. 14, μ the mean eigenvalue of S. D is larger
+    than N here, so everything is done through the Gram matrix RRᵀ (N, N), by Woodbury's identity.
     """
     count, dims = residuals.shape
     gram = (residuals @ residuals.T).double()
@@ -375,7 +375,7 @@ def _shrunk_solve(residuals: Tensor, difference: Tensor) -> Tensor:
 
 
 def _scorer(classes: list[Tensor], vector: Tensor) -> Callable[[Tensor], Tensor]:
-    """Codes (N, D) to scores (N,): above 0 for the side on which the attribute is."""
+    """Return a function from codes (N, D) to scores (N,), above 0 where the attribute is."""
     with_, without = classes
     middle = (with_.mean(dim=0) @ vector + without.mean(dim=0) @ vector) / 2
     length = vector.norm().clamp(min=1e-12)
@@ -468,7 +468,7 @@ def load(path: str | Path, fingerprint: str | None = None) -> Direction:
 
 
 def _checked(state: dict[str, Tensor], about: dict[str, Any]) -> Direction:
-    """A direction from what a file holds, which can be anything."""
+    """Return a direction from the content of a file, which can be anything; raise ValueError."""
     if not state or not set(state) <= {_LOOK, _SHAPE}:
         raise ValueError("other tensors")
     vector, shape = state.get(_LOOK), state.get(_SHAPE)

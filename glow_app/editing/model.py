@@ -178,7 +178,7 @@ class FaceModel:
         """Return the codes alone of `encode_with_range`: (N, D) float32 on the CPU."""
         return self.encode_with_range(pixels).z
 
-    def encode_with_range(self, pixels: np.ndarray, keep: bool = True) -> Coded:
+    def encode_with_range(self, pixels: np.ndarray, cache: bool = True) -> Coded:
         """Encode pictures: z = f((level + 0.5) / 256), all of it, whitened, and their states.
 
         Bin centres, so a picture always has the same code, up to float32 rounding between
@@ -186,7 +186,7 @@ class FaceModel:
 
         Args:
             pixels: (N, S, S, 3) or (S, S, 3) uint8.
-            keep: whether they are likely to be asked for again; False leaves the cache alone.
+            cache: whether they are likely to be asked for again; False leaves the cache alone.
 
         Returns:
             N codes, D = 3·S·S, and for each the range that the state takes after every step of
@@ -205,7 +205,7 @@ class FaceModel:
             if missing:
                 fresh = self._encode(np.stack([*missing.values()]))
                 known.update(zip(missing, fresh, strict=True))
-            for key, row in known.items() if keep else ():
+            for key, row in known.items() if cache else ():
                 self._codes.keep(key, row)
         rows = [known[key] for key in keys]
         ranges = StateRange.cat([row.within for row in rows if row.within is not None])
@@ -343,7 +343,7 @@ class FaceModel:
 
     @contextmanager
     def _on_device(self) -> Iterator[None]:
-        """One thread at a time, no autograd, memory errors as `UserError`: every use of `flow`."""
+        """Wrap every use of `flow`: one thread, no autograd, memory errors as `UserError`."""
         with self.locked(), torch.inference_mode():
             try:
                 yield
@@ -457,7 +457,7 @@ def _find_device(name: str) -> torch.device:
 
 @functools.lru_cache(maxsize=1)
 def _workers() -> ThreadPoolExecutor:
-    """One thread for each core, in which PyTorch uses no more than that one."""
+    """Start one thread for each core, in which PyTorch uses no more than that one."""
     return ThreadPoolExecutor(CORES, "model", initializer=lambda: torch.set_num_threads(1))
 
 

@@ -136,7 +136,7 @@ class Sampler:
         return self._decode(n, codes, Steps(n, progress))[0]
 
     def _noise(self, source: torch.Generator) -> Tensor:
-        """(D + K,) of a look, and of a shape where there are any."""
+        """Draw ε (D + K,) of a look, and of a shape where there are any."""
         look = torch.randn(self.model.flow.dims, generator=source)
         if self.shapes is None:
             return look

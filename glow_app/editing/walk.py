@@ -136,7 +136,7 @@ class Journey(Walk):
         )
 
     def within(self, u: float) -> StateRange | None:
-        """What both photos of the leg reach; where the path leaves them, what all faces do."""
+        """The range of both photos of the leg; where the path leaves them, that of all faces."""
         bent = (self.path == "cubic" and len(self.faces) > 2) or not 0 <= u <= self.legs
         if bent or self.coded.within is None:
             return super().within(u)
@@ -160,8 +160,11 @@ class Journey(Walk):
         return _between(shapes[leg], shapes[(leg + 1) % len(shapes)], t)
 
     def _grounds(self, a: int, b: int, t: float) -> tuple[tuple[int, float], ...]:
-        """Faces and shares. With "switch" the middle of a leg belongs to the face that is covered
-        more, since what hangs into a face is a ghost on any other ground."""
+        """Return faces and their shares of the ground.
+
+        With "switch" the middle of a leg belongs to the face that is covered more, since what
+        hangs into a face is a ghost on any other ground.
+        """
         if self.ground == "a":
             begin = 1 - _CHANGE
         elif self.ground == "b":
@@ -274,7 +277,7 @@ class Edit(Walk):
         )
 
     def within(self, u: float) -> StateRange | None:
-        """What the photo itself reaches, and a little more."""
+        """The range of the photo itself, and a little more."""
         if self.alone or self.toward or self.coded.within is None:
             return super().within(u)
         return self.coded.within.merged().widened(_EDIT_MARGIN)
@@ -293,11 +296,11 @@ class Edit(Walk):
 
 
 def _between(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
-    """The shape at t of the way from a (0) to b (1), both exact."""
+    """Return the shape at t of the way from a (0) to b (1), both exact."""
     return b if t == 1 else a + t * (b - a)
 
 
 def _smooth(x: float) -> float:
-    """0 below 0, 1 above 1, without a corner in between."""
+    """Return 0 below 0, 1 above 1, and a smooth step (3x² - 2x³) between."""
     x = min(max(x, 0.0), 1.0)
     return x * x * (3 - 2 * x)

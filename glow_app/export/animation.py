@@ -36,7 +36,7 @@ from glow_app.export.writing import (
     pillow_options,
     reason,
     resized,
-    to_note,
+    to_comment,
     writing,
 )
 
@@ -88,21 +88,21 @@ def save_animation(
     if not (math.isfinite(fps) and 0 < fps <= 100):
         raise UserError(f"Frames a second must lie above 0 and at most at 100, not {fps}.")
     back = max(len(frames) - 2, 0) if there_and_back else 0
-    note, suffix = to_note(metadata), target.suffix.lower()
+    comment, suffix = to_comment(metadata), target.suffix.lower()
     steps = Steps(len(frames) + back, progress)
     with writing(target) as out:
         if suffix == ".mp4":
             side += side % 2
-            _write_mp4(out, resized(frames, side), side, back, fps, note, steps)
+            _write_mp4(out, resized(frames, side), side, back, fps, comment, steps)
         else:
-            container = _CONTAINERS[suffix](out, side, note)
+            container = _CONTAINERS[suffix](out, side, comment)
             delays = _delays(len(frames) + back, fps, container.unit, container.shortest)
             _write_loop(container, resized(frames, side), delays, back, steps)
     return target
 
 
 def _delays(count: int, fps: float, unit: float, shortest: int = 1) -> list[int]:
-    """Whole delays, in `unit` of a second, whose running sum stays within half a unit of time.
+    """Return whole delays, in `unit` of a second, whose sums stay within half a unit of time.
 
     At 30 frames a second GIF gets 3, 4, 3, 3, 4 ... hundredths instead of 3 throughout, which
     would play 11 % too fast.
@@ -202,7 +202,7 @@ class _Container:
     Args:
         out: where to write; it can be read and sought.
         side: pixels a side.
-        note: metadata as text, see `writing`.
+        comment: metadata as text, see `writing`.
 
     Attributes:
         unit: of its delays, in seconds.
@@ -213,8 +213,8 @@ class _Container:
 
     unit, shortest, patches, plain = 1 / 1000, 1, True, ""
 
-    def __init__(self, out: BinaryIO, side: int, note: str) -> None:
-        self.out, self.side, self.note = out, side, note
+    def __init__(self, out: BinaryIO, side: int, comment: str) -> None:
+        self.out, self.side, self.comment = out, side, comment
         self.frames = 0
 
     def to_colours(self, image: Image.Image) -> Image.Image:
@@ -244,7 +244,7 @@ class _Container:
         """Write a plain picture in place of all that was written."""
         self.out.seek(0)
         self.out.truncate()
-        self.out.write(_saved(image, self.plain, self.note))
+        self.out.write(_saved(image, self.plain, self.comment))
 
 
 class _Gif(_Container):
@@ -268,8 +268,8 @@ class _Gif(_Container):
         return whole[9:]  # palette and pixels, without "," and the box: two bytes each
 
     def start(self, first: Image.Image) -> None:
-        note = self.note.encode("ascii")
-        blocks = [note[i : i + 255] for i in range(0, len(note), 255)]
+        comment = self.comment.encode("ascii")
+        blocks = [comment[i : i + 255] for i in range(0, len(comment), 255)]
         self.out.write(b"GIF89a" + struct.pack("<HHBBB", self.side, self.side, 0x70, 0, 0))
         self.out.write(b"!\xff\x0bNETSCAPE2.0\x03\x01\0\0\0")  # loop for ever
         if blocks:
@@ -297,8 +297,8 @@ class _Apng(_Container):
 
     def start(self, first: Image.Image) -> None:
         self.out.write(_PNG_SIGNATURE)
-        tiny = first.crop((0, 0, 1, 1))  # has the pixel format and the note as Pillow writes them
-        for kind, data in _png_chunks(_saved(tiny, "PNG", self.note)):
+        tiny = first.crop((0, 0, 1, 1))  # has the pixel format and the comment as Pillow has them
+        for kind, data in _png_chunks(_saved(tiny, "PNG", self.comment)):
             if kind == b"IHDR":
                 self._chunk(kind, struct.pack(">2I", self.side, self.side) + data[8:])
                 self._count_at = self.out.tell()
@@ -342,7 +342,7 @@ class _Webp(_Container):
         return _webp_chunk(b"VP8 ", chunks[b"VP8 "])
 
     def start(self, first: Image.Image) -> None:
-        flags = 2 | (8 if self.note else 0)  # animation, EXIF
+        flags = 2 | (8 if self.comment else 0)  # animation, EXIF
         size = struct.pack("<I", self.side - 1)[:3]
         self.out.write(b"RIFF\0\0\0\0WEBP")  # the length is filled in by `end`
         self.out.write(_webp_chunk(b"VP8X", bytes([flags, 0, 0, 0]) + size + size))
@@ -358,8 +358,8 @@ class _Webp(_Container):
         self.frames += 1
 
     def end(self) -> None:
-        if self.note:
-            exif = pillow_options("WEBP", self.note)["exif"].tobytes()
+        if self.comment:
+            exif = pillow_options("WEBP", self.comment)["exif"].tobytes()
             self.out.write(_webp_chunk(b"EXIF", exif.removeprefix(b"Exif\0\0")))
         length = self.out.tell() - 8
         self.out.seek(4)
@@ -378,9 +378,9 @@ def _changed(before: Image.Image, after: Image.Image) -> Box | None:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def _saved(image: Image.Image, kind: str, note: str = "") -> bytes:
+def _saved(image: Image.Image, kind: str, comment: str = "") -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, kind, **_SAVE_OPTIONS.get(kind, {}), **pillow_options(kind, note))
+    image.save(buffer, kind, **_SAVE_OPTIONS.get(kind, {}), **pillow_options(kind, comment))
     return buffer.getvalue()
 
 
@@ -413,7 +413,7 @@ def _write_mp4(
     side: int,
     back: int,
     fps: float,
-    note: str,
+    comment: str,
     steps: Steps,
 ) -> None:
     """Write H.264, yuv420p, index first (faststart). MP4 cannot ask for a loop: it plays once."""
@@ -427,8 +427,8 @@ def _write_mp4(
                 open(Path(folder, "frames"), "wb+") as spool,
                 av.open(str(path), "w", options={"movflags": "+faststart"}) as container,
             ):
-                if note:
-                    container.metadata[MP4_KEY] = note
+                if comment:
+                    container.metadata[MP4_KEY] = comment
                 stream = container.add_stream(
                     "libx264", rate=Fraction(fps).limit_denominator(1001)
                 )

@@ -22,7 +22,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, Valida
 from glow_app.common.errors import UserError
 from glow_app.editing.options import Ground, MorphOptions
 from glow_app.editing.paths import T_RANGE, JourneyPath
-from glow_app.export.writing import MAX_SIZE, read_note
+from glow_app.export.writing import MAX_SIZE, read_comment
 from glow_app.faces.opening import printable
 
 if TYPE_CHECKING:
@@ -250,4 +250,4 @@ def read_recipe(path: str | Path) -> Recipe:
         UserError: the file is missing, broken, of another kind or not made here, or PyAV is
             missing.
     """
-    return Recipe.from_metadata(read_note(path), printable(Path(path).name))
+    return Recipe.from_metadata(read_comment(path), printable(Path(path).name))

@@ -25,7 +25,7 @@ from glow_app.export.writing import (
     pillow_options,
     reason,
     resized,
-    to_note,
+    to_comment,
     write,
 )
 
@@ -228,7 +228,7 @@ def _save(
         for (x, y), text in zip(corners, captions, strict=True):
             pen.text((x + side / 2, y + side), text, fill="black", font=font, anchor="ma")
     buffer = io.BytesIO()
-    sheet.save(buffer, "PNG", **pillow_options("PNG", to_note(metadata)))
+    sheet.save(buffer, "PNG", **pillow_options("PNG", to_comment(metadata)))
     return write(target, buffer.getvalue())
 
 

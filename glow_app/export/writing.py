@@ -1,10 +1,10 @@
-"""What all writers share: checks of the target, the write itself, and the note inside a file.
+"""What all writers share: checks of the target, the write itself, and the comment in a file.
 
 A target that cannot be written is refused in one sentence before any work is spent on its content.
 Files are written whole or not at all, see `glow_app.common.files`.
 
-A note is one line of JSON about how the file was made. PNG has it as a text called "glow", GIF as
-its comment, WebP as the EXIF image description, MP4 as its comment.
+The comment is one line of JSON about how the file was made. GIF and MP4 have it as their comment,
+PNG as a text called "glow", WebP as the EXIF image description.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ __all__ = [
     "need_pyav",
     "pillow_options",
     "pyav",
-    "read_note",
+    "read_comment",
     "reason",
     "resized",
-    "to_note",
+    "to_comment",
     "write",
     "writing",
 ]
@@ -48,12 +48,12 @@ __all__ = [
 FORMATS: tuple[str, ...] = (".gif", ".webp", ".png", ".mp4")  # .png is an animated PNG (APNG)
 MAX_SIZE = 2048  # pixels a side of one frame; a larger one is a slip of the finger
 MP4_HINT = "Writing .mp4 needs PyAV: pip install av, or choose .gif or .webp."
-MP4_KEY = "comment"  # of the note in the metadata of an MP4
+MP4_KEY = "comment"  # of an MP4's metadata
 
 _PNG_KEY = "glow"
 _EXIF_TAG = 0x010E  # ImageDescription
-_MAX_NOTE = 100_000  # characters
-_MAX_FILE = 200_000_000  # bytes of a file whose note is read
+_MAX_COMMENT = 100_000  # characters
+_MAX_FILE = 200_000_000  # bytes of a file whose comment is read
 
 
 def available_formats() -> tuple[str, ...]:
@@ -200,32 +200,32 @@ def resized(pictures: Pictures, side: int) -> Iterator[Image.Image]:
         yield image if image.width == side else image.resize((side, side), RESAMPLE)
 
 
-# ------------------------------------------------------------------------------------------ notes
+# --------------------------------------------------------------------------------------- comments
 
 
-def to_note(metadata: dict[str, Any] | None) -> str:
+def to_comment(metadata: dict[str, Any] | None) -> str:
     """Return metadata as one line of ASCII JSON, empty when there is none."""
     return json.dumps(metadata, ensure_ascii=True, sort_keys=True) if metadata else ""
 
 
-def pillow_options(kind: str, note: str) -> dict[str, Any]:
-    """Return options for `Image.save` that put `note` into a "GIF", "WEBP" or "PNG"."""
+def pillow_options(kind: str, comment: str) -> dict[str, Any]:
+    """Return options for `Image.save` that put `comment` into a "GIF", "WEBP" or "PNG"."""
     if kind == "GIF":
-        return {"comment": note}
+        return {"comment": comment}
     if kind == "WEBP":
-        if not note:
+        if not comment:
             return {}
         exif = Image.Exif()
-        exif[_EXIF_TAG] = note
+        exif[_EXIF_TAG] = comment
         return {"exif": exif}
     text = PngImagePlugin.PngInfo()
-    if note:
-        text.add_text(_PNG_KEY, note)
+    if comment:
+        text.add_text(_PNG_KEY, comment)
     return {"pnginfo": text}
 
 
-def read_note(path: str | Path) -> Any:
-    """Return the note of a file as JSON data, None where there is none of ours.
+def read_comment(path: str | Path) -> Any:
+    """Return the comment of a file as JSON data, None where there is none of ours.
 
     No picture in the file is decoded.
 
@@ -242,19 +242,19 @@ def read_note(path: str | Path) -> Any:
             raise UserError(f"There is no file {name}.")
         if path.stat().st_size > _MAX_FILE:
             raise UserError(f"{name} is too large to be made by Glow Studio.")
-        note = _mp4_note(path) if path.suffix.lower() == ".mp4" else _picture_note(path)
+        comment = _mp4_comment(path) if path.suffix.lower() == ".mp4" else _picture_comment(path)
     except UserError:
         raise
     except Exception as error:  # decoders raise nearly anything on damaged files
         refuse_lfs_pointer(path)
         raise UserError(f"{name} is damaged or of a kind that cannot be read.") from error
     try:
-        return json.loads(note[:_MAX_NOTE])
+        return json.loads(comment[:_MAX_COMMENT])
     except (ValueError, RecursionError):
         return None
 
 
-def _picture_note(path: Path) -> str:
+def _picture_comment(path: Path) -> str:
     with Image.open(path, formats=("GIF", "WEBP", "PNG")) as image:
         if image.format == "GIF":
             return image.info.get("comment", b"").decode("ascii", "replace")
@@ -263,7 +263,7 @@ def _picture_note(path: Path) -> str:
         return str(image.info.get(_PNG_KEY, ""))
 
 
-def _mp4_note(path: Path) -> str:
+def _mp4_comment(path: Path) -> str:
     av = pyav()
     if av is None:
         raise UserError("Opening .mp4 needs PyAV: pip install av.")

@@ -357,7 +357,7 @@ def codes_of(
             for first in cli.shown(firsts, len(firsts), "codes"):
                 chunk = looks[first : first + editor.model.batch]
                 codes[first : first + len(chunk)] = editor.model.encode_with_range(
-                    chunk, keep=False
+                    chunk, cache=False
                 ).z
             codes.flush()
     return np.load(file, mmap_mode="r"), looks
