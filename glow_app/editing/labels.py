@@ -51,8 +51,8 @@ def read_table(path: str | Path) -> list[Row]:
     """Read the rows of a table with a header, as programs and spreadsheets write them.
 
     It is in UTF-8 or UTF-16, with or without a byte order mark, with tabs, commas or semicolons
-    between columns. One column is called "file". An empty field, and one that a short row lacks, means
-    that nothing is known. Rows without any field are left out.
+    between columns. One column is called "file". An empty field, and one that a short row lacks,
+    means that nothing is known. Rows without any field are left out.
 
     Raises:
         UserError: the file is missing, no such table, or empty; a row has more fields than the
