@@ -27,6 +27,7 @@ from glow_app.editing import directions, paths
 from glow_app.editing.directions import Direction
 from glow_app.editing.editor import Editor
 from glow_app.editing.model import RELEASED
+from glow_app.editing.sampling import Sampler
 from glow_app.export.recipes import Origin, read_recipe
 from glow_app.faces import finder
 from glow_app.faces.coding import Coding
@@ -776,8 +777,8 @@ def test_sheets_too_large_are_refused_before_their_pictures_are_made(
     here, photos, tiny_checkpoint, tmp_path, monkeypatch, capsys, arguments
 ):
     monkeypatch.chdir(tmp_path)
-    for work in ("sample", "along"):
-        monkeypatch.setattr(Editor, work, None)
+    monkeypatch.setattr(Sampler, "sample", None)
+    monkeypatch.setattr(Editor, "along", None)
     filled = [str(argument).format(a=photos[0], b=photos[1]) for argument in arguments]
     filled += ["--checkpoint", tiny_checkpoint, "--out", "out.png"]
     assert here(*filled) == 2
