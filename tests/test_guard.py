@@ -6,11 +6,11 @@ import math
 
 import torch
 
-from glow_app.training.guard import GradientGuard
+from glow_app.training.optimization import GradientGuard
 
 
 def judged(guard: GradientGuard, *norms: float) -> list[float]:
-    return [float(guard.judge(torch.tensor(norm))) for norm in norms]
+    return [float(guard.should_skip(torch.tensor(norm))) for norm in norms]
 
 
 def test_only_what_is_not_finite_or_far_off_is_skipped() -> None:

@@ -13,9 +13,8 @@ from PIL import Image
 from glow_app.faces.prepare import prepare
 from glow_app.faces.tensors import to_tensor
 from glow_app.training import PackedPictures, TrainConfig, World
+from glow_app.training.batches import means_of, mixture, reduced
 from glow_app.training.loop import train
-from glow_app.training.objective import means_of
-from glow_app.training.reduced import mixture, reduced
 from models import PRESETS, dequantize
 
 
@@ -50,12 +49,11 @@ def test_a_mixed_run_is_the_same_again_and_measures_both(
     pictures: np.ndarray, tmp_path: Path
 ) -> None:
     packed = PackedPictures(pictures, tuple(map(str, range(12))), (), "")
-    rows = np.arange(12)
 
     def last_line(out: str, **changes) -> dict:
         config = TrainConfig(PRESETS["tiny"], means=1, batch=4, log_steps=1, **changes)
         world = World(torch.device("cpu"))
-        train(config, tmp_path / out, (packed, rows[:8]), (packed, rows[8:]), world)
+        train(config, tmp_path / out, packed.subset(range(8)), packed.subset(range(8, 12)), world)
         lines = (tmp_path / out / "stats.jsonl").read_text().splitlines()
         return json.loads(lines[-1])
 

@@ -16,7 +16,7 @@ import models
 from glow_app.common import cli
 from glow_app.faces.frame import Frame
 from glow_app.training import PackedPictures, TrainConfig, World, held_out_bits
-from glow_app.training.data import Batches
+from glow_app.training.batches import Batches
 from models import PRESETS, GlowConfig, bits_per_dim, dequantize
 from scripts import train as train_script
 from scripts.dev import release as release_script
@@ -96,14 +96,14 @@ def test_means_are_what_the_base_learns(data: Path, base: Path) -> None:
     packed = train_script.from_source(str(data), 16, base.parent)
     _, held_out = packed.split(0.04)
     assert len(held_out) <= 64  # one pass, the noise of which has seed 0
-    x = dequantize(packed.tensor(held_out), 8, torch.Generator().manual_seed(0))
+    x = dequantize(held_out.tensor(), 8, torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = bits_per_dim(model.log_prob(F.avg_pool2d(x, 2)), model.dims).mean()
     assert model.facts["val_bits_per_dim"] == pytest.approx(float(expected), abs=1e-4)
     assert "val_bits_by_part" not in model.facts
     # The actnorms began on means as well, so that their codes are white.
     with torch.no_grad():
-        z, _ = model.f(F.avg_pool2d(models.bin_centers(packed.tensor(np.arange(320))), 2))
+        z, _ = model.f(F.avg_pool2d(models.bin_centers(packed.tensor()), 2))
     assert float(z.square().mean()) == pytest.approx(1, abs=0.25)
 
 
@@ -149,7 +149,7 @@ def test_a_release_is_rounded_measured_and_stored_on_the_released_base(
     own, expected = models.load(alone / "model.safetensors").facts, model.facts
     assert expected["steps"] == own["steps"] and expected["val_images"] == 320
     packed = train_script.from_source(str(data), 16, tmp_path)
-    total, parts = held_out_bits(model, packed, np.arange(320), World(CPU))
+    total, parts = held_out_bits(model, packed, World(CPU))
     assert expected["val_bits_per_dim"] == pytest.approx(total, abs=1e-4)
     assert expected["val_bits_by_part"] == pytest.approx(parts, abs=1e-4)
     assert model.usual_range is not None
@@ -228,7 +228,7 @@ def places() -> PackedPictures:
 @pytest.mark.parametrize("grid", [4, 8])
 def test_crops_lie_on_the_grid_and_depend_on_the_step_only(grid: int) -> None:
     def crops(step: int, world: World) -> torch.Tensor:
-        batches = Batches(places(), np.arange(10), 6, 7, world, crop=8, grid=grid)
+        batches = Batches(places(), 6, 7, world, crop=8, grid=grid)
         return batches.at(step, torch.Generator().manual_seed(step))
 
     corners = set()
@@ -238,7 +238,7 @@ def test_crops_lie_on_the_grid_and_depend_on_the_step_only(grid: int) -> None:
         assert torch.equal(crops(step, World(CPU)), whole)
         shares = [crops(step, World(CPU, rank, 3)) for rank in range(3)]
         assert torch.equal(torch.cat(shares), whole)
-        plain = Batches(places(), np.arange(10), 6, 7, World(CPU))
+        plain = Batches(places(), 6, 7, World(CPU))
         full = plain.at(step, torch.Generator().manual_seed(step))
         assert torch.equal(whole[:, 0, 0, 0], full[:, 0, 0, 0])  # of the same pictures
         assert torch.equal(whole[:, 2, 0, 0] > whole[:, 2, 0, 7], full[:, 2, 0, 0] > 0)  # flipped

@@ -24,10 +24,11 @@ from glow_app.common.errors import UserError
 from glow_app.faces.coding import Coding
 from glow_app.faces.prepare import prepare
 from glow_app.training import PackedPictures, TrainConfig, from_celeba, from_source
-from glow_app.training.data import Batches, is_held_out
+from glow_app.training.batches import Batches
+from glow_app.training.data import import_torchvision, is_held_out
 from glow_app.training.distributed import World
 from glow_app.training.loop import train
-from glow_app.training.schedule import done_share, ema_decay, learning_rate
+from glow_app.training.optimization import ema_decay, learning_rate, progress
 from models import PRESETS, Glow
 from models.checkpoint import write_safetensors
 from scripts.train import pick_coding
@@ -145,8 +146,6 @@ def test_a_new_picture_means_packing_again(tmp_path: Path) -> None:
 
 def test_celeba_is_read_as_torchvision_lays_it_out(tmp_path: Path, monkeypatch) -> None:
     """Six pictures in CelebA's folder layout; only the checksums of the real files are waived."""
-    from glow_app.training.torchvision_compat import import_torchvision
-
     celeba = import_torchvision().datasets.CelebA
     monkeypatch.setattr(celeba, "_check_integrity", lambda self: True)
     base = tmp_path / "celeba"
@@ -185,8 +184,6 @@ def test_celeba_is_read_as_torchvision_lays_it_out(tmp_path: Path, monkeypatch) 
 
 
 def test_bad_pictures_of_celeba_are_named_and_left_out(tmp_path: Path, monkeypatch) -> None:
-    from glow_app.training.torchvision_compat import import_torchvision
-
     monkeypatch.setattr(
         import_torchvision().datasets.CelebA, "_check_integrity", lambda self: True
     )
@@ -288,7 +285,7 @@ def test_batches_visit_each_picture_once_an_epoch_and_depend_on_the_step_only() 
     rows = np.arange(3, 23)
 
     def ids(step: int) -> list[int]:
-        batches = Batches(packed, rows, 6, 7, World(CPU))
+        batches = Batches(packed.subset(rows), 6, 7, World(CPU))
         return batches.at(step, torch.Generator().manual_seed(0))[:, 0, 0, 0].tolist()
 
     stream = [i for step in range(10) for i in ids(step)]  # 60 pictures, three epochs
@@ -303,7 +300,7 @@ def test_processes_share_each_batch_without_overlap() -> None:
     packed = PackedPictures(pixels, tuple(map(str, range(23))), (), "x")
 
     def ids(step: int, world: World) -> list[int]:
-        batches = Batches(packed, np.arange(23), 6, 7, world)
+        batches = Batches(packed, 6, 7, world)
         return batches.at(step, torch.Generator().manual_seed(0))[:, 0, 0, 0].tolist()
 
     for step in (0, 3, 4):
@@ -316,9 +313,7 @@ def test_flips_happen_to_about_half() -> None:
     pixels = np.zeros((200, 2, 2, 3), np.uint8)
     pixels[:, :, 0] = 255
     packed = PackedPictures(pixels, tuple(map(str, range(200))), (), "x")
-    batch = Batches(packed, np.arange(200), 200, 0, World(CPU)).at(
-        0, torch.Generator().manual_seed(1)
-    )
+    batch = Batches(packed, 200, 0, World(CPU)).at(0, torch.Generator().manual_seed(1))
     assert 60 < int((batch[:, 0, 0, 0] == 0).sum()) < 140
 
 
@@ -338,10 +333,10 @@ def test_learning_rate_warms_up_stays_and_cools_down() -> None:
     # A run that had cooled down and was given more time warms up again, without a jump.
     assert rates([0.5] * 3, last=0.01) == pytest.approx([0.11, 0.21, 0.31])
     assert learning_rate(1.0, 0.0, 0.0, warmup_steps=0, cooldown=0.25) == 1.0
-    assert done_share(50, 3.0, 100, None) == 0.5
-    assert done_share(50, 3.0, None, 4.0) == 0.75
-    assert done_share(50, 3.0, 100, 4.0) == 0.75  # whichever is further
-    assert done_share(500, 3.0, 100, None) == 1.0
+    assert progress(50, 3.0, 100, None) == 0.5
+    assert progress(50, 3.0, None, 4.0) == 0.75
+    assert progress(50, 3.0, 100, 4.0) == 0.75  # whichever is further
+    assert progress(500, 3.0, 100, None) == 1.0
     assert ema_decay(0.999, 0) == 0.1 and ema_decay(0.999, 10**6) == 0.999
 
 
@@ -383,8 +378,8 @@ def test_the_weights_know_how_their_pictures_were_coded_and_where_states_lie(
     model = models.load(unbroken / "model.safetensors")
     assert Coding.from_facts(model.facts) == Coding()
     packed = from_source(pictures, 16, unbroken / "data", pytest.fail, coding=Coding())
-    rows, _ = packed.split(0.2)
-    *_, states = model.f_with_range(models.bin_centers(packed.tensor(rows)))
+    rest, _ = packed.split(0.2)
+    *_, states = model.f_with_range(models.bin_centers(rest.tensor()))
     assert (states.low.amin(0) <= model.usual_range.low[0] + 1e-5).all()
     assert (model.usual_range.high[0] <= states.high.amax(0) + 1e-5).all()
     assert (model.usual_range.low < model.usual_range.high).all()
@@ -674,11 +669,15 @@ def test_without_hard_links_the_previous_state_is_kept_as_well(
 # ---------------------------------------------------------------------- numbers going wrong
 
 
+def parts_of(packed: PackedPictures) -> tuple[PackedPictures, PackedPictures]:
+    """The pictures to train on, and four to hold out."""
+    return packed.subset(slice(4, None)), packed.subset(slice(4))
+
+
 def in_process(packed: PackedPictures, out: Path, **changes) -> TrainConfig:
     settings = {"steps": 20, "batch": 4, "log_steps": 5, "eval_steps": 100, "warmup_steps": 0}
     config = TrainConfig(model=PRESETS["tiny"], **{**settings, **changes})
-    rows = np.arange(len(packed))
-    train(config, out, (packed, rows[4:]), (packed, rows[:4]), World(CPU))
+    train(config, out, *parts_of(packed), World(CPU))
     return config
 
 
@@ -724,12 +723,10 @@ def test_the_state_before_a_cooldown_stays_to_branch_from(pictures: Path, tmp_pa
     constant = _metadata(out / "checkpoint/constant.safetensors")
     counters = json.loads(constant["counters"])
     assert counters["lr"] == TrainConfig.lr and 10 <= counters["step"] <= 11
-    rows = np.arange(len(packed))
     config = TrainConfig(
         model=PRESETS["tiny"], steps=counters["step"] + 1, batch=4, log_steps=1, eval_steps=100,
         warmup_steps=0, cooldown=0.0,
     )  # fmt: skip
-    parts = (packed, rows[4:]), (packed, rows[:4])
-    train(config, out, *parts, World(CPU), from_constant=True)
+    train(config, out, *parts_of(packed), World(CPU), from_constant=True)
     assert stats(out)[-1]["step"] == counters["step"] + 1
     assert stats(out)[-2]["lr"] == TrainConfig.lr
