@@ -13,7 +13,7 @@ from torch import Tensor
 
 import models
 from glow_app.lessons.points import SPAN, Draw, as_images, as_points
-from glow_app.training.schedule import done_share, learning_rate
+from glow_app.training.optimization import learning_rate, progress
 from models import Glow, GlowConfig
 
 __all__ = [
@@ -109,7 +109,7 @@ def fit(
             optimizer.step()
         step += 1
         now = time.monotonic()
-        done = done_share(step, (now - began) / 60, config.steps, config.seconds / 60)
+        done = progress(step, (now - began) / 60, config.steps, config.seconds / 60)
         if now - drawn >= pause and done < 1.0:
             yield model.eval(), _snapshot(model, shown, step, now - began, done)
             drawn = time.monotonic()
