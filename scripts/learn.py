@@ -65,10 +65,8 @@ def main(argv: list[str] | None = None) -> None:
 
     draw = plane.DATASETS[args.data]
     config = plane.FitConfig(steps=args.steps, seconds=args.seconds)
-    shots = []
-    for fitted in cli.shown(plane.fit(draw, config), desc=f"fitting {args.data}"):
-        model, shot = fitted
-        shots.append(shot)
+    fitted = list(cli.shown(plane.fit(draw, config), desc=f"fitting {args.data}"))
+    model, shots = fitted[-1][0], [shot for _, shot in fitted]
     if flow:
         models.save(model, flow, {"data": args.data, "steps": shots[-1].step}, half=True)
     keep("2-plane", figures.plane_figure(model, draw))

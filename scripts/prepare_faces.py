@@ -98,7 +98,7 @@ def shard(text: str) -> tuple[int, int]:
 
 
 def plan_of(p: cli.Parser, args: argparse.Namespace) -> Plan:
-    """How the faces are to be written; arguments that do not go together are `p.error`."""
+    """Return how the faces are to be written; `p.error` on arguments that do not go together."""
     from glow_app.faces.prepared import Plan
 
     if args.shape == "mean":
@@ -162,7 +162,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def find_photos(source: Path, out: Path) -> dict[Path, Path]:
-    """Photos by their path relative to `source`, without those that this script wrote.
+    """Return photos by their path relative to `source`, without what lies in `out`.
 
     Raises:
         UserError: there is none, they are looks already, or `out` is `source`, whose photos would
@@ -191,7 +191,7 @@ def find_photos(source: Path, out: Path) -> dict[Path, Path]:
 
 
 def find_pictures(source: Path, out: Path) -> list[Path]:
-    """What lies in `out` already, relative to it, without the photos themselves."""
+    """Return the pictures in `out`, relative to it, without the photos themselves."""
     from glow_app.faces.folders import list_pictures
 
     try:
@@ -205,7 +205,7 @@ def find_pictures(source: Path, out: Path) -> list[Path]:
 
 
 def check_frame(out: Path, before: list[Path], plan: Plan) -> None:
-    """Refuse to put looks and whole crops into one folder.
+    """Check that looks and whole crops do not come into one folder.
 
     Raises:
         UserError: `out` holds pictures `before` that are of another frame than the plan's.
@@ -219,7 +219,7 @@ def check_frame(out: Path, before: list[Path], plan: Plan) -> None:
 
 
 def in_shard(name: Path, part: tuple[int, int] | None) -> bool:
-    """Whether a photo belongs to part K of N; others may come and go without changing that."""
+    """Whether a photo belongs to part (K, N), by a hash of its name; None takes all photos."""
     if part is None:
         return True
     digest = hashlib.sha256(name.as_posix().encode("utf-8", "surrogateescape")).digest()
@@ -227,13 +227,13 @@ def in_shard(name: Path, part: tuple[int, int] | None) -> bool:
 
 
 def left_out_name(part: tuple[int, int] | None) -> str:
-    """The list of what was left out, one for each shard."""
+    """Return the name of the list of what was left out; each shard has one of its own."""
     path = Path(LEFT_OUT)
     return LEFT_OUT if part is None else f"{path.stem}-{part[0]}-of-{part[1]}{path.suffix}"
 
 
 def remove(path: Path) -> bool:
-    """Delete a picture; whether it was there."""
+    """Delete a picture; return whether it was there."""
     try:
         path.unlink()
     except FileNotFoundError:
@@ -242,7 +242,7 @@ def remove(path: Path) -> bool:
 
 
 def name_targets(names: list[Path], suffix: str, all_faces: bool = False) -> dict[Path, Path]:
-    """A name to write for each photo, all different even where letter case does not count.
+    """Return a name to write for each photo, all different even where letter case does not count.
 
     a.jpg becomes a.png; where that would be taken twice, a.jpg.png. With `all_faces` it is the
     name of the first face.
@@ -271,7 +271,7 @@ def _key(path: Path) -> str:
 
 
 def _complaint(path: str, sentence: str) -> str:
-    """The sentence about a photo, with its whole path in place of its name."""
+    """Return the sentence about a photo with its whole path in place of its name."""
     name = path.rsplit(os.sep, 1)[-1]
     if sentence.startswith(name):
         return path + sentence.removeprefix(name)
@@ -287,7 +287,7 @@ def report(
     turned: int = 0,
     missed: int = 0,
 ) -> None:
-    """Say what was done, and list what was left out here and in the file `listed`.
+    """Print what was done, and list what was left out here and in the file `listed`.
 
     Args:
         turned: how many of the written faces lay on their side or head in their photo.

@@ -223,14 +223,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _is_own(source: Path, out: Path) -> bool:
-    """Whether the pictures of `source` would be those that the run in `out` draws."""
+    """Whether `source` holds, or would hold, what the run in `out` draws."""
     return source == out or (source / "x").is_relative_to(RunFolder(out).samples)
 
 
 def pick_coding(
     choice: str, size: int, init: Path | None = None, run: Path | None = None
 ) -> Coding | None:
-    """The coding of the pictures that a model of `size` pixels learns from.
+    """Return the JPEG coding of the pictures that a model of `size` pixels learns from.
 
     Args:
         choice: "auto" or "none", as of --coding.

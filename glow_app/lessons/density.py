@@ -74,7 +74,7 @@ def _number(value: float) -> Tensor:
 
 
 def _logistic(scale: float) -> Distribution:
-    """Return the logistic distribution: ``scale`` times the inverse sigmoid of a uniform number."""
+    """Return the distribution of ``scale`` times the inverse sigmoid of a uniform number."""
     uniform = Uniform(_number(0.0), _number(1.0), validate_args=False)
     stretch = torch.distributions.AffineTransform(_number(0.0), _number(scale))
     return TransformedDistribution(uniform, [SigmoidTransform().inv, stretch], validate_args=False)

@@ -11,7 +11,9 @@ matplotlib.use("agg")  # files only: no window, no display
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle
 
 from glow_app.lessons import chain, plane, positions
 from glow_app.lessons.density import DensityView
@@ -175,14 +177,14 @@ def directions_figure(
     figure = plt.figure(figsize=(11, 6.4), layout="constrained")
     grid = figure.add_gridspec(2, 2, height_ratios=(3, 1))
     seen, norms, strip = (figure.add_subplot(grid[at]) for at in ((0, 0), (0, 1), (1, slice(2))))
-    seen.add_patch(plt.Circle((0, 0), shell.radius, fill=False, color="#95a4a3", linewidth=3))
+    seen.add_patch(Circle((0, 0), shell.radius, fill=False, color="#95a4a3", linewidth=3))
     seen.plot(0, 0, ".", color=_INK)
     norms.axhspan(shell.low, shell.high, color="#c3cdcc")
     for view, color in zip(views, (_X, _Z), strict=False):
         seen.plot(*view.points.T, color=color, label=view.kind)
         norms.plot(view.t, view.norms, color=color, label=view.kind)
     for name, place in (("A", views[0].a), ("B", views[0].b)):
-        seen.annotate(name, place)
+        seen.annotate(name, (place[0], place[1]))
     _square(seen, 1.15 * shell.high, "plane through 0, A and B; the ring is the shell")
     norms.set(xlabel="t", title="‖z‖ along the path")
     norms.legend()
@@ -191,6 +193,6 @@ def directions_figure(
     return figure
 
 
-def _square(axis: plt.Axes, reach: float, title: str) -> None:
+def _square(axis: Axes, reach: float, title: str) -> None:
     axis.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xticks=[], yticks=[])
     axis.set_title(title, fontsize=10)
