@@ -15,8 +15,7 @@ from safetensors.torch import load_file
 import models
 from glow_app.common import cli
 from glow_app.faces.frame import Frame
-from glow_app.training import PackedPictures, TrainConfig, World, held_out_bits
-from glow_app.training.batches import Batches
+from glow_app.training import TrainConfig, World, held_out_bits
 from models import PRESETS, GlowConfig, bits_per_dim, dequantize
 from scripts import train as train_script
 from scripts.dev import release as release_script
@@ -211,46 +210,6 @@ def test_a_level_learns_from_crops_of_means(data: Path, tmp_path: Path) -> None:
         "--base", tmp_path / "base" / "model.safetensors", "--crops", 4, "--steps", 2,
     )  # fmt: skip
     assert len(model.facts["val_bits_by_part"]) == 2
-
-
-# ---------------------------------------------------------------------- crops
-
-
-def places() -> PackedPictures:
-    """Pictures of 24x24 whose pixels say which picture, row and column they are."""
-    pixels = np.zeros((10, 24, 24, 3), np.uint8)
-    pixels[..., 0] = np.arange(10)[:, None, None]
-    pixels[..., 1] = np.arange(24)[:, None]
-    pixels[..., 2] = np.arange(24)
-    return PackedPictures(pixels, tuple(map(str, range(10))), (), "x")
-
-
-@pytest.mark.parametrize("grid", [4, 8])
-def test_crops_lie_on_the_grid_and_depend_on_the_step_only(grid: int) -> None:
-    def crops(step: int, world: World) -> torch.Tensor:
-        batches = Batches(places(), 6, 7, world, crop=8, grid=grid)
-        return batches.at(step, torch.Generator().manual_seed(step))
-
-    corners = set()
-    for step in range(20):
-        whole = crops(step, World(CPU))
-        assert whole.shape == (6, 3, 8, 8)
-        assert torch.equal(crops(step, World(CPU)), whole)
-        shares = [crops(step, World(CPU, rank, 3)) for rank in range(3)]
-        assert torch.equal(torch.cat(shares), whole)
-        plain = Batches(places(), 6, 7, World(CPU))
-        full = plain.at(step, torch.Generator().manual_seed(step))
-        assert torch.equal(whole[:, 0, 0, 0], full[:, 0, 0, 0])  # of the same pictures
-        assert torch.equal(whole[:, 2, 0, 0] > whole[:, 2, 0, 7], full[:, 2, 0, 0] > 0)  # flipped
-        for crop in whole.int():
-            top, left = int(crop[1, 0, 0]), int(crop[2].min())
-            flipped = crop[2, 0, 0] > crop[2, 0, 7]
-            columns = torch.arange(left, left + 8)
-            assert torch.equal(crop[2], (columns.flip(0) if flipped else columns).expand(8, 8))
-            assert torch.equal(crop[1], torch.arange(top, top + 8)[:, None].expand(8, 8))
-            corners.add((top, 24 - 8 - left if flipped else left))
-    assert {c for corner in corners for c in corner} == set(range(0, 17, grid))
-    assert len(corners) == (16 // grid + 1) ** 2
 
 
 # ---------------------------------------------------------------------- what does not go
