@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -181,10 +181,9 @@ def _run(
         with stop_on_signal() as stop:
             while True:
                 # All processes stop together, and go by the clock of the main one.
-                if world.all_sum([float(stop.is_set())])[0] > 0:
-                    stop.set()
+                stop.made = world.all_sum([float(stop.made)])[0] > 0
                 state.minutes = world.broadcast([state.minutes])[0]
-                if stop.is_set() or done() >= 1.0:
+                if stop.made or done() >= 1.0:
                     break
 
                 rate = learning_rate(
@@ -227,7 +226,7 @@ def _run(
 
         if world.is_main:
             folder.save(state, folder.latest)
-        if stop.is_set():
+        if stop.made:
             log.say(f"Stopped at step {state.step:,}; the same command continues.")
             raise KeyboardInterrupt
         log.record(record(meter) | evaluation.final(state, log))
@@ -243,15 +242,22 @@ def _give_up_if_diverged(guard: GradientGuard) -> None:
         )
 
 
+@dataclass
+class StopRequest:
+    """Whether the run shall stop after the current step."""
+
+    made: bool = False  # and no threading.Event: its lock could be held when a signal comes
+
+
 @contextmanager
-def stop_on_signal() -> Iterator[threading.Event]:
-    """Yield an event that the first SIGINT or SIGTERM sets; at the second, stop at once."""
-    stop = threading.Event()
+def stop_on_signal() -> Iterator[StopRequest]:
+    """Take the first SIGINT or SIGTERM inside as a request to stop; at the second, stop at once."""
+    stop = StopRequest()
 
     def request(signum: int, frame: FrameType | None) -> None:
-        if stop.is_set():
+        if stop.made:
             raise KeyboardInterrupt
-        stop.set()
+        stop.made = True
 
     before = {s: signal.signal(s, request) for s in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -152,27 +152,19 @@ def is_run_folder(path: Path) -> bool:
 
 
 class RunFolder:
-    """The files of a run. Making one of these touches nothing on the disk.
+    """The files of a run: besides those named here, stats.jsonl, TensorBoard's, and a lock.
 
-    Attributes:
-        path: holds config.json, stats.jsonl, samples/, checkpoint/, model.safetensors and an
-            empty file called lock.
-        weights: the averaged model.
-        samples: pictures of each evaluation.
-        latest: the last checkpoint, from which the same command goes on.
-        previous: the one before, should the last one turn out to be damaged.
-        constant: the state before the cooldown, from which another one can branch.
-        origin: entry of config.json and of the facts of the weights that says which weights the
-            run started from; empty if none.
+    Nothing on the disk is touched before a method is called.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.weights = path / "model.safetensors"
-        self.samples = path / "samples"
-        self.latest = path / _CHECKPOINTS / "state.safetensors"
-        self.previous = path / _CHECKPOINTS / "previous.safetensors"
-        self.constant = path / _CHECKPOINTS / "constant.safetensors"
+        self.weights = path / "model.safetensors"  # the averaged model
+        self.samples = path / "samples"  # pictures of each evaluation
+        self.latest = path / _CHECKPOINTS / "state.safetensors"  # the same command goes on here
+        self.previous = path / _CHECKPOINTS / "previous.safetensors"  # should that be damaged
+        self.constant = path / _CHECKPOINTS / "constant.safetensors"  # before the cooldown
+        #: Which weights the run started from: an entry of config.json and of the new weights.
         self.origin: dict[str, Any] = {}
         self._settings = path / _SETTINGS
 
