@@ -251,7 +251,7 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signal() -> Iterator[StopRequest]:
-    """Take the first SIGINT or SIGTERM inside as a request to stop; at the second, stop at once."""
+    """Take the first SIGINT or SIGTERM inside as a request; at the second, stop at once."""
     stop = StopRequest()
 
     def request(signum: int, frame: FrameType | None) -> None:
