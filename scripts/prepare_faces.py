@@ -25,6 +25,7 @@ import hashlib
 import os
 import re
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ from glow_app.common.errors import UserError
 from glow_app.common.files import write_text
 
 if TYPE_CHECKING:
-    from glow_app.faces.prepared import Plan
+    from glow_app.faces.prepared import Outcome, Plan
 
 LEFT_OUT = "left_out.txt"
 _EACH = 32  # photos a worker: below that its start, two seconds, is not worth it
@@ -120,7 +121,6 @@ def main(argv: list[str] | None = None) -> None:
 
     from glow_app.common.workers import cores, spread
     from glow_app.faces import finder
-    from glow_app.faces.opening import printable
     from glow_app.faces.prepared import Job, Leftovers, write_faces
     from glow_app.keeping.writing import check_folder
 
@@ -143,21 +143,16 @@ def main(argv: list[str] | None = None) -> None:
     jobs = (Job(photos[name], name, out, targets[name], plan) for name in names)
     workers = args.workers or min(cores(), -(-len(names) // _EACH))
     outcomes = spread(write_faces, jobs, min(workers, len(names)))
-    written = there = removed = turned = missed = 0
-    left_out: list[str] = []
+    tally = Tally()
     shown = cli.shown(zip(names, outcomes, strict=True), len(names), "aligning")
     for name, outcome in shown:
-        written += len(outcome.pictures) if outcome.new else 0
-        there += bool(outcome.pictures) and not outcome.new
-        turned += outcome.turned
-        missed += outcome.missed
-        if outcome.left_out:
-            left_out.append(_complaint(printable(str(name)), outcome.left_out))
+        tally.add(name, outcome)
         for picture in leftovers.of(name, outcome):
-            removed += remove(out / picture)
-    report(list_left_out, written, there, removed, left_out, turned, missed)
-    if names and not written and not there:
-        only = left_out[0] if len(left_out) == 1 else f"None of {len(names)} photos can be used."
+            tally.removed += remove(out / picture)
+    tally.report(list_left_out)
+    if names and not tally.written and not tally.there:
+        sentences = tally.left_out
+        only = sentences[0] if len(sentences) == 1 else f"None of {len(names)} photos can be used."
         raise UserError(only)
 
 
@@ -278,40 +273,58 @@ def _complaint(path: str, sentence: str) -> str:
     return f"{path}: {sentence}"
 
 
-def report(
-    listed: Path,
-    written: int,
-    there: int,
-    removed: int,
-    left_out: list[str],
-    turned: int = 0,
-    missed: int = 0,
-) -> None:
-    """Print what was done, and list what was left out here and in the file `listed`.
+@dataclass
+class Tally:
+    """Counts of what was done.
 
-    Args:
-        turned: how many of the written faces lay on their side or head in their photo.
+    Attributes:
+        written: faces that were written.
+        turned: how many of these lay on their side or head in their photo.
+        there: photos that were done before.
+        removed: outdated pictures that were deleted.
         missed: how many more faces the photos may show.
+        left_out: a sentence about each photo that was left out.
     """
-    parts = [_count(written, "face") + " written"]
-    if turned:
-        parts.append(f"{turned} of them turned upright")
-    if there:
-        parts.append(_count(there, "photo") + " done before")
-    if removed:
-        parts.append(_count(removed, "outdated picture") + " removed")
-    if left_out:
-        parts.append(_count(len(left_out), "photo") + " left out")
-    if missed:
-        parts.append(_count(missed, "place") + " left out that may show a face")
-    print(f"{', '.join(parts)}.")
-    if not left_out:
-        return
-    for line in left_out[:_LISTED]:
-        print(f"  {line}")
-    if len(left_out) > _LISTED:
-        print(f"  ... and {len(left_out) - _LISTED} more in {listed.name}")
-    write_text(listed, "".join(f"{line}\n" for line in left_out))
+
+    written: int = 0
+    turned: int = 0
+    there: int = 0
+    removed: int = 0
+    missed: int = 0
+    left_out: list[str] = field(default_factory=list)
+
+    def add(self, name: Path, outcome: Outcome) -> None:
+        """Count the outcome of the photo `name`."""
+        from glow_app.faces.opening import printable
+
+        self.written += len(outcome.pictures) if outcome.new else 0
+        self.there += bool(outcome.pictures) and not outcome.new
+        self.turned += outcome.turned
+        self.missed += outcome.missed
+        if outcome.left_out:
+            self.left_out.append(_complaint(printable(str(name)), outcome.left_out))
+
+    def report(self, listed: Path) -> None:
+        """Print the counts, and list what was left out here and in the file `listed`."""
+        parts = [_count(self.written, "face") + " written"]
+        if self.turned:
+            parts.append(f"{self.turned} of them turned upright")
+        if self.there:
+            parts.append(_count(self.there, "photo") + " done before")
+        if self.removed:
+            parts.append(_count(self.removed, "outdated picture") + " removed")
+        if self.left_out:
+            parts.append(_count(len(self.left_out), "photo") + " left out")
+        if self.missed:
+            parts.append(_count(self.missed, "place") + " left out that may show a face")
+        print(f"{', '.join(parts)}.")
+        if not self.left_out:
+            return
+        for line in self.left_out[:_LISTED]:
+            print(f"  {line}")
+        if len(self.left_out) > _LISTED:
+            print(f"  ... and {len(self.left_out) - _LISTED} more in {listed.name}")
+        write_text(listed, "".join(f"{line}\n" for line in self.left_out))
 
 
 def _count(n: int, what: str) -> str:
