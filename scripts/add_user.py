@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _project  # noqa: F401
 
 from glow_app.common import cli
 from glow_app.common.errors import UserError

@@ -24,11 +24,10 @@ import argparse
 import hashlib
 import os
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _project  # noqa: F401
 
 from glow_app.common import cli
 from glow_app.common.errors import UserError
