@@ -13,7 +13,7 @@ import time
 import webbrowser
 
 from glow_app.common import cli
-from glow_app.common.users import read_users
+from glow_app.ui.users import read_users
 
 _FIRST_PORT, _TRIES = 7860, 40
 

@@ -117,7 +117,7 @@ def main(argv: list[str] | None = None) -> None:
     args = p.parse_args(argv)
     plan = plan_of(p, args)
 
-    from glow_app.common.workers import cores, spread
+    from glow_app.common.devices import cores, spread
     from glow_app.faces import finder
     from glow_app.faces.opening import printable
     from glow_app.faces.prepared import Job, Leftovers, write_faces
