@@ -19,7 +19,7 @@ from pathlib import Path
 
 import _project  # noqa: F401
 
-from glow_app.benchmarks.faults.table import Row, markdown
+from benchmarks.faults.table import Row, markdown
 from glow_app.common import cli
 
 _PARTS = ("uploads", "load", "training")
@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _uploads(args: argparse.Namespace, folder: Path) -> list[Row]:
-    from glow_app.benchmarks.faults.uploads import fuzz, hostile
+    from benchmarks.faults.uploads import fuzz, hostile
 
     rows, findings = hostile(folder / "corpus", huge=not args.short)
     fuzzed, more = fuzz(
@@ -72,7 +72,7 @@ def _uploads(args: argparse.Namespace, folder: Path) -> list[Row]:
 
 
 def _load(args: argparse.Namespace, folder: Path) -> list[Row]:
-    from glow_app.benchmarks.faults.load import under_load
+    from benchmarks.faults.load import under_load
 
     users = args.users or (10 if args.short else 50)
     seconds = args.seconds or (15 if args.short else 120)
@@ -81,7 +81,7 @@ def _load(args: argparse.Namespace, folder: Path) -> list[Row]:
 
 
 def _training(args: argparse.Namespace, folder: Path) -> list[Row]:
-    from glow_app.benchmarks.faults.interruptions import Trainings
+    from benchmarks.faults.interruptions import Trainings
 
     trainings = Trainings(folder, _say)
     return [
