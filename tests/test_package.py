@@ -1,4 +1,4 @@
-"""The package: `pip install .`, then `glow-studio` from any folder; its dependencies."""
+"""The package: `pip install .`, then `glow-studio` from any folder; dependencies and texts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -98,3 +99,25 @@ def test_requirements_are_those_of_the_package() -> None:
                 assert ranges[name].contains(pins[0]), name
             else:
                 assert requirement.specifier == ranges[name], name
+
+
+def test_the_example_of_the_readme_works(tmp_path, monkeypatch, capsys) -> None:
+    """Its ten lines, as they are printed there."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    example = re.search(r"<!-- the example -->\n```python\n(.*?)```", text, re.DOTALL)[1]
+    for name, photo in (("a", "face_1"), ("b", "face_2")):
+        shutil.copy(ROOT / "glow_app" / "examples" / f"{photo}.jpg", tmp_path / f"{name}.jpg")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(example, names)
+    assert names["frames"].shape == (33, 512, 512, 3)
+    assert len(re.findall(r"\d\.\d", capsys.readouterr().out)) == 4  # bits/dim of four faces
+
+
+TEXTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("models/pretrained/**/*.md")]
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.name)
+def test_links_between_the_texts_lead_somewhere(text: Path) -> None:
+    for link in re.findall(r"\]\((?!https?:)([^)#\s]+)", text.read_text(encoding="utf-8")):
+        assert (text.parent / link).exists(), link
