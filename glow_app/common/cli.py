@@ -13,7 +13,8 @@ import io
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -40,6 +41,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+Number = TypeVar("Number", int, float)
 
 OK, FAILED = 0, 2
 INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + the signal's number, as shells have it
@@ -52,10 +54,8 @@ class Parser(argparse.ArgumentParser):
     is. Nothing but paths begins like that.
     """
 
-    def parse_known_args(
-        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
-    ) -> tuple[argparse.Namespace, list[str]]:
-        found, rest = super().parse_known_args(args, namespace)
+    def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
+        found, rest = super().parse_known_args(*args, **kwargs)
         for name, value in vars(found).items():
             setattr(found, name, _at_home(value))
         return found, rest
@@ -188,17 +188,17 @@ def _settle_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _ranged(kind: Callable[[str], T], words: str, low: float, high: float) -> Callable[[str], T]:
+def _ranged(
+    kind: Callable[[str], Number], words: str, low: float, high: float
+) -> Callable[[str], Number]:
     limits = f"from {low} up" if high == math.inf else f"from {low} to {high}"
 
-    def parse(text: str) -> T:
-        try:
+    def parse(text: str) -> Number:
+        with suppress(ValueError):
             value = kind(text)
-        except ValueError:
-            value = math.nan
-        if not (low <= value <= high and value < math.inf):  # NaN fails every comparison
-            raise argparse.ArgumentTypeError(f"must be {words} {limits}, not {text!r}")
-        return value
+            if low <= value <= high and value < math.inf:  # NaN fails every comparison
+                return value
+        raise argparse.ArgumentTypeError(f"must be {words} {limits}, not {text!r}")
 
     return parse
 
