@@ -118,6 +118,9 @@ TEXTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("models/pretrai
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.name)
-def test_links_between_the_texts_lead_somewhere(text: Path) -> None:
-    for link in re.findall(r"\]\((?!https?:)([^)#\s]+)", text.read_text(encoding="utf-8")):
+def test_what_the_texts_link_and_run_is_there(text: Path) -> None:
+    words = text.read_text(encoding="utf-8")
+    for link in re.findall(r"\]\((?!https?:)([^)#\s]+)", words):
         assert (text.parent / link).exists(), link
+    for script in re.findall(r"\b(?:scripts|benchmarks)/[\w/]+\.py\b", words):
+        assert (ROOT / script).exists(), script
