@@ -1,6 +1,6 @@
-"""Training that is killed, runs out of disk, finds its state damaged, or computes nonsense.
+"""Training that is killed, has a full disk, a damaged state, NaNs, or loses a worker.
 
-Every run is the real command in a process of its own, on a tiny model of 16 pixels.
+Every run is scripts/train.py in a process of its own, on a tiny model of 16 pixels.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from benchmarks.faults.table import Row
+from benchmarks.faults import Row
 
 __all__ = ["Trainings"]
 
@@ -28,7 +28,7 @@ _ROOT: Final = Path(__file__).resolve().parents[2]
 _PATIENCE: Final = 600.0  # seconds for one run
 _STEPS: Final = 30  # of the runs that are not killed
 
-# The real command with steps whose loss is not a number, as a broken machine would make it.
+# scripts/train.py with pictures times NaN or infinity in some steps.
 _POISONED: Final = """
 import sys
 from glow_app.training import loop
@@ -46,10 +46,10 @@ raise SystemExit(cli.run(lambda argv: train.main(sys.argv[4:])))
 
 
 class Trainings:
-    """Runs in ``folder``, which they fill.
+    """Training runs in ``folder``; each method makes one kind of fault and returns its row.
 
     Args:
-        say: told of every failure, in one line.
+        say: gets a line for each failure.
     """
 
     def __init__(self, folder: Path, say: Callable[[str], None] = print) -> None:
@@ -64,7 +64,7 @@ class Trainings:
     # ------------------------------------------------------------------------------------ faults
 
     def killed(self, times: int = 50, seed: int = 0) -> Row:
-        """kill -9 at random moments of one run, which has to end as if nothing had been."""
+        """kill -9 one run at random moments; it must end as a run without kills does."""
         row, rng = Row("Training: kill -9 at a random moment"), np.random.default_rng(seed)
         steps = max(_STEPS, 30 * times)
         began = time.monotonic()
@@ -91,7 +91,7 @@ class Trainings:
         return row
 
     def full_disk(self) -> Row:
-        """The disk is full at some share of the checkpoint; what there was must stay."""
+        """The disk is full while a checkpoint is written; the one before must stay."""
         row = Row("Training: the disk is full")
         for share in (0.01, 0.5, 0.99):
             name = f"full-{share}"
@@ -108,7 +108,7 @@ class Trainings:
         return row
 
     def damaged(self) -> Row:
-        """The newest state is damaged in some way: the one before it has to do, and be named."""
+        """The newest state is damaged; the run must go on from the one before, and name it."""
         row = Row("Training: the newest checkpoint is damaged")
         unbroken = self.folder / "unbroken"
         self._run("unbroken", steps=_STEPS)
@@ -140,7 +140,7 @@ class Trainings:
         return row
 
     def poisoned(self) -> Row:
-        """Steps whose loss is NaN or infinite are skipped; if all are, the run says so."""
+        """Steps with NaN or infinity must be skipped; if all are, the run must end and say so."""
         row = Row("Training: NaN and infinity injected")
         for first, last, value in ((7, 7, "nan"), (7, 7, "inf"), (3, 22, "nan")):
             name = f"poisoned-{last}-{value}"
@@ -157,7 +157,7 @@ class Trainings:
         return row
 
     def worker_lost(self, times: int = 3) -> Row:
-        """One of two processes under torchrun is killed: all end, say so, and it goes on."""
+        """Kill one of two processes of torchrun; the job must end and say so, and resume."""
         row = Row("Training: a worker of torchrun is killed")
         launcher = [
             *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
@@ -264,7 +264,7 @@ def _records(out: Path) -> list[dict[str, Any]]:
 
 
 def _same_end(ours: Path, theirs: Path) -> bool:
-    """Whether two runs ended with the same weights, optimiser and last record, bit for bit."""
+    """Return whether two runs ended with the same weights, optimiser and record, bit for bit."""
     try:
         for file in ("model.safetensors", "checkpoint/state.safetensors"):
             a, b = (load_file(out / file) for out in (ours, theirs))
@@ -293,7 +293,7 @@ def _wait_until(true: Callable[[], bool], process: subprocess.Popen[str]) -> Non
 
 
 def _children(pid: int) -> list[int]:
-    """The training processes below the launcher; Linux only."""
+    """Return the processes that a process started; Linux only."""
     try:
         found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:

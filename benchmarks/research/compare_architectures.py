@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from glow_app.common import cli  # before what imports PyTorch
 
 # isort: split
-from benchmarks.flops import flops_per_frame
+from benchmarks.measuring import flops_per_frame
 from glow_app.common.devices import pick_device, pick_precision
 from glow_app.common.files import write_text
 from glow_app.keeping.writing import check_folder, check_target

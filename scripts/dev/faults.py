@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make everything go wrong, on purpose, and count what survived: one table.
+"""Make faults on purpose and print one table of how often the program survived them.
 
 python scripts/dev/faults.py                     # all of it: about 25 minutes
 python scripts/dev/faults.py uploads training    # some of it
@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from glow_app.common import cli  # before what imports PyTorch
 
 # isort: split
-from benchmarks.faults.table import Row, markdown
+from benchmarks.faults import Row, markdown
 
 _PARTS = ("uploads", "load", "training")
 

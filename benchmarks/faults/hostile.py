@@ -1,4 +1,4 @@
-"""Hostile pictures, all of them made by code: what an upload or a folder may hold."""
+"""Hostile pictures, made by code, that an upload or a folder may hold."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Case:
     """One hostile input.
 
     Attributes:
-        kind: what sort of trick it is, for the table.
+        kind: of the trick, in the table.
         path: of the file, link, folder, pipe or device.
-        wants: how it has to end; "either" where decoders may differ.
+        wants: how reading it must end; "either" where decoders may differ.
     """
 
     kind: str
@@ -37,21 +37,21 @@ class Case:
 
 
 def picture(width: int = 96, height: int = 80) -> Image.Image:
-    """Smooth, and different in every corner; mode RGB."""
+    """Return a smooth RGB picture whose corners differ."""
     y, x = np.mgrid[0:height, 0:width] / max(width, height)
     levels = np.stack([255 * x, 255 * y, 255 * (1 - x) * (1 - y)], -1)
     return Image.fromarray(levels.astype(np.uint8))
 
 
 def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
-    """The bytes of a file in Pillow's format ``kind``."""
+    """Return the bytes of a file in Pillow's format ``kind``."""
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
 
 
 def wholes() -> dict[str, bytes]:
-    """A sound file in every format that this installation reads and writes, by suffix."""
+    """Return a sound file in every format that this installation reads and writes, by suffix."""
     image = picture()
     grey16 = Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
     kinds: dict[str, tuple[Image.Image, str, dict[str, Any]]] = {
@@ -89,10 +89,10 @@ def wholes() -> dict[str, bytes]:
 
 
 def corpus(folder: Path, huge: bool = True) -> list[Case]:
-    """Make all hostile inputs in ``folder``.
+    """Make all hostile inputs in ``folder`` and return them.
 
     Args:
-        huge: also those that take seconds to make and to read: some 40 megapixels in each mode.
+        huge: also those of 40 megapixels and more, which take seconds to make and to read.
     """
     folder.mkdir(parents=True, exist_ok=True)
     made: list[Case] = []
@@ -311,7 +311,7 @@ def _metadata() -> Iterator[tuple[str, str, bytes, str]]:
 
 
 def _code_points() -> Iterator[tuple[str, str, bytes, str]]:
-    """Colours by numbers: sound, senseless and cut off."""
+    """Yield colour spaces given by numbers: sound, senseless and cut off."""
     png = encoded(picture(), "PNG")
     for primaries, curve in ((9, 16), (9, 18), (12, 13), (0, 0), (255, 255), (4, 17), (8, 8)):
         for full in (0, 1):
@@ -384,7 +384,7 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def _qoi(image: Image.Image) -> bytes:
-    """Pillow reads these, and cannot write them."""
+    """Return a QOI file, which Pillow reads and cannot write."""
     pixels = b"".join(b"\xfe" + bytes(pixel) for pixel in np.asarray(image).reshape(-1, 3))
     head = b"qoif" + struct.pack(">IIBB", *image.size, 3, 0)
     return head + pixels + bytes(7) + b"\x01"
