@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 __all__ = [
@@ -24,7 +24,6 @@ DIRECTIONS: Final = 256
 PATCHES: Final = 2**13  # of each set, a level. 2^15 takes 4 from the real-to-real floor of 22
 SCALE: Final = 1000.0
 
-_BINOMIAL: Final = (1.0, 4.0, 6.0, 4.0, 1.0)
 _LUMA: Final = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as JPEG has it
 
 
@@ -48,39 +47,23 @@ def saturated(pictures: np.ndarray) -> np.ndarray:
     return ((pictures == 0) | (pictures == 255)).mean(axis=(-3, -2, -1))
 
 
-def laplacian_bands(pictures: Tensor, levels: int = LEVELS) -> list[Tensor]:
+def laplacian_bands(pictures: np.ndarray, levels: int = LEVELS) -> list[np.ndarray]:
     """Return the bands of a Laplacian pyramid (Burt & Adelson 1983), finest first.
 
-    The filter is 5 x 5 binomial with reflection at the border; the low-pass rest is left out.
+    The low-pass picture that remains is left out.
 
     Args:
-        pictures: (N, C, H, W), both sides multiples of 2^levels and at least 3·2^levels.
+        pictures: (N, H, W, C) float, both sides multiples of 2^levels.
 
     Returns:
-        ``levels`` tensors (N, C, H / 2^l, W / 2^l).
+        ``levels`` arrays (N, H / 2^l, W / 2^l, C).
     """
     bands = []
     for _ in range(levels):
-        small = _blurred(pictures)[:, :, ::2, ::2]
-        bands.append(pictures - _enlarged(small))
+        small = np.stack([cv2.pyrDown(picture) for picture in pictures])
+        bands.append(pictures - np.stack([cv2.pyrUp(picture) for picture in small]))
         pictures = small
     return bands
-
-
-def _blurred(planes: Tensor, gain: float = 1.0) -> Tensor:
-    line = torch.tensor(_BINOMIAL, dtype=planes.dtype) / 16 * gain**0.5
-    channels = planes.shape[1]
-    padded = F.pad(planes, (2, 2, 2, 2), mode="reflect")
-    across = F.conv2d(padded, line.expand(channels, 1, 1, 5), groups=channels)
-    return F.conv2d(across, line.reshape(5, 1).expand(channels, 1, 5, 1), groups=channels)
-
-
-def _enlarged(planes: Tensor) -> Tensor:
-    """Double both sides: zeros between the pixels, then the same filter."""
-    count, channels, height, width = planes.shape
-    wide = planes.new_zeros(count, channels, 2 * height, 2 * width)
-    wide[:, :, ::2, ::2] = planes
-    return _blurred(wide, gain=4.0)
 
 
 class PatchReference:
@@ -134,9 +117,9 @@ class PatchReference:
 
     def _clouds(self, pictures: np.ndarray, seed: int) -> list[Tensor]:
         """Return patches (P, 3, 49) of each band."""
-        planes = torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))).float()
         generator = torch.Generator().manual_seed(seed)
-        return [self._cut(band, generator) for band in laplacian_bands(planes)]
+        bands = laplacian_bands(pictures.astype(np.float32))
+        return [self._cut(torch.from_numpy(b).permute(0, 3, 1, 2), generator) for b in bands]
 
     def _cut(self, planes: Tensor, generator: torch.Generator) -> Tensor:
         count, _, height, width = planes.shape
@@ -201,9 +184,8 @@ def ghosting(frames: np.ndarray, ends_a: np.ndarray, ends_b: np.ndarray) -> np.n
 
 def _details(pictures: np.ndarray) -> np.ndarray:
     """Return the two finest bands (N, .) at their own sizes; pixels of the coarser count four."""
-    planes = torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))).double()
-    fine, coarse = laplacian_bands(planes, 2)
-    return torch.cat([fine.flatten(1), 2 * coarse.flatten(1)], dim=1).numpy()
+    fine, coarse = (band.reshape(len(band), -1) for band in laplacian_bands(pictures * 1.0, 2))
+    return np.concatenate([fine, 2 * coarse], axis=1)
 
 
 def _alone(cross: np.ndarray, own: np.ndarray) -> np.ndarray:
