@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure speed and memory on this machine, everything in one run and as ratios.
+"""Measure speed and memory on this machine, with ratios within one run.
 
     python scripts/benchmark.py             # the released model, and ours against normflows
     python scripts/benchmark.py --latency   # the released model only, in seconds

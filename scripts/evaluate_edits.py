@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure what the sliders of the Edit tab do: asked against measured, on faces of others.
+"""Measure the sliders of the Edit tab: asked against measured, on held-out faces.
 
     python scripts/evaluate_edits.py --train FACES --data FACES/val --photos PHOTOS
 

@@ -41,7 +41,7 @@ _RETRY_S: Final = (0.5, 2.0)  # how long one waits who was told that the queue i
 
 @dataclass
 class _Tally:
-    """What all visitors saw; take ``lock`` to change it.
+    """Everything that visitors saw; take ``lock`` to change it.
 
     Attributes:
         right, full: numbers of right answers and of refusals by a full queue.

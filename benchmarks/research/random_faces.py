@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How good random faces of each model are, by a face finder and by descriptors; and a sheet.
+"""Measure random faces of models by a face finder and descriptors, and write sheets of them.
 
 python benchmarks/research/random_faces.py --val HELD_OUT.npy --out DIR ONE.safetensors OTHER...
 
@@ -76,7 +76,7 @@ def _drawn(model: models.Glow, count: int, temperature: float, seed: int) -> np.
 
 
 def _real(source: str, size: int, cache: Path) -> np.ndarray | None:
-    """Descriptors of the held-out faces at half of ``size``, kept; None without dlib."""
+    """Return descriptors of the held-out faces at half of ``size``, cached; None without dlib."""
     if not recognition.available():
         return None
     held_out = from_source(source, size, cache, coding=Coding())
