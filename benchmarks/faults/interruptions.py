@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +27,8 @@ __all__ = ["Trainings"]
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _PATIENCE: Final = 600.0  # seconds for one run
 _STEPS: Final = 30  # of the runs that are not killed
+_SAVE_OFTEN: Final = ("--checkpoint-minutes", "0")
+_SCRIPT: Final = (sys.executable, str(_ROOT / "scripts" / "train.py"))
 
 # scripts/train.py with pictures times NaN or infinity in some steps.
 _POISONED: Final = """
@@ -74,7 +76,7 @@ class Trainings:
         self._run("unbroken-long", steps=steps, fresh=True)
         kills = 0
         while kills < times:
-            process = self._start("killed", steps=steps, more=["--checkpoint-minutes", "0"])
+            process = self._start("killed", steps, _SAVE_OFTEN)
             try:
                 process.wait(rng.uniform(0.2 * starts_in, starts_in + 1.0))
                 break  # it came to its end
@@ -96,7 +98,7 @@ class Trainings:
         for share in (0.01, 0.5, 0.99):
             name = f"full-{share}"
             self._run(name, steps=10)
-            state = self.folder / name / "checkpoint" / "state.safetensors"
+            state = self._state(name)
             before = state.read_bytes()
             limit = int(share * len(before))
             done = self._run(name, steps=_STEPS, file_limit=limit)
@@ -127,8 +129,8 @@ class Trainings:
         for k, (way, damage) in enumerate(ways.items()):
             name = f"damaged-{k}"
             # Two sittings, so that there is a state before the newest.
-            self._run(name, steps=_STEPS, more=["--checkpoint-minutes", "0"])
-            state = self.folder / name / "checkpoint" / "state.safetensors"
+            self._run(name, steps=_STEPS, more=_SAVE_OFTEN)
+            state = self._state(name)
             previous = state.with_name("previous.safetensors")
             there = previous.exists()
             state.write_bytes(damage(state.read_bytes()))
@@ -161,13 +163,11 @@ class Trainings:
         row = Row("Training: a worker of torchrun is killed")
         launcher = [
             *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-            *("--nproc_per_node=2", str(_ROOT / "scripts" / "train.py")),
+            *("--nproc_per_node=2", _SCRIPT[1]),
         ]
         for k in range(times):
             name = f"lost-{k}"
-            process = self._start(
-                name, steps=100_000, command=launcher, more=["--checkpoint-minutes", "0"]
-            )
+            process = self._start(name, 100_000, _SAVE_OFTEN, launcher)
             out = self.folder / name
             _wait_until(lambda out=out: bool(_records(out)), process)
             workers = _children(process.pid)
@@ -196,9 +196,13 @@ class Trainings:
 
     # ------------------------------------------------------------------------------------ inside
 
+    def _state(self, name: str) -> Path:
+        return self.folder / name / "checkpoint" / "state.safetensors"
+
     def _judge(
         self, row: Row, survived: bool, done: subprocess.CompletedProcess[str], what: str
     ) -> None:
+        """Count a run in ``row`` and say so if it failed."""
         row.count(survived)
         if not survived:
             self.say(f"{what}: status {done.returncode}, {_last(done)}")
@@ -207,8 +211,8 @@ class Trainings:
         self,
         name: str,
         steps: int,
-        more: list[str] | None = None,
-        command: list[str] | None = None,
+        more: Sequence[str] = (),
+        command: Sequence[str] = _SCRIPT,
         file_limit: int | None = None,
     ) -> subprocess.Popen[str]:
         arguments = [
@@ -219,11 +223,7 @@ class Trainings:
         ]
         limit = (file_limit, file_limit)
         return subprocess.Popen(
-            [
-                *(command or [sys.executable, str(_ROOT / "scripts" / "train.py")]),
-                *arguments,
-                *(more or []),
-            ],
+            [*command, *arguments, *more],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

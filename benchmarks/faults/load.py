@@ -8,14 +8,12 @@ import random
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import httpx
 import numpy as np
@@ -39,22 +37,18 @@ _SEEDS: Final = 8  # faces that visitors ask for
 _RETRY_S: Final = (0.5, 2.0)  # how long one waits who was told that the queue is full
 
 
-@dataclass
-class _Tally:
-    """Everything that visitors saw; take ``lock`` to change it.
+class _Answer(NamedTuple):
+    """How one request ended.
 
     Attributes:
-        right, full: numbers of right answers and of refusals by a full queue.
-        wrong: a line for each wrong answer.
-        waits, health: seconds of each answer, and of each GET /health.
+        seconds: until then.
+        full: the queue was full.
+        wrong: a line on what was wrong, or None.
     """
 
-    right: int = 0
-    full: int = 0
-    wrong: list[str] = field(default_factory=list)
-    waits: list[float] = field(default_factory=list)
-    health: list[float] = field(default_factory=list)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    seconds: float
+    full: bool = False
+    wrong: str | None = None
 
 
 class _User:
@@ -135,29 +129,31 @@ def under_load(
             faces.append(_pixels(first.file(made)))
         levels = _levels(first, made)
         people = [_User(url, number, faces, levels) for number in range(users)]
-        alone = _health_times(url, 40)
+        with _connection(url) as http:
+            alone = [_health_time(http) for _ in range(40)]
         people[0].come()  # loads what all share
         empty = _memory_mib(pid)
         with ThreadPoolExecutor(len(people)) as pool:
             list(pool.map(_User.come, people[1:]))
         each = (_memory_mib(pid) - empty) / max(len(people) - 1, 1)
-        _crowd(url, people, min(60.0, seconds / 2), _Tally())  # fills the caches
+        _crowd(url, people, min(60.0, seconds / 2))  # fills the caches
         time.sleep(settle / 2)
         before = _memory_mib(pid)
-        tally = _Tally()
-        _crowd(url, people, seconds, tally)
+        answers, health_s = _crowd(url, people, seconds)
         time.sleep(settle)
         after = _memory_mib(pid)
         strangers = _seen_by_strangers(people, url)
         files = [path for path in (folder / "temporary").rglob("*") if path.is_file()]
-    for line in [*tally.wrong, *strangers][:20]:
+    full = sum(answer.full for answer in answers)
+    waits = [answer.seconds for answer in answers if not answer.full]
+    wrong = [answer.wrong for answer in answers if answer.wrong is not None]
+    for line in [*wrong, *strangers][:20]:
         say(line)
-    crowd = Row(f"Load: requests of {users} visitors in {seconds:.0f} s")
-    crowd.tried = tally.right + tally.full + len(tally.wrong)
-    crowd.survived = tally.right + tally.full
-    crowd.seen = {"right": tally.right, "told that the queue is full": tally.full}
-    if tally.waits:
-        crowd.seen["median wait, s"] = float(np.median(tally.waits))
+    crowd = Row(f"Load: requests of {users} visitors in {seconds:.0f} s", len(answers))
+    crowd.survived = len(answers) - len(wrong)
+    crowd.seen = {"right": crowd.survived - full, "told that the queue is full": full}
+    if waits:
+        crowd.seen["median wait, s"] = float(np.median(waits))
     private = Row("Load: files of visitors asked for by others")
     private.count(not strangers, users)
     kept = Row("Load: memory of each visitor with two sharp photos and their morph")
@@ -167,11 +163,11 @@ def under_load(
     memory.count(after <= before * (1 + MAX_GROWTH))
     memory.seen = {"before, MiB": before, "after, MiB": after}
     health = Row("Load: GET /health within 200 ms at the 95th percentile")
-    p95 = float(np.percentile(tally.health, 95)) if tally.health else float("inf")
+    p95 = float(np.percentile(health_s, 95)) if health_s else float("inf")
     health.count(p95 <= MAX_HEALTH_S)
     health.seen = {
-        "requests": len(tally.health),
-        "p50, ms": 1000 * float(np.median(tally.health)),
+        "requests": len(health_s),
+        "p50, ms": 1000 * float(np.median(health_s)),
         "p95, ms": 1000 * p95,
         "p95 without load, ms": 1000 * float(np.percentile(alone, 95)),
     }
@@ -223,44 +219,42 @@ def serving(folder: Path, checkpoint: Path | None = None) -> Iterator[tuple[str,
             process.wait()
 
 
-def _crowd(url: str, people: list[_User], seconds: float, tally: _Tally) -> None:
-    """Let everybody ask again and again at once, and time GET /health beside them."""
-    until = time.monotonic() + seconds
-    threads = [threading.Thread(target=_visit, args=(one, until, tally)) for one in people]
-    for thread in threads:
-        thread.start()
-    with httpx.Client(base_url=url, timeout=60, trust_env=False) as http:
+def _crowd(url: str, people: list[_User], seconds: float) -> tuple[list[_Answer], list[float]]:
+    """Let everybody ask again and again at once.
+
+    Returns:
+        all answers, and the seconds of each GET /health meanwhile.
+    """
+    until, health_s = time.monotonic() + seconds, []
+    with ThreadPoolExecutor(len(people)) as pool, _connection(url) as http:
+        visits = [pool.submit(_visit, one, until) for one in people]
         while time.monotonic() < until:
-            tally.health.append(_health_time(http))
+            health_s.append(_health_time(http))
             time.sleep(0.1)
-    for thread in threads:
-        thread.join()
+        return [answer for visit in visits for answer in visit.result()], health_s
 
 
-def _visit(user: _User, until: float, tally: _Tally) -> None:
+def _visit(user: _User, until: float) -> list[_Answer]:
+    answers = []
     while time.monotonic() < until:
         began = time.monotonic()
+        full, wrong = False, None
         try:
             wrong = user.ask()
         except QueueError:
-            with tally.lock:
-                tally.full += 1
-            time.sleep(user.random.uniform(*_RETRY_S))
-            continue
+            full = True
         except (AppError, httpx.HTTPError, ValueError, KeyError, OSError) as error:
             wrong = f"visitor {user.number}: {error!r}"
-        with tally.lock:
-            tally.waits.append(time.monotonic() - began)
-            if wrong is None:
-                tally.right += 1
-            else:
-                tally.wrong.append(wrong)
+        answers.append(_Answer(time.monotonic() - began, full, wrong))
+        if full:
+            time.sleep(user.random.uniform(*_RETRY_S))
+    return answers
 
 
 def _seen_by_strangers(people: list[_User], url: str) -> list[str]:
     """Return a line for each way to get at a photo of somebody else."""
     seen = []
-    with httpx.Client(base_url=url, timeout=60, trust_env=False) as http:
+    with _connection(url) as http:
         for user in people:
             path = Path(user.photo["path"])
             guesses = [path.parent, path.parents[1], path.parents[1] / "photo.jpg"]
@@ -284,9 +278,8 @@ def _levels(visitor: Visitor, face: dict) -> int:
     raise RuntimeError("a mix of no levels was made")
 
 
-def _health_times(url: str, count: int) -> list[float]:
-    with httpx.Client(base_url=url, timeout=60, trust_env=False) as http:
-        return [_health_time(http) for _ in range(count)]
+def _connection(url: str) -> httpx.Client:
+    return httpx.Client(base_url=url, timeout=60, trust_env=False)
 
 
 def _health_time(http: httpx.Client) -> float:
