@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from PIL import Image, ImageCms, PngImagePlugin, features
 
-__all__ = ["Case", "corpus", "encoded", "picture", "png_header", "wholes"]
+__all__ = ["Case", "corpus", "encoded", "picture", "png_header", "wholes", "with_chunk"]
 
 Made = Iterator[tuple[str, str, bytes, str]]  # kind, name, content, and how reading must end
 
@@ -57,6 +57,11 @@ def png_header(width: int, height: int) -> bytes:
     header = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
     empty = _chunk(b"IDAT", zlib.compress(b"")) + _chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + header + empty
+
+
+def with_chunk(png: bytes, kind: bytes, body: bytes) -> bytes:
+    """Return a PNG file with one more chunk behind its header."""
+    return png[:33] + _chunk(kind, body) + png[33:]
 
 
 def wholes() -> dict[str, bytes]:
@@ -181,10 +186,10 @@ def _bombs() -> Made:
     inflated = zlib.compress(bytes(300_000_000), 9)
     heads = {"zTXt": b"Comment\0\0", "iCCP": b"icc\0\0", "iTXt": b"C\0\1\0\0\0"}
     for kind, head in heads.items():
-        data = _with(png, _chunk(kind.encode(), head + inflated))
+        data = with_chunk(png, kind.encode(), head + inflated)
         yield "bomb", f"inflate-{kind}.png", data, "either"
     many = _chunk(b"tEXt", b"a\0b") * 200_000
-    yield "bomb", "many-chunks.png", _with(png, many), "either"
+    yield "bomb", "many-chunks.png", png[:33] + many + png[33:], "either"
     gif = encoded(Image.new("P", (16, 16)), "GIF")
     body = gif[gif.index(b",", 13) : -1]
     yield "bomb", "many-frames.gif", gif[:-1] + body * 100_000 + b";", "works"
@@ -308,13 +313,13 @@ def _code_points() -> Made:
     png = encoded(picture(), "PNG")
     for primaries, curve in ((9, 16), (9, 18), (12, 13), (0, 0), (255, 255), (4, 17), (8, 8)):
         for full in (0, 1):
-            data = _with(png, _chunk(b"cICP", bytes([primaries, curve, 0, full])))
+            data = with_chunk(png, b"cICP", bytes([primaries, curve, 0, full]))
             yield "code points", f"cicp-{primaries}-{curve}-{full}.png", data, "works"
     for k, gamma in enumerate((0, 1, 45_455, 100_000, 2**31 - 1, 2**32 - 1)):
-        data = _with(png, _chunk(b"gAMA", struct.pack(">I", gamma)))
+        data = with_chunk(png, b"gAMA", struct.pack(">I", gamma))
         yield "code points", f"gamma-{k}.png", data, "works"
     for k, value in enumerate((0, 1, 33_333, 2**31 - 1)):
-        data = _with(png, _chunk(b"cHRM", struct.pack(">8I", *[value] * 8)))
+        data = with_chunk(png, b"cHRM", struct.pack(">8I", *[value] * 8))
         yield "code points", f"points-{k}.png", data, "works"
     if not features.check("avif"):
         return
@@ -372,11 +377,6 @@ def _link(path: Path, target: Path) -> Path:
 
 def _chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-
-def _with(png: bytes, chunks: bytes) -> bytes:
-    """Return a PNG with chunks added behind its header."""
-    return png[:33] + chunks + png[33:]
 
 
 def _qoi(image: Image.Image) -> bytes:
