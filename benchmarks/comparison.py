@@ -57,17 +57,15 @@ def compare(
         for flow in flows:
             works[flow.name, precision] = flow.for_training(precision).training_step(x)
         works[_ALONE, precision] = convolutions_of(works[ours.name, precision], device)
-    hows = [*precisions]
     if compiled:
-        hows.append(f"{precisions[-1]} compiled")
-        works[ours.name, hows[-1]] = step = ours.for_training(precisions[-1], True).training_step(
-            x
-        )
+        how = f"{precisions[-1]} compiled"
+        step = ours.for_training(precisions[-1], compiled=True).training_step(x)
         results["compile_s"] = seconds_of(step) - seconds_of(step)
+        works[ours.name, how] = step
         if device.type == "cuda":
-            hows.append(f"{precisions[-1]} compiled graph")
             captured = ours.for_training(precisions[-1], compiled=True)
-            works[ours.name, hows[-1]] = captured.captured_step(x)
+            works[ours.name, f"{how} graph"] = captured.captured_step(x)
+    steps = list(works)
     for flow in flows:
         works[flow.name, "encode"] = flow.encoding(some)
         works[flow.name, "decode"] = flow.decoding(some)
@@ -75,13 +73,14 @@ def compare(
     seconds = interleaved(works, repeats)
 
     for flow in flows:
-        trained = flow.for_training("float32")
-        flops = flops_of(lambda trained=trained: trained.loss(x).backward())
-        rates = {
-            h: workload.batch / seconds[flow.name, h] for h in hows if (flow.name, h) in works
-        }
+        learner = flow.for_training("float32")
+        flops = flops_of(lambda learner=learner: learner.loss(x).backward())
         results[flow.name] = {
-            "train_images_per_s": rates,
+            "train_images_per_s": {
+                how: workload.batch / seconds[name, how]
+                for name, how in steps
+                if name == flow.name
+            },
             "train_gflop_per_image": flops / workload.batch / 1e9,
             "encode_s": seconds[flow.name, "encode"],
             "decode_s": seconds[flow.name, "decode"],
@@ -89,11 +88,10 @@ def compare(
                 p: step_memory_apart(workload, str(device), p, flow.name) for p in precisions
             },
         }
+    names = {"decode": "decode", **{p: f"train_{p}" for p in precisions}}
     results["ratios"] = {
-        f"{'train_' * (what in precisions)}{what}_over_its_convolutions": (
-            seconds[ours.name, what] / seconds[_ALONE, what]
-        )
-        for what in (*precisions, "decode")
+        f"{name}_over_its_convolutions": seconds[ours.name, what] / seconds[_ALONE, what]
+        for what, name in names.items()
     }
     if len(flows) > 1:
         results["ratios"] |= _against(results[NormflowsGlow.name], results[ours.name])
