@@ -638,13 +638,17 @@ def test_each_sample_has_its_own_seed(which, request):
         np.testing.assert_array_equal(editor.sampler.sample(1, 0.8, 40 + i)[0], grid[i])
 
 
-def test_temperature_scales_the_code(tiny):
+def test_temperature_scales_the_levels_of_the_code(tiny):
     cold = tiny.sampler.sample(3, temperature=0, seed=1)
     np.testing.assert_array_equal(cold[0], cold[1])
     z = torch.randn(tiny.model.flow.dims, generator=torch.Generator().manual_seed(7))
+    *finer, coarsest = tiny.model.flow.split_levels(z[None])
+    scaled = tiny.model.flow.join_levels([*(level / 8 for level in finer), coarsest / 2])
     np.testing.assert_array_equal(
-        tiny.sampler.sample(1, temperature=0.5, seed=7),
-        tiny.model.decode(0.5 * z),
+        tiny.sampler.sample(1, temperature=0.5, seed=7), tiny.model.decode(scaled)
+    )
+    np.testing.assert_array_equal(
+        tiny.sampler.sample(1, temperature=1, seed=7), tiny.model.decode(z)
     )
 
 

@@ -105,3 +105,11 @@ def test_without_temperature_it_is_the_middle(editor):
 def test_a_drawn_face_knows_its_landmarks(editor):
     face = drawn_face(editor, 3, 0.7)
     np.testing.assert_array_equal(face.shape, editor.sampler.draw(3, 0.7)[1])
+
+
+def test_details_and_shapes_have_temperatures_of_their_own(editor):
+    sampler, noise = editor.sampler, torch.ones(editor.model.flow.dims + COMPONENTS)
+    z, shape = sampler._tempered(noise, 0.5).split([editor.model.flow.dims, COMPONENTS])
+    levels = editor.model.flow.split_levels(z[None])
+    assert [float(level.unique()) for level in levels] == [1 / 4, 1 / 8, 1 / 8, 1 / 8, 1 / 2]
+    assert float(shape.unique()) == 1 / 4

@@ -17,7 +17,7 @@ __all__ = ["FRAMES", "GROUNDS", "KAPPA", "MAX_FRAMES", "Ground", "MorphOptions",
 
 Ground = Literal["switch", "a", "b"]
 GROUNDS: Final[tuple[str, ...]] = get_args(Ground)
-KAPPA: Final = 0.5  # by blind marks: more reddens lips and waxes foreheads with today's weights
+KAPPA: Final = 0.5  # by blind marks as good as the photos alone; 1 is a little worse
 FRAMES: Final = 33
 MAX_FRAMES: Final = 2000  # of one morph; at 128 px they and their looks have 200 MB
 

@@ -1,6 +1,6 @@
 """Make the frame of a `Point` of a walk, at any size, from photos and flow.
 
-    x = match( Σ w_i W_i + κ · mask · warp( g(z) - Σ w_i L_i ) ),   W_i = F_i warped to S
+    x = match( Σ w_i W_i + κ · mask · warp( band( g(z) - Σ w_i L_i ) ) ),   W_i = F_i warped to S
 
 F_i are the photos, L_i their looks (crops warped to the mean shape, `faces.look`), w_i the weights
 and S the shape of the frame. The photos carry the picture, the flow decides the change. At a
@@ -46,7 +46,11 @@ _TEETH: Final = 0.02  # of the crop: lips farther apart than this show teeth
 _OVERSHOOT: Final = (-0.05, 1.05)  # of a leg: shapes of smooth curves go a little beyond
 _SHUT: Final = 0.012  # of the crop: lips that are nearer show nothing between them
 _NEAR: Final = 0.45  # of the crop: how far from the face the ground's skin takes on its colour
-_FINEST: Final = 1.2  # pixels of a look: blur of the flow's correction, in which its specks go
+
+# Pixels of a look: the band of the flow's correction between photos. Its specks are finer; what is
+# broader is mostly that a picture half way between two codes is darker than both.
+_FINEST: Final = 1.2
+_BROADEST: Final = 8.0
 
 
 @dataclass(eq=False)
@@ -273,7 +277,9 @@ class _Scene:
         if self.single:
             change = blending.limited(change, base)
         else:
-            change = kappa * blending.luminance(cv2.GaussianBlur(change, (0, 0), _FINEST))
+            grey = blending.luminance(change)
+            fine, broad = (cv2.GaussianBlur(grey, (0, 0), blur) for blur in (_FINEST, _BROADEST))
+            change = kappa * (fine - broad)
         return self._placed(change)
 
     def _placed(self, look: np.ndarray) -> np.ndarray:
