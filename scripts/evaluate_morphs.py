@@ -98,8 +98,8 @@ def main(argv: list[str] | None = None) -> None:
     from glow_app.benchmarks.morphs.ways import all_ways
     from glow_app.common.errors import UserError
     from glow_app.common.files import write_text
-    from glow_app.faces.folders import list_pictures
-    from glow_app.faces.frame import require_crops
+    from glow_app.faces.looks import require_crops
+    from glow_app.faces.opening import list_pictures
     from glow_app.keeping.writing import check_folder, check_target
 
     out = args.out and check_target(args.out, (".md", ".txt"))

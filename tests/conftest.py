@@ -121,7 +121,7 @@ def face_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def faces(face_folder: Path) -> np.ndarray:
     """Eight faces (8, 64, 64, 3) uint8."""
-    from glow_app.faces.folders import list_pictures
+    from glow_app.faces.opening import list_pictures
     from glow_app.faces.prepare import prepare
 
     files = list_pictures(face_folder)

@@ -19,8 +19,7 @@ from PIL import Image, ImageCms, TiffImagePlugin
 
 from glow_app.common.errors import UserError
 from glow_app.faces import colour, finder, opening
-from glow_app.faces.folders import PICTURE_SUFFIXES, list_pictures
-from glow_app.faces.opening import RESAMPLE, open_picture
+from glow_app.faces.opening import PICTURE_SUFFIXES, RESAMPLE, list_pictures, open_picture
 from glow_app.faces.prepare import prepare, prepare_all
 
 ORIENTATION = 274  # EXIF tag

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from glow_app.faces import regions
-from glow_app.faces.measures import MEASURES, differences, measured, pose, settled, turned
+from glow_app.faces import landmarks
+from glow_app.faces.landmarks import MEASURES, differences, measured, pose, settled, turned
 
 POSE = ("turn", "nod", "tilt")
 # Upper and lower points of lips and lids, of which some are measured.
@@ -15,7 +15,7 @@ PAIRS = ((13, 14), (82, 87), (312, 317), (159, 145), (158, 153), (386, 374), (38
 
 @pytest.fixture(scope="module")
 def mean() -> np.ndarray:
-    return np.array(regions.mean_shape(), np.float64)
+    return np.array(landmarks.mean_shape(), np.float64)
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def uneven(mean: np.ndarray) -> np.ndarray:
 
 
 def mirrored(shape: np.ndarray) -> np.ndarray:
-    shape = shape[regions.mirror()]
+    shape = shape[landmarks.mirror()]
     return np.column_stack([1 - shape[:, 0], shape[:, 1]])
 
 
@@ -52,7 +52,7 @@ def test_a_mirror_image_has_mirrored_numbers(uneven):
 
 
 def test_every_number_has_a_spread():
-    spread = regions.measure_spread()
+    spread = landmarks.measure_spread()
     assert len(spread) == len(MEASURES) + 3 and (spread > 0).all()
 
 
@@ -154,5 +154,5 @@ def test_shut_lips_stay_shut_until_they_come_apart_for_good(mean):
         for upper, lower in PAIRS[:3]:
             shape[upper] += 0.01, -apart / 2
             shape[lower] += 0.01, apart / 2
-        gap = regions.mouth_opening(settled(shape, own))
+        gap = landmarks.mouth_opening(settled(shape, own))
         assert gap == pytest.approx(0 if stays else apart, abs=0.0021)

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Request, expect
 
 from glow_app.editing.editor import Editor
-from glow_app.faces.face import resized
+from glow_app.faces.coding import resized
 from glow_app.keeping.animation import save_animation
 from glow_app.ui.full_frames import FullFrames
 from glow_app.ui.page_faces import drawn_face

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from glow_app.common.errors import UserError
-from glow_app.faces.crop import Place
+from glow_app.faces.alignment import Square
 from glow_app.faces.face import Face
 from glow_app.faces.opening import open_picture
 from glow_app.faces.prepare import prepare
@@ -51,23 +51,21 @@ def test_another_face_is_seen_and_the_rest_is_the_photo(photos_with_detail, port
     inside = changed > 0
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     square = np.array(
-        [[0, 0], one.place.right, one.place.down, np.add(one.place.right, one.place.down)]
+        [[0, 0], 2 * one.square.x, 2 * one.square.y, 2 * one.square.x + 2 * one.square.y]
     )
-    low, high = (
-        np.array(one.place.corner) + bound for bound in (square.min(axis=0), square.max(axis=0))
-    )
+    low, high = (one.square.corner + bound for bound in (square.min(axis=0), square.max(axis=0)))
     assert low[0] <= columns[0] and columns[-1] <= high[0]
     assert low[1] <= rows[0] and rows[-1] <= high[1]
     assert changed[inside].mean() > 5
 
     again = prepare(whole, 64, full=512)  # the new face lies where the old one did
-    assert np.abs(np.subtract(again.place.corner, one.place.corner)).max() < 0.04 * one.place.side
+    assert np.abs(again.square.corner - one.square.corner).max() < 0.04 * one.square.side
 
 
 def test_landmarks_that_are_known_are_not_looked_for(photos_with_detail, portraits, monkeypatch):
     photo, one, other = photos_with_detail[0], portraits[0], portraits[1]
     looked = [other.shape]
-    monkeypatch.setattr("glow_app.faces.put_back.find_mesh", lambda _: looked.pop())
+    monkeypatch.setattr("glow_app.faces.put_back.find_shape", lambda _: looked.pop())
     found = np.asarray(put_back(photo, one, other.full))
     assert not looked
     given = np.asarray(put_back(photo, one, other.full, other.shape))
@@ -154,11 +152,12 @@ def test_a_cutout_keeps_its_transparency(tmp_path, photos_with_detail, portraits
 
 
 @pytest.mark.parametrize("side", [32, 90, 400])
-def test_a_dot_lands_where_place_says(side):
+def test_a_dot_lands_where_the_square_lies(side):
     photo = Image.fromarray(flat(90, 240))
-    place = Place((100.0, 30.0), (90.0, 40.0), (-40.0, 90.0))
-    square = flat(90, 64)
-    one = Face(square, square, True, 1, (), None, place)
+    corner, right, down = np.array([[100.0, 30.0], [90.0, 40.0], [-40.0, 90.0]])
+    square = Square(tuple(corner + (right + down) / 2), tuple(right / 2))
+    old = flat(90, 64)
+    one = Face(old, old, True, 1, (), None, square)
     u, v = 0.6, 0.4
     middles = (np.arange(side) + 0.5) / side
     away = np.hypot(middles - u, (middles - v)[:, None])
@@ -167,15 +166,15 @@ def test_a_dot_lands_where_place_says(side):
     change[change < 15] = 0
     ys, xs = np.mgrid[:240, :240] + 0.5
     seen = np.array([(change * xs).sum(), (change * ys).sum()]) / change.sum()
-    wanted = np.array(place.corner) + u * np.array(place.right) + v * np.array(place.down)
+    wanted = corner + u * right + v * down
     assert np.abs(seen - wanted).max() < 0.6
 
 
 def test_a_face_that_leaves_the_photo():
     picture = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
-    place = Place((-30.0, -20.0), (100.0, 10.0), (-10.0, 100.0))
-    square = flat(128, 64)
-    one = Face(square, square, True, 1, (), None, place)
+    square = Square((15.0, 35.0), (50.0, 5.0))  # its corner: (-30, -20)
+    old = flat(128, 64)
+    one = Face(old, old, True, 1, (), None, square)
     face = flat(128, 64)
     face[24:40, 24:40] = 220
     whole = levels(put_back(picture, one, face))
@@ -200,9 +199,9 @@ def test_a_large_photo_is_done_in_time(photos_with_detail, portraits):
 
     large = photos_with_detail[0].resize((3464, 3464))
     scale = 3464 / photos_with_detail[0].width
-    corner, right, down = (tuple(scale * x for x in v) for v in vars(portraits[0].place).values())
     one = portraits[0]
-    one = Face(one.pixels, one.crop, True, 1, (), one.full, Place(corner, right, down))
+    square = Square(*(tuple(scale * x for x in v) for v in (one.square.centre, one.square.half)))
+    one = Face(one.pixels, one.crop, True, 1, (), one.full, square)
     start = time.process_time()
     whole = put_back(large, one, portraits[1].full)
     assert time.process_time() - start < 4

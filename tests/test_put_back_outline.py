@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from glow_app.common.errors import UserError
-from glow_app.faces.crop import Place
+from glow_app.faces.alignment import Square
 from glow_app.faces.face import Face
-from glow_app.faces.prepare import prepare
-from glow_app.faces.put_back import full_side, put_back, seam_mask
+from glow_app.faces.prepare import FULL, prepare
+from glow_app.faces.put_back import put_back, seam_mask
 from glow_app.keeping.photos import save_photo
 
 
@@ -34,8 +34,9 @@ def _turned(photo: np.ndarray, corner: tuple[float, float], side: float, angle: 
     cut = Image.fromarray(photo).transform(
         (128, 128), Image.Transform.AFFINE, data, Image.Resampling.BICUBIC
     )
-    crop, place = np.asarray(cut), Place(corner, right, down)
-    return Face(crop[::2, ::2].copy(), crop, True, 1, full=crop, place=place)
+    crop, middle = np.asarray(cut), np.array(corner) + np.add(right, down) / 2
+    square = Square(tuple(middle), tuple(np.array(right) / 2))
+    return Face(crop[::2, ::2].copy(), crop, True, 1, full=crop, square=square)
 
 
 def test_what_was_cut_out_changes_nothing() -> None:
@@ -54,14 +55,13 @@ def test_another_face_comes_where_the_square_was_and_nowhere_else() -> None:
     face = prepared.full.copy()
     face[48:80, 48:80] = (250, 10, 10)  # a spot in the middle
     out = np.asarray(put_back(photo, prepared, face))
-    place = prepared.place
-    middle = np.array(place.corner) + np.array(place.right) / 2 + np.array(place.down) / 2
-    x, y = middle.round().astype(int)
+    x, y = np.round(prepared.square.centre).astype(int)
     assert np.abs(out[y, x].astype(int) - (250, 10, 10)).max() < 12
 
     ys, xs = np.mgrid[: len(photo), : photo.shape[1]] + 0.5
-    into = np.linalg.inv(np.stack([place.right, place.down], axis=1))
-    inside = np.stack([xs, ys], -1) - place.corner
+    square = prepared.square
+    into = np.linalg.inv(np.stack([2 * square.x, 2 * square.y], axis=1))
+    inside = np.stack([xs, ys], -1) - square.corner
     u, v = np.moveaxis(inside @ into.T, -1, 0)
     outside = (u < 0) | (v < 0) | (u > 1) | (v > 1)
     assert np.array_equal(out[outside], photo[outside])
@@ -88,7 +88,7 @@ def test_a_face_at_the_border_of_its_photo() -> None:
     with pytest.raises(UserError, match="does not lie in that photo"):
         put_back(photo, _turned(photo, (500.0, 20.0), 140.0, 0.0), prepared.full)
     with pytest.raises(UserError, match="not known"):
-        put_back(photo, replace(prepared, place=None), prepared.full)
+        put_back(photo, replace(prepared, square=None), prepared.full)
     with pytest.raises(ValueError, match="uint8"):
         put_back(photo, prepared, prepared.full.astype(float))
 
@@ -107,10 +107,11 @@ def test_a_centre_crop_goes_back_to_the_middle(full: int) -> None:
 
 
 def test_a_face_needs_no_more_pixels_than_its_square_has() -> None:
-    photo = _scene()
+    photo = Image.new("RGB", (4000, 4000))
     for side, expected in ((30.0, 64), (150.2, 150), (5000.0, 1024)):
-        assert full_side(_turned(photo, (0.0, 0.0), side, 0.3)) == expected
-    assert full_side(replace(_turned(photo, (0.0, 0.0), 90.0, 0.0), place=None)) == 64
+        square = Square.at((2000.0, 2000.0), side, 17.0)
+        assert prepare(photo, 64, full=FULL, square=square).native == expected
+    assert Face.of_pixels(np.zeros((64, 64, 3), np.uint8), 128).native == 64
 
 
 def test_the_mask_is_soft_and_stays_within_the_square() -> None:
@@ -126,8 +127,8 @@ def test_the_mask_is_soft_and_stays_within_the_square() -> None:
 def test_a_face_found_in_a_photo_takes_its_outline(face_folder: Path) -> None:
     """Pixels of the outline and beyond stay those of the photo, whatever the new face's shape."""
     from glow_app.faces import finder
-    from glow_app.faces.folders import list_pictures
-    from glow_app.faces.landmarks import OUTLINE_POINTS, find_mesh
+    from glow_app.faces.landmarks import OUTLINE_POINTS, find_shape
+    from glow_app.faces.opening import list_pictures
 
     if not finder.available():
         pytest.skip("mediapipe is not installed")
@@ -135,17 +136,17 @@ def test_a_face_found_in_a_photo_takes_its_outline(face_folder: Path) -> None:
         np.asarray(Image.open(f).convert("RGB").resize((256, 256)))
         for f in list_pictures(face_folder)[:2]
     ]
-    assert all(find_mesh(crop) is not None for crop in crops)
+    assert all(find_shape(crop) is not None for crop in crops)
     photo = _scene(400, 400)
     photo[60:316, 80:336] = crops[0]
-    place = Place((80.0, 60.0), (256.0, 0.0), (0.0, 256.0))
-    prepared = Face(crops[0], crops[0], True, 1, full=crops[0], place=place)
+    square = Square((208.0, 188.0), (128.0, 0.0))  # its corner: (80, 60)
+    prepared = Face(crops[0], crops[0], True, 1, full=crops[0], square=square)
     out = np.asarray(put_back(photo, prepared, crops[1]))[60:316, 80:336].astype(int)
-    outline = find_mesh(crops[0])[OUTLINE_POINTS]
+    outline = find_shape(crops[0])[OUTLINE_POINTS]
     inside = outline[((outline > 0.01) & (outline < 0.99)).all(axis=1)]
     x, y = (inside * 256).astype(int).T
     assert np.abs(out[y, x] - crops[0][y, x]).mean() < 3
-    nose = find_mesh(crops[0])[4]
+    nose = find_shape(crops[0])[4]
     x, y = (nose * 256).astype(int)
     assert (
         np.abs(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from glow_app.faces.tensors import to_pictures, to_tensor
+from glow_app.faces.coding import to_pictures, to_tensor
 
 
 def test_there_and_back():

@@ -23,9 +23,7 @@ from PIL import Image
 
 from glow_app.common.errors import UserError
 from glow_app.editing.labels import read_table
-from glow_app.faces.landmarks import find_mesh
-from glow_app.faces.measures import MEASURES, measured, pose
-from glow_app.faces.regions import mean_shape
+from glow_app.faces.landmarks import MEASURES, find_shape, mean_shape, measured, pose
 from glow_app.faces.warp import reshaped
 
 __all__ = ["LIGHT", "Judge", "fitted_on", "light", "read_tables", "tracked"]
@@ -123,7 +121,7 @@ class Judge:
 
     def __call__(self, crop: np.ndarray, shape: np.ndarray | None = None) -> np.ndarray | None:
         """(A,) everything about an aligned crop (N, N, 3); None where no face is found on it."""
-        shape = find_mesh(crop) if shape is None else shape
+        shape = find_shape(crop) if shape is None else shape
         if shape is None:
             return None
         if len(crop) != _SIDE:
@@ -151,7 +149,7 @@ def fitted_on(
     crops, found, rows = [], [], []
     for i in order[:count]:
         crop = np.asarray(Image.open(data / names[i]).convert("RGB"))
-        shape = find_mesh(crop) if shapes is None else shapes[names[i]]
+        shape = find_shape(crop) if shapes is None else shapes[names[i]]
         if shape is not None:
             crops.append(crop)
             found.append(np.asarray(shape, float))

@@ -11,9 +11,9 @@ from glow_app.benchmarks.convolutions import convolutions_of
 from glow_app.benchmarks.flops import flops_per_frame
 from glow_app.benchmarks.timing import Work, adamw_step, interleaved
 from glow_app.editing.editor import Editor
-from glow_app.faces import regions
-from glow_app.faces.face import Face, resized
-from glow_app.faces.tensors import to_tensor
+from glow_app.faces import landmarks
+from glow_app.faces.coding import resized, to_tensor
+from glow_app.faces.face import Face
 from models import Glow, bin_centers, bits_per_dim
 
 __all__ = ["measure_released"]
@@ -94,7 +94,7 @@ def _as_photo(picture: np.ndarray, editor: Editor, wide: float) -> Face:
     """A drawn face as if a photo of 512 pixels showed it, with the landmarks of the mean face made
     `wide` times as wide: there are some for weights of any size, and the work is the same."""
     side = editor.image_size if editor.coding is None else editor.coding.size
-    shape = regions.mean_shape() * [wide, 1] + [(1 - wide) / 2, 0]
+    shape = landmarks.mean_shape() * [wide, 1] + [(1 - wide) / 2, 0]
     full = resized(picture, _FULL)
     return Face(picture, resized(picture, side), faces=1, full=full, landmarks=shape)
 

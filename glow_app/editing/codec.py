@@ -27,13 +27,12 @@ from glow_app.common.expiring_cache import ExpiringCache
 from glow_app.common.progress import Progress, Steps
 from glow_app.common.workers import cores
 from glow_app.editing.walk import Coded
-from glow_app.faces.coding import Coding
-from glow_app.faces.crop import Crop
+from glow_app.faces.alignment import Square
+from glow_app.faces.coding import Coding, to_pictures, to_tensor
 from glow_app.faces.face import Face
-from glow_app.faces.look import Looks
+from glow_app.faces.looks import Looks
 from glow_app.faces.opening import printable
 from glow_app.faces.prepare import FULL, prepare
-from glow_app.faces.tensors import to_pictures, to_tensor
 from models import StateRange
 
 __all__ = ["CORES", "RELEASED", "Codec", "Coded", "Reading", "generator"]
@@ -119,13 +118,13 @@ class Codec:
 
     # -------------------------------------------------------------------------------- pictures
 
-    def prepare(self, source: Any, align: str = "auto", crop: Crop | None = None) -> Face:
+    def prepare(self, source: Any, align: str = "auto", crop: Square | None = None) -> Face:
         """`prepare` at the model's size, coded as its training pictures, and at full size, too.
 
         Raises:
             UserError: the picture cannot be used.
         """
-        return prepare(source, self.image_size, align, self.coding, full=FULL, crop=crop)
+        return prepare(source, self.image_size, align, self.coding, full=FULL, square=crop)
 
     def encode(self, pixels: np.ndarray) -> Tensor:
         """The codes alone of `encode_with_range`: (N, D) float32 on the CPU."""

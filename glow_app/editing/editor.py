@@ -43,7 +43,7 @@ from glow_app.editing.walk import (
     check_path,
 )
 from glow_app.faces.face import Face
-from glow_app.faces.measures import differences, turned
+from glow_app.faces.landmarks import differences, turned
 
 __all__ = [
     "GROUNDS",

@@ -17,7 +17,7 @@ from glow_app.editing import paths
 from glow_app.editing.codec import Codec
 from glow_app.editing.renderer import Renderer
 from glow_app.editing.walk import Point, Walk
-from glow_app.faces.face import resized
+from glow_app.faces.coding import resized
 
 __all__ = [
     "MAX_FRAMES",

@@ -29,10 +29,11 @@ from glow_app.common.progress import Progress, Steps
 from glow_app.common.workers import cores
 from glow_app.editing import blending
 from glow_app.editing.walk import Point
-from glow_app.faces import regions
-from glow_app.faces.face import Face, resized
+from glow_app.faces import landmarks, regions
+from glow_app.faces.coding import resized
+from glow_app.faces.face import Face
 from glow_app.faces.landmarks import SHAPE_POINTS
-from glow_app.faces.look import Looks
+from glow_app.faces.looks import Looks
 from glow_app.faces.warp import Triangulation, reshaped
 
 __all__ = ["KAPPA", "Renderer"]
@@ -298,7 +299,7 @@ class _Scene:
         if self.point.shape is None:
             return frame
         own = self.renderer.faces[face].mouth
-        opened = regions.mouth_opening(self.point.shape) - max(own, _SHUT)
+        opened = landmarks.mouth_opening(self.point.shape) - max(own, _SHUT)
         if own > _TEETH or opened <= 0:
             return frame
         mask = regions.inner_mouth_mask(self.point.shape, self.side)
@@ -308,7 +309,7 @@ class _Scene:
     def _with_mouth(self, frame: np.ndarray, ground: int) -> np.ndarray:
         """Inside the lips one photo alone: the ground's, or one whose mouth is open as far."""
         faces, side = self.renderer.faces, self.side
-        apart = regions.mouth_opening(self.point.shape)
+        apart = landmarks.mouth_opening(self.point.shape)
         open_ = [i for i in self.chosen if faces[i].mouth > _TEETH]
         mouth = ground
         if apart > _SHUT and open_ and (ground not in open_ or len(self.chosen) > 2):

@@ -18,7 +18,7 @@ import torch
 
 import models
 from glow_app.common.errors import UserError
-from glow_app.faces.finder import LANDMARKS
+from glow_app.faces.landmarks import LANDMARKS
 from models.checkpoint import read_safetensors, write_safetensors
 
 __all__ = ["COMPONENTS", "ShapePrior", "pretrained_file"]

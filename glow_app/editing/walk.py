@@ -17,7 +17,7 @@ from torch import Tensor
 from glow_app.common.errors import UserError
 from glow_app.editing import paths
 from glow_app.faces.face import Face
-from glow_app.faces.measures import settled, turned
+from glow_app.faces.landmarks import settled, turned
 from models import StateRange
 
 __all__ = ["GROUNDS", "Average", "Coded", "Edit", "Journey", "Mix", "Point", "Walk", "check_path"]

@@ -23,11 +23,10 @@ from torch import Tensor
 
 from glow_app.common.errors import UserError
 from glow_app.common.files import refuse_lfs_pointer, replacing, write_text
-from glow_app.faces.coding import Coding
-from glow_app.faces.folders import list_pictures
-from glow_app.faces.frame import CROPS, Frame
+from glow_app.faces.coding import Coding, to_tensor
+from glow_app.faces.looks import CROPS, ReferenceFrame
+from glow_app.faces.opening import list_pictures
 from glow_app.faces.prepare import prepare
-from glow_app.faces.tensors import to_tensor
 from glow_app.training.distributed import World
 from glow_app.training.parts import count_pictures, picture_parts, read_pictures
 from glow_app.training.run_folder import is_run_folder
@@ -53,7 +52,7 @@ class PackedPictures:
     names: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
     fingerprint: str
-    frame: Frame = CROPS
+    frame: ReferenceFrame = CROPS
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -101,7 +100,7 @@ def from_source(
         return _open_packed(source, size, coding)
     parts = picture_parts(source)
     files = parts or _without_drawn(list_pictures(source), source)
-    frame = Frame.of_pictures(source, files)
+    frame = ReferenceFrame.of_pictures(source, files)
     names = [file.relative_to(source).as_posix() for file in files]
     stats = [file.stat() for file in files]
     listing = [(n, s.st_size, s.st_mtime_ns) for n, s in zip(names, stats, strict=True)]
@@ -167,7 +166,7 @@ def from_celeba(
     return _open_packed(packed, size, coding)
 
 
-def _digest(coding: Coding | None, frame: Frame, *key: Any) -> str:
+def _digest(coding: Coding | None, frame: ReferenceFrame, *key: Any) -> str:
     """16 hexadecimal digits of what decides how packed pictures come out, _PACK_VERSION too."""
     if coding is not None:  # without one the key is that of packs made before there was any
         key += (asdict(coding),)
@@ -184,7 +183,7 @@ def _pack(
     packed: Path,
     report: Report,
     show: Show | None,
-    frame: Frame = CROPS,
+    frame: ReferenceFrame = CROPS,
 ) -> None:
     """Prepare every picture into ``packed``; readers never see a half-written file."""
     packed.parent.mkdir(parents=True, exist_ok=True)
@@ -268,7 +267,7 @@ def _open_packed(path: Path, size: int, coding: Coding | None) -> PackedPictures
     if facts.get("coding", _plain(coding)) != _plain(coding):  # older ones do not say
         raise UserError(f"{path.name} was packed with another --coding.")
     skipped = tuple((str(n), str(r)) for n, r in facts.get("skipped", []))
-    frame = Frame.from_facts(facts.get("frame", {}))
+    frame = ReferenceFrame.from_facts(facts.get("frame", {}))
     return PackedPictures(pixels, tuple(names), skipped, _fingerprint(pixels), frame)
 
 

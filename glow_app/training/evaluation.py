@@ -9,7 +9,7 @@ import torch
 
 import models
 from glow_app.editing.calibration import calibrate
-from glow_app.faces.tensors import to_pictures
+from glow_app.faces.coding import to_pictures
 from glow_app.keeping import sheets
 from glow_app.training.config import TrainConfig
 from glow_app.training.data import PackedPictures

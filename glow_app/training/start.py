@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import models
 from glow_app.common.errors import UserError
-from glow_app.faces.frame import Frame
+from glow_app.faces.looks import ReferenceFrame
 from glow_app.training.config import TrainConfig
 from glow_app.training.data import Batches, PackedPictures
 from glow_app.training.distributed import World
@@ -56,7 +56,7 @@ def begin(
         model.load_state_dict(given.state_dict())
     if base is not None and not saved:
         given = models.load(base, world.device)
-        if not (frame := Frame.from_facts(given.facts)).same_as(training[0].frame):
+        if not (frame := ReferenceFrame.from_facts(given.facts)).same_as(training[0].frame):
             raise UserError(
                 f"{base.name} learned {frame.words}, and the pictures are "
                 f"{training[0].frame.words}: train a base on them first, with --init."
@@ -89,13 +89,15 @@ def _given(init: Path, config: TrainConfig, device: torch.device) -> Glow:
         raise UserError(f"{init.name} does not fit this run. {error}") from error
 
 
-def _change_of_frame(init: Path, given: Glow, config: TrainConfig, frame: Frame) -> str | None:
+def _change_of_frame(
+    init: Path, given: Glow, config: TrainConfig, frame: ReferenceFrame
+) -> str | None:
     """What is to be said where weights of one frame go on in another.
 
     Raises:
         UserError: a part of them does not learn and would stay in its own.
     """
-    known = Frame.from_facts(given.facts)
+    known = ReferenceFrame.from_facts(given.facts)
     if known.same_as(frame):
         return None
     if config.details_only:

@@ -239,7 +239,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from glow_app.benchmarks.edit_judge import fitted_on, read_tables
     from glow_app.editing import directions
-    from glow_app.faces.measures import MEASURES
+    from glow_app.faces.landmarks import MEASURES
     from glow_app.keeping.writing import check_folder
 
     editor = cli.open_editor(args)
@@ -284,7 +284,7 @@ def _look_vectors(
 ) -> dict[str, np.ndarray]:
     """(D,) by which one deviation of each number of `HELD` moves the code of a look."""
     from glow_app.benchmarks.edit_judge import LIGHT, light
-    from glow_app.faces.measures import MEASURES
+    from glow_app.faces.landmarks import MEASURES
 
     chosen = with_labels(names, table, count)
     codes, looks = codes_of(editor, data, [names[i] for i in chosen], cache)
@@ -302,7 +302,7 @@ def landmarks(data: Path, names: list[str], cache: Path) -> tuple[list[str], np.
     """Those with landmarks, and these: (N, 478, 2)."""
     from PIL import Image
 
-    from glow_app.faces.landmarks import find_mesh
+    from glow_app.faces.landmarks import find_shape
 
     file = cache / "landmarks.npz"
     if file.exists():
@@ -310,7 +310,7 @@ def landmarks(data: Path, names: list[str], cache: Path) -> tuple[list[str], np.
         return known["names"].tolist(), known["shapes"].astype(np.float64)
     kept, shapes = [], []
     for name in cli.shown(names, len(names), "landmarks"):
-        mesh = find_mesh(np.asarray(Image.open(data / name).convert("RGB")))
+        mesh = find_shape(np.asarray(Image.open(data / name).convert("RGB")))
         if mesh is not None:
             kept.append(name)
             shapes.append(mesh)
@@ -320,7 +320,7 @@ def landmarks(data: Path, names: list[str], cache: Path) -> tuple[list[str], np.
 
 def measure(shapes: np.ndarray) -> np.ndarray:
     """(N, M + 3): `MEASURES`, turn, nod, tilt."""
-    from glow_app.faces.measures import measured, pose
+    from glow_app.faces.landmarks import measured, pose
 
     return np.array([[*measured(shape), *pose(shape)] for shape in shapes])
 
@@ -388,8 +388,7 @@ def regress_shape(
     the numbers named in `free` go along, all others are held). Faces count with their mirror
     image.
     """
-    from glow_app.faces.measures import RIGID
-    from glow_app.faces.regions import mirror
+    from glow_app.faces.landmarks import RIGID, mirror
 
     numbers = numbers.copy()
     targets = [slider.shape]

@@ -27,8 +27,7 @@ from glow_app.benchmarks.morphs import descriptors
 from glow_app.benchmarks.morphs.faces_found import one_face_in_place
 from glow_app.benchmarks.morphs.frechet import frechet_distance
 from glow_app.common.errors import UserError
-from glow_app.faces.coding import Coding
-from glow_app.faces.tensors import to_pictures
+from glow_app.faces.coding import Coding, to_pictures
 from glow_app.keeping import sheets
 from glow_app.keeping.writing import check_folder
 from glow_app.training import from_source

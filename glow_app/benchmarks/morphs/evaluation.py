@@ -17,7 +17,7 @@ from glow_app.benchmarks.morphs.sliced_wasserstein import PatchReference
 from glow_app.benchmarks.morphs.transition import ghosting
 from glow_app.benchmarks.morphs.ways import Way, real_face
 from glow_app.faces.face import Face
-from glow_app.faces.landmarks import find_mesh
+from glow_app.faces.landmarks import find_shape
 
 __all__ = ["Row", "Scale", "measure_real", "measure_way"]
 
@@ -126,10 +126,10 @@ def measure_way(
 def _mark(frame: np.ndarray, a: Face, b: Face) -> float | None:
     photos = a.at(SIDE), b.at(SIDE)
     # Not `Face.shape`, which was found on another picture, a pixel or two aside.
-    meshes = find_mesh(photos[0]), find_mesh(photos[1])
+    meshes = find_shape(photos[0]), find_shape(photos[1])
     if meshes[0] is None or meshes[1] is None:
         return None
-    return realism.mark(realism.faults(frame, photos, meshes, find_mesh(frame)))
+    return realism.mark(realism.faults(frame, photos, meshes, find_shape(frame)))
 
 
 def _mean(values: Sequence[Any]) -> float | None:

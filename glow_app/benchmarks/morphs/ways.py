@@ -15,7 +15,8 @@ from typing import Protocol
 import numpy as np
 
 from glow_app.editing.editor import Editor
-from glow_app.faces.face import Face, resized
+from glow_app.faces.coding import resized
+from glow_app.faces.face import Face
 from glow_app.faces.landmarks import SHAPE_POINTS
 from glow_app.faces.warp import between
 
