@@ -118,7 +118,7 @@ def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     return both.convert("RGB"), both.getchannel("A")
 
 
-def to_srgb(colour: Image.Image, info: Mapping[str, Any]) -> Image.Image:
+def to_srgb(colour: Image.Image, info: Mapping[Any, Any]) -> Image.Image:
     """Convert colours of any mode without alpha to mode RGB.
 
     Args:
@@ -148,7 +148,8 @@ def _managed(colour: Image.Image, profile: bytes | None) -> Image.Image:
         source = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
     else:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile or b""))
-        if source.profile.xcolor_space.strip() == "RGB":
+        opened: Any = source.profile  # which the types of Pillow do not know
+        if opened.xcolor_space.strip() == "RGB":
             colour = colour.convert("RGB")  # greys are often tagged with an RGB profile
     transform = ImageCms.buildTransform(
         source,
@@ -253,13 +254,13 @@ class _Encoding:
         if self.curve == "pq":
             return _pq_light(codes) / _WHITE
         if self.curve == "hlg":
-            return _hlg_light(codes) / _hlg_light(np.float64(_HLG_WHITE))
+            return _hlg_light(codes) / _hlg_light(np.array(_HLG_WHITE))
         if self.curve == "srgb":
             return np.where(codes <= 0.04045, codes / 12.92, ((codes + 0.055) / 1.055) ** 2.4)
         return codes**self.curve
 
 
-def _encoding_of(info: Mapping[str, Any]) -> _Encoding | None:
+def _encoding_of(info: Mapping[Any, Any]) -> _Encoding | None:
     """Return how a picture was encoded by what its decoder and `code_points` say, None if unknown.
 
     Of a PNG its cICP chunk counts before all else, gAMA and cHRM only without an sRGB chunk.

@@ -451,7 +451,8 @@ def _face_of(view: View, landmarks: Any) -> FoundFace:
 
 def _wandered(face: FoundFace, again: FoundFace) -> float:
     """How far the landmarks are from where they were, in sides of the face's square."""
-    return float(np.sqrt(np.square(again.mesh - face.mesh).sum(axis=1).mean())) / face.size
+    moved = np.asarray(again.mesh) - np.asarray(face.mesh)
+    return float(np.sqrt(np.square(moved).sum(axis=1).mean())) / face.size
 
 
 def _near(face: FoundFace, x: float, y: float, fraction: float) -> bool:

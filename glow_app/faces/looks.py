@@ -78,7 +78,7 @@ class Looks:
         return face._looks[self]
 
     def uncoded(self, face: Face) -> np.ndarray:
-        """Return the look of a face with landmarks before it is coded and reduced, (C, C, 3) uint8.
+        """Return the look of a face with landmarks before coding and reducing: (C, C, 3) uint8.
 
         C is the side of the coding, or S where pictures of S pixels are not coded.
         """

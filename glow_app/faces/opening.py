@@ -262,7 +262,7 @@ def _decoded(data: bytes, name: str) -> tuple[Image.Image, JpegTables | None, in
             raise UserError(f"{name} is too laborious: {scans} scans of a JPEG of its size.")
         by = _too_large_by(size)
         if by > 1 and isinstance(image, JpegImagePlugin.JpegImageFile):
-            image.draft(image.mode, tuple(side // by for side in size))
+            image.draft(image.mode, (size[0] // by, size[1] // by))
         drafted = image.size != size
         image.load()
         _check_size(image.size, name, image.format, image.mode)

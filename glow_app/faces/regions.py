@@ -112,10 +112,12 @@ def eyewear_mask(shape: np.ndarray, side: int) -> np.ndarray:
         turn = float(np.degrees(np.arctan2(*(b - a)[::-1])))
         centre = (a + b) / 2 + np.array([0, 0.25 * wide])
         axes = (round(1.3 * wide), round(1.12 * wide))
-        cv2.ellipse(mask, tuple(np.round(centre).astype(int).tolist()), axes, turn, 0, 360, 1, -1)
+        cv2.ellipse(
+            mask, tuple(np.round(centre).astype(int).tolist()), axes, turn, 0, 360, (1,), -1
+        )
     left, right = (shape[outer] * side for outer, _ in _CORNERS)
     bridge = np.array([left, right]).round().astype(np.int32)
-    cv2.line(mask, tuple(bridge[0].tolist()), tuple(bridge[1].tolist()), 1.0, side // 12)
+    cv2.line(mask, tuple(bridge[0].tolist()), tuple(bridge[1].tolist()), (1,), side // 12)
     return cv2.GaussianBlur(mask, (0, 0), 0.012 * side)
 
 
@@ -197,7 +199,7 @@ def _filled(polygons: list[np.ndarray], side: int, blur: float) -> np.ndarray:
     for polygon in polygons:
         points = np.round(np.asarray(polygon, np.float64) * side * 16 - 8).astype(np.int32)
         hull = cv2.convexHull(points)
-        cv2.fillConvexPoly(mask, hull, 255, cv2.LINE_AA, 4)
+        cv2.fillConvexPoly(mask, hull, (255,), cv2.LINE_AA, 4)
     soft = mask.astype(np.float32) / 255
     return cv2.GaussianBlur(soft, (0, 0), blur * side) if blur else soft
 
@@ -208,7 +210,7 @@ def _soft(polygon: np.ndarray, side: int, feather: float) -> np.ndarray:
 
     hard = np.zeros((side + 2, side + 2), np.uint8)  # what the crop cuts off is no border
     points = cv2.convexHull(np.round(polygon * side + 0.5).astype(np.int32))
-    cv2.fillConvexPoly(hard, points, 255)
+    cv2.fillConvexPoly(hard, points, (255,))
     hard[0], hard[-1], hard[:, 0], hard[:, -1] = 0, 0, 0, 0
     depth = cv2.distanceTransform(hard, cv2.DIST_L2, 5)[1:-1, 1:-1]
     x = np.clip(depth / max(2 * feather * side, 1), 0, 1)

@@ -15,7 +15,7 @@ imported when needed, since they take long.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -116,7 +116,8 @@ class Triangulation:
         import cv2
 
         how = cv2.INTER_LINEAR if linear else cv2.INTER_CUBIC
-        return cv2.remap(picture, sources, None, how, borderMode=cv2.BORDER_REFLECT)
+        second: Any = None  # `sources` hold both coordinates
+        return cv2.remap(picture, sources, second, how, borderMode=cv2.BORDER_REFLECT)
 
     # ------------------------------------------------------------------------------ inside
 
@@ -153,7 +154,7 @@ class Triangulation:
         scale = side * (1 << _FRACTION)
         corners = np.round(goal[self.triangles] * scale - (1 << _FRACTION) / 2).astype(np.int32)
         for i, corner in enumerate(corners):
-            cv2.fillConvexPoly(drawn, corner, i, cv2.LINE_8, _FRACTION)
+            cv2.fillConvexPoly(drawn, corner, (i,), cv2.LINE_8, _FRACTION)
         return drawn
 
 
