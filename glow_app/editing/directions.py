@@ -73,7 +73,7 @@ class Direction:
         vector: (D,) float32, by which one unit moves the code of a look; None: not at all.
         shape: (478, 2) float64, by which one unit moves the landmarks, in fractions of the crop;
             None: not at all.
-        turn: degrees by which one unit turns the head: turn, nod, tilt (`faces.measures.pose`).
+        turn: degrees by which one unit turns the head: turn, nod, tilt (`faces.landmarks.pose`).
         fingerprint: of the weights that `vector` was learned for (`Codec.fingerprint`); codes of
             other weights mean something else. "" without a vector: shapes fit any weights.
         group: one of `GROUPS`.

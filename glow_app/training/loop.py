@@ -59,7 +59,7 @@ def train(
         world: the processes that train together, and the device of this one.
         init: weights to start a new run from, instead of random ones; with fewer steps they
             are grown. What they say of themselves stays in the new ones as "started_from". They
-            may be of another frame than the pictures (`glow_app.faces.frame`), which is said.
+            may be of another frame than the pictures (`glow_app.faces.looks`), which is said.
         base: weights of the flow behind the finest detail level, for a new run to start from;
             of the frame of the pictures.
         facts: what to say of the data in the saved weights.
