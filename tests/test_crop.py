@@ -13,8 +13,8 @@ from PIL import Image
 from glow_app.common.errors import UserError
 from glow_app.faces.alignment import DOWN, EYES_APART, LARGEST, SMALLEST, FoundFace, Square, cut
 from glow_app.faces.coding import Coding
+from glow_app.faces.face import FULL, prepare
 from glow_app.faces.finder import find_faces
-from glow_app.faces.prepare import FULL, prepare
 from glow_app.faces.put_back import put_back
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "glow_app" / "examples"

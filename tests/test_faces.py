@@ -16,10 +16,10 @@ from PIL import Image
 from glow_app.common.errors import UserError
 from glow_app.faces import finder
 from glow_app.faces.alignment import FoundFace, cut, is_aligned
+from glow_app.faces.face import prepare, prepare_all
 from glow_app.faces.finder import find_faces
 from glow_app.faces.landmarks import find_shape
 from glow_app.faces.opening import RESAMPLE, list_pictures, open_picture
-from glow_app.faces.prepare import prepare, prepare_all
 
 ROOT = Path(__file__).resolve().parents[1]
 PHOTOS = ROOT.parent / "shared" / "photos"
@@ -367,7 +367,7 @@ def test_the_finder_is_silent_and_needs_no_network(portraits, tmp_path):
         "import socket, sys, warnings; warnings.simplefilter('error', UserWarning)\n"
         "def refuse(*_, **__): raise AssertionError('network')\n"
         "socket.socket.connect = socket.getaddrinfo = refuse\n"
-        "from glow_app.faces.prepare import prepare\n"
+        "from glow_app.faces.face import prepare\n"
         "assert 'mediapipe' not in sys.modules\n"
         f"prepare({str(tmp_path / 'a.png')!r}, 64, 'face')\n"
         "print('heard', file=sys.stderr)"

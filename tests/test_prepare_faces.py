@@ -18,9 +18,9 @@ from glow_app.common.errors import UserError
 from glow_app.common.workers import spread
 from glow_app.faces import finder
 from glow_app.faces.coding import Coding
+from glow_app.faces.face import FULL, prepare
 from glow_app.faces.looks import Looks, ReferenceFrame
 from glow_app.faces.opening import list_pictures, open_picture, open_source
-from glow_app.faces.prepare import FULL, prepare
 from glow_app.training import from_source
 from scripts import prepare_faces
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from glow_app.faces.coding import to_tensor
-from glow_app.faces.prepare import prepare
+from glow_app.faces.face import prepare
 from glow_app.training import PackedPictures, TrainConfig, World
 from glow_app.training.loop import train
 from glow_app.training.objective import means_of

@@ -23,9 +23,8 @@ from glow_app.editing.renderer import Renderer
 from glow_app.editing.walk import GROUNDS
 from glow_app.faces import finder, landmarks, regions
 from glow_app.faces.coding import resized
-from glow_app.faces.face import Face
+from glow_app.faces.face import FULL, Face, prepare
 from glow_app.faces.landmarks import SHAPE_POINTS, find_shape
-from glow_app.faces.prepare import FULL, prepare
 from glow_app.faces.warp import between
 
 pytest_plugins = ["tests.full_size_faces"]

@@ -29,9 +29,9 @@ from glow_app.editing.directions import Direction
 from glow_app.editing.editor import Editor
 from glow_app.faces import finder
 from glow_app.faces.coding import Coding
+from glow_app.faces.face import FULL, prepare
 from glow_app.faces.looks import ReferenceFrame
 from glow_app.faces.opening import list_pictures
-from glow_app.faces.prepare import FULL, prepare
 from glow_app.faces.put_back import put_back
 from glow_app.keeping.recipes import Origin, read_morph
 from glow_app.ui.examples import example_files

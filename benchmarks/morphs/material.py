@@ -10,8 +10,7 @@ import numpy as np
 
 from glow_app.common.errors import UserError
 from glow_app.editing.codec import Codec
-from glow_app.faces.face import Face
-from glow_app.faces.prepare import prepare
+from glow_app.faces.face import Face, prepare
 
 __all__ = ["SIDE", "draw_pairs", "halves", "read_faces"]
 

@@ -29,10 +29,9 @@ from glow_app.common.workers import cores
 from glow_app.editing.walk import Coded
 from glow_app.faces.alignment import Square
 from glow_app.faces.coding import Coding, to_pictures, to_tensor
-from glow_app.faces.face import Face
+from glow_app.faces.face import FULL, Face, prepare
 from glow_app.faces.looks import Looks
 from glow_app.faces.opening import printable
-from glow_app.faces.prepare import FULL, prepare
 from models import StateRange
 
 __all__ = ["CORES", "RELEASED", "Codec", "Coded", "Reading", "generator"]

@@ -2,7 +2,7 @@
 
     x = match( Σ w_i W_i + κ · mask · warp( g(z) - Σ w_i L_i ) ),   W_i = F_i warped to S
 
-F_i are the photos, L_i their looks (crops warped to the mean shape, `faces.looks`), w_i the weights
+F_i are the photos, L_i their looks (crops warped to the mean shape, `looks.py`), w_i the weights
 and S the shape of the frame. The photos carry the picture, the flow decides the change. At a
 photo (w = 1, S = S_i, z = f(L_i)) the bracket vanishes, since g(f(L)) = L, and the frame is the
 photo, byte for byte.

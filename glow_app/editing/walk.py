@@ -17,7 +17,7 @@ from torch import Tensor
 from glow_app.common.errors import UserError
 from glow_app.editing import paths
 from glow_app.faces.face import Face
-from glow_app.faces.landmarks import settled, turned
+from glow_app.faces.landmarks import turned, without_crossings
 from models import StateRange
 
 __all__ = ["GROUNDS", "Average", "Coded", "Edit", "Journey", "Mix", "Point", "Walk", "check_path"]
@@ -290,7 +290,7 @@ class Edit(Walk):
         if self.toward and self.target_shape is not None:
             shape = shape + u * self.toward * (self.target_shape - shape)
         if self.shift is not None and self.shift.any():
-            shape = settled(shape + u * self.shift, own)
+            shape = without_crossings(shape + u * self.shift, own)
         if any(self.turn):
             shape = turned(shape, *(u * degrees for degrees in self.turn))
         return shape, shape is not own

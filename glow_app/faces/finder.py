@@ -183,47 +183,55 @@ class View:
         return View(np.asarray(pixels), (origin[0], origin[1]), across)
 
 
+@dataclass(frozen=True)
 class Views:
     """Cuts square views out of a picture, antialiased, from a reduced copy if that is enough.
 
-    Args:
+    Attributes:
         image: mode RGB, any size.
+        overview: the same reduced by `factor`.
         quarters: by which all views are turned counterclockwise.
     """
 
-    def __init__(self, image: Image.Image, quarters: int = 0) -> None:
-        self.width, self.height = image.size
-        self.long = max(image.size)
-        self._factor = max(1, math.ceil(self.long / _OVERVIEW))
-        self._copy = image.reduce(self._factor) if self._factor > 1 else image
-        self._image = image
-        self._quarters = quarters
+    image: Image.Image
+    overview: Image.Image
+    factor: int
+    quarters: int = 0
+
+    @classmethod
+    def of(cls, image: Image.Image) -> Views:
+        """Make the reduced copy of a picture."""
+        factor = max(1, math.ceil(max(image.size) / _OVERVIEW))
+        return cls(image, image.reduce(factor) if factor > 1 else image, factor)
+
+    @property
+    def long(self) -> int:
+        """The long side of the picture, in pixels."""
+        return max(self.image.size)
 
     def turned(self, quarters: int) -> Views:
-        """Of the same picture, all views turned by this many quarters in all."""
-        other = object.__new__(Views)
-        vars(other).update(vars(self), _quarters=quarters)
-        return other
+        """Turn all views by this many quarters in all."""
+        return replace(self, quarters=quarters)
 
-    def whole(self, pad: float) -> View:
-        """The whole picture with `pad` of its long side added on each side."""
-        return self.window(self.width / 2, self.height / 2, self.long * (1 + 2 * pad))
+    def whole(self, side: float) -> View:
+        """Cut out a square about the middle of the picture; side: in long sides of it."""
+        return self.window(self.image.width / 2, self.image.height / 2, self.long * side)
 
     def tiles(self, share: float) -> Iterator[View]:
-        """Overlapping squares of this share of the long side that cover the picture."""
+        """Yield overlapping squares of this share of the long side that cover the picture."""
         side = self.long * share
-        for y in _centres(self.height, side):
-            for x in _centres(self.width, side):
+        for y in _centres(self.image.height, side):
+            for x in _centres(self.image.width, side):
                 yield self.window(x, y, side)
 
     def window(self, x: float, y: float, side: float) -> View:
-        """A square about (x, y), in pixels of the picture, as _WINDOW x _WINDOW pixels.
+        """Cut out a square about (x, y), in pixels of the picture, as _WINDOW x _WINDOW pixels.
 
         What lies outside repeats the nearest pixel of the border: a reflection would be one more
         face to find.
         """
-        coarse = side >= _WINDOW * self._factor
-        source, factor = (self._copy, self._factor) if coarse else (self._image, 1)
+        coarse = side >= _WINDOW * self.factor
+        source, factor = (self.overview, self.factor) if coarse else (self.image, 1)
         step = max(1, int(side / factor / _WINDOW))
         n = max(8, math.ceil(side / factor / step))
         left, top = (round((v - side / 2) / factor) for v in (x, y))
@@ -240,17 +248,17 @@ class Views:
             square = square.resize((_WINDOW, _WINDOW), Image.Resampling.BILINEAR)
         across = np.array([factor * step * n / _WINDOW, 0.0])
         view = View(np.asarray(square), (left * factor, top * factor), across)
-        return view.quarters(self._quarters)
+        return view.quarters(self.quarters)
 
 
 def _inside(start: int, n: int, step: int, length: int) -> tuple[int, int]:
-    """Which of n cells of `step` pixels from `start` lie within 0..length; one at least."""
+    """Return which of n cells of `step` pixels from `start` lie in 0..length, at least one."""
     first = min(max(0, math.ceil(-start / step)), (length - step - start) // step)
     return max(0, first), max(first + 1, min(n, (length - start) // step))
 
 
 def _centres(length: int, side: float) -> np.ndarray:
-    """Centres of windows of `side` that cover `length` and overlap by half at least."""
+    """Return centres of windows of `side` that cover `length` and overlap by half at least."""
     if length <= side:
         return np.array([length / 2])
     return np.linspace(side / 2, length - side / 2, math.ceil((length - side) / (side / 2)) + 1)
@@ -272,7 +280,7 @@ def _with_finder(find: Callable[[_Finder, Image.Image], Any], image: Image.Image
 
 @lru_cache(maxsize=1)
 def _face_mesh_module() -> Any:
-    """MediaPipe's module of the face mesh, or None where it cannot be imported."""
+    """Import MediaPipe's face mesh; None where that fails."""
     with _lock, suppress(Exception):  # a broken installation raises more than ImportError
         return importlib.import_module("mediapipe.python.solutions.face_mesh")
     return None
@@ -284,13 +292,13 @@ def _finder() -> _Finder:
 
 
 @dataclass(eq=False)
-class _Look:
-    """What was seen in one turn of a picture, or in several."""
+class _Sighting:
+    """The faces seen in one turn of a picture, or in several."""
 
     faces: list[FoundFace] = field(default_factory=list)
     missed: list[Spot] = field(default_factory=list)  # a detector sees a face, the mesh does not
 
-    def join(self, other: _Look) -> None:
+    def join(self, other: _Sighting) -> None:
         """Keep of what both see in one place the surer; add what only the other sees, if sure."""
         enough = _PLAIN if self.any(_PLAIN) else DOUBTFUL
         for face in other.faces:
@@ -342,48 +350,49 @@ class _Finder:
                 model.process(blank)
 
     def muted(self) -> AbstractContextManager[None]:
-        """A context without stderr, as long as the libraries may write to it."""
+        """Return a context without stderr, as long as the libraries may write to it."""
         return _muted_stderr() if self._heard else nullcontext()
 
     def close_up(self, image: Image.Image) -> tuple[FoundFace, np.ndarray] | None:
-        views, (width, height) = Views(image), image.size
+        """See `find_landmarks`."""
+        views = Views.of(image)
         for side in _CLOSE_UPS:
-            view = views.window(width / 2, height / 2, side * max(width, height))
-            found = self._landmarks(view)
+            found = self._landmarks(views.whole(side))
             if found is not None and found.mesh is not None:
                 return found, found.mesh.astype(np.float32)
         return None
 
     def search(self, image: Image.Image) -> Search:
-        views = Views(image)
-        look = self._look(views, patience=2)
-        if not look.faces or any(face.sure < _PLAIN for face in look.faces):
-            patience = 1 if look.faces else 0  # where nothing is seen there seldom is a face
+        """See the function `search`."""
+        views = Views.of(image)
+        sighting = self._seen(views, patience=2)
+        if not sighting.faces or any(face.sure < _PLAIN for face in sighting.faces):
+            patience = 1 if sighting.faces else 0  # where nothing is seen there seldom is a face
             for quarters in (1, 2, 3):
-                look.join(self._look(views.turned(quarters), patience))
-        look.faces.sort(key=lambda face: (face.sure < DOUBTFUL, -face.size))
-        left = look.left() + max(0, len(look.faces) - _MAX_FACES)
-        return Search(tuple(look.faces[:_MAX_FACES]), left)
+                sighting.join(self._seen(views.turned(quarters), patience))
+        sighting.faces.sort(key=lambda face: (face.sure < DOUBTFUL, -face.size))
+        left = sighting.left() + max(0, len(sighting.faces) - _MAX_FACES)
+        return Search(tuple(sighting.faces[:_MAX_FACES]), left)
 
-    def _look(self, views: Views, patience: int) -> _Look:
+    def _seen(self, views: Views, patience: int) -> _Sighting:
         """Look at the picture in one turn.
 
         Args:
             patience: how many sizes of tiles are tried while no face is seen that is one surely.
         """
-        look = _Look()
-        self._add(look, views, self._detect(self._near, views.whole(_PAD)))
-        self._add(look, views, self._detect(self._far, views.whole(0.0)))
+        sighting = _Sighting()
+        self._add(sighting, views, self._detect(self._near, views.whole(1 + 2 * _PAD)))
+        self._add(sighting, views, self._detect(self._far, views.whole(1.0)))
         for size, (small, share, pixels) in enumerate(_TILES):
-            if share * views.long < pixels or (size >= patience and not look.any(DOUBTFUL)):
+            if share * views.long < pixels or (size >= patience and not sighting.any(DOUBTFUL)):
                 break
-            if all(face.size < small * views.long for face in look.faces):
+            if all(face.size < small * views.long for face in sighting.faces):
                 for tile in views.tiles(share):
-                    self._add(look, views, self._detect(self._far, tile))
-        return look
+                    self._add(sighting, views, self._detect(self._far, tile))
+        return sighting
 
     def _detect(self, detector: Any, view: View) -> list[Spot]:
-        """Squares about each face that a detector sees."""
+        """Return squares about each face that a detector sees."""
         result = detector.process(view.pixels)
         boxes = [d.location_data.relative_bounding_box for d in result.detections or ()]
         return [
@@ -391,15 +400,15 @@ class _Finder:
             for b in boxes
         ]
 
-    def _add(self, look: _Look, views: Views, spots: list[Spot]) -> None:
+    def _add(self, sighting: _Sighting, views: Views, spots: list[Spot]) -> None:
         """Add the faces that the mesh finds at these spots and that are not known yet."""
-        faces = look.faces
+        faces = sighting.faces
         for x, y, side in spots:
             if len(faces) >= 2 * _MAX_FACES or any(_near(face, x, y, 0.25) for face in faces):
                 continue
             found = self._landmarks(views.window(x, y, 2 * side))
             if found is None:
-                look.missed.append((x, y, side))
+                sighting.missed.append((x, y, side))
                 continue
             # Landmarks depend a little on the window, so the last one is set by the face itself:
             # then the same face gives the same points however it was come by and however it lies.
@@ -410,7 +419,7 @@ class _Finder:
                 faces.append(replace(face, sure=self._sureness(views, face)))
 
     def _sureness(self, views: Views, face: FoundFace) -> float:
-        """How sure it is that a face was taken the right way up; see `_PLAIN`."""
+        """Measure how sure it is that a face was taken the right way up; see `_PLAIN`."""
         around = views.turned(0).window(*face.square.centre, 1.5 * 1.3 * face.size)
         marks = []
         for more in _TURNS:
@@ -423,7 +432,7 @@ class _Finder:
         return float(np.clip(np.mean(marks), 0, 1))
 
     def _landmarks(self, view: View) -> FoundFace | None:
-        """The face nearest to the middle of a view, if the mesh finds one near there."""
+        """Return the face nearest to the middle of a view, if the mesh finds one near there."""
         found = self._mesh.process(view.pixels).multi_face_landmarks or ()
         self._heard = self._heard and not found
         faces = [_face_of(view, mesh.landmark) for mesh in found]
@@ -450,13 +459,13 @@ def _face_of(view: View, landmarks: Any) -> FoundFace:
 
 
 def _wandered(face: FoundFace, again: FoundFace) -> float:
-    """How far the landmarks are from where they were, in sides of the face's square."""
+    """Measure how far the landmarks moved, in sides of the face's square."""
     moved = np.asarray(again.mesh) - np.asarray(face.mesh)
     return float(np.sqrt(np.square(moved).sum(axis=1).mean())) / face.size
 
 
 def _near(face: FoundFace, x: float, y: float, fraction: float) -> bool:
-    """Whether (x, y) lies within `fraction` of the face's square from its centre."""
+    """Say whether (x, y) lies within `fraction` of the face's square from its centre."""
     return math.dist(face.square.centre, (x, y)) < fraction * face.size
 
 

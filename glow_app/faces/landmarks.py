@@ -20,9 +20,26 @@ from PIL import Image
 from glow_app.faces import finder
 
 __all__ = [
-    "EYES", "INNER_LIPS", "LANDMARKS", "MEASURES", "OUTER_LIPS", "OUTLINE_POINTS", "RIGID",
-    "SHAPE_POINTS", "differences", "face_data", "face_depth", "find_shape", "mean_shape",
-    "measure_spread", "measured", "mirror", "mouth_opening", "pose", "settled", "turned",
+    "EYES",
+    "INNER_LIPS",
+    "LANDMARKS",
+    "MEASURES",
+    "OUTER_LIPS",
+    "OUTLINE_POINTS",
+    "RIGID",
+    "SHAPE_POINTS",
+    "differences",
+    "face_data",
+    "face_depth",
+    "find_shape",
+    "mean_shape",
+    "measure_spread",
+    "measured",
+    "mirror",
+    "mouth_opening",
+    "pose",
+    "turned",
+    "without_crossings",
 ]  # fmt: skip
 
 LANDMARKS: Final = 478  # points of the face mesh with its irises
@@ -286,7 +303,7 @@ def turned(shape: np.ndarray, turn: float, nod: float, tilt: float) -> np.ndarra
     return np.column_stack([x, y]) + middle
 
 
-def settled(shape: np.ndarray, own: np.ndarray) -> np.ndarray:
+def without_crossings(shape: np.ndarray, own: np.ndarray) -> np.ndarray:
     """Keep lips and lids of a shape (478, 2) from crossing: where they would, they meet half way.
 
     Lips that were shut and come apart only a little stay shut: a smile does not open a mouth.

@@ -195,7 +195,7 @@ class ReferenceFrame:
 
     @classmethod
     def of_folder(cls, folder: Path) -> ReferenceFrame:
-        """As `of_pictures`, for all below a folder. Raises UserError: there is none."""
+        """Read what a folder says of all its pictures, as `of_pictures` does."""
         return cls.of_pictures(folder, list_pictures(folder))
 
     @classmethod

@@ -143,8 +143,8 @@ def open_source(source: Source) -> Opened:
     name = name_of(source)
     try:
         with _no_warnings():
-            image, jpeg, reduced = _loaded(source, name)
-            colour, alpha = _plain(image, name)
+            image, jpeg, reduced = _load(source, name)
+            colour, alpha = _to_rgb(image, name)
             return Opened(colour, jpeg, alpha, reduced)
     except UserError:
         raise
@@ -165,7 +165,7 @@ def _is_source(source: object) -> bool:
     return isinstance(source, kinds) or hasattr(source, "read")
 
 
-def _loaded(source: Any, name: str) -> tuple[Image.Image, JpegTables | None, int]:
+def _load(source: Any, name: str) -> tuple[Image.Image, JpegTables | None, int]:
     """Return the decoded first frame in its own mode, upright, how it was coded, and by how much
     it was reduced; never the caller's own object."""
     jpeg, reduced = None, 1
@@ -183,7 +183,7 @@ def _loaded(source: Any, name: str) -> tuple[Image.Image, JpegTables | None, int
         image = source.copy()
         jpeg = jpeg_tables(source)
     elif _is_source(source):
-        image, jpeg, reduced = _decoded(_read(source, name), name)
+        image, jpeg, reduced = _decode(_read(source, name), name)
     else:
         raise TypeError(f"cannot open a picture from {type(source).__name__}")
     try:
@@ -242,7 +242,7 @@ def _read_path(path: Path, name: str) -> bytes:
         raise UserError(f"{name} cannot be read: {reason}.") from error
 
 
-def _decoded(data: bytes, name: str) -> tuple[Image.Image, JpegTables | None, int]:
+def _decode(data: bytes, name: str) -> tuple[Image.Image, JpegTables | None, int]:
     """Return the first frame of a file as it is stored, how it was coded, and by how much it was
     reduced."""
     if _brand(data) in _HEIF_BRANDS:
@@ -336,7 +336,7 @@ def _check_size(size: tuple[int, int], name: str, kind: str | None, mode: str) -
         raise UserError(f"{name} is too narrow: {width} x {height} pixels.")
 
 
-def _plain(image: Image.Image, name: str) -> tuple[Image.Image, Image.Image | None]:
+def _to_rgb(image: Image.Image, name: str) -> tuple[Image.Image, Image.Image | None]:
     """Convert any mode to RGB: greys to 8 bits, colours to sRGB, transparency on white, without
     metadata; the second picture is that transparency (mode L)."""
     info = image.info

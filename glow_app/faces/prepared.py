@@ -21,10 +21,9 @@ from PIL import Image, PngImagePlugin
 from glow_app.common.errors import UserError
 from glow_app.common.files import replacing
 from glow_app.faces.coding import Coding, coding_at
-from glow_app.faces.face import Face
+from glow_app.faces.face import FULL, Face, prepare, prepare_all
 from glow_app.faces.looks import CROPS, Looks, ReferenceFrame
 from glow_app.faces.opening import name_of
-from glow_app.faces.prepare import FULL, prepare, prepare_all
 
 __all__ = ["Job", "Leftovers", "Outcome", "Plan", "Record", "write_faces"]
 

@@ -14,7 +14,6 @@ part of the photo that the square covers is touched, strip by strip.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Final
 
 import cv2
@@ -74,7 +73,7 @@ def put_back(
     image = opened.image
     if own.square is None:
         raise UserError("Where in its photo this face lies is not known.")
-    way = _Way.of(own.square, image.size)
+    box = _box(own.square, image.size)
     old = own.crop if own.full is None else own.full
     side = min(len(face), max(1, math.ceil(own.square.side)))  # antialiased where it shrinks
     new, old = (resized(picture, side, enlarging=RESAMPLE) for picture in (face, old))
@@ -84,46 +83,9 @@ def put_back(
     if own.tone is not None:
         shown = old + own.tone.of(new) - own.tone.of(old)
         new = (shown + 0.5).clip(0, 255).astype(np.uint8)
-    mask, field, keep = _blending(new, old, seam_mask() if outline is None else seam_mask(outline))
-    _lay(image, way, new, old, mask, field, keep)
+    mask = seam_mask() if outline is None else seam_mask(outline)
+    _lay(image, own.square, box, new, old, _blending(new, old, mask))
     return image if opened.alpha is None else _off_white(image, opened.alpha)
-
-
-@dataclass(frozen=True)
-class _Way:
-    """From pixels of the photo into the square, and the part of the photo that it covers.
-
-    Attributes:
-        matrix: (2, 3), takes (x, y, 1) in pixels of the photo to fractions of the square.
-        box: left, top, right, bottom in pixels.
-    """
-
-    matrix: np.ndarray
-    box: tuple[int, int, int, int]
-
-    @classmethod
-    def of(cls, square: Square, size: tuple[int, int]) -> _Way:
-        """Of a square in a photo of this size. Raises UserError: it lies beside it."""
-        corner, right, down = square.corner, 2 * square.x, 2 * square.y
-        into = np.linalg.inv(np.stack([right, down], axis=1))
-        corners = corner + np.array([0 * right, right, down, right + down])
-        first = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)
-        last = np.minimum(np.ceil(corners.max(axis=0)).astype(int), size)
-        if (first >= last).any():
-            raise UserError("This face does not lie in that photo.")
-        (left, top), (right, bottom) = first.tolist(), last.tolist()
-        return cls(np.column_stack([into, -into @ corner]), (left, top, right, bottom))
-
-    def sampled(self, picture: np.ndarray, rows: tuple[int, int], cubic: bool) -> np.ndarray:
-        """Sample a square picture (N, N[, c]) float32 at the pixels of these rows of the box."""
-        side, (left, _, right, _) = len(picture), self.box
-        matrix = self.matrix.copy()
-        matrix[:, 2] += matrix[:, :2] @ (left + 0.5, rows[0] + 0.5)
-        matrix *= side
-        matrix[:, 2] -= 0.5
-        how = cv2.WARP_INVERSE_MAP | (cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR)
-        shape = right - left, rows[1] - rows[0]
-        return cv2.warpAffine(picture, matrix, shape, flags=how, borderMode=cv2.BORDER_REPLICATE)
 
 
 def seam_mask(*meshes: np.ndarray) -> np.ndarray:
@@ -173,13 +135,11 @@ def _outlined(
     return reshaped(new, mesh, goal), outline
 
 
-def _blending(
-    new: np.ndarray, old: np.ndarray, mask: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return on the grid the mask, the correction of the new face, and how much grain stays.
+def _blending(new: np.ndarray, old: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Work out on the grid how the new face is blended in: (G, G, 5) float32.
 
-    Returns:
-        (G, G), (G, G, 3) in levels, and (G, G) in [0, 1], all float32.
+    The planes are the mask, how much of the photo's grain stays, in [0, 1], and by what the three
+    colours of the new face are corrected, in levels.
     """
     small, other = (resized(picture, _GRID, enlarging=RESAMPLE) for picture in (new, old))
     change = small.astype(np.float32) - other
@@ -189,7 +149,7 @@ def _blending(
     rough = np.sqrt(cv2.GaussianBlur(np.square(fine).mean(axis=-1), (0, 0), 3).clip(0))
     low, high = _CHANGED
     keep = 1 - _smooth((rough - low) / (high - low))
-    return mask, field.astype(np.float32), keep.astype(np.float32)
+    return np.dstack([mask, keep.astype(np.float32), field.astype(np.float32)])
 
 
 def _carried(change: np.ndarray, rim: np.ndarray) -> np.ndarray:
@@ -208,28 +168,55 @@ def _carried(change: np.ndarray, rim: np.ndarray) -> np.ndarray:
     return np.stack([convolved(rim * one) / share for one in np.moveaxis(change, -1, 0)], -1)
 
 
+def _box(square: Square, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Return the part of a photo that a square covers: left, top, right, bottom in pixels.
+
+    Raises:
+        UserError: it covers none.
+    """
+    right, down = 2 * square.x, 2 * square.y
+    corners = square.corner + np.array([0 * right, right, down, right + down])
+    left, top = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0).tolist()
+    right, bottom = np.minimum(np.ceil(corners.max(axis=0)).astype(int), size).tolist()
+    if left >= right or top >= bottom:
+        raise UserError("This face does not lie in that photo.")
+    return left, top, right, bottom
+
+
 def _lay(
     image: Image.Image,
-    way: _Way,
+    square: Square,
+    box: tuple[int, int, int, int],
     new: np.ndarray,
     old: np.ndarray,
-    mask: np.ndarray,
-    field: np.ndarray,
-    keep: np.ndarray,
+    blending: np.ndarray,
 ) -> None:
     """Change the photo itself to photo + mask·(new - field - old + (1 - keep)·(old - photo))."""
-    left, top, right, bottom = way.box
+    into = np.linalg.inv(np.stack([2 * square.x, 2 * square.y], axis=1))
+    matrix = np.column_stack([into, -into @ square.corner])  # (x, y, 1) to fractions of the square
+    left, top, right, bottom = box
+
+    def sampled(picture: np.ndarray, cubic: bool) -> np.ndarray:
+        """Sample a square picture (N, N, c) float32 at the pixels of this strip."""
+        to = matrix.copy()
+        to[:, 2] += to[:, :2] @ (left + 0.5, first + 0.5)
+        to *= len(picture)
+        to[:, 2] -= 0.5
+        how = cv2.WARP_INVERSE_MAP | (cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR)
+        shape = right - left, last - first
+        return cv2.warpAffine(picture, to, shape, flags=how, borderMode=cv2.BORDER_REPLICATE)
+
     change = new.astype(np.float32) - old
-    old, smooth = old.astype(np.float32), np.dstack([mask, keep, field])
+    old = old.astype(np.float32)
     for first in range(top, bottom, _STRIP):
-        rows = first, min(first + _STRIP, bottom)
-        part = (left, rows[0], right, rows[1])
-        shown = np.asarray(image.crop(part), np.float32)
-        soft = way.sampled(smooth, rows, cubic=False)
-        moved = way.sampled(change, rows, cubic=True) - soft[..., 2:]
-        moved += (1 - soft[..., 1:2]) * (way.sampled(old, rows, cubic=True) - shown)
+        last = min(first + _STRIP, bottom)
+        shown = np.asarray(image.crop((left, first, right, last)), np.float32)
+        soft = sampled(blending, cubic=False)
+        moved = sampled(change, cubic=True) - soft[..., 2:]
+        moved += (1 - soft[..., 1:2]) * (sampled(old, cubic=True) - shown)
         shown += soft[..., :1] * moved
-        image.paste(Image.fromarray((shown + 0.5).clip(0, 255).astype(np.uint8)), part[:2])
+        strip = Image.fromarray((shown + 0.5).clip(0, 255).astype(np.uint8))
+        image.paste(strip, (left, first))
 
 
 def _off_white(image: Image.Image, alpha: Image.Image) -> Image.Image:

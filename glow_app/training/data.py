@@ -24,9 +24,9 @@ from torch import Tensor
 from glow_app.common.errors import UserError
 from glow_app.common.files import refuse_lfs_pointer, replacing, write_text
 from glow_app.faces.coding import Coding, to_tensor
+from glow_app.faces.face import prepare
 from glow_app.faces.looks import CROPS, ReferenceFrame
 from glow_app.faces.opening import list_pictures
-from glow_app.faces.prepare import prepare
 from glow_app.training.distributed import World
 from glow_app.training.parts import count_pictures, picture_parts, read_pictures
 from glow_app.training.run_folder import is_run_folder

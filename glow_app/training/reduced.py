@@ -17,7 +17,7 @@ _FIXED_POINT = 2**22  # of Pillow's coefficients
 
 
 def reduced(levels: Tensor, halvings: int) -> Tensor:
-    """uint8 pictures (N, 3, S, S) as `glow_app.faces.prepare` makes them at S / 2^halvings.
+    """uint8 pictures (N, 3, S, S) as `glow_app.faces.face.prepare` makes them at S / 2^halvings.
 
     Pillow's Lanczos filter to the last level, rows and columns rounded in turn, computed where
     the pictures are: a GPU does not wait for the host.

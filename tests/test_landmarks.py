@@ -1,4 +1,4 @@
-"""Numbers of a face's shape: what they must not depend on, and what turns and settles a shape."""
+"""Measures of a shape: what they must not depend on; what turns a shape and keeps lips apart."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from glow_app.faces import landmarks
-from glow_app.faces.landmarks import MEASURES, differences, measured, pose, settled, turned
+from glow_app.faces.landmarks import (
+    MEASURES,
+    differences,
+    measured,
+    pose,
+    turned,
+    without_crossings,
+)
 
 POSE = ("turn", "nod", "tilt")
 # Upper and lower points of lips and lids, of which some are measured.
@@ -125,7 +132,7 @@ def test_lips_and_lids_never_cross(mean, shut):
         crossed[upper, 1] += shut
         crossed[lower, 1] -= shut
     before = crossed.copy()
-    made = settled(crossed, own)
+    made = without_crossings(crossed, own)
     np.testing.assert_array_equal(crossed, before)  # what came in stays what it was
     for upper, lower in PAIRS:
         assert made[lower, 1] >= made[upper, 1]
@@ -141,7 +148,7 @@ def test_lips_and_lids_never_cross(mean, shut):
 def test_what_was_crossed_already_may_stay_so(mean):
     own = mean.copy()
     own[13, 1], own[14, 1] = own[14, 1] + 0.001, own[13, 1] - 0.001
-    np.testing.assert_array_equal(settled(own, own), own)
+    np.testing.assert_array_equal(without_crossings(own, own), own)
 
 
 def test_shut_lips_stay_shut_until_they_come_apart_for_good(mean):
@@ -154,5 +161,5 @@ def test_shut_lips_stay_shut_until_they_come_apart_for_good(mean):
         for upper, lower in PAIRS[:3]:
             shape[upper] += 0.01, -apart / 2
             shape[lower] += 0.01, apart / 2
-        gap = landmarks.mouth_opening(settled(shape, own))
+        gap = landmarks.mouth_opening(without_crossings(shape, own))
         assert gap == pytest.approx(0 if stays else apart, abs=0.0021)
