@@ -85,7 +85,7 @@ def test_a_face_keeps_the_square_that_was_chosen(group: Image.Image) -> None:
 def test_points_of_the_photo_in_fractions_of_a_turned_square() -> None:
     corner, right, down = np.array([[100.0, 30.0], [80.0, 40.0], [-40.0, 80.0]])
     square = Square(tuple(corner + right / 2 + down / 2), tuple(right / 2))
-    assert square.corner == pytest.approx(corner) and 2 * square.y == pytest.approx(down)
+    assert square.corner == pytest.approx(corner) and 2 * square.down == pytest.approx(down)
     fractions = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.25, 0.6], [-0.2, 1.3]])
     points = corner + fractions[:, :1] * right + fractions[:, 1:] * down
     assert square.fractions(points) == pytest.approx(fractions)
@@ -137,7 +137,7 @@ def test_the_square_that_was_asked_for_is_cut_out(turn: int) -> None:
     """On a picture whose colours are its coordinates, the corners tell where they come from."""
     photo, square = gradient(512, 512), Square.at((300.0, 200.0), 128.0, turn)
     pixels = prepare(photo, 64, square=square).pixels.astype(float) * 512 / 255
-    centre, x, y = square.centre, square.x, square.y
+    centre, x, y = square.centre, square.right, square.down
     for row, column in ((0, 0), (0, 63), (63, 0), (63, 63), (20, 40)):
         u, v = ((index + 0.5) / 32 - 1 for index in (column, row))
         expected = centre + u * x + v * y

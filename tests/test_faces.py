@@ -67,7 +67,7 @@ def moved(face: FoundFace, scale: float = 1.0, degrees: float = 0.0, by=(0.0, 0.
 
 def test_the_formula_by_hand():
     square = PLAIN.square
-    centre, x, y = square.centre, square.x, square.y
+    centre, x, y = square.centre, square.right, square.down
     half = 0.62 * 72  # 0.62 · max(2.0 · 36, 1.8 · 40)
     assert np.allclose([centre, x, y], [(100, 100 + 0.42 * half), (half, 0), (0, half)])
     assert PLAIN.size == pytest.approx(2 * half)
@@ -87,7 +87,7 @@ def test_the_square_moves_with_the_face(degrees, scale):
 
 
 def corners(face: FoundFace) -> np.ndarray:
-    c, x, y = face.square.centre, face.square.x, face.square.y
+    c, x, y = face.square.centre, face.square.right, face.square.down
     return np.array([c - x - y, c + x - y, c + x + y, c - x + y])
 
 
@@ -99,7 +99,7 @@ def test_align_cuts_exactly_the_square():
     face = FoundFace(
         (164, 184), (236, 184), (170, 264), (230, 264)
     )  # its square: 99.2..300.8, both
-    centre, x = np.array(face.square.centre), face.square.x
+    centre, x = np.array(face.square.centre), face.square.right
     left, top = centre - x[0]
     crop, invented = cut(picture, face.square, 64)
     side = 2 * x[0]
@@ -114,7 +114,7 @@ def test_align_undoes_a_known_turn_at_any_scale(size):
     centre = np.array([340.0, 360.0])
     face = moved(PLAIN, 2.5, 25)
     face = moved(face, by=centre - face.square.centre)
-    across = face.square.x
+    across = face.square.right
     unit = across / math.hypot(*across)
     along = ((x + 0.5 - centre[0]) * unit[0] + (y + 0.5 - centre[1]) * unit[1]) / face.size + 0.5
     grey = np.clip(along * 200 + 20, 0, 255).astype(np.uint8)
@@ -332,7 +332,7 @@ def test_a_found_face_brings_its_landmarks_into_the_crop(portraits):
         assert prepared.yaw == face.yaw
         own = np.column_stack([face.mesh, np.ones(len(face.mesh))])
         square = prepared.square
-        corners_of = np.column_stack([2 * square.x, 2 * square.y, square.corner])
+        corners_of = np.column_stack([2 * square.right, 2 * square.down, square.corner])
         back = np.column_stack([prepared.shape, np.ones(len(own))]) @ corners_of.T
         np.testing.assert_allclose(back, own[:, :2], atol=0.01)
         again = find_shape(prepared.crop)

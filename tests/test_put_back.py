@@ -54,7 +54,12 @@ def test_another_face_is_seen_and_the_rest_is_the_photo(photos_with_detail, port
     inside = changed > 0
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     square = np.array(
-        [[0, 0], 2 * one.square.x, 2 * one.square.y, 2 * one.square.x + 2 * one.square.y]
+        [
+            [0, 0],
+            2 * one.square.right,
+            2 * one.square.down,
+            2 * one.square.right + 2 * one.square.down,
+        ]
     )
     low, high = (one.square.corner + bound for bound in (square.min(axis=0), square.max(axis=0)))
     assert low[0] <= columns[0] and columns[-1] <= high[0]
@@ -325,7 +330,7 @@ def test_another_face_comes_where_the_square_was_and_nowhere_else() -> None:
 
     ys, xs = np.mgrid[: len(photo), : photo.shape[1]] + 0.5
     square = prepared.square
-    into = np.linalg.inv(np.stack([2 * square.x, 2 * square.y], axis=1))
+    into = np.linalg.inv(np.stack([2 * square.right, 2 * square.down], axis=1))
     inside = np.stack([xs, ys], -1) - square.corner
     u, v = np.moveaxis(inside @ into.T, -1, 0)
     outside = (u < 0) | (v < 0) | (u > 1) | (v > 1)

@@ -707,7 +707,7 @@ def test_a_face_knows_where_its_square_lies(photos_with_detail, portraits):
         assert side == round(square.side)
         middles = (np.arange(side) + 0.5) / side
         u, v = np.meshgrid(middles, middles)
-        corner, right, down = square.corner, 2 * square.x, 2 * square.y
+        corner, right, down = square.corner, 2 * square.right, 2 * square.down
         x, y = np.moveaxis(corner + u[..., None] * right + v[..., None] * down, -1, 0)
         cut = cv2.remap(
             np.asarray(photo), np.float32(x - 0.5), np.float32(y - 0.5), cv2.INTER_LINEAR

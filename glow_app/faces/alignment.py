@@ -107,14 +107,14 @@ class Square:
         return {"x": x / long, "y": y / long, "side": self.side / long, "turn": self.turn}
 
     @property
-    def x(self) -> np.ndarray:
+    def right(self) -> np.ndarray:
         """From the centre to the middle of the right-hand side: (2,)."""
         return np.array(self.half)
 
     @property
-    def y(self) -> np.ndarray:
+    def down(self) -> np.ndarray:
         """From the centre to the middle of the lower side: (2,)."""
-        return rot90(self.x)
+        return rot90(self.right)
 
     @property
     def side(self) -> float:
@@ -129,11 +129,11 @@ class Square:
     @property
     def corner(self) -> np.ndarray:
         """Where the outer corner of its first pixel lies in the photo: (2,)."""
-        return np.array(self.centre) - self.x - self.y
+        return np.array(self.centre) - self.right - self.down
 
     def fractions(self, points: np.ndarray) -> np.ndarray:
         """Convert points (M, 2) of the photo, in pixels, to fractions of the square."""
-        into = np.linalg.inv(np.column_stack([2 * self.x, 2 * self.y]))
+        into = np.linalg.inv(np.column_stack([2 * self.right, 2 * self.down]))
         return (np.asarray(points) - self.corner) @ into.T
 
     def is_about(self, side: int, shift: float, scale: float, tilt: float) -> bool:
@@ -238,7 +238,7 @@ def cut(image: Image.Image, square: Square, size: int) -> tuple[Image.Image, flo
         picture and was invented by reflection.
     """
     outside = _fraction_outside(image.size, square)
-    centre, x, y = np.array(square.centre), square.x, square.y
+    centre, x, y = np.array(square.centre), square.right, square.down
     # What lies beside a photo is reflected, so a square larger than the photo, and turned, would
     # need many times its pixels: 3 GB for one of 12 megapixels. A square that lies in its photo
     # never does, however it is turned, so the bits of its face stay as they are.
@@ -288,6 +288,6 @@ def _reflect(index: np.ndarray, n: int) -> np.ndarray:
 
 def _fraction_outside(size: tuple[int, int], square: Square, grid: int = 64) -> float:
     t = (np.arange(grid) + 0.5) / grid * 2 - 1
-    points = square.centre + t[:, None, None] * square.x + t[None, :, None] * square.y
+    points = square.centre + t[:, None, None] * square.right + t[None, :, None] * square.down
     inside = ((points >= 0) & (points <= np.asarray(size))).all(axis=-1)
     return float(1 - inside.mean())

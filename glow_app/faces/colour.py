@@ -190,17 +190,17 @@ class _Encoding:
     Attributes:
         primaries: x and y of white, red, green and blue.
         curve: "srgb", "pq" (SMPTE ST 2084), "hlg" (ARIB STD-B67), or the exponent of a power.
-        full: whether 0 and 255 are black and white; else 16 and 235 are.
+        full_range: whether 0 and 255 are black and white; else 16 and 235 are.
     """
 
     primaries: Chromaticities = _PRIMARIES[1]
     curve: Curve = "srgb"
-    full: bool = True
+    full_range: bool = True
 
     @property
     def is_srgb(self) -> bool:
         """Whether nothing has to be converted."""
-        return self.curve == "srgb" and self.full and self._has_srgb_primaries
+        return self.curve == "srgb" and self.full_range and self._has_srgb_primaries
 
     @property
     def _has_srgb_primaries(self) -> bool:
@@ -249,7 +249,7 @@ class _Encoding:
         Of HLG it is the light of the scene: on a screen of 330 cd/m², about what most have, its
         system gamma is 1 (BT.2100, note 5f).
         """
-        if not self.full:
+        if not self.full_range:
             codes = ((codes * 255 - 16) / 219).clip(0, 1)
         if self.curve == "pq":
             return _pq_light(codes) / _WHITE

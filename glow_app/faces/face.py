@@ -258,8 +258,8 @@ def prepare_all(
         raise UserError(
             f"{name_of(source)} shows faces, but it is not clear which way up they are."
         )
-    left = found.left + len(found.faces) - len(sure)
-    return [maker.on_template(face, 1) for face in sure], left
+    missed = found.missed + len(found.faces) - len(sure)
+    return [maker.on_template(face, 1) for face in sure], missed
 
 
 @dataclass(frozen=True)

@@ -70,11 +70,11 @@ class Search:
     Attributes:
         faces: largest first, and last those that are not known to be taken the right way up
             (`FoundFace.sure` below `DOUBTFUL`).
-        left: how many more places there may be that show a face.
+        missed: how many more places there may be that show a face.
     """
 
     faces: tuple[FoundFace, ...]
-    left: int
+    missed: int
 
 
 def available() -> bool:
@@ -314,7 +314,7 @@ class _Sighting:
         """Say whether there is a face that is as sure as that."""
         return any(face.sure >= sure for face in self.faces)
 
-    def left(self) -> int:
+    def count_missed(self) -> int:
         """Count the places that may show a face that was not found."""
         places: list[Spot] = []
         for x, y, side in self.missed:
@@ -371,8 +371,8 @@ class _Finder:
             for quarters in (1, 2, 3):
                 sighting.join(self._seen(views.turned(quarters), patience))
         sighting.faces.sort(key=lambda face: (face.sure < DOUBTFUL, -face.size))
-        left = sighting.left() + max(0, len(sighting.faces) - _MAX_FACES)
-        return Search(tuple(sighting.faces[:_MAX_FACES]), left)
+        missed = sighting.count_missed() + max(0, len(sighting.faces) - _MAX_FACES)
+        return Search(tuple(sighting.faces[:_MAX_FACES]), missed)
 
     def _seen(self, views: Views, patience: int) -> _Sighting:
         """Look at the picture in one turn.

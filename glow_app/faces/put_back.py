@@ -174,7 +174,7 @@ def _box(square: Square, size: tuple[int, int]) -> tuple[int, int, int, int]:
     Raises:
         UserError: it covers none.
     """
-    right, down = 2 * square.x, 2 * square.y
+    right, down = 2 * square.right, 2 * square.down
     corners = square.corner + np.array([0 * right, right, down, right + down])
     left, top = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0).tolist()
     right, bottom = np.minimum(np.ceil(corners.max(axis=0)).astype(int), size).tolist()
@@ -192,7 +192,7 @@ def _lay(
     blending: np.ndarray,
 ) -> None:
     """Change the photo itself to photo + mask·(new - field - old + (1 - keep)·(old - photo))."""
-    into = np.linalg.inv(np.stack([2 * square.x, 2 * square.y], axis=1))
+    into = np.linalg.inv(np.stack([2 * square.right, 2 * square.down], axis=1))
     matrix = np.column_stack([into, -into @ square.corner])  # (x, y, 1) to fractions of the square
     left, top, right, bottom = box
 
