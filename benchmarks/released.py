@@ -9,9 +9,9 @@ import torch
 
 from benchmarks.measuring import Work, adamw_step, convolutions_of, flops_per_frame, interleaved
 from glow_app.editing.editor import Editor
-from glow_app.faces import regions
-from glow_app.faces.face import Face, resized
-from glow_app.faces.tensors import to_tensor
+from glow_app.faces import landmarks
+from glow_app.faces.coding import resized, to_tensor
+from glow_app.faces.face import Face
 from models import Glow, bin_centers, bits_per_dim
 
 __all__ = ["measure_released"]
@@ -95,7 +95,7 @@ def _as_photo(picture: np.ndarray, editor: Editor, wide: float) -> Face:
     in what small or untrained weights draw, and the work is the same.
     """
     side = editor.image_size if editor.model.coding is None else editor.model.coding.size
-    shape = regions.mean_shape() * [wide, 1] + [(1 - wide) / 2, 0]
+    shape = landmarks.mean_shape() * [wide, 1] + [(1 - wide) / 2, 0]
     full = resized(picture, _FULL)
     return Face(picture, resized(picture, side), faces=1, full=full, landmarks=shape)
 

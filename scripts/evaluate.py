@@ -74,20 +74,20 @@ def main(argv: list[str] | None = None) -> None:
     import numpy as np
 
     from glow_app.common.errors import UserError
-    from glow_app.faces.folders import list_pictures
-    from glow_app.faces.frame import Frame, require_crops
+    from glow_app.faces.looks import ReferenceFrame, require_crops
+    from glow_app.faces.opening import list_pictures
 
     start = time.monotonic()
     folder = Path(args.data)
     files = list_pictures(folder)[: args.limit]
-    frame = Frame.of_pictures(folder, files)
+    frame = ReferenceFrame.of_pictures(folder, files)
     if args.shape == "crop":
         require_crops(folder, files)
     warp = args.shape == "mean" and frame.mean is None
     editor = cli.open_editor(args)
-    learned = Frame.from_facts(editor.model.facts)
+    learned = ReferenceFrame.from_facts(editor.model.facts)
     if warp:
-        frame = Frame(editor.model.looks.mean)
+        frame = ReferenceFrame(editor.model.looks.mean)
     if not frame.same_as(learned):
         cli.say(f"{editor.name} learned {learned.words}; what is measured is {frame.words}.")
     editor.model.batch = args.batch or editor.model.batch

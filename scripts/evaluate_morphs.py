@@ -104,8 +104,8 @@ def main(argv: list[str] | None = None) -> None:
     from glow_app.common.errors import UserError
     from glow_app.common.files import write_text
     from glow_app.export.writing import check_folder, check_target
-    from glow_app.faces.folders import list_pictures
-    from glow_app.faces.frame import require_crops
+    from glow_app.faces.looks import require_crops
+    from glow_app.faces.opening import list_pictures
 
     out = args.out and check_target(args.out, (".md", ".txt"))
     picture = args.strips and check_target(args.strips, (".png",))

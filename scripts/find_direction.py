@@ -125,8 +125,8 @@ def _choose(args: argparse.Namespace) -> tuple[list[str], list[str]]:
     import random
 
     from glow_app.editing import labels
-    from glow_app.faces.folders import list_pictures
-    from glow_app.faces.frame import require_crops
+    from glow_app.faces.looks import require_crops
+    from glow_app.faces.opening import list_pictures
 
     if args.labels:
         rows = labels.read_labels(Path(args.labels))

@@ -271,9 +271,9 @@ def _chosen_size(asked: int | str | None, morph: Morph) -> int:
 def _put_back(one: Morph, at: float, photo: Path, picture: Face, target: Path) -> None:
     """Write the whole photo with the face of a single frame in the place of its own."""
     from glow_app.export.sheets import save_photo
-    from glow_app.faces.put_back import full_side, put_back
+    from glow_app.faces.put_back import put_back
 
-    face = one.enlarged(full_side(picture))[0]
+    face = one.enlarged(picture.native)[0]
     image = put_back(photo, picture, face, one.points[0].shape)
     save_photo(image, target)
     print(f"{target.name}: {image.width} x {image.height} pixels, with the face at {at:g}")

@@ -121,8 +121,8 @@ def face_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def faces(face_folder: Path) -> np.ndarray:
     """Eight faces (8, 64, 64, 3) uint8."""
-    from glow_app.faces.folders import list_pictures
-    from glow_app.faces.prepare import prepare
+    from glow_app.faces.face import prepare
+    from glow_app.faces.opening import list_pictures
 
     files = list_pictures(face_folder)
     chosen = files[:: max(1, len(files) // 8)][:8]

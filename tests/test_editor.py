@@ -30,7 +30,7 @@ from glow_app.editing.paths import JOURNEYS, PATHS, coarse_fine
 from glow_app.editing.sampling import SAMPLE_PASS
 from glow_app.faces import regions
 from glow_app.faces.face import Face
-from glow_app.faces.landmarks import find_mesh
+from glow_app.faces.landmarks import find_shape
 
 
 @pytest.fixture(scope="module")
@@ -375,7 +375,7 @@ def test_shape_and_look_go_apart(small, examples):
     levels = len(small.model.level_shapes)
     still = small.mix(a, b, [0] * levels, shape=1)
     np.testing.assert_array_equal(still.shape, b.shape)
-    found = find_mesh(still.at(256))
+    found = find_shape(still.at(256))
     assert np.abs(found - b.shape).mean() < np.abs(found - a.shape).mean() / 1.5
     with pytest.raises(UserError, match="shape"):
         small.mix(a, b, [0] * levels, shape=1.5)

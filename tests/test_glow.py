@@ -14,8 +14,8 @@ import torch
 from conftest import perturb
 
 import models
-from glow_app.faces.folders import list_pictures
-from glow_app.faces.prepare import prepare
+from glow_app.faces.face import prepare
+from glow_app.faces.opening import list_pictures
 from models import PRESETS, Glow, GlowConfig, bin_centers, bits_per_dim, dequantize, to_levels
 from models.step import FlowStep
 

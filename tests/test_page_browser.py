@@ -13,7 +13,7 @@ from playwright.sync_api import Request, expect
 
 from glow_app.editing.editor import Editor
 from glow_app.export.animation import save_animation
-from glow_app.faces.face import resized
+from glow_app.faces.coding import resized
 from glow_app.ui.full_frames import FullFrames
 from glow_app.ui.page_faces import drawn_face
 from glow_app.ui.scenes import Scenes

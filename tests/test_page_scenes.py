@@ -22,7 +22,8 @@ from benchmarks.faults.visitor import Visitor
 from glow_app.common.errors import UserError
 from glow_app.common.progress import Stopped
 from glow_app.editing.editor import Editor
-from glow_app.faces.face import Face, resized
+from glow_app.faces.coding import resized
+from glow_app.faces.face import Face
 from glow_app.ui.examples import Examples
 from glow_app.ui.full_frames import FullFrames
 from glow_app.ui.jobs import Jobs

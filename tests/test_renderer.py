@@ -21,10 +21,10 @@ from glow_app.editing.editor import Editor
 from glow_app.editing.frames import Morph
 from glow_app.editing.options import GROUNDS, MorphOptions
 from glow_app.editing.renderer import Renderer
-from glow_app.faces import finder, regions
-from glow_app.faces.face import Face, resized
-from glow_app.faces.landmarks import SHAPE_POINTS, find_mesh
-from glow_app.faces.prepare import FULL, prepare
+from glow_app.faces import finder, landmarks, regions
+from glow_app.faces.coding import resized
+from glow_app.faces.face import FULL, Face, prepare
+from glow_app.faces.landmarks import SHAPE_POINTS, find_shape
 from glow_app.faces.warp import between
 
 pytest_plugins = ["tests.full_size_faces"]
@@ -341,7 +341,7 @@ def test_what_the_flow_adds_is_warped_to_the_shape_of_the_frame(small, examples)
     point = walk.at(0.4)
     point = replace(point, shape=0.5 + 0.75 * (point.shape - 0.5))
     mean = 0.6 * small.model.looks.of(examples[0]) + 0.4 * small.model.looks.of(examples[1])
-    cheek = regions.mean_shape()[[50, 101]].mean(axis=0) * 64
+    cheek = landmarks.mean_shape()[[50, 101]].mean(axis=0) * 64
     x, y = np.meshgrid(np.arange(64) + 0.5, np.arange(64) + 0.5)
     spot = 60 * np.exp(-((x - cheek[0]) ** 2 + (y - cheek[1]) ** 2) / 12)[..., None]
     looks = np.stack([mean, mean + spot]).round().clip(0, 255).astype(np.uint8)
@@ -664,7 +664,7 @@ def test_an_average_has_the_mean_shape_and_all_the_detail(small, examples):
     shapes = np.stack([face.shape for face in examples])
     np.testing.assert_allclose(mean.shape, shapes.mean(axis=0))
     assert mean.native == max(face.native for face in examples) and mean.crop.shape[0] == 128
-    found = find_mesh(mean.crop)
+    found = find_shape(mean.crop)
     assert np.abs(found - mean.shape).mean() < 0.01
     assert all(
         np.abs(found - shape).mean() > np.abs(found - mean.shape).mean() for shape in shapes
@@ -698,16 +698,16 @@ def test_what_the_model_sees_does_not_depend_on_full_size(small, photos_with_det
     assert np.array_equal(*codes)
 
 
-def test_place_says_where_the_square_lies(photos_with_detail, portraits):
-    """Cut out of the photo by its place, bilinear, it is the full square."""
+def test_a_face_knows_where_its_square_lies(photos_with_detail, portraits):
+    """Cut out of the photo bilinear, it is the full square."""
     assert all(one.aligned and one.faces == 1 for one in portraits)
 
     for photo, one in zip(photos_with_detail, portraits, strict=True):
-        side, place = len(one.full), one.place
-        assert side == round(place.side)
+        side, square = len(one.full), one.square
+        assert side == round(square.side)
         middles = (np.arange(side) + 0.5) / side
         u, v = np.meshgrid(middles, middles)
-        corner, right, down = (np.array(w) for w in (place.corner, place.right, place.down))
+        corner, right, down = square.corner, 2 * square.right, 2 * square.down
         x, y = np.moveaxis(corner + u[..., None] * right + v[..., None] * down, -1, 0)
         cut = cv2.remap(
             np.asarray(photo), np.float32(x - 0.5), np.float32(y - 0.5), cv2.INTER_LINEAR
@@ -716,10 +716,10 @@ def test_place_says_where_the_square_lies(photos_with_detail, portraits):
         assert np.abs(difference[8:-8, 8:-8]).mean() < 1
 
 
-def test_a_centre_crop_has_its_place_and_its_pixels(small, photos_with_detail):
+def test_a_centre_crop_has_its_square_and_its_pixels(small, photos_with_detail):
     photo = photos_with_detail[1].crop((0, 0, 440, 300))
     one = small.prepare(photo, align="center")
-    assert one.place.corner == (70, 0) and one.place.side == 300
+    assert one.square.corner.tolist() == [70, 0] and one.square.side == 300
     assert np.array_equal(one.full, np.asarray(photo)[:, 70:370])
 
 

@@ -31,10 +31,10 @@ from glow_app.editing.sampling import Sampler
 from glow_app.export.recipes import Origin, read_recipe
 from glow_app.faces import finder
 from glow_app.faces.coding import Coding
-from glow_app.faces.folders import list_pictures
-from glow_app.faces.frame import Frame
-from glow_app.faces.prepare import FULL, prepare
-from glow_app.faces.put_back import full_side, put_back
+from glow_app.faces.face import FULL, prepare
+from glow_app.faces.looks import ReferenceFrame
+from glow_app.faces.opening import list_pictures
+from glow_app.faces.put_back import put_back
 from glow_app.ui.examples import example_files
 
 pytest_plugins = ["tests.full_size_faces"]
@@ -175,7 +175,7 @@ def test_what_is_put_back_is_as_much_of_the_model_as_the_morph(
         )  # fmt: skip
         assert status == 0
         one = small.morph_frames(*faces, [0.4], kappa=kappa)
-        (face,), shape = one.enlarged(full_side(faces[0])), one.points[0].shape
+        (face,), shape = one.enlarged(faces[0].native), one.points[0].shape
         whole[kappa] = frames_of(out)[0]
         expected = np.asarray(put_back(sharp[0], faces[0], face, shape))
         np.testing.assert_array_equal(whole[kappa], expected)
@@ -569,7 +569,7 @@ def test_evaluate_says_which_frame_it_measures(here, tmp_path, tiny_checkpoint, 
     )
 
     Image.fromarray(look).save(looks / "1.png")
-    Frame.looks().write(looks)
+    ReferenceFrame.looks().write(looks)
     for more in ([], ["--shape", "mean"]):  # what are looks already is measured as it lies
         status = here("evaluate", "--checkpoint", tiny_checkpoint, "--data", looks, *more)
         again = json.loads(capsys.readouterr().out.splitlines()[-1])

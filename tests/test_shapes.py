@@ -9,8 +9,7 @@ import torch
 from glow_app.common.errors import UserError
 from glow_app.editing.editor import Editor
 from glow_app.editing.sampling import COMPONENTS, ShapePrior, pretrained_file
-from glow_app.faces.landmarks import find_mesh
-from glow_app.faces.regions import mean_shape
+from glow_app.faces.landmarks import find_shape, mean_shape
 from glow_app.ui.page_faces import drawn_face
 from models import pretrained_path
 
@@ -87,7 +86,7 @@ def test_released_faces_have_shapes_of_their_own(editor, tiny_checkpoint):
         pixels, shape = editor.sampler.draw(seed, 0.7)
         np.testing.assert_array_equal(pixels, editor.sampler.sample(1, 0.7, seed)[0])
         shapes.append(shape)
-        if (found := find_mesh(pixels)) is not None:
+        if (found := find_shape(pixels)) is not None:
             near.append(np.abs(found - shape).mean())
             far.append(np.abs(found - editor.model.looks.mean).mean())
     assert len(near) >= 5 and np.mean(near) < 0.02

@@ -24,9 +24,9 @@ from benchmarks.report import table
 from glow_app.common.errors import UserError
 from glow_app.editing.editor import Editor
 from glow_app.editing.model import FaceModel
-from glow_app.faces.face import Face, resized
-from glow_app.faces.landmarks import SHAPE_POINTS, find_mesh
-from glow_app.faces.prepare import prepare
+from glow_app.faces.coding import resized
+from glow_app.faces.face import Face, prepare
+from glow_app.faces.landmarks import SHAPE_POINTS, find_shape
 from glow_app.faces.warp import between
 
 __all__ = [
@@ -290,10 +290,10 @@ def measure_way(
 def _mark(frame: np.ndarray, a: Face, b: Face) -> float | None:
     photos = a.at(SIDE), b.at(SIDE)
     # Not `Face.shape`, which was found on another picture, a pixel or two aside.
-    meshes = find_mesh(photos[0]), find_mesh(photos[1])
+    meshes = find_shape(photos[0]), find_shape(photos[1])
     if meshes[0] is None or meshes[1] is None:
         return None
-    return realism.mark(realism.faults(frame, photos, meshes, find_mesh(frame)))
+    return realism.mark(realism.faults(frame, photos, meshes, find_shape(frame)))
 
 
 def _mean(values: Sequence[Any]) -> float | None:

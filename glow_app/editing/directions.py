@@ -31,8 +31,7 @@ from torch import Tensor
 
 import models
 from glow_app.common.errors import UserError
-from glow_app.faces.finder import LANDMARKS
-from glow_app.faces.measures import differences, turned
+from glow_app.faces.landmarks import LANDMARKS, differences, turned
 from models.checkpoint import read_safetensors, write_safetensors
 
 __all__ = [

@@ -26,7 +26,7 @@ from glow_app.editing.model import Align, Coded, FaceModel, Reading
 from glow_app.editing.options import FRAMES, MorphOptions, check_positions
 from glow_app.editing.sampling import Sampler
 from glow_app.editing.walk import Average, Edit, Journey, Mix, Walk
-from glow_app.faces.crop import Crop
+from glow_app.faces.alignment import Square
 from glow_app.faces.face import Face
 from models import StateRange
 
@@ -69,7 +69,7 @@ class Editor:
         """See `FaceModel.image_size`."""
         return self.model.image_size
 
-    def prepare(self, source: Any, align: Align = "auto", crop: Crop | None = None) -> Face:
+    def prepare(self, source: Any, align: Align = "auto", crop: Square | None = None) -> Face:
         """See `FaceModel.prepare`."""
         return self.model.prepare(source, align, crop)
 

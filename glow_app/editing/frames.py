@@ -21,7 +21,7 @@ from glow_app.editing.model import FaceModel
 from glow_app.editing.options import KAPPA
 from glow_app.editing.renderer import Renderer
 from glow_app.editing.walk import Point, Walk
-from glow_app.faces.face import resized
+from glow_app.faces.coding import resized
 from models import StateRange
 
 __all__ = ["Enlarged", "Frames", "Morph", "Still", "make_even_frames", "make_frames", "make_still"]

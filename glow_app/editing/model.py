@@ -25,13 +25,11 @@ from glow_app.common.devices import cores, pick_device
 from glow_app.common.errors import UserError
 from glow_app.common.expiring_cache import ExpiringCache
 from glow_app.common.progress import Progress, Steps
-from glow_app.faces.coding import Coding
-from glow_app.faces.crop import Crop
-from glow_app.faces.face import Face
-from glow_app.faces.look import Looks
+from glow_app.faces.alignment import Square
+from glow_app.faces.coding import Coding, to_pictures, to_tensor
+from glow_app.faces.face import FULL, Face, prepare
+from glow_app.faces.looks import Looks
 from glow_app.faces.opening import printable
-from glow_app.faces.prepare import FULL, prepare
-from glow_app.faces.tensors import to_pictures, to_tensor
 from models import StateRange
 
 __all__ = ["CORES", "RELEASED", "Align", "Coded", "FaceModel", "Reading", "generator"]
@@ -140,14 +138,14 @@ class FaceModel:
 
     # ----------------------------------------------------------------------------------- faces
 
-    def prepare(self, source: Any, align: Align = "auto", crop: Crop | None = None) -> Face:
+    def prepare(self, source: Any, align: Align = "auto", crop: Square | None = None) -> Face:
         """Open a photo and cut out its face, for this model and at full size; see
-        `faces.prepare.prepare`.
+        `faces.face.prepare`.
 
         Raises:
             UserError: the picture cannot be used.
         """
-        return prepare(source, self.image_size, align, self.coding, full=FULL, crop=crop)
+        return prepare(source, self.image_size, align, self.coding, full=FULL, square=crop)
 
     def face(self, picture: np.ndarray | Face) -> Face:
         """Return a picture (S, S, 3) uint8 as a face; a face comes back as it is.

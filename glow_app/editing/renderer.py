@@ -2,7 +2,7 @@
 
     x = match( Σ w_i W_i + κ · mask · warp( band( g(z) - Σ w_i L_i ) ) ),   W_i = F_i warped to S
 
-F_i are the photos, L_i their looks (crops warped to the mean shape, `faces.look`), w_i the weights
+F_i are the photos, L_i their looks (crops warped to the mean shape, `looks.py`), w_i the weights
 and S the shape of the frame. The photos carry the picture, the flow decides the change. At a
 photo (w = 1, S = S_i, z = f(L_i)) the bracket vanishes, since g(f(L)) = L, and the frame is the
 photo, byte for byte.
@@ -30,10 +30,11 @@ from glow_app.common.progress import Progress, Steps
 from glow_app.editing import blending
 from glow_app.editing.options import KAPPA
 from glow_app.editing.walk import Point
-from glow_app.faces import regions
-from glow_app.faces.face import Face, resized
+from glow_app.faces import landmarks, regions
+from glow_app.faces.coding import resized
+from glow_app.faces.face import Face
 from glow_app.faces.landmarks import SHAPE_POINTS
-from glow_app.faces.look import Looks
+from glow_app.faces.looks import Looks
 from glow_app.faces.warp import Triangulation, reshaped
 
 __all__ = ["Renderer"]
@@ -322,7 +323,7 @@ class _Scene:
         if shape is None:
             return frame
         own = self.renderer.faces[face].mouth
-        opened = regions.mouth_opening(shape) - max(own, _SHUT)
+        opened = landmarks.mouth_opening(shape) - max(own, _SHUT)
         if own > _TEETH or opened <= 0:
             return frame
         mask = regions.inner_mouth_mask(shape, self.side)
@@ -332,7 +333,7 @@ class _Scene:
     def _with_mouth(self, frame: np.ndarray, ground: int, shape: np.ndarray) -> np.ndarray:
         """Show one photo inside the lips: the ground's, or one whose mouth is open as far."""
         faces, side = self.renderer.faces, self.side
-        apart = regions.mouth_opening(shape)
+        apart = landmarks.mouth_opening(shape)
         open_ = [i for i in self.chosen if faces[i].mouth > _TEETH]
         mouth = ground
         if apart > _SHUT and open_ and (ground not in open_ or len(self.chosen) > 2):

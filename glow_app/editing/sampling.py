@@ -27,7 +27,7 @@ from glow_app.common.errors import UserError
 from glow_app.common.progress import Progress, Steps
 from glow_app.editing import paths
 from glow_app.editing.model import CORES, FaceModel, generator
-from glow_app.faces.finder import LANDMARKS
+from glow_app.faces.landmarks import LANDMARKS
 from glow_app.faces.warp import reshaped
 from models.checkpoint import read_safetensors, write_safetensors
 

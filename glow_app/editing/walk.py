@@ -16,7 +16,7 @@ from torch import Tensor
 from glow_app.editing import paths
 from glow_app.editing.model import Coded
 from glow_app.faces.face import Face
-from glow_app.faces.measures import settled, turned
+from glow_app.faces.landmarks import turned, without_crossings
 from models import StateRange
 
 __all__ = ["Average", "Edit", "Journey", "Mix", "Point", "Walk"]
@@ -288,7 +288,7 @@ class Edit(Walk):
         if self.toward and self.target_shape is not None:
             shape = shape + u * self.toward * (self.target_shape - shape)
         if self.shift is not None and self.shift.any():
-            shape = settled(shape + u * self.shift, own)
+            shape = without_crossings(shape + u * self.shift, own)
         if any(self.turn):
             turn, nod, tilt = (u * degrees for degrees in self.turn)
             shape = turned(shape, turn, nod, tilt)

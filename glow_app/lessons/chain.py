@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import models
-from glow_app.faces.tensors import to_pictures
+from glow_app.faces.coding import to_pictures
 from models import Glow
 from models.bijection import Bijection
 from models.detail import DetailLevel

@@ -11,7 +11,7 @@ import torch
 
 import models
 from glow_app.export import sheets
-from glow_app.faces.tensors import to_pictures
+from glow_app.faces.coding import to_pictures
 from glow_app.training.batches import means_of, reduced
 from glow_app.training.config import TrainConfig
 from glow_app.training.data import PackedPictures

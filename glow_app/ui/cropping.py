@@ -8,7 +8,7 @@ import gradio as gr
 
 from glow_app.common.errors import UserError
 from glow_app.faces import finder
-from glow_app.faces.crop import Crop
+from glow_app.faces.alignment import Square
 from glow_app.faces.face import Face
 from glow_app.faces.opening import open_picture
 from glow_app.ui.components import crop_value
@@ -39,14 +39,14 @@ def to_change(side: Face | None, face: int | None = None) -> dict[str, Any]:
     """
     side, photo = _photo(side)
     found = finder.find_faces(photo) if finder.available() else []
-    crops = [Crop.of_face(f) for f in found[:_MOST]]
-    return crop_value(photo, side.place.crop, crops, face)
+    crops = [one.square for one in found[:_MOST]]
+    return crop_value(photo, side.square, crops, face)
 
 
 def cut_anew(editor: Editor, side: Face | None, event: gr.EventData) -> Face:
     """The face cut out of the same photo as the editor's event says. Raises as `to_change`."""
     side, photo = _photo(side)
-    crop = Crop.read(field(event, "crop"), photo.size)
+    crop = Square.read(field(event, "crop"), photo.size)
     return photo_face(editor, side.photo, side.source, crop)
 
 
@@ -70,7 +70,7 @@ def wire_crop(holder: FaceHolder) -> None:
 
 def _photo(side: Face | None) -> tuple[Face, Image.Image]:
     """A face that has a photo, and the photo."""
-    if side is None or side.photo is None or side.place is None:
+    if side is None or side.photo is None or side.square is None:
         raise UserError("This face has no photo whose crop could be changed.")
     if not side.photo.is_file():
         raise UserError("The photo is no longer here: choose it again.")

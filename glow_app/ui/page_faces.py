@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glow_app.faces.crop import Crop
+from glow_app.faces.alignment import Square
 from glow_app.faces.face import Face
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ __all__ = [
 PHOTO, DRAWN, EXAMPLE = "Your photo", "Drawn by the model", "An example face"
 
 
-def photo_face(editor: Editor, photo: Path, source: str = PHOTO, crop: Crop | None = None) -> Face:
+def photo_face(
+    editor: Editor, photo: Path, source: str = PHOTO, crop: Square | None = None
+) -> Face:
     """Align a photo as the model saw its training faces, and read it.
 
     Args:

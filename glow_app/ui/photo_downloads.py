@@ -10,7 +10,7 @@ import numpy as np
 from glow_app.common.errors import UserError
 from glow_app.export.sheets import save_photo
 from glow_app.faces.face import Face
-from glow_app.faces.put_back import full_side, put_back
+from glow_app.faces.put_back import put_back
 from glow_app.ui import limits
 from glow_app.ui.components import download_value
 from glow_app.ui.downloads import field
@@ -38,7 +38,7 @@ def put_result(editor: Editor, shown: Result | None, event: gr.EventData) -> dic
     most = len(shown.morph.frames)
     place = limits.between(field(event, "place"), "The place of the frame", 0, most)
     morph, row = shown.at(editor, place)
-    face = morph.enlarged(full_side(side), [row])[0]
+    face = morph.enlarged(side.native, [row])[0]
     name = shown.recipe(editor, t=float(morph.t[row])).file_name(f"-in-photo.{kind}")
     return _written(side, face, morph.points[row].shape, name)
 
@@ -54,14 +54,14 @@ def put_scene(
     side, kind = _asked(scene.faces, event)
     still = scene.render(editor, values)
     name = scene.recipe(editor, values).file_name(f"-in-photo.{kind}")
-    return _written(side, still.at(full_side(side)), still.shape, name)
+    return _written(side, still.at(side.native), still.shape, name)
 
 
 def _asked(faces: tuple[Face, ...], event: gr.EventData) -> tuple[Face, str]:
     """Whose photo, and the format."""
     which = limits.whole(field(event, "face"), "The face's number", 0, len(faces) - 1)
     side = faces[which]
-    if side.photo is None or side.place is None:
+    if side.photo is None or side.square is None:
         raise UserError("This face was made here: there is no photo to put it into.")
     if not side.photo.is_file():
         raise UserError(_GONE)

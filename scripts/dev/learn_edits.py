@@ -243,7 +243,7 @@ def main(argv: list[str] | None = None) -> None:
     from benchmarks.edit_judge import fitted_on, read_tables
     from glow_app.editing import directions
     from glow_app.export.writing import check_folder
-    from glow_app.faces.measures import MEASURES
+    from glow_app.faces.landmarks import MEASURES
 
     editor = cli.open_editor(args)
     data, cache = Path(args.data), Path(args.cache)
@@ -287,7 +287,7 @@ def _look_vectors(
 ) -> dict[str, np.ndarray]:
     """Return for each number of `HELD` the vector (D,) by which one deviation moves a code."""
     from benchmarks.edit_judge import LIGHT, light
-    from glow_app.faces.measures import MEASURES
+    from glow_app.faces.landmarks import MEASURES
 
     chosen = with_labels(names, table, count)
     codes, looks = codes_of(editor, data, [names[i] for i in chosen], cache)
@@ -305,7 +305,7 @@ def landmarks(data: Path, names: list[str], cache: Path) -> tuple[list[str], np.
     """Return the names of the pictures with landmarks, and the landmarks (N, 478, 2)."""
     from PIL import Image
 
-    from glow_app.faces.landmarks import find_mesh
+    from glow_app.faces.landmarks import find_shape
 
     file = cache / "landmarks.npz"
     if file.exists():
@@ -313,7 +313,7 @@ def landmarks(data: Path, names: list[str], cache: Path) -> tuple[list[str], np.
         return known["names"].tolist(), known["shapes"].astype(np.float64)
     kept, shapes = [], []
     for name in cli.shown(names, len(names), "landmarks"):
-        mesh = find_mesh(np.asarray(Image.open(data / name).convert("RGB")))
+        mesh = find_shape(np.asarray(Image.open(data / name).convert("RGB")))
         if mesh is not None:
             kept.append(name)
             shapes.append(mesh)
@@ -322,8 +322,8 @@ def landmarks(data: Path, names: list[str], cache: Path) -> tuple[list[str], np.
 
 
 def measure(shapes: np.ndarray) -> np.ndarray:
-    """Return `MEASURES`, turn, nod and tilt (N, M + 3) of landmarks (N, 478, 2)."""
-    from glow_app.faces.measures import measured, pose
+    """(N, M + 3): `MEASURES`, turn, nod, tilt."""
+    from glow_app.faces.landmarks import measured, pose
 
     return np.array([[*measured(shape), *pose(shape)] for shape in shapes])
 
@@ -394,8 +394,7 @@ def regress_shape(
     The numbers in `Slider.free` may go along, all others are held. Mirror images of the faces are
     included.
     """
-    from glow_app.faces.measures import RIGID
-    from glow_app.faces.regions import mirror
+    from glow_app.faces.landmarks import RIGID, mirror
 
     numbers = numbers.copy()
     targets = [slider.shape]

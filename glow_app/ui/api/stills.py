@@ -11,7 +11,7 @@ from glow_app.common.errors import UserError
 from glow_app.editing.directions import Direction
 from glow_app.export.recipes import Origin
 from glow_app.export.sheets import save_photo
-from glow_app.faces.put_back import full_side, put_back
+from glow_app.faces.put_back import put_back
 from glow_app.ui import limits
 from glow_app.ui.api.group import Group, Size, arrived, made, still
 from glow_app.ui.uploads import outgoing
@@ -105,7 +105,7 @@ class Stills(Group):
         names = {"photo_a": photo_a, **({"photo_b": photo_b} if photo_b else {})}
         prepared, origins = self.prepared(**names), (Origin(),) * len(names)
         which = int(len(prepared) == 2 and place >= 0.5)
-        side = full_side(prepared[which])
+        side = prepared[which].native
         if photo_b:
             result = self.editor.morph_frames(*prepared, [place])
             recipe = self.recipe("morph", faces=origins, way="photos", t=place)

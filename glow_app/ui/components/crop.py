@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from glow_app.faces import alignment
-from glow_app.faces.crop import LARGEST, SMALLEST, Crop
+from glow_app.faces.alignment import LARGEST, SMALLEST, Square
 from glow_app.ui.assets import asset
 from glow_app.ui.components.templates import script
 from glow_app.ui.values import next_revision, photo_uri
@@ -39,7 +39,7 @@ def crop_editor(name: str, what: str, **kwargs: Any) -> gr.HTML:
 
 
 def crop_value(
-    photo: Image.Image, crop: Crop, faces: Sequence[Crop], face: int | None = None
+    photo: Image.Image, crop: Square, faces: Sequence[Square], face: int | None = None
 ) -> dict[str, Any]:
     """A photo whose crop shall be changed.
 
@@ -50,7 +50,7 @@ def crop_value(
         face: what the event names again, where one editor serves several photos.
     """
     size = photo.size
-    middle = Crop(size[0] / 2, size[1] / 2, min(size))
+    middle = Square.at((size[0] / 2, size[1] / 2), min(size))
     small = photo.copy()
     small.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
     return {

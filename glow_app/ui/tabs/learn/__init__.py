@@ -19,8 +19,8 @@ import models
 from glow_app.common.errors import UserError
 from glow_app.editing import paths
 from glow_app.editing.editor import Editor
+from glow_app.faces.coding import to_pictures
 from glow_app.faces.face import Face
-from glow_app.faces.tensors import to_pictures
 from glow_app.lessons import chain, density, jacobian, plane, positions, source
 from glow_app.ui import limits, page_faces
 from glow_app.ui.assets import asset
