@@ -22,7 +22,7 @@ from torch import Tensor
 
 from models.config import GlowConfig
 from models.glow import Glow
-from models.state_range import StateRange
+from models.ranges import StateRange
 
 __all__ = ["CheckpointError", "load", "pretrained_path", "save"]
 
@@ -96,7 +96,8 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Glow:
         CheckpointError: the file is missing, truncated, no checkpoint of this project, does not
             match its own configuration, or rests on a base that is not beside it; one sentence.
     """
-    return _load(Path(path)).to(device).to(memory_format=torch.channels_last).eval()
+    model = _load(Path(path)).to(device).eval()
+    return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def _load(path: Path, wanted: GlowConfig | None = None) -> Glow:

@@ -290,7 +290,7 @@ def detailed(config: GlowConfig, base: Path, seed: int = 4) -> Glow:
     """A flow of ``config`` on the weights that ``base`` loads, its level perturbed."""
     torch.manual_seed(seed)
     model = models.add_detail_level(models.load(base), config).eval()
-    perturb(model.details[0], seed=seed)
+    perturb(model.levels[0], seed=seed)
     return model
 
 
@@ -320,7 +320,7 @@ def test_a_level_on_a_base_is_stored_alone_and_loads_whole(
     assert any(".context." in k for k in big)
     assert all(stored[k].dtype == (torch.float16 if half else torch.float32) for k in big)
     for name in big if half else ():
-        whole.get_parameter(name).data = stored[name].float()
+        whole.state_dict()[name].copy_(stored[name])
     assert_same(again, whole)  # also behind the level, where nothing was rounded again
     # A whole file of the same weights is the same model.
     assert_same(models.load(models.save(again, tmp_path / "whole.safetensors")), again)
@@ -349,7 +349,7 @@ def damaged_base(base: Path, path: Path) -> None:
 def base_of_other_weights(base: Path, path: Path) -> None:
     model = models.load(base)
     with torch.no_grad():
-        model.top.mean[0] += 1e-6
+        model.levels[-1].prior.mean[0] += 1e-6
     models.save(model, base)
 
 
@@ -426,7 +426,7 @@ def test_saving_refuses_a_base_that_is_not_the_one(small: Glow, tmp_path: Path) 
     rounded = models.save(small, tmp_path / "rounded.safetensors", half=True)
     elsewhere = models.save(small, tmp_path / "sub" / "base.safetensors")
     with torch.no_grad():
-        small.top.mean[0] += 1e-6
+        small.levels[-1].prior.mean[0] += 1e-6
     other = models.save(small, tmp_path / "other.safetensors")
     whole = detailed(DETAILS, base)
     path = models.save(whole, tmp_path / "level.safetensors", base=base)

@@ -164,8 +164,8 @@ def test_the_density_is_that_of_its_parts(model: Glow, training: bool) -> None:
     torch.testing.assert_close(details, parts[:, 0], atol=1e-2, rtol=1e-6)
     # The last part is what the flow behind says of the means as an image of its own.
     behind = made(BASE)
-    for name in ("levels", "splits", "top"):
-        getattr(behind, name).load_state_dict(getattr(model, name).state_dict())
+    for own, its in zip(behind.levels, model.levels[d:], strict=True):
+        own.load_state_dict(its.state_dict())
     means_log_prob = behind.log_prob(F.avg_pool2d(x, 2**d)).double()
     torch.testing.assert_close(means_log_prob, parts[:, -1], atol=1e-2, rtol=1e-5)
 
@@ -229,8 +229,8 @@ def test_a_level_on_a_base_leaves_what_the_base_says_of_the_means() -> None:
     two = add_detail_level(one, TWO)
     for key, value in base.state_dict().items():
         assert torch.equal(two.state_dict()[key], value)
-    for key, value in one.details[0].state_dict().items():
-        assert torch.equal(two.details[1].state_dict()[key], value)
+    for key, value in one.levels[0].state_dict().items():
+        assert torch.equal(two.levels[1].state_dict()[key], value)
     # Means of four levels of 8 bits: exact in float32, so codes are equal bit for bit.
     x = bin_centers(to_levels(pictures(TWO, 3)))
     expected = base.f(F.avg_pool2d(x, 4))[0]
@@ -259,7 +259,7 @@ def test_a_base_that_does_not_fit_is_refused(changes: dict) -> None:
 def test_a_grown_flow_with_details_is_the_same_function(steps: tuple[int, ...]) -> None:
     model = made(ONE)
     grown = grow(model, steps)
-    assert [len(chain) for chain in grown.chains] == list(steps)
+    assert [len(level.steps) for level in grown.levels] == list(steps)
     x = pictures(ONE, 4)
     (z, log_det), (grown_z, grown_log_det) = model.f(x), grown.f(x)
     torch.testing.assert_close(grown_z, z, atol=1e-3, rtol=1e-3)

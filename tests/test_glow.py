@@ -17,7 +17,7 @@ import models
 from glow_app.faces.folders import list_pictures
 from glow_app.faces.prepare import prepare
 from models import PRESETS, Glow, GlowConfig, bin_centers, bits_per_dim, dequantize, to_levels
-from models.step import FlowStep
+from models.steps import FlowStep
 
 POINTS = GlowConfig(image_size=1, channels=2, steps=(6,), widths=(16,), squeeze=False)
 SMALL = GlowConfig(image_size=8, steps=(2, 2), widths=(8, 8), prior_width=8)
@@ -123,7 +123,7 @@ def test_folded_and_unfolded_decode_the_same_pictures() -> None:
     with torch.no_grad():
         folded = model.g(z)
     unfolded = model.g(z).detach()  # with gradients on, nothing is cached
-    assert model.levels[0]._kept is not None
+    assert model.levels[0].steps._kept is not None
     torch.testing.assert_close(folded, unfolded, atol=1e-5, rtol=0)
     differs = to_levels(folded) != to_levels(unfolded)
     assert differs.float().mean() < 1e-3  # a value on the edge of a level may fall either way
@@ -149,7 +149,7 @@ def test_fold_follows_numbers_that_change_without_a_trace(how: str) -> None:
     model = made(PRESETS["tiny"])
     x = torch.rand(2, *shape(model.config))
     before, _ = model.f(x)
-    bias = model.levels[0][0].actnorm.bias
+    bias = model.levels[0].steps[0].actnorm.bias
     if how == "data":
         bias.data.add_(0.5)
     else:

@@ -12,8 +12,9 @@ from torch import Tensor
 
 import models
 from models import PRESETS, Glow, GlowConfig, StateRange, bin_centers, to_levels, usual_range
-from models.coupling import AffineCoupling
-from models.state_range import RangeRecorder
+from models.layers import AffineCoupling
+from models.levels import DetailLevel
+from models.ranges import RangeRecorder
 
 UNEVEN = GlowConfig(
     image_size=8, steps=(3, 2, 1), widths=(8, 8, 8), blocks=(0, 1, 1), prior_width=8
@@ -87,22 +88,19 @@ def test_what_is_seen_are_the_extremes_of_the_states_step_by_step(
     assert seen.low.shape == (4, sum(model.config.state_channels()))
     assert seen.low.dtype == seen.high.dtype == torch.float32
     h, lows, highs = x.double() - 0.5, [], []
-    for detail in model.details:
-        h, details, _ = detail.part(h)
-        context = model.squeeze(detail.context(4 * h))[0]
-        state, _ = model.squeeze(details)
-        for step in detail.steps:
+    for i, level in enumerate(model.levels, start=1):
+        if isinstance(level, DetailLevel):
+            h, state, _ = level.part(h)
+            context = level.squeeze(level.context(4 * h))[0]
+        else:
+            state, context = h, None
+        state, _ = level.squeeze(state)
+        for step in level.steps:
             state, _ = step(state, context=context)
             lows.append(state.amin(dim=(2, 3)))
             highs.append(state.amax(dim=(2, 3)))
-    for level, steps in enumerate(model.levels):
-        h, _ = model.squeeze(h)
-        for step in steps:
-            h, _ = step(h)
-            lows.append(h.amin(dim=(2, 3)))
-            highs.append(h.amax(dim=(2, 3)))
-        if level < len(model.splits):
-            h = h[:, : h.shape[1] // 2]
+        if not isinstance(level, DetailLevel) and i < len(model.levels):
+            h = state[:, : state.shape[1] // 2]
     low, high = torch.cat(lows, dim=1), torch.cat(highs, dim=1)
     torch.testing.assert_close(seen.low, low.float(), rtol=3e-7, atol=0)
     torch.testing.assert_close(seen.high, high.float(), rtol=3e-7, atol=0)

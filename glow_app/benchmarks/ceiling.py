@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from glow_app.benchmarks.timing import Work
-from models.numerics import exact_float32
+from models.layers import exact_float32
 
 __all__ = ["Ceiling", "ceilings"]
 

@@ -9,7 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from glow_app.benchmarks.timing import Work
-from models.numerics import exact_float32
+from models.layers import exact_float32
 
 __all__ = ["convolutions_of"]
 

@@ -13,5 +13,5 @@ __all__ = ["flops_per_frame"]
 def flops_per_frame(model: Glow) -> int:
     """Floating point operations of decoding one frame, a multiply-add counted as two."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model.g(torch.zeros(1, model.dims, device=model.top.mean.device))
+        model.g(torch.zeros(1, model.dims, device=model.device))
     return counter.get_total_flops()

@@ -106,7 +106,7 @@ def _encode(editor: Editor, pictures: np.ndarray) -> None:
 
 
 def _training_step(released: Glow, precision: str, batch: int) -> Work:
-    device, size = released.top.mean.device, released.config.image_size
+    device, size = released.device, released.config.image_size
     model = Glow(released.config).to(device)
     model.load_state_dict(released.state_dict())
     model.train().set_training_dtype(torch.bfloat16 if precision == "bfloat16" else None)

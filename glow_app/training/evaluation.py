@@ -122,7 +122,7 @@ def calibrate_on(
 
     ``means``: the model is of the pictures halved so often.
     """
-    chosen, device = rows[:: -(-len(rows) // most)], model.top.mean.device
+    chosen, device = rows[:: -(-len(rows) // most)], model.device
     parts = (chosen[first : first + _PASS] for first in range(0, len(chosen), _PASS))
     n_bits = model.config.n_bits
 
@@ -175,7 +175,7 @@ def morph_strip(
 ) -> np.ndarray:
     """A morph between the first and the middle one of ``rows``: uint8 (frames, S, S, 3)."""
     n_bits = model.config.n_bits
-    pair = pictures.tensor(rows[[0, len(rows) // 2]]).to(model.top.mean.device)
+    pair = pictures.tensor(rows[[0, len(rows) // 2]]).to(model.device)
     z, _ = model.f(means_of(bin_centers(pair, n_bits), means))
     t = torch.linspace(0, 1, frames, device=z.device)[:, None]
     return to_pictures(to_levels(model.g(torch.lerp(z[:1], z[1:], t)), n_bits))

@@ -24,7 +24,7 @@ class Objective(nn.Module):
         self.model, self.details_only = model, details_only
         if details_only:
             model.requires_grad_(False)
-            model.details[0].requires_grad_(True)
+            model.levels[0].requires_grad_(True)
 
     def forward(self, x: Tensor) -> Tensor:
         """Bits (N,) of ``x`` (N, C, H, W) in [0, 1]."""

@@ -12,10 +12,12 @@ __all__ = ["make_optimiser"]
 
 def make_optimiser(model: Glow, config: TrainConfig) -> torch.optim.Optimizer:
     """AdamW of what learns; only convolutions inside nets decay, never the flow's own scales."""
-    learned = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    # By the names and in the order of files, so that the states of a saved optimiser fit.
+    tensors = model.state_dict(keep_vars=True).items()
+    learned = {name: p for name, p in tensors if p.requires_grad}
     kernels = [n for n, p in learned.items() if p.ndim == 4 and not n.endswith("position")]
     decayed = {n for n in kernels if ".net." in n or ".context." in n}
-    # One group for each kind, in the order of model.parameters() within it.
+    # One group for each kind, in the order of files within it.
     groups = [
         {"params": [p for n, p in learned.items() if n in decayed]},
         {"params": [p for n, p in learned.items() if n not in decayed], "weight_decay": 0.0},

@@ -35,7 +35,7 @@ class Ema:
     def __init__(self, model: Glow) -> None:
         self.model = Glow(model.config)
         self.model.load_state_dict(model.state_dict())
-        self.model.to(model.top.mean.device).eval().requires_grad_(False)
+        self.model.to(model.device).eval().requires_grad_(False)
 
     @torch.no_grad()
     def update(self, model: Glow, decay: float) -> None:
