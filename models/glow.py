@@ -19,7 +19,7 @@ __all__ = ["CENTRE", "Glow"]
 
 # Photos have codes within 8 deviations; white noise and worse are far beyond this many, where the
 # flow is so steep that even float32 rounding inside the nets moves a pixel by a level.
-_WILD = 30.0
+_OUTLIER = 30.0
 
 #: Images in [0, 1] enter the flow as [-0.5, 0.5): a shift costs no log-determinant.
 CENTRE = 0.5
@@ -97,9 +97,9 @@ class Glow(nn.Module):
         """
         self._check_images(x)
         z, log_det = self._f(x)
-        wild = self._wild(z)
-        if wild is not None:
-            z[wild], log_det[wild] = self._in_float64()._f(x[wild])
+        outliers = self._outliers(z)
+        if outliers is not None:
+            z[outliers], log_det[outliers] = self._in_float64()._f(x[outliers])
         return z, log_det
 
     def g(self, z: Tensor, within: StateRange | None = None) -> Tensor:
@@ -117,11 +117,11 @@ class Glow(nn.Module):
             self._check_range(within, rows=len(z))
             within = within.to(z.device)
         x = self._g(z, within)
-        wild = self._wild(z)
-        if wild is not None:
+        outliers = self._outliers(z)
+        if outliers is not None:
             if within is not None and len(within) > 1:
-                within = within[wild]
-            x[wild] = self._in_float64()._g(z[wild], within)
+                within = within[outliers]
+            x[outliers] = self._in_float64()._g(z[outliers], within)
         return x
 
     def f_with_range(self, x: Tensor) -> tuple[Tensor, Tensor, StateRange]:
@@ -133,20 +133,20 @@ class Glow(nn.Module):
         recorder = RangeRecorder()
         z, log_det = self._f(x, recorder)
         seen = recorder.seen()
-        wild = self._wild(z)
-        if wild is not None:
+        outliers = self._outliers(z)
+        if outliers is not None:
             recorder = RangeRecorder()
-            z[wild], log_det[wild] = self._in_float64()._f(x[wild], recorder)
-            seen.low[wild], seen.high[wild] = recorder.seen().low, recorder.seen().high
+            z[outliers], log_det[outliers] = self._in_float64()._f(x[outliers], recorder)
+            seen.low[outliers], seen.high[outliers] = recorder.seen().low, recorder.seen().high
         return z, log_det, seen
 
     def _f(self, x: Tensor, watch: RangeRecorder | None = None) -> tuple[Tensor, Tensor]:
         with exact_float32(x.device):
-            codes, log_dets, _ = zip(*self.descend(x, watch), strict=True)
+            codes, log_dets, _ = zip(*self.encode_levels(x, watch), strict=True)
             out, log_det = _precision(x), sum(log_dets, start=x.new_zeros(()))
             return self.join_levels(codes).to(out), log_det.to(out)
 
-    def descend(
+    def encode_levels(
         self, x: Tensor, watch: RangeRecorder | None = None
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Go through the levels in the direction of f, and yield ``(code, log_det, h)`` of each.
@@ -157,7 +157,7 @@ class Glow(nn.Module):
         h = x.to(self._dtype()) - CENTRE
         for level in self.levels:
             h, log_det = level(h, watch)
-            code, h = h[:, level.kept :], h[:, : level.kept]
+            code, h = h[:, level.next_channels :], h[:, : level.next_channels]
             yield code, log_det, h
 
     def _g(self, z: Tensor, within: StateRange | None = None) -> Tensor:
@@ -189,7 +189,7 @@ class Glow(nn.Module):
         """
         self._check_images(x)
         with exact_float32(x.device):
-            codes, log_dets, _ = zip(*self.descend(x), strict=True)
+            codes, log_dets, _ = zip(*self.encode_levels(x), strict=True)
             d, parts = self.config.details, []
             for code, log_det in zip(codes[:d], log_dets[:d], strict=True):
                 means = code[0].numel() // 3
@@ -298,7 +298,7 @@ class Glow(nn.Module):
         """
         return torch.float32 if self.training else torch.float64
 
-    def _wild(self, z: Tensor) -> Tensor | None:
+    def _outliers(self, z: Tensor) -> Tensor | None:
         """Return which codes are so far out that rounding inside the nets would show.
 
         (N,) bool, or None if none are. Always None in training, where the answer would make the
@@ -306,11 +306,11 @@ class Glow(nn.Module):
         """
         if self.training or len(z) == 0:
             return None
-        wild = z.detach().abs().amax(dim=1) > _WILD
-        return wild if wild.any() else None
+        outliers = z.detach().abs().amax(dim=1) > _OUTLIER
+        return outliers if outliers.any() else None
 
     def _in_float64(self) -> Glow:
-        """Return this model with its nets in float64 too: several times slower, for wild codes.
+        """Return this model with its nets in float64 too: several times slower, for outliers.
 
         Its tensors are made of this model's, so that gradients reach the parameters of this one.
         """

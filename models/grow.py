@@ -183,7 +183,7 @@ def entering(model: Glow, x: Tensor, first: int) -> tuple[Tensor, Tensor]:
         the images.
     """
     with exact_float32(x.device):
-        codes, log_dets, states = zip(*islice(model.descend(x), first), strict=True)
+        codes, log_dets, states = zip(*islice(model.encode_levels(x), first), strict=True)
         return states[-1] + CENTRE, log_normal(model.join_levels(codes)) + sum(log_dets)
 
 

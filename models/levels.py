@@ -32,23 +32,27 @@ class Level(Bijection):
     """One scale of the flow: squeeze, steps of flow, and a prior that whitens what leaves.
 
     Maps (N, C, H, W) to (N, 4C, H/2, W/2), or without ``squeeze`` to the same shape: first the
-    ``kept`` channels, which go on to the next level, and then this level's part of the code.
+    channels that go on to the next level, and then this level's part of the code.
 
     Args:
         squeeze: None leaves the resolution as it is.
         steps: steps of flow on the squeezed channels.
         prior: a :class:`SplitPrior`, or the :class:`TopPrior` of the last level.
-        kept: channels that go on, half of them or none.
+        next_channels: number of channels that go on, half of them or none.
     """
 
     def __init__(
-        self, squeeze: Squeeze | None, steps: Iterable[FlowStep], prior: Bijection, kept: int
+        self,
+        squeeze: Squeeze | None,
+        steps: Iterable[FlowStep],
+        prior: Bijection,
+        next_channels: int,
     ) -> None:
         super().__init__()
         self.squeeze = squeeze
         self.steps = FlowSteps(steps)
         self.prior = prior
-        self.kept = kept
+        self.next_channels = next_channels
 
     def forward(
         self, x: Tensor, watch: Callable[[Tensor], None] | None = None
@@ -67,7 +71,7 @@ class Level(Bijection):
     def initialize(self, x: Tensor) -> Tensor:
         """Initialise from data ``x`` and return the channels that go on."""
         h = self.steps.initialize(self._enter(x), principal_axes=len(self.steps) > 1)
-        return h[:, : self.kept]
+        return h[:, : self.next_channels]
 
     def _enter(self, x: Tensor) -> Tensor:
         return by_channels(x if self.squeeze is None else self.squeeze(x)[0])
@@ -82,8 +86,8 @@ class DetailLevel(Bijection):
     Lugmayr et al. 2020, SRFlow). The means go on as they are. Nothing here depends on the size of
     the image or on where in it a detail is, so crops are enough to train on.
 
-    Maps (N, C, H, W) to (N, 4C, H/2, W/2): the C means, which are ``kept``, and 3C whitened
-    details beside them.
+    Maps (N, C, H, W) to (N, 4C, H/2, W/2): the C means, which go on to the next level, and 3C
+    whitened details.
 
     Args:
         channels: C of the image.
@@ -97,7 +101,7 @@ class DetailLevel(Bijection):
         self, channels: int, context: Net, steps: Iterable[FlowStep], prior: ContextPrior
     ) -> None:
         super().__init__()
-        self.kept = channels
+        self.next_channels = channels
         self.haar = Haar()
         self.squeeze = Squeeze()
         self.context = context
@@ -114,7 +118,7 @@ class DetailLevel(Bijection):
 
     def inverse(self, y: Tensor, within: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Undo :meth:`forward`; ``within`` as in :meth:`FlowSteps.inverse`."""
-        means, code = y[:, : self.kept], y[:, self.kept :]
+        means, code = y[:, : self.next_channels], y[:, self.next_channels :]
         context = self.features(means)
         h = self.prior.inverse(by_channels(self.squeeze(code)[0]), context)
         details = self.squeeze.inverse(self.steps.inverse(h, within, context))
@@ -131,7 +135,7 @@ class DetailLevel(Bijection):
     def part(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return ``(means, details, log_det)`` of the Haar step: C means, 3C details."""
         h, log_det = self.haar(x)
-        return h[:, : self.kept], h[:, self.kept :], log_det
+        return h[:, : self.next_channels], h[:, self.next_channels :], log_det
 
     def features(self, means: Tensor) -> Tensor:
         """Return the context of steps and prior, squeezed: (N, 4C', H/2, W/2)."""
@@ -163,9 +167,9 @@ def make_levels(config: GlowConfig) -> list[Level | DetailLevel]:
     levels = []
     for level, its_steps, prior in zip(behind, steps, priors, strict=True):
         channels, _, _ = config.shapes()[level]
-        kept = channels // 2 if level < config.levels - 1 else 0
+        go_on = channels // 2 if level < config.levels - 1 else 0
         squeeze = Squeeze() if config.squeeze else None
-        levels.append(Level(squeeze, its_steps, prior, kept))
+        levels.append(Level(squeeze, its_steps, prior, next_channels=go_on))
     return [*details, *levels]
 
 
@@ -182,13 +186,13 @@ def _detail_level(config: GlowConfig, level: int) -> DetailLevel:
             blocks=config.blocks[level],
             context=4 * width,
         )
-        return FlowStep(channels, AffineCoupling(_bounded(net, config), config.scale_bound))
+        return FlowStep(channels, AffineCoupling(_clamped(net, config), config.scale_bound))
 
     context = ResidualNet(config.channels, width, width, size=None, blocks=config.context_blocks)
     context.conv_out.reset_parameters()  # from zero nobody would learn at first
     steps = [step() for _ in range(config.steps[level])]
     prior = ContextPrior(LinearNet(4 * width, 2 * channels))
-    return DetailLevel(config.channels, _bounded(context, config), steps, prior)
+    return DetailLevel(config.channels, _clamped(context, config), steps, prior)
 
 
 def _steps(config: GlowConfig, level: int) -> list[FlowStep]:
@@ -206,7 +210,7 @@ def _split_prior(config: GlowConfig, level: int) -> SplitPrior:
         return SplitPrior(_net(config, level, config.prior_width, blocks=0))
     channels, _, _ = config.shapes()[level]
     half = channels // 2
-    return SplitPrior(_bounded(LinearNet(half, 2 * (channels - half)), config))
+    return SplitPrior(_clamped(LinearNet(half, 2 * (channels - half)), config))
 
 
 def _top_prior(config: GlowConfig) -> TopPrior:
@@ -218,9 +222,9 @@ def _net(config: GlowConfig, level: int, width: int, blocks: int) -> Net:
     channels, size, _ = config.shapes()[level]
     half = channels // 2
     make = NETS[config.nets[level]]
-    return _bounded(make(half, width, 2 * (channels - half), size=size, blocks=blocks), config)
+    return _clamped(make(half, width, 2 * (channels - half), size=size, blocks=blocks), config)
 
 
-def _bounded(net: Net, config: GlowConfig) -> Net:
+def _clamped(net: Net, config: GlowConfig) -> Net:
     net.input_bound = config.input_bound
     return net

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from models.config import GlowConfig
 
-__all__ = ["RangeRecorder", "StateRange", "hold", "usual_range"]
+__all__ = ["RangeRecorder", "StateRange", "clamp_channels", "usual_range"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +133,7 @@ class RangeRecorder:
         return StateRange(_rounded(low, -math.inf), _rounded(high, math.inf))
 
 
-def hold(state: Tensor, low: Tensor, high: Tensor, overwrite: bool = False) -> Tensor:
+def clamp_channels(state: Tensor, low: Tensor, high: Tensor, overwrite: bool = False) -> Tensor:
     """Clamp the channels of ``state`` (N, C, H, W) to ``low`` and ``high``, (N or 1, C) each.
 
     Args:

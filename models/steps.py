@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.layers import ActNorm, AffineCoupling, Bijection, InvertibleConv, Mixing, fold
-from models.ranges import hold
+from models.ranges import clamp_channels
 from models.reversible import ReversibleChain
 
 __all__ = ["FlowStep", "FlowSteps"]
@@ -82,7 +82,7 @@ class FlowSteps(Bijection, nn.ModuleList):
     """A chain of :class:`FlowStep` on inputs of one shape.
 
     The mixings of all steps are folded together. In training that happens at each call;
-    otherwise once, with the inverses, and the result is kept until a number that it was made of
+    otherwise once, with the inverses, and the result is cached until a number that it was made of
     changes.
 
     Args:
@@ -96,7 +96,7 @@ class FlowSteps(Bijection, nn.ModuleList):
     def __init__(self, steps: Iterable[FlowStep]) -> None:
         super().__init__(steps)
         self.reversible = False
-        self._kept: tuple[Tensor, torch.dtype, list[Mixing]] | None = None
+        self._cache: tuple[Tensor, torch.dtype, list[Mixing]] | None = None
 
     def __iter__(self) -> Iterator[FlowStep]:
         return cast("Iterator[FlowStep]", super().__iter__())
@@ -109,7 +109,7 @@ class FlowSteps(Bijection, nn.ModuleList):
     ) -> tuple[Tensor, Tensor]:
         """Return ``(y, log_det)``; ``watch`` gets the state after each step, not to keep it."""
         if not self._needs_gradients():
-            return self.run(x, self._kept_mixings(x.dtype), watch, context)
+            return self.run(x, self._cached_mixings(x.dtype), watch, context)
         mixing = self._mixing(x.dtype)
         if watch is not None or not (self.reversible and torch.is_grad_enabled()):
             return self.run(x, mixing.unbind(), watch, context)
@@ -145,14 +145,15 @@ class FlowSteps(Bijection, nn.ModuleList):
                 undone.
         """
         gradients = self._needs_gradients()
-        mixings = (
-            self._mixing(y.dtype).inverted().unbind() if gradients else self._kept_mixings(y.dtype)
-        )
+        if gradients:
+            mixings = self._mixing(y.dtype).inverted().unbind()
+        else:
+            mixings = self._cached_mixings(y.dtype)
         overwrite = False  # the first input is the caller's; what comes after it is ours
         for k, step in reversed(list(enumerate(self))):
             if within is not None:
                 low, high = within
-                y = hold(y, low[:, k], high[:, k], overwrite)
+                y = clamp_channels(y, low[:, k], high[:, k], overwrite)
                 overwrite = not gradients
             y = step.inverse(y, mixings[k], overwrite, context)
             overwrite = not gradients
@@ -171,12 +172,12 @@ class FlowSteps(Bijection, nn.ModuleList):
 
     def __getstate__(self) -> dict[str, Any]:
         # Tensors of inference mode cannot be copied: a copy makes its own.
-        return {**self.__dict__, "_kept": None}
+        return {**self.__dict__, "_cache": None}
 
     def _mixing(self, dtype: torch.dtype) -> Mixing:
         return fold([step.actnorm for step in self], [step.conv for step in self], dtype)
 
-    def _kept_mixings(self, dtype: torch.dtype) -> list[Mixing]:
+    def _cached_mixings(self, dtype: torch.dtype) -> list[Mixing]:
         """Return mixings with inverses, made anew when a number they are made of has changed.
 
         The numbers themselves are compared: addresses and version counters do not tell (``.data``,
@@ -184,13 +185,10 @@ class FlowSteps(Bijection, nn.ModuleList):
         making them 12.
         """
         now = torch.cat([t.detach().flatten() for step in self for t in step.mixing_sources()])
-        kept = self._kept
-        if (
-            kept is None
-            or kept[1] != dtype
-            or kept[0].device != now.device
-            or not torch.equal(kept[0], now)
-        ):
-            kept = (now, dtype, self._mixing(dtype).inverted().unbind())
-            self._kept = kept
-        return kept[2]
+        if self._cache is not None:
+            numbers, known_dtype, mixings = self._cache
+            if known_dtype == dtype and numbers.device == now.device and torch.equal(numbers, now):
+                return mixings
+        mixings = self._mixing(dtype).inverted().unbind()
+        self._cache = (now, dtype, mixings)
+        return mixings

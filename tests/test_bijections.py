@@ -89,7 +89,7 @@ def level(c: int, h: int, w: int, squeeze: bool) -> Level:
     if squeeze:
         c, h, w = 4 * c, h // 2, w // 2
     prior = SplitPrior(residual_net(c, h, w))
-    return Level(Squeeze() if squeeze else None, chain(c, h, w), prior, kept=c // 2)
+    return Level(Squeeze() if squeeze else None, chain(c, h, w), prior, next_channels=c // 2)
 
 
 BIJECTIONS = {

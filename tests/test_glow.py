@@ -123,7 +123,7 @@ def test_folded_and_unfolded_decode_the_same_pictures() -> None:
     with torch.no_grad():
         folded = model.g(z)
     unfolded = model.g(z).detach()  # with gradients on, nothing is cached
-    assert model.levels[0].steps._kept is not None
+    assert model.levels[0].steps._cache is not None
     torch.testing.assert_close(folded, unfolded, atol=1e-5, rtol=0)
     differs = to_levels(folded) != to_levels(unfolded)
     assert differs.float().mean() < 1e-3  # a value on the edge of a level may fall either way

@@ -69,7 +69,7 @@ class _OnDetails(Bijection):
         return join_channels(means, self.detail.squeeze.inverse(x))
 
     def _parted(self, h: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        means, details = h[:, : self.detail.kept], h[:, self.detail.kept :]
+        means, details = h[:, : self.detail.next_channels], h[:, self.detail.next_channels :]
         given = {"context": self.detail.features(means)} if self.conditional else {}
         return means, self.detail.squeeze(details)[0], given
 
@@ -91,7 +91,7 @@ def links(model: Glow, whole_steps: bool = False) -> list[Link]:
             found.append(Link(i, "prior of details", _OnDetails(level, level.prior, True)))
         else:
             found += [Link(i, name, layer) for name, layer in layers.items()]
-            found.append(Link(i, "split" if level.kept else "prior", level.prior))
+            found.append(Link(i, "split" if level.next_channels else "prior", level.prior))
     return found
 
 
