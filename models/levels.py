@@ -162,14 +162,12 @@ def make_levels(config: GlowConfig) -> list[Level | DetailLevel]:
     # Made kind by kind, and not level by level, so that a seed gives the weights it always gave.
     details = [_detail_level(config, level) for level in range(config.details)]
     behind = range(config.details, config.levels)
-    steps = [_steps(config, level) for level in behind]
-    priors = [*(_split_prior(config, level) for level in behind[:-1]), _top_prior(config)]
+    chains = [_steps(config, level) for level in behind]
+    priors = [_prior(config, level) for level in behind]
     levels = []
-    for level, its_steps, prior in zip(behind, steps, priors, strict=True):
-        channels, _, _ = config.shapes()[level]
-        go_on = channels // 2 if level < config.levels - 1 else 0
-        squeeze = Squeeze() if config.squeeze else None
-        levels.append(Level(squeeze, its_steps, prior, next_channels=go_on))
+    for level, steps, prior in zip(behind, chains, priors, strict=True):
+        go_on = config.shapes()[level][0] // 2 if isinstance(prior, SplitPrior) else 0
+        levels.append(Level(Squeeze() if config.squeeze else None, steps, prior, go_on))
     return [*details, *levels]
 
 
@@ -205,16 +203,14 @@ def _steps(config: GlowConfig, level: int) -> list[FlowStep]:
     return [step() for _ in range(config.steps[level])]
 
 
-def _split_prior(config: GlowConfig, level: int) -> SplitPrior:
-    if config.prior_width:
-        return SplitPrior(_net(config, level, config.prior_width, blocks=0))
+def _prior(config: GlowConfig, level: int) -> SplitPrior | TopPrior:
     channels, _, _ = config.shapes()[level]
     half = channels // 2
+    if level == config.levels - 1:
+        return TopPrior(channels)
+    if config.prior_width:
+        return SplitPrior(_net(config, level, config.prior_width, blocks=0))
     return SplitPrior(_clamped(LinearNet(half, 2 * (channels - half)), config))
-
-
-def _top_prior(config: GlowConfig) -> TopPrior:
-    return TopPrior(config.shapes()[-1][0])
 
 
 def _net(config: GlowConfig, level: int, width: int, blocks: int) -> Net:

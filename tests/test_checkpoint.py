@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import resource
@@ -15,6 +16,8 @@ from conftest import perturb
 from safetensors.torch import load_file, save_file
 
 import models
+from glow_app.training import TrainConfig
+from glow_app.training.optimiser import make_optimiser
 from models import PRESETS, CheckpointError, Glow, GlowConfig, StateRange
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -266,6 +269,47 @@ def test_a_full_disk_keeps_the_old_file(model: Glow, tmp_path: Path) -> None:
     assert done.stdout.startswith("OSError"), done.stderr
     assert models.load(path).facts == {"which": "old"}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_names_on_disk_are_those_of_older_versions() -> None:
+    """Files, fingerprints of weights and states of optimisers rest on them and their order."""
+    model = Glow(TWO_DETAILS)
+    names = list(model.state_dict())
+    of_levels = ["details.0", "details.1", "levels.0", "levels.1", "splits.0", "top.mean"]
+    assert list(dict.fromkeys(".".join(name.split(".")[:2]) for name in names)) == [
+        *of_levels, "top.raw_log_std",
+    ]  # fmt: skip
+    finest = [name for name in names if name.startswith("details.0.")]
+    assert list(dict.fromkeys(name.split(".")[2] for name in finest)) == [
+        "context", "steps", "prior",
+    ]  # fmt: skip
+    assert {
+        "details.1.context.conv_in.weight",
+        "details.0.steps.0.coupling.net.conv_context.weight",
+        "details.0.prior.net.conv_in.bias",
+        "levels.1.0.actnorm.initialized",
+        "levels.0.1.conv.log_abs_s",
+        "levels.1.1.coupling.net.blocks.0.conv1.weight",
+        "splits.0.net.conv_out.bias",
+    } <= set(names)
+    expected = [p for p in model.state_dict(keep_vars=True).values() if p.requires_grad]
+    assert len(expected) == len(list(model.parameters()))
+    config = TrainConfig(model=TWO_DETAILS)
+    groups = [group["params"] for group in make_optimiser(model, config).param_groups]
+    order = {id(p): i for i, p in enumerate(expected)}
+    for group in groups:
+        places = [order[id(p)] for p in group]
+        assert places == sorted(places)
+    assert sum(map(len, groups)) == len(expected)
+    # Inside of another module, too.
+    outer, other = (
+        torch.nn.ModuleDict({"flow": model}),
+        torch.nn.ModuleDict({"flow": Glow(TWO_DETAILS)}),
+    )
+    assert list(outer.state_dict()) == [f"flow.{name}" for name in names]
+    other.load_state_dict(outer.state_dict())
+    assert_same(other["flow"], model)
+    assert_same(copy.deepcopy(model), model)
 
 
 # ------------------------------------------------------------------ a detail level on a base
