@@ -159,16 +159,12 @@ PRESETS: dict[str, GlowConfig] = {
         image_size=64,
         steps=(6, 6, 8, 10),
         widths=(64, 96, 160, 128),
-        blocks=(1, 1, 1, 1),
-        net="residual",
     ),
     # faces64 and a detail level on it, which is half of the work for each picture.
     "faces128": GlowConfig(
         image_size=128,
         steps=(6, 6, 6, 8, 10),
         widths=(64, 64, 96, 160, 128),
-        blocks=(1, 1, 1, 1, 1),
-        net="residual",
         details=1,
     ),
     # Under half of the parameters and of the work of faces64, for a few thousand pictures.
@@ -176,16 +172,12 @@ PRESETS: dict[str, GlowConfig] = {
         image_size=64,
         steps=(4, 4, 6, 8),
         widths=(48, 64, 96, 96),
-        blocks=(1, 1, 1, 1),
-        net="residual",
     ),
     # small64 and a detail level on it.
     "small128": GlowConfig(
         image_size=128,
         steps=(4, 4, 4, 6, 8),
         widths=(48, 48, 64, 96, 96),
-        blocks=(1, 1, 1, 1, 1),
-        net="residual",
         details=1,
     ),
     # faces128 and a second detail level, half as wide: sharp pictures of that size are few.
@@ -193,8 +185,6 @@ PRESETS: dict[str, GlowConfig] = {
         image_size=256,
         steps=(6, 6, 6, 6, 8, 10),
         widths=(32, 64, 64, 96, 160, 128),
-        blocks=(1, 1, 1, 1, 1, 1),
-        net="residual",
         details=2,
     ),
     # Kingma & Dhariwal (2018): 32 steps a level, published nets of width 512. For comparison
@@ -211,8 +201,6 @@ PRESETS: dict[str, GlowConfig] = {
         image_size=16,
         steps=(2, 2),
         widths=(16, 16),
-        blocks=(1, 1),
-        net="residual",
         prior_width=16,
     ),
 }
