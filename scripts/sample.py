@@ -102,6 +102,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _drawn(editor: Editor, temperature: float, args: argparse.Namespace) -> np.ndarray:
+    """Draw `args.n` faces (N, S, S, 3) in passes, with a progress bar."""
     import numpy as np
 
     from glow_app.editing.editor import SAMPLE_PASS

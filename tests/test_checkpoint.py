@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 import models
 from glow_app.training import TrainConfig
-from glow_app.training.optimiser import make_optimiser
+from glow_app.training.optimization import make_optimizer
 from models import PRESETS, CheckpointError, Glow, GlowConfig, StateRange
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -219,7 +219,7 @@ def test_names_on_disk_are_those_of_older_versions() -> None:
     expected = [p for p in model.state_dict(keep_vars=True).values() if p.requires_grad]
     assert len(expected) == len(list(model.parameters()))
     config = TrainConfig(model=TWO_DETAILS)
-    groups = [group["params"] for group in make_optimiser(model, config).param_groups]
+    groups = [group["params"] for group in make_optimizer(model, config).param_groups]
     order = {id(p): i for i, p in enumerate(expected)}
     for group in groups:
         places = [order[id(p)] for p in group]

@@ -10,12 +10,13 @@ import torch
 import torch.nn.functional as F
 from flows import BEHIND, ONE_DETAIL, TWO_DETAILS, smooth_images
 
-from glow_app.training.objective import Objective, bits_by_part
+from glow_app.training.optimization import Objective
 from models import (
     Glow,
     GlowConfig,
     add_detail_level,
     bin_centers,
+    bits_by_part,
     bits_per_dim,
     dequantize,
     to_levels,

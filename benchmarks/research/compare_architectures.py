@@ -85,8 +85,6 @@ def main(argv: list[str] | None = None) -> int:
 
 def _measure(name: str, args: argparse.Namespace, out: Path) -> None:
     """Train one variant, unless its result is there."""
-    import numpy as np
-
     if _path(out, name).exists():
         return
     shape, changes = VARIANTS[name]
@@ -109,9 +107,8 @@ def _measure(name: str, args: argparse.Namespace, out: Path) -> None:
     run = out / "run"
     shutil.rmtree(run, ignore_errors=True)
     print(f"-- {name}", flush=True)
-    parts = [(pictures, np.arange(len(pictures))) for pictures in (training, held_out)]
     clock = time.process_time if device.type == "cpu" else time.monotonic
-    train(config, run, parts[0], parts[1], World(device), clock=clock)
+    train(config, run, training, held_out, World(device), clock=clock)
     records = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
     model = Glow(shape)
     result = {

@@ -32,7 +32,7 @@ from glow_app.faces.tensors import to_pictures
 from glow_app.keeping import sheets
 from glow_app.keeping.writing import check_folder
 from glow_app.training import from_source
-from glow_app.training.reduced import reduced
+from glow_app.training.batches import reduced
 
 _SHOWN = 64
 _PASS = 50
@@ -83,7 +83,7 @@ def _real(source: str, size: int, cache: Path) -> np.ndarray | None:
     held_out = from_source(source, size, cache, coding=Coding())
     kept = cache / f"real-{held_out.fingerprint}.npy"
     if not kept.exists():
-        small = reduced(held_out.tensor(np.arange(len(held_out))), 1)
+        small = reduced(held_out.tensor(), 1)
         np.save(kept, descriptors.describe(to_pictures(small)))
     return np.load(kept)
 
