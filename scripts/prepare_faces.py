@@ -24,12 +24,11 @@ import argparse
 import hashlib
 import os
 import re
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _project  # noqa: F401
 
 from glow_app.common import cli
 from glow_app.common.errors import UserError
@@ -119,7 +118,7 @@ def main(argv: list[str] | None = None) -> None:
     args = p.parse_args(argv)
     plan = plan_of(p, args)
 
-    from glow_app.common.workers import cores, spread
+    from glow_app.common.devices import cores, spread
     from glow_app.faces import finder
     from glow_app.faces.prepared import Job, Leftovers, write_faces
     from glow_app.keeping.writing import check_folder

@@ -8,16 +8,13 @@ torchrun --nproc_per_node=4 scripts/train.py ...            # the same on four G
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _project  # noqa: F401
 
-from glow_app.common import cli  # before what imports PyTorch
-
-# isort: split
 import models
+from glow_app.common import cli
 from glow_app.common.devices import pick_device, pick_precision
 from glow_app.common.errors import UserError
 from glow_app.faces.coding import Coding, coding_at

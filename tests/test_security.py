@@ -19,9 +19,9 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
 from glow_app.common.errors import UserError
-from glow_app.common.users import MARK, line_for, read_users
 from glow_app.ui import limits
 from glow_app.ui.guard import Guard
+from glow_app.ui.users import MARK, line_for, read_users
 
 pytest_plugins = ["tests.page_fixtures"]
 

@@ -13,21 +13,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
-from glow_app.common import cli  # before what imports PyTorch
-
-# isort: split
+import _project  # noqa: F401
 import numpy as np
 import torch
 from torch import Tensor
 
 import models
+from glow_app.common import cli
 from glow_app.faces.coding import Coding
 from glow_app.keeping.writing import check_folder
 from glow_app.training import PackedPictures, TrainConfig, from_source

@@ -13,17 +13,14 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+import _project  # noqa: F401
 
-from glow_app.common import cli  # before what imports PyTorch
-
-# isort: split
 from benchmarks.flops import flops_per_frame
+from glow_app.common import cli
 from glow_app.common.devices import pick_device, pick_precision
 from glow_app.common.files import write_text
 from glow_app.keeping.writing import check_folder, check_target

@@ -11,14 +11,9 @@ its third nearest real neighbour does. And the Fréchet distance, which also ask
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
-from glow_app.common import cli  # before what imports PyTorch
-
-# isort: split
+import _project  # noqa: F401
 import numpy as np
 import torch
 
@@ -26,6 +21,7 @@ import models
 from benchmarks.morphs import descriptors
 from benchmarks.morphs.faces_found import one_face_in_place
 from benchmarks.morphs.frechet import frechet_distance
+from glow_app.common import cli
 from glow_app.common.errors import UserError
 from glow_app.faces.coding import Coding
 from glow_app.faces.tensors import to_pictures

@@ -22,9 +22,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from glow_app.common.devices import cores
 from glow_app.common.errors import UserError
 from glow_app.common.files import refuse_lfs_pointer, replacing, write_text
-from glow_app.common.workers import cores
 from glow_app.faces.coding import Coding
 from glow_app.faces.folders import list_pictures
 from glow_app.faces.frame import CROPS, Frame

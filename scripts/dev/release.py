@@ -13,10 +13,9 @@ python scripts/dev/release.py runs/details --data faces/train --val faces/val \
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+import _project  # noqa: F401
 
 from glow_app.common import cli
 

@@ -21,14 +21,13 @@ import hashlib
 import io
 import json
 import shutil
-import sys
 import tempfile
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+import _project  # noqa: F401
 
 from glow_app.common import cli
 from glow_app.common.errors import UserError
