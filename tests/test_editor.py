@@ -436,7 +436,7 @@ def test_the_fingerprint_is_of_the_weights_and_not_of_the_file(tiny, tiny_checkp
     assert Editor(again, device="cpu").fingerprint == tiny.fingerprint
     model = models.load(tiny_checkpoint)
     with torch.no_grad():
-        model.top.mean[0] += 1e-3
+        model.levels[-1].prior.mean[0] += 1e-3
     changed = Editor(models.save(model, tmp_path / "changed.safetensors"), device="cpu")
     assert changed.fingerprint != tiny.fingerprint
 

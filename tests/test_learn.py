@@ -247,7 +247,7 @@ def test_details_are_walked_through_as_wavelets_are_shown(detailed: models.Glow)
         torch.testing.assert_close(state[:, :, :8, :8] + 0.5, quarter, atol=1e-5, rtol=0)
     for state in walked.states[-4:-1]:
         torch.testing.assert_close(state[:, :, :16, :16] + 0.5, half, atol=1e-5, rtol=0)
-    haar = detailed.details[0].haar(x)[0]
+    haar = detailed.levels[0].haar(x)[0]
     torch.testing.assert_close(walked.states[-2][:, :, 16:, 16:], haar[:, 9:], atol=1e-5, rtol=0)
     # What waits for its turn does not move.
     waiting = walked.states[:-3, :, :, :, 16:]
@@ -289,7 +289,7 @@ def test_a_coupling_of_a_picture_model_is_triangular_too(tiny: models.Glow) -> N
     assert found.above == 0
     assert found.log_det == pytest.approx(found.log_det_brute_force, abs=1e-4)
     with torch.no_grad():  # it is the input that f itself arrives at
-        y = tiny.top.inverse(tiny.split_levels(z.double())[-1])
+        y = tiny.levels[-1].prior.inverse(tiny.split_levels(z.double())[-1])
         assert torch.allclose(coupling(x)[0], y, atol=1e-5)
 
 

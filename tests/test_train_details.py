@@ -113,7 +113,7 @@ def test_a_level_alone_learns_and_leaves_the_base_alone(alone: Path, base: Path)
     state = load_file(alone / "checkpoint" / "state.safetensors")
     assert all(torch.equal(state[f"model.{k}"], own[k]) for k in own)
     moments = [k for k in state if k.endswith("exp_avg")]
-    level = models.load(alone / "model.safetensors").details[0]
+    level = models.load(alone / "model.safetensors").levels[0]
     assert len(moments) == len(list(level.parameters()))  # nothing else is optimised
     bits = [r["train_bits_per_dim"] for r in stats(alone) if "train_bits_per_dim" in r]
     assert bits[-1] < bits[0] - 0.1

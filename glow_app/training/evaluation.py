@@ -141,7 +141,7 @@ def calibrate_on(
         means: halvings of the pictures by means before the model sees them.
     """
     chosen = pictures.subset(slice(None, None, -(-len(pictures) // most)))
-    device, n_bits = model.top.mean.device, model.config.n_bits
+    device, n_bits = model.device, model.config.n_bits
 
     def images(first: int) -> torch.Tensor:
         levels = chosen.tensor(slice(first, first + _PASS)).to(device)
@@ -190,7 +190,7 @@ def sample_grid(model: Glow, n: int, temperature: float = 0.7) -> np.ndarray:
 def morph_strip(model: Glow, pictures: PackedPictures, frames: int, means: int = 0) -> np.ndarray:
     """Morph between the first and the middle one of the pictures: uint8 (frames, S, S, 3)."""
     n_bits = model.config.n_bits
-    pair = pictures.tensor([0, len(pictures) // 2]).to(model.top.mean.device)
+    pair = pictures.tensor([0, len(pictures) // 2]).to(model.device)
     z, _ = model.f(means_of(bin_centers(pair, n_bits), means))
     t = torch.linspace(0, 1, frames, device=z.device)[:, None]
     return to_pictures(to_levels(model.g(torch.lerp(z[:1], z[1:], t)), n_bits))

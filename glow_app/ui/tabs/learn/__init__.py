@@ -32,10 +32,8 @@ from glow_app.ui.tabs.learn.values import code_html, packed
 from glow_app.ui.uploads import uploaded_file
 from glow_app.ui.welcome import TEMPERATURE, Welcome
 from models import Glow
-from models.coupling import AffineCoupling
-from models.invertible_conv import InvertibleConv
-from models.mixing import fold
-from models.step import FlowStep
+from models.layers import AffineCoupling, InvertibleConv, fold
+from models.steps import FlowStep
 
 __all__ = ["build_learn_tab"]
 
