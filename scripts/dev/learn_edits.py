@@ -322,7 +322,7 @@ def landmarks(data: Path, names: list[str], cache: Path) -> tuple[list[str], np.
 
 
 def measure(shapes: np.ndarray) -> np.ndarray:
-    """(N, M + 3): `MEASURES`, turn, nod, tilt."""
+    """Return `MEASURES`, turn, nod and tilt (N, M + 3) of landmarks (N, 478, 2)."""
     from glow_app.faces.landmarks import measured, pose
 
     return np.array([[*measured(shape), *pose(shape)] for shape in shapes])
