@@ -14,6 +14,7 @@ The last line of stdout is one JSON object:
     bits_by_part          of a model with detail levels: "details", bits a detail number given the
                           means, and "base", bits/dim of the means as a picture (with more levels
                           "details 1", the finest, "details 2" and so on)
+    bits_by_group         with --by: for each value of that column the mean, and how many
     shape, model_shape    what was measured and what the model learned: "crop", whole crops, or
                           "mean", looks: faces warped to the mean shape
     image_size, dims, checkpoint, device, align, seed, seconds
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from glow_app.editing.editor import Editor
+
+_SEEDS = 1_000_000  # apart are the noises of two seeds
 
 
 def parser() -> cli.Parser:
@@ -63,6 +66,13 @@ def parser() -> cli.Parser:
         help="mean: measure looks, warped here if the pictures are whole crops, those without "
         "landmarks left out (default: the pictures as they lie)",
     )
+    p.add_argument(
+        "--by",
+        nargs=2,
+        metavar=("TABLE", "COLUMN"),
+        help="also the mean for each value in a column of a table, whose column *file* has the "
+        "names of the pictures",
+    )
     p.add_argument("--json", action="store_true", help="print nothing but the JSON object")
     cli.add_model_arguments(p)
     return p
@@ -85,16 +95,18 @@ def main(argv: list[str] | None = None) -> None:
         require_crops(folder, files)
     warp = args.shape == "mean" and frame.mean is None
     editor = cli.open_editor(args)
+    groups = _groups(*args.by, files) if args.by else {}
     learned = ReferenceFrame.from_facts(editor.model.facts)
     if warp:
         frame = ReferenceFrame(editor.model.looks.mean)
     if not frame.same_as(learned):
         cli.say(f"{editor.name} learned {learned.words}; what is measured is {frame.words}.")
     editor.model.batch = args.batch or editor.model.batch
-    bits, levels, parts = [], [], []
+    bits, levels, parts, places = [], [], [], []
     for pixels, seeds in _batches(editor, files, args, warp):
         bits.append(editor.model.bits_per_dim(pixels, seeds))
         levels.append(editor.model.roundtrip(pixels))
+        places += [seed - args.seed * _SEEDS for seed in seeds]
         if editor.model.flow.config.details:
             parts.append(editor.model.bits_by_part(pixels, seeds))
     if not bits:
@@ -102,6 +114,7 @@ def main(argv: list[str] | None = None) -> None:
     result = {
         **_summary(np.concatenate(bits), np.concatenate(levels), len(files)),
         **({"bits_by_part": _by_part(np.concatenate(parts))} if parts else {}),
+        **({"bits_by_group": _by_group(np.concatenate(bits), places, groups)} if groups else {}),
         "image_size": editor.image_size,
         "dims": editor.model.flow.dims,
         "checkpoint": editor.name,
@@ -136,7 +149,7 @@ def _batches(
                 raise UserError(f"{file.name} shows no face whose landmarks were found.")
             pixels.append(editor.model.looks.of(face) if warp else face.pixels)
             # By place, so that neither batch nor bad file shifts it; torch wants 32 bits.
-            seeds.append(args.seed * 1_000_000 + index)
+            seeds.append(args.seed * _SEEDS + index)
         except UserError as error:  # its sentence names the file
             cli.say(f"skipped: {error}")
         if len(pixels) == editor.model.batch:
@@ -165,26 +178,62 @@ def _by_part(bits: np.ndarray) -> dict[str, float | None]:
     return {**dict(zip(names, details, strict=True)), "base": base}
 
 
+def _groups(table: str, column: str, files: list[Path]) -> dict[int, str]:
+    """Return the value of a column of a table for each picture that it names, by place."""
+    from glow_app.common.errors import UserError
+    from glow_app.editing.labels import read_table
+
+    values = {}
+    for row in read_table(Path(table)):
+        if "file" not in row or column not in row:
+            raise UserError(f"{table} needs the columns file and {column}.")
+        values[Path(row["file"]).name] = row[column] or "unknown"
+    found = {i: values[file.name] for i, file in enumerate(files) if file.name in values}
+    if not found:
+        raise UserError(f"{table} names none of the pictures.")
+    return found
+
+
+def _by_group(
+    bits: np.ndarray, places: list[int], groups: dict[int, str]
+) -> dict[str, dict[str, Any]]:
+    """Return the mean of (N,) bits/dim for each group, and how many are in it."""
+    members: dict[str, list[float]] = {}
+    for place, value in zip(places, bits.tolist(), strict=True):
+        members.setdefault(groups.get(place, "unknown"), []).append(value)
+    return {
+        name: {"bits_per_dim": _finite(sum(own) / len(own)), "images": len(own)}
+        for name, own in sorted(members.items())
+    }
+
+
 def _finite(value: float) -> float | None:
     """Return None for NaN and infinity, which JSON does not have."""
     return value if math.isfinite(value) else None
 
 
+def _figure(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.3f}"
+
+
 def _words(result: dict[str, Any], frame: str) -> str:
     """Return the result as a line for people."""
     mean, sem = result["bits_per_dim"], result["bits_per_dim_sem"]
-    bits = "not finite" if mean is None else f"{mean:.3f}"
+    bits = _figure(mean)
     spread = "" if sem is None else f" ± {sem:.3f}"
     levels = result["roundtrip_max_levels"]
     exact = "exact" if levels == 0 else f"off by up to {levels} levels"
     parts = "".join(
-        f", {name} {'not finite' if mean is None else f'{mean:.3f}'}"
-        for name, mean in result.get("bits_by_part", {}).items()
+        f", {name} {_figure(mean)}" for name, mean in result.get("bits_by_part", {}).items()
+    )
+    groups = "".join(
+        f"\n  {name}: {_figure(own['bits_per_dim'])} over {own['images']}"
+        for name, own in result.get("bits_by_group", {}).items()
     )
     return (
         f"{result['checkpoint']}: {bits}{spread} bits/dim over {result['images']} pictures"
         f" ({frame})"
-        f"{parts}, round trip {exact}, {result['seconds']:.0f} s"
+        f"{parts}, round trip {exact}, {result['seconds']:.0f} s{groups}"
     )
 
 

@@ -546,6 +546,25 @@ def test_evaluate_limit_and_seed(here, mixed_folder, tiny_checkpoint, capsys):
     assert results[0]["bits_per_dim"] != results[1]["bits_per_dim"]
 
 
+def test_evaluate_by_the_groups_of_a_table(here, mixed_folder, tiny_checkpoint, tmp_path, capsys):
+    names = [file.name for file in list_pictures(mixed_folder)]
+    table = tmp_path / "sources.tsv"
+    rows = [f"some/where/{name}\t{'one' if i % 2 else 'two'}" for i, name in enumerate(names[1:])]
+    table.write_text("\n".join(["file\tsource", *rows]))
+    command = ("--data", mixed_folder, "--checkpoint", tiny_checkpoint, "--by", table)
+    here("evaluate", *command, "source")
+    printed = capsys.readouterr().out
+    result = json.loads(printed.splitlines()[-1])
+    groups = result["bits_by_group"]
+    assert set(groups) <= {"one", "two", "unknown"} and len(groups) >= 2
+    assert sum(own["images"] for own in groups.values()) == result["images"]
+    mean = sum(own["images"] * own["bits_per_dim"] for own in groups.values()) / result["images"]
+    assert mean == pytest.approx(result["bits_per_dim"], rel=1e-6)
+    assert all(f"{name}: {own['bits_per_dim']:.3f}" in printed for name, own in groups.items())
+    assert here("evaluate", *command, "no such") == 2
+    assert "needs the columns file and no such" in capsys.readouterr().err
+
+
 def test_evaluate_says_which_frame_it_measures(here, tmp_path, tiny_checkpoint, capsys):
     if not finder.available():
         pytest.skip("mediapipe is not installed")
