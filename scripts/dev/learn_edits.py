@@ -163,7 +163,7 @@ SLIDERS = (
     Slider("turn", "Pose", -5, 5, unit="degrees", turn=(1, 0, 0), words=("left", "right")),
     Slider("nod", "Pose", -5, 5, unit="degrees", turn=(0, 1.45, 0), words=("down", "up")),
     Slider(
-        "tilt", "Pose", -4, 4, unit="degrees", turn=(0, 0, 1),
+        "tilt", "Pose", -3, 3, unit="degrees", turn=(0, 0, 1),
         words=("anticlockwise", "clockwise"),
     ),
     Slider(
