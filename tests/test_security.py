@@ -21,7 +21,7 @@ from starlette.testclient import TestClient
 from glow_app.common.errors import UserError
 from glow_app.common.users import MARK, line_for, read_users
 from glow_app.ui import limits
-from glow_app.ui.guard import Guard
+from glow_app.ui.security import AccessControl
 
 pytest_plugins = ["tests.page_fixtures"]
 
@@ -199,7 +199,7 @@ def judged(path: str = "/", root_path: str = "", **headers: str) -> int:
     async def app(scope, receive, send) -> None:
         await PlainTextResponse("in")(scope, receive, send)
 
-    guard = Guard(app, "127.0.0.1", names=["glow.example.org"])
+    guard = AccessControl(app, "127.0.0.1", names=["glow.example.org"])
 
     async def under(scope, receive, send) -> None:
         await guard({**scope, "root_path": root_path}, receive, send)

@@ -10,15 +10,22 @@ from glow_app.common.errors import UserError
 from glow_app.editing.directions import Direction
 from glow_app.faces.face import Face
 from glow_app.ui import limits
-from glow_app.ui.components import Setting, live_picture, live_slider, live_value
-from glow_app.ui.downloads import field
-from glow_app.ui.errors import in_words
-from glow_app.ui.events import LIGHT, LONG, QUIET, STATE_SECONDS, settle
-from glow_app.ui.example_events import try_example
-from glow_app.ui.live_events import wire_live
-from glow_app.ui.page_context import PageContext
-from glow_app.ui.scenes import EditScene
-from glow_app.ui.several import each_of, files_of
+from glow_app.ui.components.live import Setting, live_picture, live_slider, live_value
+from glow_app.ui.context import PageContext, try_example
+from glow_app.ui.events import (
+    LIGHT,
+    LONG,
+    QUIET,
+    STATE_SECONDS,
+    each_of,
+    event_handler,
+    field,
+    files_of,
+    notify_ended,
+)
+from glow_app.ui.jobs import JOBS
+from glow_app.ui.on_demand import EditScene
+from glow_app.ui.tabs.live_events import wire_live
 
 __all__ = ["AVERAGE_ID", "build_edit_tab", "direction_id"]
 
@@ -48,7 +55,7 @@ def build_edit_tab(context: PageContext) -> gr.State:
     """Add the tab's components and events to the page, whose context is open.
 
     Returns:
-        a state that takes a `components.Setting` for the sliders.
+        a state that takes a `components.live.Setting` for the sliders.
     """
     editor = context.editor
     shipped = tuple(editor.directions())
@@ -62,14 +69,13 @@ def build_edit_tab(context: PageContext) -> gr.State:
         edited.cards["edit-photo"].render()
         screen = live_picture(
             context.scenes,
-            context.jobs,
             kind="edit",
             native=editor.image_size,
             elem_id="edit",
             elem_classes=["screen-area"],
         )
 
-    @in_words
+    @event_handler
     def follow(
         face: Face | None,
         loaded: tuple[Direction, ...],
@@ -80,10 +86,10 @@ def build_edit_tab(context: PageContext) -> gr.State:
         if face is None:
             return None, None
         scene = EditScene(face, (*shipped, *loaded), average)
-        context.scenes.keep(scene)
+        context.scenes.add(scene)
         return scene, _value(context, scene, setting)
 
-    @in_words
+    @event_handler
     def load(loaded: tuple[Direction, ...], event: gr.EventData) -> tuple[Direction, ...]:
         """Directions of the visitor's own; one of the same name takes the place of the other."""
         paths = files_of(event, _MAX_DIRECTIONS - len(shipped), "directions fit on the page")
@@ -94,14 +100,14 @@ def build_edit_tab(context: PageContext) -> gr.State:
             raise UserError(f"At most {_MAX_DIRECTIONS} directions fit on the page.")
         return (*kept, *fresh)
 
-    @in_words
+    @event_handler
     def take_average(event: gr.EventData) -> Any:
         """The average of photos."""
         paths = files_of(event, limits.MAX_AVERAGE, "photos make an average here")
-        with context.jobs.run(field(event, "job")) as job:
+        with JOBS.run(field(event, "job")) as job:
             return editor.average(each_of(paths, editor.prepare, job.progress))
 
-    @in_words
+    @event_handler
     def take_expression(face: Face | None, event: gr.EventData) -> Setting:
         """The sliders of expression and pose, set as on another photo."""
         if face is None:
@@ -123,13 +129,13 @@ def build_edit_tab(context: PageContext) -> gr.State:
         ("average", take_average, None, average, LONG),
         ("expression", take_expression, context.edited.state, setting, LIGHT),
     ):
-        settle(getattr(screen, name)(handler, inputs, outputs, **how), "#edit .live", name)
+        notify_ended(getattr(screen, name)(handler, inputs, outputs, **how), "#edit .live", name)
     wire_live(context, screen, scene, "#edit .live", _SOURCE)
     return setting
 
 
 def direction_id(name: str) -> str:
-    """The id of a direction's slider."""
+    """Return the id of a direction's slider."""
     return f"direction-{name}"
 
 
@@ -190,7 +196,7 @@ def _presets(scene: EditScene) -> list[dict[str, Any]]:
 
 
 def _truth(direction: Direction) -> str:
-    """What was measured of it, for the label of its slider."""
+    """Return what was measured of it, for the label of its slider."""
     if direction.accuracy is not None:
         return f"accuracy {100 * direction.accuracy:.0f} %"
     truth = direction.facts.get("truth", {})
@@ -201,7 +207,7 @@ def _truth(direction: Direction) -> str:
 
 
 def _warning(direction: Direction) -> str:
-    """What to say about a direction that means little."""
+    """Return a warning about a direction that means little; "" for the others."""
     if not direction.weak:
         return ""
     rate = f"{100 * direction.accuracy:.0f} %"

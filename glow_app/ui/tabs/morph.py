@@ -14,16 +14,14 @@ from glow_app.editing.renderer import KAPPA
 from glow_app.editing.walk import GROUNDS
 from glow_app.faces.face import Face
 from glow_app.ui import limits
-from glow_app.ui.components import player, player_value, working_value
-from glow_app.ui.downloads import save_result
-from glow_app.ui.errors import in_words
-from glow_app.ui.events import HEAVY, QUIET, STATE_SECONDS, settle
-from glow_app.ui.example_events import pair_examples
+from glow_app.ui.components.base import working_value
+from glow_app.ui.components.player import player, player_value
+from glow_app.ui.context import PageContext, pair_examples
+from glow_app.ui.downloads import put_result, save_result
+from glow_app.ui.events import BESIDE, HEAVY, QUIET, STATE_SECONDS, event_handler, notify_ended
+from glow_app.ui.jobs import JOBS
 from glow_app.ui.morphs import MorphOptions, Result, morph_steps
-from glow_app.ui.page_context import PageContext
-from glow_app.ui.page_faces import drawn_face
-from glow_app.ui.photo_downloads import put_result
-from glow_app.ui.welcome import TEMPERATURE
+from glow_app.ui.page_faces import TEMPERATURE, drawn_face
 
 __all__ = ["MorphTab", "build_morph_tab"]
 
@@ -66,7 +64,6 @@ def build_morph_tab(demo: gr.Blocks, context: PageContext) -> MorphTab:
                 "Morph", variant="primary", elem_id="make-morph", elem_classes=["primary-action"]
             )
         screen = player(
-            context.jobs,
             context.full_frames,
             kind="morph",
             native=context.editor.image_size,
@@ -97,13 +94,13 @@ def build_morph_tab(demo: gr.Blocks, context: PageContext) -> MorphTab:
         **QUIET,
     )
     press = morph.click(tab.morph, asked, result, **HEAVY, **QUIET)
-    saving = screen.save(tab.save, shown, context.downloads, concurrency_limit=2, **QUIET)
-    putting = screen.put(tab.put, shown, context.downloads, concurrency_limit=2, **QUIET)
+    saving = screen.save(tab.save, shown, context.downloads, **BESIDE)
+    putting = screen.put(tab.put, shown, context.downloads, **BESIDE)
     opening = demo.load(tab.start, None, [*pair.outputs, *context.edited.outputs], **QUIET)
     opening.failure(lambda: None, None, screen, **QUIET)
     events = {"follow": follow, "morph": press, "save": saving, "put": putting}
     for name, event in events.items():
-        settle(event, "#player .player", name)
+        notify_ended(event, "#player .player", name)
     swap.click(tab.swap, asked, [*pair.outputs, *result], **QUIET)
     return MorphTab(options, beyond, temperature, open_file)
 
@@ -175,9 +172,9 @@ class _Handlers:
         self.context = context
         self.editor = context.editor
         self.full = context.full_frames
-        self.welcome = context.welcome
+        self.opening = context.opening
 
-    @in_words
+    @event_handler
     def swap(self, a: Face | None, b: Face | None, *asked: Any) -> tuple[Any, ...]:
         """Exchange A and B; the frames are only turned round where both are treated alike."""
         *options, shown = asked
@@ -187,7 +184,7 @@ class _Handlers:
             return *pair, gr.skip(), gr.skip()
         return *pair, player_value(back, self.full, final=True), back
 
-    @in_words
+    @event_handler
     def morph(self, a: Face | None, b: Face | None, *asked: Any) -> Iterator[tuple[Any, Any]]:
         """The button: morph, and show it moving once."""
         *options, shown = asked
@@ -200,7 +197,7 @@ class _Handlers:
         else:
             yield from self._steps(a, b, how, "morph", play=True)
 
-    @in_words
+    @event_handler
     def follow(self, a: Face | None, b: Face | None, *asked: Any) -> Iterator[tuple[Any, Any]]:
         """A side or an option has changed: morph by itself as soon as both sides are there."""
         *options, shown = asked
@@ -216,16 +213,16 @@ class _Handlers:
     def _steps(
         self, a: Face, b: Face, how: MorphOptions, event: str, play: bool
     ) -> Iterator[tuple[Any, Any]]:
-        name = self.context.jobs.name()
-        if self.welcome.is_for(a, b, how):
-            if not self.welcome.ready:  # the first visitor of all
-                with self.context.jobs.run(name) as job:
+        name = JOBS.new_name()
+        if self.opening.is_for(a, b, how):
+            if not self.opening.ready:  # the first visitor of all
+                with JOBS.run(name) as job:
                     yield working_value(event, name), gr.skip()
-                    self.welcome.morph(job.progress)
-            morph = self.welcome.morph()
+                    self.opening.morph(job.progress)
+            morph = self.opening.morph()
             yield player_value(morph, self.full, final=True, play=play, note=_GREETING), morph
             return
-        with self.context.jobs.run(name) as job:
+        with JOBS.run(name) as job:
             yield working_value(event, name), gr.skip()
             for morph, final in morph_steps(self.editor, a, b, how, job.progress):
                 yield (
@@ -233,11 +230,11 @@ class _Handlers:
                     morph if final else gr.skip(),
                 )
         # The plot's bits/dim take as long again: the frames do not wait for them.
-        with self.context.jobs.run() as job:
+        with JOBS.run() as job:
             whole = morph.measured(self.editor, job.progress)
         yield player_value(whole, self.full, final=True), whole
 
-    @in_words
+    @event_handler
     def start(self, request: gr.Request) -> list[Any]:
         """The page has opened: two faces, whose morph follows, so something is alive.
 
@@ -250,15 +247,15 @@ class _Handlers:
                 drawn_face(self.editor, limits.seed(query[name]), TEMPERATURE) for name in "ab"
             )
         else:
-            a, b = self.welcome.faces()
+            a, b = self.opening.faces()
         return [*self.context.pair.values(a, b), *self.context.edited.values(a)]
 
-    @in_words
+    @event_handler
     def save(self, shown: Result | None, event: gr.EventData) -> dict[str, Any]:
         """Write what the player shows."""
-        return save_result(self.editor, self.context.jobs, shown, event)
+        return save_result(self.editor, shown, event)
 
-    @in_words
+    @event_handler
     def put(self, shown: Result | None, event: gr.EventData) -> dict[str, Any]:
         """Write a photo with the face that the player shows."""
         return put_result(self.editor, shown, event)

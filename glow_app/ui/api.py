@@ -1,0 +1,495 @@
+"""The page's documented API, for scripts and other programs: what the tabs do, by name.
+
+Each public method of `Api` is an endpoint; its name, arguments, types, defaults and docstring are
+those of the endpoint, and Gradio publishes them.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import gradio as gr
+import numpy as np
+from gradio import FileData
+from gradio.context import get_blocks_context
+
+from glow_app.common.errors import UserError
+from glow_app.common.progress import Steps
+from glow_app.editing.directions import Direction
+from glow_app.editing.editor import Editor, Morph
+from glow_app.editing.paths import JOURNEYS, PATHS
+from glow_app.editing.walk import GROUNDS
+from glow_app.faces.face import Face
+from glow_app.faces.put_back import full_side, put_back
+from glow_app.keeping.photos import save_photo
+from glow_app.keeping.recipes import Origin, Recipe, read_morph
+from glow_app.keeping.sheets import save_still
+from glow_app.ui import limits
+from glow_app.ui.downloads import animated, written
+from glow_app.ui.encoding import finite
+from glow_app.ui.events import HEAVY, LONG, event_handler
+from glow_app.ui.page_faces import TEMPERATURE
+from glow_app.ui.uploads import outgoing, uploaded_file
+
+__all__ = ["Api", "build_api"]
+
+_ANIMATIONS = ("gif", "webp", "png", "mp4")
+_PHOTOS = ("jpg", "png")
+
+# Types of arguments, with what a type alone cannot say.
+_Size = Annotated[
+    float | str,
+    f'{limits.MIN_SIZE} to {limits.MAX_SIZE} pixels a side, or "native": as sharp as the photos',
+]
+_Format = Annotated[Literal[_ANIMATIONS], "png is APNG"]
+_Rate = Annotated[float, "1 to 50"]
+_Kappa = Annotated[float | None, "0 (from the photos) to 1 (from the model); null: the default"]
+_Place = Annotated[float, "{:g} to {:g}".format(*limits.BEYOND)]
+_Count = Annotated[float, f"1 to {limits.MAX_SAMPLES}"]
+_Temperature = Annotated[float, "0 to 1.5"]
+
+
+class Api:
+    """The endpoints, on one model. What they are sent can be anything and is checked."""
+
+    def __init__(self, editor: Editor) -> None:
+        self._editor = editor
+
+    # ---- animations -----------------------------------------------------------------------------
+
+    def morph(
+        self,
+        photo_a: FileData,
+        photo_b: FileData,
+        frames: Annotated[float, f"2 to {limits.MAX_FRAMES}"] = limits.FRAMES,
+        path: Literal[PATHS] = "linear",
+        format: _Format = "gif",
+        size: _Size = 256,
+        t_from: _Place = 0,
+        t_to: _Place = 1,
+        constant_speed: bool = False,
+        fps: _Rate = 25,
+        there_and_back: bool = True,
+        ground: Literal[GROUNDS] = "switch",
+        kappa: _Kappa = None,
+        alone: bool = False,
+    ) -> tuple[FileData, dict[str, Any]]:
+        """Morph photo A into photo B with the exact flow.
+
+        Each photo is opened, turned upright and aligned by its face (or cropped at the centre).
+        Both are warped to the shape in between, where both have landmarks, and carry the picture;
+        the model decides what changes on the way, as far as kappa says. ground says whose hair,
+        clothes and background are shown: of A up to the middle and of B after it (switch), or of
+        one of them. With alone the model draws by itself: codes of the crops as they are, the
+        straight line, no photo and no warp. Returns [0] the
+        animation, by default there and back, as a seamless loop that starts with A; [1] facts: t
+        (position of each frame), path_kind, warped (whether it was), frames, model, image_size
+        (of the model), size (of the file), native (up to which size the photos have detail of
+        their own, which larger frames carry), clamped (share of colours that had to be clipped),
+        clamped_frames (the same of each frame), norms (size of z at each frame and level, finest
+        first, 1 = a draw at temperature 1), and for each photo in photos: bits_per_dim (null when
+        off the scale), roundtrip_max_levels (0 = exact), aligned, notes.
+        """
+        count = limits.whole(frames, "frames", 2, limits.MAX_FRAMES)
+        limits.one_of(path, "path", PATHS)
+        limits.one_of(format, "format", _ANIMATIONS)
+        least = limits.download_size(size, limits.MIN_SIZE)  # native shows only with the photos
+        limits.affordable(count, least)
+        rate = limits.between(fps, "fps", 1, 50)
+        t_range = tuple(
+            limits.between(t, name, *limits.BEYOND)
+            for name, t in (("t_from", t_from), ("t_to", t_to))
+        )
+        prepared = self._prepared(photo_a=photo_a, photo_b=photo_b)
+        how = {
+            **_drawn(ground, kappa),
+            "t_range": t_range,
+            "constant_speed": bool(constant_speed),
+        }
+        result = self._editor.morph_frames(*prepared, count, path, alone=bool(alone), **how)
+        recipe = Recipe.of(
+            self._editor,
+            "morph",
+            faces=(Origin(), Origin()),
+            path=path,
+            way="model" if alone else "photos",
+            frames=count,
+            size=limits.download_size(size, result.native),
+            fps=rate,
+            there_and_back=bool(there_and_back),
+            **how,
+        )
+        return self._written(result, recipe, prepared, format)
+
+    def journey(
+        self,
+        photos: list[FileData],
+        frames: Annotated[float, f"of a leg, 2 to {limits.FRAMES}"] = limits.LEG_FRAMES,
+        path: Literal[JOURNEYS] = "cubic",
+        loop: bool = True,
+        constant_speed: bool = False,
+        format: _Format = "gif",
+        size: _Size = 256,
+        fps: _Rate = 25,
+        ground: Literal[GROUNDS] = "switch",
+        kappa: _Kappa = None,
+        alone: bool = False,
+    ) -> tuple[FileData, dict[str, Any]]:
+        """Morph through two to eight photos.
+
+        frames are those of one leg, both its photos included. With loop the last leg leads back to
+        the first photo, which is not repeated, so that the animation runs round without a jump.
+        Returns [0] the animation, one way; [1] facts as /morph, and stops: the frame of each
+        photo.
+        """
+        count = limits.whole(frames, "frames", 2, limits.FRAMES)
+        limits.one_of(path, "path", JOURNEYS)
+        limits.one_of(format, "format", _ANIMATIONS)
+        least = limits.download_size(size, limits.MIN_SIZE)  # native shows only with the photos
+        limits.affordable(count, least)
+        rate = limits.between(fps, "fps", 1, 50)
+        prepared = self._several(photos, 2, limits.MAX_FACES)
+        how = {**_drawn(ground, kappa), "constant_speed": bool(constant_speed)}
+        result = self._editor.journey(prepared, count, path, bool(loop), alone=bool(alone), **how)
+        recipe = Recipe.of(
+            self._editor,
+            "journey",
+            faces=(Origin(),) * len(prepared),
+            path=path,
+            way="model" if alone else "photos",
+            loop=bool(loop),
+            frames=count,
+            size=limits.download_size(size, result.native),
+            fps=rate,
+            **how,
+        )
+        return self._written(result, recipe, prepared, format)
+
+    # ---- single pictures ------------------------------------------------------------------------
+
+    def mix(
+        self,
+        photo_a: FileData,
+        photo_b: FileData,
+        weights: list[float] | None = None,
+        size: _Size = 256,
+        shape: Annotated[float | None, "0 (A) to 1 (B); null: nothing is warped"] = None,
+    ) -> tuple[FileData, dict[str, Any]]:
+        """Mix two photos scale by scale.
+
+        weights has one number for each level of the flow, finest first: 0 takes the level from A,
+        1 from B. shape warps both faces to a shape between A's and B's first. Returns [0] the
+        picture (PNG); [1] facts: clamped, levels (height and width of each level).
+        """
+        levels = len(self._editor.level_shapes)
+        if not isinstance(weights, list) or len(weights) != levels:
+            raise UserError(f"weights must be a list of {levels} numbers, finest level first.")
+        row = [limits.between(weight, "A weight", *limits.BEYOND) for weight in weights]
+        limits.download_size(size, limits.MAX_SIZE)
+        if shape is not None:
+            shape = limits.between(shape, "shape", 0, 1)
+        a, b = self._prepared(photo_a=photo_a, photo_b=photo_b)
+        mixed = self._editor.mix(a, b, row, shape)
+        side = limits.download_size(size, mixed.native)
+        faces = (Origin(), Origin())
+        recipe = Recipe.of(
+            self._editor, "mix", faces=faces, weights=tuple(row), shape=shape, size=side
+        )
+        shapes = [shape[1:] for shape in self._editor.level_shapes]
+        return _still(mixed.at(side), recipe), {"clamped": mixed.clamped, "levels": shapes}
+
+    def edit(
+        self,
+        photo: FileData,
+        strengths: dict[str, float] | None = None,
+        toward: Annotated[float, "0 to 1"] = 0,
+        size: _Size = 256,
+    ) -> tuple[FileData, dict[str, Any]]:
+        """Move a photo's code along learned directions.
+
+        strengths gives a number for each slider by name, in its unit (deviations, degrees, years);
+        /directions lists them. toward moves it to the
+        average face first, 0 to 1. Returns [0] the picture (PNG); [1] facts: clamped.
+        """
+        row, moves = self._moves(strengths)
+        share = limits.between(toward, "toward", 0, 1)
+        limits.download_size(size, limits.MAX_SIZE)
+        (prepared,) = self._prepared(photo=photo)
+        edited = self._editor.edit(prepared, moves, toward=share)
+        side = limits.download_size(size, edited.native)
+        recipe = Recipe.of(
+            self._editor,
+            "edit",
+            faces=(Origin(),),
+            directions=tuple(row.items()),
+            toward=share,
+            size=side,
+        )
+        return _still(edited.at(side), recipe), {"clamped": edited.clamped}
+
+    def put_back(
+        self,
+        photo_a: FileData,
+        photo_b: FileData | None = None,
+        t: Annotated[float, "0 (A) to 1 (B)"] = 0.5,
+        strengths: dict[str, float] | None = None,
+        format: Literal[_PHOTOS] = "jpg",
+    ) -> FileData:
+        """Put a morphed or edited face back into its whole photo.
+
+        With photo_b, the face at t, 0 (A) to 1 (B), of their morph goes into photo A below
+        0.5 and into photo B from there on. Without, photo A's own face is edited by strengths, as
+        /edit does. Returns the photo in its full size, jpg (quality 95) or png, without any of
+        its metadata.
+        """
+        limits.one_of(format, "format", _PHOTOS)
+        row, moves = self._moves(strengths)
+        place = limits.between(t, "t", 0, 1)
+        if photo_b and moves:
+            raise UserError("Give strengths or photo_b, not both.")
+        names = {"photo_a": photo_a, **({"photo_b": photo_b} if photo_b else {})}
+        prepared, origins = self._prepared(**names), (Origin(),) * len(names)
+        which = int(len(prepared) == 2 and place >= 0.5)
+        side = full_side(prepared[which])
+        if photo_b:
+            result = self._editor.morph_frames(*prepared, [place])
+            recipe = Recipe.of(self._editor, "morph", faces=origins, way="photos", t=place)
+        else:
+            result = self._editor.edit(*prepared, moves)
+            recipe = Recipe.of(self._editor, "edit", faces=origins, directions=tuple(row.items()))
+        face, shape = result.enlarged(side)[0], result.points[0].shape
+        whole = put_back(_arrived(list(names.values())[which]), prepared[which], face, shape)
+        return _made(save_photo(whole, outgoing(recipe.file_name(f"-in-photo.{format}"))))
+
+    def directions(self) -> list[dict[str, Any]]:
+        """The sliders of /edit: name, group, unit, low and high ends, words for both ends, and
+        truth: what was measured on held-out faces (slope: measured over asked; spread)."""
+        return [
+            {
+                "name": direction.name,
+                "group": direction.group,
+                "unit": direction.unit,
+                "low": direction.low,
+                "high": direction.high,
+                "with": direction.with_words,
+                "without": direction.without_words,
+                "truth": direction.facts.get("truth", {}),
+            }
+            for direction in self._editor.directions()
+        ]
+
+    def average(self, photos: list[FileData], size: _Size = 256) -> FileData:
+        """The average face of 1 to 64 photos: their mean shape, and equal parts of all."""
+        limits.download_size(size, limits.MAX_SIZE)
+        average = self._editor.average(self._several(photos, 1, limits.MAX_AVERAGE))
+        side = limits.download_size(size, average.native)
+        recipe = Recipe.of(self._editor, "edit", toward=1.0, average="photos", size=side)
+        return _still(average.at(side), recipe)
+
+    # ---- drawn faces ----------------------------------------------------------------------------
+
+    def sample(
+        self,
+        n: _Count = 1,
+        temperature: _Temperature = TEMPERATURE,
+        seed: Annotated[float, "of the first face"] = 0,
+    ) -> list[FileData]:
+        """Draw faces that do not exist from the model's prior.
+
+        Face i of n with seed s is the face of seed s + i, so results can be reproduced one by one.
+        Returns the faces as PNG files at the model's size.
+        """
+        count = limits.whole(n, "n", 1, limits.MAX_SAMPLES)
+        first = limits.seed(seed)
+        spread = limits.temperature(temperature)
+        faces = self._editor.sample(count, temperature=spread, seed=first)
+        origins = [Origin(first + i, spread) for i in range(count)]
+        return [
+            _still(
+                face, Recipe.of(self._editor, "samples", faces=(origin,), temperatures=(spread,))
+            )
+            for face, origin in zip(faces, origins, strict=True)
+        ]
+
+    def neighbours(
+        self,
+        seed: float = 0,
+        n: _Count = 8,
+        radius: Annotated[float, "0 to 1"] = 0.3,
+        temperature: _Temperature = TEMPERATURE,
+    ) -> list[FileData]:
+        """Draw faces near the face of a seed.
+
+        radius 0 is the face itself, 1 has nothing to do with it. Returns n PNG files at the
+        model's size.
+        """
+        count = limits.whole(n, "n", 1, limits.MAX_SAMPLES)
+        middle, spread = limits.seed(seed), limits.temperature(temperature)
+        reach = limits.between(radius, "radius", 0, 1)
+        faces = self._editor.neighbours(middle, count, reach, spread)
+        recipe = Recipe.of(
+            self._editor,
+            "samples",
+            faces=(Origin(middle, spread),),
+            temperatures=(spread,),
+            radius=reach,
+        )
+        return [_still(face, recipe) for face in faces]
+
+    # ---- files ----------------------------------------------------------------------------------
+
+    def open(self, file: FileData) -> dict[str, Any]:
+        """Read how a file made here was made: its settings and seeds, never photos.
+
+        The key path_kind names the path.
+        """
+        if not file:
+            raise UserError("A file is needed.")
+        facts = asdict(read_morph(_arrived(file)))
+        facts["path_kind"] = facts.pop("path")  # clients take an object with that key for a file
+        return facts
+
+    # ---- arguments ------------------------------------------------------------------------------
+
+    def _prepared(self, **photos: FileData | None) -> list[Face]:
+        """Prepare photos by the names of their arguments; none may be missing."""
+        missing = [name for name, photo in photos.items() if not photo]
+        if missing:
+            many = "two photos" if len(photos) > 1 else "a photo"
+            raise UserError(f"This needs {many}: {missing[0]} is missing.")
+        return [self._editor.prepare(_arrived(photo)) for photo in photos.values()]
+
+    def _several(self, photos: list[FileData] | None, low: int, high: int) -> list[Face]:
+        """Prepare the list of photos, ``low`` to ``high`` of them."""
+        if not isinstance(photos, list) or not low <= len(photos) <= high:
+            raise UserError(f"photos must be {low} to {high} photos.")
+        steps, faces = Steps(len(photos)), []  # for nobody it goes on who has left
+        for photo in photos:
+            faces.append(self._editor.prepare(_arrived(photo)))
+            steps.advance()
+        return faces
+
+    def _moves(
+        self, strengths: dict[str, float] | None
+    ) -> tuple[dict[str, float], list[tuple[Direction, float]]]:
+        """Strengths that were asked for, by name and by direction."""
+        known = {direction.name: direction for direction in self._editor.directions()}
+        strengths = {} if strengths is None else strengths
+        if not isinstance(strengths, dict):
+            raise UserError("strengths must be numbers by the names of directions.")
+        strange = sorted(set(strengths) - set(known))
+        if strange:
+            names = ", ".join(known) or "none"
+            raise UserError(f"There is no direction {strange[0]!r} here; there are: {names}.")
+        row = {
+            name: limits.between(s, f"The strength of {name}", known[name].low, known[name].high)
+            for name, s in strengths.items()
+        }
+        return row, [(known[name], strength) for name, strength in row.items()]
+
+    def _written(
+        self, result: Morph, recipe: Recipe, prepared: list[Face], format: str
+    ) -> tuple[FileData, dict[str, Any]]:
+        return _made(animated(result, recipe, f".{format}")), {
+            "model": self._editor.name,
+            "path_kind": recipe.path,
+            "warped": result.warped,
+            "frames": len(result.frames),
+            "image_size": self._editor.image_size,
+            "size": recipe.size,
+            "native": result.native,
+            "t": [round(float(t), 6) for t in result.t],
+            "stops": list(result.stops),
+            "clamped": result.clamped,
+            "clamped_frames": [round(float(share), 6) for share in result.clamped_frames],
+            "norms": np.round(result.norms.astype(float), 4).tolist(),
+            "photos": [self._about(one) for one in prepared],
+        }
+
+    def _about(self, one: Face) -> dict[str, Any]:
+        reading = self._editor.read(one)
+        return {
+            "bits_per_dim": finite(reading.bits_per_dim),
+            "roundtrip_max_levels": reading.roundtrip_max_levels,
+            "aligned": one.aligned,
+            "notes": list(one.notes),
+        }
+
+
+def _drawn(ground: Any, kappa: Any) -> dict[str, Any]:
+    """Ground and κ as they came, checked."""
+    limits.one_of(ground, "ground", GROUNDS)
+    return {
+        "ground": ground,
+        "kappa": None if kappa is None else limits.between(kappa, "kappa", 0, 1),
+    }
+
+
+def _arrived(file: Any) -> Path:
+    """Return the uploaded file that an argument stands for, which can be anything.
+
+    Gradio lets a mere text or an object without its mark through as they are, so this does not
+    rely on what it checks.
+
+    Raises:
+        UserError: it is no file that was uploaded here.
+    """
+    if not isinstance(file, dict):
+        raise UserError("A file has to be uploaded; its path or address alone will not do.")
+    return uploaded_file(file.get("path"))
+
+
+def _made(path: str | Path) -> FileData:
+    """Return a file for the client to fetch."""
+    path = Path(path)
+    return FileData(path=str(path), orig_name=path.name, size=path.stat().st_size)
+
+
+def _still(pixels: np.ndarray, recipe: Recipe) -> FileData:
+    """Write one picture and return its file for the client."""
+    return _made(written(recipe, save_still, pixels))
+
+
+# ---- declarations: an endpoint is what the signature of its method says -------------------------
+
+_EXAMPLE = {"path": "face.jpg", "url": "face.jpg", "meta": {"_type": "gradio.FileData"}}
+
+
+def build_api(editor: Editor) -> None:
+    """Add the endpoints to the Blocks whose context is open; nothing of them is visible."""
+    api = Api(editor)
+    for name in vars(Api):
+        if not name.startswith("_"):
+            # Most of an average is finding its faces, up to 64: no morph waits for that.
+            lane = LONG if name == "average" else HEAVY
+            _endpoint(getattr(api, name), {key: lane[key] for key in HEAVY})
+
+
+def _endpoint(handler: Callable[..., Any], how: dict[str, Any]) -> None:
+    """Add ``handler`` under its name to the Blocks whose context is open.
+
+    Arguments, types and defaults are those of its signature, an ``Annotated`` type says what a
+    type alone cannot, and the docstring is the description. The types are for the documentation:
+    values arrive as the client sent them, and the handler checks each.
+
+    Args:
+        how: one of the kinds in `events`.
+    """
+    signature = inspect.signature(handler, eval_str=True)
+    answer = event_handler(handler)
+    answer.__signature__ = signature  # Gradio would take the type of the result for a text
+    answer.__annotations__ = get_type_hints(handler)
+    added = gr.api(
+        answer, api_name=handler.__name__, api_description=inspect.getdoc(handler), **how
+    )
+    inputs = get_blocks_context().fns[added["id"]].inputs
+    for component, (name, about) in zip(inputs, signature.parameters.items(), strict=True):
+        component.label = ", ".join([name, *getattr(about.annotation, "__metadata__", ())])
+        kind = answer.__annotations__[name]
+        if "FileData" in str(kind):  # or the documentation would write "..." for a file
+            example = [_EXAMPLE, _EXAMPLE] if "list" in str(kind) else _EXAMPLE
+            component.example_payload = lambda example=example: example
