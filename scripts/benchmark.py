@@ -26,7 +26,7 @@ from glow_app.common import cli
 if TYPE_CHECKING:
     import torch
 
-    from glow_app.benchmarks.contenders import Workload
+    from benchmarks.contenders import Workload
 
 FRAMES = 33  # of one morph
 # K, L, width, picture size and batch where none is given: what takes a minute or two.
@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> None:
     if not (args.latency or args.compare or args.memory):
         args.latency = args.compare = True
 
-    from glow_app.benchmarks.report import report
+    from benchmarks.report import report
     from glow_app.common.devices import pick_device
 
     try:
@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def measure(args: argparse.Namespace, workload: Workload, device: torch.device) -> dict[str, Any]:
     """The parts that were asked for, and what they were measured on."""
-    from glow_app.benchmarks.hardware import hardware
+    from benchmarks.hardware import hardware
     from glow_app.common.devices import pick_precision
 
     precisions = ["float32"]
@@ -93,7 +93,7 @@ def measure(args: argparse.Namespace, workload: Workload, device: torch.device) 
         precisions.append("bfloat16")
     results: dict[str, Any] = {"hardware": hardware(device)}
     if args.latency:
-        from glow_app.benchmarks.released import measure_released
+        from benchmarks.released import measure_released
 
         editor = cli.open_editor(args)
         cli.say(f"Measuring {editor.name} ...")
@@ -101,7 +101,7 @@ def measure(args: argparse.Namespace, workload: Workload, device: torch.device) 
             editor, precisions, args.batch or 32, FRAMES, args.repeats
         )
     if args.compare:
-        from glow_app.benchmarks.comparison import compare
+        from benchmarks.comparison import compare
 
         cli.say("Comparing with normflows ...")
         compiled = device.type == "cuda" if args.compile is None else args.compile
@@ -114,7 +114,7 @@ def measure(args: argparse.Namespace, workload: Workload, device: torch.device) 
 
 
 def _workload(args: argparse.Namespace, device: torch.device) -> Workload:
-    from glow_app.benchmarks.contenders import Workload
+    from benchmarks.contenders import Workload
 
     workload = Workload(*DEFAULTS[device.type])
     given = {f.name: getattr(args, f.name) for f in dataclasses.fields(workload)}
@@ -124,7 +124,7 @@ def _workload(args: argparse.Namespace, device: torch.device) -> Workload:
 def _memory(
     args: argparse.Namespace, workload: Workload, device: torch.device, precision: str
 ) -> dict[str, Any]:
-    from glow_app.benchmarks.memory import growth, memory_curve
+    from benchmarks.memory import growth, memory_curve
 
     jobs = memory_curve(workload, str(device), precision, args.memory_steps)
     curve = list(cli.shown(jobs, 2 * len(args.memory_steps), "memory"))

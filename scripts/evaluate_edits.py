@@ -3,7 +3,7 @@
 
     python scripts/evaluate_edits.py --train FACES --data FACES/val --photos PHOTOS
 
-The judge knows neither the flow nor its directions (`glow_app/benchmarks/edit_judge.py`):
+The judge knows neither the flow nor its directions (`benchmarks/edit_judge.py`):
 landmarks are followed from the untouched picture into the edited one by optical flow, poses are
 found anew, looks are told by gradients and colours, fitted on unedited pictures of --train
 (aligned, with `attributes.tsv` and `sources.tsv`). For each slider, at four strengths:
@@ -35,7 +35,7 @@ from glow_app.common import cli
 if TYPE_CHECKING:
     import numpy as np
 
-    from glow_app.benchmarks.edit_judge import Judge
+    from benchmarks.edit_judge import Judge
     from glow_app.editing.directions import Direction
     from glow_app.editing.editor import Editor
     from glow_app.faces.face import Face
@@ -64,8 +64,8 @@ def parser() -> cli.Parser:
 def main(argv: list[str] | None = None) -> None:
     args = parser().parse_args(argv)
 
-    from glow_app.benchmarks.edit_judge import fitted_on
-    from glow_app.benchmarks.morphs import descriptors
+    from benchmarks.edit_judge import fitted_on
+    from benchmarks.morphs import descriptors
     from glow_app.common.errors import UserError
     from glow_app.editing import directions
     from glow_app.keeping.writing import check_folder
@@ -98,7 +98,7 @@ def measure(
     """One row of the table."""
     import numpy as np
 
-    from glow_app.benchmarks.edit_judge import tracked
+    from benchmarks.edit_judge import tracked
     from glow_app.faces.landmarks import find_mesh
     from glow_app.faces.measures import MEASURES
 
@@ -162,7 +162,7 @@ def _at(asked: np.ndarray, got: np.ndarray, strength: float) -> float | None:
 
 def table(rows: dict[str, dict[str, Any]]) -> str:
     """Markdown."""
-    from glow_app.benchmarks.report import table as markdown
+    from benchmarks.report import table as markdown
 
     head = ["slider", "unit", "slope", "spread", "finder", "at its ends", "person", "goes along"]
     lines = []

@@ -49,7 +49,7 @@ from glow_app.common import cli
 if TYPE_CHECKING:
     import numpy as np
 
-    from glow_app.benchmarks.morphs.ways import Way
+    from benchmarks.morphs.ways import Way
     from glow_app.faces.face import Face
 
 REAL = "real faces"
@@ -92,10 +92,10 @@ def main(argv: list[str] | None = None) -> None:
 
     import numpy as np
 
-    from glow_app.benchmarks.morphs.evaluation import Scale, measure_real, measure_way
-    from glow_app.benchmarks.morphs.material import draw_pairs, halves, read_faces
-    from glow_app.benchmarks.morphs.table import morph_table
-    from glow_app.benchmarks.morphs.ways import all_ways
+    from benchmarks.morphs.evaluation import Scale, measure_real, measure_way
+    from benchmarks.morphs.material import draw_pairs, halves, read_faces
+    from benchmarks.morphs.table import morph_table
+    from benchmarks.morphs.ways import all_ways
     from glow_app.common.errors import UserError
     from glow_app.common.files import write_text
     from glow_app.faces.folders import list_pictures
@@ -155,7 +155,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _describer(wanted: bool | None) -> Callable[[np.ndarray], np.ndarray] | None:
-    from glow_app.benchmarks.morphs import descriptors
+    from benchmarks.morphs import descriptors
     from glow_app.common.errors import UserError
 
     if wanted is False:

@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from glow_app.benchmarks.comparison import compare
-from glow_app.benchmarks.contenders import NormflowsGlow, OurGlow, Workload
-from glow_app.benchmarks.convolutions import convolutions_of
-from glow_app.benchmarks.memory import MemoryJob, growth, peak_bytes
-from glow_app.benchmarks.report import report
-from glow_app.benchmarks.timing import interleaved
+from benchmarks.comparison import compare
+from benchmarks.contenders import NormflowsGlow, OurGlow, Workload
+from benchmarks.convolutions import convolutions_of
+from benchmarks.memory import MemoryJob, growth, peak_bytes
+from benchmarks.report import report
+from benchmarks.timing import interleaved
 
 CPU = torch.device("cpu")
 SMALL = Workload(steps=2, levels=2, width=16, image_size=8, batch=4)

@@ -35,8 +35,8 @@ def test_what_enters_and_the_coarse_part_make_up_the_density(
     with torch.no_grad():
         h, rest = entering(model, x, first)
         z, _ = part.f(h)
-        torch.testing.assert_close(rest.float() + part.log_prob(h), model.log_prob(x))
-        torch.testing.assert_close(z, model.f(x)[0][:, -part.dims :])
+        torch.testing.assert_close((rest + part.log_prob(h)).float(), model.log_prob(x))
+        torch.testing.assert_close(z.float(), model.f(x)[0][:, -part.dims :])
 
 
 def test_behind_a_detail_level(x: Tensor) -> None:
@@ -49,7 +49,7 @@ def test_behind_a_detail_level(x: Tensor) -> None:
     part = coarse_part(perturb(detailed).eval(), 2)
     with torch.no_grad():
         h, rest = entering(detailed, x, 2)
-        torch.testing.assert_close(rest.float() + part.log_prob(h), detailed.log_prob(x))
+        torch.testing.assert_close((rest + part.log_prob(h)).float(), detailed.log_prob(x))
         same = put_back(detailed, part)
         torch.testing.assert_close(same.log_prob(x), detailed.log_prob(x))
 
@@ -66,7 +66,7 @@ def test_put_back_the_fine_levels_compute_what_they_did(model: Glow, x: Tensor, 
         for before, after in zip(entering(model, x, 2), entering(whole, x, 2), strict=True):
             torch.testing.assert_close(after, before)
         h, rest = entering(model, x, 2)
-        torch.testing.assert_close(whole.log_prob(x), rest.float() + part.log_prob(h))
+        torch.testing.assert_close(whole.log_prob(x), (rest + part.log_prob(h)).float())
         assert (whole.log_prob(x) - model.log_prob(x)).abs().min() > 1
 
 

@@ -444,7 +444,7 @@ def test_tables_that_are_none(tmp_path, content, words):
 
 
 def test_the_tables_of_the_judge_are_read_as_well(tmp_path):
-    from glow_app.benchmarks.edit_judge import read_tables
+    from benchmarks.edit_judge import read_tables
 
     (tmp_path / "attributes.tsv").write_bytes(b"\xef\xbb\xbffile,smile\r\ntrain/a.png,0.5\r\n")
     (tmp_path / "sources.tsv").write_text("file;age;gender\ntrain/a.png;30;f\n")

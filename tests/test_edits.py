@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from glow_app.benchmarks.edit_judge import LIGHT, Judge
+from benchmarks.edit_judge import LIGHT, Judge
 from glow_app.common.errors import UserError
 from glow_app.editing import directions
 from glow_app.editing.directions import GROUPS, Direction

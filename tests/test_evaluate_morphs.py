@@ -13,15 +13,15 @@ import pytest
 import torch
 from PIL import Image
 
-from glow_app.benchmarks.morphs import descriptors, realism
-from glow_app.benchmarks.morphs.appearance import contrast, saturated
-from glow_app.benchmarks.morphs.faces_found import one_face_in_place
-from glow_app.benchmarks.morphs.frechet import frechet_distance
-from glow_app.benchmarks.morphs.material import SIDE, draw_pairs, halves, read_faces
-from glow_app.benchmarks.morphs.sliced_wasserstein import PatchReference, laplacian_bands
-from glow_app.benchmarks.morphs.table import morph_table
-from glow_app.benchmarks.morphs.transition import ghosting
-from glow_app.benchmarks.morphs.ways import Dissolve, all_ways, real_face
+from benchmarks.morphs import descriptors, realism
+from benchmarks.morphs.appearance import contrast, saturated
+from benchmarks.morphs.faces_found import one_face_in_place
+from benchmarks.morphs.frechet import frechet_distance
+from benchmarks.morphs.material import SIDE, draw_pairs, halves, read_faces
+from benchmarks.morphs.sliced_wasserstein import PatchReference, laplacian_bands
+from benchmarks.morphs.table import morph_table
+from benchmarks.morphs.transition import ghosting
+from benchmarks.morphs.ways import Dissolve, all_ways, real_face
 from glow_app.faces.face import Face
 from glow_app.faces.folders import list_pictures
 from glow_app.faces.landmarks import find_mesh
@@ -240,7 +240,7 @@ def test_command_measures_and_repeats(
     evaluate_morphs, face_folder, small_checkpoint, tmp_path, capsys, monkeypatch
 ):
     few = partial(PatchReference, patches=512)  # sorting the usual number is half of the time
-    monkeypatch.setattr("glow_app.benchmarks.morphs.evaluation.PatchReference", few)
+    monkeypatch.setattr("benchmarks.morphs.evaluation.PatchReference", few)
     data, photos, frames = (tmp_path / name for name in ("data", "photos", "frames"))
     for folder, chosen in ((data, slice(0, 8)), (photos, slice(8, 11))):
         folder.mkdir()

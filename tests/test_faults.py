@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from glow_app.benchmarks.faults import uploads
-from glow_app.benchmarks.faults.corpus import Case, encoded, picture, wholes
-from glow_app.benchmarks.faults.interruptions import Trainings
-from glow_app.benchmarks.faults.mutations import each_mutation
-from glow_app.benchmarks.faults.table import Row, markdown
-from glow_app.benchmarks.faults.uploads import Reader, fuzz, hostile
+from benchmarks.faults import uploads
+from benchmarks.faults.corpus import Case, encoded, picture, wholes
+from benchmarks.faults.interruptions import Trainings
+from benchmarks.faults.mutations import each_mutation
+from benchmarks.faults.table import Row, markdown
+from benchmarks.faults.uploads import Reader, fuzz, hostile
 from glow_app.common.errors import UserError
 from glow_app.faces.opening import MAX_SCANS, open_picture
 from scripts.dev import faults

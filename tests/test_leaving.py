@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from glow_app.benchmarks.faults.corpus import encoded, picture
-from glow_app.benchmarks.faults.visitor import Visitor
+from benchmarks.faults.corpus import encoded, picture
+from benchmarks.faults.visitor import Visitor
 from glow_app.common.progress import Steps, Stopped, stopped_when
 from glow_app.editing.editor import Editor
 from glow_app.ui.events import event_handler

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glow_app.benchmarks.faults.load import sharp_photo
-from glow_app.benchmarks.faults.visitor import Refused, Visitor
+from benchmarks.faults.load import sharp_photo
+from benchmarks.faults.visitor import Refused, Visitor
 from glow_app.common.errors import UserError
 from glow_app.common.progress import Stopped
 from glow_app.editing.editor import Editor

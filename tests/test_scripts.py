@@ -850,7 +850,8 @@ def test_a_tilde_is_home_in_every_way_of_writing_it(
     assert (found.one, found.more) == (f"{tmp_path}/default", [tmp_path / "c"])
 
 
-ALL_SCRIPTS = sorted([*SCRIPTS.rglob("*.py"), SCRIPTS.parent / "app.py"])
+RESEARCH = (SCRIPTS.parent / "benchmarks" / "research").glob("[!_]*.py")
+ALL_SCRIPTS = sorted([*SCRIPTS.rglob("*.py"), *RESEARCH, SCRIPTS.parent / "app.py"])
 
 
 @pytest.mark.parametrize("script", ALL_SCRIPTS, ids=lambda path: path.stem)

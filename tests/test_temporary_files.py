@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from glow_app.benchmarks.faults.corpus import encoded, picture
-from glow_app.benchmarks.faults.visitor import Visitor
+from benchmarks.faults.corpus import encoded, picture
+from benchmarks.faults.visitor import Visitor
 from glow_app.editing.editor import Editor
 from glow_app.ui import page as page_module
 from glow_app.ui import uploads

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from glow_app.common import cli  # before what imports PyTorch
 
 # isort: split
-from glow_app.benchmarks.faults.table import Row, markdown
+from benchmarks.faults.table import Row, markdown
 
 _PARTS = ("uploads", "load", "training")
 
@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _uploads(args: argparse.Namespace, folder: Path) -> list[Row]:
-    from glow_app.benchmarks.faults.uploads import fuzz, hostile
+    from benchmarks.faults.uploads import fuzz, hostile
 
     rows, findings = hostile(folder / "corpus", huge=not args.short)
     fuzzed, more = fuzz(
@@ -74,7 +74,7 @@ def _uploads(args: argparse.Namespace, folder: Path) -> list[Row]:
 
 
 def _load(args: argparse.Namespace, folder: Path) -> list[Row]:
-    from glow_app.benchmarks.faults.load import under_load
+    from benchmarks.faults.load import under_load
 
     users = args.users or (10 if args.short else 50)
     seconds = args.seconds or (15 if args.short else 120)
@@ -83,7 +83,7 @@ def _load(args: argparse.Namespace, folder: Path) -> list[Row]:
 
 
 def _training(args: argparse.Namespace, folder: Path) -> list[Row]:
-    from glow_app.benchmarks.faults.interruptions import Trainings
+    from benchmarks.faults.interruptions import Trainings
 
     trainings = Trainings(folder, _say)
     return [

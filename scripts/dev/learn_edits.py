@@ -7,7 +7,7 @@ FACES holds aligned pictures, `attributes.tsv` (a column `file`, the others prob
 `sources.tsv` (columns file, age, gender). Shapes are regressed on measured shapes, looks on
 measured shapes, light, attributes, age and gender at once, so that one slider moves one thing and
 the others are held. How far one unit moves the look is set so that the independent judge of
-`glow_app/benchmarks/edit_judge.py` sees three quarters of a deviation (of age: 12 of 16 years) on
+`benchmarks/edit_judge.py` sees three quarters of a deviation (of age: 12 of 16 years) on
 training faces. The cache keeps landmarks and codes, which take most of the time; the same command
 goes on.
 """
@@ -27,7 +27,7 @@ import numpy as np
 from glow_app.common import cli
 
 if TYPE_CHECKING:
-    from glow_app.benchmarks.edit_judge import Judge
+    from benchmarks.edit_judge import Judge
     from glow_app.editing.editor import Editor
     from glow_app.faces.face import Face
 
@@ -237,7 +237,7 @@ def parser() -> cli.Parser:
 def main(argv: list[str] | None = None) -> None:
     args = parser().parse_args(argv)
 
-    from glow_app.benchmarks.edit_judge import fitted_on, read_tables
+    from benchmarks.edit_judge import fitted_on, read_tables
     from glow_app.editing import directions
     from glow_app.faces.measures import MEASURES
     from glow_app.keeping.writing import check_folder
@@ -283,7 +283,7 @@ def _look_vectors(
     count: int,
 ) -> dict[str, np.ndarray]:
     """(D,) by which one deviation of each number of `HELD` moves the code of a look."""
-    from glow_app.benchmarks.edit_judge import LIGHT, light
+    from benchmarks.edit_judge import LIGHT, light
     from glow_app.faces.measures import MEASURES
 
     chosen = with_labels(names, table, count)

@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> None:
 
     import learn_edits
 
-    from glow_app.benchmarks.edit_judge import read_tables
+    from benchmarks.edit_judge import read_tables
     from glow_app.editing.shapes import ShapePrior, pretrained_file
 
     editor = cli.open_editor(args)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from glow_app.benchmarks.morphs.sliced_wasserstein import laplacian_bands
+from benchmarks.morphs.sliced_wasserstein import laplacian_bands
 
 __all__ = ["ghosting"]
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How good random faces of each model are, by a face finder and by descriptors; and a sheet.
 
-python scripts/dev/random_faces.py --val HELD_OUT.npy --out DIR ONE.safetensors OTHER.safetensors
+python benchmarks/research/random_faces.py --val HELD_OUT.npy --out DIR ONE.safetensors OTHER...
 
 Where dlib is installed (requirements-benchmark.txt), two more figures compare the faces with the
 held-out ones, which must be packed at twice the size of the models. *Precision* (Kynkäänniemi et
@@ -23,9 +23,9 @@ import numpy as np
 import torch
 
 import models
-from glow_app.benchmarks.morphs import descriptors
-from glow_app.benchmarks.morphs.faces_found import one_face_in_place
-from glow_app.benchmarks.morphs.frechet import frechet_distance
+from benchmarks.morphs import descriptors
+from benchmarks.morphs.faces_found import one_face_in_place
+from benchmarks.morphs.frechet import frechet_distance
 from glow_app.common.errors import UserError
 from glow_app.faces.coding import Coding
 from glow_app.faces.tensors import to_pictures

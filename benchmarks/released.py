@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from glow_app.benchmarks.convolutions import convolutions_of
-from glow_app.benchmarks.flops import flops_per_frame
-from glow_app.benchmarks.timing import Work, adamw_step, interleaved
+from benchmarks.convolutions import convolutions_of
+from benchmarks.flops import flops_per_frame
+from benchmarks.timing import Work, adamw_step, interleaved
 from glow_app.editing.editor import Editor
 from glow_app.faces import regions
 from glow_app.faces.face import Face, resized

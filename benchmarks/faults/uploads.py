@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from glow_app.benchmarks.faults.corpus import Case, corpus, wholes
-from glow_app.benchmarks.faults.table import Row
+from benchmarks.faults.corpus import Case, corpus, wholes
+from benchmarks.faults.table import Row
 
 __all__ = ["MAX_MIB", "MAX_SECONDS", "Finding", "Reader", "fuzz", "hostile"]
 
 MAX_SECONDS: Final = 2.0  # of processor time for one picture
 MAX_MIB: Final = 1024.0  # of memory, everything that is loaded included
 _PATIENCE: Final = 30.0  # seconds of the clock before a picture counts as a hang
-_COMMAND: Final = ("-m", "glow_app.benchmarks.faults.reader")
-_ROOT: Final = Path(__file__).resolve().parents[3]
+_COMMAND: Final = ("-m", "benchmarks.faults.reader")
+_ROOT: Final = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def fuzz(folder: Path, count: int, seed: int = 0) -> tuple[list[Row], list[Findi
     """
     from hypothesis import configuration, errors
 
-    from glow_app.benchmarks.faults.mutations import each_mutation
+    from benchmarks.faults.mutations import each_mutation
 
     folder.mkdir(parents=True, exist_ok=True)
     configuration.set_hypothesis_home_dir(folder / ".hypothesis")

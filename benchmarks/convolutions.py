@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from glow_app.benchmarks.timing import Work
+from benchmarks.timing import Work
 from models.numerics import exact_float32
 
 __all__ = ["convolutions_of"]

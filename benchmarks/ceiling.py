@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from glow_app.benchmarks.timing import Work
+from benchmarks.timing import Work
 from models.numerics import exact_float32
 
 __all__ = ["Ceiling", "ceilings"]

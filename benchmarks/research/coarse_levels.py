@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Train the coarse levels of a flow by themselves, on what its frozen fine levels hand them.
 
-python scripts/dev/coarse_levels.py --base P --data TRAIN.npy --val HELD_OUT.npy --out RUN \
-    --cache CACHE --minutes 20 [--attention 3] [--model-steps 8 12]
+python benchmarks/research/coarse_levels.py --base P --data TRAIN.npy --val HELD_OUT.npy \
+    --out RUN --cache CACHE --minutes 20 [--attention 3] [--model-steps 8 12]
 
 The pictures are of twice the size of the flow; it learns their means and reduced pictures in turn
 (`glow_app.training.reduced`). Each goes through the fine levels once, every other one flipped, and

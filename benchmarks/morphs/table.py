@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from glow_app.benchmarks.report import table
+from benchmarks.report import table
 
 __all__ = ["morph_table"]
 

@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from glow_app.benchmarks.faults.table import Row
+from benchmarks.faults.table import Row
 
 __all__ = ["Trainings"]
 
-_ROOT: Final = Path(__file__).resolve().parents[3]
+_ROOT: Final = Path(__file__).resolve().parents[2]
 _PATIENCE: Final = 600.0  # seconds for one run
 _STEPS: Final = 30  # of the runs that are not killed
 

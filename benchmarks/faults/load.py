@@ -21,9 +21,9 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from glow_app.benchmarks.faults.corpus import encoded
-from glow_app.benchmarks.faults.table import Row
-from glow_app.benchmarks.faults.visitor import QueueFull, Refused, Visitor
+from benchmarks.faults.corpus import encoded
+from benchmarks.faults.table import Row
+from benchmarks.faults.visitor import QueueFull, Refused, Visitor
 from glow_app.ui.examples import example_files
 
 __all__ = ["serving", "sharp_photo", "under_load"]
@@ -31,7 +31,7 @@ __all__ = ["serving", "sharp_photo", "under_load"]
 MAX_GROWTH: Final = 0.10  # of memory, from before to after
 MAX_VISITOR_MIB: Final = 30.0  # of memory, with two sharp photos and their morph
 MAX_HEALTH_S: Final = 0.200  # at the 95th percentile
-_ROOT: Final = Path(__file__).resolve().parents[3]
+_ROOT: Final = Path(__file__).resolve().parents[2]
 _ROUNDING: Final = 2  # levels by which a picture may differ from itself in another batch
 _SEEDS: Final = 8  # faces that visitors ask for
 _RETRY_S: Final = (0.5, 2.0)  # how long one waits who was told that the queue is full

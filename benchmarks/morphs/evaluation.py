@@ -8,14 +8,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from glow_app.benchmarks.morphs import descriptors, realism
-from glow_app.benchmarks.morphs.appearance import contrast, saturated
-from glow_app.benchmarks.morphs.faces_found import one_face_in_place
-from glow_app.benchmarks.morphs.frechet import frechet_distance
-from glow_app.benchmarks.morphs.material import SIDE
-from glow_app.benchmarks.morphs.sliced_wasserstein import PatchReference
-from glow_app.benchmarks.morphs.transition import ghosting
-from glow_app.benchmarks.morphs.ways import Way, real_face
+from benchmarks.morphs import descriptors, realism
+from benchmarks.morphs.appearance import contrast, saturated
+from benchmarks.morphs.faces_found import one_face_in_place
+from benchmarks.morphs.frechet import frechet_distance
+from benchmarks.morphs.material import SIDE
+from benchmarks.morphs.sliced_wasserstein import PatchReference
+from benchmarks.morphs.transition import ghosting
+from benchmarks.morphs.ways import Way, real_face
 from glow_app.faces.face import Face
 from glow_app.faces.landmarks import find_mesh
 

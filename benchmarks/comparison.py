@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from glow_app.benchmarks.ceiling import ceilings
-from glow_app.benchmarks.contenders import Contender, NormflowsGlow, OurGlow, Workload
-from glow_app.benchmarks.convolutions import convolutions_of
-from glow_app.benchmarks.hardware import version_of
-from glow_app.benchmarks.memory import MemoryJob
-from glow_app.benchmarks.timing import Work, interleaved, seconds_of
+from benchmarks.ceiling import ceilings
+from benchmarks.contenders import Contender, NormflowsGlow, OurGlow, Workload
+from benchmarks.convolutions import convolutions_of
+from benchmarks.hardware import version_of
+from benchmarks.memory import MemoryJob
+from benchmarks.timing import Work, interleaved, seconds_of
 
 __all__ = ["compare"]
 

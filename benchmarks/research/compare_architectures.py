@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Train many architectures for the same time on the same pictures, and write a table of them.
 
-python scripts/dev/compare_architectures.py --data FACES --val HELD_OUT --out runs/compare
+python benchmarks/research/compare_architectures.py --data FACES --val HELD_OUT --out runs/compare
 
 Results are kept in OUT; the same command goes on where it stopped. Seconds are of processor time
 on a CPU, where other work must not decide who wins (run it on one thread: OMP_NUM_THREADS=1),
@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from glow_app.common import cli  # before what imports PyTorch
 
 # isort: split
-from glow_app.benchmarks.flops import flops_per_frame
+from benchmarks.flops import flops_per_frame
 from glow_app.common.devices import pick_device, pick_precision
 from glow_app.common.files import write_text
 from glow_app.keeping.writing import check_folder, check_target

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from glow_app.benchmarks.timing import Work, adamw_step
+from benchmarks.timing import Work, adamw_step
 from glow_app.training.graphs import graphed
 from glow_app.training.objective import Objective
 from models import PRESETS, Glow, GlowConfig, bits_per_dim

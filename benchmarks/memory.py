@@ -1,6 +1,6 @@
 """Peak memory of a training step, each in a process of its own so that nothing else counts.
 
-`python -m glow_app.benchmarks.memory JOB`, a JSON object, measures one and prints JSON.
+`python -m benchmarks.memory JOB`, a JSON object, measures one and prints JSON.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from glow_app.benchmarks.contenders import CONTENDERS, OurGlow, Workload
-from glow_app.benchmarks.timing import Work, seconds_of, wait
+from benchmarks.contenders import CONTENDERS, OurGlow, Workload
+from benchmarks.timing import Work, seconds_of, wait
 
 __all__ = ["MemoryJob", "growth", "memory_curve", "peak_bytes"]
 
 _TOO_MUCH = ("out of memory", "can't allocate memory")  # as torch says it, on GPU and CPU
-_ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
