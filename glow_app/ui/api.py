@@ -10,12 +10,12 @@ import inspect
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
-import gradio as gr
 import numpy as np
 from gradio import FileData
 from gradio.context import get_blocks_context
+from gradio.events import api
 
 from glow_app.common.errors import UserError
 from glow_app.common.progress import Steps
@@ -45,12 +45,17 @@ _Size = Annotated[
     float | str,
     f'{limits.MIN_SIZE} to {limits.MAX_SIZE} pixels a side, or "native": as sharp as the photos',
 ]
-_Format = Annotated[Literal[_ANIMATIONS], "png is APNG"]
 _Rate = Annotated[float, "1 to 50"]
 _Kappa = Annotated[float | None, "0 (from the photos) to 1 (from the model); null: the default"]
 _Place = Annotated[float, "{:g} to {:g}".format(*limits.BEYOND)]
 _Count = Annotated[float, f"1 to {limits.MAX_SAMPLES}"]
 _Temperature = Annotated[float, "0 to 1.5"]
+if TYPE_CHECKING:
+    _Format = _PhotoFormat = _Path = _JourneyPath = _Ground = str
+else:  # Gradio publishes the choices; type checkers want them spelled out
+    _Format = Annotated[Literal[_ANIMATIONS], "png is APNG"]
+    _PhotoFormat = Literal[_PHOTOS]
+    _Path, _JourneyPath, _Ground = Literal[PATHS], Literal[JOURNEYS], Literal[GROUNDS]
 
 
 class Api:
@@ -66,7 +71,7 @@ class Api:
         photo_a: FileData,
         photo_b: FileData,
         frames: Annotated[float, f"2 to {limits.MAX_FRAMES}"] = limits.FRAMES,
-        path: Literal[PATHS] = "linear",
+        path: _Path = "linear",
         format: _Format = "gif",
         size: _Size = 256,
         t_from: _Place = 0,
@@ -74,25 +79,26 @@ class Api:
         constant_speed: bool = False,
         fps: _Rate = 25,
         there_and_back: bool = True,
-        ground: Literal[GROUNDS] = "switch",
+        ground: _Ground = "switch",
         kappa: _Kappa = None,
         alone: bool = False,
     ) -> tuple[FileData, dict[str, Any]]:
         """Morph photo A into photo B with the exact flow.
 
-        Each photo is opened, turned upright and aligned by its face (or cropped at the centre).
-        Both are warped to the shape in between, where both have landmarks, and carry the picture;
-        the model decides what changes on the way, as far as kappa says. ground says whose hair,
-        clothes and background are shown: of A up to the middle and of B after it (switch), or of
-        one of them. With alone the model draws by itself: codes of the crops as they are, the
-        straight line, no photo and no warp. Returns [0] the
-        animation, by default there and back, as a seamless loop that starts with A; [1] facts: t
-        (position of each frame), path_kind, warped (whether it was), frames, model, image_size
-        (of the model), size (of the file), native (up to which size the photos have detail of
-        their own, which larger frames carry), clamped (share of colours that had to be clipped),
-        clamped_frames (the same of each frame), norms (size of z at each frame and level, finest
-        first, 1 = a draw at temperature 1), and for each photo in photos: bits_per_dim (null when
-        off the scale), roundtrip_max_levels (0 = exact), aligned, notes.
+        Each photo is opened, turned upright and aligned by its face, or cropped at the centre
+        where no face is found. Where both have landmarks, both are warped to the shape in between
+        and carry the picture; the model decides what changes on the way, as far as kappa says.
+        ground says whose hair, clothes and background are shown: those of A up to the middle and
+        of B after it (switch), or those of one of them. With alone the model draws by itself, from
+        the codes of the crops as they are: no photo and no warp.
+
+        Returns [0] the animation, by default there and back, a seamless loop that starts with A;
+        [1] facts: t (position of each frame), path_kind, warped (whether the photos were), frames
+        (their number), model, image_size (pixels a side of the model), size (of the file), native
+        (pixels a side up to which the photos have detail of their own), clamped (share of colours
+        that had to be clipped), clamped_frames (the same of each frame), norms (size of z at each
+        frame and level, finest first; 1 = a draw at temperature 1), and for each photo in photos:
+        bits_per_dim (null when off the scale), roundtrip_max_levels (0 = exact), aligned, notes.
         """
         count = limits.whole(frames, "frames", 2, limits.MAX_FRAMES)
         limits.one_of(path, "path", PATHS)
@@ -104,13 +110,13 @@ class Api:
             limits.between(t, name, *limits.BEYOND)
             for name, t in (("t_from", t_from), ("t_to", t_to))
         )
-        prepared = self._prepared(photo_a=photo_a, photo_b=photo_b)
+        a, b = prepared = self._prepared(photo_a=photo_a, photo_b=photo_b)
         how = {
             **_drawn(ground, kappa),
             "t_range": t_range,
             "constant_speed": bool(constant_speed),
         }
-        result = self._editor.morph_frames(*prepared, count, path, alone=bool(alone), **how)
+        result = self._editor.morph_frames(a, b, count, path, alone=bool(alone), **how)
         recipe = Recipe.of(
             self._editor,
             "morph",
@@ -129,20 +135,22 @@ class Api:
         self,
         photos: list[FileData],
         frames: Annotated[float, f"of a leg, 2 to {limits.FRAMES}"] = limits.LEG_FRAMES,
-        path: Literal[JOURNEYS] = "cubic",
+        path: _JourneyPath = "cubic",
         loop: bool = True,
         constant_speed: bool = False,
         format: _Format = "gif",
         size: _Size = 256,
         fps: _Rate = 25,
-        ground: Literal[GROUNDS] = "switch",
+        ground: _Ground = "switch",
         kappa: _Kappa = None,
         alone: bool = False,
     ) -> tuple[FileData, dict[str, Any]]:
         """Morph through two to eight photos.
 
-        frames are those of one leg, both its photos included. With loop the last leg leads back to
-        the first photo, which is not repeated, so that the animation runs round without a jump.
+        frames is the number of frames of one leg, both its photos included. With loop the last leg
+        leads back to the first photo, which is not repeated, so that the animation runs round
+        without a jump.
+
         Returns [0] the animation, one way; [1] facts as /morph, and stops: the frame of each
         photo.
         """
@@ -182,8 +190,10 @@ class Api:
         """Mix two photos scale by scale.
 
         weights has one number for each level of the flow, finest first: 0 takes the level from A,
-        1 from B. shape warps both faces to a shape between A's and B's first. Returns [0] the
-        picture (PNG); [1] facts: clamped, levels (height and width of each level).
+        1 from B. shape warps both faces to a shape between A's and B's first.
+
+        Returns [0] the picture (PNG); [1] facts: clamped (share of colours that were clipped),
+        levels (height and width of each level).
         """
         levels = len(self._editor.level_shapes)
         if not isinstance(weights, list) or len(weights) != levels:
@@ -209,11 +219,12 @@ class Api:
         toward: Annotated[float, "0 to 1"] = 0,
         size: _Size = 256,
     ) -> tuple[FileData, dict[str, Any]]:
-        """Move a photo's code along learned directions.
+        """Edit a photo: move it along learned directions.
 
-        strengths gives a number for each slider by name, in its unit (deviations, degrees, years);
-        /directions lists them. toward moves it to the
-        average face first, 0 to 1. Returns [0] the picture (PNG); [1] facts: clamped.
+        strengths gives a number for each direction by name, in its unit (deviations, degrees,
+        years); /directions lists them. toward moves the face to the average face first, 0 to 1.
+
+        Returns [0] the picture (PNG); [1] facts: clamped (share of colours that were clipped).
         """
         row, moves = self._moves(strengths)
         share = limits.between(toward, "toward", 0, 1)
@@ -237,14 +248,15 @@ class Api:
         photo_b: FileData | None = None,
         t: Annotated[float, "0 (A) to 1 (B)"] = 0.5,
         strengths: dict[str, float] | None = None,
-        format: Literal[_PHOTOS] = "jpg",
+        format: _PhotoFormat = "jpg",
     ) -> FileData:
         """Put a morphed or edited face back into its whole photo.
 
-        With photo_b, the face at t, 0 (A) to 1 (B), of their morph goes into photo A below
-        0.5 and into photo B from there on. Without, photo A's own face is edited by strengths, as
-        /edit does. Returns the photo in its full size, jpg (quality 95) or png, without any of
-        its metadata.
+        With photo_b, the face at t, 0 (A) to 1 (B), of their morph goes into photo A below 0.5 and
+        into photo B from there on. Without, photo A's own face is edited by strengths, as /edit
+        does.
+
+        Returns the photo in its full size, jpg (quality 95) or png, without any of its metadata.
         """
         limits.one_of(format, "format", _PHOTOS)
         row, moves = self._moves(strengths)
@@ -256,18 +268,22 @@ class Api:
         which = int(len(prepared) == 2 and place >= 0.5)
         side = full_side(prepared[which])
         if photo_b:
-            result = self._editor.morph_frames(*prepared, [place])
+            result = self._editor.morph_frames(prepared[0], prepared[1], [place])
             recipe = Recipe.of(self._editor, "morph", faces=origins, way="photos", t=place)
         else:
-            result = self._editor.edit(*prepared, moves)
+            result = self._editor.edit(prepared[0], moves)
             recipe = Recipe.of(self._editor, "edit", faces=origins, directions=tuple(row.items()))
         face, shape = result.enlarged(side)[0], result.points[0].shape
         whole = put_back(_arrived(list(names.values())[which]), prepared[which], face, shape)
         return _made(save_photo(whole, outgoing(recipe.file_name(f"-in-photo.{format}"))))
 
     def directions(self) -> list[dict[str, Any]]:
-        """The sliders of /edit: name, group, unit, low and high ends, words for both ends, and
-        truth: what was measured on held-out faces (slope: measured over asked; spread)."""
+        """List the directions that /edit takes.
+
+        Returns for each: name, group, unit, low and high (the ends of its range), with and without
+        (words for both ends), and truth: what was measured on held-out faces (slope: measured over
+        asked; spread).
+        """
         return [
             {
                 "name": direction.name,
@@ -283,7 +299,10 @@ class Api:
         ]
 
     def average(self, photos: list[FileData], size: _Size = 256) -> FileData:
-        """The average face of 1 to 64 photos: their mean shape, and equal parts of all."""
+        """Make the average face of 1 to 64 photos: their mean shape, and equal parts of all.
+
+        Returns the picture (PNG).
+        """
         limits.download_size(size, limits.MAX_SIZE)
         average = self._editor.average(self._several(photos, 1, limits.MAX_AVERAGE))
         side = limits.download_size(size, average.native)
@@ -301,6 +320,7 @@ class Api:
         """Draw faces that do not exist from the model's prior.
 
         Face i of n with seed s is the face of seed s + i, so results can be reproduced one by one.
+
         Returns the faces as PNG files at the model's size.
         """
         count = limits.whole(n, "n", 1, limits.MAX_SAMPLES)
@@ -324,8 +344,9 @@ class Api:
     ) -> list[FileData]:
         """Draw faces near the face of a seed.
 
-        radius 0 is the face itself, 1 has nothing to do with it. Returns n PNG files at the
-        model's size.
+        radius 0 is the face itself, 1 has nothing to do with it.
+
+        Returns n PNG files at the model's size.
         """
         count = limits.whole(n, "n", 1, limits.MAX_SAMPLES)
         middle, spread = limits.seed(seed), limits.temperature(temperature)
@@ -343,9 +364,10 @@ class Api:
     # ---- files ----------------------------------------------------------------------------------
 
     def open(self, file: FileData) -> dict[str, Any]:
-        """Read how a file made here was made: its settings and seeds, never photos.
+        """Read how a file made here was made.
 
-        The key path_kind names the path.
+        Returns its settings and the seeds of drawn faces, never photos; the key path_kind names
+        the path.
         """
         if not file:
             raise UserError("A file is needed.")
@@ -421,7 +443,7 @@ class Api:
 
 
 def _drawn(ground: Any, kappa: Any) -> dict[str, Any]:
-    """Ground and κ as they came, checked."""
+    """Return ground and κ as they came, checked."""
     limits.one_of(ground, "ground", GROUNDS)
     return {
         "ground": ground,
@@ -461,12 +483,12 @@ _EXAMPLE = {"path": "face.jpg", "url": "face.jpg", "meta": {"_type": "gradio.Fil
 
 def build_api(editor: Editor) -> None:
     """Add the endpoints to the Blocks whose context is open; nothing of them is visible."""
-    api = Api(editor)
+    endpoints = Api(editor)
     for name in vars(Api):
         if not name.startswith("_"):
             # Most of an average is finding its faces, up to 64: no morph waits for that.
             lane = LONG if name == "average" else HEAVY
-            _endpoint(getattr(api, name), {key: lane[key] for key in HEAVY})
+            _endpoint(getattr(endpoints, name), {key: lane[key] for key in HEAVY})
 
 
 def _endpoint(handler: Callable[..., Any], how: dict[str, Any]) -> None:
@@ -483,10 +505,9 @@ def _endpoint(handler: Callable[..., Any], how: dict[str, Any]) -> None:
     answer = event_handler(handler)
     answer.__signature__ = signature  # Gradio would take the type of the result for a text
     answer.__annotations__ = get_type_hints(handler)
-    added = gr.api(
-        answer, api_name=handler.__name__, api_description=inspect.getdoc(handler), **how
-    )
-    inputs = get_blocks_context().fns[added["id"]].inputs
+    added = api(answer, api_name=handler.__name__, api_description=inspect.getdoc(handler), **how)
+    page: Any = get_blocks_context()
+    inputs: list[Any] = page.fns[added["id"]].inputs
     for component, (name, about) in zip(inputs, signature.parameters.items(), strict=True):
         component.label = ", ".join([name, *getattr(about.annotation, "__metadata__", ())])
         kind = answer.__annotations__[name]

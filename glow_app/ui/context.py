@@ -8,10 +8,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
 from glow_app.common.errors import UserError
 from glow_app.editing.editor import Editor
@@ -107,8 +107,9 @@ class FaceHolder:
 
     def values(self, face: Face | None) -> list[Any]:
         """Return the values that `outputs` get for a face, or for none."""
-        look = None if face is None else self.editor.looks.of(face)
-        shown = card_value(face, look, self.editor.facts)
+        shown = None
+        if face is not None:
+            shown = card_value(face, self.editor.looks.of(face), self.editor.facts)
         return [face, next(_turns), *[shown for _ in self.cards]]
 
     def wire(self, temperature: gr.Slider) -> None:
@@ -199,10 +200,11 @@ def crop_choices(face: Face | None, number: int | None = None) -> dict[str, Any]
     Raises:
         UserError: it has no photo, or that is gone.
     """
-    face, photo = _photo(face)
+    _, file, crop = _photographed(face)
+    photo = open_picture(file)
     found = finder.find_faces(photo) if finder.available() else []
     crops = [Crop.of_face(f) for f in found[:_MOST_FOUND]]
-    return crop_value(photo, face.place.crop, crops, number)
+    return crop_value(photo, crop, crops, number)
 
 
 def crop_again(editor: Editor, face: Face | None, event: gr.EventData) -> Face:
@@ -211,18 +213,18 @@ def crop_again(editor: Editor, face: Face | None, event: gr.EventData) -> Face:
     Raises:
         UserError: it has no photo, that is gone, or the crop is not sensible.
     """
-    face, photo = _photo(face)
-    crop = Crop.read(field(event, "crop"), photo.size)
-    return photo_face(editor, face.photo, face.source, crop)
+    face, file, _ = _photographed(face)
+    crop = Crop.read(field(event, "crop"), open_picture(file).size)
+    return photo_face(editor, file, face.source, crop)
 
 
-def _photo(face: Face | None) -> tuple[Face, Image.Image]:
-    """A face that has a photo, and the photo."""
+def _photographed(face: Face | None) -> tuple[Face, Path, Crop]:
+    """Return a face that has a photo, the file of that, and its crop."""
     if face is None or face.photo is None or face.place is None:
         raise UserError("This face has no photo whose crop could be changed.")
     if not face.photo.is_file():
         raise UserError("The photo is no longer here: choose it again.")
-    return face, open_picture(face.photo)
+    return face, face.photo, face.place.crop
 
 
 # ---- try an example -----------------------------------------------------------------------------

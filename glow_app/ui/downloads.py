@@ -51,7 +51,8 @@ def save_result(editor: Editor, shown: Result | None, event: gr.EventData) -> di
             t, picture = _picture_at(editor, shown, event, size)
             recipe = shown.recipe(editor, size=size, t=t)
             return download_value(written(recipe, save_still, picture))
-        rows = strip_frames(len(morph.frames)) if kind == "strip" else np.arange(len(morph.frames))
+        count = len(morph.frames)
+        rows = [int(i) for i in strip_frames(count)] if kind == "strip" else list(range(count))
         limits.affordable(len(rows), size)
         frames = morph.each(size, rows, job.progress)
         recipe, ending = shown.recipe(editor, size=size), f"-{kind}.png"
@@ -70,9 +71,10 @@ def animated(morph: Morph, recipe: Recipe, ending: str, progress: Progress | Non
     Raises:
         UserError: it would take too long, or it cannot be written.
     """
-    limits.affordable(len(morph.frames), recipe.size)
+    size = morph.native if recipe.size is None else recipe.size
+    limits.affordable(len(morph.frames), size)
     pace = {"fps": recipe.fps, "there_and_back": recipe.there_and_back, "progress": progress}
-    return written(recipe, save_animation, morph.each(recipe.size), ending, **pace)
+    return written(recipe, save_animation, morph.each(size), ending, **pace)
 
 
 def written(
@@ -116,13 +118,13 @@ def put_result(editor: Editor, shown: Result | None, event: gr.EventData) -> dic
     """
     if shown is None:
         raise UserError("There is no face yet: make something first.")
-    face, kind = _asked(shown.faces, event)
+    face, photo, kind = _asked(shown.faces, event)
     most = len(shown.morph.frames)
     place = limits.between(field(event, "place"), "The place of the frame", 0, most)
     morph, row = shown.at(editor, place)
     picture = morph.enlarged(full_side(face), [row])[0]
     name = shown.recipe(editor, t=float(morph.t[row])).file_name(f"-in-photo.{kind}")
-    return _with_face(face, picture, morph.points[row].shape, name)
+    return _with_face(photo, face, picture, morph.points[row].shape, name)
 
 
 def put_scene(
@@ -133,31 +135,31 @@ def put_scene(
     Raises:
         UserError: as `put_result`.
     """
-    face, kind = _asked(scene.faces, event)
+    face, photo, kind = _asked(scene.faces, event)
     still = scene.render(editor, values)
     name = scene.recipe(editor, values).file_name(f"-in-photo.{kind}")
-    return _with_face(face, still.at(full_side(face)), still.shape, name)
+    return _with_face(photo, face, still.at(full_side(face)), still.shape, name)
 
 
-def _asked(faces: tuple[Face, ...], event: gr.EventData) -> tuple[Face, str]:
-    """Return the face whose photo is asked for, and the format."""
+def _asked(faces: tuple[Face, ...], event: gr.EventData) -> tuple[Face, Path, str]:
+    """Return the face whose photo is asked for, that photo, and the format."""
     which = limits.whole(field(event, "face"), "The face's number", 0, len(faces) - 1)
     face = faces[which]
     if face.photo is None or face.place is None:
         raise UserError("This face was made here: there is no photo to put it into.")
     if not face.photo.is_file():
         raise UserError(_GONE)
-    return face, limits.one_of(field(event, "kind"), "The format", ("jpg", "png"))
+    return face, face.photo, limits.one_of(field(event, "kind"), "The format", ("jpg", "png"))
 
 
 def _with_face(
-    face: Face, picture: np.ndarray, shape: np.ndarray | None, name: str
+    photo: Path, face: Face, picture: np.ndarray, shape: np.ndarray | None, name: str
 ) -> dict[str, Any]:
     """Return the whole photo with this picture of the face in it, for the browser to save."""
     try:
-        whole = put_back(face.photo, face, picture, shape)
+        whole = put_back(photo, face, picture, shape)
     except UserError as error:
-        if not face.photo.is_file():  # it went just now
+        if not photo.is_file():  # it went just now
             raise UserError(_GONE) from error
         raise
     return download_value(save_photo(whole, outgoing(name)))

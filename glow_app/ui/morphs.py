@@ -110,7 +110,8 @@ class Result:
         if place == near or self.how.kind == "journey":
             return self.morph, near
         t = float(np.interp(place, np.arange(last + 1), self.morph.t))
-        return editor.morph_frames(*self.faces, [t], kappa=self.how.kappa, **self.how.walk), 0
+        a, b = self.faces
+        return editor.morph_frames(a, b, [t], kappa=self.how.kappa, **self.how.walk), 0
 
     def measured(self, editor: Editor, progress: Progress | None = None) -> Result:
         """Return the same with the bits/dim of the look on every frame."""

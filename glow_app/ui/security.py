@@ -152,7 +152,8 @@ class AccessControl:
         if path == _STARTED and not self._started:
             self._started = True  # Gradio's own call while it starts, and nobody else's
             return None
-        if self._users is not None and not await self._is_known(headers.get("authorization", "")):
+        given = headers.get("authorization", "")
+        if self._users is not None and not await self._is_known(self._users, given):
             if "authorization" in headers:
                 _log.warning("wrong name or password from %s", (scope.get("client") or ["?"])[0])
             challenge = {"WWW-Authenticate": 'Basic realm="Glow Studio", charset="UTF-8"'}
@@ -167,7 +168,7 @@ class AccessControl:
         name = _host_name(host)
         return name in self._names or _address(name) is not None  # an address is nobody's name
 
-    async def _is_known(self, authorization: str) -> bool:
+    async def _is_known(self, users: Users, authorization: str) -> bool:
         scheme, _, encoded = authorization.partition(" ")
         if scheme.lower() != "basic" or len(encoded) > 1000:
             return False
@@ -179,7 +180,7 @@ class AccessControl:
         except ValueError:
             return False
         async with self._one_guess:
-            known = await asyncio.to_thread(self._users.know, name, password)
+            known = await asyncio.to_thread(users.know, name, password)
         if known and colon:
             self._known[mark] = None
             if len(self._known) > _MAX_KNOWN:

@@ -42,7 +42,7 @@ class BoundedSessions(StateHolder):
     @property
     def bytes(self) -> int:
         """Bytes of all sessions, each as when it last grew."""
-        return sum(session.bytes for session in list(self.session_data.values()))
+        return sum(s.bytes for s in list(self.session_data.values()) if isinstance(s, _Session))
 
     def _bound(self, grown: _Session) -> None:
         grown.bytes = bytes_of(grown.state_data, but=SHARED)
@@ -51,8 +51,9 @@ class BoundedSessions(StateHolder):
             for name, session in list(self.session_data.items()):
                 if total <= self.most_bytes:
                     break
-                if session is not grown:
-                    total -= self.session_data.pop(name).bytes
+                if isinstance(session, _Session) and session is not grown:
+                    del self.session_data[name]
+                    total -= session.bytes
                     self.time_last_used.pop(name, None)
 
 

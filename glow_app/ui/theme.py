@@ -7,7 +7,7 @@ its components are part of the theme, which browsers load before they show anyth
 
 from __future__ import annotations
 
-import gradio as gr
+from gradio.themes import Base, sizes
 from gradio.themes.utils.colors import Color
 
 from glow_app.ui.components.base import component_styles
@@ -46,15 +46,15 @@ _SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "
 _MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
 
-def build_theme() -> gr.themes.Base:
+def build_theme() -> Base:
     """Return the theme of the page; every font is already on the visitor's machine."""
-    theme = gr.themes.Base(
+    theme = Base(
         primary_hue=_TEAL,
         secondary_hue=_TEAL,
         neutral_hue=_STONE,
         font=(*_SANS, "sans-serif"),
         font_mono=_MONO,
-        radius_size=gr.themes.sizes.radius_md,
+        radius_size=sizes.radius_md,
     )
     theme.custom_css = component_styles()
     return theme.set(

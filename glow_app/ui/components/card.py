@@ -37,18 +37,14 @@ def photo_card(name: str, tag: str | None = None, **kwargs: Any) -> gr.HTML:
     return component("card", html, events=("photo", "draw", "crop", "remove"), **kwargs)
 
 
-def card_value(
-    face: Face | None, look: np.ndarray | None, facts: Mapping[str, Any]
-) -> dict[str, Any] | None:
+def card_value(face: Face, look: np.ndarray, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a card shows of a face.
 
     Args:
-        face: the face; None for an empty card.
+        face: the face.
         look: (S, S, 3) uint8, what the model sees of it, and what its reading is about.
         facts: the checkpoint's training facts, the yardstick for the face's bits/dim.
     """
-    if face is None:
-        return None
     bits, levels = face.reading.bits_per_dim, face.reading.roundtrip_max_levels
     tone, phrase = page_faces.familiarity(bits, facts)
     return {

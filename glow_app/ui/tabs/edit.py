@@ -208,7 +208,7 @@ def _truth(direction: Direction) -> str:
 
 def _warning(direction: Direction) -> str:
     """Return a warning about a direction that means little; "" for the others."""
-    if not direction.weak:
+    if not direction.weak or direction.accuracy is None:
         return ""
     rate = f"{100 * direction.accuracy:.0f} %"
     return (

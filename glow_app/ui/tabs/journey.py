@@ -15,7 +15,6 @@ from glow_app.editing.paths import JOURNEYS
 from glow_app.editing.walk import GROUNDS
 from glow_app.faces.face import Face
 from glow_app.ui import limits
-from glow_app.ui.components.base import working_value
 from glow_app.ui.components.card import crop_editor
 from glow_app.ui.components.face_lists import journey_faces, journey_faces_value
 from glow_app.ui.components.player import player, player_value
@@ -37,7 +36,7 @@ from glow_app.ui.events import (
 from glow_app.ui.jobs import JOBS
 from glow_app.ui.morphs import MorphOptions, Result, journey_steps
 from glow_app.ui.page_faces import TEMPERATURE, drawn_face, photo_face
-from glow_app.ui.tabs.morph import WAY_LABELS
+from glow_app.ui.tabs.morph import WAY_LABELS, player_steps
 
 __all__ = ["JourneyTab", "Stop", "build_journey_tab", "new_stop"]
 
@@ -261,17 +260,8 @@ class _Handlers:
         if shown is not None and shown.is_for(faces, how):
             yield player_value(shown, self.full, final=True, play=True), gr.skip()
             return
-        name = JOBS.new_name()
-        with JOBS.run(name) as job:
-            yield working_value("make", name), gr.skip()
-            for shown, final in journey_steps(self.editor, faces, how, job.progress):
-                yield (
-                    player_value(shown, self.full, final=final, play=final),
-                    shown if final else gr.skip(),
-                )
-        with JOBS.run() as job:
-            whole = shown.measured(self.editor, job.progress)
-        yield player_value(whole, self.full, final=True), whole
+        steps = partial(journey_steps, self.editor, faces, how)
+        yield from player_steps(self.context, "make", steps, play_first=False, play=True)
 
     @event_handler
     def save(self, shown: Result | None, event: gr.EventData) -> dict[str, Any]:

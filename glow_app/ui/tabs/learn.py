@@ -11,7 +11,7 @@ import html
 import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TextIO
+from typing import Any
 
 import gradio as gr
 import torch
@@ -212,12 +212,14 @@ class _Lessons:
         """Fit a flow and show it now and then; at last take it apart in lesson 4."""
         draw = _data(field(event, "data"), field(event, "points"))
         with JOBS.run(field(event, "job")) as work:  # stopped, it ends well after the step in hand
+            fitted = None
             for fitted in fit.fit(draw, stopped=work.is_stopped):
-                model, shot = fitted
+                shot = fitted[1]
                 running = shot.done < 1.0 and not work.stopped
                 value = {**packed(shot), "running": running, "stopped": work.stopped}
                 yield value, gr.skip()
-            yield gr.skip(), packed(_chain_value(model))
+            if fitted is not None:
+                yield gr.skip(), packed(_chain_value(fitted[0]))
 
     # ---- 4 ----------------------------------------------------------------------------------
 
@@ -357,7 +359,7 @@ def code_html(things: Sequence[Callable[..., Any]]) -> str:
 class _Colours(Formatter):
     """Keywords, strings and comments in the three colours of the page."""
 
-    def format(self, tokensource: Iterable[tuple[Any, str]], outfile: TextIO) -> None:
+    def format(self, tokensource: Iterable[tuple[Any, str]], outfile: Any) -> None:
         """Write the tokens as HTML, see `Formatter`."""
         for kind, text in tokensource:
             style = next((name for token, name in _STYLES if kind in token), "")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from glow_app.common.errors import UserError
+from glow_app.common.progress import Progress
 from glow_app.editing.paths import PATHS
 from glow_app.editing.renderer import KAPPA
 from glow_app.editing.walk import GROUNDS
@@ -23,7 +25,7 @@ from glow_app.ui.jobs import JOBS
 from glow_app.ui.morphs import MorphOptions, Result, morph_steps
 from glow_app.ui.page_faces import TEMPERATURE, drawn_face
 
-__all__ = ["MorphTab", "build_morph_tab"]
+__all__ = ["WAY_LABELS", "MorphTab", "build_morph_tab", "player_steps"]
 
 _PATH_LABELS = {"linear": "Straight line", "spherical": "Arc"}
 WAY_LABELS = {"photos": "Photos, changed by the model", "model": "The model alone"}
@@ -188,8 +190,8 @@ class _Handlers:
     def morph(self, a: Face | None, b: Face | None, *asked: Any) -> Iterator[tuple[Any, Any]]:
         """The button: morph, and show it moving once."""
         *options, shown = asked
-        missing = [name for name, side in (("A", a), ("B", b)) if side is None]
-        if missing:
+        if a is None or b is None:
+            missing = [name for name, side in (("A", a), ("B", b)) if side is None]
             raise UserError(f"Choose a photo or a random face for {' and '.join(missing)} first.")
         how = _how(*options)
         if shown is not None and shown.is_for((a, b), how):
@@ -213,26 +215,17 @@ class _Handlers:
     def _steps(
         self, a: Face, b: Face, how: MorphOptions, event: str, play: bool
     ) -> Iterator[tuple[Any, Any]]:
-        name = JOBS.new_name()
         if self.opening.is_for(a, b, how):
             if not self.opening.ready:  # the first visitor of all
+                name = JOBS.new_name()
                 with JOBS.run(name) as job:
                     yield working_value(event, name), gr.skip()
                     self.opening.morph(job.progress)
             morph = self.opening.morph()
             yield player_value(morph, self.full, final=True, play=play, note=_GREETING), morph
             return
-        with JOBS.run(name) as job:
-            yield working_value(event, name), gr.skip()
-            for morph, final in morph_steps(self.editor, a, b, how, job.progress):
-                yield (
-                    player_value(morph, self.full, final=final, play=play),
-                    morph if final else gr.skip(),
-                )
-        # The plot's bits/dim take as long again: the frames do not wait for them.
-        with JOBS.run() as job:
-            whole = morph.measured(self.editor, job.progress)
-        yield player_value(whole, self.full, final=True), whole
+        steps = partial(morph_steps, self.editor, a, b, how)
+        yield from player_steps(self.context, event, steps, play_first=play, play=play)
 
     @event_handler
     def start(self, request: gr.Request) -> list[Any]:
@@ -259,6 +252,40 @@ class _Handlers:
     def put(self, shown: Result | None, event: gr.EventData) -> dict[str, Any]:
         """Write a photo with the face that the player shows."""
         return put_result(self.editor, shown, event)
+
+
+def player_steps(
+    context: PageContext,
+    event: str,
+    steps: Callable[[Progress], Iterator[tuple[Result, bool]]],
+    *,
+    play_first: bool,
+    play: bool,
+) -> Iterator[tuple[Any, Any]]:
+    """Make a morph or a journey as a job, step by step.
+
+    Args:
+        event: which asked for it.
+        steps: makes it, as `morphs.morph_steps` does.
+        play_first, play: whether its first few frames, and then all of them, shall play.
+
+    Yields:
+        the values of the player and of the state with its `Result`.
+    """
+    name, made = JOBS.new_name(), None
+    with JOBS.run(name) as job:
+        yield working_value(event, name), gr.skip()
+        for made, final in steps(job.progress):
+            value = player_value(
+                made, context.full_frames, final=final, play=play if final else play_first
+            )
+            yield value, made if final else gr.skip()
+    if made is None:
+        return
+    # The plot's bits/dim take as long again: the frames do not wait for them.
+    with JOBS.run() as job:
+        whole = made.measured(context.editor, job.progress)
+    yield player_value(whole, context.full_frames, final=True), whole
 
 
 def _how(way: Any, ground: Any, kappa: Any, path: Any, t_range: Any, steady: Any) -> MorphOptions:

@@ -146,9 +146,9 @@ class _Handlers:
     @event_handler
     def near(self, sheet: Sheet | None, radius: Any, event: gr.EventData) -> Any:
         """Faces near the chosen one, which stands first."""
-        index = _index(sheet, event)
+        sheet, index = _asked(sheet, event)
         face = sheet.faces[index]
-        if face.seed is None:
+        if face.seed is None or face.temperature is None:
             raise UserError("Near faces are drawn around a face with a seed: choose one of those.")
         reach = limits.between(radius, "The reach", 0, 1)
         name = JOBS.new_name()
@@ -196,14 +196,18 @@ class _Handlers:
 
 
 def _chosen(context: PageContext, sheet: Sheet | None, event: gr.EventData) -> Face:
-    """The face that an event of the gallery names."""
-    return sheet.face(context, _index(sheet, event))
+    """Return the face that an event of the gallery names."""
+    sheet, index = _asked(sheet, event)
+    return sheet.face(context, index)
 
 
-def _index(sheet: Sheet | None, event: gr.EventData) -> int:
+def _asked(sheet: Sheet | None, event: gr.EventData) -> tuple[Sheet, int]:
+    """Return the sheet, and the number of the face on it that an event names."""
     if sheet is None:
         raise UserError("Draw some faces first.")
-    return limits.whole(field(event, "index"), "The face's number", 0, len(sheet.pixels) - 1)
+    return sheet, limits.whole(
+        field(event, "index"), "The face's number", 0, len(sheet.pixels) - 1
+    )
 
 
 def _value(sheet: Sheet) -> dict[str, Any]:
