@@ -311,7 +311,7 @@ def test_lessons_take_turns_with_everybody_else(tiny_checkpoint: Path) -> None:
     """One lock for one model: a lesson waits while a morph is decoded."""
     editor = Editor(tiny_checkpoint, device="cpu")
     lessons = learn_tab._Lessons(editor, OpeningMorph(editor))
-    lessons.welcome.faces()
+    lessons.opening.faces()
     for lesson, asked in (
         (lessons.plane, {}),
         (lessons.faces, {}),

@@ -13,12 +13,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-__all__ = ["ROUTES", "STATIC", "preloads", "publish", "script_address", "template"]
+__all__ = ["FOR_GOOD", "ROUTES", "STATIC", "preloads", "publish", "script_address", "template"]
 
 STATIC = Path(__file__).parent / "static"  # scripts, styles and HTML templates
 
 _PREFIX = "ui"  # of all addresses
-_FOR_GOOD = {"Cache-Control": "private, max-age=31536000, immutable"}
+FOR_GOOD = "private, max-age=31536000, immutable"  # Cache-Control of what never changes
 _TYPES = {".js": "text/javascript", ".jpg": "image/jpeg"}
 
 _published: dict[str, bytes] = {}  # by address below the prefix
@@ -80,7 +80,7 @@ async def _file(request: Request) -> Response:
     if address not in _published:
         return PlainTextResponse("There is nothing here.", 404)
     kind = _TYPES[Path(address).suffix]
-    return Response(_published[address], media_type=kind, headers=_FOR_GOOD)
+    return Response(_published[address], media_type=kind, headers={"Cache-Control": FOR_GOOD})
 
 
 async def _health(request: Request) -> PlainTextResponse:

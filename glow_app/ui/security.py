@@ -28,6 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from glow_app.common.users import Users
 from glow_app.ui import limits
+from glow_app.ui.routes import FOR_GOOD
 
 __all__ = ["AccessControl", "is_loopback", "with_access_control"]
 
@@ -135,7 +136,7 @@ class AccessControl:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
             return
-        own_send = _with_headers(send, get_route_path(scope))
+        own_send = _with_headers(send, get_route_path(scope), scope["query_string"])
         refusal = await self._refusal(scope)
         if refusal is None:
             await self._app(scope, receive, own_send)
@@ -219,7 +220,7 @@ def _too_much(path: str, headers: Headers) -> PlainTextResponse | None:
     return None
 
 
-def _with_headers(send: Send, path: str) -> Send:
+def _with_headers(send: Send, path: str, query: bytes) -> Send:
     """``send`` with the headers of this module; what Gradio tells other origins is left out."""
 
     async def sending(message: Message) -> None:
@@ -230,6 +231,8 @@ def _with_headers(send: Send, path: str) -> Send:
             headers.update(_HEADERS)
             if path.startswith(_FILE):
                 headers["Cache-Control"] = "no-store"  # photos do not stay in a browser's cache
+            elif path == "/theme.css" and query.startswith(b"v="):  # its digest
+                headers["Cache-Control"] = FOR_GOOD
         await send(message)
 
     return sending
