@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.timing import Work, adamw_step
-from glow_app.training.graphs import graphed
-from glow_app.training.objective import Objective
+from glow_app.training.optimization import Objective, graphed
 from models import PRESETS, Glow, GlowConfig, bits_per_dim
 
 __all__ = ["CONTENDERS", "Contender", "NormflowsGlow", "OurGlow", "Workload"]

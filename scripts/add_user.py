@@ -9,16 +9,16 @@ import os
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _project  # noqa: F401
 
 from glow_app.common import cli
 from glow_app.common.errors import UserError
 from glow_app.common.files import check_writable, replacing
-from glow_app.common.users import line_for, read_users
+from glow_app.ui.users import line_for, read_users
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Ask and write; the file can be read by its owner only."""
+    """Ask for the password and write the file, which only its owner can read."""
     parser = cli.Parser(prog="add_user.py", description=__doc__)
     parser.add_argument("file", metavar="FILE", help="the file of users, made if there is none")
     parser.add_argument("name", metavar="NAME", help="of the user")
@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> None:
     path = Path(options.file)
     lines = []
     if path.exists():
-        read_users(path)  # complains about a file that app.py would not take
+        read_users(path)  # refuses a file that app.py would refuse
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     check_writable(path.absolute().parent)  # before anything is asked
     password = _asked("Password: ")
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _asked(prompt: str) -> str:
-    """From the terminal unseen, or from a line of what is piped in."""
+    """Return what is typed, unseen, or a line of what is piped in."""
     return getpass.getpass(prompt) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
 
 

@@ -24,13 +24,12 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _project  # noqa: F401
 
 from glow_app.common import cli
 
@@ -121,7 +120,7 @@ def main(argv: list[str] | None = None) -> None:
 def _batches(
     editor: Editor, files: list[Path], args: argparse.Namespace, warp: bool
 ) -> Iterator[tuple[np.ndarray, list[int]]]:
-    """Prepared pictures, or their looks, and the seeds of their noise, batch by batch."""
+    """Yield prepared pictures (N, S, S, 3), or their looks, and seeds of noise, by batches."""
     import numpy as np
 
     from glow_app.common.errors import UserError
@@ -148,6 +147,7 @@ def _batches(
 
 
 def _summary(bits: np.ndarray, levels: np.ndarray, found: int) -> dict[str, Any]:
+    """Return the figures of (N,) bits/dim and (N,) largest errors of the round trip."""
     sem = float(bits.std(ddof=1)) / math.sqrt(len(bits)) if len(bits) > 1 else math.nan
     return {
         "bits_per_dim": _finite(float(bits.mean())),
@@ -159,18 +159,19 @@ def _summary(bits: np.ndarray, levels: np.ndarray, found: int) -> dict[str, Any]
 
 
 def _by_part(bits: np.ndarray) -> dict[str, float | None]:
-    """Means of (N, P) bits of the parts, by name."""
+    """Return the means of (N, P) bits of the parts by their names."""
     *details, base = (_finite(mean) for mean in bits.mean(axis=0).tolist())
     names = ["details"] if len(details) == 1 else [f"details {i + 1}" for i in range(len(details))]
     return {**dict(zip(names, details, strict=True)), "base": base}
 
 
 def _finite(value: float) -> float | None:
-    """JSON has no NaN."""
+    """Return None for NaN and infinity, which JSON does not have."""
     return value if math.isfinite(value) else None
 
 
 def _words(result: dict[str, Any], frame: str) -> str:
+    """Return the result as a line for people."""
     mean, sem = result["bits_per_dim"], result["bits_per_dim_sem"]
     bits = "not finite" if mean is None else f"{mean:.3f}"
     spread = "" if sem is None else f" ± {sem:.3f}"

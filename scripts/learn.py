@@ -11,11 +11,9 @@ that flow; --save-flow keeps it (this is how glow_app/lessons/moons.safetensors 
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _project  # noqa: F401
 
 from glow_app.common import cli
 
@@ -54,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
 
     import models
     from glow_app.editing import paths
-    from glow_app.lessons import density, figures, fit, jacobian, points, positions
+    from glow_app.lessons import density, figures, jacobian, plane, positions
 
     def keep(name: str, figure: Figure) -> None:
         file = out / f"{name}.png"
@@ -63,12 +61,10 @@ def main(argv: list[str] | None = None) -> None:
 
     keep("1-density", figures.density_figure(density.density_view("uniform", "square")))
 
-    draw = points.DATASETS[args.data]
-    config = fit.FitConfig(steps=args.steps, seconds=args.seconds)
-    shots = []
-    for fitted in cli.shown(fit.fit(draw, config), desc=f"fitting {args.data}"):
-        model, shot = fitted
-        shots.append(shot)
+    draw = plane.DATASETS[args.data]
+    config = plane.FitConfig(steps=args.steps, seconds=args.seconds)
+    fitted = list(cli.shown(plane.fit(draw, config), desc=f"fitting {args.data}"))
+    model, shots = fitted[-1][0], [shot for _, shot in fitted]
     if flow:
         models.save(model, flow, {"data": args.data, "steps": shots[-1].step}, half=True)
     keep("2-plane", figures.plane_figure(model, draw))

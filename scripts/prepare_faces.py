@@ -24,18 +24,18 @@ import argparse
 import hashlib
 import os
 import re
-import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _project  # noqa: F401
 
 from glow_app.common import cli
 from glow_app.common.errors import UserError
 from glow_app.common.files import write_text
 
 if TYPE_CHECKING:
-    from glow_app.faces.prepared import Plan
+    from glow_app.faces.prepared import Outcome, Plan
 
 LEFT_OUT = "left_out.txt"
 _EACH = 32  # photos a worker: below that its start, two seconds, is not worth it
@@ -98,7 +98,7 @@ def shard(text: str) -> tuple[int, int]:
 
 
 def plan_of(p: cli.Parser, args: argparse.Namespace) -> Plan:
-    """How the faces are to be written; arguments that do not go together are `p.error`."""
+    """Return how the faces are to be written; `p.error` on arguments that do not go together."""
     from glow_app.faces.prepared import Plan
 
     if args.shape == "mean":
@@ -118,9 +118,8 @@ def main(argv: list[str] | None = None) -> None:
     args = p.parse_args(argv)
     plan = plan_of(p, args)
 
-    from glow_app.common.workers import cores, spread
+    from glow_app.common.devices import cores, spread
     from glow_app.faces import finder
-    from glow_app.faces.opening import printable
     from glow_app.faces.prepared import Job, Leftovers, write_faces
     from glow_app.keeping.writing import check_folder
 
@@ -143,26 +142,21 @@ def main(argv: list[str] | None = None) -> None:
     jobs = (Job(photos[name], name, out, targets[name], plan) for name in names)
     workers = args.workers or min(cores(), -(-len(names) // _EACH))
     outcomes = spread(write_faces, jobs, min(workers, len(names)))
-    written = there = removed = turned = missed = 0
-    left_out: list[str] = []
+    tally = Tally()
     shown = cli.shown(zip(names, outcomes, strict=True), len(names), "aligning")
     for name, outcome in shown:
-        written += len(outcome.pictures) if outcome.new else 0
-        there += bool(outcome.pictures) and not outcome.new
-        turned += outcome.turned
-        missed += outcome.missed
-        if outcome.left_out:
-            left_out.append(_complaint(printable(str(name)), outcome.left_out))
+        tally.add(name, outcome)
         for picture in leftovers.of(name, outcome):
-            removed += remove(out / picture)
-    report(list_left_out, written, there, removed, left_out, turned, missed)
-    if names and not written and not there:
-        only = left_out[0] if len(left_out) == 1 else f"None of {len(names)} photos can be used."
+            tally.removed += remove(out / picture)
+    tally.report(list_left_out)
+    if names and not tally.written and not tally.there:
+        sentences = tally.left_out
+        only = sentences[0] if len(sentences) == 1 else f"None of {len(names)} photos can be used."
         raise UserError(only)
 
 
 def find_photos(source: Path, out: Path) -> dict[Path, Path]:
-    """Photos by their path relative to `source`, without those that this script wrote.
+    """Return photos by their path relative to `source`, without what lies in `out`.
 
     Raises:
         UserError: there is none, they are looks already, or `out` is `source`, whose photos would
@@ -191,7 +185,7 @@ def find_photos(source: Path, out: Path) -> dict[Path, Path]:
 
 
 def find_pictures(source: Path, out: Path) -> list[Path]:
-    """What lies in `out` already, relative to it, without the photos themselves."""
+    """Return the pictures in `out`, relative to it, without the photos themselves."""
     from glow_app.faces.folders import list_pictures
 
     try:
@@ -205,7 +199,7 @@ def find_pictures(source: Path, out: Path) -> list[Path]:
 
 
 def check_frame(out: Path, before: list[Path], plan: Plan) -> None:
-    """Refuse to put looks and whole crops into one folder.
+    """Check that looks and whole crops do not come into one folder.
 
     Raises:
         UserError: `out` holds pictures `before` that are of another frame than the plan's.
@@ -219,7 +213,7 @@ def check_frame(out: Path, before: list[Path], plan: Plan) -> None:
 
 
 def in_shard(name: Path, part: tuple[int, int] | None) -> bool:
-    """Whether a photo belongs to part K of N; others may come and go without changing that."""
+    """Whether a photo belongs to part (K, N), by a hash of its name; None takes all photos."""
     if part is None:
         return True
     digest = hashlib.sha256(name.as_posix().encode("utf-8", "surrogateescape")).digest()
@@ -227,13 +221,13 @@ def in_shard(name: Path, part: tuple[int, int] | None) -> bool:
 
 
 def left_out_name(part: tuple[int, int] | None) -> str:
-    """The list of what was left out, one for each shard."""
+    """Return the name of the list of what was left out; each shard has one of its own."""
     path = Path(LEFT_OUT)
     return LEFT_OUT if part is None else f"{path.stem}-{part[0]}-of-{part[1]}{path.suffix}"
 
 
 def remove(path: Path) -> bool:
-    """Delete a picture; whether it was there."""
+    """Delete a picture; return whether it was there."""
     try:
         path.unlink()
     except FileNotFoundError:
@@ -242,7 +236,7 @@ def remove(path: Path) -> bool:
 
 
 def name_targets(names: list[Path], suffix: str, all_faces: bool = False) -> dict[Path, Path]:
-    """A name to write for each photo, all different even where letter case does not count.
+    """Return a name to write for each photo, all different even where letter case does not count.
 
     a.jpg becomes a.png; where that would be taken twice, a.jpg.png. With `all_faces` it is the
     name of the first face.
@@ -271,47 +265,65 @@ def _key(path: Path) -> str:
 
 
 def _complaint(path: str, sentence: str) -> str:
-    """The sentence about a photo, with its whole path in place of its name."""
+    """Return the sentence about a photo with its whole path in place of its name."""
     name = path.rsplit(os.sep, 1)[-1]
     if sentence.startswith(name):
         return path + sentence.removeprefix(name)
     return f"{path}: {sentence}"
 
 
-def report(
-    listed: Path,
-    written: int,
-    there: int,
-    removed: int,
-    left_out: list[str],
-    turned: int = 0,
-    missed: int = 0,
-) -> None:
-    """Say what was done, and list what was left out here and in the file `listed`.
+@dataclass
+class Tally:
+    """Counts of what was done.
 
-    Args:
-        turned: how many of the written faces lay on their side or head in their photo.
+    Attributes:
+        written: faces that were written.
+        turned: how many of these lay on their side or head in their photo.
+        there: photos that were done before.
+        removed: outdated pictures that were deleted.
         missed: how many more faces the photos may show.
+        left_out: a sentence about each photo that was left out.
     """
-    parts = [_count(written, "face") + " written"]
-    if turned:
-        parts.append(f"{turned} of them turned upright")
-    if there:
-        parts.append(_count(there, "photo") + " done before")
-    if removed:
-        parts.append(_count(removed, "outdated picture") + " removed")
-    if left_out:
-        parts.append(_count(len(left_out), "photo") + " left out")
-    if missed:
-        parts.append(_count(missed, "place") + " left out that may show a face")
-    print(f"{', '.join(parts)}.")
-    if not left_out:
-        return
-    for line in left_out[:_LISTED]:
-        print(f"  {line}")
-    if len(left_out) > _LISTED:
-        print(f"  ... and {len(left_out) - _LISTED} more in {listed.name}")
-    write_text(listed, "".join(f"{line}\n" for line in left_out))
+
+    written: int = 0
+    turned: int = 0
+    there: int = 0
+    removed: int = 0
+    missed: int = 0
+    left_out: list[str] = field(default_factory=list)
+
+    def add(self, name: Path, outcome: Outcome) -> None:
+        """Count the outcome of the photo `name`."""
+        from glow_app.faces.opening import printable
+
+        self.written += len(outcome.pictures) if outcome.new else 0
+        self.there += bool(outcome.pictures) and not outcome.new
+        self.turned += outcome.turned
+        self.missed += outcome.missed
+        if outcome.left_out:
+            self.left_out.append(_complaint(printable(str(name)), outcome.left_out))
+
+    def report(self, listed: Path) -> None:
+        """Print the counts, and list what was left out here and in the file `listed`."""
+        parts = [_count(self.written, "face") + " written"]
+        if self.turned:
+            parts.append(f"{self.turned} of them turned upright")
+        if self.there:
+            parts.append(_count(self.there, "photo") + " done before")
+        if self.removed:
+            parts.append(_count(self.removed, "outdated picture") + " removed")
+        if self.left_out:
+            parts.append(_count(len(self.left_out), "photo") + " left out")
+        if self.missed:
+            parts.append(_count(self.missed, "place") + " left out that may show a face")
+        print(f"{', '.join(parts)}.")
+        if not self.left_out:
+            return
+        for line in self.left_out[:_LISTED]:
+            print(f"  {line}")
+        if len(self.left_out) > _LISTED:
+            print(f"  ... and {len(self.left_out) - _LISTED} more in {listed.name}")
+        write_text(listed, "".join(f"{line}\n" for line in self.left_out))
 
 
 def _count(n: int, what: str) -> str:

@@ -13,11 +13,9 @@ neighbours of it.
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _project  # noqa: F401
 
 from glow_app.common import cli
 
@@ -102,6 +100,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _drawn(editor: Editor, temperature: float, args: argparse.Namespace) -> np.ndarray:
+    """Draw `args.n` faces (N, S, S, 3) in passes, with a progress bar."""
     import numpy as np
 
     from glow_app.editing.editor import SAMPLE_PASS

@@ -8,15 +8,13 @@ torchrun --nproc_per_node=4 scripts/train.py ...            # the same on four G
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
+from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _project  # noqa: F401
 
-from glow_app.common import cli  # before what imports PyTorch
-
-# isort: split
 import models
+from glow_app.common import cli
 from glow_app.common.devices import pick_device, pick_precision
 from glow_app.common.errors import UserError
 from glow_app.faces.coding import Coding, coding_at
@@ -189,11 +187,11 @@ def main(argv: list[str] | None = None) -> int:
     for source in (args.data, args.val):
         if source and _is_own(Path(source).resolve(), out.resolve()):
             p.error(f"--out must be another folder than that of the pictures, {source}")
-    if alone and not (args.base or args.init or RunFolder(out).states_to_resume()):
+    if alone and not (args.base or args.init or RunFolder(out).checkpoints()):
         p.error("a detail level by itself needs what lies behind it: --base, --init or --joint")
     init, base = (Path(given) if given else None for given in (args.init, args.base))
     crops = min(_CROPS, shape.image_size) if args.crops is None and alone else args.crops or 0
-    settings = dict(
+    settings: dict[str, Any] = dict(
         model=shape,
         details_only=alone,
         crops=crops,
@@ -222,14 +220,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _is_own(source: Path, out: Path) -> bool:
-    """Whether the pictures of `source` would be those that the run in `out` draws."""
+    """Whether `source` holds, or would hold, what the run in `out` draws."""
     return source == out or (source / "x").is_relative_to(RunFolder(out).samples)
 
 
 def pick_coding(
     choice: str, size: int, init: Path | None = None, run: Path | None = None
 ) -> Coding | None:
-    """The coding of the pictures that a model of `size` pixels learns from.
+    """Return the JPEG coding of the pictures that a model of `size` pixels learns from.
 
     Args:
         choice: "auto" or "none", as of --coding.
@@ -246,22 +244,21 @@ def pick_coding(
 
 def _shared_pictures(
     args: argparse.Namespace, config: TrainConfig, out: Path, world: World
-) -> tuple[tuple, tuple]:
-    """:func:`_pictures`, packed by one process and opened by all."""
+) -> tuple[PackedPictures, PackedPictures]:
+    """Return :func:`_pictures`, packed by one process and opened by all."""
     cache = Path(args.cache) if args.cache else out / "data"
-    if world.first:
+    if world.is_main:
         pictures = _pictures(args, config, cache)
-    world.wait()
-    return pictures if world.first else _pictures(args, config, cache)
+        world.barrier()
+        return pictures
+    world.barrier()
+    return _pictures(args, config, cache)
 
 
-def _pictures(args: argparse.Namespace, config: TrainConfig, cache: Path) -> tuple[tuple, tuple]:
-    """((pictures, training rows), (pictures, held-out rows))."""
-    import numpy as np
-
-    def everything(pictures: PackedPictures) -> tuple:
-        return pictures, np.arange(len(pictures))
-
+def _pictures(
+    args: argparse.Namespace, config: TrainConfig, cache: Path
+) -> tuple[PackedPictures, PackedPictures]:
+    """Return the pictures for training and the held-out ones."""
     size, coding = config.picture_size, config.coding
 
     def opened(source: str, split: str) -> PackedPictures:
@@ -271,14 +268,14 @@ def _pictures(args: argparse.Namespace, config: TrainConfig, cache: Path) -> tup
 
     training = opened(args.data, "train")
     if args.val or args.dataset == "celeba":
-        return everything(training), everything(opened(args.val or args.data, "valid"))
-    rows, held_rows = training.split(args.holdout)
-    if len(rows) == 0:
+        return training, opened(args.val or args.data, "valid")
+    rest, held_out = training.split(args.holdout)
+    if len(rest) == 0:
         raise UserError(
             "No picture is left to train on, as --holdout takes them all: add pictures, or hold "
             "none out by --holdout 0."
         )
-    return (training, rows), (training, held_rows)
+    return rest, held_out
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-import app
+from glow_app import launch
 from glow_app.common import cli
 from glow_app.common.errors import UserError
 
@@ -49,7 +49,7 @@ def refusal(capsys, monkeypatch) -> Callable[..., str]:
     def refused(*arguments: object) -> str:
         monkeypatch.setattr(sys, "argv", ["app.py"])
         try:
-            status = cli.run(app.main, argv=[str(a) for a in arguments])
+            status = cli.run(launch.main, argv=[str(a) for a in arguments])
         except SystemExit as stop:  # argparse
             status = stop.code
         assert status == 2
@@ -192,7 +192,7 @@ def test_without_a_port_the_next_free_one_is_taken() -> None:
             listener.listen()
         except OSError:
             pass  # something else holds it, which serves as well
-        assert app.find_port("127.0.0.1", None) > 7860
+        assert launch.find_port("127.0.0.1", None) > 7860
 
 
 def test_help_is_quick_and_names_the_options() -> None:

@@ -10,13 +10,14 @@ import torch.nn.functional as F
 from conftest import perturb
 from torch import Tensor
 
-from glow_app.training.objective import Objective, bits_by_part
+from glow_app.training.optimization import Objective
 from models import (
     PRESETS,
     Glow,
     GlowConfig,
     add_detail_level,
     bin_centers,
+    bits_by_part,
     bits_per_dim,
     dequantize,
     grow,

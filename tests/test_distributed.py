@@ -129,7 +129,6 @@ def test_a_batch_that_cannot_be_shared_is_one_sentence(tmp_path: Path) -> None:
     world = World(torch.device("cpu"), rank=0, size=2)
     config = TrainConfig(model=PRESETS["tiny"], steps=1, batch=7)
     pictures = PackedPictures(np.zeros((9, 16, 16, 3), np.uint8), tuple("abcdefghi"), (), "x")
-    part = (pictures, np.arange(9))
     with pytest.raises(UserError, match="batch of 7 cannot be shared by 2"):
-        train(config, tmp_path, part, part, world)
+        train(config, tmp_path, pictures, pictures, world)
     assert not list(tmp_path.iterdir())

@@ -19,12 +19,14 @@ import models
 from glow_app.editing.editor import Editor
 from glow_app.lessons import chain, jacobian
 from glow_app.training import TrainConfig
-from glow_app.training.graphs import graphed
-from glow_app.training.guard import GradientGuard
-from glow_app.training.objective import Objective
-from glow_app.training.optimiser import make_optimiser
-from glow_app.training.reduced import mixture
-from glow_app.training.state import Ema
+from glow_app.training.batches import mixture
+from glow_app.training.optimization import (
+    Ema,
+    GradientGuard,
+    Objective,
+    graphed,
+    make_optimizer,
+)
 from models import PRESETS, Glow
 
 pytestmark = [
@@ -104,17 +106,17 @@ def test_a_training_step_never_makes_the_host_wait() -> None:
     model.initialize(torch.rand(256, 3, side, side))
     model.cuda().train()
     model.set_training_dtype(torch.bfloat16)
-    optimiser = make_optimiser(model, TrainConfig(model=model.config, steps=1))
+    optimizer = make_optimizer(model, TrainConfig(model=model.config, steps=1))
     objective, guard = Objective(model), GradientGuard(torch.device("cuda"))
     levels = torch.randint(0, 256, (8, 3, 2 * side, 2 * side), device="cuda").byte()
     noise = torch.rand(levels.shape, device="cuda")
 
     def step() -> None:
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         objective(mixture(levels, 1, 8, noise)).mean().backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.found_inf = guard.judge(norm)
-        optimiser.step()
+        optimizer.found_inf = guard.should_skip(norm)
+        optimizer.step()
 
     step()  # lazily made handles and copies of constants
     torch.cuda.set_sync_debug_mode("warn")

@@ -18,7 +18,7 @@ from PIL import Image
 import models
 from glow_app.common.errors import UserError
 from glow_app.editing.editor import Editor
-from glow_app.lessons import chain, fit, jacobian, plane, points, positions, source
+from glow_app.lessons import chain, jacobian, plane, positions, source
 from glow_app.lessons.density import BASES, MAPS, ChangeOfVariables, density_view, derivative
 from glow_app.ui.encoding import packed
 from glow_app.ui.examples import OpeningMorph
@@ -38,7 +38,7 @@ PAIRS = [*itertools.product(BASES, MAPS)]
 @pytest.fixture(scope="module")
 def flow() -> models.Glow:
     """The fitted flow of the plane that comes with the page."""
-    return fit.example_flow()
+    return plane.example_flow()
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +115,8 @@ def test_the_area_of_a_ring() -> None:
 
 def test_the_stretch_is_the_determinant_where_the_flow_is_nearly_linear() -> None:
     torch.manual_seed(1)
-    model = models.Glow(fit.FLOW)  # couplings start as the identity: all of it is linear
-    model.initialize(points.as_images(torch.randn(512, 2) * torch.tensor([0.3, 2.0])))
+    model = models.Glow(plane.FLOW)  # couplings start as the identity: all of it is linear
+    model.initialize(plane.as_images(torch.randn(512, 2) * torch.tensor([0.3, 2.0])))
     probe = plane.probe_x(model.eval(), torch.tensor([0.2, -0.1]))
     assert probe.stretch == pytest.approx(math.exp(probe.log_det), rel=1e-3)
 
@@ -125,12 +125,12 @@ def test_the_stretch_is_the_determinant_where_the_flow_is_nearly_linear() -> Non
 
 
 def test_training_raises_the_likelihood() -> None:
-    config = fit.FitConfig(steps=60, seconds=60, frame_seconds=60)
-    shots = [shot for _, shot in fit.fit(points.DATASETS["moons"], config)]
+    config = plane.FitConfig(steps=60, seconds=60, frame_seconds=60)
+    shots = [shot for _, shot in plane.fit(plane.DATASETS["moons"], config)]
     assert [shot.step for shot in shots] == [0, 60]
     assert shots[-1].done == 1
     assert shots[-1].log_prob > shots[0].log_prob + 200  # nats, over 600 points
-    assert shots[-1].samples.shape == (fit.SHOWN, 2)
+    assert shots[-1].samples.shape == (plane.SHOWN, 2)
 
 
 def test_the_first_steps_are_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,41 +142,41 @@ def test_the_first_steps_are_small_ones(monkeypatch: pytest.MonkeyPatch) -> None
         return step(self, *args)
 
     monkeypatch.setattr(torch.optim.AdamW, "step", noted)
-    config = fit.FitConfig(steps=200, seconds=60, frame_seconds=60, warmup_steps=50)
-    *_, (_, shot) = fit.fit(points.DATASETS["moons"], config, stopped=lambda: len(rates) >= 60)
+    config = plane.FitConfig(steps=200, seconds=60, frame_seconds=60, warmup_steps=50)
+    *_, (_, shot) = plane.fit(plane.DATASETS["moons"], config, stopped=lambda: len(rates) >= 60)
     assert rates[:3] == pytest.approx([config.lr * k / 50 for k in (1, 2, 3)])
     assert rates[55] == config.lr and shot.done < 1
 
 
 def test_the_example_flow_knows_its_data(flow: models.Glow) -> None:
-    density = fit.density_on_grid(flow, cells=160, span=4)
+    density = plane.density_on_grid(flow, cells=160, span=4)
     assert density.sum() * (8 / 160) ** 2 == pytest.approx(1, abs=0.02)
-    data = points.as_images(fit.shown_points(points.DATASETS["moons"], seed=7))
-    other = points.as_images(fit.shown_points(points.DATASETS["checkerboard"], seed=7))
+    data = plane.as_images(plane.shown_points(plane.DATASETS["moons"], seed=7))
+    other = plane.as_images(plane.shown_points(plane.DATASETS["checkerboard"], seed=7))
     with torch.no_grad():
         assert flow.log_prob(data).mean() > -1.3
         assert flow.log_prob(data).mean() > flow.log_prob(other).mean() + 3
 
 
 def test_row_zero_of_a_drawn_density_is_the_top(flow: models.Glow) -> None:
-    density = fit.density_on_grid(flow)
+    density = plane.density_on_grid(flow)
     row, column = np.unravel_index(density.argmax(), density.shape)
-    cell = 2 * points.SPAN / fit.GRID
-    there = torch.tensor([[(column + 0.5) * cell, (fit.GRID - row - 0.5) * cell]]) - points.SPAN
+    cell = 2 * plane.SPAN / plane.GRID
+    there = torch.tensor([[(column + 0.5) * cell, (plane.GRID - row - 0.5) * cell]]) - plane.SPAN
     with torch.no_grad():
-        at_peak = flow.log_prob(points.as_images(there)).exp()
+        at_peak = flow.log_prob(plane.as_images(there)).exp()
     assert float(at_peak) == pytest.approx(float(density.max()), rel=1e-3)
 
 
 def test_training_stops_when_asked() -> None:
     wishes = iter([False] * 5 + [True] * 100)
-    shots = [shot for _, shot in fit.fit(points.DATASETS["rings"], stopped=lambda: next(wishes))]
+    shots = [shot for _, shot in plane.fit(plane.DATASETS["rings"], stopped=lambda: next(wishes))]
     assert shots[-1].step == 5
     assert shots[-1].done < 1
 
 
 def test_clicked_points_are_learned_as_small_blobs() -> None:
-    draw = points.scattered([[1.0, 1.0], [-1.0, 0.5]])
+    draw = plane.scattered([[1.0, 1.0], [-1.0, 0.5]])
     drawn = draw(400, torch.Generator().manual_seed(0))
     distance = torch.cdist(drawn, torch.tensor([[1.0, 1.0], [-1.0, 0.5]])).amin(dim=1)
     assert 0.02 < distance.mean() < 0.2
@@ -187,7 +187,7 @@ def test_clicked_points_are_learned_as_small_blobs() -> None:
 )
 def test_points_that_are_none_are_refused(wrong: list) -> None:
     with pytest.raises(ValueError, match=r"^Points [^\n]*\.$"):
-        points.scattered(wrong)
+        plane.scattered(wrong)
 
 
 # ---- 4: a chain of transformations --------------------------------------------------------------
@@ -360,7 +360,7 @@ def test_the_plane_shows_true_lengths() -> None:
 def test_the_straight_path_leaves_the_shell_and_the_arc_does_not() -> None:
     dims = 3072
     around = positions.shell(dims)
-    assert around.holds(around.norms).mean() > 0.99
+    assert around.contains(around.norms).mean() > 0.99
     z_a, z_b = (
         v / v.norm() * math.sqrt(dims)
         for v in torch.randn(2, dims, generator=torch.Generator().manual_seed(7))
@@ -396,7 +396,7 @@ def test_a_listing_is_the_code_as_it_stands_in_its_file() -> None:
 
 
 def test_only_shown_files_are_sent() -> None:
-    for thing in (fit.fit, models.Glow.g):
+    for thing in (plane.fit, models.Glow.g):
         found = source.listing(thing)
         assert found.text.splitlines()[-1] in source.file_text(found.path)
     for wrong in ("README.md", "models/../app.py", "/etc/passwd", "glow_app/ui/page.py", "None"):
@@ -433,4 +433,4 @@ def test_the_script_draws_every_lesson(tmp_path: Path, tiny_checkpoint: Path) ->
     for file in written:
         with Image.open(file) as image:
             assert len(image.convert("L").getcolors()) > 20  # not blank
-    assert models.load(flow).config == fit.FLOW
+    assert models.load(flow).config == plane.FLOW

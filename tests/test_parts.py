@@ -14,8 +14,8 @@ import models
 from glow_app.common.errors import UserError
 from glow_app.faces.frame import CROPS, Frame
 from glow_app.training import from_source
-from glow_app.training.parts import join_file, pack_pictures, split_file
 from scripts.dev import rental
+from scripts.dev.rental import join_file, pack_pictures, split_file
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from glow_app.common import cli
+from glow_app.common.devices import spread
 from glow_app.common.errors import UserError
-from glow_app.common.workers import spread
 from glow_app.faces import finder
 from glow_app.faces.coding import Coding
 from glow_app.faces.folders import list_pictures

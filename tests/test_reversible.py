@@ -9,7 +9,7 @@ import torch
 from conftest import perturb
 from torch import Tensor
 
-from glow_app.training.objective import Objective
+from glow_app.training.optimization import Objective
 from models import Glow, GlowConfig, bits_per_dim
 
 SMALL = GlowConfig(image_size=16, steps=(4, 4), widths=(16, 16), net="attention", prior_width=8)

@@ -600,7 +600,8 @@ def test_evaluate_says_the_bits_of_the_parts(here, mixed_folder, detailed_checkp
 def test_wrong_arguments_answer_at_once(name, tmp_path):
     """One line, status 2, and no PyTorch loaded for it."""
     program = (
-        "import runpy, sys; sys.argv = sys.argv[1:]\n"
+        "import os, runpy, sys; sys.argv = sys.argv[1:]\n"
+        "sys.path[0] = os.path.dirname(sys.argv[0])\n"
         "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
         "finally: print('torch' in sys.modules, 'gradio' in sys.modules)"
     )
@@ -851,22 +852,21 @@ def test_a_tilde_is_home_in_every_way_of_writing_it(
 
 
 RESEARCH = (SCRIPTS.parent / "benchmarks" / "research").glob("[!_]*.py")
-ALL_SCRIPTS = sorted([*SCRIPTS.rglob("*.py"), *RESEARCH, SCRIPTS.parent / "app.py"])
+ALL_SCRIPTS = sorted([*SCRIPTS.glob("**/[!_]*.py"), *RESEARCH])
 
 
 @pytest.mark.parametrize("script", ALL_SCRIPTS, ids=lambda path: path.stem)
-def test_every_script_begins_with_the_common_command_line(script):
-    """It sets what OpenMP reads when PyTorch is loaded, and its parser knows home."""
+def test_every_script_finds_the_project_first(script):
+    """Before PyTorch is loaded, as OpenMP reads its switch then; and its parser knows home."""
     tree = ast.parse(script.read_text(encoding="utf-8"))
     imported = []
     for node in tree.body:
         if isinstance(node, ast.Import):
             imported += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            imported += [f"{node.module}.{alias.name}" for alias in node.names]
-    before = imported[: imported.index("glow_app.common.cli")]
-    known = {*sys.stdlib_module_names, "numpy"}
-    assert not [name for name in before if name.partition(".")[0] not in known]
+            imported += [node.module]
+    before = imported[: imported.index("_project")]
+    assert not [name for name in before if name.partition(".")[0] not in sys.stdlib_module_names]
     calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
     assert "ArgumentParser" not in [getattr(f, "attr", getattr(f, "id", "")) for f in calls]
 

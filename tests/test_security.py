@@ -20,10 +20,10 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
 from glow_app.common.errors import UserError
-from glow_app.common.users import MARK, line_for, read_users
 from glow_app.ui import limits
 from glow_app.ui.routes import publish, script_address
 from glow_app.ui.security import AccessControl
+from glow_app.ui.users import MARK, line_for, read_users
 
 pytest_plugins = ["tests.page_fixtures"]
 

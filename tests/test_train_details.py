@@ -15,8 +15,7 @@ from safetensors.torch import load_file
 import models
 from glow_app.common import cli
 from glow_app.faces.frame import Frame
-from glow_app.training import PackedPictures, TrainConfig, World, held_out_bits
-from glow_app.training.data import Batches
+from glow_app.training import TrainConfig, World, held_out_bits
 from models import PRESETS, GlowConfig, bits_per_dim, dequantize
 from scripts import train as train_script
 from scripts.dev import release as release_script
@@ -96,14 +95,14 @@ def test_means_are_what_the_base_learns(data: Path, base: Path) -> None:
     packed = train_script.from_source(str(data), 16, base.parent)
     _, held_out = packed.split(0.04)
     assert len(held_out) <= 64  # one pass, the noise of which has seed 0
-    x = dequantize(packed.tensor(held_out), 8, torch.Generator().manual_seed(0))
+    x = dequantize(held_out.tensor(), 8, torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = bits_per_dim(model.log_prob(F.avg_pool2d(x, 2)), model.dims).mean()
     assert model.facts["val_bits_per_dim"] == pytest.approx(float(expected), abs=1e-4)
     assert "val_bits_by_part" not in model.facts
     # The actnorms began on means as well, so that their codes are white.
     with torch.no_grad():
-        z, _ = model.f(F.avg_pool2d(models.bin_centers(packed.tensor(np.arange(320))), 2))
+        z, _ = model.f(F.avg_pool2d(models.bin_centers(packed.tensor()), 2))
     assert float(z.square().mean()) == pytest.approx(1, abs=0.25)
 
 
@@ -149,7 +148,7 @@ def test_a_release_is_rounded_measured_and_stored_on_the_released_base(
     own, expected = models.load(alone / "model.safetensors").facts, model.facts
     assert expected["steps"] == own["steps"] and expected["val_images"] == 320
     packed = train_script.from_source(str(data), 16, tmp_path)
-    total, parts = held_out_bits(model, packed, np.arange(320), World(CPU))
+    total, parts = held_out_bits(model, packed, World(CPU))
     assert expected["val_bits_per_dim"] == pytest.approx(total, abs=1e-4)
     assert expected["val_bits_by_part"] == pytest.approx(parts, abs=1e-4)
     assert model.usual_range is not None
@@ -211,46 +210,6 @@ def test_a_level_learns_from_crops_of_means(data: Path, tmp_path: Path) -> None:
         "--base", tmp_path / "base" / "model.safetensors", "--crops", 4, "--steps", 2,
     )  # fmt: skip
     assert len(model.facts["val_bits_by_part"]) == 2
-
-
-# ---------------------------------------------------------------------- crops
-
-
-def places() -> PackedPictures:
-    """Pictures of 24x24 whose pixels say which picture, row and column they are."""
-    pixels = np.zeros((10, 24, 24, 3), np.uint8)
-    pixels[..., 0] = np.arange(10)[:, None, None]
-    pixels[..., 1] = np.arange(24)[:, None]
-    pixels[..., 2] = np.arange(24)
-    return PackedPictures(pixels, tuple(map(str, range(10))), (), "x")
-
-
-@pytest.mark.parametrize("grid", [4, 8])
-def test_crops_lie_on_the_grid_and_depend_on_the_step_only(grid: int) -> None:
-    def crops(step: int, world: World) -> torch.Tensor:
-        batches = Batches(places(), np.arange(10), 6, 7, world, crop=8, grid=grid)
-        return batches.at(step, torch.Generator().manual_seed(step))
-
-    corners = set()
-    for step in range(20):
-        whole = crops(step, World(CPU))
-        assert whole.shape == (6, 3, 8, 8)
-        assert torch.equal(crops(step, World(CPU)), whole)
-        shares = [crops(step, World(CPU, rank, 3)) for rank in range(3)]
-        assert torch.equal(torch.cat(shares), whole)
-        plain = Batches(places(), np.arange(10), 6, 7, World(CPU))
-        full = plain.at(step, torch.Generator().manual_seed(step))
-        assert torch.equal(whole[:, 0, 0, 0], full[:, 0, 0, 0])  # of the same pictures
-        assert torch.equal(whole[:, 2, 0, 0] > whole[:, 2, 0, 7], full[:, 2, 0, 0] > 0)  # flipped
-        for crop in whole.int():
-            top, left = int(crop[1, 0, 0]), int(crop[2].min())
-            flipped = crop[2, 0, 0] > crop[2, 0, 7]
-            columns = torch.arange(left, left + 8)
-            assert torch.equal(crop[2], (columns.flip(0) if flipped else columns).expand(8, 8))
-            assert torch.equal(crop[1], torch.arange(top, top + 8)[:, None].expand(8, 8))
-            corners.add((top, 24 - 8 - left if flipped else left))
-    assert {c for corner in corners for c in corner} == set(range(0, 17, grid))
-    assert len(corners) == (16 // grid + 1) ** 2
 
 
 # ---------------------------------------------------------------------- what does not go

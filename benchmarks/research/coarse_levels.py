@@ -5,7 +5,7 @@ python benchmarks/research/coarse_levels.py --base P --data TRAIN.npy --val HELD
     --out RUN --cache CACHE --minutes 20 [--attention 3] [--model-steps 8 12]
 
 The pictures are of twice the size of the flow; it learns their means and reduced pictures in turn
-(`glow_app.training.reduced`). Each goes through the fine levels once, every other one flipped, and
+(`glow_app.training.batches`). Each goes through the fine levels once, every other one flipped, and
 what comes out stays in CACHE as float16. RUN/model.safetensors is the whole flow again.
 """
 
@@ -13,30 +13,29 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
-from glow_app.common import cli  # before what imports PyTorch
-
-# isort: split
+import _project  # noqa: F401
 import numpy as np
 import torch
 from torch import Tensor
 
 import models
+from glow_app.common import cli
 from glow_app.faces.coding import Coding
 from glow_app.keeping.writing import check_folder
 from glow_app.training import PackedPictures, TrainConfig, from_source
-from glow_app.training.guard import GradientGuard
-from glow_app.training.objective import means_of
-from glow_app.training.optimiser import make_optimiser
-from glow_app.training.reduced import mixture, reduced
-from glow_app.training.schedule import done_share, ema_decay, learning_rate
-from glow_app.training.state import Ema
+from glow_app.training.batches import means_of, mixture, reduced
+from glow_app.training.optimization import (
+    Ema,
+    GradientGuard,
+    ema_decay,
+    learning_rate,
+    make_optimizer,
+    progress,
+)
 from models import Glow, bits_per_dim, dequantize
 
 _PASS = 64  # pictures at a time
@@ -167,13 +166,13 @@ def _train(
     torch.manual_seed(args.seed)
     config = TrainConfig(part.config, minutes=args.minutes, batch=args.batch, lr=args.lr)
     part.train().set_training_dtype(torch.bfloat16)
-    optimiser, ema = make_optimiser(part, config), Ema(part)
+    optimiser, ema = make_optimizer(part, config), Ema(part)
     guard, batches = GradientGuard(torch.device("cpu")), _batches(entered, args.batch, args.seed)
     if args.compile:
         part.compile_couplings()
         part(next(batches)).mean().backward()  # paid for before the clock starts
     step, rate, losses, began, shown = 0, 0.0, [], time.monotonic(), time.monotonic()
-    while (done := done_share(0, (time.monotonic() - began) / 60, None, args.minutes)) < 1:
+    while (done := progress(0, (time.monotonic() - began) / 60, None, args.minutes)) < 1:
         rate = learning_rate(args.lr, rate, done, config.warmup_steps, args.cooldown)
         for group in optimiser.param_groups:
             group["lr"] = rate
@@ -181,7 +180,7 @@ def _train(
         loss = bits_per_dim(part(next(batches)), part.dims, base.config.n_bits).mean()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(part.parameters(), config.clip)
-        optimiser.found_inf = guard.judge(norm)
+        optimiser.found_inf = guard.should_skip(norm)
         optimiser.step()
         ema.update(part, ema_decay(config.ema, step))
         step += 1

@@ -13,17 +13,14 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+import _project  # noqa: F401
 
-from glow_app.common import cli  # before what imports PyTorch
-
-# isort: split
 from benchmarks.flops import flops_per_frame
+from glow_app.common import cli
 from glow_app.common.devices import pick_device, pick_precision
 from glow_app.common.files import write_text
 from glow_app.keeping.writing import check_folder, check_target
@@ -85,8 +82,6 @@ def main(argv: list[str] | None = None) -> int:
 
 def _measure(name: str, args: argparse.Namespace, out: Path) -> None:
     """Train one variant, unless its result is there."""
-    import numpy as np
-
     if _path(out, name).exists():
         return
     shape, changes = VARIANTS[name]
@@ -109,9 +104,8 @@ def _measure(name: str, args: argparse.Namespace, out: Path) -> None:
     run = out / "run"
     shutil.rmtree(run, ignore_errors=True)
     print(f"-- {name}", flush=True)
-    parts = [(pictures, np.arange(len(pictures))) for pictures in (training, held_out)]
     clock = time.process_time if device.type == "cpu" else time.monotonic
-    train(config, run, parts[0], parts[1], World(device), clock=clock)
+    train(config, run, training, held_out, World(device), clock=clock)
     records = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
     model = Glow(shape)
     result = {

@@ -11,14 +11,9 @@ its third nearest real neighbour does. And the Fréchet distance, which also ask
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
-from glow_app.common import cli  # before what imports PyTorch
-
-# isort: split
+import _project  # noqa: F401
 import numpy as np
 import torch
 
@@ -26,13 +21,14 @@ import models
 from benchmarks.morphs import descriptors
 from benchmarks.morphs.faces_found import one_face_in_place
 from benchmarks.morphs.frechet import frechet_distance
+from glow_app.common import cli
 from glow_app.common.errors import UserError
 from glow_app.faces.coding import Coding
 from glow_app.faces.tensors import to_pictures
 from glow_app.keeping import sheets
 from glow_app.keeping.writing import check_folder
 from glow_app.training import from_source
-from glow_app.training.reduced import reduced
+from glow_app.training.batches import reduced
 
 _SHOWN = 64
 _PASS = 50
@@ -83,7 +79,7 @@ def _real(source: str, size: int, cache: Path) -> np.ndarray | None:
     held_out = from_source(source, size, cache, coding=Coding())
     kept = cache / f"real-{held_out.fingerprint}.npy"
     if not kept.exists():
-        small = reduced(held_out.tensor(np.arange(len(held_out))), 1)
+        small = reduced(held_out.tensor(), 1)
         np.save(kept, descriptors.describe(to_pictures(small)))
     return np.load(kept)
 

@@ -1,1 +1,1 @@
-"""What several parts need and none owns: errors, files, progress, devices, command lines."""
+"""Helpers of all other packages: errors, files, progress, devices, command lines."""

@@ -1,7 +1,9 @@
-"""What all command lines share: one-line errors, exit statuses, model arguments, progress, `~`.
+"""Shared by all command lines: parsing, one-line errors, exit statuses, progress.
 
-Nothing heavy is imported here before it is needed, so `--help` and wrong arguments answer at once.
-A script imports this before anything that imports PyTorch, whose OpenMP reads its switch once.
+argparse rather than click or typer: options such as `--temperature 0.5 0.7 0.9` take any number of
+values, which click's options cannot. Heavy modules are imported where they are needed, so that
+`--help` and wrong arguments answer at once. Import this before PyTorch, whose OpenMP reads
+OMP_WAIT_POLICY once, when it is loaded.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ import io
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -38,6 +41,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+Number = TypeVar("Number", int, float)
 
 OK, FAILED = 0, 2
 INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + the signal's number, as shells have it
@@ -46,14 +50,12 @@ INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + the signal's number, as shells have
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line on stderr, with exit status 2.
 
-    It expands a `~` at the beginning of any value, in `--out ~/x` as in `--out=~/x`, which shells
-    leave as it is. Nothing but a path begins like that, so no option can be forgotten.
+    It expands a `~` at the beginning of any value, since shells leave that of `--out=~/x` as it
+    is. Nothing but paths begins like that.
     """
 
-    def parse_known_args(
-        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
-    ) -> tuple[argparse.Namespace, list[str]]:
-        found, rest = super().parse_known_args(args, namespace)
+    def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
+        found, rest = super().parse_known_args(*args, **kwargs)
         for name, value in vars(found).items():
             setattr(found, name, _at_home(value))
         return found, rest
@@ -76,19 +78,19 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def open_editor(args: argparse.Namespace) -> Editor:
-    """The Editor that `add_model_arguments` asked for; its errors are `run`'s to report."""
+    """Load the model that the options of `add_model_arguments` name; errors are for `run`."""
     from glow_app.editing.editor import Editor
 
     return Editor(args.checkpoint, args.device)
 
 
 def whole(low: int, high: float = math.inf) -> Callable[[str], int]:
-    """An argparse type: a whole number from `low` to `high`, both allowed."""
+    """Return an argparse type: a whole number from `low` to `high`, both allowed."""
     return _ranged(int, "a whole number", low, high)
 
 
 def number(low: float, high: float = math.inf) -> Callable[[str], float]:
-    """An argparse type: a finite number from `low` to `high`, both allowed."""
+    """Return an argparse type: a finite number from `low` to `high`, both allowed."""
     return _ranged(float, "a number", low, high)
 
 
@@ -97,17 +99,14 @@ def run(
     *,
     argv: list[str] | None = None,
 ) -> int:
-    """Run `main(argv)` and turn its end into an exit status.
+    """Run `main(argv)` and return the exit status, for `raise SystemExit(run(main))`.
 
-    Errors for people (`glow_app.common.errors`), OSError and MemoryError end in one line on
+    Errors for the user (`glow_app.common.errors`), OSError and MemoryError become one line on
     stderr and status 2. Anything else is a bug and keeps its traceback.
 
     Args:
         main: takes the arguments (None: those of the process), returns a status or None for 0.
         argv: passed to `main`.
-
-    Returns:
-        The exit status, for `raise SystemExit(run(main))`.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # no crash over a name the terminal cannot show
@@ -131,9 +130,9 @@ def run(
 
 
 def shown(iterable: Iterable[T], total: int | None = None, desc: str = "") -> Iterator[T]:
-    """Yield from `iterable` and show how far it is, on stderr.
+    """Yield from `iterable` and show on stderr how far it is.
 
-    A bar on a terminal; elsewhere (log files, pipes) one plain line for about each tenth.
+    A bar on a terminal; elsewhere (log files, pipes) a line for about each tenth.
     """
     if sys.stderr.isatty():
         from tqdm import tqdm
@@ -148,7 +147,7 @@ def shown(iterable: Iterable[T], total: int | None = None, desc: str = "") -> It
 
 
 def reporter(desc: str) -> Progress | None:
-    """A callback that draws a bar on a terminal; None elsewhere, for work of some seconds."""
+    """Return a callback for work of some seconds that draws a bar; None without a terminal."""
     if not sys.stderr.isatty():
         return None
     from tqdm import tqdm
@@ -165,7 +164,7 @@ def reporter(desc: str) -> Progress | None:
 
 
 def say(message: str) -> None:
-    """One line on stderr, above a progress bar where there is one."""
+    """Print a line on stderr, above a progress bar where there is one."""
     if sys.stderr.isatty() and "tqdm" in sys.modules:
         sys.modules["tqdm"].tqdm.write(message, file=sys.stderr)
     else:
@@ -173,7 +172,7 @@ def say(message: str) -> None:
 
 
 def _at_home(value: Any) -> Any:
-    """A value of the command line, or a list of them, with `~` expanded."""
+    """Return a value of the command line, or a list of them, with `~` expanded."""
     if isinstance(value, list):
         return [_at_home(one) for one in value]
     if isinstance(value, str | PurePath):
@@ -182,24 +181,24 @@ def _at_home(value: Any) -> Any:
 
 
 def _settle_stdout() -> None:
-    """Give up what stdout will not take, or Python complains about it once more at exit."""
+    """Drop what stdout does not take, or Python complains about it again at exit."""
     try:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _ranged(kind: Callable[[str], T], words: str, low: float, high: float) -> Callable[[str], T]:
+def _ranged(
+    kind: Callable[[str], Number], words: str, low: float, high: float
+) -> Callable[[str], Number]:
     limits = f"from {low} up" if high == math.inf else f"from {low} to {high}"
 
-    def parse(text: str) -> T:
-        try:
+    def parse(text: str) -> Number:
+        with suppress(ValueError):
             value = kind(text)
-        except ValueError:
-            value = math.nan
-        if not (low <= value <= high and value < math.inf):  # NaN fails every comparison
-            raise argparse.ArgumentTypeError(f"must be {words} {limits}, not {text!r}")
-        return value
+            if low <= value <= high and value < math.inf:  # NaN fails every comparison
+                return value
+        raise argparse.ArgumentTypeError(f"must be {words} {limits}, not {text!r}")
 
     return parse
 

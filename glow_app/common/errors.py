@@ -1,4 +1,4 @@
-"""The one error that is meant for people, wherever it comes from."""
+"""The error whose message is shown to the user."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ __all__ = ["UserError", "is_for_people"]
 
 
 class UserError(ValueError):
-    """Something the user can mend; the message is one sentence for them.
+    """Something that the user can mend, said in one sentence.
 
-    Command lines print it with exit status 2, the page and the API show it. Any other exception
-    is a bug of ours and keeps its traceback.
+    Command lines print the message and exit with status 2; the page and the API show it. Any other
+    exception is a bug and keeps its traceback.
     """
 
 
 def is_for_people(error: BaseException) -> bool:
-    """Whether the message of ``error`` was written for the user.
+    """Return whether the message of ``error`` was written for the user.
 
-    Besides :class:`UserError` that is :class:`models.CheckpointError`, which `models` has to
-    raise without knowing of this package.
+    True for :class:`UserError`, and for :class:`models.CheckpointError`, as `models` does not
+    know of this package.
     """
     if isinstance(error, UserError):
         return True

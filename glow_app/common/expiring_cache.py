@@ -1,7 +1,7 @@
-"""What was used last, by key: bounded in number and in time.
+"""A cache that is bounded in number and in time.
 
-A code decodes to its photo, so keeping one is keeping the photo: it is forgotten after a while
-even if nobody ever calls again.
+It holds codes of photos, which decode to the photos themselves. So values are removed when their
+time is over even if the cache is never called again; other caches remove them at the next call.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Value = TypeVar("Value")
 
 
 class ExpiringCache(Generic[Value]):
-    """The last ``size`` values, none for longer than ``seconds`` after its last use.
+    """Keep the ``size`` values used last, each for at most ``seconds`` after its last use.
 
     Safe to use from several threads.
     """
@@ -33,13 +33,13 @@ class ExpiringCache(Generic[Value]):
         return len(self._values)
 
     def get(self, key: bytes) -> Value | None:
-        """The value kept under ``key``, or None."""
+        """Return the value kept under ``key``, or None. This does not count as a use."""
         with self._lock:
             used, value = self._values.get(key, (-math.inf, None))
         return value if time.monotonic() < used + self._seconds else None
 
     def keep(self, key: bytes, value: Value) -> None:
-        """Keep ``value``, or note that it was used again."""
+        """Keep ``value`` under ``key``, or renew its time if it is there already."""
         with self._lock:
             self._values[key] = (time.monotonic(), value)
             self._values.move_to_end(key)
@@ -48,7 +48,7 @@ class ExpiringCache(Generic[Value]):
             self._watch()
 
     def _watch(self) -> None:
-        """Wake up when the oldest value is due; a timer that is set never comes too late."""
+        """Set a timer for the oldest value, unless one is running: that one ends earlier."""
         if self._timer is None and self._values:
             oldest, _ = next(iter(self._values.values()))
             due = oldest + self._seconds - time.monotonic()

@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all: readers never see half of one."""
+"""Write files whole or not at all, and recognise pointers of Git LFS."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ __all__ = [
     "write_text",
 ]
 
-#: What to say behind the name of a file that Git LFS has not fetched.
+#: Said after the name of a file that Git LFS has not fetched.
 LFS_HINT = "is a pointer of Git LFS and not the file itself: fetch it with git lfs pull."
 
 _SHOWN = 40  # characters of the target in the temporary name, which must not become too long
 
 
 def is_lfs_pointer(content: bytes) -> bool:
-    """Whether a file that begins so only says where its content is to be had."""
+    """Return whether a file that begins with ``content`` is a pointer of Git LFS."""
     return content.startswith(b"version https://git-lfs")
 
 
 def refuse_lfs_pointer(path: Path) -> None:
-    """Say of a file that could not be understood that Git LFS has not fetched it, if it is so.
+    """Check that a file which could not be read is not a pointer of Git LFS.
 
     Raises:
-        UserError: it is so.
+        UserError: it is one.
     """
     with suppress(OSError), path.open("rb") as file:
         if is_lfs_pointer(file.read(100)):
@@ -43,10 +43,10 @@ def refuse_lfs_pointer(path: Path) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Make a file in ``folder`` and remove it: permissions do not tell of all that may fail.
+    """Check that ``folder`` takes a file, by making one: permissions do not tell of a full disk.
 
     Raises:
-        OSError: there can be no file.
+        OSError: it takes none.
     """
     probe = folder / f".{secrets.token_hex(8)}.tmp"
     probe.open("xb").close()
@@ -55,14 +55,14 @@ def check_writable(folder: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Write beside ``path`` and take its place at the end, flushed to the disk.
+    """Write to a temporary file, which replaces ``path`` at the end, flushed to the disk.
 
-    Where anything fails, Ctrl-C included, the temporary file is gone and an older file at
-    ``path`` is as it was. A link at ``path`` is replaced itself: resolve it first to keep it.
+    Where anything fails, Ctrl-C included, the temporary file is removed and an older file at
+    ``path`` stays as it was. A link at ``path`` is replaced itself: resolve it first to keep it.
 
     Yields:
-        the path to write to, in the folder of ``path``, where there is no file yet. It ends in
-        ".tmp", so writers that go by suffixes must be told the format.
+        the temporary path, in the folder of ``path``; there is no file yet. It ends in ".tmp", so
+        writers that go by suffixes must be told the format.
 
     Raises:
         OSError: the folder is missing, the disk is full, the name too long, ...
@@ -78,11 +78,11 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """The whole content of a file, see :func:`replacing`."""
+    """Write the whole content of a file by :func:`replacing`."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:
-    """As :func:`write_bytes`, in UTF-8."""
+    """Write the whole content of a file by :func:`replacing`, in UTF-8."""
     write_bytes(path, text.encode("utf-8"))

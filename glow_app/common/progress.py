@@ -1,4 +1,4 @@
-"""How long work says how far it is, and how it is stopped: one callback for both."""
+"""Report how far long work is, and stop it: one callback for both."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from contextvars import ContextVar
 
 __all__ = ["Progress", "Steps", "Stopped", "stopped_when"]
 
-#: Called as ``progress(done, total)``, first with 0 and last with `total`, from the thread that
-#: works and never while a lock is held. Whatever it raises ends the work and comes out of the
-#: call unchanged, with nothing left half done: raise `Stopped` there when the user presses Stop.
+#: Called as ``progress(done, total)``, first with 0 and last with `total`, in the thread that does
+#: the work, never while a lock is held. An exception that it raises ends the work, leaves nothing
+#: half done and reaches the caller unchanged: raise `Stopped` there when the user presses Stop.
 Progress = Callable[[int, int], None]
 
 
 class Stopped(Exception):
-    """The user stopped the work; not a failure."""
+    """Raised when the user stops the work; not a failure."""
 
     def __init__(self) -> None:
         super().__init__("Stopped.")
@@ -26,10 +26,10 @@ _unwanted: ContextVar[Callable[[], bool] | None] = ContextVar("unwanted", defaul
 
 @contextmanager
 def stopped_when(unwanted: Callable[[], bool]) -> Iterator[None]:
-    """All work inside that counts `Steps` in this thread ends once ``unwanted()`` is true.
+    """Stop all work inside that counts `Steps` in this thread once ``unwanted()`` is true.
 
-    For wishes that no callback of the work knows of, such as a visitor who has left. It ends with
-    `Stopped`, as if its own callback had raised that.
+    The work ends with `Stopped`, as if its own callback had raised it. For reasons to stop that
+    this callback does not know, such as a visitor who has left the page.
     """
     token = _unwanted.set(unwanted)
     try:
@@ -39,11 +39,11 @@ def stopped_when(unwanted: Callable[[], bool]) -> Iterator[None]:
 
 
 class Steps:
-    """Counts what has been done of `total` and reports it; without a callback it only counts.
+    """Count what is done of `total`, report it, and end the work where it is to be stopped.
 
     Args:
-        total: pictures, frames, files: whatever is counted, over all phases of the work.
-        report: the caller's callback, or None.
+        total: pictures, frames or files, over all phases of the work.
+        report: the caller's callback; without one nothing is reported.
     """
 
     def __init__(self, total: int, report: Progress | None = None) -> None:
@@ -51,7 +51,12 @@ class Steps:
         self.advance(0)
 
     def advance(self, count: int = 1) -> None:
-        """`count` more are done."""
+        """Add `count` to what is done, and report it.
+
+        Raises:
+            Stopped: the work is no longer wanted, see `stopped_when`.
+            what the callback raises.
+        """
         self._done += count
         unwanted = _unwanted.get()
         if unwanted is not None and unwanted():

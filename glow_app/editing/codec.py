@@ -21,11 +21,10 @@ import torch
 from torch import Tensor
 
 import models
-from glow_app.common.devices import pick_device
+from glow_app.common.devices import cores, pick_device
 from glow_app.common.errors import UserError
 from glow_app.common.expiring_cache import ExpiringCache
 from glow_app.common.progress import Progress, Steps
-from glow_app.common.workers import cores
 from glow_app.editing.walk import Coded
 from glow_app.faces.coding import Coding
 from glow_app.faces.crop import Crop

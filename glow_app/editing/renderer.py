@@ -25,8 +25,8 @@ from typing import Final
 import cv2
 import numpy as np
 
+from glow_app.common.devices import cores
 from glow_app.common.progress import Progress, Steps
-from glow_app.common.workers import cores
 from glow_app.editing import blending
 from glow_app.editing.walk import Point
 from glow_app.faces import regions

@@ -1,4 +1,4 @@
-"""Lesson 4: a flow taken apart: the state after each layer of g, and each log-determinant."""
+"""Lesson 4: a flow as a chain of layers, with the state after each and its log-determinant."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CENTRE = 0.5  # the flow works on x - 1/2 (see models.Glow); a shift costs no l
 
 @dataclass(frozen=True)
 class Link:
-    """One bijection of the chain: the level it works at, counted from 1, its name, itself."""
+    """One bijection of the chain, the level it works at (from 1), and its name."""
 
     level: int
     name: str
@@ -33,7 +33,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Chain:
-    """g, walked through from z to x.
+    """All states of g on the way from z to x.
 
     Attributes:
         links: the K bijections in the order in which g undoes them.
@@ -49,11 +49,11 @@ class Chain:
 
 
 class _OnDetails(Bijection):
-    """A layer of a detail level, at work on the details beside their means, which stay.
+    """A layer of a detail level as a bijection of the whole state, whose means it leaves alone.
 
     Args:
-        detail: the level, whose squeeze and whose features of the means the layer gets.
-        layer: of the squeezed details.
+        detail: the level, which squeezes the details and makes features of the means.
+        layer: a bijection of the squeezed details.
         conditional: whether it takes the features.
     """
 
@@ -78,7 +78,7 @@ class _OnDetails(Bijection):
 
 
 def links(model: Glow, whole_steps: bool = False) -> list[Link]:
-    """The bijections of a flow in the order of f.
+    """Return the bijections of a flow in the order of f.
 
     Args:
         whole_steps: one link for each step of flow rather than for each of its three layers.
@@ -100,7 +100,7 @@ def links(model: Glow, whole_steps: bool = False) -> list[Link]:
 
 
 def _layers(steps: FlowSteps, whole_steps: bool) -> dict[str, Bijection]:
-    """By name, in the order of f."""
+    """Return the layers of ``steps`` by name, in the order of f."""
     layers: dict[str, Bijection] = {}
     for i, step in enumerate(steps, start=1):
         if whole_steps:
@@ -113,7 +113,7 @@ def _layers(steps: FlowSteps, whole_steps: bool) -> dict[str, Bijection]:
 
 @torch.no_grad()
 def chain(model: Glow, z: Tensor, whole_steps: bool = False) -> Chain:
-    r"""Walk g from ``z`` (N, D) to x, one bijection after the other, in float64.
+    r"""Apply g to ``z`` (N, D), one bijection after the other, in float64.
 
     .. math:: x = g_1(g_2(\dots g_K(z))), \qquad
         \log p(x) = \log N(z; 0, I) - \sum_k \log|\det \partial g_k|
@@ -142,7 +142,7 @@ def chain(model: Glow, z: Tensor, whole_steps: bool = False) -> Chain:
 
 
 def pictures(walked: Chain) -> np.ndarray:
-    """The states of a chain of one colour picture, to look at: (K + 1, H, W, 3) uint8.
+    """Return the states of a chain of one colour picture as pictures (K + 1, H, W, 3) uint8.
 
     States are scaled to a common contrast, three deviations either way; the last one is x
     itself, untouched.
@@ -156,7 +156,7 @@ def pictures(walked: Chain) -> np.ndarray:
 
 @torch.no_grad()
 def so_far(model: Glow, z: Tensor) -> Tensor:
-    """Pictures of what each level adds: (L, C, H, W) for ``z`` (1, D), coarsest level first.
+    """Show what each level adds: (L, C, H, W) for ``z`` (1, D), coarsest level first.
 
     Picture l is g of the code with everything that joins after it at 0, its most likely value;
     the last picture is g(z).
@@ -170,7 +170,7 @@ def so_far(model: Glow, z: Tensor) -> Tensor:
 
 
 def _laid_out(model: Glow, h: Tensor, codes: list[Tensor], level: int) -> Tensor:
-    """The whole state as an image: ``h`` of ``level`` and the codes that have yet to join it.
+    """Lay the whole state out as an image: ``h`` of ``level`` and the codes yet to join it.
 
     Only moves numbers: what left at a split goes back to its place, and squeezes are undone.
     Details lie in the other quarters of a picture of which their means are the first, as wavelets

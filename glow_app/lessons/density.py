@@ -1,4 +1,4 @@
-"""Lesson 1: a density carried through an increasing map of the line, x = g(z)."""
+"""Lesson 1: the density of x = g(z) for an increasing map g of the line."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ _BINS = 48
 
 @dataclass(frozen=True)
 class LineMap:
-    """A map x = g(z) of the line and, where it is increasing, its inverse.
+    """A map x = g(z) of the line and the inverse of its increasing branch.
 
     Attributes:
-        formula: g(z) as people write it.
+        formula: g(z) for people.
         g: z to x, elementwise.
-        inverse: x to z on the increasing branch.
+        inverse: x to z, elementwise.
     """
 
     formula: str
@@ -74,13 +74,13 @@ def _number(value: float) -> Tensor:
 
 
 def _logistic(scale: float) -> Distribution:
-    """The logistic distribution: the inverse sigmoid of a uniform number, times ``scale``."""
+    """Return the distribution of ``scale`` times the inverse sigmoid of a uniform number."""
     uniform = Uniform(_number(0.0), _number(1.0), validate_args=False)
     stretch = torch.distributions.AffineTransform(_number(0.0), _number(scale))
     return TransformedDistribution(uniform, [SigmoidTransform().inv, stretch], validate_args=False)
 
 
-#: Base densities of z by name: what people call it, and the distribution, in float64.
+#: Base densities of z by name: words for people, and the distribution in float64.
 BASES: dict[str, tuple[str, Distribution]] = {
     "uniform": ("uniform on (0, 2)", Uniform(_number(0.0), _number(2.0), validate_args=False)),
     "symmetric": (
@@ -94,14 +94,14 @@ BASES: dict[str, tuple[str, Distribution]] = {
 
 
 def derivative(g: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
-    """g′(z) of an elementwise map, by autograd; same shape as ``z``."""
+    """Return g′(z) of an elementwise map, found by autograd, in the shape of ``z``."""
     z = z.detach().requires_grad_()
     (slope,) = torch.autograd.grad(g(z).sum(), z)
     return slope
 
 
 class ChangeOfVariables:
-    r"""The density of x = g(z) where z has density p_z.
+    r"""The density of x = g(z), where z has density p_z.
 
     .. math:: p_x(x) = p_z(g^{-1}(x)) \, |g'(g^{-1}(x))|^{-1}
 
@@ -119,23 +119,23 @@ class ChangeOfVariables:
         self._require_increasing()
 
     def p_z(self, z: Tensor) -> Tensor:
-        """Density of z, any shape, inside its support."""
+        """Return the density of z (any shape) inside its support."""
         return self.base.log_prob(z).exp()
 
     def p_x(self, x: Tensor) -> Tensor:
-        """Density of x by the change of variables, any shape, inside the image of g."""
+        """Return the density of x (any shape) inside the image of g, by the formula above."""
         z = self.map.inverse(x)
         return self.p_z(z) / derivative(self.map.g, z).abs()
 
     def quantiles(self, tail: float) -> tuple[float, float]:
-        """Where z leaves a share ``tail`` on either side; the ends of a bounded support."""
+        """Return where z leaves a share ``tail`` on either side, or the ends of its support."""
         if isinstance(self.base, Uniform):
             return float(self.base.low), float(self.base.high)
         low = 0.0 if isinstance(self.base, Exponential) else float(self.base.icdf(_number(tail)))
         return low, float(self.base.icdf(_number(1 - tail)))
 
     def areas(self, z_edges: Tensor) -> tuple[Tensor, Tensor]:
-        """Probability of each cell between increasing ``z_edges`` (K + 1,), found twice.
+        """Find the probability of each cell between increasing ``z_edges`` (K + 1,) twice.
 
         Returns:
             (K,) areas under p_z over the cells, and (K,) areas under p_x over their images. The
@@ -144,12 +144,12 @@ class ChangeOfVariables:
         return _integrals(self.p_z, z_edges), _integrals(self.p_x, self.map.g(z_edges))
 
     def integral(self) -> float:
-        """The integral of p_x over all x: 1 if the formula is right."""
+        """Return the integral of p_x over all x: 1 if the formula is right."""
         edges = torch.linspace(*self.quantiles(_TAIL), _INTEGRAL_CELLS + 1, dtype=torch.float64)
         return float(_integrals(self.p_x, self.map.g(edges)).sum())
 
     def sample(self, n: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-        """``n`` draws z (n,) and where they go, x = g(z) (n,)."""
+        """Draw ``n`` samples; return z (n,) and x = g(z) (n,)."""
         uniform = torch.rand(n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         z = self.base.icdf(uniform.clamp(_TAIL, 1 - _TAIL))
         return z, self.map.g(z)
@@ -175,7 +175,7 @@ class ChangeOfVariables:
 
 @dataclass(frozen=True)
 class DensityView:
-    """What lesson 1 draws. All arrays float64; K cells make K + 1 edges.
+    """The numbers of lesson 1. All arrays are float64; K cells have K + 1 edges.
 
     Attributes:
         z, x: (K + 1,) edges of the cells and their images.
@@ -202,10 +202,10 @@ class DensityView:
 
 
 def density_view(base: str, line_map: str) -> DensityView:
-    """Compute everything that lesson 1 shows for one choice of base density and map.
+    """Compute everything that lesson 1 shows for a base density and a map, given by name.
 
     Raises:
-        UserError: see :class:`ChangeOfVariables`.
+        UserError: the map is not increasing where z lives.
     """
     change = ChangeOfVariables(base, line_map)
     z = torch.linspace(*change.quantiles(_VIEW), _VIEW_CELLS + 1, dtype=torch.float64)
@@ -232,7 +232,7 @@ def density_view(base: str, line_map: str) -> DensityView:
 
 
 def _integrals(p: Callable[[Tensor], Tensor], edges: Tensor) -> Tensor:
-    """Integrals of ``p`` over the cells between ``edges`` (K + 1,): (K,).
+    """Integrate ``p`` over the cells between ``edges`` (K + 1,): (K,).
 
     Tanh-sinh quadrature (Takahasi & Mori 1974), which crowds its nodes towards the edges without
     ever looking at one: a density may be infinite there (1/(4√x) at 0).
@@ -246,7 +246,7 @@ def _integrals(p: Callable[[Tensor], Tensor], edges: Tensor) -> Tensor:
 
 
 def _histogram(draws: Tensor, edges: Tensor) -> np.ndarray:
-    """(B,) density of ``draws``, of all of which some lie outside, over the range of ``edges``."""
+    """Return the density (B,) of ``draws`` over the range of ``edges``; some draws lie outside."""
     low, high = float(edges[0]), float(edges[-1])
     counts = torch.histc(draws, _BINS, low, high)
     return (counts / (len(draws) * (high - low) / _BINS)).numpy()

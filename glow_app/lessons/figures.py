@@ -1,4 +1,4 @@
-"""The lessons' pictures as files: drawn with matplotlib from the numbers of the other modules."""
+"""Figures of the lessons, drawn with matplotlib from the numbers of the other modules."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ matplotlib.use("agg")  # files only: no window, no display
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle
 
-from glow_app.lessons import chain, plane, points, positions
+from glow_app.lessons import chain, plane, positions
 from glow_app.lessons.density import DensityView
-from glow_app.lessons.fit import Snapshot, shown_points
 from glow_app.lessons.jacobian import Cost
+from glow_app.lessons.plane import Snapshot, shown_points
 from models import Glow
 
 __all__ = [
@@ -35,7 +37,7 @@ _CHAIN_COLUMNS = 5
 
 
 def density_figure(view: DensityView, cell: tuple[int, int] = (60, 84)) -> Figure:
-    """Lesson 1: g with p_z below and p_x beside it; ``cell`` is the shaded range of edges."""
+    """Draw lesson 1: g with p_z below and p_x beside it; ``cell`` is the shaded range of edges."""
     figure, axes = plt.subplots(
         2, 2, figsize=(8, 6.4), sharex="col", sharey="row",
         width_ratios=(2, 1), height_ratios=(3, 2), layout="constrained",
@@ -72,14 +74,14 @@ def density_figure(view: DensityView, cell: tuple[int, int] = (60, 84)) -> Figur
 
 
 @torch.no_grad()
-def plane_figure(model: Glow, draw: points.Draw) -> Figure:
-    """Lesson 2: data and the bent grid in x, codes and the straight grid in z."""
+def plane_figure(model: Glow, draw: plane.Draw) -> Figure:
+    """Draw lesson 2: data and the bent grid in x, codes and the straight grid in z."""
     data = shown_points(draw)
-    codes, _ = model.f(points.as_images(data))
+    codes, _ = model.f(plane.as_images(data))
     straight, bent = plane.grid_lines(model)
     figure, axes = plt.subplots(1, 2, figsize=(9, 4.8), layout="constrained")
     for axis, dots, lines, reach, title in (
-        (axes[0], data, bent, points.SPAN, "x, data: f leads to the right"),
+        (axes[0], data, bent, plane.SPAN, "x, data: f leads to the right"),
         (axes[1], codes, straight, 4, "z, code: g leads to the left"),
     ):
         axis.plot(*lines.T, color=_Z, linewidth=0.7, alpha=0.6)
@@ -88,12 +90,12 @@ def plane_figure(model: Glow, draw: points.Draw) -> Figure:
     return figure
 
 
-def fit_figure(draw: points.Draw, shots: Sequence[Snapshot]) -> Figure:
-    """Lesson 3: the data, the learned density with samples, and the likelihood's rise."""
+def fit_figure(draw: plane.Draw, shots: Sequence[Snapshot]) -> Figure:
+    """Draw lesson 3: the data, the learned density with samples, and the likelihood's rise."""
     figure, axes = plt.subplots(1, 3, figsize=(13, 4.4), layout="constrained")
     axes[0].plot(*shown_points(draw).T, ".", color=_X, markersize=3)
-    _square(axes[0], points.SPAN, "data")
-    last, span = shots[-1], points.SPAN
+    _square(axes[0], plane.SPAN, "data")
+    last, span = shots[-1], plane.SPAN
     axes[1].imshow(
         last.density, extent=(-span, span, -span, span), cmap="Oranges",
         vmax=np.quantile(last.density, 0.995),
@@ -109,7 +111,7 @@ def fit_figure(draw: points.Draw, shots: Sequence[Snapshot]) -> Figure:
 
 
 def chain_figure(model: Glow) -> Figure:
-    """Lesson 4: points after each step of g, with the mean log-determinant of each."""
+    """Draw lesson 4: points after each step of g, with the mean log-determinant of each."""
     z = torch.randn(_CHAIN_POINTS, 2, generator=torch.Generator().manual_seed(0))
     walked = chain.chain(model, z, whole_steps=True)
     states = walked.states.flatten(2).numpy()
@@ -130,7 +132,7 @@ def chain_figure(model: Glow) -> Figure:
 
 
 def face_chain_figure(model: Glow, z: torch.Tensor) -> Figure:
-    """Lesson 4 on the face model: the state after each step of g for one code (1, D)."""
+    """Draw lesson 4 on the face model: the state after each step of g for one code (1, D)."""
     walked = chain.chain(model, z, whole_steps=True)
     pictures = chain.pictures(walked)
     columns = 2 * _CHAIN_COLUMNS
@@ -149,7 +151,7 @@ def face_chain_figure(model: Glow, z: torch.Tensor) -> Figure:
 
 
 def jacobian_figure(costs: Sequence[Cost]) -> Figure:
-    """Lesson 5: the last coupling's Jacobian, and the time of both ways against D."""
+    """Draw lesson 5: the last coupling's Jacobian, and the time of both ways against D."""
     figure, axes = plt.subplots(1, 2, figsize=(10, 4.8), layout="constrained")
     last = costs[-1]
     axes[0].imshow(last.heat_map, cmap="Greens", interpolation="nearest")
@@ -171,18 +173,18 @@ def jacobian_figure(costs: Sequence[Cost]) -> Figure:
 def directions_figure(
     views: Sequence[positions.PathView], shell: positions.PriorShell, frames: np.ndarray
 ) -> Figure:
-    """Lesson 6: paths in the plane of both codes, their norms, and frames along the first."""
+    """Draw lesson 6: paths in the plane of both codes, their norms, and frames along the first."""
     figure = plt.figure(figsize=(11, 6.4), layout="constrained")
     grid = figure.add_gridspec(2, 2, height_ratios=(3, 1))
     seen, norms, strip = (figure.add_subplot(grid[at]) for at in ((0, 0), (0, 1), (1, slice(2))))
-    seen.add_patch(plt.Circle((0, 0), shell.radius, fill=False, color="#95a4a3", linewidth=3))
+    seen.add_patch(Circle((0, 0), shell.radius, fill=False, color="#95a4a3", linewidth=3))
     seen.plot(0, 0, ".", color=_INK)
     norms.axhspan(shell.low, shell.high, color="#c3cdcc")
     for view, color in zip(views, (_X, _Z), strict=False):
         seen.plot(*view.points.T, color=color, label=view.kind)
         norms.plot(view.t, view.norms, color=color, label=view.kind)
     for name, place in (("A", views[0].a), ("B", views[0].b)):
-        seen.annotate(name, place)
+        seen.annotate(name, (place[0], place[1]))
     _square(seen, 1.15 * shell.high, "plane through 0, A and B; the ring is the shell")
     norms.set(xlabel="t", title="‖z‖ along the path")
     norms.legend()
@@ -191,6 +193,6 @@ def directions_figure(
     return figure
 
 
-def _square(axis: plt.Axes, reach: float, title: str) -> None:
+def _square(axis: Axes, reach: float, title: str) -> None:
     axis.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xticks=[], yticks=[])
     axis.set_title(title, fontsize=10)

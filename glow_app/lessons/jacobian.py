@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Cost:
-    """One coupling's log-determinant, found in two ways.
+    """The log-determinant of one coupling, found in two ways.
 
     Attributes:
         dims: numbers D in its input.
@@ -47,7 +47,7 @@ class Cost:
         seconds: of the flow's way; y comes with it.
         jacobian_seconds, elimination_seconds: of the two parts of the other way.
         heat_map: (M, M) float32 in [0, 1], see :func:`heat_map`.
-        above: largest |J_ij| above the diagonal: 0, or it were no triangle.
+        above: largest |J_ij| above the diagonal: 0 if the matrix is triangular.
     """
 
     dims: int
@@ -62,7 +62,7 @@ class Cost:
 
 
 def jacobian(bijection: Bijection, x: Tensor) -> Tensor:
-    """∂y/∂x of a bijection at one input ``x`` (1, C, H, W), by autograd: (D, D) in its dtype."""
+    """Return ∂y/∂x (D, D) of a bijection at one input ``x`` (1, C, H, W), by autograd."""
 
     def flat(v: Tensor) -> Tensor:
         return bijection(v.view(x.shape))[0].flatten()
@@ -71,17 +71,17 @@ def jacobian(bijection: Bijection, x: Tensor) -> Tensor:
 
 
 def log_det_diagonal(matrix: Tensor) -> float:
-    """Σ log |J_ii|: the log-determinant of a triangular ``matrix`` (D, D), in D additions."""
+    """Return Σ log |J_ii|, the log-determinant of a triangular ``matrix`` (D, D): D additions."""
     return float(matrix.diagonal().abs().log().sum())
 
 
 def log_det_brute_force(matrix: Tensor) -> float:
-    """log |det J| of any ``matrix`` (D, D), by LU decomposition: about D³/3 multiplications."""
+    """Return log |det J| of any ``matrix`` (D, D) by LU decomposition: D³/3 multiplications."""
     return float(torch.linalg.slogdet(matrix).logabsdet)
 
 
 def random_coupling(dims: int, seed: int = 0) -> tuple[AffineCoupling, Tensor]:
-    """A coupling of ``dims`` ≥ 2 numbers that does something, in float64, and an input of it."""
+    """Return a coupling of ``dims`` ≥ 2 numbers with random weights, and an input; float64."""
     half = dims // 2
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -94,7 +94,7 @@ def random_coupling(dims: int, seed: int = 0) -> tuple[AffineCoupling, Tensor]:
 
 @torch.no_grad()
 def face_coupling(model: Glow, z: Tensor) -> tuple[AffineCoupling, Tensor]:
-    """The coupling of a flow that g undoes first, and what f gives it for the picture of ``z``.
+    """Return the coupling that g undoes first, and its input when f codes the picture of ``z``.
 
     Args:
         z: (1, D), the code of a picture.
@@ -109,7 +109,7 @@ def face_coupling(model: Glow, z: Tensor) -> tuple[AffineCoupling, Tensor]:
 
 
 def cost(coupling: AffineCoupling, x: Tensor) -> Cost:
-    """Find the log-determinant of ``coupling`` at ``x`` (1, C, H, W) both ways, with the time."""
+    """Find and time the log-determinant of ``coupling`` at ``x`` (1, C, H, W) in both ways."""
     with exact_float32(x.device):
         with torch.no_grad():
             (_, log_det), seconds = _timed(lambda: coupling(x), x.device, repeats=5)
@@ -129,7 +129,7 @@ def cost(coupling: AffineCoupling, x: Tensor) -> Cost:
 
 
 def heat_map(matrix: Tensor, cells: int = _HEAT_MAP) -> np.ndarray:
-    """|J_ij| on a cube root scale, its largest as 1: (M, M) float32, M at most ``cells``.
+    """Return |J_ij| on a cube root scale, its largest as 1: (M, M) float32, M at most ``cells``.
 
     A larger matrix is drawn by the largest element in each cell, so that nothing is hidden.
     """
@@ -140,17 +140,18 @@ def heat_map(matrix: Tensor, cells: int = _HEAT_MAP) -> np.ndarray:
 
 
 def _timed(compute: Callable[[], T], device: torch.device, repeats: int = 1) -> tuple[T, float]:
-    """A result, and the least of ``repeats`` times it took in seconds on ``device``."""
+    """Return the result, and the least of ``repeats`` times in seconds on ``device``."""
 
     def wait() -> None:  # a GPU is still at work when its call returns
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
-    times = []
-    for _ in range(repeats):
+    def once() -> tuple[T, float]:
         wait()
         began = time.perf_counter()
         result = compute()
         wait()
-        times.append(time.perf_counter() - began)
-    return result, min(times)
+        return result, time.perf_counter() - began
+
+    runs = [once() for _ in range(repeats)]
+    return runs[-1][0], min(seconds for _, seconds in runs)

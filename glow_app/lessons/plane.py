@@ -1,21 +1,152 @@
-"""Lesson 2: the two directions of one flow, looked at around one point."""
+"""Lessons 2 and 3: a flow of the plane, looked at around one point, and fitted to data.
+
+The flow takes points (N, 2) as 1x1 images of two channels.
+"""
 
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
-from glow_app.lessons.points import as_images, as_points
-from models import Glow
+import models
+from glow_app.training.optimization import learning_rate, progress
+from models import Glow, GlowConfig
 
-__all__ = ["Probe", "area", "grid_lines", "probe_x", "probe_z"]
+__all__ = [
+    "DATASETS",
+    "FLOW",
+    "GRID",
+    "SHOWN",
+    "SPAN",
+    "Draw",
+    "FitConfig",
+    "Probe",
+    "Snapshot",
+    "area",
+    "as_images",
+    "as_points",
+    "density_on_grid",
+    "example_flow",
+    "fit",
+    "grid_lines",
+    "probe_x",
+    "probe_z",
+    "scattered",
+    "shown_points",
+]
 
+#: Eight steps of actnorm, 1x1 (a 2x2 matrix here) and affine coupling: the faces' own layers.
+FLOW = GlowConfig(
+    image_size=1, channels=2, steps=(8,), widths=(128,), blocks=(0,), net="point", squeeze=False
+)
+SPAN = 2.5  # all data lie in the square [-SPAN, SPAN]²
+GRID = 60  # cells a side of a density that is drawn
+SHOWN = 600  # data points and samples that are drawn
+
+_BLOB = 0.06  # deviation of the blob that a clicked point stands for
 _RING = 0.1  # radius of the small ring that shows how f stretches
 _RING_POINTS = 64
+_INIT_POINTS = 2048
+
+
+def as_images(points: Tensor) -> Tensor:
+    """Return points (N, 2) as :class:`models.Glow` takes them, (N, 2, 1, 1)."""
+    return points.view(-1, 2, 1, 1)
+
+
+def as_points(images: Tensor) -> Tensor:
+    """Undo :func:`as_images`."""
+    return images.reshape(-1, 2)
+
+
+def example_flow() -> Glow:
+    """Load a flow that ``scripts/learn.py`` has fitted to the two moons."""
+    return models.load(Path(__file__).with_name("moons.safetensors"))
+
+
+@torch.no_grad()
+def _f(model: Glow, points: Tensor) -> Tensor:
+    return model.f(as_images(points))[0]
+
+
+@torch.no_grad()
+def _g(model: Glow, codes: Tensor) -> Tensor:
+    return as_points(model.g(codes))
+
+
+# ---- data ---------------------------------------------------------------------------------------
+
+#: ``draw(n, generator)`` gives n points (n, 2) float32.
+Draw = Callable[[int, Generator], Tensor]
+
+
+def _moons(n: int, generator: Generator) -> Tensor:
+    """Two half circles that reach into each other."""
+    angle = math.pi * torch.rand(n, generator=generator)
+    upper = torch.rand(n, generator=generator) < 0.5
+    x = torch.where(upper, angle.cos(), 1 - angle.cos()) - 0.5
+    y = torch.where(upper, angle.sin(), 0.5 - angle.sin()) - 0.25
+    return 1.3 * torch.stack([x, y], dim=1) + 0.08 * torch.randn(n, 2, generator=generator)
+
+
+def _rings(n: int, generator: Generator) -> Tensor:
+    """Two rings, one inside the other; the outer one holds more, being longer."""
+    angle = 2 * math.pi * torch.rand(n, generator=generator)
+    inner = torch.rand(n, generator=generator) < 1 / 3
+    radius = torch.where(inner, 0.8, 1.8) + 0.08 * torch.randn(n, generator=generator)
+    return torch.stack([radius * angle.cos(), radius * angle.sin()], dim=1)
+
+
+def _checkerboard(n: int, generator: Generator) -> Tensor:
+    """The eight black fields of a board of four by four."""
+    column = torch.randint(0, 4, (n,), generator=generator)
+    row = 2 * torch.randint(0, 2, (n,), generator=generator) + column % 2
+    corner = torch.stack([column, row], dim=1) - 2
+    return corner + torch.rand(n, 2, generator=generator)
+
+
+#: Data sets by the name that the page and the script give them.
+DATASETS: dict[str, Draw] = {"moons": _moons, "rings": _rings, "checkerboard": _checkerboard}
+
+
+def scattered(points: Sequence[Sequence[float]]) -> Draw:
+    """Return a data set of small blobs around given ``points`` (N, 2).
+
+    Blobs, because on a single point the likelihood has no bound: a flow would put an ever higher
+    spike there.
+
+    Raises:
+        ValueError: no points, or not pairs of finite numbers within ±SPAN; one sentence.
+    """
+    try:
+        centres = torch.as_tensor(points, dtype=torch.float32)
+    except (TypeError, ValueError, RuntimeError):
+        centres = torch.empty(0)
+    if centres.ndim != 2 or centres.shape[1] != 2 or not len(centres):
+        raise ValueError("Points are pairs of numbers, and at least one of them is needed.")
+    if not bool((centres.abs() <= SPAN).all()):  # NaN fails, too
+        raise ValueError(f"Points lie between −{SPAN} and {SPAN} on either axis.")
+
+    def draw(n: int, generator: Generator) -> Tensor:
+        chosen = torch.randint(0, len(centres), (n,), generator=generator)
+        return centres[chosen] + _BLOB * torch.randn(n, 2, generator=generator)
+
+    return draw
+
+
+def shown_points(draw: Draw, seed: int = 0) -> Tensor:
+    """Draw the points (SHOWN, 2) that are shown, and whose likelihood is reported."""
+    return draw(SHOWN, torch.Generator().manual_seed(seed + 1))
+
+
+# ---- lesson 2: f and g around one point ---------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -44,35 +175,15 @@ class Probe:
 
 
 def probe_x(model: Glow, x: Tensor) -> Probe:
-    """x → z → x: ``x`` (2,) in flow direction, and back in generation direction."""
+    """Send ``x`` (2,) in flow direction, x → z, and back in generation direction."""
     z = _f(model, x[None])[0]
     return _probe(model, x, z, back=_g(model, z[None])[0], start=x)
 
 
 def probe_z(model: Glow, z: Tensor) -> Probe:
-    """z → x → z: ``z`` (2,) in generation direction, and back in flow direction."""
+    """Send ``z`` (2,) in generation direction, z → x, and back in flow direction."""
     x = _g(model, z[None])[0]
     return _probe(model, x, z, back=_f(model, x[None])[0], start=z)
-
-
-def area(ring: Tensor) -> float:
-    """Area inside a closed polygon (M, 2), by the shoelace formula."""
-    x, y = ring.double().unbind(dim=1)
-    return 0.5 * abs(float((x * y.roll(-1) - x.roll(-1) * y).sum()))
-
-
-def grid_lines(
-    model: Glow, lines: int = 9, reach: float = 2.4, points: int = 97
-) -> tuple[np.ndarray, np.ndarray]:
-    """Lines of a square grid in z, and where g takes them: each (2 · lines, points, 2).
-
-    What g does to the plane as a whole: it may bend and stretch, never tear or fold.
-    """
-    along = torch.linspace(-reach, reach, points)
-    across = torch.linspace(-reach, reach, lines)
-    upright = torch.stack(torch.meshgrid(across, along, indexing="ij"), dim=-1)
-    z = torch.cat([upright, upright.flip(-1)])
-    return z.numpy(), _g(model, z.view(-1, 2)).view(z.shape).numpy()
 
 
 @torch.no_grad()
@@ -94,11 +205,136 @@ def _probe(model: Glow, x: Tensor, z: Tensor, back: Tensor, start: Tensor) -> Pr
     )
 
 
-@torch.no_grad()
-def _f(model: Glow, points: Tensor) -> Tensor:
-    return model.f(as_images(points))[0]
+def area(ring: Tensor) -> float:
+    """Return the area inside a closed polygon (M, 2), by the shoelace formula."""
+    x, y = ring.double().unbind(dim=1)
+    return 0.5 * abs(float((x * y.roll(-1) - x.roll(-1) * y).sum()))
+
+
+def grid_lines(
+    model: Glow, lines: int = 9, reach: float = 2.4, points: int = 97
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lines of a square grid in z, and where g takes them in x.
+
+    They show how g bends and stretches the plane as a whole, without tearing or folding it.
+
+    Returns:
+        two arrays (2 · lines, points, 2).
+    """
+    along = torch.linspace(-reach, reach, points)
+    across = torch.linspace(-reach, reach, lines)
+    upright = torch.stack(torch.meshgrid(across, along, indexing="ij"), dim=-1)
+    z = torch.cat([upright, upright.flip(-1)])
+    return z.numpy(), _g(model, z.view(-1, 2)).view(z.shape).numpy()
+
+
+# ---- lesson 3: fitting by maximum likelihood ----------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How a flow is fitted: for ``steps`` or ``seconds``, whichever is over first."""
+
+    steps: int = 1500
+    seconds: float = 22.0  # leaves some of half a minute to drawing and to the page
+    batch: int = 256  # points a step
+    lr: float = 4e-3  # AdamW
+    warmup_steps: int = 30
+    cooldown: float = 0.5  # last part, in which the learning rate falls to 1 %
+    clip: float = 5.0  # largest gradient norm
+    seed: int = 0
+    frame_seconds: float = 0.4  # between snapshots, or three times what one takes to make
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A flow in training, as lesson 3 draws it.
+
+    Attributes:
+        step: optimizer steps taken.
+        seconds: since the start, drawing included.
+        done: share of the training that is over, 0 to 1.
+        log_prob: Σ log p(x_i) over the ``SHOWN`` points that are drawn, in nats.
+        density: (GRID, GRID) float32, p(x) at the cells' centres; row 0 is the top.
+        samples: (SHOWN, 2) float32, x = g(z) for the same z in every snapshot.
+    """
+
+    step: int
+    seconds: float
+    done: float
+    log_prob: float
+    density: np.ndarray
+    samples: np.ndarray
+
+
+def fit(
+    draw: Draw,
+    config: FitConfig | None = None,
+    flow: GlowConfig = FLOW,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Iterator[tuple[Glow, Snapshot]]:
+    r"""Maximise :math:`\sum_i \log p(x_i)` over fresh batches of points.
+
+    Yields:
+        the flow, in evaluation mode, and a snapshot of it: before the first step, then every
+        ``frame_seconds``, and at the end, which comes early once ``stopped()``.
+    """
+    config = config or FitConfig()
+    generator = torch.Generator().manual_seed(config.seed)
+    shown = shown_points(draw, config.seed)
+    with torch.random.fork_rng(devices=[]):  # seeding the weights must not seed others
+        torch.manual_seed(config.seed)
+        model = Glow(flow)
+    model.initialize(as_images(draw(_INIT_POINTS, generator)))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, betas=(0.9, 0.99), fused=True)
+
+    began = drawn = time.monotonic()
+    step, rate, done, pause = 0, 0.0, 0.0, config.frame_seconds
+    yield model.eval(), _snapshot(model, shown, step, 0.0, done)
+    while done < 1.0 and not stopped():
+        model.train()
+        rate = learning_rate(config.lr, rate, done, config.warmup_steps, config.cooldown)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        loss = -model(as_images(draw(config.batch, generator))).mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+        if bool(norm.isfinite()):
+            optimizer.step()
+        step += 1
+        now = time.monotonic()
+        done = progress(step, (now - began) / 60, config.steps, config.seconds / 60)
+        if now - drawn >= pause and done < 1.0:
+            yield model.eval(), _snapshot(model, shown, step, now - began, done)
+            drawn = time.monotonic()
+            pause = max(config.frame_seconds, 3 * (drawn - now))
+    yield model.eval(), _snapshot(model, shown, step, time.monotonic() - began, done)
 
 
 @torch.no_grad()
-def _g(model: Glow, codes: Tensor) -> Tensor:
-    return as_points(model.g(codes))
+def _snapshot(model: Glow, shown: Tensor, step: int, seconds: float, done: float) -> Snapshot:
+    return Snapshot(
+        step=step,
+        seconds=seconds,
+        done=done,
+        log_prob=float(model.log_prob(as_images(shown)).double().sum()),
+        density=density_on_grid(model),
+        samples=as_points(model.sample(SHOWN, 1.0, torch.Generator().manual_seed(0))).numpy(),
+    )
+
+
+@torch.no_grad()
+def density_on_grid(model: Glow, cells: int = GRID, span: float = SPAN) -> np.ndarray:
+    """Return p(x) at the centres of ``cells`` x ``cells`` cells of [-span, span]².
+
+    Summed and multiplied by the area of a cell it is close to 1: a flow's density needs no
+    normalising.
+
+    Returns:
+        (cells, cells) float32, row 0 at the top.
+    """
+    centres = (torch.arange(cells) + 0.5) * (2 * span / cells) - span
+    y, x = torch.meshgrid(centres.flip(0), centres, indexing="ij")
+    points = torch.stack([x, y], dim=-1).view(-1, 2)
+    return model.log_prob(as_images(points)).exp().view(cells, cells).numpy()

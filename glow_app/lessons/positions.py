@@ -1,4 +1,4 @@
-"""Lesson 6: where a morph goes: two codes, the direction between them, and the shell."""
+"""Lesson 6: the path of a morph between two codes, and the shell that the prior fills."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["PathView", "PriorShell", "path_view", "plane", "project", "shell"]
 
 _WIDTH = 3.0  # deviations of the norm that the shell is thick, either way
 _SAMPLES = 512
-_EVERYWHERE = 1e-9  # a length below this has no direction
+_NO_LENGTH = 1e-9  # a vector shorter than this has no direction
 
 
 @dataclass(frozen=True)
 class PriorShell:
-    """Where z ~ N(0, I_D) lives: nearly all of it at a distance of nearly √D from the origin.
+    """The shell around the origin, of radius about √D, that holds nearly all z ~ N(0, I_D).
 
     Attributes:
         radius: √D.
         low, high: three deviations of ‖z‖ (1/√2 each, whatever D) to either side of its mean.
-        norms: (S,) float64, ‖z‖ of samples, drawn to see it.
+        norms: (S,) float64, ‖z‖ of S samples.
     """
 
     radius: float
@@ -33,14 +33,14 @@ class PriorShell:
     high: float
     norms: np.ndarray
 
-    def holds(self, norm: np.ndarray) -> np.ndarray:
-        """Whether codes of this norm are inside of it."""
+    def contains(self, norm: np.ndarray) -> np.ndarray:
+        """Whether codes of these norms lie in the shell: bool of the same shape."""
         return (norm >= self.low) & (norm <= self.high)
 
 
 @dataclass(frozen=True)
 class PathView:
-    """A path from z_a to z_b, seen in the plane through the origin, z_a and z_b.
+    """A path from z_a to z_b in the plane through the origin, z_a and z_b.
 
     Attributes:
         kind: one of `paths.PATHS`.
@@ -65,7 +65,7 @@ class PathView:
 
 
 def shell(dims: int, seed: int = 0) -> PriorShell:
-    """The shell of N(0, I) in ``dims`` dimensions, from the chi distribution of ‖z‖.
+    """Return the shell of N(0, I) in ``dims`` dimensions, by the chi distribution of ‖z‖.
 
     Its mean is √(D − 1/2) and its deviation 1/√2, up to 1/D.
     """
@@ -79,10 +79,10 @@ def shell(dims: int, seed: int = 0) -> PriorShell:
 
 
 def plane(z_a: Tensor, z_b: Tensor) -> Tensor:
-    """Two orthonormal directions (2, D) float64 that span the origin, ``z_a`` and ``z_b`` (D,).
+    """Return orthonormal axes (2, D) float64 of the plane through the origin and two codes (D,).
 
-    The first is that of Δ = z_b − z_a; the second points from the origin at the line through
-    both. Codes in line with the origin, or equal ones, get zeros for what does not exist.
+    The first axis is that of Δ = z_b − z_a; the second points from the origin at the line through
+    both. An axis that does not exist, as codes are equal or in line with the origin, is 0.
     """
     a, delta = z_a.double(), z_b.double() - z_a.double()
     along = _unit(delta)
@@ -90,12 +90,12 @@ def plane(z_a: Tensor, z_b: Tensor) -> Tensor:
 
 
 def project(z: Tensor, axes: Tensor) -> np.ndarray:
-    """Coordinates (T, 2) of codes (T, D) in the plane of ``axes`` (2, D)."""
+    """Return the coordinates (T, 2) of codes (T, D) in the plane of ``axes`` (2, D)."""
     return (z.double() @ axes.T).numpy()
 
 
 def path_view(z_a: Tensor, z_b: Tensor, t: Tensor, kind: str, around: PriorShell) -> PathView:
-    """See the path of `paths.path` from ``z_a`` to ``z_b`` (D,) at positions ``t`` (T,)."""
+    """Compute the path of `paths.path` from ``z_a`` to ``z_b`` (D,) at positions ``t`` (T,)."""
     axes = plane(z_a, z_b)
     z = paths.path(z_a, z_b, t, kind)
     norms = z.double().norm(dim=1).numpy()
@@ -108,7 +108,7 @@ def path_view(z_a: Tensor, z_b: Tensor, t: Tensor, kind: str, around: PriorShell
         a=a,
         b=b,
         norms=norms,
-        inside=around.holds(norms),
+        inside=around.contains(norms),
         distance=float((z_b.double() - z_a.double()).norm()),
         angle=math.degrees(math.acos(max(-1.0, min(1.0, float(cosine))))),
     )
@@ -116,4 +116,4 @@ def path_view(z_a: Tensor, z_b: Tensor, t: Tensor, kind: str, around: PriorShell
 
 def _unit(v: Tensor) -> Tensor:
     length = v.norm()
-    return v / length if length > _EVERYWHERE else torch.zeros_like(v)
+    return v / length if length > _NO_LENGTH else torch.zeros_like(v)

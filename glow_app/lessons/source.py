@@ -1,4 +1,4 @@
-"""The code behind a lesson: the very functions that run, as they stand in their files."""
+"""The source code that lessons show: the functions that run, as they stand in their files."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Listing:
-    """A function or class as written.
+    """The source of a function or class.
 
     Attributes:
-        name: as one would call it, ``AffineCoupling.forward``.
+        name: qualified, such as ``AffineCoupling.forward``.
         path: of its file, from the root of the repository.
-        line: where it begins there, counted from 1.
-        text: its source, with the indentation of its class taken away.
+        line: its first line there, counted from 1.
+        text: the source, without the indentation of its class.
     """
 
     name: str
@@ -31,10 +31,10 @@ class Listing:
 
 
 def file_text(path: str) -> str:
-    """The whole file at ``path``, as a :class:`Listing` names it.
+    """Return the whole file at ``path``, one of those that a :class:`Listing` may name.
 
     Raises:
-        ValueError: it is not among the files that lessons show; one sentence.
+        ValueError: it is not one of the files that lessons show; one sentence.
     """
     shown = [*(_ROOT / "models").glob("*.py"), *Path(__file__).parent.glob("*.py")]
     for file in shown:
@@ -44,7 +44,7 @@ def file_text(path: str) -> str:
 
 
 def listing(thing: Callable[..., Any]) -> Listing:
-    """Find the source of a function, a method or a class of this project."""
+    """Return the source of a function, a method or a class of this project."""
     lines, first = inspect.getsourcelines(inspect.unwrap(thing))
     path = Path(inspect.getsourcefile(inspect.unwrap(thing)) or "").resolve()
     return Listing(

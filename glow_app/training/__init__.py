@@ -1,4 +1,4 @@
-"""Training a flow on a folder of pictures. Knows nothing of the page."""
+"""Training a flow on a folder of pictures. Imports nothing of the page (no gradio)."""
 
 from glow_app.training.config import TrainConfig
 from glow_app.training.data import PackedPictures, from_celeba, from_source

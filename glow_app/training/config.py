@@ -1,4 +1,4 @@
-"""What a training run does."""
+"""The settings of a training run."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["TrainConfig"]
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What a run does. All of it is in ``config.json`` of the run folder.
+    """The settings of a training run, all of which are in ``config.json`` of its folder.
 
-    What is named in ``_MAY_CHANGE`` may be another in the next sitting.
+    Those named in ``_MAY_CHANGE`` may differ when the run is resumed.
     """
 
     model: GlowConfig
-    steps: int | None = None  # optimiser steps in all; with minutes, whichever ends first
+    steps: int | None = None  # optimizer steps in all; with minutes, whichever ends first
     minutes: float | None = None  # training time in all, over all sittings
     batch: int = 32  # pictures a step, over all processes
     lr: float = 1e-3  # AdamW, betas 0.9 and 0.99
@@ -30,11 +30,11 @@ class TrainConfig:
     clip: float = 1.0  # largest gradient norm
     ema: float = 0.999
     seed: int = 0
-    coding: Coding | None = None  # that the pictures went through; the weights remember it
-    details_only: bool = False  # only the finest detail level learns
+    coding: Coding | None = None  # JPEG coding of the pictures, kept with the weights
+    details_only: bool = False  # train only the finest detail level
     crops: int = 0  # pixels a side of random crops to train details on; 0: whole images
     means: int = 0  # halvings of the pictures by means of 2x2, as behind detail levels
-    mixed: bool = False  # every other picture is halved as small photos are, and not by means
+    mixed: bool = False  # halve every other picture as small photos are, and not by means
     precision: str = "float32"  # inside the nets while training: "float32" or "bfloat16"
     reversible: bool = False  # recompute activations: memory does not grow with the steps
     compile: bool = False  # the couplings, by torch.compile
@@ -42,7 +42,7 @@ class TrainConfig:
     log_steps: int = 20
     eval_steps: int = 500
     checkpoint_minutes: float = 2.0
-    eval_images: int = 512  # held-out pictures measured on the way; all of them at the end
+    eval_images: int = 512  # held-out pictures measured at each evaluation; all at the end
 
     def __post_init__(self) -> None:
         if self.details_only and not self.model.details:
@@ -54,25 +54,17 @@ class TrainConfig:
         if self.mixed and not self.means:
             raise ValueError("Only means can be mixed with pictures of their size.")
 
-    _MAY_CHANGE = (
-        "steps",
-        "minutes",
-        "cooldown",
-        "reversible",
-        "compile",
-        "graph",
-        "log_steps",
-        "eval_steps",
-        "checkpoint_minutes",
-        "eval_images",
-    )
+    _MAY_CHANGE = frozenset({
+        "steps", "minutes", "cooldown", "reversible", "compile", "graph",
+        "log_steps", "eval_steps", "eval_images", "checkpoint_minutes",
+    })  # fmt: skip
 
     @property
     def picture_size(self) -> int:
-        """Pixels a side of the pictures that are trained on."""
+        """Pixels a side of the training pictures, before any halving."""
         return self.model.image_size * 2**self.means
 
     def fixed(self) -> dict[str, Any]:
-        """The part that must stay the same when a run is resumed."""
+        """Return the settings that must stay the same when a run is resumed."""
         everything = dataclasses.asdict(self)
         return {k: v for k, v in everything.items() if k not in self._MAY_CHANGE}

@@ -1,26 +1,28 @@
-"""Training data: any folder of pictures, packed once into uint8 at the model's size.
+"""Training pictures: any folder of pictures, packed once into uint8 at the model's size.
 
 A packed set is two files, ``NAME.npy`` (N, S, S, 3) uint8 and ``NAME.json`` (file names and what
-was left out); the first can be given as data itself, so it travels to a machine without the
-pictures. Batches are a pure function of (seed, step): nothing about their order is ever stored,
-and a resumed run goes on exactly.
+was left out). The first can be given as data itself, so it travels to a machine without the
+pictures.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-import os
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from glow_app.common.devices import cores
 from glow_app.common.errors import UserError
 from glow_app.common.files import refuse_lfs_pointer, replacing, write_text
 from glow_app.faces.coding import Coding
@@ -28,15 +30,15 @@ from glow_app.faces.folders import list_pictures
 from glow_app.faces.frame import CROPS, Frame
 from glow_app.faces.prepare import prepare
 from glow_app.faces.tensors import to_tensor
-from glow_app.training.distributed import World
-from glow_app.training.parts import count_pictures, picture_parts, read_pictures
 from glow_app.training.run_folder import is_run_folder
 
-__all__ = ["Batches", "PackedPictures", "from_celeba", "from_source", "is_held_out"]
+__all__ = ["PackedPictures", "from_celeba", "from_source", "import_torchvision", "is_held_out"]
 
 _PACK_VERSION = 1  # raise it when prepare changes what it returns
 _HASH_SPACE = 2**32
+_AHEAD = 256  # pictures handed to the threads at a time
 
+Entry = tuple[str, Any]  # the name of a picture, and what `prepare` opens
 Report = Callable[[str], None]
 #: Wraps an iterable of known length to show how far it is, as `glow_app.common.cli.shown`.
 Show = Callable[[Iterable[Any], int, str], Iterable[Any]]
@@ -44,9 +46,15 @@ Show = Callable[[Iterable[Any], int, str], Iterable[Any]]
 
 @dataclass(frozen=True)
 class PackedPictures:
-    """Pictures (N, S, S, 3) uint8, usually mapped from disk, with their names.
+    """Pictures of one size with their names, or a subset of them.
 
-    ``fingerprint`` changes when the pictures do; ``frame`` is that of their faces.
+    Attributes:
+        pixels: (N, S, S, 3) uint8, usually mapped from disk.
+        names: N names.
+        skipped: name and reason of each picture that was left out.
+        fingerprint: changes when any of the N pictures does.
+        frame: the frame of the faces (`glow_app.faces.frame`).
+        rows: which of the N are in the subset; None for all.
     """
 
     pixels: np.ndarray
@@ -54,27 +62,36 @@ class PackedPictures:
     skipped: tuple[tuple[str, str], ...]
     fingerprint: str
     frame: Frame = CROPS
+    rows: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return len(self.pixels)
+        return len(self.pixels if self.rows is None else self.rows)
 
-    def split(self, fraction: float) -> tuple[np.ndarray, np.ndarray]:
-        """Row numbers for (training, held-out), by a stable hash of each name.
+    def subset(self, chosen: Sequence[int] | np.ndarray | slice) -> PackedPictures:
+        """Return the ``chosen`` pictures of this set or subset; nothing is copied."""
+        rows = np.arange(len(self.pixels)) if self.rows is None else self.rows
+        return replace(self, rows=rows[chosen])
+
+    def split(self, fraction: float) -> tuple[PackedPictures, PackedPictures]:
+        """Return the pictures for training and the held-out ones, by a stable hash of each name.
 
         A picture stays on its side when others come or go.
         """
         held_out = np.array([is_held_out(name, fraction) for name in self.names], dtype=bool)
-        return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+        return self.subset(np.flatnonzero(~held_out)), self.subset(np.flatnonzero(held_out))
 
-    def tensor(self, rows: Sequence[int] | np.ndarray) -> Tensor:
-        """uint8 (len(rows), 3, S, S)."""
-        return to_tensor(self.pixels[rows])
+    def tensor(self, chosen: Sequence[int] | np.ndarray | slice = slice(None)) -> Tensor:
+        """Return the ``chosen`` pictures as uint8 (n, 3, S, S)."""
+        return to_tensor(self.pixels[chosen if self.rows is None else self.rows[chosen]])
 
 
 def is_held_out(name: str, fraction: float) -> bool:
     """Whether the picture called ``name`` belongs to the held-out ``fraction`` in [0, 1)."""
     digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:4], "big") < fraction * _HASH_SPACE
+
+
+# ---------------------------------------------------------------------- sources
 
 
 def from_source(
@@ -85,12 +102,18 @@ def from_source(
     show: Show | None = None,
     coding: Coding | None = None,
 ) -> PackedPictures:
-    """Pictures from a folder (nested, any format, any size) or from a packed ``.npy`` file.
+    """Open the pictures of a folder (nested, any format, any size) or of a packed ``.npy`` file.
 
     A folder is packed into ``cache`` the first time and whenever its files have changed; it may
-    also be one that ``scripts/dev/rental.py pack`` filled. Pictures that cannot be read are
-    reported and left out, and so is what runs have drawn whose folders lie in this one.
-    ``coding`` is what `prepare` puts them through.
+    also hold the ``part-NNN.zip`` archives that ``scripts/dev/rental.py pack`` writes. Pictures
+    that cannot be read are reported and left out, and so is what runs have drawn whose folders
+    lie in this one.
+
+    Args:
+        size: pixels a side.
+        report: told what is packed and what is left out.
+        show: wraps the pictures to show how far packing is.
+        coding: the JPEG coding that `prepare` puts the pictures through.
 
     Raises:
         UserError: nothing usable at ``source``, whole crops and looks in one folder, or a packed
@@ -99,35 +122,19 @@ def from_source(
     source = Path(source)
     if source.suffix == ".npy":
         return _open_packed(source, size, coding)
-    parts = picture_parts(source)
-    files = parts or _without_drawn(list_pictures(source), source)
+    archives = sorted(source.glob("part-*.zip")) if source.is_dir() else []
+    files = archives or _without_samples(list_pictures(source), source)
     frame = Frame.of_pictures(source, files)
     names = [file.relative_to(source).as_posix() for file in files]
     stats = [file.stat() for file in files]
     listing = [(n, s.st_size, s.st_mtime_ns) for n, s in zip(names, stats, strict=True)]
     packed = cache / f"{source.resolve().name}-{size}-{_digest(coding, frame, size, listing)}.npy"
-    if not (packed.exists() and packed.with_suffix(".json").exists()):
-        total = count_pictures(parts) if parts else len(files)
-        entries = read_pictures(parts) if parts else zip(names, files, strict=True)
+    if not _is_packed(packed):
+        total = _count_archived(archives) if archives else len(files)
+        entries = _read_archives(archives) if archives else zip(names, files, strict=True)
         report(f"Packing {total:,} pictures at {size}x{size}, once.")
         _pack(entries, total, size, coding, packed, report, show, frame)
     return _open_packed(packed, size, coding)
-
-
-def _without_drawn(files: list[Path], source: Path) -> list[Path]:
-    """``files`` without what lies in the folder of a run: samples are nothing to learn from."""
-    runs: dict[Path, bool] = {}
-
-    def drawn(folder: Path) -> bool:
-        if folder not in runs:
-            outside = folder == source or folder == folder.parent
-            runs[folder] = is_run_folder(folder) or (not outside and drawn(folder.parent))
-        return runs[folder]
-
-    kept = [file for file in files if not drawn(file.parent)]
-    if not kept:
-        raise UserError(f"{source} holds pictures that a run has drawn, and no others.")
-    return kept
 
 
 def from_celeba(
@@ -139,21 +146,20 @@ def from_celeba(
     show: Show | None = None,
     coding: Coding | None = None,
 ) -> PackedPictures:
-    """CelebA (Liu et al. 2015) as torchvision reads it, ``split`` "train" or "valid".
+    """Open CelebA (Liu et al. 2015) as torchvision reads it, ``split`` "train" or "valid".
 
-    Pictures that cannot be read are reported and left out.
+    The other arguments are those of :func:`from_source`. Pictures that cannot be read are
+    reported and left out.
 
     Raises:
         UserError: the data set is not at ``root``; it is never downloaded.
     """
-    from glow_app.training.torchvision_compat import import_torchvision
-
     import_torchvision()
     from torchvision.datasets import CelebA
 
     digest = _digest(coding, CROPS, split, size, str(Path(root).resolve()))
     packed = cache / f"celeba-{split}-{size}-{digest}.npy"
-    if not (packed.exists() and packed.with_suffix(".json").exists()):
+    if not _is_packed(packed):
         try:
             pictures = CelebA(str(root), split=split, download=False)
         except (RuntimeError, OSError, ImportError, ValueError, LookupError) as error:
@@ -167,8 +173,88 @@ def from_celeba(
     return _open_packed(packed, size, coding)
 
 
+_declared: torch.library.Library | None = None  # the declarations live as long as this does
+
+
+def import_torchvision() -> Any:
+    """Import and return torchvision, also beside a CPU-only torch.
+
+    PyPI's Linux build of torchvision needs CUDA libraries that a CPU build of torch does not
+    have; its compiled part then fails to load, and the import stops at two missing operators.
+    Declared here where they are missing, everything in Python works (datasets, transforms). Never
+    call ``torchvision.io`` or ``ops.nms``: those do need the compiled part.
+    """
+    global _declared
+    try:
+        import torchvision
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+        _declared = torch.library.Library("torchvision", "DEF")
+        for name in ("nms", "qnms"):
+            _declared.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        import torchvision
+    return torchvision
+
+
+def _without_samples(files: list[Path], source: Path) -> list[Path]:
+    """Return ``files`` without what lies in the folder of a run, whose pictures were drawn.
+
+    Raises:
+        UserError: nothing is left.
+    """
+    runs: dict[Path, bool] = {}
+
+    def in_run(folder: Path) -> bool:
+        if folder not in runs:
+            outside = folder == source or folder == folder.parent
+            runs[folder] = is_run_folder(folder) or (not outside and in_run(folder.parent))
+        return runs[folder]
+
+    kept = [file for file in files if not in_run(file.parent)]
+    if not kept:
+        raise UserError(f"{source} holds pictures that a run has drawn, and no others.")
+    return kept
+
+
+def _count_archived(archives: Iterable[Path]) -> int:
+    """Count the pictures in ``archives``. Raises UserError for a damaged one."""
+    total = 0
+    for path in archives:
+        with _open_archive(path) as archive:
+            total += len(archive.namelist())
+    return total
+
+
+def _read_archives(archives: Iterable[Path]) -> Iterator[Entry]:
+    """Yield name and file of every picture. Raises UserError for a damaged archive."""
+    for path in archives:
+        with _open_archive(path) as archive:
+            for name in archive.namelist():
+                try:
+                    content = archive.read(name)
+                except (zipfile.BadZipFile, zlib.error, OSError) as error:
+                    raise _damaged(path) from error
+                yield name.removesuffix(".webp"), io.BytesIO(content)
+
+
+def _open_archive(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise _damaged(path) from error
+
+
+def _damaged(path: Path) -> UserError:
+    refuse_lfs_pointer(path)
+    return UserError(f"{path.name} is damaged: copy it again.")
+
+
+# ---------------------------------------------------------------------- packing
+
+
 def _digest(coding: Coding | None, frame: Frame, *key: Any) -> str:
-    """16 hexadecimal digits of what decides how packed pictures come out, _PACK_VERSION too."""
+    """Return 16 hexadecimal digits of all that decides how packed pictures come out."""
     if coding is not None:  # without one the key is that of packs made before there was any
         key += (asdict(coding),)
     if frame.mean is not None:  # likewise
@@ -176,8 +262,12 @@ def _digest(coding: Coding | None, frame: Frame, *key: Any) -> str:
     return hashlib.sha256(json.dumps([_PACK_VERSION, *key]).encode()).hexdigest()[:16]
 
 
+def _is_packed(packed: Path) -> bool:
+    return packed.exists() and packed.with_suffix(".json").exists()
+
+
 def _pack(
-    entries: Iterable[tuple[str, Any]],
+    entries: Iterable[Entry],
     total: int,
     size: int,
     coding: Coding | None,
@@ -214,8 +304,8 @@ def _pack(
         raise UserError(f"The packed pictures could not be written: {error.strerror}.") from error
 
 
-def _write_header(file: Any, rows: int, size: int) -> None:
-    """A .npy header; its length does not depend on ``rows``: numpy pads for that purpose."""
+def _write_header(file: IO[bytes], rows: int, size: int) -> None:
+    """Write a .npy header. Its length does not depend on ``rows``: numpy pads it for that."""
     header = {"descr": "|u1", "fortran_order": False, "shape": (rows, size, size, 3)}
     np.lib.format.write_array_header_1_0(file, header)
 
@@ -225,29 +315,33 @@ def _plain(coding: Coding | None) -> dict[str, Any] | None:
 
 
 def _prepared(
-    entries: Iterable[tuple[str, Any]], size: int, coding: Coding | None
-) -> Iterator[tuple[str, Any]]:
-    """(name, pixels or the reason why not) in order; Pillow decodes without holding the GIL."""
+    entries: Iterable[Entry], size: int, coding: Coding | None
+) -> Iterator[tuple[str, np.ndarray | str]]:
+    """Yield name, and pixels or the reason why there are none, of each picture in order.
 
-    def one(entry: tuple[str, Any]) -> tuple[str, Any]:
+    In threads: Pillow decodes without holding the GIL.
+    """
+
+    def one(entry: Entry) -> tuple[str, np.ndarray | str]:
         name, picture = entry
         try:
             return name, prepare(picture, size, align="center", coding=coding).pixels
         except UserError as error:
             return name, str(error)
 
-    window = 256  # bounded: Executor.map would open the whole folder ahead of the writer
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        batch: list[tuple[str, Any]] = []
+    with ThreadPoolExecutor(cores()) as pool:
+        # Bounded: Executor.map would open the whole folder ahead of the writer.
+        batch: list[Entry] = []
         for entry in entries:
             batch.append(entry)
-            if len(batch) == window:
+            if len(batch) == _AHEAD:
                 yield from pool.map(one, batch)
                 batch = []
         yield from pool.map(one, batch)
 
 
 def _open_packed(path: Path, size: int, coding: Coding | None) -> PackedPictures:
+    """Map a packed set. Raises UserError: there is none, or one of another size or coding."""
     try:
         pixels = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
@@ -273,95 +367,8 @@ def _open_packed(path: Path, size: int, coding: Coding | None) -> PackedPictures
 
 
 def _fingerprint(pixels: np.ndarray) -> str:
-    """16 hexadecimal digits of every pixel; two seconds for the 2 GB of CelebA at 64x64."""
+    """Return 16 hexadecimal digits of every pixel; 2 s for the 2 GB of CelebA at 64x64."""
     digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=8)
     for first in range(0, len(pixels), 1024):
-        digest.update(np.ascontiguousarray(pixels[first : first + 1024]))
+        digest.update(np.ascontiguousarray(pixels[first : first + 1024]).data)
     return digest.hexdigest()
-
-
-class Batches:
-    """Batches of uint8 pictures (B, 3, S, S), shuffled anew each epoch, as a function of the step.
-
-    The stream is the concatenation of the shuffled epochs; step k takes pictures k*B to (k+1)*B
-    of it. Half of them are flipped left to right.
-
-    Args:
-        pictures: where the rows come from.
-        rows: the training rows.
-        batch: pictures a step, over all processes.
-        seed: of shuffling and flips.
-        world: the processes that share each batch; the whole set is held on the device of this
-            one if it is a GPU with room for it.
-        crop: pixels a side, at a random place of each picture; 0: the whole picture.
-        grid: crops begin at multiples of so many pixels.
-    """
-
-    def __init__(
-        self,
-        pictures: PackedPictures,
-        rows: np.ndarray,
-        batch: int,
-        seed: int,
-        world: World,
-        crop: int = 0,
-        grid: int = 4,
-    ) -> None:
-        self.pictures, self.rows, self.batch, self.seed = pictures, rows, batch, seed
-        self.world, self.crop, self.grid = world, crop, grid
-        self._orders: dict[int, Tensor] = {}
-        self._resident: Tensor | None = None
-        if world.device.type == "cuda":
-            free, _ = torch.cuda.mem_get_info(world.device)
-            if pictures.pixels[:1].nbytes * len(rows) < 0.3 * free:
-                self._resident = pictures.tensor(rows).to(world.device)
-
-    def at(self, step: int, generator: torch.Generator) -> Tensor:
-        """This process's part of the batch of ``step`` (from 0), on its device.
-
-        ``generator`` draws for the whole batch, so the pictures do not depend on the number of
-        processes.
-        """
-        flip = torch.rand(self.batch, generator=generator, device=generator.device) < 0.5
-        chosen = self.world.share(self._positions(step))
-        if self._resident is not None:
-            pictures = self._resident[chosen]
-        else:
-            pictures = self.pictures.tensor(self.rows[chosen.numpy()]).to(self.world.device)
-        flip = self.world.share(flip).to(self.world.device)
-        pictures = torch.where(flip[:, None, None, None], pictures.flip(3), pictures)
-        return self._cropped(pictures, generator) if self.crop else pictures
-
-    def _cropped(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
-        """A crop of each whose blocks of ``grid`` pixels are those of the whole picture."""
-        places = (pictures.shape[2] - self.crop) // self.grid + 1
-        corners = torch.randint(
-            places, (self.batch, 2), generator=generator, device=generator.device
-        )
-        corners = self.grid * self.world.share(corners).to(pictures.device)
-        along = torch.arange(self.crop, device=pictures.device)
-        rows = (corners[:, :1] + along)[:, :, None]
-        columns = (corners[:, 1:] + along)[:, None, :]
-        each = torch.arange(len(pictures), device=pictures.device)[:, None, None]
-        return pictures[each, :, rows, columns].permute(0, 3, 1, 2)
-
-    def _positions(self, step: int) -> Tensor:
-        """Which rows, on the device where the pictures are: no transfer within an epoch."""
-        n, start = len(self.rows), step * self.batch
-        parts = []
-        while start < (step + 1) * self.batch:
-            epoch, first = divmod(start, n)
-            last = min(n, first + (step + 1) * self.batch - start)
-            parts.append(self._order(epoch)[first:last])
-            start += last - first
-        return torch.cat(parts)
-
-    def _order(self, epoch: int) -> Tensor:
-        if epoch not in self._orders:
-            # Only the newest epochs are kept: a batch spans two at most, tiny sets excepted.
-            self._orders = {e: o for e, o in self._orders.items() if e >= epoch - 1}
-            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-            order = torch.randperm(len(self.rows), generator=generator)
-            where = self._resident.device if self._resident is not None else order.device
-            self._orders[epoch] = order.to(where)
-        return self._orders[epoch]

@@ -1,7 +1,7 @@
-"""One process or many (torchrun): who I am, and the little that processes say to each other.
+"""The processes of a training run: a single one, or several that torchrun started.
 
-Gradients are averaged by DistributedDataParallel. What is here goes over a group of its own on
-the hosts, so that asking whether to stop never makes a host wait for its GPU.
+DistributedDataParallel averages the gradients. All other messages go through a gloo group of
+their own, so that asking whether to stop never makes a host wait for its GPU.
 """
 
 from __future__ import annotations
@@ -21,73 +21,77 @@ from glow_app.common.errors import UserError
 
 __all__ = ["World", "join_world"]
 
-_PATIENCE = timedelta(hours=2)  # while the first process packs a data set or measures all of it
+_TIMEOUT = timedelta(hours=2)  # while the first process packs a data set or measures all of it
 
 
 @dataclass(frozen=True)
 class World:
-    """The processes of a run. A single process is a world of its own, and needs no network.
+    """The processes of a run. A single process needs no network.
 
     Attributes:
-        rank: number of this process, from 0; only rank 0 writes files.
-        size: number of processes.
         device: where this process computes.
+        rank: number of this process, from 0.
+        size: number of processes.
+        group: the gloo group for messages between hosts; None for a single process.
     """
 
     device: torch.device
     rank: int = 0
     size: int = 1
-    hosts: Any = None  # the group for messages between hosts; None in a single process
+    group: Any = None
 
     def __str__(self) -> str:
         return f"{self.size} processes on {self.device}" if self.size > 1 else str(self.device)
 
     @property
-    def first(self) -> bool:
-        """Whether this is the process that writes."""
+    def is_main(self) -> bool:
+        """Whether this is rank 0, the only process that writes files."""
         return self.rank == 0
 
-    def told(self, values: Sequence[float]) -> list[float]:
-        """The ``values`` of rank 0, on every rank."""
+    def broadcast(self, values: Sequence[float]) -> list[float]:
+        """Return the ``values`` of rank 0 on every rank."""
         if self.size == 1:
             return list(values)
         message = torch.tensor(values, dtype=torch.float64)
-        dist.broadcast(message, src=0, group=self.hosts)
+        dist.broadcast(message, src=0, group=self.group)
         return message.tolist()
 
-    def total(self, values: Sequence[float]) -> list[float]:
-        """Sums of ``values`` over all ranks, on every rank."""
+    def all_sum(self, values: Sequence[float]) -> list[float]:
+        """Return the sums of ``values`` over all ranks on every rank."""
         if self.size == 1:
             return list(values)
         message = torch.tensor(values, dtype=torch.float64)
-        dist.all_reduce(message, group=self.hosts)
+        dist.all_reduce(message, group=self.group)
         return message.tolist()
 
-    def wait(self) -> None:
-        """Until every rank is here."""
+    def barrier(self) -> None:
+        """Wait until every rank has come here."""
         if self.size > 1:
-            dist.barrier(group=self.hosts)
+            dist.barrier(group=self.group)
 
-    def share(self, x: Tensor) -> Tensor:
-        """The part (N / size, ...) of ``x`` (N, ...) that this rank works on."""
+    def shard(self, x: Tensor) -> Tensor:
+        """Return the part (N / size, ...) of ``x`` (N, ...) that this rank works on."""
         return x.chunk(self.size)[self.rank]
 
-    def wrap(self, model: nn.Module) -> nn.Module:
-        """``model`` with averaged gradients; the parameters and buffers become rank 0's."""
+    def data_parallel(self, module: nn.Module) -> nn.Module:
+        """Wrap ``module`` so that gradients are averaged over the ranks.
+
+        From then on parameters and buffers are those of rank 0 everywhere.
+        """
         if self.size == 1:
-            return model
+            return module
         devices = [self.device] if self.device.type == "cuda" else None
         return nn.parallel.DistributedDataParallel(
-            model, device_ids=devices, gradient_as_bucket_view=True
+            module, device_ids=devices, gradient_as_bucket_view=True
         )
 
 
 @contextmanager
 def join_world(device: torch.device) -> Iterator[World]:
-    """Join the processes that torchrun started, or be alone.
+    """Join the processes that torchrun started; without torchrun, yield a single process.
 
     Args:
-        device: what was asked for; with several GPUs each process takes the one of its number.
+        device: the requested device; of several GPUs each process takes the one of its local rank.
 
     Raises:
         ValueError: more processes on this machine than it has GPUs; one sentence.
@@ -103,12 +107,12 @@ def join_world(device: torch.device) -> Iterator[World]:
             raise ValueError(f"More processes were started than there are GPUs ({gpus}).")
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT)
     try:
-        hosts = dist.new_group(backend="gloo", timeout=_PATIENCE)
-        yield World(device, dist.get_rank(), dist.get_world_size(), hosts)
+        group = dist.new_group(backend="gloo", timeout=_TIMEOUT)
+        yield World(device, dist.get_rank(), dist.get_world_size(), group)
     except RuntimeError as error:
-        if not _is_of_a_lost_peer(error):
+        if not _is_lost_peer(error):
             raise
         raise UserError(
             "Another process of this run was lost, so this one ends as well; the same command "
@@ -118,8 +122,8 @@ def join_world(device: torch.device) -> Iterator[World]:
         dist.destroy_process_group()
 
 
-def _is_of_a_lost_peer(error: RuntimeError) -> bool:
-    """Whether a collective failed because the other side is gone; gloo has no class for that."""
+def _is_lost_peer(error: RuntimeError) -> bool:
+    """Whether a collective failed because another process is gone; gloo has no class for that."""
     if isinstance(error, dist.DistError):
         return True
     text = str(error).lower()

@@ -2,43 +2,52 @@
 
 from __future__ import annotations
 
+import signal
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+import models
 from glow_app.common.errors import UserError
+from glow_app.faces.frame import Frame
+from glow_app.training.batches import Batches, means_of, mixture
 from glow_app.training.config import TrainConfig
-from glow_app.training.data import Batches, PackedPictures
+from glow_app.training.data import PackedPictures
 from glow_app.training.distributed import World
 from glow_app.training.evaluation import Evaluation
-from glow_app.training.graphs import graphed, tuned_convolutions
-from glow_app.training.guard import GradientGuard
-from glow_app.training.log import QuietLog, RunLog
-from glow_app.training.meter import Meter
-from glow_app.training.objective import means_of
-from glow_app.training.reduced import mixture
-from glow_app.training.run_folder import RunFolder
-from glow_app.training.schedule import done_share, ema_decay, learning_rate
-from glow_app.training.signals import wish_to_stop
-from glow_app.training.start import begin
-from models import dequantize
+from glow_app.training.log import Meter, RunLog
+from glow_app.training.optimization import (
+    Ema,
+    GradientGuard,
+    Objective,
+    ema_decay,
+    graphed,
+    learning_rate,
+    make_optimizer,
+    progress,
+    tuned_convolutions,
+)
+from glow_app.training.run_folder import RunFolder, TrainState
+from models import Glow, dequantize
 
 __all__ = ["train"]
 
+_INIT_IMAGES = 512  # for actnorm; at least 256
 _GIVE_UP_AFTER = 200  # skipped steps in a row
 
 
 def train(
     config: TrainConfig,
     out: Path,
-    training: tuple[PackedPictures, np.ndarray],
-    held_out: tuple[PackedPictures, np.ndarray],
+    training: PackedPictures,
+    held_out: PackedPictures,
     world: World,
     init: Path | None = None,
     base: Path | None = None,
@@ -46,7 +55,7 @@ def train(
     from_constant: bool = False,
     clock: Callable[[], float] = time.monotonic,
 ) -> Path:
-    """Train, or go on with what lies in ``out``; returns the path of ``out/model.safetensors``.
+    """Train, or go on with the run in ``out``.
 
     The same call again after any interruption, kill -9 included, continues from the last
     checkpoint; on one CPU it ends with the very numbers of an unbroken run (by steps). The state
@@ -54,81 +63,89 @@ def train(
 
     Args:
         out: the run folder: config.json, stats.jsonl, samples/, checkpoint/, model.safetensors.
-        training: pictures and the rows of them to train on.
-        held_out: pictures and rows for validation; nothing is learned from them.
+        training: the pictures to train on.
+        held_out: pictures for validation; nothing is learned from them.
         world: the processes that train together, and the device of this one.
-        init: weights to start a new run from, instead of random ones; with fewer steps they
-            are grown. What they say of themselves stays in the new ones as "started_from". They
-            may be of another frame than the pictures (`glow_app.faces.frame`), which is said.
+        init: weights to start a new run from, instead of random ones; with fewer steps of flow
+            they are grown. Their facts stay in the new ones as "started_from". They may be of
+            another frame than the pictures (`glow_app.faces.frame`), which is logged.
         base: weights of the flow behind the finest detail level, for a new run to start from;
             of the frame of the pictures.
-        facts: what to say of the data in the saved weights.
+        facts: facts about the data, to be saved with the weights.
         from_constant: continue from the state before the last cooldown, not from the one after.
-        clock: seconds, for ``config.minutes`` and the rates that are reported.
+        clock: returns seconds, for ``config.minutes`` and the rates that are reported.
+
+    Returns:
+        the path of ``out/model.safetensors``, the averaged weights.
 
     Raises:
         UserError: the run in ``out`` is another one or still at work, the batch cannot be shared
-            by the processes, looks and whole crops would be mixed, or training diverged.
+            by the processes, looks and whole crops would be mixed, ``init`` or ``base`` does not
+            fit, or training diverged.
+        CheckpointError: the run cannot go on, as all its checkpoints are damaged.
+        KeyboardInterrupt: SIGINT or SIGTERM came; the state is saved.
         OSError: the disk is full; the last good checkpoint is kept.
     """
     if config.batch % world.size:
         raise UserError(f"A batch of {config.batch} cannot be shared by {world.size} processes.")
-    frame = training[0].frame
-    if len(held_out[1]) and not (other := held_out[0].frame).same_as(frame):
+    frame = training.frame
+    if len(held_out) and not (other := held_out.frame).same_as(frame):
         raise UserError(f"--data holds {frame.words}, and --val {other.words}.")
     folder = RunFolder(out)
-    with folder.held() if world.first else nullcontext():
-        _train(config, folder, training, held_out, world, init, base, facts, from_constant, clock)
+    with folder.locked() if world.is_main else nullcontext():
+        if world.is_main:
+            folder.open(config, training.fingerprint, frame)
+        world.barrier()
+        state, trained, notice = _start(config, folder, training, world, init, base, from_constant)
+        if world.is_main:
+            folder.write_settings(config, training.fingerprint, frame)
+        evaluation = Evaluation(config, folder, training, held_out, world, facts or {})
+        _run(state, trained, evaluation, clock, notice)
     return folder.weights
 
 
-def _train(
-    config: TrainConfig,
-    folder: RunFolder,
-    training: tuple[PackedPictures, np.ndarray],
-    held_out: tuple[PackedPictures, np.ndarray],
-    world: World,
-    init: Path | None,
-    base: Path | None,
-    facts: dict[str, Any] | None,
-    from_constant: bool,
+def _run(
+    state: TrainState,
+    trained: nn.Module,
+    evaluation: Evaluation,
     clock: Callable[[], float],
+    notice: str | None,
 ) -> None:
-    """`train`, once the folder is held."""
-    data, frame = training[0].fingerprint, training[0].frame
-    if world.first:
-        folder.open(config, data, frame)
-    world.wait()
-    state, trained, warning = begin(config, folder, training, world, init, base, from_constant)
-    if world.first:
-        folder.claim(config, data, frame)
+    """Take the steps that are left.
+
+    Args:
+        trained: the objective, as it is called in training.
+        evaluation: what is to be done at evaluations, and all that does not change in a run.
+        notice: a line for the log or None.
+    """
+    config, folder, world = evaluation.config, evaluation.folder, evaluation.world
+    training, held_out = evaluation.training, evaluation.held_out
     crop, grid = config.crops * 2**config.means, 4 * 2**config.means
-    batches = Batches(*training, config.batch, config.seed, world, crop, grid)
-    evaluation = Evaluation(config, folder, training, held_out, world, facts or {})
+    batches = Batches(training, config.batch, config.seed, world, crop, grid)
 
     def images(step: int) -> Tensor:
-        """This process's part of the batch of ``step``, in [0, 1]."""
+        """Return this process's part of the batch of ``step``, in [0, 1]."""
         # Everything random in a step follows from its number: resuming needs no RNG state.
         seed = (config.seed * 1_000_003 + step) * 2 + 1
         generator = torch.Generator(world.device).manual_seed(seed)
         levels = batches.at(step, generator)
         # For the whole batch: what one process sees must not depend on how many there are.
         shape = (config.batch, *levels.shape[1:])
-        noise = world.share(torch.rand(shape, generator=generator, device=world.device))
+        noise = world.shard(torch.rand(shape, generator=generator, device=world.device))
         n_bits = config.model.n_bits
         if config.mixed:
             return mixture(levels, config.means, n_bits, noise)
         return means_of(dequantize(levels, n_bits, noise=noise), config.means)
 
     def loss(step: int) -> Tensor:
-        """Mean bits a number of those."""
+        """Return the mean bits/dim of those."""
         return trained(images(step)).mean()
 
     def done() -> float:
-        return done_share(state.step, state.minutes, config.steps, config.minutes)
+        return progress(state.step, state.minutes, config.steps, config.minutes)
 
-    def line(meter: Meter) -> dict[str, Any]:
-        """A record of the log; the host waits for the device."""
+    def record(meter: Meter) -> dict[str, Any]:
+        """Return a record for the log; the host waits for the device."""
         measured, state.minutes = meter.values(world, config.batch)
         if measured:
             measured["lr"] = state.lr
@@ -141,15 +158,15 @@ def _train(
         }
 
     on_gpu = world.device.type == "cuda"
-    log_to = RunLog(folder.path, state.step) if world.first else QuietLog()
-    with log_to as log, tuned_convolutions(world.device):
+    log_to = RunLog(folder.path if world.is_main else None, state.step)
+    with closing(log_to) as log, tuned_convolutions(world.device):
         log.say(
-            f"{state.model.parameter_count:,} parameters, {len(training[1]):,} pictures, "
-            f"{len(held_out[1]):,} held out, {world}, {config.precision}, "
+            f"{state.model.parameter_count:,} parameters, {len(training):,} pictures, "
+            f"{len(held_out):,} held out, {world}, {config.precision}, "
             f"from step {state.step:,}."
         )
-        if warning is not None:
-            log.say(warning)
+        if notice is not None:
+            log.say(notice)
         if config.compile:  # paid for before the clock of the run starts
             began = time.monotonic()
             state.model.compile_couplings()
@@ -160,21 +177,21 @@ def _train(
         if config.graph and on_gpu and world.size == 1:
             trained = graphed(trained, images(state.step))
 
-        meter, kept_at = Meter(clock, state.minutes), time.monotonic()
-        with wish_to_stop() as stop:
+        meter, saved_at = Meter(world.device, clock, state.minutes), time.monotonic()
+        with stop_on_signal() as stop:
             while True:
-                # All processes stop together, and go by the clock of the first.
-                stop.there = world.total([float(stop.there)])[0] > 0
-                state.minutes = world.told([state.minutes])[0]
-                if stop.there or done() >= 1.0:
+                # All processes stop together, and go by the clock of the main one.
+                stop.made = world.all_sum([float(stop.made)])[0] > 0
+                state.minutes = world.broadcast([state.minutes])[0]
+                if stop.made or done() >= 1.0:
                     break
 
                 rate = learning_rate(
                     config.lr, state.lr, done(), config.warmup_steps, config.cooldown
                 )
-                if world.first and state.lr == config.lr > rate:  # the cooldown begins
+                if world.is_main and state.lr == config.lr > rate:  # the cooldown begins
                     with meter.paused():
-                        folder.keep(state, folder.constant)
+                        folder.save(state, folder.constant)
                 state.lr = rate
                 for group in state.optimizer.param_groups:
                     group["lr"] = rate
@@ -183,8 +200,9 @@ def _train(
                 bits = loss(state.step)
                 bits.backward()
                 norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.clip)
-                # How GradScaler tells a fused optimiser, on the device, to leave a step out.
-                state.optimizer.found_inf = state.guard.judge(norm)
+                # How GradScaler tells a fused optimizer, on the device, to leave a step out.
+                skip = state.guard.should_skip(norm)
+                state.optimizer.found_inf = skip  # pyright: ignore[reportAttributeAccessIssue]
                 state.optimizer.step()
                 state.ema.update(state.model, ema_decay(config.ema, state.step))
                 state.step += 1
@@ -193,25 +211,25 @@ def _train(
                 evaluated = state.step % config.eval_steps == 0
                 if evaluated or state.step % config.log_steps == 0:
                     _give_up_if_diverged(state.guard)
-                    values = line(meter)
+                    values = record(meter)
                     if evaluated:
-                        values |= evaluation.on_the_way(state, log)
+                        values |= evaluation.quick(state, log)
                     log.record(values)
-                    meter = Meter(clock, state.minutes)
+                    meter = Meter(world.device, clock, state.minutes)
                 else:
                     state.minutes = meter.minutes()
                 log.advance(done())
-                if world.first and time.monotonic() - kept_at >= config.checkpoint_minutes * 60:
+                if world.is_main and time.monotonic() - saved_at >= config.checkpoint_minutes * 60:
                     with meter.paused():
-                        folder.keep(state, folder.newest)
-                    kept_at = time.monotonic()
+                        folder.save(state, folder.latest)
+                    saved_at = time.monotonic()
 
-        if world.first:
-            folder.keep(state, folder.newest)
-        if stop.there:
+        if world.is_main:
+            folder.save(state, folder.latest)
+        if stop.made:
             log.say(f"Stopped at step {state.step:,}; the same command continues.")
             raise KeyboardInterrupt
-        log.record(line(meter) | evaluation.at_the_end(state, log))
+        log.record(record(meter) | evaluation.final(state, log))
         log.say(f"Done: {folder.weights}")
 
 
@@ -222,3 +240,129 @@ def _give_up_if_diverged(guard: GradientGuard) -> None:
             f"Training diverged: {skipped} steps in a row had a gradient that is "
             "not finite or far too large; try a lower --lr."
         )
+
+
+@dataclass
+class StopRequest:
+    """Whether the run shall stop after the current step."""
+
+    made: bool = False  # and no threading.Event: its lock could be held when a signal comes
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[StopRequest]:
+    """Take the first SIGINT or SIGTERM inside as a request; at the second, stop at once."""
+    stop = StopRequest()
+
+    def request(signum: int, frame: FrameType | None) -> None:
+        if stop.made:
+            raise KeyboardInterrupt
+        stop.made = True
+
+    before = {s: signal.signal(s, request) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for s, handler in before.items():
+            signal.signal(s, handler)
+
+
+# ---------------------------------------------------------------------- how a run starts
+
+
+def _start(
+    config: TrainConfig,
+    folder: RunFolder,
+    training: PackedPictures,
+    world: World,
+    init: Path | None,
+    base: Path | None,
+    from_constant: bool,
+) -> tuple[TrainState, nn.Module, str | None]:
+    """Build the state to train from: new, from given weights, or from a checkpoint.
+
+    A run that is resumed does not look at ``init`` and ``base``.
+
+    Returns:
+        the state; its objective, as it is called in training; a notice for the log or None.
+
+    Raises:
+        UserError: ``init`` or ``base`` does not fit this run.
+        CheckpointError: the run cannot go on, as all its checkpoints are damaged.
+    """
+    resumed, notice = bool(folder.checkpoints(from_constant)), None
+    torch.manual_seed(config.seed)
+    model = Glow(config.model).to(world.device)
+    if init is not None and not resumed:
+        given = models.load(init, world.device)
+        folder.set_origin(given.facts)
+        model.load_state_dict(_grown(given, init, config).state_dict())
+        notice = _change_of_frame(given, init, config, training.frame)
+    if base is not None and not resumed:
+        given = models.load(base, world.device)
+        folder.set_origin(given.facts)
+        model = _with_detail_level(given, base, config, training.frame)
+    model.train()
+    dtype = {"float32": None, "bfloat16": torch.bfloat16}[config.precision]
+    model.set_training_dtype(dtype)
+    model.set_reversible(config.reversible)
+    if not resumed and world.is_main:
+        model.initialize(_initial_images(config, training, world.device))
+    objective = Objective(model, config.details_only)
+    trained = world.data_parallel(objective)  # from here on all ranks have rank 0's weights
+    optimizer = make_optimizer(model, config)
+    state = TrainState(model, Ema(model), optimizer, GradientGuard(world.device))
+    if resumed:
+        notice = folder.resume(state, from_constant)
+    return state, trained, notice
+
+
+def _grown(given: Glow, path: Path, config: TrainConfig) -> Glow:
+    """Return the weights of ``path`` with the steps of flow of this run."""
+    wanted = config.model
+    if {**given.config.to_dict(), "steps": None} != {**wanted.to_dict(), "steps": None}:
+        raise UserError(f"{path.name} has another configuration than this run.")
+    try:
+        return models.grow(given, wanted.steps)
+    except ValueError as error:
+        raise UserError(f"{path.name} does not fit this run. {error}") from error
+
+
+def _change_of_frame(given: Glow, path: Path, config: TrainConfig, frame: Frame) -> str | None:
+    """Return a notice if the weights of one frame go on in another, None if they do not.
+
+    Raises:
+        UserError: a part of them does not learn and would stay in its own.
+    """
+    known = Frame.from_facts(given.facts)
+    if known.same_as(frame):
+        return None
+    if config.details_only:
+        raise UserError(
+            f"{path.name} learned {known.words}, and the pictures are {frame.words}: what lies "
+            "behind the detail level has to learn them, too, with --joint or as a --base."
+        )
+    return f"{path.name} learned {known.words}; from here on it learns {frame.words}."
+
+
+def _with_detail_level(base: Glow, path: Path, config: TrainConfig, frame: Frame) -> Glow:
+    """Return a model of this run with a fresh detail level on the weights of ``path``."""
+    known = Frame.from_facts(base.facts)
+    if not known.same_as(frame):
+        raise UserError(
+            f"{path.name} learned {known.words}, and the pictures are {frame.words}: "
+            "train a base on them first, with --init."
+        )
+    try:
+        return models.add_detail_level(base, config.model)
+    except ValueError as error:
+        raise UserError(f"{path.name} does not fit this run. {error}") from error
+
+
+def _initial_images(config: TrainConfig, training: PackedPictures, device: torch.device) -> Tensor:
+    """Return dequantised pictures (N, 3, S, S), or their means, that initialise the actnorms."""
+    generator = torch.Generator().manual_seed(config.seed)
+    batches = Batches(training, min(_INIT_IMAGES, len(training)), config.seed, World(device))
+    levels = batches.at(0, generator).cpu()
+    x = dequantize(levels, config.model.n_bits, generator)
+    return means_of(x, config.means).to(device)

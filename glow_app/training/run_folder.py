@@ -1,32 +1,44 @@
-"""The folder of a run: whose it is, where things lie in it, and which states are kept."""
+"""The folder of a run: its settings, its lock, and the checkpoints from which it goes on.
+
+A checkpoint is one safetensors file with everything that exact resuming needs. Random numbers are
+drawn from generators seeded by (seed, step), so the step is the whole state of shuffling, flips
+and dequantisation noise.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from glow_app.common.errors import UserError
 from glow_app.common.files import write_text
 from glow_app.faces.frame import CROPS, Frame
 from glow_app.training.config import TrainConfig
-from glow_app.training.state import TrainState
-from models import CheckpointError, GlowConfig
+from glow_app.training.optimization import Ema, GradientGuard
+from models import CheckpointError, Glow, GlowConfig
+from models.checkpoint import read_safetensors, write_safetensors
 
 try:
     import fcntl
-except ImportError:  # Windows: nothing watches there that a folder has one run at a time
+except ImportError:  # Windows: two runs in one folder go unnoticed there
     fcntl = None
 
-__all__ = ["RunFolder", "is_run_folder"]
+__all__ = ["RunFolder", "TrainState", "is_run_folder"]
 
-_SETTINGS, _STATES = "config.json", "checkpoint"
-_FRAME = "frame"  # that of the pictures, as facts
-_ORIGIN = "started_from"  # the facts of the weights of --init
+_SETTINGS, _CHECKPOINTS = "config.json", "checkpoint"
+_FRAME = "frame"  # entry of the settings: the frame of the pictures, as facts
+_ORIGIN = "started_from"  # entry of the settings: the facts of the weights of --init or --base
+_FORMAT, _DIGEST = "glow-studio-training-state", "digest"  # metadata of a checkpoint
 _DEFAULTS = {
     field.name: field.default
     for field in dataclasses.fields(TrainConfig)
@@ -34,63 +46,151 @@ _DEFAULTS = {
 }
 
 
+# ---------------------------------------------------------------------- one checkpoint
+
+
+@dataclass
+class TrainState:
+    """All that changes in a run.
+
+    Attributes:
+        step: optimizer steps taken, skipped ones included: the position in the data.
+        minutes: time spent on steps, over all sittings.
+        lr: learning rate of the last step.
+    """
+
+    model: Glow
+    ema: Ema
+    optimizer: torch.optim.Optimizer
+    guard: GradientGuard
+    step: int = 0
+    minutes: float = 0.0
+    lr: float = 0.0
+
+    def save(self, path: Path) -> None:
+        """Write atomically. Raises OSError; the file that was there survives."""
+        tensors: dict[str, Tensor] = {}
+        tensors.update(_prefixed("model", self.model.state_dict()))
+        tensors.update(_prefixed("ema", self.ema.model.state_dict()))
+        state = self.optimizer.state_dict()["state"]
+        for index, values in state.items():
+            tensors.update(_prefixed(f"optimizer.{index}", values))
+        counters = {
+            "step": self.step,
+            "skipped": int(self.guard.skipped),
+            "minutes": self.minutes,
+            "lr": self.lr,
+            "grad_norms": self.guard.norms(),
+        }
+        metadata = {"format": _FORMAT, "counters": json.dumps(counters)}
+        metadata[_DIGEST] = _digest(tensors, metadata["counters"])
+        write_safetensors(tensors, metadata, path)
+
+    def load(self, path: Path) -> None:
+        """Take over what :meth:`save` wrote.
+
+        Raises:
+            CheckpointError: the file is damaged or of another model; one sentence.
+        """
+        tensors, metadata = read_safetensors(path)
+        if metadata.get("format") != _FORMAT:
+            raise CheckpointError(f"{path} is not a training state of this program.")
+        known = metadata.get(_DIGEST)  # older states have none
+        if known is not None and known != _digest(tensors, metadata.get("counters", "")):
+            raise CheckpointError(f"{path} is damaged.")
+        try:
+            self.model.load_state_dict(_under("model", tensors))
+            self.ema.model.load_state_dict(_under("ema", tensors))
+            optimizer = self.optimizer.state_dict()
+            parameters = [p for g in self.optimizer.param_groups for p in g["params"]]
+            optimizer["state"] = {
+                i: {k: _laid_out_like(p, v) for k, v in values.items()}
+                for i, p in enumerate(parameters)
+                if (values := _under(f"optimizer.{i}", tensors))
+            }
+            self.optimizer.load_state_dict(optimizer)
+            counters: dict[str, Any] = json.loads(metadata["counters"])
+            self.step, self.minutes = int(counters["step"]), float(counters["minutes"])
+            self.lr = float(counters["lr"])
+            self.guard.restore([float(g) for g in counters["grad_norms"]], counters["skipped"])
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise CheckpointError(f"{path} does not fit this model.") from error
+
+
+def _digest(tensors: dict[str, Tensor], counters: str) -> str:
+    """Return 32 hexadecimal digits of all content: safetensors notices no flipped bit itself."""
+    digest = hashlib.blake2b(counters.encode(), digest_size=16)
+    for name, value in sorted(tensors.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}.{k}": v.detach().cpu().contiguous() for k, v in tensors.items()}
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors that were saved with ``prefix``, without it."""
+    start = f"{prefix}."
+    return {k[len(start) :]: v for k, v in tensors.items() if k.startswith(start)}
+
+
+def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
+    """Return ``value`` with the strides of ``parameter``: fused optimizers pair them by memory."""
+    if value.shape != parameter.shape:
+        return value
+    return torch.empty_like(parameter, requires_grad=False).copy_(value)
+
+
+# ---------------------------------------------------------------------- the folder
+
+
 def is_run_folder(path: Path) -> bool:
-    """Whether a run has begun there, whose pictures are drawn and none to learn from."""
-    return (path / _SETTINGS).is_file() and (path / _STATES).is_dir()
+    """Whether a run has begun in ``path``, whose samples are not to be learned from."""
+    return (path / _SETTINGS).is_file() and (path / _CHECKPOINTS).is_dir()
 
 
 class RunFolder:
-    """Paths of a run, and the one who may use them.
+    """The files of a run: besides those named here, stats.jsonl, TensorBoard's, and a lock.
 
-    Attributes:
-        path: holds config.json, stats.jsonl, samples/, checkpoint/, model.safetensors and an
-            empty file called lock.
-        weights: the averaged model.
-        samples: pictures of each evaluation.
-        newest: the last state, from which the same command goes on.
-        previous: the state before that, should the last one turn out to be damaged.
-        constant: the state before the cooldown, from which another one can branch.
-        origin: entry of config.json and of the facts of the weights that says which weights the
-            run started from; empty if none.
+    Nothing on the disk is touched before a method is called.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.weights = path / "model.safetensors"
-        self.samples = path / "samples"
-        self.newest = path / _STATES / "state.safetensors"
-        self.previous = path / _STATES / "previous.safetensors"
-        self.constant = path / _STATES / "constant.safetensors"
+        self.weights = path / "model.safetensors"  # the averaged model
+        self.samples = path / "samples"  # pictures of each evaluation
+        self.latest = path / _CHECKPOINTS / "state.safetensors"  # the same command goes on here
+        self.previous = path / _CHECKPOINTS / "previous.safetensors"  # should that be damaged
+        self.constant = path / _CHECKPOINTS / "constant.safetensors"  # before the cooldown
+        #: Which weights the run started from: an entry of config.json and of the new weights.
         self.origin: dict[str, Any] = {}
         self._settings = path / _SETTINGS
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Have the folder for this process alone; whatever ends the process gives it back.
+    def locked(self) -> Iterator[None]:
+        """Keep other processes out of the folder; the lock ends with the process at the latest.
 
         Raises:
-            UserError: another one has it.
+            UserError: another process holds the lock.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with open(self.path / "lock", "ab") as file:
-            self._lock(file)
+            try:
+                if fcntl is not None:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UserError(
+                    f"Another training is at work in {self.path}: wait for its end, or choose "
+                    "another --out."
+                ) from error
+            except OSError:  # a disk without locks
+                pass
             yield
 
-    def _lock(self, file: BinaryIO) -> None:
-        if fcntl is None:
-            return
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"Another training is at work in {self.path}: wait for its end, or choose another "
-                "--out."
-            ) from error
-        except OSError:  # a disk without locks
-            return
-
     def settings(self) -> dict[str, Any] | None:
-        """What config.json holds; None for a new run. Raises UserError: it is damaged."""
+        """Return what config.json holds; None for a new run. Raises UserError: it is damaged."""
         if not self._settings.exists():
             return None
         try:
@@ -99,16 +199,16 @@ class RunFolder:
             raise UserError(f"{self._settings} is damaged; remove it to go on.") from error
 
     def open(self, config: TrainConfig, data: str, frame: Frame = CROPS) -> None:
-        """Make the folder, or go on with it.
+        """Make the folder, or check that the run in it may go on with ``config``.
 
         Args:
             data: the fingerprint of the training pictures.
-            frame: that of their faces.
+            frame: the frame of their faces.
 
         Raises:
-            UserError: it holds another run, or what it says of its run is damaged.
+            UserError: the folder holds another run, or config.json is damaged.
         """
-        self.newest.parent.mkdir(parents=True, exist_ok=True)
+        self.latest.parent.mkdir(parents=True, exist_ok=True)
         self.samples.mkdir(exist_ok=True)
         if (before := self.settings()) is None:
             return
@@ -121,7 +221,7 @@ class RunFolder:
         now = json.loads(json.dumps({**config.fixed(), "data": data}))
         # A setting that the run does not name came later: then it was what is the default now.
         before = {**_DEFAULTS, **before}
-        different = sorted(k for k in now if _modern(k, before.get(k)) != now[k])
+        different = sorted(k for k in now if _updated(k, before.get(k)) != now[k])
         if different == ["data"]:
             init = f" and --init {self.weights}" if self.weights.exists() else ""
             raise UserError(
@@ -134,35 +234,35 @@ class RunFolder:
                 "choose another --out or the same settings."
             )
         if before.get(_ORIGIN) is not None:
-            self.origin = {_ORIGIN: before[_ORIGIN]}
+            self.set_origin(before[_ORIGIN])
 
-    def starts_from(self, facts: dict[str, Any]) -> None:
+    def set_origin(self, facts: dict[str, Any]) -> None:
         """Remember the facts of the weights that the run starts from."""
         self.origin = {_ORIGIN: facts}
 
-    def claim(self, config: TrainConfig, data: str, frame: Frame = CROPS) -> None:
-        """Write config.json; not before the run could start: what failed leaves no claim."""
+    def write_settings(self, config: TrainConfig, data: str, frame: Frame = CROPS) -> None:
+        """Write config.json; call it when the run could start, so that no failed one is left."""
         settings = {**dataclasses.asdict(config), "data": data, **self.origin}
         settings[_FRAME] = frame.to_facts()
         write_text(self._settings, json.dumps(settings, indent=2) + "\n")
 
-    def states_to_resume(self, from_constant: bool = False) -> list[Path]:
-        """Where states to go on with lie, the best one first; none for a new run."""
-        saved = [self.newest, self.previous]
+    def checkpoints(self, from_constant: bool = False) -> list[Path]:
+        """Return the checkpoints to go on with, the best one first; none for a new run."""
+        saved = [self.latest, self.previous]
         if from_constant and self.constant.exists():
             saved.insert(0, self.constant)
         return [path for path in saved if path.exists()]
 
     def resume(self, state: TrainState, from_constant: bool = False) -> str | None:
-        """Load the best of the `states_to_resume`, of which there is one, that is sound.
+        """Load into ``state`` the first of :meth:`checkpoints`, at least one, that is sound.
 
         Returns:
-            one sentence if another one than the best had to do; None if not.
+            one sentence if the best one was damaged; None if not.
 
         Raises:
-            CheckpointError: none is sound; what is wrong with the best.
+            CheckpointError: none is sound; the sentence is about the best one.
         """
-        saved, wrong = self.states_to_resume(from_constant), []
+        saved, wrong = self.checkpoints(from_constant), []
         for path in saved:
             try:
                 state.load(path)
@@ -175,33 +275,28 @@ class RunFolder:
             return f"{damaged}, step {state.step:,}."
         raise wrong[0]
 
-    def keep(self, state: TrainState, path: Path) -> None:
-        """Save ``state``, unless it is just going wrong: the last good one stays.
+    def save(self, state: TrainState, path: Path) -> None:
+        """Write ``state`` to ``path``, one of the checkpoints.
 
-        The newest before it becomes the previous one; at no moment is there none.
+        Nothing is written while steps are being skipped: the last good checkpoint stays. When the
+        latest is replaced, it becomes the previous one; at no moment is there none.
         """
         if int(state.guard.in_a_row) != 0:
             return
-        if path != self.newest or not path.exists():
+        if path != self.latest or not path.exists():
             state.save(path)
             return
         fresh = path.with_name("next.safetensors")  # whole, before the older ones are touched
         try:
             state.save(fresh)
-            link = path.with_name("link.safetensors")
-            link.unlink(missing_ok=True)
-            try:
-                os.link(path, link)
-                os.replace(link, self.previous)
-            except OSError:  # no such links on this disk: for a moment there is only the previous
-                os.replace(path, self.previous)
+            os.replace(path, self.previous)  # from which a run killed here goes on
             os.replace(fresh, path)
         finally:
             fresh.unlink(missing_ok=True)
 
 
-def _modern(name: str, value: Any) -> Any:
-    """An entry of config.json, as this version would have written it."""
+def _updated(name: str, value: Any) -> Any:
+    """Return an entry of config.json as this version would have written it."""
     if name != "model":
         return value
     try:

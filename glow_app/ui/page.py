@@ -8,7 +8,6 @@ from typing import Any
 
 import gradio as gr
 
-from glow_app.common.users import Users
 from glow_app.editing.editor import Editor
 from glow_app.ui import limits
 from glow_app.ui.api import build_api
@@ -29,6 +28,7 @@ from glow_app.ui.tabs.morph import build_morph_tab
 from glow_app.ui.tabs.sample import build_sample_tab
 from glow_app.ui.theme import build_theme
 from glow_app.ui.uploads import DELETE_CACHE, fetch_nothing, private_folder, sweep_always
+from glow_app.ui.users import Users
 
 __all__ = ["build_page", "launch_options"]
 

@@ -26,9 +26,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from glow_app.common.users import Users
 from glow_app.ui import limits
 from glow_app.ui.routes import FOR_GOOD
+from glow_app.ui.users import Users
 
 __all__ = ["AccessControl", "is_loopback", "with_access_control"]
 

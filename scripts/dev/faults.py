@@ -17,12 +17,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+import _project  # noqa: F401
 
-from glow_app.common import cli  # before what imports PyTorch
-
-# isort: split
 from benchmarks.faults.table import Row, markdown
+from glow_app.common import cli
 
 _PARTS = ("uploads", "load", "training")
 

@@ -15,13 +15,11 @@ goes on.
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
+import _project  # noqa: F401
 import numpy as np
 
 from glow_app.common import cli

@@ -10,11 +10,9 @@ variance of held-out shapes the code explains, for several penalties, and keeps 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
+import _project  # noqa: F401
 import numpy as np
 
 from glow_app.common import cli

@@ -13,10 +13,9 @@ python scripts/dev/release.py runs/details --data faces/train --val faces/val \
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+import _project  # noqa: F401
 
 from glow_app.common import cli
 
@@ -56,8 +55,6 @@ def main(argv: list[str] | None = None) -> None:
 
     import tempfile
 
-    import numpy as np
-
     import models
     from glow_app.common.devices import pick_device
     from glow_app.common.errors import UserError
@@ -95,19 +92,19 @@ def main(argv: list[str] | None = None) -> None:
         with tempfile.TemporaryDirectory() as cache:
             pictures = from_source(args.val, size, Path(cache), cli.say, coding=coding)
             check_frame(pictures.frame, "--val holds")
-            rows = np.arange(len(pictures))
-            bits, parts = held_out_bits(model, pictures, rows, World(device))
+            bits, parts = held_out_bits(model, pictures, World(device))
         measured = from_source(args.data, size, Path(folder), cli.say, coding=coding)
         check_frame(measured.frame, "--data holds")
-        calibrate_on(model, measured, np.arange(len(measured)), _MEASURED)
+        calibrate_on(model, measured, _MEASURED)
         model.to("cpu")
-    facts = {**model.facts, "val_bits_per_dim": round(bits, 4), "val_images": len(rows)}
+    facts = {**model.facts, "val_bits_per_dim": round(bits, 4), "val_images": len(pictures)}
     if len(parts) > 1:
         facts["val_bits_by_part"] = [round(part, 4) for part in parts]
     if args.data_name:
         facts["data"] = args.data_name
     out = models.save(model, target, facts, half=half, base=args.base)
-    print(f"{out}: {bits:.4f} bits/dim on {len(rows)} pictures, {out.stat().st_size / 1e6:.1f} MB")
+    size_mb = out.stat().st_size / 1e6
+    print(f"{out}: {bits:.4f} bits/dim on {len(pictures)} pictures, {size_mb:.1f} MB")
     if len(parts) > 1:
         *details, means = (f"{part:.4f}" for part in parts)
         print(f"bits a detail number {', '.join(details)}; bits/dim of the means {means}")

@@ -17,17 +17,27 @@ everything that an exact continuation elsewhere needs (four times the weights).
 from __future__ import annotations
 
 import argparse
+import hashlib
+import io
 import json
 import shutil
-import sys
 import tempfile
+import zipfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+import _project  # noqa: F401
 
 from glow_app.common import cli
+from glow_app.common.errors import UserError
+from glow_app.common.files import replacing, write_text
+
+if TYPE_CHECKING:
+    import numpy as np
 
 PIECE = 15 * 2**20  # bytes
+_MANIFEST = ".parts.json"
 _STATE, _WEIGHTS = "state.safetensors", "model.safetensors"
 
 
@@ -73,7 +83,6 @@ def main(argv: list[str] | None = None) -> None:
 def pack(args: argparse.Namespace) -> None:
     """Pictures into parts, as training on them here would have them."""
     from glow_app.training import from_source
-    from glow_app.training.parts import pack_pictures
     from scripts.train import pick_coding
 
     coding = pick_coding(args.coding, args.size, Path(args.init) if args.init else None)
@@ -105,9 +114,6 @@ def train(args: argparse.Namespace) -> None:
 
 def _take_over(run: Path, source: Path) -> list[str]:
     """Bring what an earlier machine left into ``run``; returns options for train.py."""
-    from glow_app.common.errors import UserError
-    from glow_app.training.parts import join_file
-
     state = run / "checkpoint" / _STATE
     if state.exists():
         return []
@@ -133,7 +139,6 @@ def _minutes_done(state: Path) -> float:
 def _write(run: Path, out: Path, with_state: bool) -> None:
     """Everything worth fetching, in pieces."""
     import models
-    from glow_app.training.parts import split_file
 
     for name in ("config.json", "stats.jsonl"):
         shutil.copyfile(run / name, out / name)
@@ -149,6 +154,91 @@ def _write(run: Path, out: Path, with_state: bool) -> None:
         split_file(run / "checkpoint" / _STATE, out, PIECE)
     size = sum(file.stat().st_size for file in out.iterdir()) / 2**20
     print(f"{out}: {len(list(out.iterdir()))} files, {size:.1f} MiB")
+
+
+# ---------------------------------------------------------------------- files of bounded size
+
+
+def pack_pictures(pictures: Iterable[tuple[str, np.ndarray]], out: Path, limit: int) -> list[Path]:
+    """Write ``pictures``, names and uint8 (S, S, 3), to ``out/part-000.zip`` and so on.
+
+    The archives hold lossless WebP, about half of the raw bytes, and have at most ``limit`` bytes
+    each. `glow_app.training.from_source` reads the very same pixels from the folder.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    for old in out.glob("part-*.zip"):
+        old.unlink()
+    parts: list[Path] = []
+    archive: zipfile.ZipFile | None = None
+    room = 0
+    for name, pixels in pictures:
+        content = _webp(pixels)
+        needed = len(content) + 2 * len(name.encode()) + 256  # with its two headers
+        if archive is None or needed > room:
+            if archive is not None:
+                archive.close()
+            parts.append(out / f"part-{len(parts):03d}.zip")
+            archive, room = zipfile.ZipFile(parts[-1], "w"), limit - 1024
+        archive.writestr(f"{name}.webp", content)
+        room -= needed
+    if archive is not None:
+        archive.close()
+    return parts
+
+
+def _webp(pixels: np.ndarray) -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "WEBP", lossless=True, method=4)
+    return buffer.getvalue()
+
+
+def split_file(path: Path, out: Path, limit: int) -> list[Path]:
+    """Cut ``path`` into ``out/NAME.000`` and so on of at most ``limit`` bytes.
+
+    A manifest beside them proves the pieces when they are joined.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    for old in out.glob(f"{path.name}.[0-9][0-9][0-9]"):
+        old.unlink()
+    digest, pieces = hashlib.sha256(), []
+    with open(path, "rb") as file:
+        while piece := file.read(limit):
+            digest.update(piece)
+            pieces.append(out / f"{path.name}.{len(pieces):03d}")
+            pieces[-1].write_bytes(piece)
+    manifest = {"pieces": len(pieces), "sha256": digest.hexdigest()}
+    write_text(out / (path.name + _MANIFEST), json.dumps(manifest) + "\n")
+    return pieces
+
+
+def join_file(folder: Path, name: str, target: Path) -> Path:
+    """Join what :func:`split_file` made of ``name`` into ``target``, written only if it is whole.
+
+    Raises:
+        UserError: pieces are missing or damaged; one sentence.
+    """
+    try:
+        manifest = json.loads((folder / (name + _MANIFEST)).read_text(encoding="utf-8"))
+        count, expected = int(manifest["pieces"]), str(manifest["sha256"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"There is no whole {name} in {folder}.") from error
+    digest = hashlib.sha256()
+    try:
+        with replacing(target) as temporary:
+            with open(temporary, "wb") as file:
+                for i in range(count):
+                    piece = (folder / f"{name}.{i:03d}").read_bytes()
+                    digest.update(piece)
+                    file.write(piece)
+            if digest.hexdigest() != expected:
+                raise UserError(
+                    f"The pieces of {name} in {folder} are not those that were written."
+                )
+    except FileNotFoundError as error:
+        raise UserError(f"A piece of {name} is missing in {folder}.") from error
+    return target
 
 
 if __name__ == "__main__":

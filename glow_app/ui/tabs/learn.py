@@ -26,7 +26,7 @@ from glow_app.editing import paths
 from glow_app.editing.editor import Editor
 from glow_app.faces.face import Face
 from glow_app.faces.tensors import to_pictures
-from glow_app.lessons import chain, density, fit, jacobian, plane, points, positions, source
+from glow_app.lessons import chain, density, jacobian, plane, positions, source
 from glow_app.lessons.source import Listing, listing
 from glow_app.ui import limits
 from glow_app.ui.components.base import component, job
@@ -64,7 +64,7 @@ def build_learn_tab(editor: Editor, opening: OpeningMorph) -> None:
         _lesson("plane", [plane.probe_x, Glow.f, Glow.g], [lessons.plane, lessons.probe])
         fitting = _lesson(
             "fit",
-            [fit.fit, FlowStep, fold, Glow.log_prob],
+            [plane.fit, FlowStep, fold, Glow.log_prob],
             [lessons.points],
             events=("train",),
         )
@@ -148,7 +148,7 @@ class _Lessons:
 
     @functools.cached_property
     def _flow(self) -> Glow:
-        return fit.example_flow()
+        return plane.example_flow()
 
     @functools.cached_property
     def _shell(self) -> positions.PriorShell:
@@ -170,9 +170,9 @@ class _Lessons:
     def plane(self, asked: dict[str, Any]) -> Any:
         """What stays the same while a point is moved: the data, their codes, the bent grid; and
         a face's round trip."""
-        data = fit.shown_points(points.DATASETS["moons"])
+        data = plane.shown_points(plane.DATASETS["moons"])
         with self._lock, torch.no_grad():
-            codes, _ = self._flow.f(points.as_images(data))
+            codes, _ = self._flow.f(plane.as_images(data))
             grid, lines = plane.grid_lines(self._flow)
         face = self.opening.faces()[0]
         z = self.editor.encode(face.pixels)
@@ -180,7 +180,7 @@ class _Lessons:
         with self.editor.alone() as model:
             walked = chain.chain(model, z, whole_steps=True)
         return {
-            "span": points.SPAN,
+            "span": plane.SPAN,
             "data": data,
             "codes": codes,
             "grid": grid,
@@ -204,8 +204,8 @@ class _Lessons:
 
     def points(self, asked: dict[str, Any]) -> Any:
         """The points of a data set that are drawn."""
-        name = limits.one_of(asked.get("data"), "The data set", tuple(points.DATASETS))
-        return {"span": points.SPAN, "data": fit.shown_points(points.DATASETS[name])}
+        name = limits.one_of(asked.get("data"), "The data set", tuple(plane.DATASETS))
+        return {"span": plane.SPAN, "data": plane.shown_points(plane.DATASETS[name])}
 
     @event_handler
     def train(self, event: gr.EventData) -> Iterator[tuple[Any, Any]]:
@@ -213,7 +213,7 @@ class _Lessons:
         draw = _data(field(event, "data"), field(event, "points"))
         with JOBS.run(field(event, "job")) as work:  # stopped, it ends well after the step in hand
             fitted = None
-            for fitted in fit.fit(draw, stopped=work.is_stopped):
+            for fitted in plane.fit(draw, stopped=work.is_stopped):
                 shot = fitted[1]
                 running = shot.done < 1.0 and not work.stopped
                 value = {**packed(shot), "running": running, "stopped": work.stopped}
@@ -305,20 +305,20 @@ def _chain_value(model: Glow) -> dict[str, Any]:
         "states": walked.states.flatten(2),
         "log_dets": walked.log_dets,
         "log_det_g": -log_det,
-        "span": points.SPAN,
+        "span": plane.SPAN,
     }
 
 
-def _data(name: Any, clicked: Any) -> points.Draw:
+def _data(name: Any, clicked: Any) -> plane.Draw:
     """The data that a visitor wants to fit: a named set, or points of their own."""
     if name != "points":
-        return points.DATASETS[limits.one_of(name, "The data set", tuple(points.DATASETS))]
+        return plane.DATASETS[limits.one_of(name, "The data set", tuple(plane.DATASETS))]
     if not isinstance(clicked, list) or not 1 <= len(clicked) <= _MAX_CLICKED:
         raise UserError(
             f"Put 1 to {_MAX_CLICKED} points on the left picture first: click or drag."
         )
     try:
-        return points.scattered(clicked)
+        return plane.scattered(clicked)
     except ValueError as error:
         raise UserError(str(error)) from error
 

@@ -1,7 +1,7 @@
-"""Who may use a shared page: a file of names and passwords, read once and checked slowly.
+"""Users of a shared page: a file of names and passwords.
 
 A line of the file is ``name:password``, or better ``name:scrypt$…`` as :func:`line_for` makes it,
-which does not tell the password. Empty lines and lines that begin with # are left out.
+which does not tell the password. Empty lines and lines that begin with # are skipped.
 """
 
 from __future__ import annotations
@@ -30,10 +30,13 @@ _MAX_USERS = 100  # each plain password is hashed while the file is read
 
 
 class Users:
-    """Names and salted hashes of their passwords; the passwords themselves are not kept."""
+    """Names and salted hashes of passwords; the passwords themselves are not kept."""
 
     def __init__(self, stored: Mapping[str, tuple[bytes, bytes]]) -> None:
-        """``stored`` has salt and digest by name, see :func:`read_users`."""
+        """
+        Args:
+            stored: (salt, digest) of each name, see :func:`read_users`.
+        """
         self._stored = dict(stored)
         self._nobody = _fresh(secrets.token_hex())
 
@@ -41,13 +44,13 @@ class Users:
         return len(self._stored)
 
     def know(self, name: str, password: str) -> bool:
-        """Whether this is the password of ``name``; takes as long for an unknown name."""
+        """Return whether this is the password of ``name``, as slowly for an unknown name."""
         salt, digest = self._stored.get(name, self._nobody)
         return hmac.compare_digest(_digest(password, salt), digest) and name in self._stored
 
 
 def line_for(name: str, password: str) -> str:
-    """The line of the file for a new user, with a fresh salt.
+    """Return the line of the file for a new user, with a fresh salt.
 
     Raises:
         UserError: the name cannot stand in such a file, or the password is empty.
@@ -64,8 +67,8 @@ def read_users(path: str | Path) -> Users:
     """Read a file of users.
 
     Raises:
-        UserError: it is missing, can be read by others, holds no user, or has a line that is none;
-            one sentence.
+        UserError: it is missing, others can read it, it names no user, or a line is malformed; one
+            sentence.
     """
     path = Path(path)
     try:
@@ -111,7 +114,7 @@ def _sound(name: str) -> bool:
 
 
 def _kept(secret: str) -> tuple[bytes, bytes]:
-    """Salt and digest of what follows the colon; ValueError for a damaged hash."""
+    """Return salt and digest of what follows the colon; ValueError for a damaged hash."""
     if not secret.startswith(MARK):
         return _fresh(secret)
     salt, digest = (
