@@ -59,7 +59,7 @@ else:  # Gradio publishes the choices; type checkers want them spelled out
 
 
 class Api:
-    """The endpoints, on one model. What they are sent can be anything and is checked."""
+    """The endpoints, on one model. Arguments can be anything and are checked."""
 
     def __init__(self, editor: Editor) -> None:
         self._editor = editor

@@ -51,7 +51,7 @@ _turns = itertools.count(1)
 
 @dataclass(frozen=True)
 class PageContext:
-    """What all tabs of one page share; the page's context must be open.
+    """The things that all tabs of one page share; the page's context must be open.
 
     Attributes:
         editor: the model.
@@ -121,7 +121,7 @@ class FaceHolder:
 
         @event_handler
         def photo(event: gr.EventData) -> list[Any]:
-            """A photo was chosen: show the crop that the model sees, and its reading."""
+            """Show the crop of a chosen photo that the model sees, and its reading."""
             return self.values(photo_face(self.editor, uploaded_file(field(event, "path"))))
 
         @event_handler
@@ -257,7 +257,7 @@ def try_example(
 
 
 def pair_examples(context: PageContext, elem_id: str) -> None:
-    """A row whose faces become photo A or B: on the side that is empty, or was set longest ago."""
+    """Add a row whose faces become photo A or B, whichever is empty or was set longest ago."""
     pair = context.pair
 
     def use(

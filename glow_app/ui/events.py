@@ -100,7 +100,7 @@ def event_handler(handler: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _toast(error: Exception) -> gr.Error:
-    """The message for ``error``: its own sentence if it was written for people."""
+    """Return the message for ``error``: its own sentence if it was written for people."""
     if is_for_people(error):
         text = str(error)
     else:

@@ -101,7 +101,7 @@ class OpeningMorph:
 
     @property
     def ready(self) -> bool:
-        """Whether `morph` has nothing more to do."""
+        """True once `morph` has nothing more to do."""
         return self._morph is not None
 
     def morph(self, progress: Progress | None = None) -> Result:

@@ -63,7 +63,7 @@ class Jobs:
 
     @contextmanager
     def run(self, name: Any = None, session: str | None = None) -> Iterator[Job]:
-        """A job for the work inside the ``with``, known until that ends.
+        """Make a job for the work inside the ``with``, known until that ends.
 
         Args:
             name: chosen by the browser; anything that is no fair name only makes a job that
@@ -128,7 +128,7 @@ class Jobs:
 
 
 def _session_here() -> str | None:
-    """The visitor whose event is being handled in this thread, if any."""
+    """Return the session whose event is being handled in this thread, if any."""
     return getattr(LocalContext.request.get(None), "session_hash", None)
 
 

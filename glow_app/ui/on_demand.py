@@ -149,7 +149,7 @@ class FullFrames:
 
 
 def _frame_uri(morph: Morph, row: int, picture: np.ndarray) -> str:
-    """A frame (S, S, 3): exact where it is a photo itself."""
+    """Return a frame (S, S, 3) as a data URI, exact where it is a photo itself."""
     return picture_uri(picture) if row in morph.stops else photo_uri(picture)
 
 
@@ -315,7 +315,7 @@ class Scenes:
         return _answered(answer, "a live picture", "The picture could not be drawn.")
 
     def _still(self, scene: Scene, values: list[float]) -> Still:
-        """The picture; the last one of a scene is still there, so that it can be enlarged."""
+        """Return the picture; the last one of a scene stays, so that it can be enlarged."""
         key = tuple(values)
         if key not in scene.last:
             still = scene.render(self._editor, values)

@@ -195,7 +195,7 @@ def _answer(status: int, words: str, headers: dict[str, str] | None = None) -> P
 
 
 def _is_foreign(method: str, headers: Headers, names: Collection[str]) -> bool:
-    """Whether another site's page asks; browsers tell, and other programs need not.
+    """Return whether another site's page asks; browsers tell, and other programs need not.
 
     A link to the page from elsewhere is welcome. A proxy may pass on another Host than the browser
     asked for, so an origin under one of the page's own ``names`` is its own.
@@ -221,7 +221,7 @@ def _too_much(path: str, headers: Headers) -> PlainTextResponse | None:
 
 
 def _with_headers(send: Send, path: str, query: bytes) -> Send:
-    """``send`` with the headers of this module; what Gradio tells other origins is left out."""
+    """Return ``send`` that adds the headers of this module and drops those for other origins."""
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -239,7 +239,7 @@ def _with_headers(send: Send, path: str, query: bytes) -> Send:
 
 
 def _host_name(host: str) -> str:
-    """The name in a Host header, without port and brackets, lower case; "" for none."""
+    """Return the name in a Host header, without port and brackets, lower case; "" for none."""
     match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(:\d{1,5})?", host)
     return match[1].strip("[]").rstrip(".").lower() if match else ""
 
@@ -252,7 +252,7 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _own_names(host: str) -> set[str]:
-    """What this computer is called, where more than itself may reach it."""
+    """Return the names of this computer, where more than itself may reach it."""
     if is_loopback(host):
         return set()
     name = socket.gethostname().lower()

@@ -68,7 +68,7 @@ def live_picture(scenes: Scenes, *, kind: str, native: int, **kwargs: Any) -> gr
 
 @dataclass(frozen=True, eq=False)  # each is one of its own: a state tells them apart by hash
 class Setting:
-    """Where sliders shall stand: value by slider id, 0 for those left out."""
+    """The places that sliders shall take: value by slider id, 0 for those left out."""
 
     values: dict[str, float]
     keep: bool = False  # those left out stay where they are

@@ -82,7 +82,7 @@ def build_edit_tab(context: PageContext) -> gr.State:
         average: Any,
         setting: Setting | None,
     ) -> tuple[Any, Any]:
-        """The face, the directions or the average have changed: sliders keep their places."""
+        """Edit anew when face, directions or average have changed; sliders keep their places."""
         if face is None:
             return None, None
         scene = EditScene(face, (*shipped, *loaded), average)
@@ -91,7 +91,7 @@ def build_edit_tab(context: PageContext) -> gr.State:
 
     @event_handler
     def load(loaded: tuple[Direction, ...], event: gr.EventData) -> tuple[Direction, ...]:
-        """Directions of the visitor's own; one of the same name takes the place of the other."""
+        """Add directions of the visitor's own; one of the same name replaces the other."""
         paths = files_of(event, _MAX_DIRECTIONS - len(shipped), "directions fit on the page")
         fresh = each_of(paths, editor.load_direction)
         names = {direction.name for direction in fresh}
@@ -102,14 +102,14 @@ def build_edit_tab(context: PageContext) -> gr.State:
 
     @event_handler
     def take_average(event: gr.EventData) -> Any:
-        """The average of photos."""
+        """Return the average face of the visitor's photos."""
         paths = files_of(event, limits.MAX_AVERAGE, "photos make an average here")
         with JOBS.run(field(event, "job")) as job:
             return editor.average(each_of(paths, editor.prepare, job.progress))
 
     @event_handler
     def take_expression(face: Face | None, event: gr.EventData) -> Setting:
-        """The sliders of expression and pose, set as on another photo."""
+        """Set the sliders of expression and pose as on another photo."""
         if face is None:
             raise UserError("There is no face to edit yet: choose one first.")
         (like,) = each_of(files_of(event, 1, "photo at a time"), editor.prepare)
@@ -140,7 +140,7 @@ def direction_id(name: str) -> str:
 
 
 def _value(context: PageContext, scene: EditScene, setting: Setting | None) -> dict[str, Any]:
-    """The sliders of an edit: towards the average, then one for each direction."""
+    """Return the value of the picture: sliders to the average, then for each direction."""
     editor = context.editor
     whose = "of your photos" if scene.average is not None else "of the model"
     toward = live_slider(
@@ -182,7 +182,7 @@ def _value(context: PageContext, scene: EditScene, setting: Setting | None) -> d
 
 
 def _presets(scene: EditScene) -> list[dict[str, Any]]:
-    """Buttons that set some sliders and put the others back; those whose sliders are here."""
+    """Return the buttons whose sliders are here; each sets some and puts the others back."""
     names = [direction.name for direction in scene.directions]
     return [
         {

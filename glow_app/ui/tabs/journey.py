@@ -58,13 +58,13 @@ Stop = tuple[int, Face]  # a face of a journey; the number tells the browser's t
 
 
 def new_stop(face: Face) -> Stop:
-    """A new stop at a face."""
+    """Return a new stop at a face."""
     return next(_ids), face
 
 
 @dataclass(frozen=True)
 class JourneyTab:
-    """What other parts of the page need of this tab."""
+    """The components of this tab that other parts of the page need."""
 
     stops: gr.State  # tuple of Stop
     faces: gr.HTML  # the list of them
@@ -77,7 +77,7 @@ class JourneyTab:
 
     @staticmethod
     def values(stops: tuple[Stop, ...]) -> list[Any]:
-        """What to set ``outputs`` to."""
+        """Return the values that `outputs` get for these stops."""
         if len(stops) > limits.MAX_FACES:
             raise UserError(_FULL)
         return [stops, journey_faces_value(list(stops))]
@@ -170,7 +170,7 @@ def build_journey_tab(context: PageContext) -> JourneyTab:
 
 
 class _Handlers:
-    """What the events do."""
+    """The handlers of the tab's events."""
 
     def __init__(self, context: PageContext) -> None:
         self.context = context
@@ -179,7 +179,7 @@ class _Handlers:
 
     @event_handler
     def prepare(self, stops: tuple[Stop, ...], event: gr.EventData) -> tuple[Stop, ...]:
-        """Photos were added: find the faces. Those that are found when it is stopped, stay."""
+        """Find the faces of added photos; those found when it is stopped stay."""
         room = limits.MAX_FACES - len(stops)
         if not room:
             raise UserError(_FULL)
@@ -190,7 +190,7 @@ class _Handlers:
 
     @event_handler
     def join(self, stops: tuple[Stop, ...], fresh: tuple[Stop, ...]) -> list[Any]:
-        """The photos join the end."""
+        """Add the photos at the end."""
         room = limits.MAX_FACES - len(stops)
         if len(fresh) > room:  # others have joined meanwhile
             gr.Warning(f"Others have joined meanwhile: {len(fresh) - room} photos were left out.")
@@ -198,20 +198,20 @@ class _Handlers:
 
     @event_handler
     def draw(self, stops: tuple[Stop, ...], event: gr.EventData) -> list[Any]:
-        """A face that the model draws joins the end."""
+        """Add a face that the model draws at the end."""
         side = drawn_face(self.editor, limits.seed(field(event, "seed")), TEMPERATURE)
         return JourneyTab.values((*stops, new_stop(side)))
 
     @event_handler
     def pair(self, stops: tuple[Stop, ...], a: Face | None, b: Face | None) -> list[Any]:
-        """Photo A and photo B join the end."""
+        """Add photo A and photo B at the end."""
         if a is None or b is None:
             raise UserError("Choose photo A and photo B on the Morph tab first.")
         return JourneyTab.values((*stops, new_stop(a), new_stop(b)))
 
     @event_handler
     def arrange(self, stops: tuple[Stop, ...], event: gr.EventData) -> list[Any]:
-        """Another order, or fewer faces."""
+        """Put the faces in another order, or remove some."""
         known = {stop[0]: stop for stop in stops}
         order = field(event, "order")
         fair = isinstance(order, list) and all(isinstance(id, int) for id in order)
@@ -221,13 +221,13 @@ class _Handlers:
 
     @event_handler
     def crop(self, stops: tuple[Stop, ...], event: gr.EventData) -> dict[str, Any]:
-        """The editor of one photo's crop."""
+        """Open the editor of one photo's crop."""
         number, face = _asked(stops, event)
         return crop_choices(face, number)
 
     @event_handler
     def use_crop(self, stops: tuple[Stop, ...], event: gr.EventData) -> list[Any]:
-        """One photo was cut out anew."""
+        """Cut one photo out anew."""
         stop = _asked(stops, event)
         other = stop[0], crop_again(self.editor, stop[1], event)
         return JourneyTab.values(tuple(other if s is stop else s for s in stops))
@@ -244,7 +244,7 @@ class _Handlers:
         ground: Any,
         shown: Result | None,
     ) -> Iterator[tuple[Any, Any]]:
-        """The button: decode the journey, and show it moving once."""
+        """Decode the journey, and show it moving once."""
         if len(stops) < 2:
             raise UserError("A journey needs at least two faces: add some first.")
         how = MorphOptions(
@@ -275,7 +275,7 @@ class _Handlers:
 
 
 def _asked(stops: tuple[Stop, ...], event: gr.EventData) -> Stop:
-    """The face that an event names."""
+    """Return the face that an event names."""
     face = field(event, "face")
     for stop in stops:
         if stop[0] == face:

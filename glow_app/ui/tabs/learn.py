@@ -104,7 +104,7 @@ def _lesson(
     events: Sequence[str] = (),
     **fields: str,
 ) -> gr.HTML:
-    """One lesson: its text and script in ``static``, its code from the source."""
+    """Add one lesson: its text and script in ``static``, its code from the source."""
     return component(
         f"learn/{name}",
         template(f"learn/{name}.html", code=code_html(code), **fields),
@@ -139,7 +139,7 @@ def source_file(asked: dict[str, Any]) -> dict[str, str]:
 
 
 class _Lessons:
-    """What the browser may ask for. Nothing of a visitor is kept."""
+    """The answers to what the browser may ask. Nothing of a visitor is kept."""
 
     def __init__(self, editor: Editor, opening: OpeningMorph) -> None:
         self.editor = editor
@@ -157,7 +157,7 @@ class _Lessons:
     # ---- 1 ----------------------------------------------------------------------------------
 
     def density(self, asked: dict[str, Any]) -> Any:
-        """Lesson 1 for a base density and a map."""
+        """Return lesson 1 for a base density and a map."""
         base = limits.one_of(asked.get("base"), "The base density", tuple(density.BASES))
         line_map = limits.one_of(asked.get("map"), "The map", tuple(density.MAPS))
         try:
@@ -168,7 +168,7 @@ class _Lessons:
     # ---- 2 ----------------------------------------------------------------------------------
 
     def plane(self, asked: dict[str, Any]) -> Any:
-        """What stays the same while a point is moved: the data, their codes, the bent grid; and
+        """Return all that stays while a point is moved (the data, their codes, the bent grid), and
         a face's round trip."""
         data = plane.shown_points(plane.DATASETS["moons"])
         with self._lock, torch.no_grad():
@@ -194,7 +194,7 @@ class _Lessons:
         }
 
     def probe(self, asked: dict[str, Any]) -> Any:
-        """One point there and back, from x or from z."""
+        """Take one point there and back, from x or from z."""
         name = "x" if "x" in asked else "z"
         point = torch.tensor([_coordinate(v) for v in _pair(asked.get(name))])
         with self._lock:
@@ -203,7 +203,7 @@ class _Lessons:
     # ---- 3 ----------------------------------------------------------------------------------
 
     def points(self, asked: dict[str, Any]) -> Any:
-        """The points of a data set that are drawn."""
+        """Return the points of a data set that are drawn."""
         name = limits.one_of(asked.get("data"), "The data set", tuple(plane.DATASETS))
         return {"span": plane.SPAN, "data": plane.shown_points(plane.DATASETS[name])}
 
@@ -224,12 +224,12 @@ class _Lessons:
     # ---- 4 ----------------------------------------------------------------------------------
 
     def chain(self, asked: dict[str, Any]) -> Any:
-        """The chain of the flow that comes with the page."""
+        """Return the chain of the flow that comes with the page."""
         with self._lock:
             return _chain_value(self._flow)
 
     def faces(self, asked: dict[str, Any]) -> Any:
-        """The chain of the face model, on one face."""
+        """Return the chain of the face model, on one face."""
         z = self.editor.encode(self.opening.faces()[0].pixels)
         with self.editor.alone() as model:
             walked = chain.chain(model, z, whole_steps=True)
@@ -245,7 +245,7 @@ class _Lessons:
     # ---- 5 ----------------------------------------------------------------------------------
 
     def jacobian(self, asked: dict[str, Any]) -> Any:
-        """One coupling, measured: of some size, or of the face model."""
+        """Measure one coupling: of some size, or of the face model."""
         if asked.get("dims") == "face":
             z = self.editor.encode(self.opening.faces()[0].pixels)
             with self.editor.alone() as model:
@@ -260,7 +260,7 @@ class _Lessons:
     def walk(
         self, pair: tuple[Face, Face] | None, event: gr.EventData
     ) -> tuple[dict[str, Any], tuple[Face, Face]]:
-        """The path between two faces, after one of them may have been exchanged."""
+        """Walk the path between two faces, one of which may be exchanged first."""
         kind = limits.one_of(field(event, "kind"), "The path", paths.PATHS)
         both = list(pair or self.opening.faces())
         letter = field(event, "side")
@@ -275,7 +275,7 @@ class _Lessons:
         return self._path(both[0], both[1], kind), (both[0], both[1])
 
     def path(self, asked: dict[str, Any]) -> Any:
-        """The path between the two faces that greet everyone."""
+        """Return the path between the two faces that are shown first."""
         return self._path(*self.opening.faces(), "linear")
 
     def _path(self, a: Face, b: Face, kind: str) -> dict[str, Any]:
@@ -295,7 +295,7 @@ class _Lessons:
 
 
 def _chain_value(model: Glow) -> dict[str, Any]:
-    """Lesson 4's view of a flow of the plane: many points, carried from z to x."""
+    """Return lesson 4's view of a flow of the plane: many points, carried from z to x."""
     z = torch.randn(_CHAIN_POINTS, 2, generator=torch.Generator().manual_seed(0))
     walked = chain.chain(model, z)
     with torch.no_grad():
@@ -310,7 +310,7 @@ def _chain_value(model: Glow) -> dict[str, Any]:
 
 
 def _data(name: Any, clicked: Any) -> plane.Draw:
-    """The data that a visitor wants to fit: a named set, or points of their own."""
+    """Return the data that a visitor wants to fit: a named set, or points of their own."""
     if name != "points":
         return plane.DATASETS[limits.one_of(name, "The data set", tuple(plane.DATASETS))]
     if not isinstance(clicked, list) or not 1 <= len(clicked) <= _MAX_CLICKED:
@@ -330,7 +330,7 @@ def _pair(values: Any) -> list[Any]:
 
 
 def _coordinate(value: Any) -> float:
-    """A coordinate of a point that is moved about."""
+    """Return a coordinate of a point that is moved about."""
     if not isinstance(value, int | float) or not math.isfinite(value):
         raise UserError("A coordinate is a finite number.")
     return min(_REACH, max(-_REACH, float(value)))

@@ -44,7 +44,7 @@ def build_mix_tab(context: PageContext) -> gr.State:
 
     @event_handler
     def follow(a: Face | None, b: Face | None, setting: Setting | None) -> tuple[Any, Any]:
-        """A face has changed: the sliders keep their places and mix the new pair."""
+        """Mix the new pair when a face has changed; the sliders keep their places."""
         if a is None or b is None:
             return None, None
         shaped = context.editor.have_landmarks(a, b)
@@ -70,7 +70,7 @@ def level_id(level: int) -> str:
 
 
 def _value(context: PageContext, scene: MixScene, setting: Setting | None) -> dict[str, Any]:
-    """The sliders of a mix: at first the finer half of the levels comes from B."""
+    """Return the value of the picture: at first the finer half of the levels comes from B."""
     editor = context.editor
     shapes = editor.level_shapes
     count = len(shapes)

@@ -36,7 +36,7 @@ _GREETING = "Put your own photo on either side"
 
 @dataclass(frozen=True)
 class MorphTab:
-    """What other parts of the page need of this tab."""
+    """The components of this tab that other parts of the page need."""
 
     options: list[Any]  # way, ground, kappa, path, range of t, constant speed
     beyond: gr.Checkbox  # shows whether the range leaves A and B behind
@@ -108,7 +108,7 @@ def build_morph_tab(demo: gr.Blocks, context: PageContext) -> MorphTab:
 
 
 def _options() -> tuple[Any, ...]:
-    """What few need: who draws, the ground, the path, how far; temperature of random faces."""
+    """Add and return the options: way, ground, kappa, path, beyond, steady, temperature."""
     with gr.Row():
         way = gr.Radio(
             [(label, name) for name, label in WAY_LABELS.items()],
@@ -168,7 +168,7 @@ def _options() -> tuple[Any, ...]:
 
 
 class _Handlers:
-    """What the events do. Visitors' data come in and go out as values; none is kept here."""
+    """The handlers of the tab's events. Visitors' data come and go as values; none is kept."""
 
     def __init__(self, context: PageContext) -> None:
         self.context = context
@@ -188,7 +188,7 @@ class _Handlers:
 
     @event_handler
     def morph(self, a: Face | None, b: Face | None, *asked: Any) -> Iterator[tuple[Any, Any]]:
-        """The button: morph, and show it moving once."""
+        """Morph when the button is pressed, and show it moving once."""
         *options, shown = asked
         if a is None or b is None:
             missing = [name for name, side in (("A", a), ("B", b)) if side is None]
@@ -201,7 +201,7 @@ class _Handlers:
 
     @event_handler
     def follow(self, a: Face | None, b: Face | None, *asked: Any) -> Iterator[tuple[Any, Any]]:
-        """A side or an option has changed: morph by itself as soon as both sides are there."""
+        """Morph when a face or an option has changed and both faces are there."""
         *options, shown = asked
         if a is None or b is None:
             yield None, None
@@ -229,7 +229,7 @@ class _Handlers:
 
     @event_handler
     def start(self, request: gr.Request) -> list[Any]:
-        """The page has opened: two faces, whose morph follows, so something is alive.
+        """Set two faces when the page has opened; their morph follows, so something is alive.
 
         ``?a=7&b=11`` in the address draws these seeds instead, which makes a pair of drawn faces
         something to send to a friend. Photos never are in an address.
@@ -289,7 +289,7 @@ def player_steps(
 
 
 def _how(way: Any, ground: Any, kappa: Any, path: Any, t_range: Any, steady: Any) -> MorphOptions:
-    """The options as they came from the browser, checked."""
+    """Return the options as they came from the browser, checked."""
     k = limits.between(kappa, "How much comes from the model", 0, 1)
     return MorphOptions(
         path=limits.one_of(path, "The path", PATHS),

@@ -111,7 +111,7 @@ def build_sample_tab(context: PageContext, journey: JourneyTab) -> None:
 
 
 class _Handlers:
-    """What the events do."""
+    """The handlers of the tab's events."""
 
     def __init__(self, context: PageContext) -> None:
         self.context = context
@@ -119,7 +119,7 @@ class _Handlers:
 
     @event_handler
     def draw(self, mode: Any, seed: Any, count: Any, temperature: Any) -> Any:
-        """The button: a grid of seeds, or the same seeds once for each temperature."""
+        """Draw a grid of seeds, or the same seeds once for each temperature."""
         limits.one_of(mode, "What to show", tuple(_MODES))
         n = limits.whole(count, "How many", 1, limits.MAX_SAMPLES)
         first = limits.seed(seed)
@@ -145,7 +145,7 @@ class _Handlers:
 
     @event_handler
     def near(self, sheet: Sheet | None, radius: Any, event: gr.EventData) -> Any:
-        """Faces near the chosen one, which stands first."""
+        """Draw faces near the chosen one, which stands first."""
         sheet, index = _asked(sheet, event)
         face = sheet.faces[index]
         if face.seed is None or face.temperature is None:
@@ -182,12 +182,12 @@ class _Handlers:
     def journey(
         self, sheet: Sheet | None, stops: tuple[Stop, ...], event: gr.EventData
     ) -> list[Any]:
-        """The chosen face joins the journey."""
+        """Add the chosen face to the journey."""
         return JourneyTab.values((*stops, new_stop(_chosen(self.context, sheet, event))))
 
     @event_handler
     def save(self, sheet: Sheet | None, event: gr.EventData) -> dict[str, Any]:
-        """The whole sheet as one picture."""
+        """Write the whole sheet as one picture."""
         if sheet is None:
             raise UserError("Draw some faces first, then save them.")
         look = {"captions": sheet.captions, "columns": sheet.columns}

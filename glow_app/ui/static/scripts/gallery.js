@@ -32,7 +32,7 @@ export default function gallery(host) {
   let newest = 0;
   let asked = null; // what the chosen face is being used for
   let making = null; // the event that draws faces now
-  let told = null; // the event whose words stand in the status
+  let statusOf = null; // the event whose words stand in the status
 
   async function load() {
     const value = props.value;
@@ -128,14 +128,14 @@ export default function gallery(host) {
       const { event, to } = button.dataset;
       asked = to || event;
       if (event !== 'near') {
-        told = event;
+        statusOf = event;
         status.textContent = 'Just a moment…';
       }
       trigger(event, { index: chosen, to });
     }),
   );
   save.addEventListener('click', () => {
-    told = 'save';
+    statusOf = 'save';
     status.textContent = 'Preparing the sheet…';
     trigger('save', {});
   });
@@ -143,10 +143,10 @@ export default function gallery(host) {
   // 'ended' comes from the page when an event has ended, 'used' when the face went elsewhere.
   gallery.addEventListener('ended', ({ detail }) => {
     if (detail === making) made();
-    if (detail === told) status.textContent = '';
+    if (detail === statusOf) status.textContent = '';
   });
   gallery.addEventListener('used', ({ detail }) => {
-    if (detail === told) status.textContent = DONE[asked] || '';
+    if (detail === statusOf) status.textContent = DONE[asked] || '';
   });
 
   watch('value', load);

@@ -10,7 +10,7 @@ export default function density(host) {
   const [base, map, where, width] = ['.base', '.map', '.where', '.width'].map(find);
   let view = null;
 
-  const board = new Chart(find('canvas'), (paper, w, h, colour) => {
+  const chart = new Chart(find('canvas'), (paper, w, h, colour) => {
     if (!view) return;
     const { z, x } = view;
     const last = z.length - 1;
@@ -151,7 +151,7 @@ export default function density(host) {
       `z from ${range(view.z[i], view.z[j])}, x from ${range(view.x[i], view.x[j])}`,
     );
     width.setAttribute('aria-valuetext', fixed(dz, 2));
-    board.ask();
+    chart.ask();
   }
 
   const choosing = new LatestWins(async () => {

@@ -32,7 +32,7 @@ export default function fit(host) {
   const chosen = () => radios.find((radio) => radio.checked).value;
   const isOwn = () => chosen() === 'points';
 
-  const dataBoard = new Chart(dataCanvas, (paper, w, h, colour) => {
+  const dataChart = new Chart(dataCanvas, (paper, w, h, colour) => {
     frame = squareAxes(paper, w, h, span);
     frame.ground(colour.sunken);
     frame.inside(() => {
@@ -49,7 +49,7 @@ export default function fit(host) {
   });
 
   const cells = document.createElement('canvas'); // one pixel a cell, scaled up
-  const learnedBoard = new Chart(find('.learned'), (paper, w, h, colour) => {
+  const learnedChart = new Chart(find('.learned'), (paper, w, h, colour) => {
     const box = squareAxes(paper, w, h, span);
     box.ground(colour.sunken);
     if (!shot) return box.text('press Train', w / 2, h / 2, colour.muted, 'center', 'middle');
@@ -70,7 +70,7 @@ export default function fit(host) {
     });
   });
 
-  const curveBoard = new Chart(find('.curve'), (paper, w, h, colour) => {
+  const curveChart = new Chart(find('.curve'), (paper, w, h, colour) => {
     const lasts = Math.max(...history.map(([step]) => step), 1);
     const sums = history.map(([, sum]) => sum);
     const [high, low] = sums.length ? [Math.max(...sums), Math.min(...sums)] : [-1000, -2000];
@@ -97,7 +97,7 @@ export default function fit(host) {
     );
     box.dot(...history[history.length - 1], 4, colour.x, colour.surface);
   });
-  const boards = [dataBoard, learnedBoard, curveBoard];
+  const charts = [dataChart, learnedChart, curveChart];
 
   // ---- data ---------------------------------------------------------------------------------
 
@@ -106,14 +106,14 @@ export default function fit(host) {
     const found = await ask('points', { data: chosen() });
     if (!found) return;
     ({ span, data: shown } = found);
-    dataBoard.ask();
+    dataChart.ask();
   });
   function changeData() {
     clearButton.hidden = find('.hint-points').hidden = !isOwn();
     dataCanvas.tabIndex = isOwn() ? 0 : -1;
     dataCanvas.toggleAttribute('data-own', isOwn());
     say('');
-    dataBoard.ask();
+    dataChart.ask();
     fetching.want();
   }
   radios.forEach((radio) => radio.addEventListener('change', changeData));
@@ -122,7 +122,7 @@ export default function fit(host) {
     const within = place.map((v) => Math.min(span, Math.max(-span, v)));
     if (clicked.length < 2000) clicked.push(within.map((v) => Number(v.toFixed(4))));
     dataCanvas.setAttribute('aria-label', `Your data: ${clicked.length} points`);
-    dataBoard.ask();
+    dataChart.ask();
   }
   let lastPlace = null;
   function pointer(event) {
@@ -152,15 +152,15 @@ export default function fit(host) {
     cursor ??= [0, 0];
     if (step) cursor = cursor.map((v, k) => Math.min(span, Math.max(-span, v + step[k])));
     else put(cursor);
-    dataBoard.ask();
+    dataChart.ask();
   });
   dataCanvas.addEventListener('blur', () => {
     cursor = null;
-    dataBoard.ask();
+    dataChart.ask();
   });
   clearButton.addEventListener('click', () => {
     clicked = [];
-    dataBoard.ask();
+    dataChart.ask();
   });
 
   // ---- training -----------------------------------------------------------------------------
@@ -211,7 +211,7 @@ export default function fit(host) {
     else
       state.textContent = `${shot.stopped ? 'Stopped' : 'Done'} after ${shot.step.toLocaleString('en')} steps in ${shot.seconds.toFixed(1)} s. Lesson 4 now takes this flow apart.`;
     lesson.dataset.step = shot.step;
-    boards.forEach((board) => board.ask());
+    charts.forEach((chart) => chart.ask());
   }
   // 'ended' comes from the page when the event has ended, well or badly.
   lesson.addEventListener('ended', () => {

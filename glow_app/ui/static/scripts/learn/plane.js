@@ -51,7 +51,7 @@ export default function plane(host) {
   }
 
   const frames = {};
-  const boards = {
+  const charts = {
     x: new Chart(find('.data'), (...about) => {
       frames.x = paintSide(...about, 'x');
     }),
@@ -75,14 +75,14 @@ export default function plane(host) {
     fact('det', fixed(Math.exp(probe.log_det), 3));
     fact('stretch', fixed(probe.stretch, 3));
     lesson.dataset.probe = [...probe.x, ...probe.z].map((v) => v.toFixed(3)).join(' ');
-    boards.x.ask();
-    boards.z.ask();
+    charts.x.ask();
+    charts.z.ask();
   });
   for (const side of ['x', 'z']) {
     const pair = [sliders[`${side}1`], sliders[`${side}2`]];
     const wish = () => moving.want({ [side]: pair.map((slider) => slider.valueAsNumber) });
     pair.forEach((slider) => slider.addEventListener('input', wish));
-    const canvas = boards[side].canvas;
+    const canvas = charts[side].canvas;
     const drag = (event) => {
       // the same point, by mouse or finger
       if (!frames[side] || !(event.buttons & 1)) return;
