@@ -1,1 +1,1 @@
-"""What `scripts/benchmark.py` measures: speed and memory, as ratios within one run."""
+"""Measurements of the program: speed and memory, morphs, edits, faults; and experiments."""

@@ -1,12 +1,15 @@
-"""An independent judge of edits: it measures what changed, without the flow and its directions.
+"""An independent judge of edits, which uses neither the flow nor its directions.
 
-Geometry is measured by following the landmarks of the untouched picture into the edited one with
-dense optical flow (`tracked`; DIS, Kroeger et al. 2016), and by finding them anew. The first is
-the judge: finders of landmarks, MediaPipe's and dlib's alike, are regressions that draw every face
-towards a usual one, and see a half of what plainly moved, of brows, lids or a nose less. Looks are
-measured by a ridge regression on histograms of oriented gradients (Dalal & Triggs 2005, OpenCV's)
-and mean colours of 16×16 cells of the aligned crop, fitted on unedited faces: age on years from a
-table, the others on attributes as a table gives them. Light is measured on the pixels.
+It measures four things:
+
+- Shape, on landmarks that dense optical flow (DIS, Kroeger et al. 2016) follows from the untouched
+  picture into the edited one (`tracked`). Landmarks found anew are less faithful: the finders of
+  MediaPipe and dlib are regressions towards a usual face and see about half of what moved, of
+  brows, lids and noses less.
+- Pose, on the landmarks.
+- Looks (attributes and age), by ridge regression on histograms of oriented gradients (Dalal &
+  Triggs 2005) and mean colours of 16×16 cells of the aligned crop, fitted on unedited faces.
+- Light, on the pixels.
 """
 
 from __future__ import annotations
@@ -36,14 +39,13 @@ _RIDGE: Final = 0.3
 LIGHT: Final = ("light side", "contrast", "warmth", "texture", "redness", "brightness")
 _HOG = cv2.HOGDescriptor((_SIDE, _SIDE), (32, 32), (16, 16), (16, 16), 9)
 
-
 JUDGED: Final = (
     "Eyeglasses", "Smiling", "Wearing_Lipstick", "No_Beard", "Bags_Under_Eyes", "Male", "age",
 )  # fmt: skip
 
 
 def light(look: np.ndarray) -> np.ndarray:
-    """(6,) `LIGHT` of a face in the mean shape, (128, 128, 3) uint8.
+    """Return the six numbers of `LIGHT` for a face in the mean shape, (128, 128, 3) uint8.
 
     Lightness of the right cheek less that of the left one; deviation of lightness; b*; logarithm
     of the contrast of fine structure of cheeks and forehead; a*; mean lightness (CIELAB).
@@ -60,7 +62,7 @@ def light(look: np.ndarray) -> np.ndarray:
 
 
 def tracked(own: np.ndarray, shape: np.ndarray, edited: np.ndarray) -> np.ndarray:
-    """Where landmarks of a picture lie in an edited one: (478, 2), by dense optical flow.
+    """Return where landmarks of a picture lie in an edited one, (478, 2), by dense optical flow.
 
     Args:
         own, edited: (N, N, 3) uint8.
@@ -80,11 +82,12 @@ def tracked(own: np.ndarray, shape: np.ndarray, edited: np.ndarray) -> np.ndarra
 
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """Measures faces; all numbers in standard deviations over the faces it was fitted on.
+    """Measures faces, in standard deviations over the faces it was fitted on.
 
     Attributes:
-        names: of everything it measures: attributes, then `MEASURES`, pose and `LIGHT`.
-        weights, middle, spread: of the regression, and of all numbers.
+        names: of its A numbers: attributes, then `MEASURES`, pose and `LIGHT`.
+        weights: of the regression, a row for each attribute.
+        middle, spread: mean and deviation (A,) of the numbers.
     """
 
     names: tuple[str, ...]
@@ -99,7 +102,7 @@ class Judge:
         shapes: Sequence[np.ndarray],
         attributes: Mapping[str, np.ndarray],
     ) -> Judge:
-        """From unedited faces.
+        """Return a judge fitted on unedited faces.
 
         Args:
             crops: N aligned crops (128, 128, 3) uint8.
@@ -118,28 +121,39 @@ class Judge:
         weights = np.stack(weights)
         names = (*attributes, *MEASURES, "turn", "nod", "tilt", *LIGHT)
         judge = cls(names, weights, np.zeros(len(names)), np.ones(len(names)))
-        seen = np.stack([judge._raw(c, s) for c, s in zip(crops, shapes, strict=True)])
+        seen = np.concatenate([judge._raw(c, [s]) for c, s in zip(crops, shapes, strict=True)])
         return cls(names, weights, seen.mean(axis=0), seen.std(axis=0))
 
     def __call__(self, crop: np.ndarray, shape: np.ndarray | None = None) -> np.ndarray | None:
-        """(A,) everything about an aligned crop (N, N, 3); None where no face is found on it."""
+        """Return the numbers (A,) of an aligned crop (N, N, 3); None if no face is found on it."""
         shape = find_mesh(crop) if shape is None else shape
-        if shape is None:
-            return None
+        return None if shape is None else self.measure(crop, [shape])[0]
+
+    def measure(self, crop: np.ndarray, shapes: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the numbers of an aligned crop (N, N, 3) for each of some landmarks (478, 2).
+
+        Attributes do not depend on the landmarks and are measured once.
+
+        Returns:
+            (len(shapes), A).
+        """
         if len(crop) != _SIDE:
             crop = cv2.resize(crop, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-        return (self._raw(crop, np.asarray(shape, float)) - self.middle) / self.spread
+        return (self._raw(crop, shapes) - self.middle) / self.spread
 
-    def _raw(self, crop: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    def _raw(self, crop: np.ndarray, shapes: Sequence[np.ndarray]) -> np.ndarray:
         looks = self.weights @ np.append(_features(crop), 1.0)
-        look = reshaped(crop, shape, mean_shape())
-        return np.concatenate([looks, measured(shape), pose(shape), light(look)])
+        rows = []
+        for shape in (np.asarray(s, float) for s in shapes):
+            look = reshaped(crop, shape, mean_shape())
+            rows.append(np.concatenate([looks, measured(shape), pose(shape), light(look)]))
+        return np.stack(rows)
 
 
 def fitted_on(
     data: Path, count: int, shapes: Mapping[str, np.ndarray] | None = None
 ) -> tuple[Judge, list[str]]:
-    """A judge of `count` pictures by chance, and the names of the others.
+    """Return a judge fitted on `count` random pictures, and the names of the others.
 
     Args:
         data: folder with both tables, see `read_tables`.
@@ -161,7 +175,9 @@ def fitted_on(
 
 
 def read_tables(data: Path) -> dict[str, dict[str, float]]:
-    """Numbers of each training picture by its path: logits of attributes, age and gender (NaN).
+    """Return the numbers of each training picture by its path.
+
+    They are logits of attributes, age in years, and gender as -1 or 1; NaN where it is not known.
 
     Raises:
         UserError: one of the tables is missing, damaged, or holds no numbers.
@@ -192,7 +208,7 @@ def _logit(p: float) -> float:
 
 
 def _features(crop: np.ndarray) -> np.ndarray:
-    """(F,) of a crop (128, 128, 3): gradients and colours, about 0 and of size 1."""
+    """Return gradients and colours (F,) of a crop (128, 128, 3), scaled to about -1 to 1."""
     gradients = _HOG.compute(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)).ravel()
     lab = cv2.cvtColor(crop.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     cells = cv2.resize(lab, (_SIDE // _CELL, _SIDE // _CELL), interpolation=cv2.INTER_AREA)

@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.convolutions import convolutions_of
-from benchmarks.flops import flops_per_frame
-from benchmarks.timing import Work, adamw_step, interleaved
+from benchmarks.measuring import Work, adamw_step, convolutions_of, flops_per_frame, interleaved
 from glow_app.editing.editor import Editor
 from glow_app.faces import regions
 from glow_app.faces.face import Face, resized
@@ -25,7 +23,7 @@ _FULL = 512  # pixels a side
 def measure_released(
     editor: Editor, precisions: list[str], batch: int, frames: int, repeats: int
 ) -> dict[str, Any]:
-    """Medians in seconds, training in images/s. Morphs are of faces that are encoded already.
+    """Return medians in seconds, and training in images/s. Faces of morphs are encoded already.
 
     Args:
         editor: the checkpoint on its device.
@@ -43,7 +41,7 @@ def measure_released(
     def decode_frames() -> None:
         editor.decode(z)
 
-    def in_this_thread() -> None:  # what the editor shares out among threads cannot be recorded
+    def in_this_thread() -> None:  # convolutions of the editor's other threads are not recorded
         with torch.inference_mode():
             for chunk in z.split(editor.batch):
                 model.g(chunk.to(device))
@@ -59,7 +57,7 @@ def measure_released(
         "full_size": lambda: morph.enlarged(_FULL),
     }
     steps = {p: _training_step(model, p, batch) for p in precisions}
-    seconds = interleaved({**works, **steps}, device, repeats)
+    seconds = interleaved({**works, **steps}, repeats)
     return {
         "checkpoint": editor.name,
         "parameters": model.parameter_count,
@@ -82,7 +80,7 @@ def measure_released(
 
 
 def _peak_memory() -> int | None:
-    """MB that this process has had at most; None where the system does not say."""
+    """Return the peak memory of this process in MB; None where the system does not say."""
     try:
         import resource
     except ImportError:  # Windows
@@ -91,8 +89,11 @@ def _peak_memory() -> int | None:
 
 
 def _as_photo(picture: np.ndarray, editor: Editor, wide: float) -> Face:
-    """A drawn face as if a photo of 512 pixels showed it, with the landmarks of the mean face made
-    `wide` times as wide: there are some for weights of any size, and the work is the same."""
+    """Return a drawn face as if it came from a photo of 512 pixels.
+
+    Its landmarks are those of the mean face, `wide` times as wide: a face finder might find none
+    in what small or untrained weights draw, and the work is the same.
+    """
     side = editor.image_size if editor.coding is None else editor.coding.size
     shape = regions.mean_shape() * [wide, 1] + [(1 - wide) / 2, 0]
     full = resized(picture, _FULL)
@@ -106,7 +107,7 @@ def _encode(editor: Editor, pictures: np.ndarray) -> None:
 
 
 def _training_step(released: Glow, precision: str, batch: int) -> Work:
-    device, size = released.top.mean.device, released.config.image_size
+    device, size = next(released.parameters()).device, released.config.image_size
     model = Glow(released.config).to(device)
     model.load_state_dict(released.state_dict())
     model.train().set_training_dtype(torch.bfloat16 if precision == "bfloat16" else None)

@@ -11,15 +11,10 @@ _NONE = "-"
 
 
 def report(results: dict[str, Any]) -> str:
-    """Text of everything that was measured, for a terminal or a README."""
-    parts = [_machine(results["hardware"])]
-    if "released" in results:
-        parts.append(_released(results["released"]))
-    if "comparison" in results:
-        parts.append(_comparison(results["comparison"]))
-    if "memory" in results:
-        parts.append(_memory(results["memory"]))
-    return "\n\n".join(parts)
+    """Return the text of everything that was measured, for a terminal or a README."""
+    sections = {"released": _released, "comparison": _comparison, "memory": _memory}
+    made = [section(results[name]) for name, section in sections.items() if name in results]
+    return "\n\n".join([_machine(results["hardware"]), *made])
 
 
 def _machine(facts: dict[str, Any]) -> str:
@@ -52,87 +47,68 @@ def _released(r: dict[str, Any]) -> str:
 
 
 def _comparison(r: dict[str, Any]) -> str:
-    ours, theirs, ratios = r["ours"], r.get("normflows"), r["ratios"]
+    ours, theirs, ratios = r["ours"], r.get("normflows", {}), r["ratios"]
     rows = []
-
-    def row(label: str, mine: str, other: str = _NONE, ratio: str | None = None) -> None:
-        rows.append([label, mine, other, _NONE if ratio is None else _times(ratios.get(ratio))])
-
     for how, rate in ours["train_images_per_s"].items():
-        other = theirs and theirs["train_images_per_s"].get(how)
-        row(f"training, {_nets(how)}, images/s", f"{rate:.1f}", _number(other), f"train_{how}")
-        alone = ratios.get(f"train_{how}_over_its_convolutions")
-        if alone is not None:
-            row("... over its convolutions alone", _times(alone))
-    row("... our fastest against its float32", _NONE, ratio="train_as_used")
-    row("... fastest of each", _NONE, ratio="train_best_of_each")
+        other = theirs.get("train_images_per_s", {}).get(how)
+        figures = [_number(rate), _number(other), _times(ratios.get(f"train_{how}"))]
+        rows.append([f"training, {_nets(how)}, images/s", *figures])
+        if (alone := ratios.get(f"train_{how}_over_its_convolutions")) is not None:
+            rows.append(["... over its convolutions alone", _times(alone), _NONE, _NONE])
+    for key, label in (
+        ("train_as_used", "... our fastest against its float32"),
+        ("train_best_of_each", "... fastest of each"),
+    ):
+        rows.append([label, _NONE, _NONE, _times(ratios.get(key))])
     for what in ("encode", "decode"):
-        other = theirs and theirs[f"{what}_s"]
-        row(f"{what} {r['frames']} pictures", _time(ours[f"{what}_s"]), _time(other), what)
-    row("... over its convolutions alone", _times(ratios["decode_over_its_convolutions"]))
+        times = [_time(flow.get(f"{what}_s")) for flow in (ours, theirs)]
+        rows.append([f"{what} {r['frames']} pictures", *times, _times(ratios.get(what))])
+    alone = _times(ratios["decode_over_its_convolutions"])
+    rows.append(["... over its convolutions alone", alone, _NONE, _NONE])
     for precision, measured in ours["train_memory"].items():
-        other = theirs and theirs["train_memory"][precision]
         mine = measured.get("activations_mb")
-        its = other and other.get("activations_mb")
-        label = f"activations of a training step, {_nets(precision)}"
-        row(label, _megabytes(mine), _megabytes(its))
-        rows[-1][-1] = _times(its / mine if its and mine else None)
-    other = theirs and theirs["train_gflop_per_image"]
-    row("GFLOP to train on a picture", f"{ours['train_gflop_per_image']:.2f}", _number(other, 2))
-    for how, rate in ours["train_gflops"].items():
-        other = theirs and theirs["train_gflops"].get(how)
-        share = ratios[f"train_{how.replace(' ', '_')}_of_ceiling"]
-        row(f"GFLOP/s in training, {_nets(how)}", f"{rate:.0f} ({share:.0%})", _number(other, 0))
-    for what, rate in r["ceiling_gflops"].items():
-        row(f"GFLOP/s of this machine, {what}", f"{rate:.0f}")
+        its = theirs.get("train_memory", {}).get(precision, {}).get("activations_mb")
+        figures = [_megabytes(mine), _megabytes(its), _times(its / mine if its and mine else None)]
+        rows.append([f"activations of a training step, {_nets(precision)}", *figures])
+    flops = [_number(flow.get("train_gflop_per_image"), 2) for flow in (ours, theirs)]
+    rows.append(["GFLOP to train on a picture", *flops, _NONE])
     if r["compile_s"] is not None:
-        row("torch.compile, once", _time(r["compile_s"]))
-    version = r["normflows_version"] or ""
-    head = [
-        f"K={r['steps']}, L={r['levels']}, width {r['width']}, "
-        f"{r['image_size']}x{r['image_size']}, batch {r['batch']}",
-        "ours",
-        f"normflows {version}".strip(),
-        "ratio",
-    ]
-    lines = table(head, rows)
-    missing = r.get("normflows_missing")
-    return f"{lines}\n\n{missing}" if missing else lines
+        rows.append(["torch.compile, once", _time(r["compile_s"]), _NONE, _NONE])
+    title = f"K={r['steps']}, {_setting(r)}"
+    lines = table([title, "ours", f"normflows {r['normflows_version'] or ''}", "ratio"], rows)
+    return "\n\n".join([lines, *([r["normflows_missing"]] if "normflows_missing" in r else [])])
 
 
 def _memory(r: dict[str, Any]) -> str:
     rows = []
     for m in r["curve"]:
-        kind = "reversible" if m["reversible"] else "plain"
-        if "error" in m:
-            rows.append([str(m["steps"]), kind, m["error"], _NONE, _NONE])
-        else:
-            figures = [_megabytes(m["activations_mb"]), _megabytes(m["parameters_mb"])]
-            rows.append([str(m["steps"]), kind, *figures, _time(m["step_s"])])
-    head = ["K", "training", "activations", "parameters", "a step"]
-    growth = r["growth"]
-    lines = [
-        f"{kind}: {_times(value)} from K={r['curve'][0]['steps']} to K={r['curve'][-1]['steps']}"
-        for kind, value in growth.items()
-    ]
-    setting = f"L={r['levels']}, width {r['width']}, {r['image_size']}x{r['image_size']}"
-    title = f"Memory of a training step: {setting}, batch {r['batch']}, {_nets(r['precision'])}."
-    return "\n".join([title, "", table(head, rows), "", f"Activations, {'; '.join(lines)}."])
+        figures = [m["error"], _NONE, _NONE] if "error" in m else [
+            _megabytes(m["activations_mb"]), _megabytes(m["parameters_mb"]), _time(m["step_s"])
+        ]  # fmt: skip
+        rows.append([str(m["steps"]), "reversible" if m["reversible"] else "plain", *figures])
+    span = f"from K={r['curve'][0]['steps']} to K={r['curve'][-1]['steps']}"
+    grown = "; ".join(f"{kind}: {_times(ratio)} {span}" for kind, ratio in r["growth"].items())
+    title = f"Memory of a training step: {_setting(r)}, {_nets(r['precision'])}."
+    lines = table(["K", "training", "activations", "parameters", "a step"], rows)
+    return f"{title}\n\n{lines}\n\nActivations, {grown}."
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Markdown, the columns padded to equal widths; numbers to the right."""
-    widths = [max(len(line[i]) for line in [head, *rows]) for i in range(len(head))]
+    """Return Markdown with columns padded to equal widths; all but the first to the right."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
 
     def line(cells: Sequence[str]) -> str:
-        first, *rest = (
-            c.rjust(w) if i else c.ljust(w)
-            for i, (c, w) in enumerate(zip(cells, widths, strict=True))
-        )
-        return "| " + " | ".join([first, *rest]) + " |"
+        first, *rest = zip(cells, widths, strict=True)
+        padded = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]
+        return f"| {' | '.join(padded)} |"
 
-    rule = "|" + "|".join("-" * (w + 1) + (":" if i else "-") for i, w in enumerate(widths)) + "|"
-    return "\n".join([line(head), rule, *map(line, rows)])
+    rule = "|".join("-" * (w + 1) + (":" if i else "-") for i, w in enumerate(widths))
+    return "\n".join([line(head), f"|{rule}|", *map(line, rows)])
+
+
+def _setting(r: dict[str, Any]) -> str:
+    size = f"{r['image_size']}x{r['image_size']}"
+    return f"L={r['levels']}, width {r['width']}, {size}, batch {r['batch']}"
 
 
 def _nets(how: str) -> str:

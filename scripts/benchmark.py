@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure speed and memory on this machine, everything in one run and as ratios.
+"""Measure speed and memory on this machine, with ratios within one run.
 
     python scripts/benchmark.py             # the released model, and ours against normflows
     python scripts/benchmark.py --latency   # the released model only, in seconds
@@ -24,7 +24,7 @@ from glow_app.common import cli
 if TYPE_CHECKING:
     import torch
 
-    from benchmarks.contenders import Workload
+    from benchmarks.flows import Workload
 
 FRAMES = 33  # of one morph
 # K, L, width, picture size and batch where none is given: what takes a minute or two.
@@ -82,8 +82,8 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def measure(args: argparse.Namespace, workload: Workload, device: torch.device) -> dict[str, Any]:
-    """The parts that were asked for, and what they were measured on."""
-    from benchmarks.hardware import hardware
+    """Measure the parts that were asked for; facts of the machine are in "hardware"."""
+    from benchmarks.measuring import hardware
     from glow_app.common.devices import pick_precision
 
     precisions = ["float32"]
@@ -112,7 +112,7 @@ def measure(args: argparse.Namespace, workload: Workload, device: torch.device) 
 
 
 def _workload(args: argparse.Namespace, device: torch.device) -> Workload:
-    from benchmarks.contenders import Workload
+    from benchmarks.flows import Workload
 
     workload = Workload(*DEFAULTS[device.type])
     given = {f.name: getattr(args, f.name) for f in dataclasses.fields(workload)}

@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Measure what the sliders of the Edit tab do: asked against measured, on faces of others.
+"""Measure the sliders of the Edit tab: asked against measured, on held-out faces.
 
     python scripts/evaluate_edits.py --train FACES --data FACES/val --photos PHOTOS
 
-The judge knows neither the flow nor its directions (`benchmarks/edit_judge.py`):
-landmarks are followed from the untouched picture into the edited one by optical flow, poses are
-found anew, looks are told by gradients and colours, fitted on unedited pictures of --train
-(aligned, with `attributes.tsv` and `sources.tsv`). For each slider, at four strengths:
+An independent judge measures them (`benchmarks/edit_judge.py`): landmarks are followed from the
+untouched picture into the edited one by optical flow, poses are found anew, and looks are
+regressed on gradients and colours of the unedited pictures of --train (aligned, with
+`attributes.tsv` and `sources.tsv`). For each slider, at four strengths:
 
     slope    measured over asked, by least squares; 1 is true
-    finder   the same by the face finder on the edited picture, which is drawn to usual faces
-    spread   deviation of what is measured at one unit (10 years, half of the degrees)
+    finder   the same with landmarks found anew, which tend towards those of a usual face
+    spread   deviation of what is measured at one unit (10 years, 5 degrees)
     person   distance of dlib descriptors to the untouched face there, where dlib is installed;
              below 0.35 it is the same person
     along    what else moves by more than 0.3 of what was asked for
@@ -63,8 +63,8 @@ def parser() -> cli.Parser:
 def main(argv: list[str] | None = None) -> None:
     args = parser().parse_args(argv)
 
+    from benchmarks import recognition
     from benchmarks.edit_judge import fitted_on
-    from benchmarks.morphs import descriptors
     from glow_app.common.errors import UserError
     from glow_app.editing import directions
     from glow_app.keeping.writing import check_folder
@@ -78,7 +78,7 @@ def main(argv: list[str] | None = None) -> None:
         check_folder(folder)
     judge, _ = fitted_on(Path(args.train), args.judge_faces)
     faces = _faces(editor, args)
-    describe = descriptors.describe if descriptors.available() else None
+    describe = recognition.describe if recognition.available() else None
     rows = {}
     for slider in cli.shown(sliders, len(sliders), "sliders"):
         rows[slider.name] = row = measure(editor, judge, faces, slider, describe)
@@ -94,7 +94,12 @@ def main(argv: list[str] | None = None) -> None:
 def measure(
     editor: Editor, judge: Judge, faces: list[Face], slider: Direction, describe: Any
 ) -> dict[str, Any]:
-    """One row of the table."""
+    """Return the figures of one slider, a row of the table.
+
+    Args:
+        faces: untouched ones; those on which no face is found do not count.
+        describe: `recognition.describe`, or None to leave the person out.
+    """
     import numpy as np
 
     from benchmarks.edit_judge import tracked
@@ -118,15 +123,15 @@ def measure(
         for strength in strengths:
             still = editor.edit(face, [(slider, strength)])
             picture = still.at(_SIDE)
-            found = judge(picture)
-            if found is None:
+            anew = find_mesh(picture)
+            if anew is None:
                 continue
-            moved = seen_here = found - before
-            if slider.unit != "degrees":
-                moved = judge(picture, tracked(own, mesh, picture)) - before
+            followed = [] if slider.unit == "degrees" else [tracked(own, mesh, picture)]
+            changes = judge.measure(picture, [anew, *followed]) - before
+            found, moved = changes[0], changes[-1]  # of a pose the landmarks found anew count
             asked.append(strength)
             got.append(sign * unit * float(moved[columns].mean()))
-            seen.append(sign * unit * float(seen_here[columns].mean()))
+            seen.append(sign * unit * float(found[columns].mean()))
             others.append(moved * unit / strength)  # for each deviation asked for
             if describe is not None and abs(strength) == one:
                 a, b = describe(np.stack([own, picture]))
@@ -160,7 +165,7 @@ def _at(asked: np.ndarray, got: np.ndarray, strength: float) -> float | None:
 
 
 def table(rows: dict[str, dict[str, Any]]) -> str:
-    """Markdown."""
+    """Return the rows as a Markdown table."""
     from benchmarks.report import table as markdown
 
     head = ["slider", "unit", "slope", "spread", "finder", "at its ends", "person", "goes along"]

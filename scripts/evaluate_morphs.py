@@ -48,7 +48,7 @@ from glow_app.common import cli
 if TYPE_CHECKING:
     import numpy as np
 
-    from benchmarks.morphs.ways import Way
+    from benchmarks.morphs.evaluation import Way
     from glow_app.faces.face import Face
 
 REAL = "real faces"
@@ -91,10 +91,16 @@ def main(argv: list[str] | None = None) -> None:
 
     import numpy as np
 
-    from benchmarks.morphs.evaluation import Scale, measure_real, measure_way
-    from benchmarks.morphs.material import draw_pairs, halves, read_faces
-    from benchmarks.morphs.table import morph_table
-    from benchmarks.morphs.ways import all_ways
+    from benchmarks.morphs.evaluation import (
+        Scale,
+        all_ways,
+        draw_pairs,
+        halves,
+        measure_real,
+        measure_way,
+        morph_table,
+        read_faces,
+    )
     from glow_app.common.errors import UserError
     from glow_app.common.files import write_text
     from glow_app.faces.folders import list_pictures
@@ -154,21 +160,21 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _describer(wanted: bool | None) -> Callable[[np.ndarray], np.ndarray] | None:
-    from benchmarks.morphs import descriptors
+    from benchmarks import recognition
     from glow_app.common.errors import UserError
 
     if wanted is False:
         return None
-    if descriptors.available():
-        return descriptors.describe
+    if recognition.available():
+        return recognition.describe
     if wanted:
-        raise UserError(descriptors.MISSING)
-    cli.say(descriptors.MISSING)
+        raise UserError(recognition.MISSING)
+    cli.say(recognition.MISSING)
     return None
 
 
 def _writer(path: str | None, way: str) -> Callable[[Face, Face, np.ndarray], None] | None:
-    """What writes the frames of a way; their folder is made now."""
+    """Make the folder of a way and return a function that writes its frames there."""
     from glow_app.keeping.sheets import save_still
 
     if path is None:
@@ -179,7 +185,7 @@ def _writer(path: str | None, way: str) -> Callable[[Face, Face, np.ndarray], No
 
 
 def _draw(target: Path, pairs: list[tuple[Face, Face]], ways: dict[str, Way]) -> None:
-    """A sheet with a row of nine frames for each way of each pair, its name in the middle."""
+    """Write a sheet with a row of nine frames for each way of each pair."""
     import numpy as np
 
     from glow_app.keeping.sheets import save_sheet

@@ -13,11 +13,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.comparison import compare
-from benchmarks.contenders import NormflowsGlow, OurGlow, Workload
-from benchmarks.convolutions import convolutions_of
-from benchmarks.memory import MemoryJob, growth, peak_bytes
+from benchmarks.flows import NormflowsGlow, OurGlow, Workload
+from benchmarks.measuring import convolutions_of, interleaved, peak_bytes
+from benchmarks.memory import growth, step_memory, step_memory_apart
 from benchmarks.report import report
-from benchmarks.timing import interleaved
 
 CPU = torch.device("cpu")
 SMALL = Workload(steps=2, levels=2, width=16, image_size=8, batch=4)
@@ -32,7 +31,7 @@ def benchmark(here) -> Callable[..., int]:
 def test_work_is_timed_in_turns():
     calls: list[str] = []
     works = {name: lambda name=name: calls.append(name) for name in "ab"}
-    seconds = interleaved(works, CPU, repeats=3, warmup=1)
+    seconds = interleaved(works, repeats=3, warmup=1)
     assert "".join(calls) == "ab" + "ababab"
     assert set(seconds) == {"a", "b"} and min(seconds.values()) >= 0
 
@@ -73,14 +72,14 @@ def test_convolutions_alone_are_all_convolutions_and_nothing_else(kind):
 def test_the_two_flows_are_alike():
     flops, parameters = [], []
     for kind in (OurGlow, NormflowsGlow):
-        contender = kind(SMALL, CPU)
+        flow = kind(SMALL, CPU)
         x = SMALL.pictures(SMALL.batch, CPU)
         with torch.no_grad():
-            torch.testing.assert_close(contender.decode(contender.encode(x)), x)
-        nets = [m for m in contender.model.modules() if isinstance(m, torch.nn.Conv2d)]
+            torch.testing.assert_close(flow.decode(flow.encode(x)), x)
+        nets = [m for m in flow.model.modules() if isinstance(m, torch.nn.Conv2d)]
         hidden = [m for m in nets if SMALL.width in (m.in_channels, m.out_channels)]
         parameters.append(sum(p.numel() for m in hidden for p in m.parameters()))
-        trained = contender.for_training("bfloat16")
+        trained = flow.for_training("bfloat16")
         before = [p.detach().clone() for p in trained.model.parameters()]
         with FlopCounterMode(display=False) as counter:
             trained.training_step(x)()
@@ -98,9 +97,9 @@ def test_memory_of_a_training_step_by_depth():
         {
             "steps": steps,
             "reversible": reversible,
-            **MemoryJob(
+            **step_memory(
                 dataclasses.replace(workload, steps=steps), "cpu", "float32", reversible=reversible
-            ).measure(),
+            ),
         }
         for steps in (2, 8)
         for reversible in (False, True)
@@ -112,16 +111,14 @@ def test_memory_of_a_training_step_by_depth():
 
 def test_a_step_that_does_not_fit_is_said_to_be_so():
     workload = dataclasses.replace(SMALL, batch=10**10)
-    assert MemoryJob(workload, "cpu", "float32").measure_apart() == {
-        "error": "does not fit into memory"
-    }
+    assert step_memory_apart(workload, "cpu", "float32") == {"error": "does not fit into memory"}
 
 
 def test_without_normflows_the_rest_is_measured(monkeypatch):
     monkeypatch.setitem(sys.modules, "normflows", None)  # how Python marks what cannot be imported
     result = compare(SMALL, CPU, ["float32"], frames=2, repeats=1, compiled=False)
     assert result["ours"]["decode_s"] > 0 and "normflows" not in result
-    assert result["ratios"]["train_float32_of_ceiling"] > 0
+    assert result["ratios"]["train_float32_over_its_convolutions"] > 0
     facts = {"cpu": "c", "threads": 2, "python": "3", "torch": "2"}
     text = report({"hardware": facts, "comparison": result})
     assert text.count("normflows is not installed") == 1

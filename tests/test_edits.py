@@ -528,6 +528,9 @@ def test_slopes_are_measured_over_asked(evaluating, monkeypatch, sign, unit):
             s = (float(picture[0, 0, 0]) - 128) / 4 / years
             return np.array([sign * 0.5 * s, 0.4 * s, 0.01 * s])
 
+        def measure(self, picture: np.ndarray, shapes: list[object]) -> np.ndarray:
+            return np.stack([self(picture)] * len(shapes))
+
     def picture(strength: float) -> SimpleNamespace:
         grey = np.uint8(128 + 4 * strength)
         return SimpleNamespace(at=lambda size: np.full((64, 64, 3), grey), native=384)

@@ -10,18 +10,29 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from benchmarks.morphs import descriptors, realism
-from benchmarks.morphs.appearance import contrast, saturated
-from benchmarks.morphs.faces_found import one_face_in_place
-from benchmarks.morphs.frechet import frechet_distance
-from benchmarks.morphs.material import SIDE, draw_pairs, halves, read_faces
-from benchmarks.morphs.sliced_wasserstein import PatchReference, laplacian_bands
-from benchmarks.morphs.table import morph_table
-from benchmarks.morphs.transition import ghosting
-from benchmarks.morphs.ways import Dissolve, all_ways, real_face
+from benchmarks import recognition
+from benchmarks.morphs import realism
+from benchmarks.morphs.evaluation import (
+    SIDE,
+    Dissolve,
+    all_ways,
+    draw_pairs,
+    halves,
+    morph_table,
+    read_faces,
+    real_face,
+)
+from benchmarks.morphs.figures import (
+    PatchReference,
+    contrast,
+    frechet_distance,
+    ghosting,
+    laplacian_bands,
+    saturated,
+)
+from benchmarks.recognition import one_face_in_place
 from glow_app.faces.face import Face
 from glow_app.faces.folders import list_pictures
 from glow_app.faces.landmarks import find_mesh
@@ -47,15 +58,15 @@ def faded(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def test_bands_have_no_brightness_and_separate_scales():
-    flat = torch.full((1, 3, 32, 32), 77.0)
-    assert all(band.abs().max() < 1e-4 for band in laplacian_bands(flat))
-    x = torch.arange(64.0)
+    flat = np.full((1, 32, 32, 3), 77.0)
+    assert all(np.abs(band).max() < 1e-4 for band in laplacian_bands(flat))
+    x = np.arange(64.0)[:, None]
     energy = []
     for period in (2, 16):  # pixels
-        wave = torch.cos(2 * math.pi * x / period).expand(1, 3, 64, 64)
-        energy.append([float(band.square().mean()) for band in laplacian_bands(wave)])
+        wave = np.tile(np.cos(2 * math.pi * x / period), (1, 64, 1, 3))
+        energy.append([float(np.square(band).mean()) for band in laplacian_bands(wave)])
     assert np.argmax(energy[0]) == 0 and np.argmax(energy[1]) == 2
-    assert [band.shape[-1] for band in laplacian_bands(flat)] == [32, 16, 8]
+    assert [band.shape[1] for band in laplacian_bands(flat)] == [32, 16, 8]
 
 
 def test_sliced_wasserstein_distance_knows_like_from_unlike():
@@ -115,7 +126,7 @@ def test_frechet_distance_of_known_normals():
 def test_identity_must_go_all_the_way():
     from_a = np.array([[0.1, 0.2, 0.3], [0.1, 0.2, 0.3], [0.1, 0.3, 0.2]])
     from_b = np.array([[0.3, 0.2, 0.1], [0.3, 0.2, 0.2], [0.3, 0.2, 0.1]])
-    assert descriptors.identity_goes_along(from_a, from_b).tolist() == [True, False, False]
+    assert recognition.identity_goes_along(from_a, from_b).tolist() == [True, False, False]
 
 
 def test_a_face_counts_only_alone_and_in_its_place(faces):
@@ -128,13 +139,13 @@ def test_a_face_counts_only_alone_and_in_its_place(faces):
 
 
 def test_descriptors_are_the_same_from_one_process_or_many(faces, monkeypatch):
-    if not descriptors.available():
-        pytest.skip(descriptors.MISSING)
-    alone = descriptors.describe(faces[:4])
+    if not recognition.available():
+        pytest.skip(recognition.MISSING)
+    alone = recognition.describe(faces[:4])
     assert alone.shape == (4, 128)
-    monkeypatch.setattr(descriptors, "_MANY", 2)
-    np.testing.assert_allclose(descriptors.describe(faces[:4]), alone, atol=1e-6)
-    mirrored = descriptors.describe(faces[:4, :, ::-1])
+    monkeypatch.setattr(recognition, "_MANY", 2)
+    np.testing.assert_allclose(recognition.describe(faces[:4]), alone, atol=1e-6)
+    mirrored = recognition.describe(faces[:4, :, ::-1])
     others = np.linalg.norm(alone - np.roll(alone, 1, axis=0), axis=1)
     assert (np.linalg.norm(alone - mirrored, axis=1) < others).all()  # the same four people
 
@@ -270,7 +281,7 @@ def test_command_measures_and_repeats(
     marks = [row["mark"] for row in results[0]["data"].values()]
     assert None in marks or marks[0] > max(marks[1:])  # None: mediapipe is not installed
     described = ["identity" in r["data"]["default"] for r in results]
-    assert described == [False, descriptors.available()]
+    assert described == [False, recognition.available()]
     assert (tmp_path / "table.md").read_text(encoding="utf-8").count("| cross-fade") == 2
     with Image.open(tmp_path / "strips.png") as strips:  # 2 pairs, 5 ways, 9 positions
         assert strips.width > 9 * 64 and strips.height > 2 * 5 * 64

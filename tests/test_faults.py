@@ -7,12 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.faults import uploads
-from benchmarks.faults.corpus import Case, encoded, picture, wholes
+from benchmarks.faults import Row, markdown, uploads
+from benchmarks.faults.hostile import Case, encoded, picture, wholes
 from benchmarks.faults.interruptions import Trainings
-from benchmarks.faults.mutations import each_mutation
-from benchmarks.faults.table import Row, markdown
-from benchmarks.faults.uploads import Reader, fuzz, hostile
+from benchmarks.faults.uploads import Reader, each_mutation, fuzz, hostile
 from glow_app.common.errors import UserError
 from glow_app.faces.opening import MAX_SCANS, open_picture
 from scripts.dev import faults

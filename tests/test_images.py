@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, TiffImagePlugin
 
+from benchmarks.faults.hostile import encoded, png_header, with_chunk
 from glow_app.common.errors import UserError
 from glow_app.faces import colour, finder, opening
 from glow_app.faces.folders import PICTURE_SUFFIXES, list_pictures
@@ -38,12 +39,6 @@ def colourful() -> Image.Image:
     """64 x 48, smooth, and different in every corner."""
     y, x = np.mgrid[0:48, 0:64]
     return Image.fromarray(np.stack([x * 4, y * 5, 255 - x * 2 - y * 2], -1).astype(np.uint8))
-
-
-def encoded(image: Image.Image, kind: str, **options) -> bytes:
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
 
 
 def far(a, b) -> int:
@@ -189,19 +184,6 @@ def test_too_many_bytes_are_not_even_read(tmp_path, monkeypatch, colourful):
             assert "too large" in complaint(source)
     monkeypatch.setattr(Path, "open", lambda *_: pytest.fail("was opened"))
     assert "too large" in complaint(path)
-
-
-def png_header(width: int, height: int) -> bytes:
-    """A PNG that claims a size and has no pixels."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        check = zlib.crc32(kind + body)
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", check)
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
-    )
 
 
 @pytest.mark.parametrize("side", [7100, 10_000, 20_000, 60_000])  # around Pillow's own
@@ -519,12 +501,6 @@ def test_useless_profiles_are_ignored(colourful):
 
 P3_D65, BT2020, SRGB, PQ, HLG = 12, 9, 13, 16, 18  # code points of H.273
 P3_POINTS = (31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)  # of a cHRM chunk
-
-
-def with_chunk(png: bytes, kind: bytes, body: bytes) -> bytes:
-    """A PNG with one more chunk behind its header."""
-    chunk = struct.pack(">I", len(body)) + kind + body
-    return png[:33] + chunk + struct.pack(">I", zlib.crc32(kind + body)) + png[33:]
 
 
 def with_codes(image: Image.Image, kind: str, primaries: int, curve: int) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.faults.corpus import encoded, picture
+from benchmarks.faults.hostile import encoded, picture
 from benchmarks.faults.visitor import Visitor
 from glow_app.common.progress import Steps, Stopped, stopped_when
 from glow_app.editing.editor import Editor

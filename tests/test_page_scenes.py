@@ -14,10 +14,11 @@ from types import SimpleNamespace
 import gradio as gr
 import numpy as np
 import pytest
+from gradio_client.exceptions import AppError
 from PIL import Image
 
 from benchmarks.faults.load import sharp_photo
-from benchmarks.faults.visitor import Refused, Visitor
+from benchmarks.faults.visitor import Visitor
 from glow_app.common.errors import UserError
 from glow_app.common.progress import Stopped
 from glow_app.editing.editor import Editor
@@ -345,7 +346,7 @@ def test_visitors_of_a_running_page_share_one_memory(tiny_checkpoint: Path) -> N
             held.most_bytes = int(1.5 * held[visitor.session].bytes)
         assert held.bytes <= held.most_bytes
         assert [visitor.session in held for visitor in visitors] == [False, True]
-        with pytest.raises(Refused, match="Choose a photo or a random face for A and B first"):
+        with pytest.raises(AppError, match="Choose a photo or a random face for A and B first"):
             visitors[0].press("make-morph", "click")
     finally:
         for visitor in visitors:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.faults.corpus import encoded, picture
+from benchmarks.faults.hostile import encoded, picture
 from benchmarks.faults.visitor import Visitor
 from glow_app.editing.editor import Editor
 from glow_app.ui import page as page_module

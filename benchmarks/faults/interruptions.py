@@ -1,6 +1,6 @@
-"""Training that is killed, runs out of disk, finds its state damaged, or computes nonsense.
+"""Training that is killed, has a full disk, a damaged state, NaNs, or loses a worker.
 
-Every run is the real command in a process of its own, on a tiny model of 16 pixels.
+Every run is scripts/train.py in a process of its own, on a tiny model of 16 pixels.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,15 +20,17 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from benchmarks.faults.table import Row
+from benchmarks.faults import Row
 
 __all__ = ["Trainings"]
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _PATIENCE: Final = 600.0  # seconds for one run
 _STEPS: Final = 30  # of the runs that are not killed
+_SAVE_OFTEN: Final = ("--checkpoint-minutes", "0")
+_SCRIPT: Final = (sys.executable, str(_ROOT / "scripts" / "train.py"))
 
-# The real command with steps whose loss is not a number, as a broken machine would make it.
+# scripts/train.py with pictures times NaN or infinity in some steps.
 _POISONED: Final = """
 import sys
 from glow_app.training import loop
@@ -46,10 +48,10 @@ raise SystemExit(cli.run(lambda argv: train.main(sys.argv[4:])))
 
 
 class Trainings:
-    """Runs in ``folder``, which they fill.
+    """Training runs in ``folder``; each method makes one kind of fault and returns its row.
 
     Args:
-        say: told of every failure, in one line.
+        say: gets a line for each failure.
     """
 
     def __init__(self, folder: Path, say: Callable[[str], None] = print) -> None:
@@ -64,7 +66,7 @@ class Trainings:
     # ------------------------------------------------------------------------------------ faults
 
     def killed(self, times: int = 50, seed: int = 0) -> Row:
-        """kill -9 at random moments of one run, which has to end as if nothing had been."""
+        """kill -9 one run at random moments; it must end as a run without kills does."""
         row, rng = Row("Training: kill -9 at a random moment"), np.random.default_rng(seed)
         steps = max(_STEPS, 30 * times)
         began = time.monotonic()
@@ -74,7 +76,7 @@ class Trainings:
         self._run("unbroken-long", steps=steps, fresh=True)
         kills = 0
         while kills < times:
-            process = self._start("killed", steps=steps, more=["--checkpoint-minutes", "0"])
+            process = self._start("killed", steps, _SAVE_OFTEN)
             try:
                 process.wait(rng.uniform(0.2 * starts_in, starts_in + 1.0))
                 break  # it came to its end
@@ -91,12 +93,12 @@ class Trainings:
         return row
 
     def full_disk(self) -> Row:
-        """The disk is full at some share of the checkpoint; what there was must stay."""
+        """The disk is full while a checkpoint is written; the one before must stay."""
         row = Row("Training: the disk is full")
         for share in (0.01, 0.5, 0.99):
             name = f"full-{share}"
             self._run(name, steps=10)
-            state = self.folder / name / "checkpoint" / "state.safetensors"
+            state = self._state(name)
             before = state.read_bytes()
             limit = int(share * len(before))
             done = self._run(name, steps=_STEPS, file_limit=limit)
@@ -108,7 +110,7 @@ class Trainings:
         return row
 
     def damaged(self) -> Row:
-        """The newest state is damaged in some way: the one before it has to do, and be named."""
+        """The newest state is damaged; the run must go on from the one before, and name it."""
         row = Row("Training: the newest checkpoint is damaged")
         unbroken = self.folder / "unbroken"
         self._run("unbroken", steps=_STEPS)
@@ -127,8 +129,8 @@ class Trainings:
         for k, (way, damage) in enumerate(ways.items()):
             name = f"damaged-{k}"
             # Two sittings, so that there is a state before the newest.
-            self._run(name, steps=_STEPS, more=["--checkpoint-minutes", "0"])
-            state = self.folder / name / "checkpoint" / "state.safetensors"
+            self._run(name, steps=_STEPS, more=_SAVE_OFTEN)
+            state = self._state(name)
             previous = state.with_name("previous.safetensors")
             there = previous.exists()
             state.write_bytes(damage(state.read_bytes()))
@@ -140,7 +142,7 @@ class Trainings:
         return row
 
     def poisoned(self) -> Row:
-        """Steps whose loss is NaN or infinite are skipped; if all are, the run says so."""
+        """Steps with NaN or infinity must be skipped; if all are, the run must end and say so."""
         row = Row("Training: NaN and infinity injected")
         for first, last, value in ((7, 7, "nan"), (7, 7, "inf"), (3, 22, "nan")):
             name = f"poisoned-{last}-{value}"
@@ -157,17 +159,15 @@ class Trainings:
         return row
 
     def worker_lost(self, times: int = 3) -> Row:
-        """One of two processes under torchrun is killed: all end, say so, and it goes on."""
+        """Kill one of two processes of torchrun; the job must end and say so, and resume."""
         row = Row("Training: a worker of torchrun is killed")
         launcher = [
             *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-            *("--nproc_per_node=2", str(_ROOT / "scripts" / "train.py")),
+            *("--nproc_per_node=2", _SCRIPT[1]),
         ]
         for k in range(times):
             name = f"lost-{k}"
-            process = self._start(
-                name, steps=100_000, command=launcher, more=["--checkpoint-minutes", "0"]
-            )
+            process = self._start(name, 100_000, _SAVE_OFTEN, launcher)
             out = self.folder / name
             _wait_until(lambda out=out: bool(_records(out)), process)
             workers = _children(process.pid)
@@ -196,9 +196,13 @@ class Trainings:
 
     # ------------------------------------------------------------------------------------ inside
 
+    def _state(self, name: str) -> Path:
+        return self.folder / name / "checkpoint" / "state.safetensors"
+
     def _judge(
         self, row: Row, survived: bool, done: subprocess.CompletedProcess[str], what: str
     ) -> None:
+        """Count a run in ``row`` and say so if it failed."""
         row.count(survived)
         if not survived:
             self.say(f"{what}: status {done.returncode}, {_last(done)}")
@@ -207,8 +211,8 @@ class Trainings:
         self,
         name: str,
         steps: int,
-        more: list[str] | None = None,
-        command: list[str] | None = None,
+        more: Sequence[str] = (),
+        command: Sequence[str] = _SCRIPT,
         file_limit: int | None = None,
     ) -> subprocess.Popen[str]:
         arguments = [
@@ -219,11 +223,7 @@ class Trainings:
         ]
         limit = (file_limit, file_limit)
         return subprocess.Popen(
-            [
-                *(command or [sys.executable, str(_ROOT / "scripts" / "train.py")]),
-                *arguments,
-                *(more or []),
-            ],
+            [*command, *arguments, *more],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -264,7 +264,7 @@ def _records(out: Path) -> list[dict[str, Any]]:
 
 
 def _same_end(ours: Path, theirs: Path) -> bool:
-    """Whether two runs ended with the same weights, optimiser and last record, bit for bit."""
+    """Return whether two runs ended with the same weights, optimiser and record, bit for bit."""
     try:
         for file in ("model.safetensors", "checkpoint/state.safetensors"):
             a, b = (load_file(out / file) for out in (ours, theirs))
@@ -293,7 +293,7 @@ def _wait_until(true: Callable[[], bool], process: subprocess.Popen[str]) -> Non
 
 
 def _children(pid: int) -> list[int]:
-    """The training processes below the launcher; Linux only."""
+    """Return the processes that a process started; Linux only."""
     try:
         found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:

@@ -1,4 +1,4 @@
-"""Many visitors at once: each gets the right answer, or is told that the queue is full."""
+"""Many visitors of one page at once; each must get the right answer or an error of the queue."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import random
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import httpx
 import numpy as np
+from gradio_client.exceptions import AppError
+from gradio_client.utils import QueueError
 from PIL import Image
 
-from benchmarks.faults.corpus import encoded
-from benchmarks.faults.table import Row
-from benchmarks.faults.visitor import QueueFull, Refused, Visitor
+from benchmarks.faults import Row
+from benchmarks.faults.hostile import encoded
+from benchmarks.faults.visitor import Visitor
 from glow_app.ui.examples import example_files
 
 __all__ = ["serving", "sharp_photo", "under_load"]
@@ -37,20 +37,22 @@ _SEEDS: Final = 8  # faces that visitors ask for
 _RETRY_S: Final = (0.5, 2.0)  # how long one waits who was told that the queue is full
 
 
-@dataclass
-class _Tally:
-    """What all visitors saw; safe to use from several threads."""
+class _Answer(NamedTuple):
+    """How one request ended.
 
-    right: int = 0
-    full: int = 0
-    wrong: list[str] = field(default_factory=list)
-    waits: list[float] = field(default_factory=list)
-    health: list[float] = field(default_factory=list)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    Attributes:
+        seconds: until then.
+        full: the queue was full.
+        wrong: a line on what was wrong, or None.
+    """
+
+    seconds: float
+    full: bool = False
+    wrong: str | None = None
 
 
 class _User:
-    """A visitor with a photo that nobody else has, and what the page makes of it alone."""
+    """A visitor with a photo of their own, and what the page makes of it without load."""
 
     def __init__(self, url: str, number: int, faces: list[np.ndarray], levels: int) -> None:
         self.number, self.faces, self.levels = number, faces, levels
@@ -67,7 +69,7 @@ class _User:
         return _pixels(self.visitor.file(made))
 
     def come(self) -> None:
-        """Open the page, put both photos on it and morph them, however long the queue is."""
+        """Put both photos on the page and morph them, again until the queue takes it."""
         for ask in (
             lambda: self.visitor.press("photo-a", "photo", path=self.photo["path"]),
             lambda: self.visitor.press("photo-b", "photo", path=self.other["path"]),
@@ -77,17 +79,13 @@ class _User:
                 try:
                     ask()
                     break
-                except QueueFull:
+                except QueueError:
                     time.sleep(self.random.uniform(*_RETRY_S))
 
     def ask(self) -> str | None:
-        """One request at random. Returns what was wrong with the answer.
-
-        Raises:
-            QueueFull: the page is too busy.
-        """
+        """Make one random request and return what was wrong with the answer, or None."""
         way = self.random.randrange(4)
-        if way == 0:  # nothing of B: the photo itself, whatever others do meanwhile
+        if way == 0:  # with weight 0 for B, so that the photo itself comes back
             got, wanted = self._mixed(self.photo, 0), self.own
         elif way == 1:
             made, _ = self.visitor.call("edit", self.photo, {}, 0, 64)
@@ -115,13 +113,13 @@ def under_load(
     settle: float = 20.0,
     say: Callable[[str], None] = print,
 ) -> list[Row]:
-    """Let ``users`` visitors use the API of one page at once; returns rows for the table.
+    """Let ``users`` visitors use the API of one page at once, and return rows for the table.
 
     Args:
         folder: for the temporary files of the page and for its log.
         checkpoint: of the page; None for the released weights.
         settle: seconds after the last request until memory is measured.
-        say: told of what goes wrong, in one line each.
+        say: gets a line for each thing that goes wrong.
     """
     with serving(folder, checkpoint) as (url, pid):
         first = Visitor(url)
@@ -131,29 +129,31 @@ def under_load(
             faces.append(_pixels(first.file(made)))
         levels = _levels(first, made)
         people = [_User(url, number, faces, levels) for number in range(users)]
-        alone = _health_times(url, 40)
-        people[0].come()  # what comes with the first is there now
+        with _connection(url) as http:
+            alone = [_health_time(http) for _ in range(40)]
+        people[0].come()  # loads what all share
         empty = _memory_mib(pid)
         with ThreadPoolExecutor(len(people)) as pool:
             list(pool.map(_User.come, people[1:]))
         each = (_memory_mib(pid) - empty) / max(len(people) - 1, 1)
-        _crowd(url, people, min(60.0, seconds / 2), _Tally())  # caches are full by now
+        _crowd(url, people, min(60.0, seconds / 2))  # fills the caches
         time.sleep(settle / 2)
         before = _memory_mib(pid)
-        tally = _Tally()
-        _crowd(url, people, seconds, tally)
+        answers, health_s = _crowd(url, people, seconds)
         time.sleep(settle)
         after = _memory_mib(pid)
         strangers = _seen_by_strangers(people, url)
         files = [path for path in (folder / "temporary").rglob("*") if path.is_file()]
-    for line in [*tally.wrong, *strangers][:20]:
+    full = sum(answer.full for answer in answers)
+    waits = [answer.seconds for answer in answers if not answer.full]
+    wrong = [answer.wrong for answer in answers if answer.wrong is not None]
+    for line in [*wrong, *strangers][:20]:
         say(line)
-    crowd = Row(f"Load: requests of {users} visitors in {seconds:.0f} s")
-    crowd.tried = tally.right + tally.full + len(tally.wrong)
-    crowd.survived = tally.right + tally.full
-    crowd.seen = {"right": tally.right, "told that the queue is full": tally.full}
-    if tally.waits:
-        crowd.seen["median wait, s"] = float(np.median(tally.waits))
+    crowd = Row(f"Load: requests of {users} visitors in {seconds:.0f} s", len(answers))
+    crowd.survived = len(answers) - len(wrong)
+    crowd.seen = {"right": crowd.survived - full, "told that the queue is full": full}
+    if waits:
+        crowd.seen["median wait, s"] = float(np.median(waits))
     private = Row("Load: files of visitors asked for by others")
     private.count(not strangers, users)
     kept = Row("Load: memory of each visitor with two sharp photos and their morph")
@@ -163,11 +163,11 @@ def under_load(
     memory.count(after <= before * (1 + MAX_GROWTH))
     memory.seen = {"before, MiB": before, "after, MiB": after}
     health = Row("Load: GET /health within 200 ms at the 95th percentile")
-    p95 = float(np.percentile(tally.health, 95)) if tally.health else float("inf")
+    p95 = float(np.percentile(health_s, 95)) if health_s else float("inf")
     health.count(p95 <= MAX_HEALTH_S)
     health.seen = {
-        "requests": len(tally.health),
-        "p50, ms": 1000 * float(np.median(tally.health)),
+        "requests": len(health_s),
+        "p50, ms": 1000 * float(np.median(health_s)),
         "p95, ms": 1000 * p95,
         "p95 without load, ms": 1000 * float(np.percentile(alone, 95)),
     }
@@ -177,7 +177,7 @@ def under_load(
 
 
 def sharp_photo(number: int) -> bytes:
-    """A JPEG of 12 megapixels with a face of 1,200 pixels, another one for each number."""
+    """Return a JPEG of 12 megapixels with a face of 1,200 pixels; each number has another one."""
     files, random_ = example_files(), np.random.default_rng(number)
     with Image.open(files[number % len(files)]) as example:
         face = example.convert("RGB").resize((1200, 1200), Image.Resampling.BICUBIC)
@@ -189,7 +189,7 @@ def sharp_photo(number: int) -> bytes:
 
 @contextmanager
 def serving(folder: Path, checkpoint: Path | None = None) -> Iterator[tuple[str, int]]:
-    """The real command with a page of its own. Yields its address and its process number."""
+    """Run app.py in a process of its own; yield the address of the page and the process number."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "temporary").mkdir(exist_ok=True)
     with socket.socket() as probe:
@@ -219,44 +219,42 @@ def serving(folder: Path, checkpoint: Path | None = None) -> Iterator[tuple[str,
             process.wait()
 
 
-def _crowd(url: str, people: list[_User], seconds: float, tally: _Tally) -> None:
-    """Everybody asks at once and again, until the time is over."""
-    until = time.monotonic() + seconds
-    threads = [threading.Thread(target=_visit, args=(one, until, tally)) for one in people]
-    for thread in threads:
-        thread.start()
-    with httpx.Client(base_url=url, timeout=60, trust_env=False) as http:
+def _crowd(url: str, people: list[_User], seconds: float) -> tuple[list[_Answer], list[float]]:
+    """Let everybody ask again and again at once.
+
+    Returns:
+        all answers, and the seconds of each GET /health meanwhile.
+    """
+    until, health_s = time.monotonic() + seconds, []
+    with ThreadPoolExecutor(len(people)) as pool, _connection(url) as http:
+        visits = [pool.submit(_visit, one, until) for one in people]
         while time.monotonic() < until:
-            tally.health.append(_health_time(http))
+            health_s.append(_health_time(http))
             time.sleep(0.1)
-    for thread in threads:
-        thread.join()
+        return [answer for visit in visits for answer in visit.result()], health_s
 
 
-def _visit(user: _User, until: float, tally: _Tally) -> None:
+def _visit(user: _User, until: float) -> list[_Answer]:
+    answers = []
     while time.monotonic() < until:
         began = time.monotonic()
+        full, wrong = False, None
         try:
             wrong = user.ask()
-        except QueueFull:
-            with tally.lock:
-                tally.full += 1
-            time.sleep(user.random.uniform(*_RETRY_S))
-            continue
-        except (Refused, httpx.HTTPError, ValueError, KeyError, OSError) as error:
+        except QueueError:
+            full = True
+        except (AppError, httpx.HTTPError, ValueError, KeyError, OSError) as error:
             wrong = f"visitor {user.number}: {error!r}"
-        with tally.lock:
-            tally.waits.append(time.monotonic() - began)
-            if wrong is None:
-                tally.right += 1
-            else:
-                tally.wrong.append(wrong)
+        answers.append(_Answer(time.monotonic() - began, full, wrong))
+        if full:
+            time.sleep(user.random.uniform(*_RETRY_S))
+    return answers
 
 
 def _seen_by_strangers(people: list[_User], url: str) -> list[str]:
-    """Whether anybody gets at a photo without having it: by name, by folder, or by asking."""
+    """Return a line for each way to get at a photo of somebody else."""
     seen = []
-    with httpx.Client(base_url=url, timeout=60, trust_env=False) as http:
+    with _connection(url) as http:
         for user in people:
             path = Path(user.photo["path"])
             guesses = [path.parent, path.parents[1], path.parents[1] / "photo.jpg"]
@@ -272,17 +270,16 @@ def _seen_by_strangers(people: list[_User], url: str) -> list[str]:
 
 
 def _levels(visitor: Visitor, face: dict) -> int:
-    """How many levels the model has: what /mix says of another number."""
+    """Return the number of levels of the model, which is in the error of /mix for another one."""
     try:
         visitor.call("mix", face, face, [], 64, None)
-    except Refused as refusal:
+    except AppError as refusal:
         return int(next(word for word in str(refusal).split() if word.isdigit()))
     raise RuntimeError("a mix of no levels was made")
 
 
-def _health_times(url: str, count: int) -> list[float]:
-    with httpx.Client(base_url=url, timeout=60, trust_env=False) as http:
-        return [_health_time(http) for _ in range(count)]
+def _connection(url: str) -> httpx.Client:
+    return httpx.Client(base_url=url, timeout=60, trust_env=False)
 
 
 def _health_time(http: httpx.Client) -> float:
@@ -299,12 +296,12 @@ def _answers(url: str) -> bool:
 
 
 def _memory_mib(pid: int) -> float:
-    """Resident memory of a process; Linux only."""
+    """Return the resident memory of a process; Linux only."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
 
 def _pixels(data: bytes) -> np.ndarray:
-    """(S, S, 3) uint8, the first frame."""
+    """Return the first frame (S, S, 3) uint8."""
     with Image.open(io.BytesIO(data)) as image:
         return np.asarray(image.convert("RGB"))

@@ -1,7 +1,4 @@
-"""A process that reads pictures, whose paths come line by line, and says of each how it went.
-
-What hangs, crashes or eats memory does so here, and the one who asked finds out; see `uploads`.
-"""
+"""A process that reads pictures, so that those that hang or crash do it there; see `uploads`."""
 
 from __future__ import annotations
 
@@ -19,14 +16,14 @@ from glow_app.faces.coding import Coding
 from glow_app.faces.prepare import FULL, prepare
 
 _SIZE = 128  # pixels, of the released model
-_MOST_MEMORY = 8 * 2**30  # bytes of addresses: beyond it the machine would suffer, too
+_MOST_MEMORY = 8 * 2**30  # bytes of addresses, to protect the machine
 
 
 def main() -> None:
-    """Answer each line (a path as JSON) with a line (a record as JSON)."""
+    """Answer each line of stdin, a path as JSON, with a line of JSON from `read`."""
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever libraries print must not stand among the answers
+    os.dup2(2, 1)  # libraries that print must not mix with the answers
     for line in sys.stdin:
         answers.write(json.dumps(read(Path(json.loads(line)))) + "\n")
         answers.flush()
@@ -36,8 +33,8 @@ def read(path: Path) -> dict[str, Any]:
     """Prepare one picture as the page does.
 
     Returns:
-        outcome ("works", "refused" or "failed"), says (one sentence or an error), cpu_s, wall_s
-        and peak_mib, of memory at any time meanwhile.
+        outcome ("works", "refused" or "failed"), says (the refusal or the error), cpu_s, wall_s
+        and peak_mib, the most memory of this process meanwhile.
     """
     _forget_peak()
     wall, cpu = time.monotonic(), time.process_time()
@@ -61,7 +58,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _forget_peak() -> None:
-    with suppress(OSError):  # where there is none the peak is that of the whole life
+    with suppress(OSError):  # elsewhere the peak is that since the start
         Path("/proc/self/clear_refs").write_text("5")
 
 

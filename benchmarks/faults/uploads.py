@@ -1,4 +1,4 @@
-"""Hostile uploads: each is read in another process, which may neither hang, crash nor grow."""
+"""Hostile uploads, read in another process that may neither hang, crash nor grow."""
 
 from __future__ import annotations
 
@@ -7,39 +7,40 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from benchmarks.faults.corpus import Case, corpus, wholes
-from benchmarks.faults.table import Row
+from hypothesis import HealthCheck, Phase, Verbosity, configuration, errors, given, seed, settings
+from hypothesis import strategies as st
 
-__all__ = ["MAX_MIB", "MAX_SECONDS", "Finding", "Reader", "fuzz", "hostile"]
+from benchmarks.faults import Row
+from benchmarks.faults.hostile import Case, corpus, wholes
+
+__all__ = ["MAX_MIB", "MAX_SECONDS", "Finding", "Reader", "each_mutation", "fuzz", "hostile"]
 
 MAX_SECONDS: Final = 2.0  # of processor time for one picture
-MAX_MIB: Final = 1024.0  # of memory, everything that is loaded included
+MAX_MIB: Final = 1024.0  # of memory of the process, loaded modules included
 _PATIENCE: Final = 30.0  # seconds of the clock before a picture counts as a hang
 _COMMAND: Final = ("-m", "benchmarks.faults.reader")
 _ROOT: Final = Path(__file__).resolve().parents[2]
 
 
-@dataclass(frozen=True)
-class Finding:
-    """How one picture ended that should not have ended so."""
+class Finding(NamedTuple):
+    """A picture that ended as it should not have."""
 
     name: str
     why: str
 
 
 class Reader:
-    """The other process, started again whenever it was lost."""
+    """A process that runs `benchmarks.faults.reader`, started again whenever it was lost."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
 
     def read(self, path: Path) -> dict[str, Any]:
-        """What `reader.read` says of a picture; outcome "hung" or "crashed" if it says nothing."""
+        """Return what `reader.read` says of a picture; outcome "hung" or "crashed" if nothing."""
         if self._process is None or self._process.poll() is not None:
             self._process = subprocess.Popen(
                 [sys.executable, *_COMMAND],
@@ -76,15 +77,22 @@ class Reader:
 def hostile(
     folder: Path, huge: bool = True, kinds: Collection[str] = ()
 ) -> tuple[list[Row], list[Finding]]:
-    """Read the whole corpus, or only some kinds of tricks.
+    """Read the whole corpus, or only some kinds of it.
 
     Returns:
         a row for each kind, and what went wrong.
     """
-    cases = [case for case in corpus(folder, huge) if not kinds or case.kind in kinds]
+    rows: dict[str, Row] = {}
+    findings = []
     with Reader() as reader:
-        reader.read(folder / "whole.png")  # loads what finds faces
-        return _judged(((case, reader.read(case.path)) for case in cases), "Upload: ")
+        cases = [case for case in corpus(folder, huge) if not kinds or case.kind in kinds]
+        reader.read(folder / "whole.png")  # loads the face finder
+        for case in cases:
+            row = rows.setdefault(case.kind, Row(f"Upload: {case.kind}"))
+            why = _count(row, case, reader.read(case.path))
+            if why is not None:
+                findings.append(Finding(case.path.name, why))
+    return list(rows.values()), findings
 
 
 def fuzz(folder: Path, count: int, seed: int = 0) -> tuple[list[Row], list[Finding]]:
@@ -92,10 +100,6 @@ def fuzz(folder: Path, count: int, seed: int = 0) -> tuple[list[Row], list[Findi
 
     A format is left at its first failure, whose smallest form stays in ``folder``.
     """
-    from hypothesis import configuration, errors
-
-    from benchmarks.faults.mutations import each_mutation
-
     folder.mkdir(parents=True, exist_ok=True)
     configuration.set_hypothesis_home_dir(folder / ".hypothesis")
     sound = wholes()
@@ -124,25 +128,38 @@ class _Lost(Exception):
 
 
 class _Check:
-    """Reads mutated files of one format until one is lost, and that in ever smaller forms."""
+    """Read mutated files of one format until one is lost, then ever smaller forms of that one.
+
+    Attributes:
+        why: the last lost file was lost.
+    """
 
     def __init__(self, reader: Reader, case: Case, row: Row) -> None:
         self._reader, self._case, self._row = reader, case, row
-        self.why = ""  # of the last that was lost
+        self.why = ""
 
     def __call__(self, data: bytes) -> None:
         self._case.path.write_bytes(data)
         answer = self._reader.read(self._case.path)
-        why = _wrong(self._case, answer)
-        if not self.why:
-            _note(self._row, answer, why)
+        # Smaller forms of a lost file are not counted.
+        why = _wrong(self._case, answer) if self.why else _count(self._row, self._case, answer)
         if why is not None:
             self.why = why
             raise _Lost(why)
 
 
+def _count(row: Row, case: Case, answer: dict[str, Any]) -> str | None:
+    """Count one answer in ``row``; return as `_wrong`."""
+    why = _wrong(case, answer)
+    row.count(why is None)
+    row.most("refused", answer["outcome"] == "refused", add=True)
+    row.most("slowest, s", answer["cpu_s"])
+    row.most("largest, MiB", answer.get("peak_mib", 0.0))
+    return why
+
+
 def _wrong(case: Case, answer: dict[str, Any]) -> str | None:
-    """Why this is not how it should end; None: it is."""
+    """Return why an answer is not how the case should end, or None."""
     if answer["outcome"] not in ("works", "refused"):
         return f"{answer['outcome']} {answer['says']}".strip()
     if answer["cpu_s"] > MAX_SECONDS:
@@ -154,22 +171,76 @@ def _wrong(case: Case, answer: dict[str, Any]) -> str | None:
     return None
 
 
-def _judged(
-    tried: Iterable[tuple[Case, dict[str, Any]]], prefix: str
-) -> tuple[list[Row], list[Finding]]:
-    rows: dict[str, Row] = {}
-    findings = []
-    for case, answer in tried:
-        row = rows.setdefault(case.kind, Row(prefix + case.kind))
-        why = _wrong(case, answer)
-        if why is not None:
-            findings.append(Finding(case.path.name, why))
-        _note(row, answer, why)
-    return list(rows.values()), findings
+# --------------------------------------------------------------------------------------- mutations
+
+_MOST: Final = 4  # mutations of one file
+_LONG: Final = 200  # bytes, or times, at once
+_NUMBERS: Final = (b"\0", b"\x01", b"\x80", b"\xff", b"\0" * 4, b"\x7f\xff\xff\xff", b"\xff" * 4)
+_WAYS: Final = ("flip", "cut", "remove", "number", "repeat", "rubbish", "piece", "splice")
 
 
-def _note(row: Row, answer: dict[str, Any], why: str | None) -> None:
-    row.count(why is None)
-    row.most("refused", answer["outcome"] == "refused", add=True)
-    row.most("slowest, s", answer["cpu_s"])
-    row.most("largest, MiB", answer.get("peak_mib", 0.0))
+def each_mutation(
+    sound: bytes,
+    others: Sequence[bytes],
+    count: int,
+    start: int,
+    check: Callable[[bytes], None],
+) -> None:
+    """Call ``check`` with ``count`` files that follow from the seed ``start``.
+
+    Raises:
+        what ``check`` raises, for the smallest file that Hypothesis found, its last argument.
+    """
+    quiet = settings(
+        max_examples=count,
+        database=None,
+        deadline=None,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+        verbosity=Verbosity.quiet,
+        print_blob=False,
+    )
+
+    @seed(start)
+    @quiet
+    @given(_mutated(sound, others))
+    def each(data: bytes) -> None:
+        check(data)
+
+    each()
+
+
+@st.composite
+def _mutated(draw: st.DrawFn, sound: bytes, others: Sequence[bytes]) -> bytes:
+    """Draw ``sound`` after one to four mutations, which may take pieces of ``others``."""
+    data = sound
+    for _ in range(draw(st.integers(1, _MOST))):
+        if len(data) > 2:
+            data = _mutation(draw, data, others)
+    return data
+
+
+def _mutation(draw: st.DrawFn, data: bytes, others: Sequence[bytes]) -> bytes:
+    """Draw one mutation; most are near the head, where formats keep their structure."""
+    ends = {min(end, len(data) - 1) for end in (64, 1024, len(data))}
+    a = draw(st.one_of(*(st.integers(1, end) for end in sorted(ends))))
+    b = min(len(data), a + draw(st.integers(1, _LONG)))
+    match draw(st.sampled_from(_WAYS)):
+        case "flip":
+            flipped = data[a] ^ 1 << draw(st.integers(0, 7))
+            return data[:a] + bytes([flipped]) + data[a + 1 :]
+        case "cut":
+            return data[:a]
+        case "remove":
+            return data[:a] + data[b:]
+        case "repeat":
+            return data[:b] + data[a:b] * draw(st.integers(1, _LONG)) + data[b:]
+        case "number":
+            number = draw(st.sampled_from(_NUMBERS))
+            return data[:a] + number + data[a + len(number) :]
+        case "rubbish":
+            return data[:a] + draw(st.binary(min_size=b - a, max_size=b - a)) + data[b:]
+        case "piece":
+            return data[:a] + draw(st.sampled_from(others))[a:b] + data[b:]
+        case _:
+            return data[:a] + draw(st.sampled_from(others))[a:]

@@ -1,119 +1,90 @@
-"""A visitor of a running page, over plain HTTP as browsers and clients speak it."""
+"""A simulated visitor of a running page, by Gradio's own client."""
 
 from __future__ import annotations
 
-import json
-import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
+from gradio_client import Client
 
-__all__ = ["QueueFull", "Refused", "Visitor"]
+__all__ = ["Visitor"]
 
 _TIMEOUT = httpx.Timeout(30.0, read=180.0)  # seconds; an answer may have to wait for its turn
 
 
-class QueueFull(Exception):
-    """The visitor was told to come again."""
-
-
-class Refused(Exception):
-    """The page answered with an error; the message is its sentence."""
-
-
 class Visitor:
-    """One session.
+    """One session on the page at ``url``.
 
-    Args:
-        url: of the page.
-        page: what the page says of itself, from another visitor's `page`; None: it is asked.
+    Its methods raise `gradio_client.utils.QueueError` when the page's queue is full,
+    `gradio_client.exceptions.AppError` with the page's sentence when it refuses, and
+    `httpx.HTTPError` when the connection fails.
+
+    Attributes:
+        http: for requests beside the API.
+        session: the name by which the page knows this visitor.
     """
 
-    def __init__(self, url: str, page: dict[str, Any] | None = None) -> None:
-        self.session = secrets.token_hex(8)
-        self.http = httpx.Client(base_url=url, timeout=_TIMEOUT, trust_env=False)
-        self.page = self.http.get("/config").raise_for_status().json() if page is None else page
-        known = self.page["dependencies"]
-        self.endpoints = {one["api_name"]: one["id"] for one in known if one["api_name"]}
+    def __init__(self, url: str) -> None:
+        options = {"timeout": _TIMEOUT, "trust_env": False}
+        self.http = httpx.Client(base_url=url, **options)
+        self._client = Client(
+            url, download_files=False, verbose=False, analytics_enabled=False, httpx_kwargs=options
+        )
+        self.session = self._client.session_hash
 
     def upload(self, name: str, data: bytes) -> dict[str, Any]:
-        """Upload a file; returns what an endpoint takes for it."""
+        """Upload a file and return what an endpoint takes for it."""
         answer = self.http.post("/gradio_api/upload", files={"files": (name, data)})
         (path,) = answer.raise_for_status().json()
-        meta = {"_type": "gradio.FileData"}
-        return {"path": path, "orig_name": name, "meta": meta}
+        return {"path": path, "orig_name": name, "meta": {"_type": "gradio.FileData"}}
 
     def call(self, endpoint: str, *data: Any) -> list[Any]:
-        """What an endpoint returns.
+        """Return what an endpoint of the API returns."""
+        return self._ask(self._client._infer_fn_index(f"/{endpoint}", None), data)
 
-        Raises:
-            QueueFull: the page said so.
-            Refused: it said something else.
-            httpx.HTTPError: it did not answer as it should.
-        """
-        self.begin(endpoint, *data)
-        return self._answer()
+    def begin(self, endpoint: str, *data: Any) -> Future[list[Any]]:
+        """Begin a `call` in another thread and return its future."""
+        return self._client.executor.submit(self.call, endpoint, *data)
 
     def press(self, elem_id: str, event: str, **said: Any) -> list[Any]:
-        """What an event of a part of the page returns, as if a browser had sent it.
+        """Return what an event of the page's own parts returns, as if a browser had sent it.
 
-        What other parts of the page say then is what they said when it was opened.
+        The values of other parts are those with which the page opens.
 
         Args:
             elem_id: of the part.
             event: its name, such as "click".
             said: what the event carries.
-
-        Raises:
-            as `call`.
         """
-        parts = {one["id"]: one for one in self.page["components"]}
+        config = self._client.config
+        parts = {one["id"]: one for one in config["components"]}
         (own,) = (i for i, one in parts.items() if one["props"].get("elem_id") == elem_id)
-        handlers = self.page["dependencies"]
-        handler = next(one for one in handlers if [own, event] in one["targets"])
+        handler = next(one for one in config["dependencies"] if [own, event] in one["targets"])
         data = [parts[i]["props"].get("value") for i in handler["inputs"]]
-        self._join({"fn_index": handler["id"], "data": data, "event_data": said})
-        return self._answer()
+        return self._ask(handler["id"], data, event_data=said)
 
-    def _answer(self) -> list[Any]:
-        where = {"session_hash": self.session}
-        with self.http.stream("GET", "/gradio_api/queue/data", params=where) as stream:
-            for line in stream.iter_lines():
-                message = json.loads(line[5:]) if line.startswith("data:") else {}
-                if message.get("msg") != "process_completed":
-                    continue
-                output = message["output"]
-                if not message["success"]:
-                    raise Refused(str(output.get("error")))
-                return output["data"]
-        raise httpx.RemoteProtocolError("the answer ended too early")
-
-    def begin(self, endpoint: str, *data: Any) -> None:
-        """Put a call into the queue and do not wait for it; raises as `call`."""
-        self._join({"fn_index": self.endpoints[endpoint], "data": list(data)})
-
-    def _join(self, body: dict[str, Any]) -> None:
-        body = {**body, "session_hash": self.session}
-        answer = self.http.post("/gradio_api/queue/join", json=body)
-        if answer.status_code == 503 and "full" in answer.text:
-            raise QueueFull
-        answer.raise_for_status()
+    def _ask(self, index: int, data: Sequence[Any], **more: Any) -> list[Any]:
+        # `Client.predict` uploads every file again, and sends no data of events.
+        predict = self._client.endpoints[index].make_predict(self._client.new_helper(index))
+        return list(predict(*data, **more))
 
     def file(self, given: dict[str, Any]) -> bytes:
-        """The bytes of a file that an endpoint returned."""
+        """Return the bytes of a file that an endpoint returned."""
         address = f"/gradio_api/file={given['path']}"
         return self.http.get(address).raise_for_status().content
 
     @contextmanager
     def present(self) -> Iterator[None]:
-        """Be there, as an open page is; leaving the ``with`` is closing it."""
+        """Hold the connection of an open page; leaving the ``with`` closes it at once."""
         with self.http.stream("GET", f"/gradio_api/heartbeat/{self.session}") as stream:
-            lines = stream.iter_lines()  # held, since the connection goes with it
+            lines = stream.iter_lines()  # a variable, so that the connection stays open
             next(lines)
             yield
 
     def close(self) -> None:
-        """Hang up."""
+        """End the session."""
         self.http.close()
+        self._client.close()

@@ -1,1 +1,1 @@
-"""How good the frames of a morph are: ways to make them, and what is measured of them."""
+"""Measures of how good the frames of a morph are, and the ways of making them to compare."""

@@ -1,11 +1,11 @@
-"""How far a frame of a morph would pass as a photograph of one person: a mark up to 10.
+"""A mark up to 10 for how well a frame of a morph passes as a photograph of one person.
 
 A frame is compared with the two photos it was made of, both warped to the shape of the face in
-the frame. Four faults are measured, and a linear formula makes a mark of them.
+the frame. Four faults are measured, and the mark is linear in them.
 
-How far to trust it: over frames its rank correlation with the marks of blind judges is 0.8 to
-0.9. Of two ways of making frames whose mean marks differ by less than half a mark it cannot tell
-the better one. A copy of one photo gets 8.6, the highest mark there is.
+Over frames its rank correlation with the marks of blind judges is 0.8 to 0.9. It cannot tell the
+better of two ways of making frames whose mean marks differ by less than half a mark. A copy of one
+photo gets 8.6, the highest mark.
 
 The formula is a ridge regression without negative costs. It was fitted on the marks of 144 frames
 halfway between two photos (384 pixels; two rounds of 12 pairs, 5 of them in both; 2 and 4 judges).
@@ -25,8 +25,8 @@ differ by half a mark or more, and in 5 of the 9 others, which is chance. The fa
 were chosen with all marks known. Chosen on one round by search, others like them reached 0.5 to
 0.85 of the frames of the other round.
 
-Limits: a copy of a photo has no faults, so the mark tells nothing without a measure of how far a
-frame is on its way. Noise costs little (a deviation of 10 levels takes 0.1 to 0.3 marks from a
+Limits: a copy of a photo has no faults, so a measure of how far a frame is between A and B must
+stand beside the mark. Noise costs little (a deviation of 10 levels takes 0.1 to 0.3 marks from a
 photo of 384 pixels) and blur less than it should (a photo blurred by 4 of 384 pixels gets 5.5); a
 contrast raised by 0.3 over that of both photos costs too much (2.4 marks). A frame that shows
 neither of the photos gets 0.
@@ -36,6 +36,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+import cv2
 import numpy as np
 
 from glow_app.faces.landmarks import SHAPE_POINTS
@@ -84,7 +85,7 @@ _COSTS: Final = Faults(edges=12.5, softness=0.9, doubling=6.5, mouth=0.5)
 
 
 def mark(found: Faults) -> float:
-    """The mark that people would give to a frame with these faults.
+    """Return the mark that people would give to a frame with these faults.
 
     Returns:
         0 (no photograph) to `_BEST` (no fault), on the scale 0 to 10 that the judges used; they
@@ -136,21 +137,19 @@ def faults(
 
 
 def _edges(frame: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """How much steeper each pixel of the frame is than the photos nearby, (S, S) ≥ 0."""
-    import cv2
-
+    """Return how much steeper each pixel of the frame is than the photos nearby, (S, S) ≥ 0."""
     steepest = cv2.dilate(np.maximum(_gradient(a), _gradient(b)), np.ones((_NEARBY, _NEARBY)))
     return np.maximum(_gradient(frame) - steepest, 0)
 
 
 def _softness(frame: np.ndarray, a: np.ndarray, b: np.ndarray, sigma: float) -> np.ndarray:
-    """How far the frame's local contrast is below that of the smoother photo, (S, S) ≥ 0."""
+    """Return how far the local contrast is below that of the smoother photo, (S, S) ≥ 0."""
     own, *others = (np.sqrt(_products(x, x, sigma)) for x in (frame, a, b))
     return np.maximum(np.minimum(*others) - own, 0)
 
 
 def _doubling(frame: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """How strong the weaker of two pictures is that lie over each other, (S, S) in 0..1.
+    """Return the strength of the weaker of two pictures laid over each other, (S, S) in 0..1.
 
     In each window the frame is taken for p·A + q·B and a level, by least squares. What the photos
     have in common there is not seen twice, so the weaker part counts with sqrt(1 - r²), r being
@@ -166,9 +165,7 @@ def _doubling(frame: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _mouth(mesh: np.ndarray) -> np.ndarray:
-    """The inside of the lips, (S, S) bool; a few pixels even if they are closed."""
-    import cv2
-
+    """Return a mask (S, S) of the inside of the lips; a few pixels even if they are closed."""
     drawn = np.zeros((_SIDE, _SIDE), np.uint8)
     corners = np.round(np.asarray(mesh)[list(_MOUTH)] * _SIDE * 16 - 8).astype(np.int32)
     cv2.fillPoly(drawn, [corners], 1, shift=4)
@@ -176,28 +173,22 @@ def _mouth(mesh: np.ndarray) -> np.ndarray:
 
 
 def _resized(picture: np.ndarray) -> np.ndarray:
-    """(S, S, 3) float32."""
-    import cv2
-
+    """Return the picture at `_SIDE`, (S, S, 3) float32."""
     how = cv2.INTER_AREA if len(picture) > _SIDE else cv2.INTER_CUBIC
     return cv2.resize(picture, (_SIDE, _SIDE), interpolation=how).astype(np.float32)
 
 
 def _gradient(grey: np.ndarray) -> np.ndarray:
-    """How steep a slightly blurred picture is, in grey levels a pixel."""
-    import cv2
-
+    """Return the gradient of the slightly blurred picture, in grey levels a pixel."""
     blurred = _mean(grey, _EDGE)
     return np.hypot(*(cv2.Sobel(blurred, -1, dx, 1 - dx, scale=1 / 8) for dx in (0, 1)))
 
 
 def _products(x: np.ndarray, y: np.ndarray, sigma: float) -> np.ndarray:
-    """Local covariance of two pictures, never below 0 if they are one."""
+    """Return the local covariance of two pictures; of one with itself it is at least 0."""
     product = _mean(x * y, sigma) - _mean(x, sigma) * _mean(y, sigma)
     return np.maximum(product, 0) if x is y else product
 
 
 def _mean(grey: np.ndarray, sigma: float) -> np.ndarray:
-    import cv2
-
     return cv2.GaussianBlur(grey, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)

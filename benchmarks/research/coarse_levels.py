@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Train the coarse levels of a flow by themselves, on what its frozen fine levels hand them.
+"""Train the coarse levels of a flow by themselves, on the outputs of its frozen fine levels.
 
 python benchmarks/research/coarse_levels.py --base P --data TRAIN.npy --val HELD_OUT.npy \
     --out RUN --cache CACHE --minutes 20 [--attention 3] [--model-steps 8 12]
 
-The pictures are of twice the size of the flow; it learns their means and reduced pictures in turn
+The pictures have twice the size of the flow, which learns their means and reduced pictures in turn
 (`glow_app.training.batches`). Each goes through the fine levels once, every other one flipped, and
-what comes out stays in CACHE as float16. RUN/model.safetensors is the whole flow again.
+the output is kept in CACHE as float16. RUN/model.safetensors is the whole flow again.
 """
 
 from __future__ import annotations
@@ -88,11 +88,11 @@ def main(argv: list[str] | None = None) -> int:
 def _entered(
     base: Glow, pictures: PackedPictures, first: int, cache: Path, compiled: bool
 ) -> np.ndarray:
-    """What of all pictures enters level ``first``: float16 (N, C, H, W), mapped from disk."""
+    """Return the inputs (N, C, H, W) float16 of level ``first``, mapped from disk."""
     path = cache / "entered.npy"
     if path.exists():
         return np.load(path, mmap_mode="r")
-    base.train().set_training_dtype(torch.bfloat16)  # as the coarse levels have learned it
+    base.train().set_training_dtype(torch.bfloat16)  # as when the whole flow was trained
     if compiled:
         base.compile_couplings()
     rows, began = np.arange(len(pictures)), time.monotonic()
@@ -117,11 +117,11 @@ def _entered(
 def _held_out(
     base: Glow, pictures: PackedPictures, first: int, kind: str, cache: Path
 ) -> tuple[Tensor, float]:
-    """What of held-out pictures enters, exactly; and the mean log-density of all the rest."""
+    """Return the exact inputs for held-out pictures, and the mean log-density of the rest."""
     path = cache / f"held_out_{kind}.npz"
     if not path.exists():
         each, rests, rows = [], [], np.arange(len(pictures))
-        for start in range(0, len(rows), _PASS):  # the very images of `held_out_bits`
+        for start in range(0, len(rows), _PASS):  # the same images as in `held_out_bits`
             generator, n_bits = torch.Generator().manual_seed(start), base.config.n_bits
             levels = pictures.tensor(rows[start : start + _PASS])
             if kind == "reduced":
@@ -140,9 +140,9 @@ def _held_out(
 def _measure(
     part: Glow, base: Glow, held: dict[str, tuple[Tensor, float]], every: int = 1
 ) -> dict[str, float]:
-    """Bits a number of the coarse levels, and bits/dim of the whole flow, on held-out pictures.
+    """Return held-out bits/dim of the coarse levels and of the whole flow.
 
-    With ``every`` above 1, of some of them and of the coarse levels only.
+    With ``every`` above 1 on one of so many pictures, and of the coarse levels only.
     """
     figures, n_bits = {}, base.config.n_bits
     for kind, (entered, rest) in held.items():
@@ -162,7 +162,7 @@ def _train(
     held: dict[str, tuple[Tensor, float]],
     args: argparse.Namespace,
 ) -> Glow:
-    """The averaged coarse levels after ``args.minutes``."""
+    """Return the averaged coarse levels after ``args.minutes`` of training."""
     torch.manual_seed(args.seed)
     config = TrainConfig(part.config, minutes=args.minutes, batch=args.batch, lr=args.lr)
     part.train().set_training_dtype(torch.bfloat16)
@@ -197,7 +197,7 @@ def _train(
 
 
 def _batches(entered: np.ndarray, batch: int, seed: int) -> Iterator[Tensor]:
-    """Batches without end, in an order that is new for each epoch."""
+    """Yield batches without end, in a new random order each epoch."""
     rng = np.random.default_rng(seed)
     while True:
         order = rng.permutation(len(entered))

@@ -3,9 +3,9 @@
 
 python benchmarks/research/compare_architectures.py --data FACES --val HELD_OUT --out runs/compare
 
-Results are kept in OUT; the same command goes on where it stopped. Seconds are of processor time
-on a CPU, where other work must not decide who wins (run it on one thread: OMP_NUM_THREADS=1),
-and of the clock on a GPU.
+Results are kept in OUT; the same command resumes. Seconds are of processor time on a CPU, so that
+other work on the machine does not matter (run it on one thread: OMP_NUM_THREADS=1), and of the
+clock on a GPU.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 import _project  # noqa: F401
 
-from benchmarks.flops import flops_per_frame
+from benchmarks.measuring import flops_per_frame
 from glow_app.common import cli
 from glow_app.common.devices import pick_device, pick_precision
 from glow_app.common.files import write_text

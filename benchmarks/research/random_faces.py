@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How good random faces of each model are, by a face finder and by descriptors; and a sheet.
+"""Measure random faces of models by a face finder and descriptors, and write sheets of them.
 
 python benchmarks/research/random_faces.py --val HELD_OUT.npy --out DIR ONE.safetensors OTHER...
 
@@ -18,9 +18,8 @@ import numpy as np
 import torch
 
 import models
-from benchmarks.morphs import descriptors
-from benchmarks.morphs.faces_found import one_face_in_place
-from benchmarks.morphs.frechet import frechet_distance
+from benchmarks import recognition
+from benchmarks.morphs.figures import frechet_distance
 from glow_app.common import cli
 from glow_app.common.errors import UserError
 from glow_app.faces.coding import Coding
@@ -51,14 +50,14 @@ def main(argv: list[str] | None = None) -> int:
         name = f"{path.parent.name}-{path.stem}"
         for temperature in args.temperatures:
             pictures = _drawn(model, args.samples, temperature, args.seed)
-            found = one_face_in_place(pictures)
+            found = recognition.one_face_in_place(pictures)
             if found is None:
                 raise UserError("There is no face finder here.")
             sheet = out / f"{name}-{temperature:g}.png"
             sheets.save_grid(pictures[:_SHOWN], sheet, columns=8)
             figures = f"found {found.mean():.3f}"
             if real is not None:
-                said = descriptors.describe(pictures)
+                said = recognition.describe(pictures)
                 figures += f", precision {_precision(said, real):.3f}"
                 figures += f", Fréchet x 1000 {1000 * frechet_distance(said, real):.1f}"
             print(f"{name} at {temperature:g}: {figures}", flush=True)
@@ -73,14 +72,14 @@ def _drawn(model: models.Glow, count: int, temperature: float, seed: int) -> np.
 
 
 def _real(source: str, size: int, cache: Path) -> np.ndarray | None:
-    """Descriptors of the held-out faces at half of ``size``, kept; None without dlib."""
-    if not descriptors.available():
+    """Return descriptors of the held-out faces at half of ``size``, cached; None without dlib."""
+    if not recognition.available():
         return None
     held_out = from_source(source, size, cache, coding=Coding())
     kept = cache / f"real-{held_out.fingerprint}.npy"
     if not kept.exists():
         small = reduced(held_out.tensor(), 1)
-        np.save(kept, descriptors.describe(to_pictures(small)))
+        np.save(kept, recognition.describe(to_pictures(small)))
     return np.load(kept)
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make everything go wrong, on purpose, and count what survived: one table.
+"""Make faults on purpose and print one table of how often the program survived them.
 
 python scripts/dev/faults.py                     # all of it: about 25 minutes
 python scripts/dev/faults.py uploads training    # some of it
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import _project  # noqa: F401
 
-from benchmarks.faults.table import Row, markdown
+from benchmarks.faults import Row, markdown
 from glow_app.common import cli
 
 _PARTS = ("uploads", "load", "training")

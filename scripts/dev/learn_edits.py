@@ -4,12 +4,12 @@
     python scripts/dev/learn_edits.py --data FACES --cache CACHE [--out FOLDER]
 
 FACES holds aligned pictures, `attributes.tsv` (a column `file`, the others probabilities) and
-`sources.tsv` (columns file, age, gender). Shapes are regressed on measured shapes, looks on
-measured shapes, light, attributes, age and gender at once, so that one slider moves one thing and
-the others are held. How far one unit moves the look is set so that the independent judge of
-`benchmarks/edit_judge.py` sees three quarters of a deviation (of age: 12 of 16 years) on
-training faces. The cache keeps landmarks and codes, which take most of the time; the same command
-goes on.
+`sources.tsv` (columns file, age, gender). Landmarks are regressed on numbers measured on them, and
+codes of looks on such numbers, light, attributes, age and gender at once, so that a slider moves
+one of them and holds the others. One unit is scaled so that the independent judge of
+`benchmarks/edit_judge.py` sees three quarters of a deviation (of age: 12 of 16 years) on training
+faces. Landmarks and codes, which take most of the time, are kept in the cache, from which the same
+command resumes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 POSE = ("turn", "nod", "tilt")
 DEVIATIONS = "deviations"
-_SEEN = 0.75  # deviations that the judge sees for one: at 1 judges by eye see that it is painted
+_SEEN = 0.75  # deviations that the judge sees for one unit; at 1 people see that it is painted
 YEARS = 16.0  # deviation of age over the labelled training faces
 
 
@@ -40,13 +40,18 @@ class Slider:
     """How one slider is learned.
 
     Attributes:
-        shape: the measured number that one unit moves by a deviation; None: the shape stays. Of
-            "age" and "gender" it is the label.
+        name, group, low, high, unit, words: as in `directions.Direction`.
+        shape: the measured number, or the label "age" or "gender", that one unit moves by a
+            deviation; None leaves the shape.
         free: numbers that may go along; all others are held.
-        look: the number that the code is moved along; None: the look stays.
-        judged: by which the judge sees it, if that sets the scale; a minus turns it round.
-        scale: of the look, where nothing judges it.
+        look: the number along which the code is moved; None leaves the look.
+        judged: the judge's number that sets the scale of the look; a minus inverts it.
+        scale: of the look without such a number.
         turn: degrees of turn, nod and tilt.
+        gain: of the shape, because the face finder sees less than was moved.
+        seen: deviations that the judge is to see for one unit.
+        everywhere: the tint also falls on the background, as light does.
+        ships: False if people noticed the edit in its pictures (docs/results.md).
     """
 
     name: str
@@ -61,14 +66,14 @@ class Slider:
     unit: str = DEVIATIONS
     words: tuple[str, str] = ("", "")
     turn: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    gain: float = 1.0  # of the shape: the face finder sees less of it than was moved
-    seen: float = _SEEN  # deviations that the judge is to see for one
-    everywhere: bool = False  # its tint falls on all of the picture, as light does
-    ships: bool = True  # False: learned, but judges found it out (docs/results.md)
+    gain: float = 1.0
+    seen: float = _SEEN
+    everywhere: bool = False
+    ships: bool = True
 
     @property
     def measure(self) -> tuple[list[str], int]:
-        """By which numbers of the judge it is measured, and whether up or down."""
+        """The judge's numbers that measure it, and the sign with which they count."""
         if self.judged:
             return [self.judged.lstrip("-")], -1 if self.judged[0] == "-" else 1
         if self.shape == "eyes":
@@ -280,7 +285,7 @@ def _look_vectors(
     table: dict[str, dict[str, float]],
     count: int,
 ) -> dict[str, np.ndarray]:
-    """(D,) by which one deviation of each number of `HELD` moves the code of a look."""
+    """Return for each number of `HELD` the vector (D,) by which one deviation moves a code."""
     from benchmarks.edit_judge import LIGHT, light
     from glow_app.faces.measures import MEASURES
 
@@ -297,7 +302,7 @@ def _look_vectors(
 
 
 def landmarks(data: Path, names: list[str], cache: Path) -> tuple[list[str], np.ndarray]:
-    """Those with landmarks, and these: (N, 478, 2)."""
+    """Return the names of the pictures with landmarks, and the landmarks (N, 478, 2)."""
     from PIL import Image
 
     from glow_app.faces.landmarks import find_mesh
@@ -317,14 +322,14 @@ def landmarks(data: Path, names: list[str], cache: Path) -> tuple[list[str], np.
 
 
 def measure(shapes: np.ndarray) -> np.ndarray:
-    """(N, M + 3): `MEASURES`, turn, nod, tilt."""
+    """Return `MEASURES`, turn, nod and tilt (N, M + 3) of landmarks (N, 478, 2)."""
     from glow_app.faces.measures import measured, pose
 
     return np.array([[*measured(shape), *pose(shape)] for shape in shapes])
 
 
 def with_labels(names: list[str], table: dict[str, dict[str, float]], count: int) -> np.ndarray:
-    """Numbers of `count` pictures by chance, seven of eight with age and gender known."""
+    """Return indices of `count` random pictures, seven of eight with age and gender known."""
     known = np.array([all(table[n][c] == table[n][c] for c in ("age", "gender")) for n in names])
     order = np.random.default_rng(0).permutation(len(names))
     with_, without = order[known[order]], order[~known[order]]
@@ -335,7 +340,7 @@ def with_labels(names: list[str], table: dict[str, dict[str, float]], count: int
 def codes_of(
     editor: Editor, data: Path, names: list[str], cache: Path
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(N, D) float16 codes of looks, and the looks (N, S, S, 3)."""
+    """Return codes of looks (N, D) float16, and the looks (N, S, S, 3)."""
     from glow_app.common.files import replacing
 
     file = cache / f"looks-{editor.image_size}-{len(names)}.npy"
@@ -360,7 +365,7 @@ def codes_of(
 
 
 def _filled(seen: dict[str, np.ndarray], name: str) -> np.ndarray:
-    """A column; where it is not known, what the others make likely."""
+    """Return a column with its unknown values predicted from others by least squares."""
     values = seen[name].astype(float)
     known = np.isfinite(values)
     if known.all():
@@ -382,9 +387,10 @@ def regress_shape(
     names: list[str],
     table: dict[str, dict[str, float]],
 ) -> np.ndarray:
-    """(478, 2) by which one deviation of the slider's number moves the landmarks (of age: a year;
-    the numbers named in `free` go along, all others are held). Faces count with their mirror
-    image.
+    """Return how one deviation of the slider's number moves the landmarks, (478, 2).
+
+    The numbers in `Slider.free` may go along, all others are held. Mirror images of the faces are
+    included.
     """
     from glow_app.faces.measures import RIGID
     from glow_app.faces.regions import mirror
@@ -428,9 +434,9 @@ def regress_shape(
 def regress_looks(
     codes: np.ndarray, seen: dict[str, np.ndarray], levels: tuple[tuple[int, int, int], ...]
 ) -> dict[str, np.ndarray]:
-    """(D,) by which one deviation of each number moves the code of a look, the others held.
+    """Return the vector (D,) by which one deviation of each number moves a code of a look.
 
-    One multiple regression, freed of most of its noise as directions are
+    It is one multiple regression, so the others are held, and it is denoised as directions are
     (`directions.without_noise`).
     """
     import torch
@@ -479,9 +485,9 @@ def _direction(editor: Editor, slider: Slider, shape, vector, order: int):
 
 
 def calibrated(editor: Editor, direction, faces: list[Face], judge: Judge, slider: Slider):
-    """The direction with its look scaled so that the judge sees what is asked for.
+    """Return the direction with its look scaled so that the judge sees `Slider.seen` of a unit.
 
-    Half a unit's step either way is judged, the scale corrected, four times.
+    Four times, faces are edited by a unit either way and judged, and the scale is corrected.
     """
     sign, name = (-1, slider.judged[1:]) if slider.judged[0] == "-" else (1, slider.judged)
     column = judge.names.index(name)

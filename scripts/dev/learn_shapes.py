@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Learn the shapes of the faces that a model of looks draws, given the coarse part of a code.
+"""Learn to predict the shape of a drawn face from the coarse levels of its code.
 
     python scripts/dev/learn_shapes.py --data FACES --cache CACHE [--out FILE]
 
-FACES and CACHE as for `learn_edits.py`, whose landmarks and codes are used. Prints how much of the
-variance of held-out shapes the code explains, for several penalties, and keeps the best.
+FACES and CACHE are those of `learn_edits.py`, whose landmarks and codes are used. It prints how
+much of the variance of held-out shapes the code explains at several penalties, and keeps the best.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from glow_app.common import cli
 
 _RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0)
 _HELD_OUT = 8  # every eighth
-_LEVELS = 2  # of the flow, the coarsest, that a shape is told by
+_LEVELS = 2  # coarsest levels of the flow that predict a shape
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Make a release of a training run: half-precision weights, measured after the rounding.
 
-Kept with them: how the training pictures were coded, how long their codes are, and what states
-inside the flow they reach (glow_app/editing/calibration.py).
+The coding of the training pictures and the range of the flow's states on them are stored, too
+(glow_app/editing/calibration.py).
 
 python scripts/dev/release.py runs/mine --data faces/train --val faces/val --coding 128 86 4:2:0 \
     --out models/pretrained/faces64.safetensors

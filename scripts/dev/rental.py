@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""Training on a machine that is rented by the minute and reached through a narrow door.
+"""Train on a machine that is rented by the minute and takes and returns only small files.
 
     python scripts/dev/rental.py pack --data FACES --out packed          # at home
     python scripts/dev/rental.py pack --data HELD_OUT --out packed-val
     python scripts/dev/rental.py train --data packed --val packed-val --minutes 9 --out "$OUT"
 
-`pack` puts pictures, as a model of --size takes them, into a few files of bounded size. Such a
-folder is data for train.py as well, with the very same pixels.
+`pack` prepares pictures for a model of --size and writes them into a few files of bounded size.
+train.py also takes such a folder as data, with the same pixels.
 
-`train` goes on with the run in --run if it is there; else with the one whose pieces lie in --from,
-or from its weights; else from nothing. Written to --out, in pieces of at most 15 MiB each: the
-averaged weights in float32 and float16, the log and the newest pictures; with --state also
-everything that an exact continuation elsewhere needs (four times the weights).
+`train` resumes the run in --run if there is one; else the one whose pieces are in --from, or its
+weights; else it starts anew. It writes to --out, in pieces of at most 15 MiB, the averaged weights
+in float32 and float16, the log and the newest pictures; with --state also all that is needed to
+resume exactly on another machine (four times the weights).
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def pack(args: argparse.Namespace) -> None:
-    """Pictures into parts, as training on them here would have them."""
+    """Write the pictures, prepared as for training, into parts."""
     from glow_app.training import from_source
     from scripts.train import pick_coding
 
@@ -99,7 +99,7 @@ def pack(args: argparse.Namespace) -> None:
 
 
 def train(args: argparse.Namespace) -> None:
-    """Go on with the run for some minutes, and write what is worth fetching."""
+    """Resume the run for some minutes, and write its results in pieces."""
     from glow_app.keeping.writing import check_folder
     from scripts import train as training_script
 
@@ -113,7 +113,7 @@ def train(args: argparse.Namespace) -> None:
 
 
 def _take_over(run: Path, source: Path) -> list[str]:
-    """Bring what an earlier machine left into ``run``; returns options for train.py."""
+    """Copy the results of an earlier machine into ``run``; return more options for train.py."""
     state = run / "checkpoint" / _STATE
     if state.exists():
         return []
@@ -137,7 +137,7 @@ def _minutes_done(state: Path) -> float:
 
 
 def _write(run: Path, out: Path, with_state: bool) -> None:
-    """Everything worth fetching, in pieces."""
+    """Write log, newest pictures and weights, large files in pieces."""
     import models
 
     for name in ("config.json", "stats.jsonl"):

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Picture the running page for the README, with faces that the model draws.
+"""Take screenshots of the page for the README, with faces that the model draws.
 
     python scripts/dev/screenshots.py --out docs
 
 Writes screenshot-{light,dark}.png (1280 px wide) and screenshot-phone-{light,dark}.png (380 px).
-No photo of anybody is involved. Needs Playwright and a Chromium (CHROMIUM names one).
+It needs Playwright and a Chromium (CHROMIUM names one).
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _picture(browser: Browser, address: str, size: tuple[int, int], t: float, file: Path) -> None:
-    """One picture of the whole page in a fresh tab, with the slider at ``t``."""
+    """Write a screenshot of the whole page in a new tab, with the slider at ``t``."""
     width, height = size
     context = browser.new_context(
         viewport={"width": width, "height": height}, reduced_motion="reduce"

@@ -1,4 +1,4 @@
-"""Hostile pictures, all of them made by code: what an upload or a folder may hold."""
+"""Hostile pictures, made by code, that an upload or a folder may hold."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -14,7 +14,9 @@ from typing import Any, Final, Literal
 import numpy as np
 from PIL import Image, ImageCms, PngImagePlugin, features
 
-__all__ = ["Case", "corpus", "encoded", "picture", "wholes"]
+__all__ = ["Case", "corpus", "encoded", "picture", "png_header", "wholes", "with_chunk"]
+
+Made = Iterator[tuple[str, str, bytes, str]]  # kind, name, content, and how reading must end
 
 _ORIENTATION: Final = 274  # the EXIF tag
 _HUGE: Final = (6600, 6000)  # just below what is opened in full
@@ -26,9 +28,9 @@ class Case:
     """One hostile input.
 
     Attributes:
-        kind: what sort of trick it is, for the table.
+        kind: of the trick, in the table.
         path: of the file, link, folder, pipe or device.
-        wants: how it has to end; "either" where decoders may differ.
+        wants: how reading it must end; "either" where decoders may differ.
     """
 
     kind: str
@@ -37,21 +39,33 @@ class Case:
 
 
 def picture(width: int = 96, height: int = 80) -> Image.Image:
-    """Smooth, and different in every corner; mode RGB."""
+    """Return a smooth RGB picture whose corners differ."""
     y, x = np.mgrid[0:height, 0:width] / max(width, height)
     levels = np.stack([255 * x, 255 * y, 255 * (1 - x) * (1 - y)], -1)
     return Image.fromarray(levels.astype(np.uint8))
 
 
 def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
-    """The bytes of a file in Pillow's format ``kind``."""
+    """Return the bytes of a file in Pillow's format ``kind``."""
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
 
 
+def png_header(width: int, height: int) -> bytes:
+    """Return a PNG file that claims a size and has no pixels."""
+    header = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    empty = _chunk(b"IDAT", zlib.compress(b"")) + _chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + header + empty
+
+
+def with_chunk(png: bytes, kind: bytes, body: bytes) -> bytes:
+    """Return a PNG file with one more chunk behind its header."""
+    return png[:33] + _chunk(kind, body) + png[33:]
+
+
 def wholes() -> dict[str, bytes]:
-    """A sound file in every format that this installation reads and writes, by suffix."""
+    """Return a sound file in every format that this installation reads and writes, by suffix."""
     image = picture()
     grey16 = Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
     kinds: dict[str, tuple[Image.Image, str, dict[str, Any]]] = {
@@ -89,16 +103,14 @@ def wholes() -> dict[str, bytes]:
 
 
 def corpus(folder: Path, huge: bool = True) -> list[Case]:
-    """Make all hostile inputs in ``folder``.
+    """Make all hostile inputs in ``folder`` and return them.
 
     Args:
-        huge: also those that take seconds to make and to read: some 40 megapixels in each mode.
+        huge: also those of 40 megapixels and more, which take seconds to make and to read.
     """
     folder.mkdir(parents=True, exist_ok=True)
     made: list[Case] = []
-    makers: list[Callable[[], Iterator[tuple[str, str, bytes, str]]]] = [
-        _damaged, _bombs, _shapes, _modes, _metadata, _code_points, _names,
-    ]  # fmt: skip
+    makers = [_damaged, _bombs, _shapes, _modes, _metadata, _code_points, _names]
     for maker in makers + [_huge] * huge:
         for kind, name, data, wants in maker():
             path = folder / name
@@ -110,7 +122,7 @@ def corpus(folder: Path, huge: bool = True) -> list[Case]:
 # ---------------------------------------------------------------- files that are not what they say
 
 
-def _damaged() -> Iterator[tuple[str, str, bytes, str]]:
+def _damaged() -> Made:
     rng = np.random.default_rng(0)
     for suffix, data in wholes().items():
         yield "whole", f"whole.{suffix}", data, "works"
@@ -124,21 +136,19 @@ def _damaged() -> Iterator[tuple[str, str, bytes, str]]:
         other = "png" if not suffix.endswith("png") else "jpg"
         yield "wrong extension", f"{suffix}-called.{other}", data, "works"
         yield "rubbish behind", f"longer.{suffix}", data + b"\0" * 9999, "works"
-    yield "no picture", "empty.jpg", b"", "refused"
-    yield "no picture", "words.png", b"Dear diary, I renamed a file today." * 99, "refused"
-    yield "no picture", "noise.jpg", rng.bytes(99_999), "refused"
-    yield "no picture", "page.html.jpg", b"<!doctype html><script>alert(1)</script>", "refused"
-    yield "no picture", "drawing.svg", b'<svg xmlns="http://www.w3.org/2000/svg"/>', "refused"
-    yield (
-        "no picture",
-        "plot.eps",
-        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n",
-        "refused",
-    )
-    yield "no picture", "camera.nef", b"II*\0" + bytes(99), "refused"
+    for name, data in {
+        "empty.jpg": b"",
+        "words.png": b"Dear diary, I renamed a file today." * 99,
+        "noise.jpg": rng.bytes(99_999),
+        "page.html.jpg": b"<!doctype html><script>alert(1)</script>",
+        "drawing.svg": b'<svg xmlns="http://www.w3.org/2000/svg"/>',
+        "plot.eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n",
+        "camera.nef": b"II*\0" + bytes(99),
+    }.items():
+        yield "no picture", name, data, "refused"
 
 
-def _shapes() -> Iterator[tuple[str, str, bytes, str]]:
+def _shapes() -> Made:
     for size in ((1, 1), (20_000, 10), (10, 20_000), (15, 15), (1, 16)):
         yield "shape", f"{size[0]}x{size[1]}.png", encoded(picture(*size), "PNG"), "refused"
     for size in ((16, 16), (256, 16), (16, 256), (4096, 300)):
@@ -148,11 +158,9 @@ def _shapes() -> Iterator[tuple[str, str, bytes, str]]:
 # -------------------------------------------------------------- small files that ask for much work
 
 
-def _bombs() -> Iterator[tuple[str, str, bytes, str]]:
+def _bombs() -> Made:
     for side in (7100, 30_000, 2**31 - 1):
-        header = _chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
-        empty = _chunk(b"IDAT", zlib.compress(b"")) + _chunk(b"IEND", b"")
-        yield "bomb", f"bomb-{side}.png", b"\x89PNG\r\n\x1a\n" + header + empty, "refused"
+        yield "bomb", f"bomb-{side}.png", png_header(side, side), "refused"
     square = bytearray(encoded(picture(), "GIF"))
     square[6:10] = struct.pack("<HH", 65_535, 65_535)
     yield "bomb", "bomb.gif", bytes(square), "refused"
@@ -171,23 +179,18 @@ def _bombs() -> Iterator[tuple[str, str, bytes, str]]:
     yield "bomb", "bomb-digits.ppm", b"P6 " + b"9" * 9_000_000, "refused"
     qoi = b"qoif" + struct.pack(">IIBB", 2**31, 2**31, 3, 0) + bytes(99)
     yield "bomb", "bomb.qoi", qoi, "refused"
-    small = Image.new("L", (6600, 6000), 128)
-    jpeg = encoded(small, "JPEG", progressive=True)
+    jpeg = encoded(Image.new("L", (6600, 6000), 128), "JPEG", progressive=True)
     last = jpeg.rindex(b"\xff\xda")
     yield "bomb", "scans.jpg", jpeg[:-2] + jpeg[last:-2] * 1000 + b"\xff\xd9", "refused"
     png = encoded(picture(), "PNG")
-    for kind, head in (
-        (b"zTXt", b"Comment\0\0"),
-        (b"iCCP", b"icc\0\0"),
-        (b"iTXt", b"C\0\1\0\0\0"),
-    ):
-        body = _chunk(kind, head + zlib.compress(bytes(300_000_000), 9))
-        name = f"inflate-{kind.decode()}.png"
-        yield "bomb", name, png[:33] + body + png[33:], "either"
+    inflated = zlib.compress(bytes(300_000_000), 9)
+    heads = {"zTXt": b"Comment\0\0", "iCCP": b"icc\0\0", "iTXt": b"C\0\1\0\0\0"}
+    for kind, head in heads.items():
+        data = with_chunk(png, kind.encode(), head + inflated)
+        yield "bomb", f"inflate-{kind}.png", data, "either"
     many = _chunk(b"tEXt", b"a\0b") * 200_000
     yield "bomb", "many-chunks.png", png[:33] + many + png[33:], "either"
-    flat = Image.new("P", (16, 16))
-    gif = encoded(flat, "GIF")
+    gif = encoded(Image.new("P", (16, 16)), "GIF")
     body = gif[gif.index(b",", 13) : -1]
     yield "bomb", "many-frames.gif", gif[:-1] + body * 100_000 + b";", "works"
     tiff = bytearray(encoded(picture(), "TIFF"))
@@ -201,33 +204,32 @@ def _bombs() -> Iterator[tuple[str, str, bytes, str]]:
         yield "bomb", f"count-{tag}.tif", bytes(bad), "either"
 
 
-def _huge() -> Iterator[tuple[str, str, bytes, str]]:
+def _huge() -> Made:
     rng = np.random.default_rng(0)
     rough = Image.fromarray(rng.integers(0, 256, (60, 66, 3), dtype=np.uint8))
     image = rough.resize(_HUGE, Image.Resampling.BICUBIC)
     grey = np.asarray(image.convert("L"))
     clear = image.convert("RGBA")
     clear.putalpha(Image.fromarray(grey))
-    fast = {"compress_level": 1}
-    lzw = {"compression": "tiff_lzw"}
-    yield "40 megapixels", "huge.jpg", encoded(image, "JPEG"), "works"
-    yield "40 megapixels", "huge-p.jpg", encoded(image, "JPEG", progressive=True), "works"
-    yield "40 megapixels", "huge-cmyk.jpg", encoded(image.convert("CMYK"), "JPEG"), "works"
-    yield "40 megapixels", "huge.png", encoded(clear, "PNG", **fast), "refused"
-    yield "40 megapixels", "huge-rgb.png", encoded(image, "PNG", **fast), "works"
+    kind, fast = "40 megapixels", {"compress_level": 1}
+    yield kind, "huge.jpg", encoded(image, "JPEG"), "works"
+    yield kind, "huge-p.jpg", encoded(image, "JPEG", progressive=True), "works"
+    yield kind, "huge-cmyk.jpg", encoded(image.convert("CMYK"), "JPEG"), "works"
+    yield kind, "huge.png", encoded(clear, "PNG", **fast), "refused"
+    yield kind, "huge-rgb.png", encoded(image, "PNG", **fast), "works"
     less = clear.crop((0, 0, 5400, 5400))
-    yield "40 megapixels", "large.png", encoded(less, "PNG", **fast), "works"
-    yield "40 megapixels", "large.webp", encoded(less, "WEBP", method=0, quality=50), "works"
+    yield kind, "large.png", encoded(less, "PNG", **fast), "works"
+    yield kind, "large.webp", encoded(less, "WEBP", method=0, quality=50), "works"
     wide = Image.fromarray(grey.astype(np.uint16) * 257)
-    yield "40 megapixels", "huge-16.png", encoded(wide, "PNG", **fast), "works"
+    yield kind, "huge-16.png", encoded(wide, "PNG", **fast), "works"
     numbers = Image.fromarray(np.zeros(grey.shape, np.float32))
-    yield "40 megapixels", "huge-f.tif", encoded(numbers, "TIFF", **lzw), "works"
-    yield "40 megapixels", "huge-l.gif", encoded(Image.fromarray(grey), "GIF"), "works"
-    yield "40 megapixels", "huge.webp", encoded(clear, "WEBP", method=0, quality=50), "refused"
+    yield kind, "huge-f.tif", encoded(numbers, "TIFF", compression="tiff_lzw"), "works"
+    yield kind, "huge-l.gif", encoded(Image.fromarray(grey), "GIF"), "works"
+    yield kind, "huge.webp", encoded(clear, "WEBP", method=0, quality=50), "refused"
     if features.check("jpg_2000"):
-        yield "40 megapixels", "huge.jp2", encoded(Image.new("L", _HUGE), "JPEG2000"), "refused"
+        yield kind, "huge.jp2", encoded(Image.new("L", _HUGE), "JPEG2000"), "refused"
     if features.check("avif"):
-        yield "40 megapixels", "huge.avif", encoded(image, "AVIF", speed=10), "works"
+        yield kind, "huge.avif", encoded(image, "AVIF", speed=10), "works"
 
     for width, height in _PHONES:
         kind, count = "48 and 108 megapixels", width * height // 1_000_000
@@ -244,7 +246,7 @@ def _huge() -> Iterator[tuple[str, str, bytes, str]]:
 # ----------------------------------------------------------------------- sound, and out of the way
 
 
-def _modes() -> Iterator[tuple[str, str, bytes, str]]:
+def _modes() -> Made:
     image = picture()
     frames = [image.rotate(angle) for angle in (90, 180, 270)]
     animation: dict[str, Any] = {"save_all": True, "append_images": frames, "duration": 40}
@@ -273,7 +275,7 @@ def _modes() -> Iterator[tuple[str, str, bytes, str]]:
     yield "other modes", "lab.tif", encoded(lab, "TIFF"), "works"
 
 
-def _metadata() -> Iterator[tuple[str, str, bytes, str]]:
+def _metadata() -> Made:
     image = picture()
     for orientation in range(10):  # 1 to 8 mean something
         exif = Image.Exif()
@@ -284,14 +286,10 @@ def _metadata() -> Iterator[tuple[str, str, bytes, str]]:
     yield "orientation", "exif.jpg", encoded(image, "JPEG", exif=b"Exif\0\0MM\0*\xff\xff"), "works"
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
-    cut, swapped = srgb[:200], bytes(reversed(srgb))
     profiles = {
-        "srgb": srgb,
-        "lab": lab,
-        "cut": cut,
-        "rubbish": swapped,
+        "srgb": srgb, "lab": lab, "cut": srgb[:200], "rubbish": srgb[::-1],
         "huge": srgb + bytes(9**7),
-    }
+    }  # fmt: skip
     for name, profile in profiles.items():
         for kind in ("JPEG", "PNG", "WEBP", "TIFF"):
             if name == "huge" and kind == "JPEG":
@@ -310,20 +308,19 @@ def _metadata() -> Iterator[tuple[str, str, bytes, str]]:
     yield "metadata", "xmp.webp", encoded(image, "WEBP", xmp=b"<x/>" * 999_999), "works"
 
 
-def _code_points() -> Iterator[tuple[str, str, bytes, str]]:
-    """Colours by numbers: sound, senseless and cut off."""
+def _code_points() -> Made:
+    """Yield colour spaces given by numbers: sound, senseless and cut off."""
     png = encoded(picture(), "PNG")
     for primaries, curve in ((9, 16), (9, 18), (12, 13), (0, 0), (255, 255), (4, 17), (8, 8)):
         for full in (0, 1):
-            body = _chunk(b"cICP", bytes([primaries, curve, 0, full]))
-            name = f"cicp-{primaries}-{curve}-{full}.png"
-            yield "code points", name, png[:33] + body + png[33:], "works"
+            data = with_chunk(png, b"cICP", bytes([primaries, curve, 0, full]))
+            yield "code points", f"cicp-{primaries}-{curve}-{full}.png", data, "works"
     for k, gamma in enumerate((0, 1, 45_455, 100_000, 2**31 - 1, 2**32 - 1)):
-        body = _chunk(b"gAMA", struct.pack(">I", gamma))
-        yield "code points", f"gamma-{k}.png", png[:33] + body + png[33:], "works"
+        data = with_chunk(png, b"gAMA", struct.pack(">I", gamma))
+        yield "code points", f"gamma-{k}.png", data, "works"
     for k, value in enumerate((0, 1, 33_333, 2**31 - 1)):
-        body = _chunk(b"cHRM", struct.pack(">8I", *[value] * 8))
-        yield "code points", f"points-{k}.png", png[:33] + body + png[33:], "works"
+        data = with_chunk(png, b"cHRM", struct.pack(">8I", *[value] * 8))
+        yield "code points", f"points-{k}.png", data, "works"
     if not features.check("avif"):
         return
     avif = encoded(picture(), "AVIF")
@@ -338,7 +335,7 @@ def _code_points() -> Iterator[tuple[str, str, bytes, str]]:
             yield "code points", f"{box.decode()}-{size}.avif", bytes(data), "either"
 
 
-def _names() -> Iterator[tuple[str, str, bytes, str]]:
+def _names() -> Made:
     data = encoded(picture(), "PNG")
     names = [
         "Gesicht-ÄÖÜß.png", "写真.png", "😀.png", "صورة.png", "a b\tc.png", "two\nlines.png",
@@ -358,10 +355,9 @@ def _no_files(folder: Path) -> Iterator[Case]:
     yield Case("link", _link(folder / "ring.png", folder / "ring.png"), "refused")
     yield Case("link", _link(folder / "to-folder.png", folder), "refused")
     yield Case("link", _link(folder / "to-zero.png", Path("/dev/zero")), "refused")
-    inner = folder / "folder.jpg"
+    inner, pipe = folder / "folder.jpg", folder / "pipe.jpg"
     inner.mkdir(exist_ok=True)
     yield Case("folder", inner, "refused")
-    pipe = folder / "pipe.jpg"
     if not pipe.exists():
         os.mkfifo(pipe)
     yield Case("pipe", pipe, "refused")
@@ -384,7 +380,7 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def _qoi(image: Image.Image) -> bytes:
-    """Pillow reads these, and cannot write them."""
+    """Return a QOI file, which Pillow reads and cannot write."""
     pixels = b"".join(b"\xfe" + bytes(pixel) for pixel in np.asarray(image).reshape(-1, 3))
     head = b"qoif" + struct.pack(">IIBB", *image.size, 3, 0)
     return head + pixels + bytes(7) + b"\x01"
