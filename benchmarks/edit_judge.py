@@ -26,9 +26,7 @@ from PIL import Image
 
 from glow_app.common.errors import UserError
 from glow_app.editing.labels import read_table
-from glow_app.faces.landmarks import find_mesh
-from glow_app.faces.measures import MEASURES, measured, pose
-from glow_app.faces.regions import mean_shape
+from glow_app.faces.landmarks import MEASURES, find_shape, mean_shape, measured, pose
 from glow_app.faces.warp import reshaped
 
 __all__ = ["LIGHT", "Judge", "fitted_on", "light", "read_tables", "tracked"]
@@ -126,7 +124,7 @@ class Judge:
 
     def __call__(self, crop: np.ndarray, shape: np.ndarray | None = None) -> np.ndarray | None:
         """Return the numbers (A,) of an aligned crop (N, N, 3); None if no face is found on it."""
-        shape = find_mesh(crop) if shape is None else shape
+        shape = find_shape(crop) if shape is None else shape
         return None if shape is None else self.measure(crop, [shape])[0]
 
     def measure(self, crop: np.ndarray, shapes: Sequence[np.ndarray]) -> np.ndarray:
@@ -165,7 +163,7 @@ def fitted_on(
     crops, found, rows = [], [], []
     for i in order[:count]:
         crop = np.asarray(Image.open(data / names[i]).convert("RGB"))
-        shape = find_mesh(crop) if shapes is None else shapes[names[i]]
+        shape = find_shape(crop) if shapes is None else shapes[names[i]]
         if shape is not None:
             crops.append(crop)
             found.append(np.asarray(shape, float))

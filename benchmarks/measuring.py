@@ -16,7 +16,7 @@ from torch.utils.benchmark import timer  # waits for a GPU before it looks at th
 from torch.utils.flop_counter import FlopCounterMode
 
 from models import Glow
-from models.numerics import exact_float32
+from models.layers import exact_float32
 
 __all__ = [
     "Work",

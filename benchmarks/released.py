@@ -9,9 +9,9 @@ import torch
 
 from benchmarks.measuring import Work, adamw_step, convolutions_of, flops_per_frame, interleaved
 from glow_app.editing.editor import Editor
-from glow_app.faces import regions
-from glow_app.faces.face import Face, resized
-from glow_app.faces.tensors import to_tensor
+from glow_app.faces import landmarks
+from glow_app.faces.coding import resized, to_tensor
+from glow_app.faces.face import Face
 from models import Glow, bin_centers, bits_per_dim
 
 __all__ = ["measure_released"]
@@ -32,24 +32,24 @@ def measure_released(
         frames: of one morph.
         repeats: timed turns of each piece of work.
     """
-    model, device = editor.model, editor.device
+    model, device = editor.model.flow, editor.model.device
     z = torch.randn(frames, model.dims, generator=torch.Generator().manual_seed(0)) * 0.7
-    pictures = editor.decode(z)
+    pictures = editor.model.decode(z)
     a, b = (_as_photo(pictures[i], editor, wide) for i, wide in ((0, 1.0), (-1, 0.95)))
     morph = editor.morph_frames(a, b, frames)
 
     def decode_frames() -> None:
-        editor.decode(z)
+        editor.model.decode(z)
 
     def in_this_thread() -> None:  # convolutions of the editor's other threads are not recorded
         with torch.inference_mode():
-            for chunk in z.split(editor.batch):
+            for chunk in z.split(editor.model.batch):
                 model.g(chunk.to(device))
 
     works: dict[str, Work] = {
         "decode_frames": decode_frames,
         "convolutions": convolutions_of(in_this_thread, device),
-        "decode_one": lambda: editor.decode(z[:1]),
+        "decode_one": lambda: editor.model.decode(z[:1]),
         "encode_frames": lambda: _encode(editor, pictures),
         "alone": lambda: editor.morph_frames(a, b, frames, alone=True),
         "photos": lambda: editor.morph_frames(a, b, frames),
@@ -94,16 +94,16 @@ def _as_photo(picture: np.ndarray, editor: Editor, wide: float) -> Face:
     Its landmarks are those of the mean face, `wide` times as wide: a face finder might find none
     in what small or untrained weights draw, and the work is the same.
     """
-    side = editor.image_size if editor.coding is None else editor.coding.size
-    shape = regions.mean_shape() * [wide, 1] + [(1 - wide) / 2, 0]
+    side = editor.image_size if editor.model.coding is None else editor.model.coding.size
+    shape = landmarks.mean_shape() * [wide, 1] + [(1 - wide) / 2, 0]
     full = resized(picture, _FULL)
     return Face(picture, resized(picture, side), faces=1, full=full, landmarks=shape)
 
 
 def _encode(editor: Editor, pictures: np.ndarray) -> None:
-    levels = to_tensor(pictures).to(editor.device)
+    levels = to_tensor(pictures).to(editor.model.device)
     with torch.inference_mode():  # past the editor's cache of codes
-        editor.model.f(bin_centers(levels, editor.model.config.n_bits))
+        editor.model.flow.f(bin_centers(levels, editor.model.flow.config.n_bits))
 
 
 def _training_step(released: Glow, precision: str, batch: int) -> Work:

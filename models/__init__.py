@@ -7,15 +7,21 @@
 >>> model.g(z.mean(0, keepdim=True), seen.merged().widened(0.25))  # in between, nothing bursts
 """
 
+from models.bits import bin_centers, bits_by_part, bits_per_dim, dequantize, to_levels
 from models.checkpoint import CheckpointError, load, pretrained_path, save
-from models.coarse import coarse_part, entering, put_back
 from models.config import PRESETS, GlowConfig
-from models.glow import Glow, bits_per_dim
-from models.grow import add_attention, add_detail_level, grow, put_on_base
-from models.networks import NETS
-from models.parts import bits_by_part
-from models.quantize import bin_centers, dequantize, to_levels
-from models.state_range import StateRange, usual_range
+from models.glow import Glow
+from models.grow import (
+    add_attention,
+    add_detail_level,
+    coarse_part,
+    entering,
+    grow,
+    put_back,
+    put_on_base,
+)
+from models.nets import NETS
+from models.ranges import StateRange, usual_range
 
 __all__ = [
     "NETS",

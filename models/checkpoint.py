@@ -1,7 +1,7 @@
-"""Weights in and out: safetensors, with the configuration and the training facts inside.
+"""Save and load weights: safetensors, with the configuration and the training facts inside.
 
 A file may hold a detail level alone and name another file beside it, its base, for the flow
-behind it: several models then share one base.
+behind it, so that several models can share one base.
 """
 
 from __future__ import annotations
@@ -22,16 +22,23 @@ from torch import Tensor
 
 from models.config import GlowConfig
 from models.glow import Glow
-from models.state_range import StateRange
+from models.ranges import StateRange
 
-__all__ = ["CheckpointError", "load", "pretrained_path", "save"]
+__all__ = [
+    "CheckpointError",
+    "load",
+    "pretrained_path",
+    "read_safetensors",
+    "save",
+    "write_safetensors",
+]
 
 _FORMAT = "glow-studio"
-_LFS = b"version https://git-lfs"  # how a file begins that Git has not fetched
 _VERSION = "1"
-_BASE, _DIGEST = "base", "base_digest"  # in the metadata of what rests on another file
-_LEVEL = "details.0."  # of the finest detail level, in a state dict
-_RANGE = ("usual_range.low", "usual_range.high")  # beside the state dict
+_LFS = b"version https://git-lfs"  # the first bytes of a file that Git has not fetched
+_BASE, _DIGEST = "base", "base_digest"  # metadata of a file that rests on another one
+_FINEST = "details.0."  # prefix of the finest detail level in a state dict
+_RANGE = ("usual_range.low", "usual_range.high")  # tensors beside the state dict
 _MAX_BYTES = 4_000_000_000  # of weights; the largest preset takes a hundredth
 _MAX_STATE = 64_000_000_000  # of anything else, such as the state of a training run
 _MAX_PARTS = 5000  # steps and blocks of a configuration: building as many takes seconds
@@ -39,11 +46,11 @@ _HALF_FROM = 4096  # float16 is for the big convolutions; actnorm, 1x1 and prior
 
 
 class CheckpointError(ValueError):
-    """A file that is not a usable checkpoint; the message is one sentence."""
+    """A file is not a usable checkpoint; the message is one sentence."""
 
 
 def pretrained_path(name: str = "faces64") -> Path:
-    """Where the released weights ``name`` lie (the file may be missing in a partial copy)."""
+    """Return the path of the released weights ``name``; a partial copy may lack the file."""
     return Path(__file__).parent / "pretrained" / f"{name}.safetensors"
 
 
@@ -73,7 +80,7 @@ def save(
     state = model.state_dict()
     named = {} if base is None else _check_base(model, path, Path(base))
     if named:
-        state = {k: v for k, v in state.items() if k.startswith(_LEVEL)}
+        state = {k: v for k, v in state.items() if k.startswith(_FINEST)}
     state = {k: _storable(k, v, half) for k, v in state.items()}
     if model.usual_range is not None:
         ends = (model.usual_range.low, model.usual_range.high)
@@ -96,45 +103,31 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Glow:
         CheckpointError: the file is missing, truncated, no checkpoint of this project, does not
             match its own configuration, or rests on a base that is not beside it; one sentence.
     """
-    return _load(Path(path)).to(device).to(memory_format=torch.channels_last).eval()
+    model = _load(Path(path)).to(device).eval()
+    return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def _load(path: Path, wanted: GlowConfig | None = None) -> Glow:
-    """What ``path`` holds, on the CPU; ``wanted`` is the only configuration that it may have."""
+    """Read a checkpoint on the CPU; with ``wanted``, refuse any other configuration."""
     state, metadata = read_safetensors(path, _MAX_BYTES)
-    if metadata.get("format") != _FORMAT:
-        raise CheckpointError(f"{path.name} is not a Glow Studio checkpoint.")
-    if metadata.get("version") != _VERSION:
-        raise CheckpointError(
-            f"{path.name} has checkpoint version {metadata.get('version')}; "
-            f"this program reads version {_VERSION}."
-        )
-    try:
-        config = GlowConfig.from_dict(json.loads(metadata["config"]))
-        facts = json.loads(metadata.get("facts", "{}"))
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"{path.name} has a configuration that cannot be built ({_plain(error)})."
-        ) from error
-    parts = sum(n * (1 + k) for n, k in zip(config.steps, config.blocks, strict=True))
-    if parts + config.context_blocks > _MAX_PARTS:
-        raise CheckpointError(f"{path.name} has a configuration too large to be built.")
+    config = _read_config(metadata, path)
     if wanted is not None and config != wanted:
         raise CheckpointError(f"{path.name} has another configuration.")
-    # Without memory: a wild configuration must not eat it, and random weights would be wasted.
-    with torch.device("meta"):
-        model = _build(config, path)
+    # Without memory: a huge configuration must not eat it, and random weights would be wasted.
+    with torch.device("meta"), _buildable(path):
+        model = Glow(config)
+        facts = json.loads(metadata.get("facts", "{}"))
     ends = {key: state.pop(key) for key in _RANGE if key in state}
     expected = {k: v.shape for k, v in model.state_dict().items()}
     if _BASE in metadata:
-        expected = {k: shape for k, shape in expected.items() if k.startswith(_LEVEL)}
+        expected = {k: shape for k, shape in expected.items() if k.startswith(_FINEST)}
     if {k: v.shape for k, v in state.items()} != expected:
         raise CheckpointError(f"The weights in {path.name} do not match its configuration.")
     if not all(bool(v.isfinite().all()) for v in state.values() if v.is_floating_point()):
         raise CheckpointError(f"{path.name} holds weights that are not finite numbers.")
     state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
     if _BASE in metadata:
-        state |= _behind(config, metadata, path)
+        state |= _load_base(config, metadata, path)
     model.load_state_dict(state, assign=True)
     model.facts = facts if isinstance(facts, dict) else {}
     if ends:
@@ -142,8 +135,35 @@ def _load(path: Path, wanted: GlowConfig | None = None) -> Glow:
     return model
 
 
-def _behind(config: GlowConfig, metadata: dict[str, str], path: Path) -> dict[str, Tensor]:
-    """The part of a state dict that ``path`` leaves to its base."""
+def _read_config(metadata: dict[str, str], path: Path) -> GlowConfig:
+    if metadata.get("format") != _FORMAT:
+        raise CheckpointError(f"{path.name} is not a Glow Studio checkpoint.")
+    if metadata.get("version") != _VERSION:
+        raise CheckpointError(
+            f"{path.name} has checkpoint version {metadata.get('version')}; "
+            f"this program reads version {_VERSION}."
+        )
+    with _buildable(path):
+        config = GlowConfig.from_dict(json.loads(metadata["config"]))
+    parts = sum(n * (1 + k) for n, k in zip(config.steps, config.blocks, strict=True))
+    if parts + config.context_blocks > _MAX_PARTS:
+        raise CheckpointError(f"{path.name} has a configuration too large to be built.")
+    return config
+
+
+@contextmanager
+def _buildable(path: Path) -> Iterator[None]:
+    """Turn what building from wrong metadata raises into a :class:`CheckpointError`."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{path.name} has a configuration that cannot be built ({_first_line(error)})."
+        ) from error
+
+
+def _load_base(config: GlowConfig, metadata: dict[str, str], path: Path) -> dict[str, Tensor]:
+    """Read the part of a state dict that ``path`` leaves to its base."""
     name = metadata[_BASE]
     if not config.details or name in ("", ".", "..") or any(c in name for c in "/\\:\0"):
         raise CheckpointError(f"{path.name} does not name a file beside it that it could rest on.")
@@ -154,14 +174,14 @@ def _behind(config: GlowConfig, metadata: dict[str, str], path: Path) -> dict[st
         # Each base has one detail level less, so that a ring of files is found out.
         base = _load(beside, config.behind_finest()).state_dict()
     except CheckpointError as error:
-        raise CheckpointError(f"{path.name} cannot use its base: {_plain(error)}.") from error
+        raise CheckpointError(f"{path.name} cannot use its base: {_first_line(error)}.") from error
     if _digest(base) != metadata.get(_DIGEST):
         raise CheckpointError(f"{path.name} rests on another {name} than the one beside it.")
     return {_renumbered(name, 1): value for name, value in base.items()}
 
 
 def _check_base(model: Glow, path: Path, base: Path) -> dict[str, str]:
-    """The metadata by which ``path`` refers to ``base``."""
+    """Return the metadata by which ``path`` refers to ``base``, after checking that it may."""
 
     def refuse(why: str) -> NoReturn:
         raise CheckpointError(f"{base.name} cannot be the base of {path.name}: {why}.")
@@ -172,13 +192,13 @@ def _check_base(model: Glow, path: Path, base: Path) -> dict[str, str]:
         refuse("it is not another file in the same folder")
     digest = _digest(_load(base, model.config.behind_finest()).state_dict())
     state = model.state_dict().items()
-    if digest != _digest({_renumbered(k, -1): v for k, v in state if not k.startswith(_LEVEL)}):
+    if digest != _digest({_renumbered(k, -1): v for k, v in state if not k.startswith(_FINEST)}):
         refuse("its weights are not those of the model")
     return {_BASE: base.name, _DIGEST: digest}
 
 
 def _digest(state: dict[str, Tensor]) -> str:
-    """32 hexadecimal digits that tell these tensors, bit for bit, from all others."""
+    """Return a hash of all names and tensors, bit for bit: 32 hexadecimal digits."""
     digest = hashlib.blake2b(digest_size=16)
     for name, value in sorted(state.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
@@ -187,7 +207,7 @@ def _digest(state: dict[str, Tensor]) -> str:
 
 
 def _renumbered(name: str, by: int) -> str:
-    """What the tensor ``name`` is called in the same flow with ``by`` more detail levels."""
+    """Return the name of the tensor ``name`` in the flow with ``by`` more detail levels."""
     part, *rest = name.split(".")
     if part == "details":
         rest[0] = str(int(rest[0]) + by)
@@ -209,17 +229,17 @@ def _set_range(model: Glow, ends: dict[str, Tensor], path: Path) -> None:
 def read_safetensors(
     path: Path, most: int = _MAX_STATE
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """All tensors and the metadata of a safetensors file of at most ``most`` bytes.
+    """Read all tensors and the metadata of a safetensors file of at most ``most`` bytes.
 
     Raises:
-        CheckpointError: the file is missing, larger, or no such file; one sentence.
+        CheckpointError: the file is missing, larger, damaged or of another kind; one sentence.
     """
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint at {path}.")
     if path.stat().st_size > most:
         raise CheckpointError(f"{path.name} is too large: more than {most // 1_000_000} MB.")
     try:
-        with _named(path) as name, safe_open(name, framework="pt") as file:
+        with _utf8_name(path) as name, safe_open(name, framework="pt") as file:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             return state, file.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:  # its header must fit the size
@@ -234,8 +254,8 @@ def read_safetensors(
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[str]:
-    """A name of the file that safetensors takes: it wants UTF-8, which file systems do not."""
+def _utf8_name(path: Path) -> Iterator[str]:
+    """Give a name of the file that is UTF-8, as safetensors needs; file systems take any bytes."""
     try:
         str(path).encode("utf-8")
     except UnicodeEncodeError:
@@ -246,13 +266,17 @@ def _named(path: Path) -> Iterator[str]:
 
 
 def write_safetensors(state: dict[str, Tensor], metadata: dict[str, str], path: Path) -> None:
-    """Write to a temporary name beside ``path``, flush to disk, rename."""
+    """Write a safetensors file atomically: to a temporary name, flushed to disk, then renamed.
+
+    Raises:
+        OSError: the disk is full or the folder missing; an older file at ``path`` survives.
+    """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
     try:
         try:
             save_file(state, temporary, metadata=metadata)
-        except SafetensorError as error:  # how a full disk shows
+        except SafetensorError as error:  # raised when the disk is full
             raise OSError(f"{path.name} could not be written: {error}") from error
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
@@ -263,21 +287,13 @@ def write_safetensors(state: dict[str, Tensor], metadata: dict[str, str], path: 
         raise
 
 
-def _build(config: GlowConfig, path: Path) -> Glow:
-    try:
-        return Glow(config)
-    except (ValueError, RuntimeError, TypeError) as error:
-        raise CheckpointError(
-            f"{path.name} has a configuration that cannot be built ({_plain(error)})."
-        ) from error
-
-
 def _storable(name: str, value: Tensor, half: bool) -> Tensor:
+    """Return a tensor to write: on the CPU, and float16 for large kernels if ``half``."""
     value = value.detach().cpu().contiguous()
     big_net = (".net." in name or ".context." in name) and value.numel() >= _HALF_FROM
     return value.half() if half and big_net else value
 
 
-def _plain(error: Exception) -> str:
-    """The first line of a message, to stand inside a sentence of ours."""
+def _first_line(error: Exception) -> str:
+    """Return the first line of a message without its full stop, to quote in a sentence."""
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

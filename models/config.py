@@ -1,4 +1,4 @@
-"""What a flow looks like: the configuration dataclass and the named presets."""
+"""The configuration of a flow, and the named presets."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from models.networks import NETS
+from models.nets import NETS
 
 __all__ = ["PRESETS", "GlowConfig"]
 
-# Fields that older files still have, with the values that mean what is done now.
+# Fields that older files still have, each with the one value that is still supported.
 _REMOVED: dict[str, Any] = {"dropout": 0.0, "scale_map": "tanh"}
 
 
 @dataclass(frozen=True)
 class GlowConfig:
-    """Everything that determines the shape of a :class:`models.Glow`.
+    """Everything that determines the architecture of a :class:`models.Glow`.
 
-    Tuples have one entry for each level, finest first. Raises :class:`ValueError` with one
-    sentence when the numbers do not fit together.
+    Tuples have one entry for each level, finest first.
+
+    Raises:
+        ValueError: the numbers do not fit together; one sentence.
     """
 
     image_size: int = 64  # height and width of the images in pixels
@@ -31,12 +33,12 @@ class GlowConfig:
     net: str | tuple[str, ...] = "residual"  # a name in models.NETS, or one for each level
     prior_width: int = 64  # channels inside the nets of the split priors; 0: one convolution only
     scale_bound: float = 2.0  # largest |log s| of a coupling
-    input_bound: float = 3.0  # nets see their inputs, of unit variance, cut off here
+    input_bound: float = 3.0  # nets see their inputs, of unit variance, clamped to this
     n_bits: int = 8  # bits of a pixel's channel; 8 is an ordinary picture
     squeeze: bool = True  # False: levels keep the resolution, for 2-D points as 1x1 images
     details: int = 0  # so many of the first levels are detail levels, each on half the size
-    context_width: int = 32  # channels of what a detail level knows of the smaller image
-    context_blocks: int = 3  # residual blocks of the net that finds them
+    context_width: int = 32  # channels of the features that details are conditioned on
+    context_blocks: int = 3  # residual blocks of the net that computes them
 
     def __post_init__(self) -> None:
         for name in ("steps", "widths", "blocks"):  # JSON has lists only
@@ -55,7 +57,7 @@ class GlowConfig:
         if self.details and (self.context_width < 1 or self.context_blocks < 0):
             raise ValueError("context_width is at least 1, context_blocks at least 0.")
         for name in () if self.details else ("context_width", "context_blocks"):
-            object.__setattr__(self, name, getattr(type(self), name))  # so that equals are equal
+            object.__setattr__(self, name, getattr(type(self), name))  # unused: compare equal
         if self.squeeze and self.image_size % 2**self.levels:
             raise ValueError(f"image_size {self.image_size} cannot be halved {self.levels} times.")
         if min(c for c, _, _ in self.shapes()) < 2:
@@ -66,7 +68,7 @@ class GlowConfig:
             raise ValueError("n_bits is between 1 and 8.")
 
     def _settle_net(self) -> None:
-        """Check ``net``; of the same names everywhere one remains, so that equals are equal."""
+        """Check ``net``; where all names are the same keep one, so that equals compare equal."""
         names = (self.net,) * self.levels if isinstance(self.net, str) else tuple(self.net)
         if len(names) != self.levels:
             raise ValueError("net is one name, or one for each level.")
@@ -76,7 +78,7 @@ class GlowConfig:
 
     @property
     def nets(self) -> tuple[str, ...]:
-        """The name of the net of each level, finest first; detail levels have their own."""
+        """Name of the net of each level, finest first; detail levels do not use theirs."""
         return (self.net,) * self.levels if isinstance(self.net, str) else self.net
 
     @property
@@ -86,11 +88,11 @@ class GlowConfig:
 
     @property
     def dims(self) -> int:
-        """Numbers in one image, and in its code z."""
+        """Number of values in one image, and in its code z."""
         return self.channels * self.image_size**2
 
     def shapes(self) -> list[tuple[int, int, int]]:
-        """(C, H, W) that the steps of each level see, finest first."""
+        """Return (C, H, W) of the inputs of the steps of each level, finest first."""
         shapes, channels, size = [], self.channels, self.image_size
         for _ in range(self.details):
             size //= 2
@@ -104,38 +106,42 @@ class GlowConfig:
         return shapes
 
     def code_shapes(self) -> list[tuple[int, int, int]]:
-        """(C, H, W) of the part of z that leaves the flow at each level, finest first."""
+        """Return (C, H, W) of the part of z that leaves the flow at each level, finest first."""
         shapes = self.shapes()
         details = [(c // 4, 2 * h, 2 * w) for c, h, w in shapes[: self.details]]
         split = [(c - c // 2, h, w) for c, h, w in shapes[self.details : -1]]
         return [*details, *split, shapes[-1]]
 
+    def per_level(self) -> dict[str, tuple[Any, ...]]:
+        """Return the fields that have one entry for each level."""
+        fields = {name: getattr(self, name) for name in ("steps", "widths", "blocks")}
+        return {**fields, "net": self.nets}
+
     def behind_finest(self) -> GlowConfig:
-        """Of the flow of the means that the finest detail level leaves."""
-        parts = {name: getattr(self, name)[1:] for name in ("steps", "widths", "blocks")}
-        parts |= {"net": self.nets[1:], "details": self.details - 1}
-        return self.replace(image_size=self.image_size // 2, **parts)
+        """Return the configuration of the flow behind the finest detail level."""
+        parts = {name: values[1:] for name, values in self.per_level().items()}
+        return self.replace(image_size=self.image_size // 2, details=self.details - 1, **parts)
 
     def state_channels(self) -> tuple[int, ...]:
-        """Channels of the state after each step of flow, finest level first."""
+        """Return the channels of the state after each step of flow, finest level first."""
         each = zip(self.steps, self.shapes(), strict=True)
         return tuple(channels for steps, (channels, _, _) in each for _ in range(steps))
 
     def replace(self, **changes: Any) -> GlowConfig:
-        """A copy with some fields changed."""
+        """Return a copy with some fields changed."""
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data that JSON can hold; :meth:`from_dict` is the way back."""
+        """Return plain data that JSON can hold; :meth:`from_dict` is the inverse."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> GlowConfig:
-        """What :meth:`to_dict` made, also in versions that knew the fields of ``_REMOVED``.
+        """Build a configuration from :meth:`to_dict`, also from files with fields of ``_REMOVED``.
 
         Raises:
-            ValueError: a field asks for what this version cannot do.
-            TypeError: a field that no version knew.
+            ValueError: a field has a value that is not supported.
+            TypeError: a field is unknown.
         """
         fields = dict(fields)
         for name, neutral in _REMOVED.items():
@@ -153,16 +159,12 @@ PRESETS: dict[str, GlowConfig] = {
         image_size=64,
         steps=(6, 6, 8, 10),
         widths=(64, 96, 160, 128),
-        blocks=(1, 1, 1, 1),
-        net="residual",
     ),
     # faces64 and a detail level on it, which is half of the work for each picture.
     "faces128": GlowConfig(
         image_size=128,
         steps=(6, 6, 6, 8, 10),
         widths=(64, 64, 96, 160, 128),
-        blocks=(1, 1, 1, 1, 1),
-        net="residual",
         details=1,
     ),
     # Under half of the parameters and of the work of faces64, for a few thousand pictures.
@@ -170,16 +172,12 @@ PRESETS: dict[str, GlowConfig] = {
         image_size=64,
         steps=(4, 4, 6, 8),
         widths=(48, 64, 96, 96),
-        blocks=(1, 1, 1, 1),
-        net="residual",
     ),
     # small64 and a detail level on it.
     "small128": GlowConfig(
         image_size=128,
         steps=(4, 4, 4, 6, 8),
         widths=(48, 48, 64, 96, 96),
-        blocks=(1, 1, 1, 1, 1),
-        net="residual",
         details=1,
     ),
     # faces128 and a second detail level, half as wide: sharp pictures of that size are few.
@@ -187,8 +185,6 @@ PRESETS: dict[str, GlowConfig] = {
         image_size=256,
         steps=(6, 6, 6, 6, 8, 10),
         widths=(32, 64, 64, 96, 160, 128),
-        blocks=(1, 1, 1, 1, 1, 1),
-        net="residual",
         details=2,
     ),
     # Kingma & Dhariwal (2018): 32 steps a level, published nets of width 512. For comparison
@@ -205,8 +201,6 @@ PRESETS: dict[str, GlowConfig] = {
         image_size=16,
         steps=(2, 2),
         widths=(16, 16),
-        blocks=(1, 1),
-        net="residual",
         prior_width=16,
     ),
 }

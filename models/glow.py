@@ -3,38 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from models.config import GlowConfig
-from models.layout import by_channels, join_channels
-from models.levels import detail_level, level_steps, split_prior
-from models.networks import Net
-from models.numerics import exact_float32
-from models.prior import TopPrior, log_normal
-from models.squeeze import Squeeze
-from models.state_range import RangeRecorder, StateRange
-from models.steps import FlowSteps
+from models.layers import exact_float32, join_channels, log_normal
+from models.levels import DetailLevel, Level, make_levels
+from models.nets import Net
+from models.ranges import RangeRecorder, StateRange
 
-__all__ = ["Glow", "bits_per_dim"]
+__all__ = ["CENTRE", "Glow"]
 
 # Photos have codes within 8 deviations; white noise and worse are far beyond this many, where the
 # flow is so steep that even float32 rounding inside the nets moves a pixel by a level.
-_WILD = 30.0
-_CENTRE = 0.5  # images in [0, 1] enter the flow as [-0.5, 0.5): a shift costs no log_det
+_OUTLIER = 30.0
 
-
-def bits_per_dim(log_prob: Tensor, dims: int, n_bits: int = 8) -> Tensor:
-    """Bits that the model needs for one channel of one pixel; lower is better.
-
-    ``log_prob`` (N,) in nats is the density on [0, 1]^dims of dequantised images. The bins are
-    2^-n_bits wide, hence n_bits - log_prob / (dims ln 2) (Theis et al. 2016, section 3.1). No
-    model can code uniform noise in fewer than ``n_bits``.
-    """
-    return n_bits - log_prob / (dims * math.log(2.0))
+#: Images in [0, 1] enter the flow as [-0.5, 0.5): a shift costs no log-determinant.
+CENTRE = 0.5
 
 
 class Glow(nn.Module):
@@ -46,40 +34,43 @@ class Glow(nn.Module):
     first: each halves the image to its means and codes what they leave out, given them, so that
     the flow behind is that of an image of half the size.
 
+    The state dict has the names and the order of the files on disk, which group the tensors by
+    kind (``details``, ``levels``, ``splits``, ``top``) and not by level.
+
     Args:
-        config: the shape of the model, kept as ``Glow.config``.
+        config: the architecture, kept as ``Glow.config``.
 
     Attributes:
+        levels: a :class:`DetailLevel` or :class:`Level` for each scale, finest first.
         facts: what is known about the weights (training data, bits/dim, ...), saved and
             loaded with them.
-        usual_range: what states inside the flow usually are, see
-            :func:`models.usual_range`; (1, K) on the CPU, or None where nobody has looked.
-            Saved and loaded with the weights, and no part of the state dict.
+        usual_range: the range that states inside the flow usually have, see
+            :func:`models.usual_range`; (1, K) on the CPU, or None if it was not measured.
+            Saved and loaded with the weights, and not part of the state dict.
     """
+
+    levels: Sequence[Level | DetailLevel]
 
     def __init__(self, config: GlowConfig) -> None:
         super().__init__()
         self.config = config
         self.facts: dict[str, Any] = {}
         self._usual_range: StateRange | None = None
-        shapes = config.shapes()
-        behind = range(config.details, config.levels)
-        self.details = nn.ModuleList(detail_level(config, i) for i in range(config.details))
-        self.squeeze = Squeeze() if config.squeeze else None
-        self.levels = nn.ModuleList(level_steps(config, i) for i in behind)
-        self.splits = nn.ModuleList(split_prior(config, i) for i in behind[:-1])
-        self.top = TopPrior(shapes[-1][0])
-        self.to(memory_format=torch.channels_last)  # 1.5x faster convolutions on a CPU
+        self.levels = cast("Sequence[Level | DetailLevel]", nn.ModuleList(make_levels(config)))
+        self.register_state_dict_post_hook(_to_names_on_disk)
+        self.register_load_state_dict_pre_hook(_from_names_on_disk)
+        # Convolutions are 1.5x faster on a CPU.
+        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     @property
     def dims(self) -> int:
-        """Numbers in one image, 3 H W, and in its code."""
+        """Number of values in one image, 3 H W, and in its code."""
         return self.config.dims
 
     @property
-    def chains(self) -> list[FlowSteps]:
-        """The steps of every level, finest first."""
-        return [*(detail.steps for detail in self.details), *self.levels]
+    def device(self) -> torch.device:
+        """Device of the weights."""
+        return next(self.parameters()).device
 
     @property
     def usual_range(self) -> StateRange | None:
@@ -101,14 +92,14 @@ class Glow(nn.Module):
         model. ``log_det`` is (N,), in nats. For a photo give bin centres, (level + 0.5) / 256,
         see :func:`models.bin_centers`: then the same photo always has the same z. In evaluation
         mode :meth:`g` gives any such picture back exactly, with gradients or without; training
-        computes in float32, which is not enough for that. Of a float64 ``x``, z and ``log_det``
-        are float64: a picture hundreds of deviations out, which only noise is, may need that.
+        computes in float32, which is not enough for that. For a float64 ``x``, z and ``log_det``
+        are float64; a picture hundreds of deviations out, which only noise is, may need that.
         """
         self._check_images(x)
         z, log_det = self._f(x)
-        wild = self._wild(z)
-        if wild is not None:
-            z[wild], log_det[wild] = self._in_float64()._f(x[wild])
+        outliers = self._outliers(z)
+        if outliers is not None:
+            z[outliers], log_det[outliers] = self._in_float64()._f(x[outliers])
         return z, log_det
 
     def g(self, z: Tensor, within: StateRange | None = None) -> Tensor:
@@ -118,23 +109,23 @@ class Glow(nn.Module):
         float64 for a float64 z, else float32.
 
         Args:
-            within: hold the state there before each step is undone: N rows, one for each code,
-                or one for all. A picture's code, decoded within its own range or a wider one,
-                gives the same 8-bit picture as without.
+            within: clamp the state to this range before each step is undone: N rows, one for
+                each code, or one for all. A picture's code, decoded within its own range or a
+                wider one, gives the same 8-bit picture as without.
         """
         if within is not None:
             self._check_range(within, rows=len(z))
             within = within.to(z.device)
         x = self._g(z, within)
-        wild = self._wild(z)
-        if wild is not None:
+        outliers = self._outliers(z)
+        if outliers is not None:
             if within is not None and len(within) > 1:
-                within = within[wild]
-            x[wild] = self._in_float64()._g(z[wild], within)
+                within = within[outliers]
+            x[outliers] = self._in_float64()._g(z[outliers], within)
         return x
 
     def f_with_range(self, x: Tensor) -> tuple[Tensor, Tensor, StateRange]:
-        """:meth:`f`, and the extremes of each image's states, (N, K), for ``within`` of :meth:`g`.
+        """Return :meth:`f` and the range of each image's states, (N, K), for ``within`` of g.
 
         Stores activations in training, also where it is reversible.
         """
@@ -142,66 +133,53 @@ class Glow(nn.Module):
         recorder = RangeRecorder()
         z, log_det = self._f(x, recorder)
         seen = recorder.seen()
-        wild = self._wild(z)
-        if wild is not None:
+        outliers = self._outliers(z)
+        if outliers is not None:
             recorder = RangeRecorder()
-            z[wild], log_det[wild] = self._in_float64()._f(x[wild], recorder)
-            seen.low[wild], seen.high[wild] = recorder.seen().low, recorder.seen().high
+            z[outliers], log_det[outliers] = self._in_float64()._f(x[outliers], recorder)
+            seen.low[outliers], seen.high[outliers] = recorder.seen().low, recorder.seen().high
         return z, log_det, seen
 
     def _f(self, x: Tensor, watch: RangeRecorder | None = None) -> tuple[Tensor, Tensor]:
         with exact_float32(x.device):
-            h = x.to(self._dtype()) - _CENTRE
-            log_det = h.new_zeros(h.shape[0])
-            codes = []
-            for level in range(self.config.levels):
-                h, level_log_det = self._through(level, h, watch)
-                log_det = log_det + level_log_det
-                kept = self._kept(level)
-                codes.append(h[:, kept:])
-                h = h[:, :kept]
-            out = _precision(x)
+            codes, log_dets, _ = zip(*self.encode_levels(x, watch), strict=True)
+            out, log_det = _precision(x), sum(log_dets, start=x.new_zeros(()))
             return self.join_levels(codes).to(out), log_det.to(out)
 
-    def _through(
-        self, level: int, h: Tensor, watch: RangeRecorder | None
-    ) -> tuple[Tensor, Tensor]:
-        """One level: ``(h, log_det)``, the channels that go on and then those that leave."""
-        if level < self.config.details:
-            return self.details[level](h, watch)
-        level -= self.config.details
-        h, steps_log_det = self.levels[level](self._enter_level(h), watch)
-        leaves = self.splits[level] if level < len(self.splits) else self.top
-        h, leaves_log_det = leaves(h)
-        return h, steps_log_det + leaves_log_det
+    def encode_levels(
+        self, x: Tensor, watch: RangeRecorder | None = None
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Go through the levels in the direction of f, and yield ``(code, log_det, h)`` of each.
 
-    def _back(self, level: int, h: Tensor, held: tuple[Tensor, Tensor] | None) -> Tensor:
-        """Undo :meth:`_through`, with states held in a range."""
-        if level < self.config.details:
-            return self.details[level].inverse(h, held)
-        level -= self.config.details
-        leaves = self.splits[level] if level < len(self.splits) else self.top
-        return self._leave_level(self.levels[level].inverse(leaves.inverse(h), held))
+        ``code`` is the part of z that leaves the level, (N, C, H, W), ``log_det`` (N,), and ``h``
+        what goes on to the next level. Call it within :func:`exact_float32`.
+        """
+        h = x.to(self._dtype()) - CENTRE
+        for level in self.levels:
+            h, log_det = level(h, watch)
+            code, h = h[:, level.next_channels :], h[:, : level.next_channels]
+            yield code, log_det, h
 
     def _g(self, z: Tensor, within: StateRange | None = None) -> Tensor:
         with exact_float32(z.device):
             codes = self.split_levels(z.to(self._dtype()))
-            held = None if within is None else within.by_level(self.config, like=codes[0])
+            ranges = [None] * len(codes)
+            if within is not None:
+                ranges = within.by_level(self.config, like=codes[0])
             h = codes[-1][:, :0]
-            for level in reversed(range(self.config.levels)):
-                h = join_channels(h, codes[level])
-                h = self._back(level, h, None if held is None else held[level])
-            return (h + _CENTRE).to(_precision(z))
+            for level, code, held in reversed(list(zip(self.levels, codes, ranges, strict=True))):
+                h = level.inverse(join_channels(h, code), held)
+            return (h + CENTRE).to(_precision(z))
 
     # ------------------------------------------------------------------ likelihood and samples
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Log-density (N,) in nats of ``x`` (N, C, H, W) on [0, 1]^D."""
+        """Return the log-density (N,) in nats of ``x`` (N, C, H, W) on [0, 1]^D."""
         z, log_det = self.f(x)
         return log_normal(z) + log_det
 
     def log_prob_by_part(self, x: Tensor) -> Tensor:
-        r"""Log-densities (N, details + 1) in nats of the parts of ``x``, finest first.
+        r"""Return log-densities (N, details + 1) in nats of the parts of ``x``, finest first.
 
         Each detail level's is that of its orthonormal details given their means; the last is that
         of the means as an image of its own, on [0, 1]^D. With d detail levels,
@@ -210,51 +188,50 @@ class Glow(nn.Module):
         coefficient.
         """
         self._check_images(x)
-        h, parts = x.to(self._dtype()) - _CENTRE, []
         with exact_float32(x.device):
-            for detail in self.details:
-                h, details, _ = detail.part(h)
-                parts.append(detail.log_prob(h, details))
-            codes, log_det = [], h.new_zeros(h.shape[0])
-            for level in range(self.config.details, self.config.levels):
-                h, level_log_det = self._through(level, h, None)
-                log_det = log_det + level_log_det
-                codes.append(h[:, self._kept(level) :])
-                h = h[:, : self._kept(level)]
-            parts.append(log_normal(self.join_levels(codes)) + log_det)
+            codes, log_dets, _ = zip(*self.encode_levels(x), strict=True)
+            d, parts = self.config.details, []
+            for code, log_det in zip(codes[:d], log_dets[:d], strict=True):
+                means = code[0].numel() // 3
+                parts.append(log_normal(code.flatten(1)) + log_det + math.log(2.0) * means)
+            parts.append(log_normal(self.join_levels(codes[d:])) + sum(log_dets[d:]))
         return torch.stack(parts, dim=1).float()
 
     def detail_log_prob(self, x: Tensor) -> Tensor:
-        """log p(details | means) (N,) of the finest level, in nats, of orthonormal details.
+        """Return log p(details | means) (N,) of the finest level, in nats, of orthonormal details.
 
         ``x`` (N, C, H, W) may be crops of images of this model, of any size that 4 divides.
+
+        Raises:
+            ValueError: the finest level is no detail level.
         """
+        finest = self.levels[0]
+        if not isinstance(finest, DetailLevel):
+            raise ValueError("The flow has no detail level.")
         with exact_float32(x.device):
-            means, details, _ = self.details[0].part(x.to(self._dtype()) - _CENTRE)
-            return self.details[0].log_prob(means, details).float()
+            return finest.log_prob(x.to(self._dtype()) - CENTRE).float()
 
     def forward(self, x: Tensor) -> Tensor:
-        """:meth:`log_prob`, so that DistributedDataParallel sees every gradient."""
+        """Return :meth:`log_prob`, so that DistributedDataParallel sees every gradient."""
         return self.log_prob(x)
 
     @torch.no_grad()
     def sample(
         self, n: int, temperature: float = 0.7, generator: torch.Generator | None = None
     ) -> Tensor:
-        """``n`` images (n, C, H, W) from the prior, z ~ N(0, temperature^2 I).
+        """Draw ``n`` images (n, C, H, W) from the prior, z ~ N(0, temperature^2 I).
 
         Values may lie outside [0, 1]. The noise is drawn on the generator's device (the CPU
         without one), so a seed gives the same faces on every device.
         """
-        device = self.top.mean.device
         source = generator.device if generator is not None else torch.device("cpu")
         z = torch.randn(n, self.dims, generator=generator, device=source)
-        return self.g(z.to(device) * temperature)
+        return self.g(z.to(self.device) * temperature)
 
     # ------------------------------------------------------------------ z by levels
 
     def split_levels(self, z: Tensor) -> list[Tensor]:
-        """Views of z (N, D), one (N, C_l, H_l, W_l) for each level, finest first."""
+        """Split z (N, D) into views, one (N, C_l, H_l, W_l) for each level, finest first."""
         if z.ndim != 2 or z.shape[1] != self.dims:
             raise ValueError(f"A code has shape (N, {self.dims}), not {tuple(z.shape)}.")
         shapes = self.config.code_shapes()
@@ -262,7 +239,7 @@ class Glow(nn.Module):
         return [part.view(-1, *s) for part, s in zip(parts, shapes, strict=True)]
 
     def join_levels(self, levels: Sequence[Tensor]) -> Tensor:
-        """The inverse of :meth:`split_levels`: z (N, D)."""
+        """Undo :meth:`split_levels`: z (N, D)."""
         return torch.cat([level.flatten(1) for level in levels], dim=1)
 
     # ------------------------------------------------------------------ set-up
@@ -278,18 +255,13 @@ class Glow(nn.Module):
         """
         self._check_images(x)
         with exact_float32(x.device):
-            h = x.float() - _CENTRE
-            for detail in self.details:
-                h = detail.initialize(h)
-            for level, steps in enumerate(self.levels, self.config.details):
-                h = self._enter_level(h)
-                for i, step in enumerate(steps):
-                    h = step.initialize(h, principal_axes=i == 0 and len(steps) > 1)
-                h = h[:, : self._kept(level)]
+            h = x.float() - CENTRE
+            for level in self.levels:
+                h = level.initialize(h)
 
     @property
     def parameter_count(self) -> int:
-        """How many numbers are learned."""
+        """Number of learned values."""
         return sum(p.numel() for p in self.parameters())
 
     def set_training_dtype(self, dtype: torch.dtype | None) -> None:
@@ -303,8 +275,8 @@ class Glow(nn.Module):
 
     def set_reversible(self, reversible: bool) -> None:
         """Train in memory that does not grow with the number of steps; see :class:`FlowSteps`."""
-        for steps in self.chains:
-            steps.reversible = reversible
+        for level in self.levels:
+            level.steps.reversible = reversible
 
     def compile_couplings(self) -> None:
         """Compile what training spends its time on by ``torch.compile``, in place.
@@ -312,32 +284,33 @@ class Glow(nn.Module):
         One module for each step, so that the steps of a level share one graph. The names in
         the state dict stay. Call it last, after :meth:`set_reversible`.
         """
-        for steps in self.chains:
-            for step in steps:
-                (step.coupling.net if steps.reversible else step.coupling).compile()
+        for level in self.levels:
+            for step in level.steps:
+                (step.coupling.net if level.steps.reversible else step.coupling).compile()
 
     # ------------------------------------------------------------------ inside
 
     def _dtype(self) -> torch.dtype:
-        """Of the flow's state: float32 in training, float64 when encoding and decoding.
+        """Return the dtype of states: float32 in training, float64 to encode and decode.
 
-        The nets, which take nearly all of the time, stay float32. What float64 buys is that
-        rounding on the way never adds to that of z itself.
+        The nets, which take nearly all of the time, stay float32. With float64 states, rounding
+        on the way never adds to that of z itself.
         """
         return torch.float32 if self.training else torch.float64
 
-    def _wild(self, z: Tensor) -> Tensor | None:
-        """(N,) bool: codes so far out that rounding inside the nets would show; None: none are.
+    def _outliers(self, z: Tensor) -> Tensor | None:
+        """Return which codes are so far out that rounding inside the nets would show.
 
-        Not asked in training, where the answer would make the host wait for the device.
+        (N,) bool, or None if none are. Always None in training, where the answer would make the
+        host wait for the device.
         """
         if self.training or len(z) == 0:
             return None
-        wild = z.detach().abs().amax(dim=1) > _WILD
-        return wild if wild.any() else None
+        outliers = z.detach().abs().amax(dim=1) > _OUTLIER
+        return outliers if outliers.any() else None
 
     def _in_float64(self) -> Glow:
-        """This model with its nets in float64 too: several times slower, for a few wild codes.
+        """Return this model with its nets in float64 too: several times slower, for outliers.
 
         Its tensors are made of this model's, so that gradients reach the parameters of this one.
         """
@@ -350,21 +323,6 @@ class Glow(nn.Module):
             for name, buffer in own.named_buffers(recurse=False):
                 setattr(module, name, buffer.double() if buffer.is_floating_point() else buffer)
         return wide
-
-    def _enter_level(self, h: Tensor) -> Tensor:
-        if self.squeeze is not None:
-            h, _ = self.squeeze(h)
-        return by_channels(h)
-
-    def _leave_level(self, h: Tensor) -> Tensor:
-        return h if self.squeeze is None else self.squeeze.inverse(h)
-
-    def _kept(self, level: int) -> int:
-        """Channels that go on from ``level`` to the next one; the first ones are kept."""
-        if level < self.config.details:
-            return self.config.channels
-        channels = self.config.shapes()[level][0]
-        return channels // 2 if level < self.config.levels - 1 else 0
 
     def _check_range(self, within: StateRange, rows: int) -> None:
         k = sum(self.config.state_channels())
@@ -383,5 +341,38 @@ class Glow(nn.Module):
 
 
 def _precision(given: Tensor) -> torch.dtype:
-    """Of what comes out: float32, unless float64 went in."""
+    """Return the dtype of results: float64 for a float64 input, else float32."""
     return torch.float64 if given.dtype == torch.float64 else torch.float32
+
+
+# ---------------------------------------------------------------------- names on disk
+
+
+def _names_on_disk(config: GlowConfig) -> list[tuple[str, str]]:
+    """Return pairs of prefixes, in the model and on disk, in the order on disk."""
+    d, last = config.details, config.levels - 1
+    return [
+        *((f"levels.{i}.", f"details.{i}.") for i in range(d)),
+        *((f"levels.{i}.steps.", f"levels.{i - d}.") for i in range(d, last + 1)),
+        *((f"levels.{i}.prior.", f"splits.{i - d}.") for i in range(d, last)),
+        (f"levels.{last}.prior.", "top."),
+    ]
+
+
+def _to_names_on_disk(model: Glow, state: dict[str, Tensor], prefix: str, _: Any) -> None:
+    """Rename the entries of a state dict in place, as files have them."""
+    _rename(state, prefix, _names_on_disk(model.config))
+
+
+def _from_names_on_disk(model: Glow, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    """Undo :func:`_to_names_on_disk`, before a state dict is loaded."""
+    _rename(state, prefix, [(disk, own) for own, disk in _names_on_disk(model.config)])
+
+
+def _rename(state: dict[str, Tensor], prefix: str, pairs: list[tuple[str, str]]) -> None:
+    renamed = {}
+    for old, new in pairs:
+        start = prefix + old
+        for key in [key for key in state if key.startswith(start)]:
+            renamed[prefix + new + key.removeprefix(start)] = state.pop(key)
+    state.update(renamed)

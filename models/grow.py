@@ -1,25 +1,41 @@
-"""More steps, or a detail level, for a trained flow, which goes on doing what it did."""
+"""Flows made of trained flows: more steps, a detail level, attention, other coarse levels.
+
+All functions return a new flow without a ``usual_range``, since its states are others.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import islice
 
 import torch
+from torch import Tensor, nn
 
 from models.config import GlowConfig
-from models.glow import Glow
-from models.step import FlowStep
+from models.glow import CENTRE, Glow
+from models.layers import exact_float32, log_normal
+from models.steps import FlowStep
 
-__all__ = ["add_attention", "add_detail_level", "grow", "put_on_base"]
+__all__ = [
+    "add_attention",
+    "add_detail_level",
+    "coarse_part",
+    "entering",
+    "grow",
+    "put_back",
+    "put_on_base",
+]
 
 
 @torch.no_grad()
 def grow(model: Glow, steps: tuple[int, ...]) -> Glow:
-    """A copy of ``model`` with ``steps`` steps in each level, finest first, and the same f and g.
+    """Return a copy of ``model`` with more steps that computes the same f and g.
 
     Training then goes on from what was learned, with more to learn with (Chen et al. 2016,
-    Net2Net: function-preserving growth). The new steps are spread evenly among the old ones. With
-    more states to know, the copy has no ``usual_range``.
+    Net2Net: function-preserving growth). The new steps are spread evenly among the old ones.
+
+    Args:
+        steps: number of steps of each level, finest first.
 
     Raises:
         ValueError: another number of levels, or fewer steps than there are; one sentence.
@@ -27,74 +43,18 @@ def grow(model: Glow, steps: tuple[int, ...]) -> Glow:
     before = model.config.steps
     if len(steps) != len(before) or any(n < b for n, b in zip(steps, before, strict=False)):
         raise ValueError(f"A flow with {before} steps cannot grow to {tuple(steps)}.")
-    grown = Glow(model.config.replace(steps=tuple(steps))).to(model.top.mean.device)
-    for new_level, old_level in zip(grown.details, model.details, strict=True):
-        new_level.context.load_state_dict(old_level.context.state_dict())
-        new_level.prior.load_state_dict(old_level.prior.state_dict())
-    grown.splits.load_state_dict(model.splits.state_dict())
-    grown.top.load_state_dict(model.top.state_dict())
-    for old_steps, new_steps in zip(model.chains, grown.chains, strict=True):
-        added, old_count, free = len(new_steps) - len(old_steps), len(old_steps), iter(new_steps)
-        for i, old in enumerate(old_steps):
+    grown = _new(model.config.replace(steps=tuple(steps)), model)
+    for old_level, new_level in zip(model.levels, grown.levels, strict=True):
+        state = old_level.state_dict()
+        others = {name: value for name, value in state.items() if not name.startswith("steps.")}
+        new_level.load_state_dict(others, strict=False)
+        added, old_count = len(new_level.steps) - len(old_level.steps), len(old_level.steps)
+        free = iter(new_level.steps)
+        for i, old in enumerate(old_level.steps):
             here = (i + 1) * added // old_count - i * added // old_count
             _extend([next(free) for _ in range(here + 1)], old)
     grown.facts = dict(model.facts)
-    return grown.train(model.training)
-
-
-@torch.no_grad()
-def add_detail_level(base: Glow, config: GlowConfig) -> Glow:
-    """A flow of ``config`` whose parts behind the finest detail level are those of ``base``.
-
-    The new level starts from its random weights. The usual range of states of ``base`` does not
-    know it, so the result has none.
-
-    Raises:
-        ValueError: ``base`` is no flow of the means that ``config`` leaves; one sentence.
-    """
-    if not config.details or config.behind_finest() != base.config:
-        raise ValueError("Its configuration is not that of the flow behind the detail level.")
-    model = Glow(config).to(base.top.mean.device)
-    for new, old in zip(model.details[1:], base.details, strict=True):
-        new.load_state_dict(old.state_dict())
-    for name in ("levels", "splits", "top"):
-        getattr(model, name).load_state_dict(getattr(base, name).state_dict())
-    return model.train(base.training)
-
-
-@torch.no_grad()
-def add_attention(model: Glow, levels: Collection[int]) -> Glow:
-    """A copy of ``model`` whose nets of ``levels`` attend after their blocks; the same f and g.
-
-    Attention starts as the identity. The copy has no ``usual_range``.
-
-    Raises:
-        ValueError: the nets of those levels are none that attention can be added to.
-    """
-    nets = list(model.config.nets)
-    for level in levels:
-        if not model.config.details <= level < len(nets) or nets[level] != "residual":
-            raise ValueError(f"Level {level} has no residual nets to add attention to.")
-        nets[level] = "attention"
-    attentive = Glow(model.config.replace(net=tuple(nets))).to(model.top.mean.device)
-    attentive.load_state_dict(model.state_dict(), strict=False)
-    attentive.facts = dict(model.facts)
-    return attentive.train(model.training)
-
-
-@torch.no_grad()
-def put_on_base(model: Glow, base: Glow) -> Glow:
-    """A copy of ``model`` on another ``base`` behind its finest detail level, with no range.
-
-    Details are conditioned on the means alone, whatever flow those have.
-
-    Raises:
-        ValueError: ``base`` has another configuration than what ``model`` stands on; one sentence.
-    """
-    moved = add_detail_level(base, model.config)
-    moved.details[0].load_state_dict(model.details[0].state_dict())
-    moved.facts = dict(model.facts)
-    return moved.train(model.training)
+    return grown
 
 
 def _extend(chain: list[FlowStep], old: FlowStep) -> None:
@@ -122,3 +82,117 @@ def _extend(chain: list[FlowStep], old: FlowStep) -> None:
         step.actnorm.bias.zero_()
         step.actnorm.log_scale.zero_()
         step.actnorm.initialized.fill_(True)
+
+
+def add_detail_level(base: Glow, config: GlowConfig) -> Glow:
+    """Return a flow of ``config`` whose levels behind the finest one are those of ``base``.
+
+    The new detail level starts from its random weights.
+
+    Raises:
+        ValueError: ``base`` is no flow of the means that ``config`` leaves; one sentence.
+    """
+    if not config.details or config.behind_finest() != base.config:
+        raise ValueError("Its configuration is not that of the flow behind the detail level.")
+    model = _new(config, base)
+    _copy(base.levels, model.levels[1:])
+    return model
+
+
+def put_on_base(model: Glow, base: Glow) -> Glow:
+    """Return a copy of ``model`` on another ``base`` behind its finest detail level.
+
+    Details are conditioned on the means alone, whatever flow those have.
+
+    Raises:
+        ValueError: ``base`` has another configuration than the flow behind that level; one
+            sentence.
+    """
+    moved = add_detail_level(base, model.config)
+    _copy(model.levels[:1], moved.levels[:1])
+    moved.facts = dict(model.facts)
+    return moved.train(model.training)
+
+
+def add_attention(model: Glow, levels: Collection[int]) -> Glow:
+    """Return a copy of ``model`` whose nets of ``levels`` end in attention; the same f and g.
+
+    Attention starts as the identity.
+
+    Raises:
+        ValueError: those levels have no nets that attention can be added to.
+    """
+    nets = list(model.config.nets)
+    for level in levels:
+        if not model.config.details <= level < len(nets) or nets[level] != "residual":
+            raise ValueError(f"Level {level} has no residual nets to add attention to.")
+        nets[level] = "attention"
+    attentive = _new(model.config.replace(net=tuple(nets)), model)
+    attentive.load_state_dict(model.state_dict(), strict=False)
+    attentive.facts = dict(model.facts)
+    return attentive
+
+
+# ---------------------------------------------------------------------- coarse levels
+
+
+def coarse_part(model: Glow, first: int) -> Glow:
+    """Return the levels from ``first`` on as a flow of the images of :func:`entering`.
+
+    Raises:
+        ValueError: there is no such level behind the detail levels of ``model``.
+    """
+    config = model.config
+    if not config.details <= first < config.levels:
+        raise ValueError(f"Level {first} is none behind the {config.details} detail levels.")
+    channels, size, _ = config.shapes()[first]
+    if config.squeeze:
+        channels, size = channels // 4, size * 2
+    parts = {name: values[first:] for name, values in config.per_level().items()}
+    part = _new(config.replace(channels=channels, image_size=size, details=0, **parts), model)
+    _copy(model.levels[first:], part.levels)
+    return part
+
+
+def put_back(model: Glow, part: Glow) -> Glow:
+    """Return a copy of ``model`` with the coarse levels of ``part``, of whatever nets and depth.
+
+    The finer levels compute what they did.
+
+    Raises:
+        ValueError: ``part`` and that many levels of ``model`` take inputs of different shapes.
+    """
+    first = model.config.levels - part.config.levels
+    old, new = model.config, part.config
+    if first < old.details or old.shapes()[first:] != new.shapes():
+        raise ValueError("The coarse levels are not of the size of those of the flow.")
+    coarse = new.per_level()
+    parts = {name: values[:first] + coarse[name] for name, values in old.per_level().items()}
+    whole = _new(old.replace(**parts), model)
+    _copy([*model.levels[:first], *part.levels], whole.levels)
+    whole.facts = dict(model.facts)
+    return whole
+
+
+def entering(model: Glow, x: Tensor, first: int) -> tuple[Tensor, Tensor]:
+    """Compute what enters level ``first`` for images ``x`` (N, C, H, W) in [0, 1].
+
+    Returns:
+        Images (N, C', H', W') for :func:`coarse_part`, around 0.5 but not within [0, 1], and
+        the log-density (N,) of the rest in nats: log p(x) is this and the part's ``log_prob`` of
+        the images.
+    """
+    with exact_float32(x.device):
+        codes, log_dets, states = zip(*islice(model.encode_levels(x), first), strict=True)
+        return states[-1] + CENTRE, log_normal(model.join_levels(codes)) + sum(log_dets)
+
+
+def _new(config: GlowConfig, like: Glow) -> Glow:
+    """Make an untrained flow on the device and in the mode of ``like``."""
+    return Glow(config).to(like.device).train(like.training)
+
+
+def _copy(source: Collection[nn.Module], target: Collection[nn.Module]) -> None:
+    """Copy the weights of ``source`` into ``target``, level by level."""
+    for old, new in zip(source, target, strict=True):
+        new.load_state_dict(old.state_dict())

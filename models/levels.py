@@ -1,69 +1,226 @@
-"""What the levels of a flow are made of, by its configuration."""
+"""The levels of a flow: one scale each, or the details between two scales."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
 from models.config import GlowConfig
-from models.coupling import AffineCoupling, SplitPrior
-from models.detail import DetailLevel
-from models.networks import NETS, LinearNet, Net, ResidualNet
-from models.prior import ContextPrior
-from models.step import FlowStep
-from models.steps import FlowSteps
+from models.layers import (
+    AffineCoupling,
+    Bijection,
+    ContextPrior,
+    Haar,
+    SplitPrior,
+    Squeeze,
+    TopPrior,
+    by_channels,
+    join_channels,
+    log_normal,
+)
+from models.nets import NETS, LinearNet, Net, ResidualNet
+from models.steps import FlowStep, FlowSteps
 
-__all__ = ["detail_level", "level_steps", "split_prior"]
+__all__ = ["DetailLevel", "Level", "make_levels"]
+
+_TO_UNIT_VARIANCE = 4.0  # images around 0 have a deviation of about a quarter
 
 
-def detail_level(config: GlowConfig, level: int) -> DetailLevel:
+class Level(Bijection):
+    """One scale of the flow: squeeze, steps of flow, and a prior that whitens what leaves.
+
+    Maps (N, C, H, W) to (N, 4C, H/2, W/2), or without ``squeeze`` to the same shape: first the
+    channels that go on to the next level, and then this level's part of the code.
+
+    Args:
+        squeeze: None leaves the resolution as it is.
+        steps: steps of flow on the squeezed channels.
+        prior: a :class:`SplitPrior`, or the :class:`TopPrior` of the last level.
+        next_channels: number of channels that go on, half of them or none.
+    """
+
+    def __init__(
+        self,
+        squeeze: Squeeze | None,
+        steps: Iterable[FlowStep],
+        prior: Bijection,
+        next_channels: int,
+    ) -> None:
+        super().__init__()
+        self.squeeze = squeeze
+        self.steps = FlowSteps(steps)
+        self.prior = prior
+        self.next_channels = next_channels
+
+    def forward(
+        self, x: Tensor, watch: Callable[[Tensor], None] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return ``(y, log_det)``; ``watch`` as in :meth:`FlowSteps.forward`."""
+        h, steps_log_det = self.steps(self._enter(x), watch)
+        y, prior_log_det = self.prior(h)
+        return y, steps_log_det + prior_log_det
+
+    def inverse(self, y: Tensor, within: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """Undo :meth:`forward`; ``within`` as in :meth:`FlowSteps.inverse`."""
+        h = self.steps.inverse(self.prior.inverse(y), within)
+        return h if self.squeeze is None else self.squeeze.inverse(h)
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor) -> Tensor:
+        """Initialise from data ``x`` and return the channels that go on."""
+        h = self.steps.initialize(self._enter(x), principal_axes=len(self.steps) > 1)
+        return h[:, : self.next_channels]
+
+    def _enter(self, x: Tensor) -> Tensor:
+        return by_channels(x if self.squeeze is None else self.squeeze(x)[0])
+
+
+class DetailLevel(Bijection):
+    r"""Whitens the details of an image given its means, :math:`p(x) = p(m)\, p(d \mid m)`.
+
+    A :class:`Haar` step parts an image around 0 into means m and details d. The details are
+    squeezed, run through steps of flow and whitened by a Gaussian prior; couplings and prior are
+    all conditioned on features of m (Yu et al. 2020, Wavelet Flow; conditional couplings as in
+    Lugmayr et al. 2020, SRFlow). The means go on as they are. Nothing here depends on the size of
+    the image or on where in it a detail is, so crops are enough to train on.
+
+    Maps (N, C, H, W) to (N, 4C, H/2, W/2): the C means, which go on to the next level, and 3C
+    whitened details.
+
+    Args:
+        channels: C of the image.
+        context: net that maps the means, (N, C, H/2, W/2), to C' features.
+        steps: steps of flow on the 12 C channels of the squeezed details, with couplings that
+            take the squeezed features, 4 C'.
+        prior: prior of the same channels.
+    """
+
+    def __init__(
+        self, channels: int, context: Net, steps: Iterable[FlowStep], prior: ContextPrior
+    ) -> None:
+        super().__init__()
+        self.next_channels = channels
+        self.haar = Haar()
+        self.squeeze = Squeeze()
+        self.context = context
+        self.steps = FlowSteps(steps)
+        self.prior = prior
+
+    def forward(
+        self, x: Tensor, watch: Callable[[Tensor], None] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return ``(y, log_det)``; ``watch`` as in :meth:`FlowSteps.forward`."""
+        means, details, haar_log_det = self.part(x)
+        code, log_det = self._whiten(means, details, watch)
+        return join_channels(means, self.squeeze.inverse(code)), haar_log_det + log_det
+
+    def inverse(self, y: Tensor, within: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """Undo :meth:`forward`; ``within`` as in :meth:`FlowSteps.inverse`."""
+        means, code = y[:, : self.next_channels], y[:, self.next_channels :]
+        context = self.features(means)
+        h = self.prior.inverse(by_channels(self.squeeze(code)[0]), context)
+        details = self.squeeze.inverse(self.steps.inverse(h, within, context))
+        return self.haar.inverse(join_channels(means, details))
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor) -> Tensor:
+        """Initialise from images ``x`` around 0 and return their means."""
+        means, details, _ = self.part(x)
+        h = by_channels(self.squeeze(details)[0])
+        self.steps.initialize(h, context=self.features(means))
+        return means
+
+    def part(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return ``(means, details, log_det)`` of the Haar step: C means, 3C details."""
+        h, log_det = self.haar(x)
+        return h[:, : self.next_channels], h[:, self.next_channels :], log_det
+
+    def features(self, means: Tensor) -> Tensor:
+        """Return the context of steps and prior, squeezed: (N, 4C', H/2, W/2)."""
+        return self.squeeze(self.context(means * _TO_UNIT_VARIANCE))[0]
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Return log p(details | means), (N,), in nats, of the orthonormal details of ``x``."""
+        means, details, _ = self.part(x)
+        code, log_det = self._whiten(means, details)
+        return log_normal(code.flatten(1)) + log_det
+
+    def _whiten(
+        self, means: Tensor, details: Tensor, watch: Callable[[Tensor], None] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the code, still squeezed, and its log-determinant."""
+        context = self.features(means)
+        h, steps_log_det = self.steps(by_channels(self.squeeze(details)[0]), watch, context)
+        code, prior_log_det = self.prior(h, context)
+        return code, steps_log_det + prior_log_det
+
+
+def make_levels(config: GlowConfig) -> list[Level | DetailLevel]:
+    """Make the levels of a flow, untrained, finest first."""
+    # Made kind by kind, and not level by level, so that a seed gives the weights it always gave.
+    details = [_detail_level(config, level) for level in range(config.details)]
+    behind = range(config.details, config.levels)
+    chains = [_steps(config, level) for level in behind]
+    priors = [_prior(config, level) for level in behind]
+    levels = []
+    for level, steps, prior in zip(behind, chains, priors, strict=True):
+        go_on = config.shapes()[level][0] // 2 if isinstance(prior, SplitPrior) else 0
+        levels.append(Level(Squeeze() if config.squeeze else None, steps, prior, go_on))
+    return [*details, *levels]
+
+
+def _detail_level(config: GlowConfig, level: int) -> DetailLevel:
     channels, _, _ = config.shapes()[level]
-    half, known = channels // 2, config.context_width
+    half, width = channels // 2, config.context_width
 
-    def net() -> Net:
+    def step() -> FlowStep:
         net = ResidualNet(
             half,
             config.widths[level],
             2 * (channels - half),
             size=None,
             blocks=config.blocks[level],
-            context=4 * known,
+            context=4 * width,
         )
-        net.input_bound = config.input_bound
-        return net
+        return FlowStep(channels, AffineCoupling(_clamped(net, config), config.scale_bound))
 
-    features = ResidualNet(config.channels, known, known, size=None, blocks=config.context_blocks)
-    features.conv_out.reset_parameters()  # from zero nobody would learn at first
-    features.input_bound = config.input_bound
-    steps = [
-        FlowStep(channels, AffineCoupling(net(), config.scale_bound))
-        for _ in range(config.steps[level])
-    ]
-    prior = ContextPrior(LinearNet(4 * known, 2 * channels))
-    return DetailLevel(config.channels, features, steps, prior)
+    context = ResidualNet(config.channels, width, width, size=None, blocks=config.context_blocks)
+    context.conv_out.reset_parameters()  # from zero nobody would learn at first
+    steps = [step() for _ in range(config.steps[level])]
+    prior = ContextPrior(LinearNet(4 * width, 2 * channels))
+    return DetailLevel(config.channels, _clamped(context, config), steps, prior)
 
 
-def level_steps(config: GlowConfig, level: int) -> FlowSteps:
+def _steps(config: GlowConfig, level: int) -> list[FlowStep]:
     channels, _, _ = config.shapes()[level]
 
     def step() -> FlowStep:
         net = _net(config, level, config.widths[level], config.blocks[level])
         return FlowStep(channels, AffineCoupling(net, config.scale_bound))
 
-    return FlowSteps(step() for _ in range(config.steps[level]))
+    return [step() for _ in range(config.steps[level])]
 
 
-def split_prior(config: GlowConfig, level: int) -> SplitPrior:
-    if config.prior_width:
-        return SplitPrior(_net(config, level, config.prior_width, blocks=0))
+def _prior(config: GlowConfig, level: int) -> SplitPrior | TopPrior:
     channels, _, _ = config.shapes()[level]
     half = channels // 2
-    net = LinearNet(half, 2 * (channels - half))
-    net.input_bound = config.input_bound
-    return SplitPrior(net)
+    if level == config.levels - 1:
+        return TopPrior(channels)
+    if config.prior_width:
+        return SplitPrior(_net(config, level, config.prior_width, blocks=0))
+    return SplitPrior(_clamped(LinearNet(half, 2 * (channels - half)), config))
 
 
 def _net(config: GlowConfig, level: int, width: int, blocks: int) -> Net:
-    """A net that sees the first half of the channels and speaks of the rest, twice."""
+    """Make a net from the first half of the channels to a shift and a scale of the rest."""
     channels, size, _ = config.shapes()[level]
     half = channels // 2
-    net = NETS[config.nets[level]](half, width, 2 * (channels - half), size=size, blocks=blocks)
+    make = NETS[config.nets[level]]
+    return _clamped(make(half, width, 2 * (channels - half), size=size, blocks=blocks), config)
+
+
+def _clamped(net: Net, config: GlowConfig) -> Net:
     net.input_bound = config.input_bound
     return net

@@ -74,38 +74,38 @@ def main(argv: list[str] | None = None) -> None:
     import numpy as np
 
     from glow_app.common.errors import UserError
-    from glow_app.faces.folders import list_pictures
-    from glow_app.faces.frame import Frame, require_crops
+    from glow_app.faces.looks import ReferenceFrame, require_crops
+    from glow_app.faces.opening import list_pictures
 
     start = time.monotonic()
     folder = Path(args.data)
     files = list_pictures(folder)[: args.limit]
-    frame = Frame.of_pictures(folder, files)
+    frame = ReferenceFrame.of_pictures(folder, files)
     if args.shape == "crop":
         require_crops(folder, files)
     warp = args.shape == "mean" and frame.mean is None
     editor = cli.open_editor(args)
-    learned = Frame.from_facts(editor.facts)
+    learned = ReferenceFrame.from_facts(editor.model.facts)
     if warp:
-        frame = Frame(editor.looks.mean)
+        frame = ReferenceFrame(editor.model.looks.mean)
     if not frame.same_as(learned):
         cli.say(f"{editor.name} learned {learned.words}; what is measured is {frame.words}.")
-    editor.batch = args.batch or editor.batch
+    editor.model.batch = args.batch or editor.model.batch
     bits, levels, parts = [], [], []
     for pixels, seeds in _batches(editor, files, args, warp):
-        bits.append(editor.bits_per_dim(pixels, seeds))
-        levels.append(editor.roundtrip(pixels))
-        if editor.model.config.details:
-            parts.append(editor.bits_by_part(pixels, seeds))
+        bits.append(editor.model.bits_per_dim(pixels, seeds))
+        levels.append(editor.model.roundtrip(pixels))
+        if editor.model.flow.config.details:
+            parts.append(editor.model.bits_by_part(pixels, seeds))
     if not bits:
         raise UserError(f"None of the pictures in {args.data} could be read.")
     result = {
         **_summary(np.concatenate(bits), np.concatenate(levels), len(files)),
         **({"bits_by_part": _by_part(np.concatenate(parts))} if parts else {}),
         "image_size": editor.image_size,
-        "dims": editor.model.dims,
+        "dims": editor.model.flow.dims,
         "checkpoint": editor.name,
-        "device": str(editor.device),
+        "device": str(editor.model.device),
         "align": args.align,
         "shape": frame.shape,
         "model_shape": learned.shape,
@@ -134,12 +134,12 @@ def _batches(
             face = editor.prepare(file, align=args.align)
             if warp and face.shape is None:
                 raise UserError(f"{file.name} shows no face whose landmarks were found.")
-            pixels.append(editor.looks.of(face) if warp else face.pixels)
+            pixels.append(editor.model.looks.of(face) if warp else face.pixels)
             # By place, so that neither batch nor bad file shifts it; torch wants 32 bits.
             seeds.append(args.seed * 1_000_000 + index)
         except UserError as error:  # its sentence names the file
             cli.say(f"skipped: {error}")
-        if len(pixels) == editor.batch:
+        if len(pixels) == editor.model.batch:
             yield np.stack(pixels), seeds
             pixels, seeds = [], []
     if pixels:

@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> None:
     from benchmarks.edit_judge import fitted_on
     from glow_app.common.errors import UserError
     from glow_app.editing import directions
-    from glow_app.keeping.writing import check_folder
+    from glow_app.export.writing import check_folder
 
     editor = cli.open_editor(args)
     sliders = [d for d in editor.directions() if not args.only or d.name in args.only]
@@ -103,8 +103,7 @@ def measure(
     import numpy as np
 
     from benchmarks.edit_judge import tracked
-    from glow_app.faces.landmarks import find_mesh
-    from glow_app.faces.measures import MEASURES
+    from glow_app.faces.landmarks import MEASURES, find_shape
 
     names, sign = slider.facts["measure"]
     shaped = set(names) <= set(MEASURES)
@@ -116,14 +115,14 @@ def measure(
     asked, got, seen, others, away = [], [], [], [], []
     for face in faces:
         own = face.at(_SIDE)
-        mesh = find_mesh(own)
+        mesh = find_shape(own)
         if mesh is None:
             continue
         before = judge(own, mesh)
         for strength in strengths:
             still = editor.edit(face, [(slider, strength)])
             picture = still.at(_SIDE)
-            anew = find_mesh(picture)
+            anew = find_shape(picture)
             if anew is None:
                 continue
             followed = [] if slider.unit == "degrees" else [tracked(own, mesh, picture)]
@@ -182,8 +181,8 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
 
 def _faces(editor: Editor, args: argparse.Namespace) -> list[Face]:
     from glow_app.common.errors import UserError
-    from glow_app.faces.folders import list_pictures
-    from glow_app.faces.frame import require_crops
+    from glow_app.faces.looks import require_crops
+    from glow_app.faces.opening import list_pictures
 
     files = list_pictures(Path(args.data))
     require_crops(Path(args.data), files)

@@ -103,9 +103,9 @@ def main(argv: list[str] | None = None) -> None:
     )
     from glow_app.common.errors import UserError
     from glow_app.common.files import write_text
-    from glow_app.faces.folders import list_pictures
-    from glow_app.faces.frame import require_crops
-    from glow_app.keeping.writing import check_folder, check_target
+    from glow_app.export.writing import check_folder, check_target
+    from glow_app.faces.looks import require_crops
+    from glow_app.faces.opening import list_pictures
 
     out = args.out and check_target(args.out, (".md", ".txt"))
     picture = args.strips and check_target(args.strips, (".png",))
@@ -121,7 +121,7 @@ def main(argv: list[str] | None = None) -> None:
     def read(folder: str, align: str) -> list[Face]:
         files = list_pictures(Path(folder))
         require_crops(Path(folder), files)
-        return read_faces(files, editor, align, lambda why: cli.say(f"skipped: {why}"))
+        return read_faces(files, editor.model, align, lambda why: cli.say(f"skipped: {why}"))
 
     def measured(pairs: list[tuple[Face, Face]], reference: list[Face], what: str) -> Any:
         scale = Scale(np.stack([face.pixels for face in reference]), describe)
@@ -151,7 +151,7 @@ def main(argv: list[str] | None = None) -> None:
         "reference": len(reference),
         "seed": args.seed,
         "checkpoint": editor.name,
-        "device": str(editor.device),
+        "device": str(editor.model.device),
         "seconds": round(time.monotonic() - start, 1),
     }
     if not args.json:
@@ -175,7 +175,7 @@ def _describer(wanted: bool | None) -> Callable[[np.ndarray], np.ndarray] | None
 
 def _writer(path: str | None, way: str) -> Callable[[Face, Face, np.ndarray], None] | None:
     """Make the folder of a way and return a function that writes its frames there."""
-    from glow_app.keeping.sheets import save_still
+    from glow_app.export.sheets import save_still
 
     if path is None:
         return None
@@ -188,7 +188,7 @@ def _draw(target: Path, pairs: list[tuple[Face, Face]], ways: dict[str, Way]) ->
     """Write a sheet with a row of nine frames for each way of each pair."""
     import numpy as np
 
-    from glow_app.keeping.sheets import save_sheet
+    from glow_app.export.sheets import save_sheet
 
     t = np.linspace(0, 1, 9)
     frames = [way(a, b, t).frames for a, b in pairs for way in ways.values()]

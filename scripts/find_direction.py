@@ -86,7 +86,7 @@ def main(argv: list[str] | None = None) -> None:
         p.error("--balance needs --labels")
 
     from glow_app.editing import directions
-    from glow_app.keeping.writing import check_target
+    from glow_app.export.writing import check_target
 
     out = check_target(args.out, (".safetensors",))
     files = _choose(args)
@@ -99,7 +99,7 @@ def main(argv: list[str] | None = None) -> None:
     direction = directions.learn(
         z_with,
         z_without,
-        editor.level_shapes,
+        editor.model.level_shapes,
         shapes=(shapes_with, shapes_without),
         name=args.name or out.stem,
         fingerprint=editor.fingerprint,
@@ -125,8 +125,8 @@ def _choose(args: argparse.Namespace) -> tuple[list[str], list[str]]:
     import random
 
     from glow_app.editing import labels
-    from glow_app.faces.folders import list_pictures
-    from glow_app.faces.frame import require_crops
+    from glow_app.faces.looks import require_crops
+    from glow_app.faces.opening import list_pictures
 
     if args.labels:
         rows = labels.read_labels(Path(args.labels))
@@ -160,12 +160,12 @@ def _codes(editor: Editor, files: list[str], align: str, what: str) -> tuple[Ten
             if face.shape is None:
                 cli.say(f"skipped: {Path(file).name} shows no face whose landmarks were found.")
             else:
-                looks.append(editor.looks.of(face))
+                looks.append(editor.model.looks.of(face))
                 shapes.append(face.shape)
         except UserError as error:  # its sentence names the file
             cli.say(f"skipped: {error}")
-        if looks and (len(looks) == editor.batch or place == len(files)):
-            codes.append(editor.encode(np.stack(looks)))
+        if looks and (len(looks) == editor.model.batch or place == len(files)):
+            codes.append(editor.model.encode(np.stack(looks)))
             looks = []
     if not codes:
         raise UserError(f"None of the {what} could be read.")

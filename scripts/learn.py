@@ -42,7 +42,7 @@ def parser() -> cli.Parser:
 def main(argv: list[str] | None = None) -> None:
     args = parser().parse_args(argv)
 
-    from glow_app.keeping.writing import check_folder, check_target
+    from glow_app.export.writing import check_folder, check_target
 
     out = check_folder(args.out)
     flow = args.save_flow and check_target(args.save_flow, (".safetensors",))
@@ -71,14 +71,14 @@ def main(argv: list[str] | None = None) -> None:
     keep("3-fit", figures.fit_figure(draw, shots))
     keep("4-chain", figures.chain_figure(model))
 
-    faces = editor.sample(2, seed=18)
-    z = editor.encode(faces)
-    keep("4-chain-face", figures.face_chain_figure(editor.model, z[:1]))
+    faces = editor.sampler.sample(2, seed=18)
+    z = editor.model.encode(faces)
+    keep("4-chain-face", figures.face_chain_figure(editor.model.flow, z[:1]))
     costs = [jacobian.cost(*jacobian.random_coupling(dims)) for dims in jacobian.DIMS]
-    costs.append(jacobian.cost(*jacobian.face_coupling(editor.model, z[:1])))
+    costs.append(jacobian.cost(*jacobian.face_coupling(editor.model.flow, z[:1])))
     keep("5-jacobian", figures.jacobian_figure(costs))
 
-    shell, t = positions.shell(editor.model.dims), torch.linspace(-0.25, 1.25, 97)
+    shell, t = positions.shell(editor.model.flow.dims), torch.linspace(-0.25, 1.25, 97)
     views = [positions.path_view(z[0], z[1], t, kind, shell) for kind in paths.PATHS]
     frames = editor.morph_frames(faces[0], faces[1], _FRAMES).frames
     keep("6-directions", figures.directions_figure(views, shell, frames))

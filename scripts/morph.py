@@ -22,13 +22,10 @@ import _project  # noqa: F401
 from glow_app.common import cli
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from glow_app.editing.directions import Direction
     from glow_app.editing.editor import Editor, Morph
-    from glow_app.editing.walk import Walk
+    from glow_app.editing.options import MorphOptions
     from glow_app.faces.face import Face
-    from glow_app.keeping.recipes import Recipe
 
 
 _USUAL = 512  # pixels a side where nothing is asked for and the photos have as many
@@ -170,9 +167,10 @@ def main(argv: list[str] | None = None) -> None:
 
     import numpy as np
 
-    from glow_app.keeping import animation, sheets
-    from glow_app.keeping.photos import PHOTO_FORMATS
-    from glow_app.keeping.writing import check_target
+    from glow_app.export import animation, sheets
+    from glow_app.export.recipes import Origin, Recipe
+    from glow_app.export.sheets import PHOTO_FORMATS
+    from glow_app.export.writing import check_target
 
     out = check_target(args.out)
     stills = {
@@ -196,15 +194,25 @@ def main(argv: list[str] | None = None) -> None:
         for slider, strength in editor.expression(pictures[0], _prepare(editor, like, args.align)):
             given[slider] = given.get(slider, 0.0) + strength
         edits = list(given.items())
-    walk, u = _walk(editor, pictures, edits, travels, args)
+    options = _options(travels, edited, args)
+    walk = editor.edit_walk(pictures[0], edits) if edited else editor.walk(pictures, options)
+    u = options.positions(walk.legs)
     if "sheet" in stills and isinstance(args.size, int):
         sheets.check_sheet(len(u), args.size, captions=True)
     report = cli.reporter("decoding")
-    *_, morph = editor.along(walk, u, args.constant_speed, report, kappa=args.kappa)
+    *_, morph = editor.along(walk, u, options.constant_speed, report, kappa=options.kappa)
     size = _chosen_size(args.size, morph)
     if "sheet" in stills:
         sheets.check_sheet(len(morph.frames), size, captions=True)
-    recipe = _recipe(editor, edits, len(photos), morph, travels, args, size)
+    recipe = Recipe.of_morph(
+        editor,
+        options,
+        [Origin()] * len(photos),
+        size=size,
+        fps=args.fps,
+        there_and_back=args.there_and_back,
+        directions=tuple((direction.name, strength) for direction, strength in edits),
+    )
     frames = morph.each(size)  # made anew for each file: all at once would not fit everywhere
     animation.save_animation(
         frames,
@@ -232,27 +240,21 @@ def main(argv: list[str] | None = None) -> None:
         _put_back(one, at, photos[which], pictures[which], whole)
 
 
-def _walk(
-    editor: Editor,
-    pictures: list[Face],
-    edits: list[tuple[Direction, float]],
-    travels: bool,
-    args: argparse.Namespace,
-) -> tuple[Walk, np.ndarray]:
-    """The way through the photos, and the positions of the frames on it."""
-    from glow_app.editing.frames import journey_positions, morph_positions
+def _options(travels: bool, edited: bool, args: argparse.Namespace) -> MorphOptions:
+    """The way from face to face; an edit adds its directions straight ahead."""
+    from glow_app.editing.options import MorphOptions
 
-    options = {"ground": args.ground, "alone": args.alone}
-    if travels:
-        walk = editor.journey_walk(pictures, args.path or "cubic", args.loop, **options)
-        u = journey_positions(walk, args.frames)
-    else:
-        u = morph_positions(args.frames, tuple(args.range or (0.0, 1.0)))
-        if edits:
-            walk = editor.edit_walk(pictures[0], edits)
-        else:
-            walk = editor.morph_walk(*pictures, args.path or "linear", **options)
-    return walk, u
+    return MorphOptions(
+        kind="journey" if travels else "morph",
+        path="linear" if edited else args.path or ("cubic" if travels else "linear"),
+        t_range=tuple(args.range or (0.0, 1.0)),
+        alone=args.alone,
+        ground=args.ground,
+        kappa=args.kappa,
+        constant_speed=args.constant_speed,
+        loop=args.loop,
+        frames=args.frames,
+    )
 
 
 def _chosen_size(asked: int | str | None, morph: Morph) -> int:
@@ -268,10 +270,10 @@ def _chosen_size(asked: int | str | None, morph: Morph) -> int:
 
 def _put_back(one: Morph, at: float, photo: Path, picture: Face, target: Path) -> None:
     """Write the whole photo with the face of a single frame in the place of its own."""
-    from glow_app.faces.put_back import full_side, put_back
-    from glow_app.keeping.photos import save_photo
+    from glow_app.export.sheets import save_photo
+    from glow_app.faces.put_back import put_back
 
-    face = one.enlarged(full_side(picture))[0]
+    face = one.enlarged(picture.native)[0]
     image = put_back(photo, picture, face, one.points[0].shape)
     save_photo(image, target)
     print(f"{target.name}: {image.width} x {image.height} pixels, with the face at {at:g}")
@@ -280,36 +282,6 @@ def _put_back(one: Morph, at: float, photo: Path, picture: Face, target: Path) -
 def _size(text: str) -> int | str:
     """An argparse type: a number of pixels, or the word native."""
     return text if text == "native" else cli.whole(8, 1024)(text)
-
-
-def _recipe(
-    editor: Editor,
-    edits: list[tuple[Direction, float]],
-    photos: int,
-    morph: Morph,
-    travels: bool,
-    args: argparse.Namespace,
-    size: int,
-) -> Recipe:
-    from glow_app.keeping.recipes import Origin, Recipe
-
-    return Recipe.of(
-        editor,
-        "journey" if travels else "morph",
-        faces=(Origin(),) * photos,
-        path=morph.path or "linear",  # an edit adds its directions straight ahead
-        way="model" if args.alone else "photos",
-        ground=args.ground,
-        kappa=args.kappa,
-        t_range=tuple(args.range or (0.0, 1.0)),
-        constant_speed=args.constant_speed,
-        loop=args.loop,
-        frames=args.frames,
-        size=size,
-        fps=args.fps,
-        there_and_back=args.there_and_back,
-        directions=tuple((direction.name, strength) for direction, strength in edits),
-    )
 
 
 def _edits(editor: Editor, texts: list[str]) -> list[tuple[Direction, float]]:

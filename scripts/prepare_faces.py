@@ -119,9 +119,9 @@ def main(argv: list[str] | None = None) -> None:
     plan = plan_of(p, args)
 
     from glow_app.common.devices import cores, spread
+    from glow_app.export.writing import check_folder
     from glow_app.faces import finder
     from glow_app.faces.prepared import Job, Leftovers, write_faces
-    from glow_app.keeping.writing import check_folder
 
     source, out = Path(args.src), Path(args.out)
     photos = find_photos(source, out)
@@ -162,9 +162,8 @@ def find_photos(source: Path, out: Path) -> dict[Path, Path]:
         UserError: there is none, they are looks already, or `out` is `source`, whose photos would
             be overwritten.
     """
-    from glow_app.faces.folders import list_pictures
-    from glow_app.faces.frame import require_crops
-    from glow_app.faces.opening import printable
+    from glow_app.faces.looks import require_crops
+    from glow_app.faces.opening import list_pictures, printable
 
     if not source.is_dir():
         if not source.exists():
@@ -186,7 +185,7 @@ def find_photos(source: Path, out: Path) -> dict[Path, Path]:
 
 def find_pictures(source: Path, out: Path) -> list[Path]:
     """Return the pictures in `out`, relative to it, without the photos themselves."""
-    from glow_app.faces.folders import list_pictures
+    from glow_app.faces.opening import list_pictures
 
     try:
         files = list_pictures(out)
@@ -204,10 +203,10 @@ def check_frame(out: Path, before: list[Path], plan: Plan) -> None:
     Raises:
         UserError: `out` holds pictures `before` that are of another frame than the plan's.
     """
-    from glow_app.faces.frame import Frame
+    from glow_app.faces.looks import ReferenceFrame
 
     if before:
-        there = Frame.of_pictures(out, [out / picture for picture in before])
+        there = ReferenceFrame.of_pictures(out, [out / picture for picture in before])
         if not there.same_as(plan.frame):
             raise UserError(f"--out holds {there.words}; {plan.frame.words} need another folder.")
 

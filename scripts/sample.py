@@ -70,9 +70,9 @@ def main(argv: list[str] | None = None) -> None:
 
     import numpy as np
 
-    from glow_app.keeping.recipes import Origin, Recipe
-    from glow_app.keeping.sheets import check_sheet, save_grid
-    from glow_app.keeping.writing import check_target
+    from glow_app.export.recipes import Origin, Recipe
+    from glow_app.export.sheets import check_sheet, save_grid
+    from glow_app.export.writing import check_target
 
     out = check_target(args.out, (".png",))
     editor = cli.open_editor(args)
@@ -82,9 +82,13 @@ def main(argv: list[str] | None = None) -> None:
     if args.near is None:
         pictures = np.concatenate([_drawn(editor, t, args) for t in temperatures])
     else:
-        centre = editor.sample(1, temperatures[0], args.seed)
+        centre = editor.sampler.sample(1, temperatures[0], args.seed)
         others = args.n - 1
-        near = [editor.neighbours(args.seed, others, args.near, temperatures[0])] if others else []
+        near = (
+            [editor.sampler.neighbours(args.seed, others, args.near, temperatures[0])]
+            if others
+            else []
+        )
         pictures = np.concatenate([centre, *near])
     recipe = Recipe.of(
         editor,
@@ -103,12 +107,12 @@ def _drawn(editor: Editor, temperature: float, args: argparse.Namespace) -> np.n
     """Draw `args.n` faces (N, S, S, 3) in passes, with a progress bar."""
     import numpy as np
 
-    from glow_app.editing.editor import SAMPLE_PASS
+    from glow_app.editing.sampling import SAMPLE_PASS
 
     starts = range(0, args.n, SAMPLE_PASS)
     return np.concatenate(
         [
-            editor.sample(min(SAMPLE_PASS, args.n - first), temperature, args.seed + first)
+            editor.sampler.sample(min(SAMPLE_PASS, args.n - first), temperature, args.seed + first)
             for first in cli.shown(starts, len(starts), "sampling")
         ]
     )

@@ -17,8 +17,8 @@ import models
 from glow_app.common import cli
 from glow_app.common.devices import pick_device, pick_precision
 from glow_app.common.errors import UserError
+from glow_app.export.writing import check_folder
 from glow_app.faces.coding import Coding, coding_at
-from glow_app.keeping.writing import check_folder
 from glow_app.training import (
     PackedPictures,
     TrainConfig,

@@ -113,7 +113,7 @@ def face_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     editor = Editor(models.pretrained_path("faces128"), device="cpu")
     for seed in range(12):
-        pixels = editor.sample(1, 0.6, seed)[0]
+        pixels = editor.sampler.sample(1, 0.6, seed)[0]
         Image.fromarray(pixels).save(folder / f"drawn_{seed:02d}.png")
     return folder
 
@@ -121,8 +121,8 @@ def face_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def faces(face_folder: Path) -> np.ndarray:
     """Eight faces (8, 64, 64, 3) uint8."""
-    from glow_app.faces.folders import list_pictures
-    from glow_app.faces.prepare import prepare
+    from glow_app.faces.face import prepare
+    from glow_app.faces.opening import list_pictures
 
     files = list_pictures(face_folder)
     chosen = files[:: max(1, len(files) // 8)][:8]

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from glow_app.editing.editor import Editor
-from glow_app.faces import regions
-from glow_app.faces.coding import Coding, code_and_reduce
-from glow_app.faces.face import Face, resized
+from glow_app.faces import landmarks, regions
+from glow_app.faces.coding import Coding, code_and_reduce, resized
+from glow_app.faces.face import Face
 from glow_app.faces.landmarks import OUTLINE_POINTS
 
 __all__ = ["painted", "photo_of", "photos_with_detail", "portraits"]
@@ -55,7 +55,7 @@ def _painted(
         inside: (side, side, 3) uint8, what is seen between them.
         bar: colour of a bar that covers the forehead.
     """
-    shape = np.array(regions.mean_shape(), np.float64)
+    shape = np.array(landmarks.mean_shape(), np.float64)
     shape[list(_LOWER_LIP), 1] += mouth
     shape = 0.5 + scale * (shape - 0.5)
     picture = np.full((side, side, 3), behind, np.uint8)
@@ -79,7 +79,7 @@ def painted() -> Callable[..., Face]:
 @pytest.fixture(scope="session")
 def photos_with_detail(released: Editor) -> list[Image.Image]:
     """Three photos, the squares of whose faces have about 300, 220 and 180 pixels a side."""
-    drawn = [released.sample(1, temperature=0.6, seed=seed)[0] for seed in (3, 8, 6)]
+    drawn = [released.sampler.sample(1, temperature=0.6, seed=seed)[0] for seed in (3, 8, 6)]
     sides = (300, 220, 180)
     return [photo_of(face, side, side) for face, side in zip(drawn, sides, strict=True)]
 

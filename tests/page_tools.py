@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from glow_app.faces.face import resized
+from glow_app.faces.coding import resized
 
 WAIT_MS = 20_000  # for what the model does; the machine may be busy
 FRAMES = 33  # of a morph

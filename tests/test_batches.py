@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from glow_app.faces.prepare import prepare
-from glow_app.faces.tensors import to_tensor
+from glow_app.faces.coding import to_tensor
+from glow_app.faces.face import prepare
 from glow_app.training import PackedPictures, TrainConfig, World
 from glow_app.training.batches import Batches, means_of, mixture, reduced
 from glow_app.training.loop import train

@@ -10,18 +10,21 @@ from conftest import perturb
 from torch import Tensor, nn
 
 import models  # noqa: F401 - so that every bijection is imported
-from models.actnorm import ActNorm
-from models.bijection import Bijection
-from models.coupling import AffineCoupling, SplitPrior
-from models.detail import DetailLevel
-from models.haar import Haar
-from models.invertible_conv import InvertibleConv
-from models.layout import by_channels
-from models.networks import ConvNet, LinearNet, ResidualNet
-from models.prior import ContextPrior, TopPrior
-from models.squeeze import Squeeze
-from models.step import FlowStep
-from models.steps import FlowSteps
+from models.layers import (
+    ActNorm,
+    AffineCoupling,
+    Bijection,
+    ContextPrior,
+    Haar,
+    InvertibleConv,
+    SplitPrior,
+    Squeeze,
+    TopPrior,
+    by_channels,
+)
+from models.levels import DetailLevel, Level
+from models.nets import ConvNet, LinearNet, ResidualNet
+from models.steps import FlowStep, FlowSteps
 
 SHAPES = {"image": (4, 4, 6), "odd channels": (5, 2, 2), "point": (2, 1, 1)}
 TWICE_EVEN = (2, 4, 8)  # of detail levels, which squeeze twice
@@ -82,6 +85,13 @@ def detail_level(c: int) -> DetailLevel:
     return DetailLevel(c, context, [FlowStep(12 * c, AffineCoupling(net))], prior)
 
 
+def level(c: int, h: int, w: int, squeeze: bool) -> Level:
+    if squeeze:
+        c, h, w = 4 * c, h // 2, w // 2
+    prior = SplitPrior(residual_net(c, h, w))
+    return Level(Squeeze() if squeeze else None, chain(c, h, w), prior, next_channels=c // 2)
+
+
 BIJECTIONS = {
     "actnorm": lambda c, h, w: ActNorm(c),
     "invertible conv": lambda c, h, w: InvertibleConv(c),
@@ -103,6 +113,8 @@ BIJECTIONS = {
     "steps, conditional": lambda c, h, w: Given(given_chain(c), h, w),
     "steps, conditional, reversible": lambda c, h, w: Given(given_chain(c, True), h, w),
     "detail level": lambda c, h, w: detail_level(c),
+    "level": lambda c, h, w: level(c, h, w, squeeze=True),
+    "level without squeeze": lambda c, h, w: level(c, h, w, squeeze=False),
 }
 
 
@@ -112,7 +124,7 @@ CASES = [
     for name in BIJECTIONS
     for kind, shape in SHAPES.items()
     if name != "detail level"
-    and (name not in ("squeeze", "haar") or shape[1] % 2 == shape[2] % 2 == 0)
+    and (name not in ("squeeze", "haar", "level") or shape[1] % 2 == shape[2] % 2 == 0)
 ] + [pytest.param("detail level", TWICE_EVEN, id="detail level")]
 
 
@@ -125,7 +137,7 @@ def x(shape: tuple[int, int, int]) -> Tensor:
 def bijection(name: str, shape: tuple[int, int, int]) -> Bijection:
     torch.manual_seed(2)
     # In a chain the conditions of the parts multiply, and with them float32 rounding.
-    several = name.startswith(("steps", "detail"))
+    several = name.startswith(("steps", "detail", "level"))
     return perturb(BIJECTIONS[name](*shape), amount=0.1 if several else 0.3)
 
 

@@ -6,14 +6,15 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from glow_app.common.errors import UserError
-from glow_app.editing.codec import Codec
+from glow_app.editing.model import FaceModel
 from glow_app.faces import finder
-from glow_app.faces.coding import Coding, code_and_reduce, coding_at
+from glow_app.faces.coding import Coding, code_and_reduce, coding_at, to_pictures, to_tensor
+from glow_app.faces.face import prepare, prepare_all
 from glow_app.faces.opening import RESAMPLE, open_picture, open_source
-from glow_app.faces.prepare import prepare, prepare_all
 
 CODING = Coding()
 
@@ -227,7 +228,7 @@ def test_softness_is_judged_against_the_model(sharp):
 
 
 def test_the_released_model_knows_coded_pictures_better(sharp, released_checkpoint):
-    codec = Codec(released_checkpoint, "cpu")
+    codec = FaceModel(released_checkpoint, "cpu")
     bits = [
         codec.bits_per_dim(
             np.stack([prepare(p, 64, "center", coding).pixels for p in sharp]), range(len(sharp))
@@ -235,3 +236,26 @@ def test_the_released_model_knows_coded_pictures_better(sharp, released_checkpoi
         for coding in (None, CODING)
     ]
     assert (bits[1] < bits[0]).all() and bits[0].mean() - bits[1].mean() > 0.3
+
+
+# ---------------------------------------------------------------------------------- tensors
+
+
+def test_pixels_and_planes_hold_the_same_levels_in_the_same_places():
+    whole = np.random.default_rng(0).integers(0, 256, (9, 6, 6, 3), dtype=np.uint8)
+    for pictures in (whole, whole[::-2, :, ::-1], whole[:0]):  # negative strides, no picture
+        levels = to_tensor(pictures)
+        assert levels.dtype == torch.uint8 and levels.is_contiguous()
+        assert levels.shape == (len(pictures), 3, 6, 6)
+        for channel in range(3):
+            np.testing.assert_array_equal(levels[:, channel], pictures[..., channel])
+        back = to_pictures(levels)
+        np.testing.assert_array_equal(back, pictures)
+        assert back.flags.c_contiguous
+
+
+def test_a_tensor_is_a_copy():
+    """Packed pictures are mapped from disk; a batch must not change with or write to them."""
+    pictures = np.zeros((1, 4, 4, 3), np.uint8)
+    to_tensor(pictures)[:] = 7
+    assert not pictures.any()

@@ -282,7 +282,9 @@ def test_directions_of_other_weights_are_refused(made, tiny_checkpoint, tmp_path
 def test_a_look_has_as_many_numbers_as_the_model(made, tiny_checkpoint, tmp_path):
     """The fingerprint alone would let a file through that somebody cut or put together."""
     editor = Editor(tiny_checkpoint, device="cpu")
-    wrong = replace(made, vector=torch.ones(editor.model.dims + 1), fingerprint=editor.fingerprint)
+    wrong = replace(
+        made, vector=torch.ones(editor.model.flow.dims + 1), fingerprint=editor.fingerprint
+    )
     path = directions.save(wrong, tmp_path / "smile.safetensors")
     assert directions.load(path, editor.fingerprint).vector is not None  # in itself it is sound
     picture = np.zeros((editor.image_size, editor.image_size, 3), np.uint8)
@@ -294,7 +296,7 @@ def test_a_look_has_as_many_numbers_as_the_model(made, tiny_checkpoint, tmp_path
             use()
     right = replace(wrong, vector=wrong.vector[1:])
     directions.save(right, path)
-    assert editor.load_direction(path).vector.shape == (editor.model.dims,)
+    assert editor.load_direction(path).vector.shape == (editor.model.flow.dims,)
 
 
 # ------------------------------------------------------------------------------------------ labels

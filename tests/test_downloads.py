@@ -11,12 +11,13 @@ from PIL import Image
 
 from glow_app.common.errors import UserError
 from glow_app.common.progress import Stopped
-from glow_app.keeping import writing
-from glow_app.keeping.recipes import read_morph
+from glow_app.editing.options import MorphOptions
+from glow_app.export import writing
+from glow_app.export.recipes import read_recipe
 from glow_app.ui import limits
 from glow_app.ui.components.base import size_options
 from glow_app.ui.downloads import animated, save_result
-from glow_app.ui.morphs import MorphOptions, Result
+from glow_app.ui.morphs import Result
 
 pytest_plugins = ["tests.full_size_faces"]
 
@@ -64,7 +65,7 @@ def test_the_way_back_is_that_of_the_swapped_pair(released, portraits):
 def test_every_kind_is_written_at_full_size(released, shown, folder, kind):
     file = saved(released, shown, folder, kind=kind, size=150)
     frames = shown.morph.enlarged(150)
-    assert read_morph(file).size == 150
+    assert read_recipe(file).size == 150
     with Image.open(file) as image:
         if kind == "strip":
             assert np.array_equal(np.asarray(image), np.concatenate(frames, axis=1))
@@ -82,7 +83,7 @@ def test_every_kind_is_written_at_full_size(released, shown, folder, kind):
 
 def test_a_picture_between_frames_has_full_size_too(released, shown, folder):
     file = saved(released, shown, folder, kind="png", size=150, place=0.5)
-    t = read_morph(file).t
+    t = read_recipe(file).t
     assert t == pytest.approx(0.25)
     own = released.morph_frames(*shown.faces, [0.25])
     with Image.open(file) as image:
@@ -92,7 +93,7 @@ def test_a_picture_between_frames_has_full_size_too(released, shown, folder):
 def test_native_is_a_size(released, shown, folder):
     file = saved(released, shown, folder, kind="png", size="native", place=0)
     native = shown.morph.native
-    assert read_morph(file).size == native
+    assert read_recipe(file).size == native
     with Image.open(file) as image:
         assert image.size == (native, native)
     for wrong in ("natively", "", None, 15, 1025, 99.5):
@@ -133,7 +134,7 @@ def test_progress_counts_frames_as_they_are_written(released, shown):
 @pytest.mark.parametrize("ending", writing.available_formats())
 def test_the_memory_of_an_animation_does_not_grow_with_its_length(small, folder, ending):
     """It stays below what the frames have together, and the way back is as many again."""
-    a, b = (small.face(face) for face in small.sample(2, 0.7))
+    a, b = (small.model.face(face) for face in small.sampler.sample(2, 0.7))
     count = 65 if ending in (".gif", ".png") else 129
     morph = small.morph_frames(a, b, count, alone=True)
     recipe = Result((a, b), MorphOptions(alone=True), morph).recipe(

@@ -22,13 +22,15 @@ import models
 from glow_app.common.errors import UserError
 from glow_app.common.expiring_cache import ExpiringCache
 from glow_app.common.progress import Stopped
-from glow_app.editing import codec
+from glow_app.editing import model as model_module
 from glow_app.editing.directions import Direction
-from glow_app.editing.editor import SAMPLE_PASS, Editor
+from glow_app.editing.editor import Editor
+from glow_app.editing.options import MorphOptions
 from glow_app.editing.paths import JOURNEYS, PATHS, coarse_fine
+from glow_app.editing.sampling import SAMPLE_PASS
 from glow_app.faces import regions
 from glow_app.faces.face import Face
-from glow_app.faces.landmarks import find_mesh
+from glow_app.faces.landmarks import find_shape
 
 
 @pytest.fixture(scope="module")
@@ -60,16 +62,16 @@ def examples(released: Editor) -> list[Face]:
 
 def test_every_picture_comes_back_to_the_byte(tiny):
     pictures = np.concatenate([noise(tiny, 11), flats(tiny)])
-    z = tiny.encode(pictures)
-    assert z.shape == (14, tiny.model.dims) and z.dtype == torch.float32
-    decoded, clamped = tiny.decode_with_report(z)
+    z = tiny.model.encode(pictures)
+    assert z.shape == (14, tiny.model.flow.dims) and z.dtype == torch.float32
+    decoded, clamped = tiny.model.decode_with_report(z)
     np.testing.assert_array_equal(decoded, pictures)
     assert clamped.shape == (14,) and not clamped.any()
-    np.testing.assert_array_equal(tiny.roundtrip(pictures), np.zeros(14))
+    np.testing.assert_array_equal(tiny.model.roundtrip(pictures), np.zeros(14))
 
 
 def test_faces_come_back_to_the_byte(released, faces):
-    np.testing.assert_array_equal(released.decode(released.encode(faces)), faces)
+    np.testing.assert_array_equal(released.model.decode(released.model.encode(faces)), faces)
 
 
 @pytest.mark.parametrize("alone", [False, True])
@@ -91,8 +93,8 @@ def test_a_morph_of_faces_starts_on_a_and_ends_on_b(released, faces, path, alone
 def test_the_model_alone_is_decoded_and_not_pasted(tiny, path, monkeypatch):
     """The ends come out of g: a model that is off shows it. Between photos it does not."""
     a, b = noise(tiny, 2)
-    g = tiny.model.g
-    monkeypatch.setattr(tiny.model, "g", lambda z, within=None: g(z, within) + 3 / 256)
+    g = tiny.model.flow.g
+    monkeypatch.setattr(tiny.model.flow, "g", lambda z, within=None: g(z, within) + 3 / 256)
     frames = tiny.morph_frames(a, b, 3, path, alone=True).frames
     np.testing.assert_array_equal(frames[0], np.minimum(a.astype(int) + 3, 255))
     np.testing.assert_array_equal(frames[-1], np.minimum(b.astype(int) + 3, 255))
@@ -106,10 +108,10 @@ def test_the_model_alone_draws_the_codes_of_a_straight_line(small, examples):
     a, b = examples
     t = np.array([0.0, 0.3, 0.5, 0.8, 1.0])
     morph = small.morph_frames(a, b, t, alone=True)
-    coded = small.encode_with_range(np.stack([a.pixels, b.pixels]))
+    coded = small.model.encode_with_range(np.stack([a.pixels, b.pixels]))
     z = torch.stack([torch.lerp(*coded.z.double(), float(share)) for share in t]).float()
     within = coded.within.merged().widened(0.25)
-    expected = small.decode_with_report(z, within=within)[0]
+    expected = small.model.decode_with_report(z, within=within)[0]
     assert np.abs(morph.frames.astype(int) - expected).max() <= 1  # rounding of other passes
     assert (morph.frames == expected).mean() > 0.999
     np.testing.assert_array_equal(morph.frames, morph.looks)
@@ -121,8 +123,8 @@ def test_the_model_alone_draws_the_codes_of_a_straight_line(small, examples):
 
 def test_the_middle_of_a_morph_is_the_middle_of_the_codes(tiny):
     a, b = noise(tiny, 2)
-    z = tiny.encode(np.stack([a, b]))
-    middle = tiny.decode(z.mean(dim=0))[0]
+    z = tiny.model.encode(np.stack([a, b]))
+    middle = tiny.model.decode(z.mean(dim=0))[0]
     np.testing.assert_allclose(
         tiny.morph_frames(a, b, [0.5], "linear").looks[0].astype(int), middle.astype(int), atol=1
     )
@@ -229,10 +231,10 @@ def test_beyond_the_ends_the_path_goes_on_and_says_what_it_clamped(released, fac
     np.testing.assert_array_equal(wide.frames[6], b)
     assert wide.clamped_frames.shape == (9,) and not wide.clamped_frames[[2, 6]].any()
     assert wide.norms[0].mean() > 1.2 * wide.norms[2].mean()
-    z_a, z_b = released.encode(np.stack([a, b]))
-    walk = released.morph_walk(a, b, "linear", alone=True)
+    z_a, z_b = released.model.encode(np.stack([a, b]))
+    walk = released.walk((a, b), MorphOptions(alone=True))
     with torch.no_grad():
-        x = released.model.g((z_a - 0.5 * (z_b - z_a)).unsqueeze(0), walk.within(-0.5))
+        x = released.model.flow.g((z_a - 0.5 * (z_b - z_a)).unsqueeze(0), walk.within(-0.5))
     share = ((x < 0) | (x > 1)).float().mean()
     assert 0 < wide.clamped_frames[0] == pytest.approx(float(share), abs=2 / x.numel())
     assert wide.clamped == pytest.approx(wide.clamped_frames.mean())
@@ -255,24 +257,24 @@ def test_beyond_the_ends_photos_go_on_as_well(small, examples):
 def test_statistics_are_those_of_each_frame(tiny):
     a, b = noise(tiny, 2)
     morph = tiny.morph_frames(a, b, 5, "linear")
-    z = tiny.encode(np.stack([a, b]))
+    z = tiny.model.encode(np.stack([a, b]))
     middle = z.mean(dim=0)[None]
     for place, code in ((0, z[:1]), (2, middle), (4, z[1:])):
-        parts = tiny.model.split_levels(code)
+        parts = tiny.model.flow.split_levels(code)
         expected = [float(p.norm() / p.numel() ** 0.5) for p in parts]
         np.testing.assert_allclose(morph.norms[place], expected, rtol=1e-4)
-    assert morph.norms.shape == (5, len(tiny.level_shapes))
-    bits = tiny.bits_along(morph.frames)
+    assert morph.norms.shape == (5, len(tiny.model.level_shapes))
+    bits = tiny.model.bits_along(morph.frames)
     expected = [tiny.read(frame).bits_per_dim for frame in morph.frames]
     np.testing.assert_allclose(bits, expected, rtol=1e-5)
 
 
 def test_coarse_frames_come_first_and_none_is_made_twice(tiny, monkeypatch):
     pictures = noise(tiny, 2)
-    walk, u = tiny.morph_walk(*pictures), np.linspace(0, 1, 9)
-    decode, made = tiny.decode_with_report, []
+    walk, u = tiny.walk(pictures, MorphOptions()), np.linspace(0, 1, 9)
+    decode, made = tiny.model.decode_with_report, []
     monkeypatch.setattr(
-        tiny,
+        tiny.model,
         "decode_with_report",
         lambda z, **how: (made.append(len(z)), decode(z, **how))[1],
     )
@@ -294,29 +296,29 @@ def test_coarse_frames_come_first_and_none_is_made_twice(tiny, monkeypatch):
 def test_a_pass_shared_among_cores_gives_what_single_pictures_give(
     tiny_checkpoint, cores, monkeypatch
 ):
-    monkeypatch.setattr(codec, "CORES", cores)
+    monkeypatch.setattr(model_module, "CORES", cores)
     editor = Editor(tiny_checkpoint, device="cpu")
-    editor.batch = 7
+    editor.model.batch = 7
     pictures = noise(editor, 9)
-    together = editor.encode_with_range(pictures)
+    together = editor.model.encode_with_range(pictures)
     z, within = together.z, together.within.widened(0.1)
-    decoded, clamped = editor.decode_with_report(1.5 * z, within=within)
+    decoded, clamped = editor.model.decode_with_report(1.5 * z, within=within)
     seeds = list(range(9))
-    bits = editor.bits_per_dim(pictures, seeds)
+    bits = editor.model.bits_per_dim(pictures, seeds)
     for i, picture in enumerate(pictures):
-        editor._codes = ExpiringCache(4, 60)
-        alone = editor.encode_with_range(picture)
+        editor.model._codes = ExpiringCache(4, 60)
+        alone = editor.model.encode_with_range(picture)
         torch.testing.assert_close(z[i], alone.z[0], rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(together.within.low[i], alone.within.low[0])
         torch.testing.assert_close(together.within.high[i], alone.within.high[0])
-        one, share = editor.decode_with_report(1.5 * z[i], within=within[i])
+        one, share = editor.model.decode_with_report(1.5 * z[i], within=within[i])
         assert np.abs(one[0].astype(int) - decoded[i]).max() <= 1
         assert share[0] == pytest.approx(clamped[i], abs=0.01)
-        assert bits[i] == pytest.approx(editor.bits_per_dim(picture, [i])[0], rel=1e-5)
-    np.testing.assert_array_equal(editor.decode(z), pictures)
+        assert bits[i] == pytest.approx(editor.model.bits_per_dim(picture, [i])[0], rel=1e-5)
+    np.testing.assert_array_equal(editor.model.decode(z), pictures)
     usual = together.within.merged()  # one range for all goes to every part
-    held = editor.decode_with_report(1.5 * z, within=usual)[0]
-    again = editor.decode_with_report(1.5 * z[8], within=usual)[0]
+    held = editor.model.decode_with_report(1.5 * z, within=usual)[0]
+    again = editor.model.decode_with_report(1.5 * z[8], within=usual)[0]
     assert np.abs(held[8].astype(int) - again[0]).max() <= 1
 
 
@@ -327,10 +329,12 @@ def test_an_error_in_a_part_of_a_pass_is_told(tiny_checkpoint, monkeypatch):
         raise torch.OutOfMemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(editor.model, "g", full)
+        patch.setattr(editor.model.flow, "g", full)
         with pytest.raises(UserError, match="memory"):
-            editor.decode(torch.zeros(5, editor.model.dims))
-    assert len(editor.decode(torch.zeros(5, editor.model.dims))) == 5  # nothing stayed locked
+            editor.model.decode(torch.zeros(5, editor.model.flow.dims))
+    assert (
+        len(editor.model.decode(torch.zeros(5, editor.model.flow.dims))) == 5
+    )  # nothing stayed locked
 
 
 # ------------------------------------------------------------------------------------------- edits
@@ -338,16 +342,16 @@ def test_an_error_in_a_part_of_a_pass_is_told(tiny_checkpoint, monkeypatch):
 
 def test_mix_takes_each_level_from_one_of_the_two(tiny):
     a, b = noise(tiny, 2)
-    levels = len(tiny.level_shapes)
+    levels = len(tiny.model.level_shapes)
     np.testing.assert_array_equal(tiny.mix(a, b, [0] * levels).pixels, a)
     np.testing.assert_array_equal(tiny.mix(a, b, [1] * levels).pixels, b)
     # The code of the mix has the fine level of B and the coarse one of A.
-    z = tiny.encode(np.stack([a, b]))
-    (_, coarse_a), (fine_b, _) = (tiny.model.split_levels(row[None]) for row in z)
-    mixed = tiny.model.join_levels([fine_b, coarse_a])
+    z = tiny.model.encode(np.stack([a, b]))
+    (_, coarse_a), (fine_b, _) = (tiny.model.flow.split_levels(row[None]) for row in z)
+    mixed = tiny.model.flow.join_levels([fine_b, coarse_a])
     weights = coarse_fine(levels, 1)
     guard = tiny.mix_walk(a, b, weights).within(1.0)
-    expected, _ = tiny.decode_with_report(mixed, within=guard)
+    expected, _ = tiny.model.decode_with_report(mixed, within=guard)
     np.testing.assert_array_equal(tiny.mix(a, b, weights).looks, expected)
 
 
@@ -359,7 +363,7 @@ def far(picture: np.ndarray) -> np.ndarray:
 def test_coarse_of_one_face_with_detail_of_another(released, faces):
     """What a picture looks like from afar follows the coarse levels."""
     a, b = faces[0], faces[5]
-    still = released.mix(a, b, coarse_fine(len(released.level_shapes), 1))
+    still = released.mix(a, b, coarse_fine(len(released.model.level_shapes), 1))
     to_a, to_b = (np.abs(far(still.pixels) - far(p)).mean() for p in (a, b))
     assert to_a < to_b / 3
     assert np.abs(still.pixels.astype(int) - a).mean() > 0.5  # and yet it is not A
@@ -368,17 +372,17 @@ def test_coarse_of_one_face_with_detail_of_another(released, faces):
 def test_shape_and_look_go_apart(small, examples):
     """All of A's look in B's shape: its eyes go where B's are."""
     a, b = examples
-    levels = len(small.level_shapes)
+    levels = len(small.model.level_shapes)
     still = small.mix(a, b, [0] * levels, shape=1)
     np.testing.assert_array_equal(still.shape, b.shape)
-    found = find_mesh(still.at(256))
+    found = find_shape(still.at(256))
     assert np.abs(found - b.shape).mean() < np.abs(found - a.shape).mean() / 1.5
     with pytest.raises(UserError, match="shape"):
         small.mix(a, b, [0] * levels, shape=1.5)
 
 
 def made_direction(editor: Editor, name: str = "made", seed: int = 3) -> Direction:
-    vector = torch.randn(editor.model.dims, generator=torch.Generator().manual_seed(seed))
+    vector = torch.randn(editor.model.flow.dims, generator=torch.Generator().manual_seed(seed))
     return Direction(name, 0.1 * vector, fingerprint=editor.fingerprint)
 
 
@@ -387,10 +391,10 @@ def test_an_edit_adds_directions_in_the_code(tiny):
     one, two = made_direction(tiny), made_direction(tiny, seed=4)
     np.testing.assert_array_equal(tiny.edit(picture).pixels, picture)
     np.testing.assert_array_equal(tiny.edit(picture, [(one, 0.0), (two, 0.0)]).pixels, picture)
-    z = tiny.encode(picture) + 2 * one.vector - 0.5 * two.vector
+    z = tiny.model.encode(picture) + 2 * one.vector - 0.5 * two.vector
     both = tiny.edit(picture, [(one, 2.0), (two, -0.5)])
-    within = tiny.encode_with_range(picture).within.widened(0.1)
-    np.testing.assert_array_equal(both.looks, tiny.decode_with_report(z, within=within)[0])
+    within = tiny.model.encode_with_range(picture).within.widened(0.1)
+    np.testing.assert_array_equal(both.looks, tiny.model.decode_with_report(z, within=within)[0])
     assert 0 <= both.clamped <= 1
 
 
@@ -412,9 +416,9 @@ def test_toward_the_average(tiny):
     """Of pictures without landmarks; the mean of the codes is that of the average's own walk."""
     pictures = noise(tiny, 5)
     mean = tiny.average(pictures)
-    z = tiny.encode(np.concatenate([pictures[:1], mean.pixels[None]]))
+    z = tiny.model.encode(np.concatenate([pictures[:1], mean.pixels[None]]))
     whole = tiny.edit(pictures[0], toward=1, average=mean)
-    torch.testing.assert_close(tiny.encode(whole.looks)[0], z[1], rtol=1e-3, atol=1e-2)
+    torch.testing.assert_close(tiny.model.encode(whole.looks)[0], z[1], rtol=1e-3, atol=1e-2)
     half = tiny.edit_walk(pictures[0], toward=0.5, average=mean).at(1.0)
     torch.testing.assert_close(half.z, z.mean(dim=0))
     middle = tiny.edit_walk(pictures[0], toward=0.5).at(1.0)  # of the model itself: z = 0
@@ -428,11 +432,11 @@ def test_a_direction_of_other_weights_is_refused(tiny):
 
 
 def test_the_fingerprint_is_of_the_weights_and_not_of_the_file(tiny, tiny_checkpoint, tmp_path):
-    again = models.save(tiny.model, tmp_path / "renamed.safetensors", {"note": "other facts"})
+    again = models.save(tiny.model.flow, tmp_path / "renamed.safetensors", {"note": "other facts"})
     assert Editor(again, device="cpu").fingerprint == tiny.fingerprint
     model = models.load(tiny_checkpoint)
     with torch.no_grad():
-        model.top.mean[0] += 1e-3
+        model.levels[-1].prior.mean[0] += 1e-3
     changed = Editor(models.save(model, tmp_path / "changed.safetensors"), device="cpu")
     assert changed.fingerprint != tiny.fingerprint
 
@@ -446,22 +450,22 @@ def test_the_fingerprint_is_of_the_weights_and_not_of_the_file(tiny, tiny_checkp
         lambda e, p, report: e.morph_frames(p[0], p[1], 9, constant_speed=True, progress=report),
         lambda e, p, report: e.journey(p, 5, loop=True, progress=report),
         lambda e, p, report: e.journey(p, 5, loop=True, constant_speed=True, progress=report),
-        lambda e, p, report: e.bits_along(p, report),
+        lambda e, p, report: e.model.bits_along(p, report),
         lambda e, p, report: e.morph_frames(p[0], p[1], 9, alone=True, progress=report),
         lambda e, p, report: e.morph_frames(p[0], p[1], 5).enlarged(40, progress=report),
-        lambda e, p, report: e.sample(SAMPLE_PASS + 1, progress=report),
-        lambda e, p, report: e.sample_temperatures([0.5, 0.7], 3, progress=report),
-        lambda e, p, report: e.neighbours(1, SAMPLE_PASS + 1, progress=report),
+        lambda e, p, report: e.sampler.sample(SAMPLE_PASS + 1, progress=report),
+        lambda e, p, report: e.sampler.sample_temperatures([0.5, 0.7], 3, progress=report),
+        lambda e, p, report: e.sampler.neighbours(1, SAMPLE_PASS + 1, progress=report),
     ],
 )
 def test_progress_goes_from_nothing_to_all_and_can_stop(tiny_checkpoint, work):
     editor = Editor(tiny_checkpoint, device="cpu")
-    editor.batch = 2
-    pictures, told = noise(editor, 5), []
-    whole = work(editor, pictures, lambda done, total: told.append((done, total)))
-    total = told[0][1]
-    assert told[0] == (0, total) and told[-1] == (total, total) and len(told) > 2
-    assert [d for d, _ in told] == sorted({d for d, _ in told})
+    editor.model.batch = 2
+    pictures, reports = noise(editor, 5), []
+    whole = work(editor, pictures, lambda done, total: reports.append((done, total)))
+    total = reports[0][1]
+    assert reports[0] == (0, total) and reports[-1] == (total, total) and len(reports) > 2
+    assert [d for d, _ in reports] == sorted({d for d, _ in reports})
 
     def stop(done: int, total: int) -> None:
         if done:
@@ -482,8 +486,10 @@ def test_fewer_bits_are_exact_at_their_own_depth(tmp_path):
     model.initialize(torch.rand(256, 3, side, side))
     five = Editor(models.save(model, tmp_path / "five.safetensors"), device="cpu")
     pictures = noise(five, 3)
-    np.testing.assert_array_equal(five.decode(five.encode(pictures)), pictures // 8 * 8 + 4)
-    np.testing.assert_array_equal(five.roundtrip(pictures), [0, 0, 0])
+    np.testing.assert_array_equal(
+        five.model.decode(five.model.encode(pictures)), pictures // 8 * 8 + 4
+    )
+    np.testing.assert_array_equal(five.model.roundtrip(pictures), [0, 0, 0])
 
 
 # --------------------------------------------------------------------------------------- the cache
@@ -491,19 +497,21 @@ def test_fewer_bits_are_exact_at_their_own_depth(tmp_path):
 
 def test_codes_are_computed_once_and_kept_apart(tiny_checkpoint, monkeypatch):
     editor = Editor(tiny_checkpoint, device="cpu")
-    f, seen = editor.model.f_with_range, []
-    monkeypatch.setattr(editor.model, "f_with_range", lambda x: (seen.append(len(x)), f(x))[1])
+    f, seen = editor.model.flow.f_with_range, []
+    monkeypatch.setattr(
+        editor.model.flow, "f_with_range", lambda x: (seen.append(len(x)), f(x))[1]
+    )
     pictures = noise(editor, 3)
-    first = editor.encode(pictures)
-    twice = editor.encode(pictures[[2, 0, 2]])
+    first = editor.model.encode(pictures)
+    twice = editor.model.encode(pictures[[2, 0, 2]])
     assert sum(seen) == 3
     assert torch.equal(twice, first[[2, 0, 2]])
     twice.zero_()  # a caller may do what it likes with its codes
-    assert torch.equal(editor.encode(pictures), first)
+    assert torch.equal(editor.model.encode(pictures), first)
     assert sum(seen) == 3
     changed = pictures.copy()
     changed[0, 0, 0, 0] ^= 1
-    assert not torch.equal(editor.encode(changed)[0], first[0])
+    assert not torch.equal(editor.model.encode(changed)[0], first[0])
 
 
 def test_a_code_is_forgotten_even_if_nobody_calls_again():
@@ -532,33 +540,37 @@ def test_a_code_is_kept_no_longer_than_promised():
 
 def test_the_cache_is_bounded_and_forgets_the_oldest(tiny_checkpoint, monkeypatch):
     editor = Editor(tiny_checkpoint, device="cpu")
-    pictures = noise(editor, codec.CACHED_CODES + 5)
-    codes = editor.encode(pictures)  # more than fit, in one call
-    assert len(editor._codes) == codec.CACHED_CODES
+    pictures = noise(editor, model_module.CACHED_CODES + 5)
+    codes = editor.model.encode(pictures)  # more than fit, in one call
+    assert len(editor.model._codes) == model_module.CACHED_CODES
     calls = []
-    f = editor.model.f_with_range
-    monkeypatch.setattr(editor.model, "f_with_range", lambda x: (calls.append(len(x)), f(x))[1])
-    editor.encode(pictures[5:])
+    f = editor.model.flow.f_with_range
+    monkeypatch.setattr(
+        editor.model.flow, "f_with_range", lambda x: (calls.append(len(x)), f(x))[1]
+    )
+    editor.model.encode(pictures[5:])
     assert calls == []
-    torch.testing.assert_close(editor.encode(pictures[:1]), codes[:1], rtol=1e-4, atol=1e-4)
-    assert calls == [1] and len(editor._codes) == codec.CACHED_CODES
+    torch.testing.assert_close(editor.model.encode(pictures[:1]), codes[:1], rtol=1e-4, atol=1e-4)
+    assert calls == [1] and len(editor.model._codes) == model_module.CACHED_CODES
 
 
 # ------------------------------------------------------------------------------ codes made by hand
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf"), 1e38, -1e30])
-def test_wild_codes_neither_crash_nor_spread(tiny, bad):
+def test_codes_out_of_range_neither_crash_nor_spread(tiny, bad):
     pictures = noise(tiny, 3)
-    z = tiny.encode(pictures)
+    z = tiny.model.encode(pictures)
     z[1, ::7] = bad
-    decoded, clamped = tiny.decode_with_report(z)
+    decoded, clamped = tiny.model.decode_with_report(z)
     np.testing.assert_array_equal(decoded[[0, 2]], pictures[[0, 2]])
     assert 0 < clamped[1] <= 1 and not clamped[[0, 2]].any()
 
 
 def test_a_wholly_undefined_code(tiny):
-    decoded, clamped = tiny.decode_with_report(torch.full((tiny.model.dims,), torch.nan))
+    decoded, clamped = tiny.model.decode_with_report(
+        torch.full((tiny.model.flow.dims,), torch.nan)
+    )
     assert decoded.shape == (1, tiny.image_size, tiny.image_size, 3)
     assert clamped == [1]
 
@@ -566,9 +578,9 @@ def test_a_wholly_undefined_code(tiny):
 def test_clamped_counts_what_left_the_range(tiny, monkeypatch):
     x = torch.full((1, 3, tiny.image_size, tiny.image_size), 0.5)
     x[0, 0, 0, :4] = torch.tensor([-0.1, 1.1, float("nan"), float("inf")])
-    monkeypatch.setattr(tiny.model, "g", lambda z, within: x)
-    decoded, clamped = tiny.decode_with_report(torch.zeros(1, tiny.model.dims))
-    assert clamped == pytest.approx([4 / tiny.model.dims])
+    monkeypatch.setattr(tiny.model.flow, "g", lambda z, within: x)
+    decoded, clamped = tiny.model.decode_with_report(torch.zeros(1, tiny.model.flow.dims))
+    assert clamped == pytest.approx([4 / tiny.model.flow.dims])
     assert decoded[0, 0, :5, 0].tolist() == [0, 255, 128, 255, 128]
 
 
@@ -581,7 +593,7 @@ def test_reading_is_the_likelihood_of_this_picture(tiny):
     levels = torch.from_numpy(picture).permute(2, 0, 1)[None]
     x = models.dequantize(levels, 8, torch.Generator().manual_seed(0))
     with torch.no_grad():
-        expected = models.bits_per_dim(tiny.model.log_prob(x), tiny.model.dims)
+        expected = models.bits_per_dim(tiny.model.flow.log_prob(x), tiny.model.flow.dims)
     assert reading.bits_per_dim == pytest.approx(float(expected), rel=1e-5)
     assert reading.roundtrip_max_levels == 0
     assert tiny.read(picture) == reading
@@ -589,8 +601,8 @@ def test_reading_is_the_likelihood_of_this_picture(tiny):
 
 def test_reading_reports_a_round_trip_that_is_off(tiny_checkpoint, monkeypatch):
     editor = Editor(tiny_checkpoint, device="cpu")
-    g = editor.model.g
-    monkeypatch.setattr(editor.model, "g", lambda z, within=None: g(z, within) + 2 / 256)
+    g = editor.model.flow.g
+    monkeypatch.setattr(editor.model.flow, "g", lambda z, within=None: g(z, within) + 2 / 256)
     assert editor.read(flats(editor)[1]).roundtrip_max_levels == 2
 
 
@@ -605,11 +617,11 @@ def test_faces_cost_less_than_noise(released, faces):
 def test_bits_per_dim_depends_on_neither_batch_nor_order(tiny_checkpoint):
     editor = Editor(tiny_checkpoint, device="cpu")
     pictures, seeds = noise(editor, 9), list(range(100, 109))
-    together = editor.bits_per_dim(pictures, seeds)
-    editor.batch = 2
-    backwards = editor.bits_per_dim(pictures[::-1], seeds[::-1])[::-1]
+    together = editor.model.bits_per_dim(pictures, seeds)
+    editor.model.batch = 2
+    backwards = editor.model.bits_per_dim(pictures[::-1], seeds[::-1])[::-1]
     np.testing.assert_allclose(together, backwards, rtol=1e-5)
-    assert len(np.unique(editor.bits_per_dim(np.repeat(pictures[:1], 3, 0), [1, 2, 3]))) == 3
+    assert len(np.unique(editor.model.bits_per_dim(np.repeat(pictures[:1], 3, 0), [1, 2, 3]))) == 3
 
 
 # ----------------------------------------------------------------------------------------- samples
@@ -619,41 +631,45 @@ def test_bits_per_dim_depends_on_neither_batch_nor_order(tiny_checkpoint):
 def test_each_sample_has_its_own_seed(which, request):
     editor = request.getfixturevalue(which)
     count = SAMPLE_PASS + 3  # one full pass and one that is not
-    grid = editor.sample(count, temperature=0.8, seed=40)
+    grid = editor.sampler.sample(count, temperature=0.8, seed=40)
     assert grid.shape == (count, editor.image_size, editor.image_size, 3)
     assert len({picture.tobytes() for picture in grid}) == count
     for i in (0, SAMPLE_PASS - 1, count - 1):
-        np.testing.assert_array_equal(editor.sample(1, 0.8, 40 + i)[0], grid[i])
+        np.testing.assert_array_equal(editor.sampler.sample(1, 0.8, 40 + i)[0], grid[i])
 
 
-def test_temperature_scales_the_code(tiny):
-    cold = tiny.sample(3, temperature=0, seed=1)
+def test_temperature_scales_the_levels_of_the_code(tiny):
+    cold = tiny.sampler.sample(3, temperature=0, seed=1)
     np.testing.assert_array_equal(cold[0], cold[1])
-    z = torch.randn(tiny.model.dims, generator=torch.Generator().manual_seed(7))
+    z = torch.randn(tiny.model.flow.dims, generator=torch.Generator().manual_seed(7))
+    *finer, coarsest = tiny.model.flow.split_levels(z[None])
+    scaled = tiny.model.flow.join_levels([*(level / 8 for level in finer), coarsest / 2])
     np.testing.assert_array_equal(
-        tiny.sample(1, temperature=0.5, seed=7),
-        tiny.decode(0.5 * z),
+        tiny.sampler.sample(1, temperature=0.5, seed=7), tiny.model.decode(scaled)
+    )
+    np.testing.assert_array_equal(
+        tiny.sampler.sample(1, temperature=1, seed=7), tiny.model.decode(z)
     )
 
 
 def test_the_same_seeds_at_several_temperatures(tiny):
-    rows = tiny.sample_temperatures([0.3, 0.9], n=SAMPLE_PASS + 1, seed=11)
+    rows = tiny.sampler.sample_temperatures([0.3, 0.9], n=SAMPLE_PASS + 1, seed=11)
     assert rows.shape[:2] == (2, SAMPLE_PASS + 1)
     for row, temperature in zip(rows, (0.3, 0.9), strict=True):
-        np.testing.assert_array_equal(row, tiny.sample(SAMPLE_PASS + 1, temperature, 11))
+        np.testing.assert_array_equal(row, tiny.sampler.sample(SAMPLE_PASS + 1, temperature, 11))
 
 
 def test_neighbours_lie_around_their_face(released):
-    centre = released.sample(1, 0.7, seed=22)[0].astype(int)
-    same = released.neighbours(22, 2, radius=0, temperature=0.7)
+    centre = released.sampler.sample(1, 0.7, seed=22)[0].astype(int)
+    same = released.sampler.neighbours(22, 2, radius=0, temperature=0.7)
     np.testing.assert_array_equal(same, np.stack([centre, centre]))
     near, far = (
-        [np.abs(p - centre).mean() for p in released.neighbours(22, 3, radius=radius)]
+        [np.abs(p - centre).mean() for p in released.sampler.neighbours(22, 3, radius=radius)]
         for radius in (0.2, 1.0)
     )
     assert min(near) > 0 and max(near) < min(far) / 2
-    more = released.neighbours(22, SAMPLE_PASS + 1, radius=0.2)
-    np.testing.assert_array_equal(more[:3], released.neighbours(22, 3, radius=0.2))
+    more = released.sampler.neighbours(22, SAMPLE_PASS + 1, radius=0.2)
+    np.testing.assert_array_equal(more[:3], released.sampler.neighbours(22, 3, radius=0.2))
     assert len({p.tobytes() for p in more}) == len(more)
 
 
@@ -680,23 +696,25 @@ def test_threads_do_not_disturb_each_other(tiny_checkpoint):
 
 
 def test_codes_are_ordinary_tensors(tiny):
-    z = tiny.encode(noise(tiny, 1))
+    z = tiny.model.encode(noise(tiny, 1))
     assert not z.is_inference() and not z.requires_grad
     z += 1  # tensors made under inference_mode would refuse
 
 
 def test_attributes(tiny, tiny_checkpoint):
     assert tiny.name == tiny_checkpoint.stem
-    assert tiny.image_size == tiny.model.config.image_size
-    assert tiny.device == torch.device("cpu")
-    assert tiny.facts == {"preset": "tiny"}
-    assert not tiny.model.training
+    assert tiny.image_size == tiny.model.flow.config.image_size
+    assert tiny.model.device == torch.device("cpu")
+    assert tiny.model.facts == {"preset": "tiny"}
+    assert not tiny.model.flow.training
 
 
 def test_prepare_is_at_the_models_size(tiny, faces):
     prepared = tiny.prepare(Image.fromarray(faces[0]), align="center")
     assert prepared.pixels.shape == (tiny.image_size, tiny.image_size, 3)
-    np.testing.assert_array_equal(tiny.decode(tiny.encode(prepared.pixels))[0], prepared.pixels)
+    np.testing.assert_array_equal(
+        tiny.model.decode(tiny.model.encode(prepared.pixels))[0], prepared.pixels
+    )
 
 
 @pytest.mark.parametrize("device", ["warp", "cuda:99", "meta", ""])
@@ -710,7 +728,7 @@ def test_unknown_devices_are_one_sentence(tiny_checkpoint, device):
 def test_cuda_without_a_gpu_is_one_sentence(tiny_checkpoint):
     with pytest.raises(UserError, match="CUDA"):
         Editor(tiny_checkpoint, device="cuda")
-    assert Editor(tiny_checkpoint, device="auto").device.type == "cpu"
+    assert Editor(tiny_checkpoint, device="auto").model.device.type == "cpu"
 
 
 # ---------------------------------------------------------------------------------------- refusals
@@ -731,10 +749,10 @@ def test_broken_checkpoints_are_one_sentence(tiny_checkpoint, tmp_path, content)
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda e, p: e.encode(p[:, :-1]), "takes 16x16"),
-        (lambda e, p: e.encode(p[:0]), "takes 16x16"),
-        (lambda e, p: e.encode(p / 255), "uint8"),
-        (lambda e, p: e.decode(torch.zeros(2, 5)), "Codes are"),
+        (lambda e, p: e.model.encode(p[:, :-1]), "takes 16x16"),
+        (lambda e, p: e.model.encode(p[:0]), "takes 16x16"),
+        (lambda e, p: e.model.encode(p / 255), "uint8"),
+        (lambda e, p: e.model.decode(torch.zeros(2, 5)), "Codes are"),
         (lambda e, p: e.read(p), "One picture"),
         (lambda e, p: e.morph_frames(p, p), "One picture"),
         (lambda e, p: e.morph_frames(p[0], p[1], 1), "frames"),
@@ -774,15 +792,15 @@ def test_broken_checkpoints_are_one_sentence(tiny_checkpoint, tmp_path, content)
         (lambda e, p: e.edit(p[0], toward=1.1), "average"),
         (lambda e, p: e.average([p[0], p]), "One picture"),
         (lambda e, p: e.average([]), "at least one"),
-        (lambda e, p: e.sample_temperatures([0.5, -1]), "temperature"),
-        (lambda e, p: e.neighbours(1, radius=1.5), "radius"),
-        (lambda e, p: e.neighbours(-1), "Seeds"),
-        (lambda e, p: e.sample(0), "sample"),
-        (lambda e, p: e.sample(1, temperature=-1), "temperature"),
-        (lambda e, p: e.sample(1, temperature=float("nan")), "temperature"),
-        (lambda e, p: e.sample(1, seed=-1), "Seeds"),
-        (lambda e, p: e.sample(1, seed=2**32), "Seeds"),  # would be the picture of seed 0
-        (lambda e, p: e.sample(2, seed=2**32 - 1), "Seeds"),
+        (lambda e, p: e.sampler.sample_temperatures([0.5, -1]), "temperature"),
+        (lambda e, p: e.sampler.neighbours(1, radius=1.5), "radius"),
+        (lambda e, p: e.sampler.neighbours(-1), "Seeds"),
+        (lambda e, p: e.sampler.sample(0), "sample"),
+        (lambda e, p: e.sampler.sample(1, temperature=-1), "temperature"),
+        (lambda e, p: e.sampler.sample(1, temperature=float("nan")), "temperature"),
+        (lambda e, p: e.sampler.sample(1, seed=-1), "Seeds"),
+        (lambda e, p: e.sampler.sample(1, seed=2**32), "Seeds"),  # would be the picture of seed 0
+        (lambda e, p: e.sampler.sample(2, seed=2**32 - 1), "Seeds"),
     ],
 )
 def test_refusals_are_one_sentence(tiny, call, words):

@@ -22,10 +22,9 @@ from glow_app.common.errors import UserError
 from glow_app.editing import directions
 from glow_app.editing.directions import GROUPS, Direction
 from glow_app.editing.editor import Editor
-from glow_app.faces import regions
+from glow_app.faces import landmarks, regions
 from glow_app.faces.face import Face
-from glow_app.faces.landmarks import find_mesh
-from glow_app.faces.measures import MEASURES, differences
+from glow_app.faces.landmarks import MEASURES, differences, find_shape
 from glow_app.ui.examples import example_files
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -63,13 +62,13 @@ def ordinary(direction: Direction) -> float:
 @pytest.fixture
 def decoded(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Of each call of the decoder how many codes it was given."""
-    calls, decode = [], editor.decode_with_report
+    calls, decode = [], editor.model.decode_with_report
 
     def counted(z: torch.Tensor, *args: object, **kwargs: object) -> object:
         calls.append(len(z) if z.ndim == 2 else 1)
         return decode(z, *args, **kwargs)
 
-    monkeypatch.setattr(editor, "decode_with_report", counted)
+    monkeypatch.setattr(editor.model, "decode_with_report", counted)
     return calls
 
 
@@ -125,7 +124,7 @@ def test_what_was_asked_for_is_found_on_the_picture(editor, two):
         seen, known = [], []
         for face in two:
             stills = [editor.edit(face, [(direction, s)]) for s in (direction.low, direction.high)]
-            found = [find_mesh(still.at(SIDE)) for still in stills]
+            found = [find_shape(still.at(SIDE)) for still in stills]
             assert all(shape is not None for shape in found), direction.name
             for numbers, shapes in ((seen, found), (known, [still.shape for still in stills])):
                 apart = differences(*shapes)
@@ -209,12 +208,12 @@ def test_lips_open_as_far_as_asked_and_never_cross(editor, two):
     opens = Direction("opens", shape=shape)
     assert serious.mouth < 0.012
     still = editor.edit(serious, [(opens, 1.0)])
-    assert regions.mouth_opening(still.shape) == pytest.approx(serious.mouth + 0.05, abs=0.005)
+    assert landmarks.mouth_opening(still.shape) == pytest.approx(serious.mouth + 0.05, abs=0.005)
     inside = regions.inner_mouth_mask(still.shape, SIDE) > 0.5
     change = np.abs(still.at(SIDE).astype(int) - serious.at(SIDE)).max(axis=-1)
     assert inside.any() and change[inside].mean() > 5
     shut = editor.edit(serious, [(opens, -1.0)])
-    assert 0 <= regions.mouth_opening(shut.shape) <= 0.0021
+    assert 0 <= landmarks.mouth_opening(shut.shape) <= 0.0021
 
 
 def test_the_strongest_of_all_sliders_together_is_still_a_picture(editor, two):
@@ -225,7 +224,9 @@ def test_the_strongest_of_all_sliders_together_is_still_a_picture(editor, two):
 
 
 def test_a_look_of_a_wrong_length_is_one_sentence(editor, two, tmp_path):
-    short = Direction("short", torch.ones(editor.model.dims - 1), fingerprint=editor.fingerprint)
+    short = Direction(
+        "short", torch.ones(editor.model.flow.dims - 1), fingerprint=editor.fingerprint
+    )
     file = directions.save(short, tmp_path / "short.safetensors")
     for use in (
         lambda: editor.edit(two[0], [(short, 1.0)]),
@@ -255,7 +256,7 @@ def test_the_expression_of_another_face_comes_nearer(editor, two):
     pixels = editor.edit(serious, strengths).at(SIDE)
     apart = {
         name: differences(serious.shape, face)["smile"]
-        for name, face in (("asked", smiling.shape), ("made", find_mesh(pixels)))
+        for name, face in (("asked", smiling.shape), ("made", find_shape(pixels)))
     }
     assert 0.4 * apart["asked"] < apart["made"] < 1.4 * apart["asked"]
     # In the landmarks all that was asked for arrives, however much one slider does of another's.
@@ -323,8 +324,8 @@ COUNT = 400
 def planted() -> SimpleNamespace:
     """Shapes that three numbers move, each some points of its own: a smile that is mostly an open
     mouth, too, a turn, and the lids of either eye."""
-    rng, mean = np.random.default_rng(0), np.array(regions.mean_shape(), float)
-    mirror = regions.mirror()
+    rng, mean = np.random.default_rng(0), np.array(landmarks.mean_shape(), float)
+    mirror = landmarks.mirror()
 
     def field(points: list[int], by: tuple[float, float]) -> np.ndarray:
         """Of both sides: what moves the left one to the left moves the right one to the right."""
@@ -377,7 +378,7 @@ def test_a_shape_that_was_planted_is_found_and_others_are_held(learning, planted
 
 def test_faces_count_with_their_mirror_images(learning, planted):
     """So what is learned is even on both sides, and winks are each other's mirror image."""
-    mirror = regions.mirror()
+    mirror = landmarks.mirror()
     smile = learned(learning, planted, "smile", "smile")
     np.testing.assert_allclose(smile, smile[mirror] * [-1, 1], atol=1e-5)
     left, right = (learned(learning, planted, f"wink {s}", f"{s} eye") for s in ("left", "right"))
@@ -470,7 +471,7 @@ def drawn(rng: np.random.Generator, marked: float) -> np.ndarray:
 @pytest.fixture(scope="module")
 def judged() -> SimpleNamespace:
     """A judge, and what it was not fitted on."""
-    rng, mean = np.random.default_rng(0), np.array(regions.mean_shape(), float)
+    rng, mean = np.random.default_rng(0), np.array(landmarks.mean_shape(), float)
     marks = np.clip(rng.normal(0, 1, 120), -2.5, 2.5)
     crops = [drawn(rng, mark) for mark in marks]
     shapes = [mean + rng.normal(0, 0.003, mean.shape) for _ in marks]
@@ -536,7 +537,7 @@ def test_slopes_are_measured_over_asked(evaluating, monkeypatch, sign, unit):
         return SimpleNamespace(at=lambda size: np.full((64, 64, 3), grey), native=384)
 
     # Where its landmarks are does not matter to this judge.
-    monkeypatch.setattr("glow_app.faces.landmarks.find_mesh", lambda _: regions.mean_shape())
+    monkeypatch.setattr("glow_app.faces.landmarks.find_shape", lambda _: landmarks.mean_shape())
 
     made = SimpleNamespace(image_size=128, edit=lambda face, strengths: picture(strengths[0][1]))
     row = evaluating.measure(made, Seen(), [picture(0.0)] * 3, slider, None)

@@ -34,8 +34,8 @@ from benchmarks.morphs.figures import (
 )
 from benchmarks.recognition import one_face_in_place
 from glow_app.faces.face import Face
-from glow_app.faces.folders import list_pictures
-from glow_app.faces.landmarks import find_mesh
+from glow_app.faces.landmarks import find_shape
+from glow_app.faces.opening import list_pictures
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_descriptors_are_the_same_from_one_process_or_many(faces, monkeypatch):
 @pytest.fixture(scope="module")
 def people(face_folder, small) -> list[Face]:
     """Four faces, read as the command reads them."""
-    return read_faces(list_pictures(face_folder)[:4], small, "center", pytest.fail)
+    return read_faces(list_pictures(face_folder)[:4], small.model, "center", pytest.fail)
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +175,7 @@ def test_mark_is_highest_for_a_photo(with_landmarks):
         specks, chance = photo.copy(), noise(1, 0, SIDE)[0, ..., 0]
         specks[chance > 208], specks[chance < 48] = 255, 0  # 2 of 100 pixels each
         frames = [photo, faded(*photos), faded(photo, beside), specks, noise(1, 1, SIDE)[0]]
-        found = [realism.faults(f, photos, (a.shape, b.shape), find_mesh(f)) for f in frames]
+        found = [realism.faults(f, photos, (a.shape, b.shape), find_shape(f)) for f in frames]
         marks.append([realism.mark(faults) for faults in found])
     real, *worse = np.transpose(marks)
     assert (real > 8).all()
@@ -222,7 +222,7 @@ def test_every_way_meets_both_photos(people, small):
 
 def test_landmark_morph_lies_half_way(with_landmarks):
     a, b = with_landmarks[:2]
-    found = find_mesh(Dissolve(a, b, [0.5], warped=True).enlarged(SIDE)[0])
+    found = find_shape(Dissolve(a, b, [0.5], warped=True).enlarged(SIDE)[0])
     half = (a.shape + b.shape) / 2
     assert np.abs(found - half).mean() < np.abs(a.shape - half).mean() / 2
 

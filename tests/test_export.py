@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 import textwrap
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 from PIL import Image, ImageSequence
 
 from glow_app.common.errors import UserError
-from glow_app.keeping import animation, looping, sheets, writing
+from glow_app.export import animation, sheets, writing
 
 ROOT = Path(__file__).resolve().parents[1]
 SIDE = 24
@@ -37,6 +38,12 @@ def drawn(phase: float, side: int = SIDE) -> np.ndarray:
 def frames() -> np.ndarray:
     """(9, 24, 24, 3), all different."""
     return np.stack([drawn(t) for t in np.linspace(0, 0.6, 9)])
+
+
+def encoded(frames: np.ndarray, suffix: str, **how: object) -> bytes:
+    """The bytes of the file that `save_animation` writes."""
+    with tempfile.TemporaryDirectory() as folder:
+        return animation.save_animation(frames, Path(folder, f"m{suffix}"), **how).read_bytes()
 
 
 def enlarged(picture: np.ndarray, side: int) -> np.ndarray:
@@ -75,7 +82,7 @@ def there_and_back(count: int) -> list[int]:
 
 @pytest.mark.parametrize("size", [None, 96])
 def test_apng_holds_the_frames_exactly(frames, size):
-    pictures, durations = opened(animation.encode_animation(frames, ".png", size=size))
+    pictures, durations = opened(encoded(frames, ".png", size=size))
     order = there_and_back(len(frames))
     assert len(pictures) == len(order)
     for picture, i in zip(pictures, order, strict=True):
@@ -86,7 +93,7 @@ def test_apng_holds_the_frames_exactly(frames, size):
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])
 def test_lossy_frames_look_like_the_originals(frames, suffix):
-    pictures, durations = opened(animation.encode_animation(frames, suffix, size=96))
+    pictures, durations = opened(encoded(frames, suffix, size=96))
     order = there_and_back(len(frames))
     assert len(pictures) == len(order) and durations == [40] * len(order)
     for picture, i in zip(pictures, order, strict=True):
@@ -100,7 +107,7 @@ def test_lossy_frames_look_like_the_originals(frames, suffix):
 
 @pytest.mark.parametrize("suffix", LOOPING)
 def test_loop_has_no_jump_and_no_stop(frames, suffix):
-    pictures, _ = opened(animation.encode_animation(frames, suffix, size=48))
+    pictures, _ = opened(encoded(frames, suffix, size=48))
     count = len(frames)
     assert len(pictures) == 2 * count - 2
     for i in range(1, count - 1):  # the way back is the way there, mirrored
@@ -113,7 +120,7 @@ def test_loop_has_no_jump_and_no_stop(frames, suffix):
 
 @pytest.mark.parametrize("suffix", LOOPING)
 def test_one_way_ends_on_the_last_frame(frames, suffix):
-    pictures, _ = opened(animation.encode_animation(frames, suffix, size=48, there_and_back=False))
+    pictures, _ = opened(encoded(frames, suffix, size=48, there_and_back=False))
     assert len(pictures) == len(frames)
     assert psnr(averaged(pictures[0], 4), averaged(enlarged(frames[0], 48), 4)) > 35
     assert psnr(averaged(pictures[-1], 4), averaged(enlarged(frames[-1], 48), 4)) > 35
@@ -124,7 +131,7 @@ def test_one_way_ends_on_the_last_frame(frames, suffix):
 def test_one_picture_throughout_becomes_one_frame(suffix, count):
     """A morph of A into A. GIF keeps its time; in the others a still has none."""
     still = np.repeat(drawn(0.2)[None], count, axis=0)
-    content = animation.encode_animation(still, suffix, size=48)
+    content = encoded(still, suffix, size=48)
     pictures, durations = opened(content, loops=suffix == ".gif")
     assert len(pictures) == 1
     assert psnr(averaged(pictures[0], 4), averaged(enlarged(still[0], 48), 4)) > 35
@@ -134,7 +141,7 @@ def test_one_picture_throughout_becomes_one_frame(suffix, count):
 @pytest.mark.parametrize("suffix", LOOPING)
 def test_equal_neighbours_keep_their_time(frames, suffix):
     stops = frames[[0, 0, 0, 4, 8, 8]]
-    pictures, durations = opened(animation.encode_animation(stops, suffix, size=48))
+    pictures, durations = opened(encoded(stops, suffix, size=48))
     assert durations == [120, 40, 120, 40, 80]  # played: 0 0 0, 4, 8 8 8, 4, 0 0
     for picture, i in zip(pictures, [0, 4, 8, 4, 0], strict=True):
         assert psnr(averaged(picture, 4), averaged(enlarged(frames[i], 48), 4)) > 35
@@ -146,9 +153,7 @@ def test_flat_and_extreme_pictures(frames):
     flat[1] = 255
     flat[2, :, SIDE // 2 :] = 255
     for suffix in LOOPING:
-        pictures, _ = opened(
-            animation.encode_animation(flat, suffix, size=48, there_and_back=False)
-        )
+        pictures, _ = opened(encoded(flat, suffix, size=48, there_and_back=False))
         for picture, expected in zip(pictures, flat, strict=True):
             assert psnr(picture, enlarged(expected, 48)) > 35
 
@@ -156,21 +161,21 @@ def test_flat_and_extreme_pictures(frames):
 @pytest.mark.parametrize("fps", [7, 24, 25, 30, 50])
 @pytest.mark.parametrize("suffix", LOOPING)
 def test_the_clip_keeps_time(frames, suffix, fps):
-    _, durations = opened(animation.encode_animation(frames, suffix, size=None, fps=fps))
+    _, durations = opened(encoded(frames, suffix, size=None, fps=fps))
     unit = 10 if suffix == ".gif" else 1  # milliseconds
     assert abs(sum(durations) - len(durations) * 1000 / fps) <= unit / 2
     assert max(durations) - min(durations) <= unit
 
 
 def test_gif_never_asks_for_delays_that_browsers_ignore(frames):
-    _, durations = opened(animation.encode_animation(frames, ".gif", size=None, fps=100))
+    _, durations = opened(encoded(frames, ".gif", size=None, fps=100))
     assert set(durations) == {20}
 
 
 @pytest.mark.parametrize("suffix", LOOPING)
 def test_a_delay_beyond_the_format_is_refused_in_words(frames, suffix):
     with pytest.raises(UserError, match="could not be made"):
-        animation.encode_animation(frames, suffix, fps=1e-9)
+        encoded(frames, suffix, fps=1e-9)
 
 
 def test_gif_frames_are_written_as_quantised(frames):
@@ -179,9 +184,9 @@ def test_gif_frames_are_written_as_quantised(frames):
     for n in range(1, 4):
         patched[n, 4 * n : 4 * n + 4, 4:8] = 60 * n
     for clip in (frames, patched):
-        pictures, _ = opened(animation.encode_animation(clip, ".gif", size=None))
-        gif = looping.LOOPING[".gif"](io.BytesIO(), SIDE, "")
-        quantised = [np.asarray(gif.prepared(Image.fromarray(f)).convert("RGB")) for f in clip]
+        pictures, _ = opened(encoded(clip, ".gif", size=None))
+        gif = animation._Gif(io.BytesIO(), SIDE, "")
+        quantised = [np.asarray(gif.to_colours(Image.fromarray(f)).convert("RGB")) for f in clip]
         wanted = [quantised[i] for i in there_and_back(len(clip))]
         np.testing.assert_array_equal(pictures, wanted)
 
@@ -233,7 +238,7 @@ def test_without_pyav_mp4_is_not_offered(frames, tmp_path, monkeypatch):
 @pytest.mark.parametrize("suffix", LOOPING)
 @pytest.mark.parametrize("count", [1, 9])
 def test_metadata_comes_back(frames, suffix, count):
-    content = animation.encode_animation(frames[:count], suffix, size=None, metadata=FACTS)
+    content = encoded(frames[:count], suffix, size=None, metadata=FACTS)
     with Image.open(io.BytesIO(content)) as image:
         image.load()
         note = {
@@ -246,7 +251,7 @@ def test_metadata_comes_back(frames, suffix, count):
 
 def test_long_metadata_in_gif(frames):
     facts = {"words": "x" * 1000}  # more than one 255-byte block
-    content = animation.encode_animation(frames, ".gif", size=None, metadata=facts)
+    content = encoded(frames, ".gif", size=None, metadata=facts)
     with Image.open(io.BytesIO(content)) as image:
         assert json.loads(image.info["comment"]) == facts
         assert image.n_frames == len(there_and_back(len(frames)))
@@ -255,7 +260,7 @@ def test_long_metadata_in_gif(frames):
 @pytest.mark.parametrize("suffix", LOOPING)
 def test_saved_file_is_the_encoded_bytes(frames, tmp_path, suffix):
     path = animation.save_animation(frames, tmp_path / f"M{suffix.upper()}", size=48)
-    assert path.read_bytes() == animation.encode_animation(frames, suffix, size=48)
+    assert path.read_bytes() == encoded(frames, suffix, size=48)
 
 
 # ----------------------------------------------------------------------------------------- stills
@@ -330,7 +335,7 @@ def test_contact_sheet_shows_every_frame_apart_with_words_below(frames, tmp_path
     [
         (lambda f, d: animation.save_animation(f, d / "m.bmp"), "ending"),
         (lambda f, d: animation.save_animation(f, d / "m"), "ending"),
-        (lambda f, d: animation.encode_animation(f, ".avi"), "ending"),
+        (lambda f, d: animation.save_animation(f, d / "m.avi"), "ending"),
         (lambda f, d: sheets.save_grid(f, d / "g.gif"), "ending must be .png"),
         (lambda f, d: animation.save_animation(f, d / "no" / "m.gif"), "does not exist"),
         (lambda f, d: animation.save_animation(f, d / "folder.gif"), "not a file"),
@@ -402,7 +407,7 @@ def test_full_disk_leaves_the_old_file_and_no_rubbish(tmp_path, suffix):
         import resource, sys
         import numpy as np
         from glow_app.common.errors import UserError
-        from glow_app.keeping import animation
+        from glow_app.export import animation
         noise = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
         try:

@@ -15,12 +15,11 @@ from PIL import Image
 
 from glow_app.common.errors import UserError
 from glow_app.faces import finder
-from glow_app.faces.alignment import FoundFace, align, is_aligned, template_square
+from glow_app.faces.alignment import FoundFace, cut, is_aligned
+from glow_app.faces.face import prepare, prepare_all
 from glow_app.faces.finder import find_faces
-from glow_app.faces.folders import list_pictures
-from glow_app.faces.landmarks import find_mesh
-from glow_app.faces.opening import RESAMPLE, open_picture
-from glow_app.faces.prepare import prepare, prepare_all
+from glow_app.faces.landmarks import find_shape
+from glow_app.faces.opening import RESAMPLE, list_pictures, open_picture
 
 ROOT = Path(__file__).resolve().parents[1]
 PHOTOS = ROOT.parent / "shared" / "photos"
@@ -67,7 +66,8 @@ def moved(face: FoundFace, scale: float = 1.0, degrees: float = 0.0, by=(0.0, 0.
 
 
 def test_the_formula_by_hand():
-    centre, x, y = template_square(PLAIN)
+    square = PLAIN.square
+    centre, x, y = square.centre, square.right, square.down
     half = 0.62 * 72  # 0.62 · max(2.0 · 36, 1.8 · 40)
     assert np.allclose([centre, x, y], [(100, 100 + 0.42 * half), (half, 0), (0, half)])
     assert PLAIN.size == pytest.approx(2 * half)
@@ -87,7 +87,7 @@ def test_the_square_moves_with_the_face(degrees, scale):
 
 
 def corners(face: FoundFace) -> np.ndarray:
-    c, x, y = template_square(face)
+    c, x, y = face.square.centre, face.square.right, face.square.down
     return np.array([c - x - y, c + x - y, c + x + y, c - x + y])
 
 
@@ -99,9 +99,9 @@ def test_align_cuts_exactly_the_square():
     face = FoundFace(
         (164, 184), (236, 184), (170, 264), (230, 264)
     )  # its square: 99.2..300.8, both
-    centre, x, _ = template_square(face)
+    centre, x = np.array(face.square.centre), face.square.right
     left, top = centre - x[0]
-    crop, invented = align(picture, face, 64)
+    crop, invented = cut(picture, face.square, 64)
     side = 2 * x[0]
     plain = picture.resize((64, 64), RESAMPLE, box=(left, top, left + side, top + side))
     assert invented == 0
@@ -113,12 +113,12 @@ def test_align_undoes_a_known_turn_at_any_scale(size):
     y, x = np.mgrid[0:700, 0:700]
     centre = np.array([340.0, 360.0])
     face = moved(PLAIN, 2.5, 25)
-    face = moved(face, by=centre - template_square(face)[0])
-    _, across, _ = template_square(face)
+    face = moved(face, by=centre - face.square.centre)
+    across = face.square.right
     unit = across / math.hypot(*across)
     along = ((x + 0.5 - centre[0]) * unit[0] + (y + 0.5 - centre[1]) * unit[1]) / face.size + 0.5
     grey = np.clip(along * 200 + 20, 0, 255).astype(np.uint8)
-    crop, _ = align(Image.fromarray(grey).convert("RGB"), face, size)
+    crop, _ = cut(Image.fromarray(grey).convert("RGB"), face.square, size)
     expected = (np.arange(size) + 0.5) / size * 200 + 19.5
     assert np.abs(np.asarray(crop)[..., 0] - expected).max() < 2.5
 
@@ -127,7 +127,7 @@ def test_align_is_antialiased():
     fine = np.zeros((1200, 1200, 3), np.uint8)
     fine[::2, ::2] = 255  # a mean of 64
     face = moved(PLAIN, 6, 10, by=(100, -130))
-    crop, invented = align(Image.fromarray(fine), face, 64)
+    crop, invented = cut(Image.fromarray(fine), face.square, 64)
     assert invented == 0
     assert np.abs(np.asarray(crop).astype(int) - 64).max() <= 6
 
@@ -137,8 +137,8 @@ def test_beyond_the_border_the_picture_is_mirrored():
     picture = Image.fromarray(rng.integers(100, 200, (128, 128, 3), np.uint8))
     half = PLAIN.size / 2
     face = moved(PLAIN, 128 / PLAIN.size, by=(-64, 0))
-    face = moved(face, by=(0, 64) - template_square(face)[0])  # centred on the left edge
-    crop, invented = align(picture, face, 64)
+    face = moved(face, by=np.subtract((0, 64), face.square.centre))  # centred on the left edge
+    crop, invented = cut(picture, face.square, 64)
     pixels = np.asarray(crop).astype(int)
     assert half > 0 and invented == pytest.approx(0.5, abs=0.02)
     assert pixels.min() > 80  # nothing black
@@ -147,14 +147,14 @@ def test_beyond_the_border_the_picture_is_mirrored():
 
 def test_a_square_wholly_outside_still_works():
     picture = Image.new("RGB", (40, 30), (50, 60, 70))
-    crop, invented = align(picture, moved(PLAIN, 2, by=(500, 900)), 32)
+    crop, invented = cut(picture, moved(PLAIN, 2, by=(500, 900)).square, 32)
     assert crop.size == (32, 32) and invented == 1
     assert (np.asarray(crop) == (50, 60, 70)).all()
 
 
 def test_only_a_face_on_the_template_counts_as_aligned():
-    on = moved(PLAIN, 50 / template_square(PLAIN)[1][0])
-    on = moved(on, by=50 - template_square(on)[0])
+    on = moved(PLAIN, 50 / PLAIN.square.half[0])
+    on = moved(on, by=np.subtract(50, on.square.centre))
     picture = Image.new("RGB", (100, 100))
     assert is_aligned(picture, on)
     assert is_aligned(picture, moved(on, 1.03, 1, by=(-2, 0)))
@@ -162,7 +162,7 @@ def test_only_a_face_on_the_template_counts_as_aligned():
     for off in (moved(on, by=(8, 0)), moved(on, by=(0, -8)), moved(on, 0.8, by=(10, 10))):
         assert not is_aligned(picture, off)
     tilted = moved(on, 1, 8)
-    assert not is_aligned(picture, moved(tilted, by=50 - template_square(tilted)[0]))
+    assert not is_aligned(picture, moved(tilted, by=np.subtract(50, tilted.square.centre)))
 
 
 # -------------------------------------------------------------------------------------- the finder
@@ -285,7 +285,7 @@ def test_of_several_faces_each_has_its_own_way_up(portraits):
         small = photo.resize((520, 520), RESAMPLE)
         canvas.paste(small.rotate(180) if i else small, (40 + 600 * i, 80))
     found = sorted(find_faces(canvas), key=lambda face: face.left_eye)
-    assert [round(abs(face.tilt) / 180) for face in found] == [0, 1, 1]
+    assert [round(abs(face.square.turn) / 180) for face in found] == [0, 1, 1]
 
 
 @needs_mediapipe
@@ -331,11 +331,11 @@ def test_a_found_face_brings_its_landmarks_into_the_crop(portraits):
         (face,) = find_faces(photo)
         assert prepared.yaw == face.yaw
         own = np.column_stack([face.mesh, np.ones(len(face.mesh))])
-        place = prepared.place
-        corners_of = np.column_stack([place.right, place.down, place.corner])
+        square = prepared.square
+        corners_of = np.column_stack([2 * square.right, 2 * square.down, square.corner])
         back = np.column_stack([prepared.shape, np.ones(len(own))]) @ corners_of.T
         np.testing.assert_allclose(back, own[:, :2], atol=0.01)
-        again = find_mesh(prepared.crop)
+        again = find_shape(prepared.crop)
         assert again is not None and np.abs(again - prepared.shape).mean() < 0.02
 
 
@@ -367,7 +367,7 @@ def test_the_finder_is_silent_and_needs_no_network(portraits, tmp_path):
         "import socket, sys, warnings; warnings.simplefilter('error', UserWarning)\n"
         "def refuse(*_, **__): raise AssertionError('network')\n"
         "socket.socket.connect = socket.getaddrinfo = refuse\n"
-        "from glow_app.faces.prepare import prepare\n"
+        "from glow_app.faces.face import prepare\n"
         "assert 'mediapipe' not in sys.modules\n"
         f"prepare({str(tmp_path / 'a.png')!r}, 64, 'face')\n"
         "print('heard', file=sys.stderr)"

@@ -13,8 +13,8 @@ from glow_app.common.errors import UserError
 from glow_app.common.files import replacing, write_bytes, write_text
 from glow_app.editing import directions
 from glow_app.editing.labels import read_labels
+from glow_app.export.recipes import read_recipe
 from glow_app.faces.opening import open_picture
-from glow_app.keeping.recipes import read_morph
 from glow_app.training import from_source
 
 POINTER = b"""version https://git-lfs.github.com/spec/v1
@@ -31,8 +31,8 @@ size 12345
         ("a.safetensors", models.load),
         ("a.safetensors", directions.load),
         ("a.tsv", read_labels),
-        ("a.gif", read_morph),
-        ("a.mp4", read_morph),
+        ("a.gif", read_recipe),
+        ("a.mp4", read_recipe),
         ("a.npy", lambda path: from_source(path, 16, path.parent)),
         ("part-000.zip", lambda path: from_source(path.parent, 16, path.parent / "cache")),
     ],

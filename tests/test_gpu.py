@@ -44,13 +44,13 @@ def on_gpu() -> Editor:
 def pictures(on_gpu: Editor) -> np.ndarray:
     """Six drawn faces and two pictures of pure noise, (8, S, S, 3) uint8."""
     side = on_gpu.image_size
-    drawn = on_gpu.sample(6, temperature=0.7, seed=1)
+    drawn = on_gpu.sampler.sample(6, temperature=0.7, seed=1)
     noise = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
     return np.concatenate([drawn, noise])
 
 
 def test_the_round_trip_is_exact(on_gpu: Editor, pictures: np.ndarray) -> None:
-    np.testing.assert_array_equal(on_gpu.roundtrip(pictures), np.zeros(len(pictures)))
+    np.testing.assert_array_equal(on_gpu.model.roundtrip(pictures), np.zeros(len(pictures)))
 
 
 def test_the_round_trip_is_exact_where_a_program_allows_tf32(
@@ -60,7 +60,7 @@ def test_the_round_trip_is_exact_where_a_program_allows_tf32(
     before = matmul.allow_tf32, cudnn.allow_tf32
     matmul.allow_tf32 = cudnn.allow_tf32 = True
     try:
-        np.testing.assert_array_equal(on_gpu.roundtrip(pictures), np.zeros(len(pictures)))
+        np.testing.assert_array_equal(on_gpu.model.roundtrip(pictures), np.zeros(len(pictures)))
         assert (matmul.allow_tf32, cudnn.allow_tf32) == (True, True)
     finally:
         matmul.allow_tf32, cudnn.allow_tf32 = before
@@ -72,7 +72,9 @@ def test_a_morph_starts_and_ends_with_the_very_pictures(
     morph = on_gpu.morph_frames(pictures[0], pictures[1], 9)
     np.testing.assert_array_equal(morph.frames[0], pictures[0])
     np.testing.assert_array_equal(morph.frames[-1], pictures[1])
-    np.testing.assert_array_equal(on_gpu.sample(3, seed=5)[2], on_gpu.sample(1, seed=7)[0])
+    np.testing.assert_array_equal(
+        on_gpu.sampler.sample(3, seed=5)[2], on_gpu.sampler.sample(1, seed=7)[0]
+    )
 
 
 def test_codes_likelihoods_and_pictures_are_those_of_a_cpu(
@@ -81,12 +83,12 @@ def test_codes_likelihoods_and_pictures_are_those_of_a_cpu(
     cpu = models.load(models.pretrained_path("faces128"))
     x = models.dequantize(torch.from_numpy(pictures).permute(0, 3, 1, 2), 8)
     with torch.no_grad():
-        here, there = cpu.log_prob(x), on_gpu.model.log_prob(x.cuda()).cpu()
+        here, there = cpu.log_prob(x), on_gpu.model.flow.log_prob(x.cuda()).cpu()
         bits = models.bits_per_dim(here - there, cpu.dims, 8) - 8  # of a difference
         assert bits.abs().max() < 1e-4
         z = cpu.f(x)[0]
-        torch.testing.assert_close(on_gpu.model.f(x.cuda())[0].cpu(), z, rtol=0, atol=0.02)
-        decoded = models.to_levels(on_gpu.model.g(z.cuda()).cpu())
+        torch.testing.assert_close(on_gpu.model.flow.f(x.cuda())[0].cpu(), z, rtol=0, atol=0.02)
+        decoded = models.to_levels(on_gpu.model.flow.g(z.cuda()).cpu())
     np.testing.assert_array_equal(decoded.permute(0, 2, 3, 1), pictures)
 
 
@@ -162,7 +164,7 @@ def test_graphs_have_the_very_gradients() -> None:
     plain = gradients()
     objective = graphed(objective, torch.rand_like(x))
     with torch.no_grad():  # what the optimiser does, in place
-        model.top.mean.add_(0.0)
+        model.levels[-1].prior.mean.add_(0.0)
     torch.testing.assert_close(gradients(), plain, rtol=1e-3, atol=1e-5)
     x = x.flip(3)
     again = gradients()

@@ -20,9 +20,8 @@ from PIL import Image, ImageCms, TiffImagePlugin
 from benchmarks.faults.hostile import encoded, png_header, with_chunk
 from glow_app.common.errors import UserError
 from glow_app.faces import colour, finder, opening
-from glow_app.faces.folders import PICTURE_SUFFIXES, list_pictures
-from glow_app.faces.opening import RESAMPLE, open_picture
-from glow_app.faces.prepare import prepare, prepare_all
+from glow_app.faces.face import prepare, prepare_all
+from glow_app.faces.opening import PICTURE_SUFFIXES, RESAMPLE, list_pictures, open_picture
 
 ORIENTATION = 274  # EXIF tag
 
@@ -713,7 +712,7 @@ def test_without_mediapipe(monkeypatch, colourful):
 
 def test_centre_crops_do_not_load_the_finder():
     code = (
-        "import sys, numpy; from glow_app.faces.prepare import prepare;"
+        "import sys, numpy; from glow_app.faces.face import prepare;"
         "prepare(numpy.zeros((32, 32, 3), 'u1'), 16, 'center');"
         "assert 'mediapipe' not in sys.modules and 'torch' not in sys.modules"
     )

@@ -248,7 +248,7 @@ def test_details_are_walked_through_as_wavelets_are_shown(detailed: models.Glow)
         torch.testing.assert_close(state[:, :, :8, :8] + 0.5, quarter, atol=1e-5, rtol=0)
     for state in walked.states[-4:-1]:
         torch.testing.assert_close(state[:, :, :16, :16] + 0.5, half, atol=1e-5, rtol=0)
-    haar = detailed.details[0].haar(x)[0]
+    haar = detailed.levels[0].haar(x)[0]
     torch.testing.assert_close(walked.states[-2][:, :, 16:, 16:], haar[:, 9:], atol=1e-5, rtol=0)
     # What waits for its turn does not move.
     waiting = walked.states[:-3, :, :, :, 16:]
@@ -261,7 +261,7 @@ def test_the_lessons_show_a_model_with_details(detailed_checkpoint: Path) -> Non
     lessons = learn_tab._Lessons(editor, OpeningMorph(editor))
     face = lessons.faces({})
     assert len(face["pictures"]) == len(face["names"]) + 1 == len(face["log_dets"]) + 1
-    assert len(face["decided"]) == editor.model.config.levels == max(face["levels"])
+    assert len(face["decided"]) == editor.model.flow.config.levels == max(face["levels"])
     assert lessons.plane({})["face_levels"] == 0
     measured = lessons.jacobian({"dims": "face"})
     assert measured.log_det == pytest.approx(measured.log_det_brute_force, abs=1e-4)
@@ -290,7 +290,7 @@ def test_a_coupling_of_a_picture_model_is_triangular_too(tiny: models.Glow) -> N
     assert found.above == 0
     assert found.log_det == pytest.approx(found.log_det_brute_force, abs=1e-4)
     with torch.no_grad():  # it is the input that f itself arrives at
-        y = tiny.top.inverse(tiny.split_levels(z.double())[-1])
+        y = tiny.levels[-1].prior.inverse(tiny.split_levels(z.double())[-1])
         assert torch.allclose(coupling(x)[0], y, atol=1e-5)
 
 
@@ -320,7 +320,7 @@ def test_lessons_take_turns_with_everybody_else(tiny_checkpoint: Path) -> None:
         lesson(asked)  # all codes are known now: what is left is what the lesson itself computes
         done = threading.Event()
         thread = threading.Thread(target=lambda: (lesson(asked), done.set()), daemon=True)  # noqa: B023
-        with editor.alone():
+        with editor.model.locked():
             thread.start()
             assert not done.wait(0.3), f"{lesson.__name__} did not wait"
         assert done.wait(20)

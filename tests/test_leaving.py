@@ -32,8 +32,10 @@ def test_decoding_ends_after_the_pass_in_which_it_was_stopped(editor: Editor) ->
             raise Stopped
 
     with pytest.raises(Stopped):
-        editor.decode_with_report(torch.zeros(33, editor.model.dims), steps=Steps(33, progress))
-    assert passes == [0, editor.batch] and editor.batch <= 8
+        editor.model.decode_with_report(
+            torch.zeros(33, editor.model.flow.dims), steps=Steps(33, progress)
+        )
+    assert passes == [0, editor.model.batch] and editor.model.batch <= 8
 
 
 def test_work_that_knows_of_no_callback_can_be_stopped_as_well(editor: Editor) -> None:
@@ -44,9 +46,11 @@ def test_work_that_knows_of_no_callback_can_be_stopped_as_well(editor: Editor) -
         return len(asked) > 2
 
     with pytest.raises(Stopped), stopped_when(unwanted):
-        editor.decode(torch.zeros(33, editor.model.dims))
+        editor.model.decode(torch.zeros(33, editor.model.flow.dims))
     assert len(asked) == 3
-    assert len(editor.decode(torch.zeros(33, editor.model.dims))) == 33  # outside nothing stops
+    assert (
+        len(editor.model.decode(torch.zeros(33, editor.model.flow.dims))) == 33
+    )  # outside nothing stops
 
 
 def test_only_the_work_of_the_one_who_left_is_stopped() -> None:
@@ -96,7 +100,7 @@ def test_handlers_end_quietly_when_their_visitor_leaves(kind: str, monkeypatch) 
 def test_a_client_that_hangs_up_frees_the_model(tiny_checkpoint: Path) -> None:
     """A real page, a real connection, and a morph of many passes."""
     editor = Editor(tiny_checkpoint, device="cpu")
-    decode, passes, begun = editor._decode, [], threading.Event()
+    decode, passes, begun = editor.model._decode, [], threading.Event()
 
     def slow(*args):
         passes.append(time.monotonic())
@@ -109,7 +113,7 @@ def test_a_client_that_hangs_up_frees_the_model(tiny_checkpoint: Path) -> None:
     visitor = Visitor(url)
     try:
         photos = [visitor.upload(f"{n}.png", encoded(picture(n, n), "PNG")) for n in (64, 72)]
-        editor._decode, editor.batch = slow, 1
+        editor.model._decode, editor.model.batch = slow, 1
         with visitor.present():
             how = (129, "linear", "gif", 16, 0, 1, False, 25, True, "switch", None, True)
             visitor.begin("morph", *photos, *how)

@@ -13,13 +13,13 @@ from PIL import Image
 import models
 from glow_app.common.errors import UserError
 from glow_app.editing.editor import Editor
-from glow_app.faces import finder, regions
-from glow_app.faces.coding import Coding, code_and_reduce
-from glow_app.faces.face import Face, resized
-from glow_app.faces.folders import list_pictures
-from glow_app.faces.frame import CROPS, Frame, require_crops
-from glow_app.faces.landmarks import find_mesh
-from glow_app.faces.look import Looks
+from glow_app.editing.options import MorphOptions
+from glow_app.faces import finder, landmarks
+from glow_app.faces.coding import Coding, code_and_reduce, resized
+from glow_app.faces.face import Face
+from glow_app.faces.landmarks import find_shape
+from glow_app.faces.looks import CROPS, Looks, ReferenceFrame, require_crops
+from glow_app.faces.opening import list_pictures
 
 pytest_plugins = ["tests.full_size_faces"]
 
@@ -36,19 +36,19 @@ def examples(released: Editor) -> list[Face]:
 
 @needs_mediapipe
 def test_a_look_has_its_landmarks_at_the_mean_shape(released, examples):
-    mean = regions.mean_shape()
+    mean = landmarks.mean_shape()
     for face in examples:
-        look = released.looks.of(face)
+        look = released.model.looks.of(face)
         assert look.shape == (64, 64, 3) and look.dtype == np.uint8
-        found = find_mesh(resized(look, 256))
+        found = find_shape(resized(look, 256))
         assert np.abs(found - mean)[INNER].max() < 0.02
         assert np.abs(face.shape - mean)[INNER].max() > 0.02  # where they were
 
 
 @needs_mediapipe
 def test_looks_come_back_to_the_byte(released, examples, portraits):
-    looks = np.stack([released.looks.of(face) for face in examples + portraits])
-    np.testing.assert_array_equal(released.decode(released.encode(looks)), looks)
+    looks = np.stack([released.model.looks.of(face) for face in examples + portraits])
+    np.testing.assert_array_equal(released.model.decode(released.model.encode(looks)), looks)
     assert released.read(examples[0]).roundtrip_max_levels == 0
     assert released.read(examples[0]) == released.read(looks[0])  # it is the look that is read
 
@@ -66,10 +66,10 @@ def test_a_look_is_coded_like_the_training_pictures(painted):
 
 def test_a_look_is_made_once_for_each_model(painted):
     face = painted((205, 150, 125), (200, 30, 30))
-    one, other = Looks(64, Coding(), regions.mean_shape()), Looks(64, Coding(), face.shape)
+    one, other = Looks(64, Coding(), landmarks.mean_shape()), Looks(64, Coding(), face.shape)
     assert one.of(face) is one.of(face)
     one.of(face)
-    wide = Looks(96, Coding(), regions.mean_shape())
+    wide = Looks(96, Coding(), landmarks.mean_shape())
     assert wide.of(face).shape == (96, 96, 3) and one.of(face).shape == (64, 64, 3)
     assert other.of(face) is not one.of(face)
 
@@ -77,7 +77,7 @@ def test_a_look_is_made_once_for_each_model(painted):
 def test_a_face_without_landmarks_is_its_own_look():
     picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     face = Face.of_pixels(picture, 128)
-    assert Looks(64, Coding(), regions.mean_shape()).of(face) is face.pixels
+    assert Looks(64, Coding(), landmarks.mean_shape()).of(face) is face.pixels
 
 
 # ----------------------------------------------------------------------------------------- facts
@@ -85,16 +85,16 @@ def test_a_face_without_landmarks_is_its_own_look():
 
 def test_the_mean_shape_travels_with_the_weights(tiny_checkpoint, tmp_path):
     model = models.load(tiny_checkpoint)
-    mean = 0.5 + 0.9 * (np.asarray(regions.mean_shape(), np.float64) - 0.5)
+    mean = 0.5 + 0.9 * (np.asarray(landmarks.mean_shape(), np.float64) - 0.5)
     facts = {**Coding().to_facts(), **Looks.to_facts(mean)}
     editor = Editor(models.save(model, tmp_path / "looks.safetensors", facts), device="cpu")
-    np.testing.assert_allclose(editor.looks.mean, mean, atol=1e-5)
-    assert editor.looks.size == editor.image_size and editor.looks.coding == Coding()
+    np.testing.assert_allclose(editor.model.looks.mean, mean, atol=1e-5)
+    assert editor.model.looks.size == editor.image_size and editor.model.looks.coding == Coding()
 
 
 def test_weights_that_know_no_shape_take_the_programs(tiny_checkpoint):
     looks = Editor(tiny_checkpoint, device="cpu").looks
-    assert np.array_equal(looks.mean, np.float64(regions.mean_shape())) and looks.coding is None
+    assert np.array_equal(looks.mean, np.float64(landmarks.mean_shape())) and looks.coding is None
 
 
 @pytest.mark.parametrize(
@@ -114,42 +114,47 @@ def test_facts_that_hold_no_shape_are_refused_in_one_sentence(wrong):
 
 
 def test_weights_say_their_frame():
-    looks = Frame.looks()
-    assert Frame.from_facts(looks.to_facts()).same_as(looks)
-    assert Frame.from_facts({}) is CROPS and Frame.from_facts({"shape": "crop"}) is CROPS
+    looks = ReferenceFrame.looks()
+    assert ReferenceFrame.from_facts(looks.to_facts()).same_as(looks)
+    assert (
+        ReferenceFrame.from_facts({}) is CROPS
+        and ReferenceFrame.from_facts({"shape": "crop"}) is CROPS
+    )
     # Weights of whole crops keep the mean shape at which the page warps for them.
-    assert Frame.from_facts(Looks.to_facts(regions.mean_shape())) is CROPS
-    other = Frame(looks.mean * 0.9)
+    assert ReferenceFrame.from_facts(Looks.to_facts(landmarks.mean_shape())) is CROPS
+    other = ReferenceFrame(looks.mean * 0.9)
     assert not other.same_as(looks) and not CROPS.same_as(looks) and CROPS.same_as(CROPS)
     assert [frame.words for frame in (CROPS, looks, other)] == [
         "whole crops", "looks in the mean shape", "looks in another mean shape",
     ]  # fmt: skip
     for wrong in ({"shape": "round"}, {"shape": 1}, {"shape": "mean", "mean_shape": [[0.5]]}):
         with pytest.raises(UserError, match=r"^The weights are of pictures in a shape that is"):
-            Frame.from_facts(wrong)
+            ReferenceFrame.from_facts(wrong)
 
 
 def test_folders_say_their_frame(tmp_path):
     for name in ("a/1", "a/2/b", "c"):
         (tmp_path / name).mkdir(parents=True)
         Image.new("RGB", (16, 16)).save(tmp_path / name / "x.png")
-    assert Frame.of_folder(tmp_path) is CROPS
-    Frame.looks().write(tmp_path / "a")
+    assert ReferenceFrame.of_folder(tmp_path) is CROPS
+    ReferenceFrame.looks().write(tmp_path / "a")
     said = (tmp_path / "a" / "frame.json").stat().st_mtime_ns
-    Frame.looks().write(tmp_path / "a")
+    ReferenceFrame.looks().write(tmp_path / "a")
     assert (tmp_path / "a" / "frame.json").stat().st_mtime_ns == said
-    assert Frame.of_folder(tmp_path / "a").same_as(Frame.looks())  # said above its pictures
+    assert ReferenceFrame.of_folder(tmp_path / "a").same_as(
+        ReferenceFrame.looks()
+    )  # said above its pictures
     with pytest.raises(UserError, match=r"mixes looks in the mean shape \(1\) with whole crops"):
-        Frame.of_folder(tmp_path)
+        ReferenceFrame.of_folder(tmp_path)
     with pytest.raises(UserError, match="holds looks in the mean shape; give the photos"):
         require_crops(tmp_path / "a", list_pictures(tmp_path / "a"))
     require_crops(tmp_path / "c", list_pictures(tmp_path / "c"))
     for wrong in ("", "[]", "{", '{"shape": "mean", "mean_shape": 3}', '{"shape": "x"}'):
         (tmp_path / "c" / "frame.json").write_text(wrong)
         with pytest.raises(UserError, match=r"frame\.json is damaged\.$"):
-            Frame.of_folder(tmp_path / "c")
+            ReferenceFrame.of_folder(tmp_path / "c")
     CROPS.write(tmp_path / "c")
-    assert Frame.of_folder(tmp_path / "c") is CROPS
+    assert ReferenceFrame.of_folder(tmp_path / "c") is CROPS
 
 
 # -------------------------------------------------------------------------------------- the face
@@ -161,19 +166,19 @@ def test_a_face_of_one_picture_is_all_there_is():
     assert face.native == 64 and face.crop.shape == (128, 128, 3) and face.full is None
     assert face.at(64) is face.pixels and face.at(200).shape == (200, 200, 3)
     assert face.fine.shape == (256, 256, 3)
-    assert (face.source, face.seed, face.place, face.shape) == ("drawn", 3, None, None)
+    assert (face.source, face.seed, face.square, face.shape) == ("drawn", 3, None, None)
 
 
 def test_known_landmarks_are_not_looked_for(monkeypatch):
-    monkeypatch.setattr("glow_app.faces.face.find_mesh", lambda _: pytest.fail("was looked for"))
-    known = regions.mean_shape()
+    monkeypatch.setattr("glow_app.faces.face.find_shape", lambda _: pytest.fail("was looked for"))
+    known = landmarks.mean_shape()
     face = Face.of_pixels(np.zeros((64, 64, 3), np.uint8), landmarks=known)
     assert face.shape.dtype == np.float64 and np.array_equal(face.shape, known)
 
 
 @needs_mediapipe
 def test_photos_are_coded_like_the_training_pictures(released, examples):
-    assert released.coding == Coding()
+    assert released.model.coding == Coding()
     for face in examples:
         assert np.array_equal(face.pixels, code_and_reduce(face.crop, 64, Coding()))
 
@@ -199,10 +204,10 @@ def test_codes_of_faces_are_those_of_their_looks(released, painted):
     """Where all can be warped; where one cannot, and alone, those of the crops as they are."""
     a = painted((205, 150, 125), (200, 30, 30), scale=0.95)
     b = painted((120, 85, 65), (30, 160, 40))
-    looks = released.encode(np.stack([released.looks.of(face) for face in (a, b)]))
-    crops = released.encode(np.stack([a.pixels, b.pixels]))
+    looks = released.model.encode(np.stack([released.model.looks.of(face) for face in (a, b)]))
+    crops = released.model.encode(np.stack([a.pixels, b.pixels]))
     assert not torch.allclose(looks[0], crops[0], atol=0.1)
     none = Face.of_pixels(np.full((64, 64, 3), 90, np.uint8), 128)
-    torch.testing.assert_close(released.morph_walk(a, b).coded.z, looks)
-    torch.testing.assert_close(released.morph_walk(a, b, alone=True).coded.z, crops)
-    torch.testing.assert_close(released.morph_walk(a, none).coded.z[0], crops[0])
+    torch.testing.assert_close(released.walk((a, b), MorphOptions()).coded.z, looks)
+    torch.testing.assert_close(released.walk((a, b), MorphOptions(alone=True)).coded.z, crops)
+    torch.testing.assert_close(released.walk((a, none), MorphOptions()).coded.z[0], crops[0])

@@ -12,8 +12,8 @@ from PIL import Image, PngImagePlugin
 
 from glow_app.common.errors import UserError
 from glow_app.common.progress import Stopped
-from glow_app.keeping import animation, sheets, writing
-from glow_app.keeping.recipes import KINDS, Origin, Recipe, read_morph
+from glow_app.export import animation, sheets, writing
+from glow_app.export.recipes import KINDS, Origin, Recipe, read_recipe
 
 # Nothing here has its default, so that nothing can get lost unseen.
 FULL = Recipe(
@@ -58,9 +58,9 @@ def test_the_full_recipe_leaves_no_default():
 def test_every_animation_is_opened_again(frames, tmp_path, suffix, recipe):
     path = tmp_path / f"m{suffix}"
     animation.save_animation(frames, path, size=48, metadata=recipe.to_metadata())
-    assert read_morph(path) == recipe
+    assert read_recipe(path) == recipe
     animation.save_animation(frames[:1], path, size=48, metadata=recipe.to_metadata())
-    assert read_morph(path) == recipe  # one frame is a still in some formats
+    assert read_recipe(path) == recipe  # one frame is a still in some formats
 
 
 @pytest.mark.parametrize(
@@ -68,9 +68,9 @@ def test_every_animation_is_opened_again(frames, tmp_path, suffix, recipe):
 )
 def test_every_sheet_is_opened_again(frames, tmp_path, write):
     path = write(frames, tmp_path / "s.png", metadata=FULL.to_metadata())
-    assert read_morph(path) == FULL
+    assert read_recipe(path) == FULL
     sheets.save_still(frames[0], path, metadata=FULL.to_metadata())
-    assert read_morph(path) == FULL
+    assert read_recipe(path) == FULL
 
 
 def test_only_settings_are_stored():
@@ -93,7 +93,7 @@ def test_a_file_of_the_first_version_opens(tmp_path):
         '"frames": 17, "kind": "journey", "loop": true, "made_with": "Glow Studio", '
         '"path": "cubic", "t_range": [-0.5, 1.25]}'
     )
-    assert read_morph(foreign(tmp_path, note)) == Recipe(
+    assert read_recipe(foreign(tmp_path, note)) == Recipe(
         kind="journey",
         checkpoint="faces64",
         fingerprint="0123456789abcdef",
@@ -143,12 +143,12 @@ def test_a_file_of_the_first_version_opens(tmp_path):
 def test_files_of_before_the_ways_open(tmp_path, said, means):
     """A shell is a straight line today, a guided morph one of photos; sharpness says nothing."""
     note = {"made_with": "Glow Studio", "kind": "morph", **said}
-    assert read_morph(foreign(tmp_path, note)) == Recipe(**means)
+    assert read_recipe(foreign(tmp_path, note)) == Recipe(**means)
 
 
 def test_a_file_that_names_its_way_is_believed_whatever_else_it_says(tmp_path):
     note = {**Recipe(way="model").to_metadata(), "way": "model", "guide": True}
-    assert read_morph(foreign(tmp_path, note)).way == "model"
+    assert read_recipe(foreign(tmp_path, note)).way == "model"
 
 
 @pytest.mark.parametrize("way", ["photos", "model"])
@@ -157,7 +157,7 @@ def test_a_file_that_names_its_way_is_believed_whatever_else_it_says(tmp_path):
 def test_way_ground_and_kappa_come_back(tmp_path, way, ground, kappa):
     """Zero is not nothing: a κ of 0 is one that somebody chose."""
     recipe = Recipe(way=way, ground=ground, kappa=kappa)
-    assert read_morph(foreign(tmp_path, recipe.to_metadata())) == recipe
+    assert read_recipe(foreign(tmp_path, recipe.to_metadata())) == recipe
 
 
 def foreign(tmp_path, note: object, name: str = "x.png"):
@@ -206,31 +206,31 @@ def foreign(tmp_path, note: object, name: str = "x.png"):
 def test_odd_settings_are_refused_by_name(tmp_path, change):
     path = foreign(tmp_path, {**FULL.to_metadata(), **change})
     with pytest.raises(UserError, match=f"x.png holds an odd setting: {next(iter(change))}"):
-        read_morph(path)
+        read_recipe(path)
 
 
 def test_what_a_later_version_adds_does_no_harm(tmp_path):
-    assert read_morph(foreign(tmp_path, {**FULL.to_metadata(), "colour": "blue"})) == FULL
+    assert read_recipe(foreign(tmp_path, {**FULL.to_metadata(), "colour": "blue"})) == FULL
 
 
 @pytest.mark.parametrize("note", ["[]", "7", {"made_with": "others"}, {}])
 def test_notes_of_others_are_refused(tmp_path, note):
     with pytest.raises(UserError, match=r"x\.png was not made by Glow Studio\.$"):
-        read_morph(foreign(tmp_path, note))
+        read_recipe(foreign(tmp_path, note))
 
 
 @pytest.mark.parametrize("note", ["", "{", "[" * 50_000, "null"])
 def test_a_file_without_a_note_may_have_lost_it(tmp_path, note):
     with pytest.raises(UserError, match=r"x\.png holds no settings: .* removed them"):
-        read_morph(foreign(tmp_path, note))
+        read_recipe(foreign(tmp_path, note))
 
 
-@pytest.mark.parametrize("suffix", animation.FORMATS)
+@pytest.mark.parametrize("suffix", writing.FORMATS)
 def test_a_file_whose_note_was_stripped_says_what_may_have_happened(frames, tmp_path, suffix):
     """As when a messenger writes a clip anew."""
     path = animation.save_animation(frames, tmp_path / f"x{suffix}")
     with pytest.raises(UserError, match=rf"x\{suffix} holds no settings: .* removed them"):
-        read_morph(path)
+        read_recipe(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", b"GIF89a", b"RIFF\0\0\0\0WEBPVP8X"])
@@ -239,7 +239,7 @@ def test_broken_files_are_one_sentence(tmp_path, content, suffix):
     path = tmp_path / f"x{suffix}"
     path.write_bytes(content)
     with pytest.raises(UserError) as caught:
-        read_morph(path)
+        read_recipe(path)
     assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
 
 
@@ -252,13 +252,13 @@ def test_a_playlist_is_no_mp4(tmp_path):
     ):
         (tmp_path / f"{name}.mp4").write_text(text)
         with pytest.raises(UserError, match="cannot be read"):
-            read_morph(tmp_path / f"{name}.mp4")
+            read_recipe(tmp_path / f"{name}.mp4")
 
 
 def test_missing_files_and_folders(tmp_path):
     for path in (tmp_path / "gone.gif", tmp_path):
         with pytest.raises(UserError, match="no file"):
-            read_morph(path)
+            read_recipe(path)
 
 
 def test_pictures_of_others_are_refused(tmp_path):
@@ -266,7 +266,7 @@ def test_pictures_of_others_are_refused(tmp_path):
     Image.new("RGB", (8, 8)).save(buffer, "GIF", comment=b"made by \xff somebody")
     (tmp_path / "x.gif").write_bytes(buffer.getvalue())
     with pytest.raises(UserError, match="not made by Glow Studio"):
-        read_morph(tmp_path / "x.gif")
+        read_recipe(tmp_path / "x.gif")
 
 
 @pytest.mark.parametrize(
@@ -318,10 +318,10 @@ def test_file_names_stay_short():
 
 @pytest.mark.parametrize("suffix", writing.available_formats())
 def test_writing_reports_and_stops(frames, tmp_path, suffix):
-    told, path = [], tmp_path / f"m{suffix}"
-    animation.save_animation(frames, path, size=48, progress=lambda *now: told.append(now))
+    reports, path = [], tmp_path / f"m{suffix}"
+    animation.save_animation(frames, path, size=48, progress=lambda *now: reports.append(now))
     total = 2 * len(frames) - 2
-    assert told == [(done, total) for done in range(total + 1)]
+    assert reports == [(done, total) for done in range(total + 1)]
     old = path.read_bytes()
 
     def stop(done: int, total: int) -> None:

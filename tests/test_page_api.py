@@ -164,7 +164,7 @@ def test_mix_and_edit_leave_a_photo_alone_at_zero(client: Client, photos: list[P
 def test_a_mix_of_one_is_that_photo_at_its_own_size(
     client: Client, released: Editor, photos: list[Path]
 ) -> None:
-    faces, levels = [released.prepare(photo) for photo in photos], len(released.level_shapes)
+    faces, levels = [released.prepare(photo) for photo in photos], len(released.model.level_shapes)
     native = max(face.native for face in faces)
     for weight, face in enumerate(faces):
         file, _ = client.predict(

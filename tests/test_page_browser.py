@@ -12,8 +12,8 @@ import pytest
 from playwright.sync_api import Request, expect
 
 from glow_app.editing.editor import Editor
-from glow_app.faces.face import resized
-from glow_app.keeping.animation import save_animation
+from glow_app.export.animation import save_animation
+from glow_app.faces.coding import resized
 from glow_app.ui.on_demand import FullFrames, Scenes
 from glow_app.ui.page_faces import TEMPERATURE, drawn_face
 from tests.page_tools import (
@@ -92,7 +92,7 @@ def test_upload_two_photos_and_drag(
         expect(seen).to_be_hidden()
         page.locator(f"#photo-{side} .see").click()
         expect(seen).to_be_visible()
-        assert np.array_equal(look(page, side), released.looks.of(face))
+        assert np.array_equal(look(page, side), released.model.looks.of(face))
         assert not np.array_equal(look(page, side), face.pixels)
         assert far(crop(page, side), face.at(len(crop(page, side)))) < 3
 
@@ -437,8 +437,8 @@ def test_an_event_that_ends_leaves_another_alone(
     page = open_tab()
     player = page.locator("#player .player")
     page.get_by_role("button", name="Options").click()
-    decode, goes_on = small._decode, threading.Event()
-    monkeypatch.setattr(small, "_decode", lambda *args: (goes_on.wait(30), decode(*args))[1])
+    decode, goes_on = small.model._decode, threading.Event()
+    monkeypatch.setattr(small.model, "_decode", lambda *args: (goes_on.wait(30), decode(*args))[1])
     with new_morph(page):
         page.get_by_label("Even speed").check()
         expect(page.locator("#player .long-text")).to_contain_text("Decoding", timeout=WAIT_MS)

@@ -11,7 +11,6 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 from glow_app.faces.alignment import FoundFace
-from glow_app.faces.crop import Crop
 from tests.page_tools import (
     WAIT_MS,
     OpenTab,
@@ -173,9 +172,9 @@ def test_eyes_are_clicked_where_no_face_is_found(open_tab: OpenTab, tmp_path: Pa
         page.mouse.click(
             whole["x"] + x / 900 * whole["width"], whole["y"] + y / 600 * whole["height"]
         )
-    shown, wanted = now(dialog), Crop.of_face(FoundFace.of_eyes(*eyes))
+    shown, wanted = now(dialog), FoundFace.of_eyes(*eyes).square
     assert [900 * shown[name] for name in ("x", "y", "side")] == pytest.approx(
-        [wanted.x, wanted.y, wanted.side], abs=3
+        [*wanted.centre, wanted.side], abs=3
     )
     assert shown["turn"] == pytest.approx(wanted.turn, abs=1)
     # By keys: a marker moves, and the crop with it.
@@ -192,8 +191,8 @@ def test_eyes_are_clicked_where_no_face_is_found(open_tab: OpenTab, tmp_path: Pa
     expect(page.locator("#photo-a .notes")).not_to_contain_text("No face was found")
     middle = len(pixels) // 2
     red, green = pixels[middle, middle, :2] / 255  # the colours of the photo say where it is
-    assert red * 900 == pytest.approx(wanted.x, abs=12)
-    assert green * 600 == pytest.approx(wanted.y, abs=12)
+    assert red * 900 == pytest.approx(wanted.centre[0], abs=12)
+    assert green * 600 == pytest.approx(wanted.centre[1], abs=12)
 
 
 def test_undo_of_a_clicked_eye_lets_that_eye_be_clicked_again(
@@ -217,9 +216,9 @@ def test_undo_of_a_clicked_eye_lets_that_eye_be_clicked_again(
     click(500, 190)
     assert now(dialog) == start  # one eye alone says nothing yet
     click(600, 200)
-    wanted = Crop.of_face(FoundFace.of_eyes((500, 190), (600, 200)))
+    wanted = FoundFace.of_eyes((500, 190), (600, 200)).square
     assert [900 * now(dialog)[name] for name in ("x", "y", "side")] == pytest.approx(
-        [wanted.x, wanted.y, wanted.side], abs=3
+        [*wanted.centre, wanted.side], abs=3
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageSequence
 from playwright.sync_api import Page, expect
 
-from glow_app.keeping import animation, recipes, writing
+from glow_app.export import animation, recipes, writing
 from glow_app.ui.examples import SEEDS
 from tests.page_tools import (
     FRAMES,
@@ -48,7 +48,7 @@ def wait_made(page: Page, folder: Path, wanted: recipes.Recipe) -> None:
     names = ("way", "t_range", "path", "ground", "kappa")
     for _ in range(20):
         wait_ready(page)
-        made = recipes.read_morph(download(page, "Download GIF", folder))
+        made = recipes.read_recipe(download(page, "Download GIF", folder))
         if all(getattr(made, name) == getattr(wanted, name) for name in names):
             return
         page.wait_for_timeout(500)  # opening sets many controls, and each may make a morph
@@ -227,7 +227,7 @@ def test_every_download_opens_and_tells_how_it_was_made(open_tab: OpenTab, tmp_p
                 assert duration(image) == pytest.approx(frames * 1000 / 20, rel=0.05)
             else:
                 assert getattr(image, "n_frames", 1) == frames, name
-        recipe = recipes.read_morph(file)
+        recipe = recipes.read_recipe(file)
         assert tuple(face.seed for face in recipe.faces) == SEEDS, name
         assert recipe.size == 64
         if frames > 1:
@@ -247,7 +247,7 @@ def test_every_download_opens_and_tells_how_it_was_made(open_tab: OpenTab, tmp_p
     expect(page.get_by_label("Straight line")).to_be_checked()
 
     # A range that no control of the page makes, from a script say, comes back as it was.
-    made = recipes.read_morph(file)
+    made = recipes.read_recipe(file)
     ranged = tmp_path / "ranged.gif"
     still = np.zeros((2, 64, 64, 3), np.uint8)
     note = replace(made, t_range=(0.0, 1.25)).to_metadata()
@@ -260,7 +260,7 @@ def test_every_download_opens_and_tells_how_it_was_made(open_tab: OpenTab, tmp_p
     )
     wait_ready(page)
     expect(page.get_by_label("Go beyond A and B")).to_be_checked()
-    assert recipes.read_morph(download(page, "Download GIF", tmp_path)).t_range == (0.0, 1.25)
+    assert recipes.read_recipe(download(page, "Download GIF", tmp_path)).t_range == (0.0, 1.25)
 
     # What is far from the defaults comes back, too, and a file of it says so.
     odd = replace(made, way="photos", ground="b", kappa=0.2, path="spherical")
@@ -318,5 +318,5 @@ def test_files_of_before_the_ways_open(open_tab: OpenTab, tmp_path: Path) -> Non
     expect(page.locator("#journey-path").get_by_label("Straight legs")).to_be_checked()
     button(page, "Make the journey").click()
     wait_ready(page, "#journey")
-    recipe = recipes.read_morph(download(page, "Download GIF", tmp_path))
+    recipe = recipes.read_recipe(download(page, "Download GIF", tmp_path))
     assert (recipe.kind, recipe.way, recipe.path) == ("journey", "model", "linear")

@@ -22,7 +22,8 @@ from benchmarks.faults.visitor import Visitor
 from glow_app.common.errors import UserError
 from glow_app.common.progress import Stopped
 from glow_app.editing.editor import Editor
-from glow_app.faces.face import Face, resized
+from glow_app.faces.coding import resized
+from glow_app.faces.face import Face
 from glow_app.ui.downloads import put_scene
 from glow_app.ui.examples import SEEDS, Examples, OpeningMorph
 from glow_app.ui.jobs import Jobs
@@ -42,7 +43,7 @@ def editor(tiny_checkpoint) -> Editor:
 @pytest.fixture(scope="module")
 def mix(editor: Editor) -> MixScene:
     a, b = (drawn_face(editor, seed, 0.7) for seed in (1, 2))
-    return MixScene(a, b, len(editor.level_shapes))
+    return MixScene(a, b, len(editor.model.level_shapes))
 
 
 def test_a_picture_is_that_of_the_values(editor: Editor, mix: MixScene) -> None:
@@ -90,7 +91,7 @@ def test_at_rest_a_picture_has_all_that_the_photo_has(
 def test_a_mix_of_one_is_that_photo_at_every_size(released: Editor, portraits: list[Face]) -> None:
     """With the shape of the other face it is not."""
     a, b = portraits[:2]
-    scenes, scene = Scenes(released), MixScene(a, b, len(released.level_shapes), shaped=True)
+    scenes, scene = Scenes(released), MixScene(a, b, len(released.model.level_shapes), shaped=True)
     scenes.add(scene)
     (size,) = scenes.sizes(scene)
     assert size == max(a.native, b.native) > released.image_size
@@ -237,7 +238,7 @@ def test_the_greeting_faces_do_not_wait_for_their_morph(tiny_checkpoint: Path) -
     """Another thread makes it, and whoever waits for it as well is told how far it is."""
     editor = Editor(tiny_checkpoint, device="cpu")
     welcome, goes_on = OpeningMorph(editor), threading.Event()
-    decode, begun, told = editor._decode, threading.Event(), []
+    decode, begun, told = editor.model._decode, threading.Event(), []
 
     def slowly(*args: object) -> object:
         begun.set()
@@ -245,7 +246,7 @@ def test_the_greeting_faces_do_not_wait_for_their_morph(tiny_checkpoint: Path) -
         return decode(*args)
 
     faces = welcome.faces()
-    editor._decode = slowly
+    editor.model._decode = slowly
     welcome.warm_up()
     try:
         assert begun.wait(30)

@@ -18,7 +18,8 @@ from playwright.sync_api import Locator, Page, expect
 from glow_app.editing import directions
 from glow_app.editing.directions import Direction
 from glow_app.editing.editor import Editor
-from glow_app.keeping import recipes
+from glow_app.editing.model import FaceModel
+from glow_app.export import recipes
 from glow_app.ui.examples import example_files
 from tests.page_tools import (
     WAIT_MS,
@@ -128,7 +129,7 @@ def test_a_journey_in_order_round_and_round(open_tab: OpenTab, tmp_path: Path) -
         shown = [np.asarray(f.convert("RGB")) for f in ImageSequence.Iterator(image)]
     steps = [far(x, y) for x, y in pairwise([*shown, shown[0]])]
     assert steps[-1] <= max(steps[0], steps[-2]) * 1.05  # round without a jump
-    recipe = recipes.read_morph(gif)
+    recipe = recipes.read_recipe(gif)
     assert recipe.kind == "journey" and recipe.loop and len(recipe.faces) == 3
 
     go(page, "Morph")
@@ -154,7 +155,7 @@ def test_the_mix_follows_its_sliders(open_tab: OpenTab, small: Editor, tmp_path:
     page = open_tab()
     a, b = crop(page, "a"), crop(page, "b")
     go(page, "Mix")
-    levels = len(small.level_shapes)
+    levels = len(small.model.level_shapes)
     coarse = levels - levels // 2
     # One more than levels: the shape of the face, which is A's at first.
     assert live_ready(page, "#mix") == [*[1.0] * (levels // 2), *[0.0] * coarse, 0.0]
@@ -176,7 +177,7 @@ def test_the_mix_follows_its_sliders(open_tab: OpenTab, small: Editor, tmp_path:
     assert is_painted(page, small.mix(a, b, shown[:-1], 0.0).pixels, "#mix")
 
     saved = download(page, "Save picture", tmp_path)
-    recipe = recipes.read_morph(saved)
+    recipe = recipes.read_recipe(saved)
     assert recipe.kind == "mix" and (*recipe.weights, recipe.shape) == tuple(shown)
 
     go(page, "Morph")
@@ -223,7 +224,7 @@ def direction_files(released: Editor, tmp_path_factory: pytest.TempPathFactory) 
     generator = torch.Generator().manual_seed(5)
     files = []
     for name, accuracy in (("upward", 0.9), ("doubtful", 0.52)):
-        vector = torch.randn(released.model.dims, generator=generator) * 0.2
+        vector = torch.randn(released.model.flow.dims, generator=generator) * 0.2
         facts = {"with": "more", "without": "less", "method": "mean"}
         facts |= {"accuracy": accuracy, "effect_size": 1.0, "counts": [500, 500]}
         direction = Direction(name, vector, fingerprint=released.fingerprint, facts=facts)
@@ -263,7 +264,7 @@ def test_edits_are_live_and_can_be_undone_saved_and_used(
     assert far(both, face) > 1
     assert is_painted(page, both, "#edit")
     saved = download(page, "Save picture", tmp_path)
-    assert recipes.read_morph(saved).directions == (("upward", 1.5), ("doubtful", -1.0))
+    assert recipes.read_recipe(saved).directions == (("upward", 1.5), ("doubtful", -1.0))
 
     button(page, "Undo").click()
     settle(page)
@@ -441,7 +442,7 @@ def test_an_animation_of_an_edit_opens_with_its_sliders_set(
     assert moved(page) == {"gaze": 0.5, "turn": -4.5}
 
     # One along a direction that the page does not have says which.
-    vector = torch.randn(small.model.dims, generator=torch.Generator().manual_seed(5))
+    vector = torch.randn(small.model.flow.dims, generator=torch.Generator().manual_seed(5))
     own = Direction("un<b>common", vector * 0.1, fingerprint=small.fingerprint)
     file = directions.save(own, tmp_path / "uncommon.safetensors")
     out = tmp_path / "own.gif"
@@ -546,7 +547,7 @@ def test_drawn_faces_are_chosen_and_used(open_released_tab: OpenTab, released: E
     go(page, "Morph")
     wait_card(page, "b")
     expect(page.locator("#photo-b").get_by_label("Seed of face B")).to_have_value("2")
-    assert np.array_equal(crop(page, "b"), released.sample(1, 0.7, 2)[0])
+    assert np.array_equal(crop(page, "b"), released.sampler.sample(1, 0.7, 2)[0])
     go(page, "Journey")
     expect(page.locator("#faces .face-list")).to_have_attribute("data-count", "1")
 
@@ -655,14 +656,14 @@ def test_long_work_shows_how_far_it_is_and_stops(
     open_tab: OpenTab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = open_tab()
-    original = Editor.decode_with_report
+    original = FaceModel.decode_with_report
 
-    def slowly(self: Editor, z: torch.Tensor, *args: object, **kwargs: object) -> object:
+    def slowly(self: FaceModel, z: torch.Tensor, *args: object, **kwargs: object) -> object:
         kwargs["batch"] = 1  # as on a slow machine, a frame at a time
         time.sleep(0.5)
         return original(self, z, *args, **kwargs)
 
-    monkeypatch.setattr(Editor, "decode_with_report", slowly)
+    monkeypatch.setattr(FaceModel, "decode_with_report", slowly)
     page.get_by_role("button", name="Options").click()
     page.get_by_label("Even speed").check()
     stop = page.locator("#player .stop")

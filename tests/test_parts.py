@@ -12,7 +12,7 @@ from PIL import Image
 
 import models
 from glow_app.common.errors import UserError
-from glow_app.faces.frame import CROPS, Frame
+from glow_app.faces.looks import CROPS, ReferenceFrame
 from glow_app.training import from_source
 from scripts.dev import rental
 from scripts.dev.rental import join_file, pack_pictures, split_file
@@ -42,7 +42,7 @@ def test_packed_parts_hold_the_very_pixels(pictures: Path, tmp_path: Path) -> No
 def test_packed_looks_say_that_they_are(pictures: Path, tmp_path: Path) -> None:
     looks, packed = tmp_path / "looks", tmp_path / "packed"
     shutil.copytree(pictures, looks)
-    for folder, frame in ((looks, Frame.looks()), (pictures, CROPS)):
+    for folder, frame in ((looks, ReferenceFrame.looks()), (pictures, CROPS)):
         frame.write(folder)
         rental.main(["pack", "--data", str(folder), "--out", str(packed), "--size", "16"])
         again = from_source(packed, 16, tmp_path / "cache", lambda _: None)

@@ -18,11 +18,9 @@ from glow_app.common.devices import spread
 from glow_app.common.errors import UserError
 from glow_app.faces import finder
 from glow_app.faces.coding import Coding
-from glow_app.faces.folders import list_pictures
-from glow_app.faces.frame import Frame
-from glow_app.faces.look import Looks
-from glow_app.faces.opening import open_picture, open_source
-from glow_app.faces.prepare import FULL, prepare
+from glow_app.faces.face import FULL, prepare
+from glow_app.faces.looks import Looks, ReferenceFrame
+from glow_app.faces.opening import list_pictures, open_picture, open_source
 from glow_app.training import from_source
 from scripts import prepare_faces
 
@@ -327,9 +325,9 @@ def test_looks_are_those_that_the_page_shows_a_model(album, tmp_path):
         np.testing.assert_array_equal(np.asarray(opened.image), looks.of(face))
     packed = from_source(out, 128, tmp_path / "cache", lambda _: None, coding=Coding())
     np.testing.assert_array_equal(packed.pixels[1], looks.of(face))  # not coded once more
-    assert packed.frame.same_as(Frame.looks())
+    assert packed.frame.same_as(ReferenceFrame.looks())
     part = from_source(out / "trip", 128, tmp_path / "cache", lambda _: None, coding=Coding())
-    assert part.frame.same_as(Frame.looks())  # a part says so, too
+    assert part.frame.same_as(ReferenceFrame.looks())  # a part says so, too
     time = (out / "anna.jpg").stat().st_mtime_ns
     assert run(album, "--out", out, "--shape", "mean") == 0
     assert (out / "anna.jpg").stat().st_mtime_ns == time

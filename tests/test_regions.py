@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from glow_app.editing.editor import Editor
-from glow_app.faces import finder, regions
+from glow_app.faces import finder, landmarks, regions
 from glow_app.faces.face import Face
 from glow_app.faces.landmarks import OUTLINE_POINTS
 
@@ -38,7 +38,7 @@ def covered(face: Face, where: tuple[slice, slice], colour: tuple[int, int, int]
 
 
 def test_the_mean_shape_is_symmetric_and_lies_on_the_template():
-    mean, mirror = regions.mean_shape(), regions.mirror()
+    mean, mirror = landmarks.mean_shape(), landmarks.mirror()
     assert mean.shape == (478, 2) and mirror.shape == (478,)
     np.testing.assert_allclose(mean[mirror] * (-1, 1) + (1, 0), mean, atol=1e-6)
     assert np.abs(mean[[468, 473]].mean(axis=0) - (0.5, 0.29)).max() < 0.01
@@ -46,7 +46,7 @@ def test_the_mean_shape_is_symmetric_and_lies_on_the_template():
 
 
 def test_to_mirror_twice_is_to_leave_things_as_they_were():
-    mirror = regions.mirror()
+    mirror = landmarks.mirror()
     assert np.array_equal(mirror[mirror], np.arange(478))
     # Of eyes, mouth and outline the two sides belong together; the middle is its own mirror.
     for one, other in ((468, 473), (33, 263), (61, 291), (234, 454), (4, 4), (152, 152)):
@@ -58,7 +58,7 @@ def test_to_mirror_twice_is_to_leave_things_as_they_were():
 
 @pytest.mark.parametrize("side", [64, 256, 400])
 def test_the_face_mask_is_full_in_the_middle_and_empty_outside(side):
-    shape = 0.5 + 0.8 * (regions.mean_shape() - 0.5)
+    shape = 0.5 + 0.8 * (landmarks.mean_shape() - 0.5)
     outline = np.round(shape[OUTLINE_POINTS] * side).astype(np.int32)
     inside = np.zeros((side, side), np.uint8)
     cv2.fillConvexPoly(inside, cv2.convexHull(outline), 1)
@@ -77,14 +77,14 @@ def test_the_face_mask_is_full_in_the_middle_and_empty_outside(side):
 
 
 def test_an_outline_that_leaves_the_crop_is_soft_at_its_border():
-    shape = 0.5 + 1.4 * (regions.mean_shape() - 0.5)
+    shape = 0.5 + 1.4 * (landmarks.mean_shape() - 0.5)
     mask = regions.face_mask(shape, 256)
     assert mask[128, 128] == 1 and mask.min() == 0
     assert mask[0].max() < 0.1 and mask[-1].max() < 0.1
 
 
 def test_the_mouth_mask_is_between_the_lips():
-    shape = np.array(regions.mean_shape(), np.float64)
+    shape = np.array(landmarks.mean_shape(), np.float64)
     shape[[95, 88, 178, 87, 14, 317, 402, 318, 324], 1] += 0.06
     mask = regions.inner_mouth_mask(shape, 256)
     assert mask.min() >= 0 and mask.max() <= 1 + 1e-6
@@ -168,7 +168,7 @@ def test_the_skins_own_colour_is_found_beside_all_else(painted):
 
 def framed(look: np.ndarray) -> np.ndarray:
     """A look (256, 256, 3) with dark frames about both eyes."""
-    made, mean = look.copy(), regions.mean_shape() * 256
+    made, mean = look.copy(), landmarks.mean_shape() * 256
     for outer, inner in ((33, 133), (362, 263)):
         wide = float(np.hypot(*(mean[inner] - mean[outer])))
         x, y = (mean[outer] + mean[inner]) / 2 + (0, 0.1 * wide)
@@ -181,7 +181,10 @@ def framed(look: np.ndarray) -> np.ndarray:
 
 @needs_mediapipe
 def test_faces_without_glasses_wear_none(people, released):
-    drawn = [released.face(picture) for picture in released.sample(8, temperature=0.6, seed=0)]
+    drawn = [
+        released.model.face(picture)
+        for picture in released.sampler.sample(8, temperature=0.6, seed=0)
+    ]
     for face in people + drawn:
         assert face.shape is not None and not face.glasses
 
@@ -191,7 +194,7 @@ def test_frames_about_the_eyes_count_as_glasses(people):
     """Painted ones hardly look real, so only the worst mark is not asked for."""
     worn = 0
     for face in people:
-        look = face.in_shape(regions.mean_shape())
+        look = face.in_shape(landmarks.mean_shape())
         bare, with_ = regions.glasses_score(look), regions.glasses_score(framed(look))
         assert with_ > bare + 0.5
         worn += regions.wears_glasses(framed(look))

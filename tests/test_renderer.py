@@ -19,12 +19,12 @@ from glow_app.editing import blending
 from glow_app.editing.directions import Direction
 from glow_app.editing.editor import Editor
 from glow_app.editing.frames import Morph
+from glow_app.editing.options import GROUNDS, MorphOptions
 from glow_app.editing.renderer import Renderer
-from glow_app.editing.walk import GROUNDS
-from glow_app.faces import finder, regions
-from glow_app.faces.face import Face, resized
-from glow_app.faces.landmarks import SHAPE_POINTS, find_mesh
-from glow_app.faces.prepare import FULL, prepare
+from glow_app.faces import finder, landmarks, regions
+from glow_app.faces.coding import resized
+from glow_app.faces.face import FULL, Face, prepare
+from glow_app.faces.landmarks import SHAPE_POINTS, find_shape
 from glow_app.faces.warp import between
 
 pytest_plugins = ["tests.full_size_faces"]
@@ -127,7 +127,7 @@ def test_a_loop_on_one_ground_meets_every_photo(small, portraits, ground, middle
 
 
 def test_an_edit_of_no_strength_is_the_photo(small, portraits):
-    vector = torch.randn(small.model.dims, generator=torch.Generator().manual_seed(0)) / 10
+    vector = torch.randn(small.model.flow.dims, generator=torch.Generator().manual_seed(0)) / 10
     made = Direction("made", vector, fingerprint=small.fingerprint)
     for still in (small.edit(portraits[0]), small.edit(portraits[0], [(made, 0.0)])):
         assert still.native == len(portraits[0].full)
@@ -140,7 +140,7 @@ def test_an_edit_of_no_strength_is_the_photo(small, portraits):
 @pytest.mark.parametrize("shaped", [False, True])
 def test_a_mix_of_one_photo_alone_is_that_photo(small, portraits, shaped):
     a, b = portraits[:2]
-    levels = len(small.level_shapes)
+    levels = len(small.model.level_shapes)
     for weight, own in ((0.0, a), (1.0, b)):
         still = small.mix(a, b, [weight] * levels, weight if shaped else None)
         for size in (64, 220, 512):
@@ -176,10 +176,10 @@ def test_lips_that_open_a_little_show_nothing_sudden(small, painted):
 
 def test_frames_change_little_but_where_the_ground_does(small, examples):
     a, b = examples[:2]
-    walks = [small.morph_walk(a, b, ground=ground) for ground in GROUNDS]
+    walks = [small.walk((a, b), MorphOptions(ground=ground)) for ground in GROUNDS]
     points = [[walk.at(t) for t in np.linspace(0, 1, 33)] for walk in walks]
-    looks = small.decode(torch.stack([point.z for point in points[0]]))  # all the same
-    renderer = Renderer(walks[0].faces, small.looks)
+    looks = small.model.decode(torch.stack([point.z for point in points[0]]))  # all the same
+    renderer = Renderer(walks[0].faces, small.model.looks)
     for row in points:
         frames = renderer.frames(row, looks, 64).astype(int)
         steps = np.abs(np.diff(frames, axis=0)).mean(axis=(1, 2, 3))
@@ -274,7 +274,7 @@ def test_the_middle_belongs_to_the_face_that_is_covered_more(small, painted, ord
     covered = painted(LIGHT, GREEN, bar=(20, 20, 20))
     assert covered.covered > plain.covered + 0.05
     pair = [plain, covered][::order]
-    point = small.morph_walk(*pair).at(0.5)
+    point = small.walk(pair, MorphOptions()).at(0.5)
     ((ground, share),) = point.grounds
     assert pair[ground] is covered and share == 1
 
@@ -309,11 +309,11 @@ def test_inside_the_lips_is_one_photo_at_a_time(small, flat):
 
 
 def test_without_kappa_the_model_is_not_asked(small, portraits):
-    walk = small.morph_walk(*portraits[:2])
+    walk = small.walk(portraits[:2], MorphOptions())
     points = [walk.at(t) for t in (0.2, 0.6)]
-    drawn = small.decode(torch.stack([point.z for point in points]))
+    drawn = small.model.decode(torch.stack([point.z for point in points]))
     for kappa, same in ((0.0, True), (0.5, False)):
-        renderer = Renderer(walk.faces, small.looks, kappa)
+        renderer = Renderer(walk.faces, small.model.looks, kappa)
         for size in (64, 150):
             frames = renderer.frames(points, drawn, size)
             assert np.array_equal(frames, renderer.frames(points, 255 - drawn, size)) is same
@@ -337,15 +337,15 @@ def test_kappa_changes_the_face_inside_its_outline(small, examples):
 
 def test_what_the_flow_adds_is_warped_to_the_shape_of_the_frame(small, examples):
     """A light spot on one cheek of a look comes to lie on that cheek of a smaller face."""
-    walk = small.morph_walk(*examples[:2])
+    walk = small.walk(examples[:2], MorphOptions())
     point = walk.at(0.4)
     point = replace(point, shape=0.5 + 0.75 * (point.shape - 0.5))
-    mean = 0.6 * small.looks.of(examples[0]) + 0.4 * small.looks.of(examples[1])
-    cheek = regions.mean_shape()[[50, 101]].mean(axis=0) * 64
+    mean = 0.6 * small.model.looks.of(examples[0]) + 0.4 * small.model.looks.of(examples[1])
+    cheek = landmarks.mean_shape()[[50, 101]].mean(axis=0) * 64
     x, y = np.meshgrid(np.arange(64) + 0.5, np.arange(64) + 0.5)
     spot = 60 * np.exp(-((x - cheek[0]) ** 2 + (y - cheek[1]) ** 2) / 12)[..., None]
     looks = np.stack([mean, mean + spot]).round().clip(0, 255).astype(np.uint8)
-    renderer = Renderer(walk.faces, small.looks, 1.0)
+    renderer = Renderer(walk.faces, small.model.looks, 1.0)
     plain, lit = renderer.frames([point, point], looks, SIDE).astype(float)
     change = cv2.GaussianBlur((lit - plain).mean(axis=-1), (0, 0), 3)
     found = np.array(np.unravel_index(change.argmax(), change.shape))[::-1]
@@ -390,7 +390,7 @@ def painting(face: Face, levels: float = 60.0) -> np.ndarray:
 
 
 def somewhere(editor: Editor) -> Direction:
-    vector = torch.randn(editor.model.dims, generator=torch.Generator().manual_seed(0)) / 10
+    vector = torch.randn(editor.model.flow.dims, generator=torch.Generator().manual_seed(0)) / 10
     return Direction("somewhere", vector, fingerprint=editor.fingerprint)
 
 
@@ -470,7 +470,7 @@ def test_one_face_without_landmarks_leaves_a_journey_unwarped(small, portraits, 
 
 
 def test_edits_mixes_and_averages_do_without_landmarks(small, faceless):
-    levels = len(small.level_shapes)
+    levels = len(small.model.level_shapes)
     assert np.array_equal(small.mix(*faceless, [1.0] * levels, 1.0).at(200), faceless[1].at(200))
     assert small.mix(*faceless, [0.5] * levels).shape is None
     assert np.array_equal(small.edit(faceless[0]).pixels, faceless[0].pixels)
@@ -525,7 +525,7 @@ def test_beyond_native_and_below_the_models_size_frames_are_only_resized(pair):
 
 
 def test_drawn_faces_are_only_enlarged(small):
-    a, b = small.sample(2, temperature=0.6, seed=3)
+    a, b = small.sampler.sample(2, temperature=0.6, seed=3)
     morph = small.morph_frames(a, b, [0.0, 0.4])
     size = small.image_size
     assert morph.native == size
@@ -535,7 +535,7 @@ def test_drawn_faces_are_only_enlarged(small):
 
 
 def test_a_drawn_face_and_a_photo_share_what_detail_there_is(small, portraits):
-    drawn = small.sample(1, temperature=0.6, seed=8)[0]
+    drawn = small.sampler.sample(1, temperature=0.6, seed=8)[0]
     morph = small.morph_frames(drawn, portraits[0], [0.0, 1.0])
     assert morph.native == len(portraits[0].full)
     first, last = morph.enlarged(200)
@@ -664,7 +664,7 @@ def test_an_average_has_the_mean_shape_and_all_the_detail(small, examples):
     shapes = np.stack([face.shape for face in examples])
     np.testing.assert_allclose(mean.shape, shapes.mean(axis=0))
     assert mean.native == max(face.native for face in examples) and mean.crop.shape[0] == 128
-    found = find_mesh(mean.crop)
+    found = find_shape(mean.crop)
     assert np.abs(found - mean.shape).mean() < 0.01
     assert all(
         np.abs(found - shape).mean() > np.abs(found - mean.shape).mean() for shape in shapes
@@ -683,31 +683,31 @@ def test_an_average_can_be_aimed_at(small, portraits):
     walk = small.edit_walk(portraits[0], toward=1.0, average=mean)
     point = walk.at(1.0)
     np.testing.assert_allclose(point.shape, mean.shape)
-    torch.testing.assert_close(point.z, small.encode(small.looks.of(mean))[0])
+    torch.testing.assert_close(point.z, small.model.encode(small.model.looks.of(mean))[0])
 
 
 # -------------------------------------------------------------------------------------- the photos
 
 
 def test_what_the_model_sees_does_not_depend_on_full_size(small, photos_with_detail, portraits):
-    plain = prepare(photos_with_detail[0], small.image_size, coding=small.coding)
+    plain = prepare(photos_with_detail[0], small.image_size, coding=small.model.coding)
     assert plain.full is None
     assert np.array_equal(plain.pixels, portraits[0].pixels)
     assert np.array_equal(plain.crop, portraits[0].crop)
-    codes = [small.encode(one.pixels) for one in (plain, portraits[0])]
+    codes = [small.model.encode(one.pixels) for one in (plain, portraits[0])]
     assert np.array_equal(*codes)
 
 
-def test_place_says_where_the_square_lies(photos_with_detail, portraits):
-    """Cut out of the photo by its place, bilinear, it is the full square."""
+def test_a_face_knows_where_its_square_lies(photos_with_detail, portraits):
+    """Cut out of the photo bilinear, it is the full square."""
     assert all(one.aligned and one.faces == 1 for one in portraits)
 
     for photo, one in zip(photos_with_detail, portraits, strict=True):
-        side, place = len(one.full), one.place
-        assert side == round(place.side)
+        side, square = len(one.full), one.square
+        assert side == round(square.side)
         middles = (np.arange(side) + 0.5) / side
         u, v = np.meshgrid(middles, middles)
-        corner, right, down = (np.array(w) for w in (place.corner, place.right, place.down))
+        corner, right, down = square.corner, 2 * square.right, 2 * square.down
         x, y = np.moveaxis(corner + u[..., None] * right + v[..., None] * down, -1, 0)
         cut = cv2.remap(
             np.asarray(photo), np.float32(x - 0.5), np.float32(y - 0.5), cv2.INTER_LINEAR
@@ -716,16 +716,16 @@ def test_place_says_where_the_square_lies(photos_with_detail, portraits):
         assert np.abs(difference[8:-8, 8:-8]).mean() < 1
 
 
-def test_a_centre_crop_has_its_place_and_its_pixels(small, photos_with_detail):
+def test_a_centre_crop_has_its_square_and_its_pixels(small, photos_with_detail):
     photo = photos_with_detail[1].crop((0, 0, 440, 300))
     one = small.prepare(photo, align="center")
-    assert one.place.corner == (70, 0) and one.place.side == 300
+    assert one.square.corner.tolist() == [70, 0] and one.square.side == 300
     assert np.array_equal(one.full, np.asarray(photo)[:, 70:370])
 
 
 def test_small_faces_and_bounds_of_full_size(small):
     size = small.image_size
-    drawn = Image.fromarray(small.sample(1, temperature=0.6, seed=3)[0])
+    drawn = Image.fromarray(small.sampler.sample(1, temperature=0.6, seed=3)[0])
     assert small.prepare(drawn).full is None
     large = drawn.resize((FULL + 300, FULL + 300))
     assert len(small.prepare(large, "center").full) == FULL
@@ -740,5 +740,5 @@ def test_faces_are_told_apart_by_their_detail(small, portraits):
     assert replace(one, full=None).key != one.key
     assert np.array_equal(one.fine, at(one, 256))
     picture = one.pixels
-    assert small.face(picture) is small.face(picture.copy())
-    assert small.face(255 - picture) is not small.face(picture)
+    assert small.model.face(picture) is small.model.face(picture.copy())
+    assert small.model.face(255 - picture) is not small.model.face(picture)

@@ -24,16 +24,17 @@ from PIL import Image, ImageSequence
 from glow_app.common import cli
 from glow_app.common.errors import UserError
 from glow_app.editing import directions, paths
-from glow_app.editing.codec import RELEASED
 from glow_app.editing.directions import Direction
 from glow_app.editing.editor import Editor
+from glow_app.editing.model import RELEASED
+from glow_app.editing.sampling import Sampler
+from glow_app.export.recipes import Origin, read_recipe
 from glow_app.faces import finder
 from glow_app.faces.coding import Coding
-from glow_app.faces.folders import list_pictures
-from glow_app.faces.frame import Frame
-from glow_app.faces.prepare import FULL, prepare
-from glow_app.faces.put_back import full_side, put_back
-from glow_app.keeping.recipes import Origin, read_morph
+from glow_app.faces.face import FULL, prepare
+from glow_app.faces.looks import ReferenceFrame
+from glow_app.faces.opening import list_pictures
+from glow_app.faces.put_back import put_back
 from glow_app.ui.examples import example_files
 
 pytest_plugins = ["tests.full_size_faces"]
@@ -125,7 +126,7 @@ def test_the_ends_are_the_photos_at_any_size(here, sharp, small, small_checkpoin
     assert here("morph", *sharp, "--out", out, *options) == 0
     frames, faces = frames_of(out), [small.prepare(photo) for photo in sharp]
     side = max(face.native for face in faces) if size == "native" else size
-    assert frames.shape == (3, side, side, 3) and read_morph(out).size == side
+    assert frames.shape == (3, side, side, 3) and read_recipe(out).size == side
     assert side == small.image_size == 64 or faces[0].native > 2 * small.image_size
     for frame, face in ((frames[0], faces[0]), (frames[2], faces[1])):
         np.testing.assert_array_equal(frame, face.at(side))
@@ -157,7 +158,7 @@ def test_the_ways_from_a_to_b(here, sharp, small, small_checkpoint, tmp_path, wo
         if other != how and not (how == {} and "ground" in other):  # half way it is one of two
             (frame,) = small.morph_frames(*faces, [0.5], **other).frames
             assert np.abs(frames[1].astype(int) - frame).max() > 1, other
-    recipe = read_morph(out)
+    recipe = read_recipe(out)
     assert recipe.way == ("model" if how.get("alone") else "photos")
     assert (recipe.ground, recipe.kappa) == (how.get("ground", "switch"), how.get("kappa"))
 
@@ -174,7 +175,7 @@ def test_what_is_put_back_is_as_much_of_the_model_as_the_morph(
         )  # fmt: skip
         assert status == 0
         one = small.morph_frames(*faces, [0.4], kappa=kappa)
-        (face,), shape = one.enlarged(full_side(faces[0])), one.points[0].shape
+        (face,), shape = one.enlarged(faces[0].native), one.points[0].shape
         whole[kappa] = frames_of(out)[0]
         expected = np.asarray(put_back(sharp[0], faces[0], face, shape))
         np.testing.assert_array_equal(whole[kappa], expected)
@@ -255,7 +256,7 @@ def test_morph_through_more_photos_is_cubic_and_opens_again(
     )  # fmt: skip
     assert status == 0
     for file in (out, sheet):
-        recipe = read_morph(file)
+        recipe = read_recipe(file)
         assert (recipe.kind, recipe.path, recipe.loop) == ("journey", "cubic", True)
         assert (recipe.way, recipe.ground, recipe.kappa) == ("photos", "a", 0.25)
         assert (recipe.constant_speed, recipe.frames) == (True, 5)
@@ -272,14 +273,14 @@ def test_morph_beyond_its_ends(here, photos, tiny_checkpoint, tmp_path):
     for place, photo in ((2, photos[0]), (6, photos[1])):
         expected = prepare(photo, 16, align="center").pixels
         np.testing.assert_array_equal(frames[place], expected)
-    assert read_morph(out).t_range == (-0.5, 1.5)
+    assert read_recipe(out).t_range == (-0.5, 1.5)
 
 
 @pytest.fixture(scope="module")
 def tiny_direction(tiny_checkpoint, tmp_path_factory) -> Path:
     """A direction of the tiny model that does something."""
     editor = Editor(tiny_checkpoint, device="cpu")
-    vector = torch.randn(editor.model.dims, generator=torch.Generator().manual_seed(0)) / 20
+    vector = torch.randn(editor.model.flow.dims, generator=torch.Generator().manual_seed(0)) / 20
     facts = {"accuracy": 0.8, "effect_size": 1.0, "counts": [9, 9]}
     made = Direction("made up", vector, fingerprint=editor.fingerprint, facts=facts)
     return directions.save(made, tmp_path_factory.mktemp("directions") / "made.safetensors")
@@ -296,7 +297,7 @@ def test_one_photo_into_its_edited_self(here, photos, tiny_checkpoint, tiny_dire
     np.testing.assert_array_equal(frames[0], photo.pixels)
     assert not np.array_equal(edited, photo.pixels)
     np.testing.assert_array_equal(frames[-1], edited)
-    recipe = read_morph(out)
+    recipe = read_recipe(out)
     assert recipe.directions == (("made up", 2.0),) and recipe.faces == (Origin(),)
 
 
@@ -323,7 +324,7 @@ def test_sliders_are_named_and_the_last_frame_is_the_edit(here, sliders, tmp_pat
     # Decoded with other frames, which may round otherwise.
     assert np.abs(frames[-1].astype(int) - edited.at(192)).max() <= 1
     assert np.abs(frames[1].astype(int) - frames[0]).mean() > 0.5
-    recipe = read_morph(out)
+    recipe = read_recipe(out)
     assert recipe.directions == tuple(asked.items()) and recipe.kind == "morph"
 
 
@@ -345,7 +346,7 @@ def test_the_expression_of_another_photo(
     np.testing.assert_array_equal(frames[1], small.edit(face, expected).pixels)
     assert not np.array_equal(frames[0], frames[1])
     names = [(d.name, s) for d, s in expected]
-    assert list(read_morph(out).directions) == [(n, pytest.approx(s)) for n, s in names]
+    assert list(read_recipe(out).directions) == [(n, pytest.approx(s)) for n, s in names]
 
 
 def test_sliders_that_there_are_none_of(here, small, small_checkpoint, tmp_path, capsys):
@@ -410,9 +411,9 @@ def test_sample_rows_of_temperatures(here, tiny_checkpoint, tmp_path):
     options = ["--n", 3, "--seed", 4, "--checkpoint", tiny_checkpoint]
     assert here("sample", "--out", out, "--temperature", 0.4, 0.9, *options) == 0
     rows = frames_of(out)[0].reshape(2, 16, 3, 16, 3).swapaxes(1, 2)
-    expected = Editor(tiny_checkpoint, device="cpu").sample_temperatures([0.4, 0.9], 3, 4)
+    expected = Editor(tiny_checkpoint, "cpu").sampler.sample_temperatures([0.4, 0.9], 3, 4)
     np.testing.assert_array_equal(rows, expected)
-    recipe = read_morph(out)
+    recipe = read_recipe(out)
     assert recipe.faces == (Origin(4, 0.4),) and recipe.temperatures == (0.4, 0.9)
 
 
@@ -422,9 +423,9 @@ def test_sample_neighbours(here, tiny_checkpoint, tmp_path):
     assert here("sample", "--out", out, "--near", 0.2, *options) == 0
     tiles = frames_of(out)[0].reshape(16, 4, 16, 3).swapaxes(0, 1)
     editor = Editor(tiny_checkpoint, device="cpu")
-    np.testing.assert_array_equal(tiles[:1], editor.sample(1, 0.7, 4))
-    np.testing.assert_array_equal(tiles[1:], editor.neighbours(4, 3, 0.2, 0.7))
-    assert read_morph(out).radius == 0.2
+    np.testing.assert_array_equal(tiles[:1], editor.sampler.sample(1, 0.7, 4))
+    np.testing.assert_array_equal(tiles[1:], editor.sampler.neighbours(4, 3, 0.2, 0.7))
+    assert read_recipe(out).radius == 0.2
 
 
 # ---------------------------------------------------------------------------------- find_direction
@@ -434,7 +435,7 @@ def test_sample_neighbours(here, tiny_checkpoint, tmp_path):
 def two_classes(small, tmp_path_factory) -> Path:
     """Light and dark faces in two folders, and a table that says which is which."""
     folder = tmp_path_factory.mktemp("classes")
-    drawn = iter(small.sample(24, temperature=0.7, seed=1))
+    drawn = iter(small.sampler.sample(24, temperature=0.7, seed=1))
     rows = ["file\tlight\tset"]
     for name, low in (("light", 120), ("dark", 0)):
         (folder / name).mkdir()
@@ -463,8 +464,10 @@ def test_find_direction_from_two_folders(two_classes, small, small_checkpoint, t
     assert direction.accuracy > 0.9 and direction.facts["counts"] == [12, 12]
     assert direction.shape is not None and direction.low < 0 < direction.high
     # What it does to a look, by the model itself: an edit holds back what its photo has not.
-    z = small.encode(small.looks.of(small.face(small.sample(1, 0.7, 99)[0]))[None])
-    levels = [float(small.decode(z + s * direction.vector).mean()) for s in (-1, 0, 1)]
+    z = small.model.encode(
+        small.model.looks.of(small.model.face(small.sampler.sample(1, 0.7, 99)[0]))[None]
+    )
+    levels = [float(small.model.decode(z + s * direction.vector).mean()) for s in (-1, 0, 1)]
     assert levels == sorted(levels) and levels[2] > levels[0] + 20
 
 
@@ -510,7 +513,7 @@ def test_evaluate_measures_and_skips(mixed_folder, photos, tiny_checkpoint, tmp_
     editor = Editor(tiny_checkpoint, device="cpu")
     places = [i for i, f in enumerate(sorted(mixed_folder.iterdir())) if "broken" not in f.name]
     pictures = np.stack([prepare(photo, 16, align="center").pixels for photo in photos])
-    bits = editor.bits_per_dim(pictures, places)
+    bits = editor.model.bits_per_dim(pictures, places)
     assert result["bits_per_dim"] == pytest.approx(bits.mean(), rel=1e-6)
     assert result["bits_per_dim_sem"] == pytest.approx(bits.std(ddof=1) / 2, rel=1e-4)
 
@@ -560,11 +563,13 @@ def test_evaluate_says_which_frame_it_measures(here, tmp_path, tiny_checkpoint, 
     assert "over 1 pictures (looks in the mean shape)" in said.out
     assert (result["shape"], result["model_shape"], result["skipped"]) == ("mean", "crop", 1)
     editor = Editor(tiny_checkpoint, device="cpu")
-    look = editor.looks.of(editor.prepare(example, align="face"))
-    assert result["bits_per_dim"] == pytest.approx(float(editor.bits_per_dim(look[None], [0])[0]))
+    look = editor.model.looks.of(editor.prepare(example, align="face"))
+    assert result["bits_per_dim"] == pytest.approx(
+        float(editor.model.bits_per_dim(look[None], [0])[0])
+    )
 
     Image.fromarray(look).save(looks / "1.png")
-    Frame.looks().write(looks)
+    ReferenceFrame.looks().write(looks)
     for more in ([], ["--shape", "mean"]):  # what are looks already is measured as it lies
         status = here("evaluate", "--checkpoint", tiny_checkpoint, "--data", looks, *more)
         again = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -773,8 +778,8 @@ def test_sheets_too_large_are_refused_before_their_pictures_are_made(
     here, photos, tiny_checkpoint, tmp_path, monkeypatch, capsys, arguments
 ):
     monkeypatch.chdir(tmp_path)
-    for work in ("sample", "along"):
-        monkeypatch.setattr(Editor, work, None)
+    monkeypatch.setattr(Sampler, "sample", None)
+    monkeypatch.setattr(Editor, "along", None)
     filled = [str(argument).format(a=photos[0], b=photos[1]) for argument in arguments]
     filled += ["--checkpoint", tiny_checkpoint, "--out", "out.png"]
     assert here(*filled) == 2

@@ -8,9 +8,8 @@ import torch
 
 from glow_app.common.errors import UserError
 from glow_app.editing.editor import Editor
-from glow_app.editing.shapes import COMPONENTS, ShapePrior, pretrained_file
-from glow_app.faces.landmarks import find_mesh
-from glow_app.faces.regions import mean_shape
+from glow_app.editing.sampling import COMPONENTS, ShapePrior, pretrained_file
+from glow_app.faces.landmarks import find_shape, mean_shape
 from glow_app.ui.page_faces import drawn_face
 from models import pretrained_path
 
@@ -80,28 +79,36 @@ def test_other_files_are_refused(content, tmp_path):
 
 def test_released_faces_have_shapes_of_their_own(editor, tiny_checkpoint):
     """What was drawn is what the face finder finds on the picture."""
-    assert editor.shapes is not None and editor.shapes.size == COMPONENTS
+    assert editor.sampler.shapes is not None and editor.sampler.shapes.size == COMPONENTS
     assert pretrained_file(editor.name).stat().st_size < 500_000
     near, far, shapes = [], [], []
     for seed in range(6):
-        pixels, shape = editor.drawn(seed, 0.7)
-        np.testing.assert_array_equal(pixels, editor.sample(1, 0.7, seed)[0])
+        pixels, shape = editor.sampler.draw(seed, 0.7)
+        np.testing.assert_array_equal(pixels, editor.sampler.sample(1, 0.7, seed)[0])
         shapes.append(shape)
-        if (found := find_mesh(pixels)) is not None:
+        if (found := find_shape(pixels)) is not None:
             near.append(np.abs(found - shape).mean())
-            far.append(np.abs(found - editor.looks.mean).mean())
+            far.append(np.abs(found - editor.model.looks.mean).mean())
     assert len(near) >= 5 and np.mean(near) < 0.02
     assert np.mean(near) < 0.75 * np.mean(far)
     assert np.ptp([width(shape) for shape in shapes]) > 0.01
-    assert Editor(tiny_checkpoint, device="cpu").drawn(0)[1] is None
+    assert Editor(tiny_checkpoint, device="cpu").sampler.draw(0)[1] is None
 
 
 def test_without_temperature_it_is_the_middle(editor):
-    pixels, shape = editor.drawn(0, 0.0)
-    np.testing.assert_array_equal(pixels, editor.drawn(1, 0.0)[0])
-    assert np.abs(shape - editor.shapes.mean).mean() < 0.01
+    pixels, shape = editor.sampler.draw(0, 0.0)
+    np.testing.assert_array_equal(pixels, editor.sampler.draw(1, 0.0)[0])
+    assert np.abs(shape - editor.sampler.shapes.mean).mean() < 0.01
 
 
 def test_a_drawn_face_knows_its_landmarks(editor):
     face = drawn_face(editor, 3, 0.7)
-    np.testing.assert_array_equal(face.shape, editor.drawn(3, 0.7)[1])
+    np.testing.assert_array_equal(face.shape, editor.sampler.draw(3, 0.7)[1])
+
+
+def test_details_and_shapes_have_temperatures_of_their_own(editor):
+    sampler, noise = editor.sampler, torch.ones(editor.model.flow.dims + COMPONENTS)
+    z, shape = sampler._tempered(noise, 0.5).split([editor.model.flow.dims, COMPONENTS])
+    levels = editor.model.flow.split_levels(z[None])
+    assert [float(level.unique()) for level in levels] == [1 / 4, 1 / 8, 1 / 8, 1 / 8, 1 / 2]
+    assert float(shape.unique()) == 1 / 4

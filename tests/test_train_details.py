@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 import models
 from glow_app.common import cli
-from glow_app.faces.frame import Frame
+from glow_app.faces.looks import ReferenceFrame
 from glow_app.training import TrainConfig, World, held_out_bits
 from models import PRESETS, GlowConfig, bits_per_dim, dequantize
 from scripts import train as train_script
@@ -113,7 +113,7 @@ def test_a_level_alone_learns_and_leaves_the_base_alone(alone: Path, base: Path)
     state = load_file(alone / "checkpoint" / "state.safetensors")
     assert all(torch.equal(state[f"model.{k}"], own[k]) for k in own)
     moments = [k for k in state if k.endswith("exp_avg")]
-    level = models.load(alone / "model.safetensors").details[0]
+    level = models.load(alone / "model.safetensors").levels[0]
     assert len(moments) == len(list(level.parameters()))  # nothing else is optimised
     bits = [r["train_bits_per_dim"] for r in stats(alone) if "train_bits_per_dim" in r]
     assert bits[-1] < bits[0] - 0.1
@@ -265,7 +265,7 @@ def looks(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same pictures, said to be looks."""
     path = tmp_path_factory.mktemp("looks") / "looks.npy"
     path.write_bytes(data.read_bytes())
-    path.with_suffix(".json").write_text(json.dumps({"frame": Frame.looks().to_facts()}))
+    path.with_suffix(".json").write_text(json.dumps({"frame": ReferenceFrame.looks().to_facts()}))
     return path
 
 
@@ -312,7 +312,7 @@ def test_a_level_on_looks_stands_on_a_base_of_looks(
     weights = tmp_path / "base" / "model.safetensors"
     level = ["--preset", "small level", "--base", weights, "--steps", 2]
     model = trained(looks, tmp_path / "level", *level)
-    assert Frame.from_facts(model.facts).same_as(Frame.looks())
+    assert ReferenceFrame.from_facts(model.facts).same_as(ReferenceFrame.looks())
 
     crops = tmp_path / "crops.safetensors"
     crops.write_bytes(base.read_bytes())

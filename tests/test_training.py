@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 import models
 from glow_app.common.errors import UserError
 from glow_app.faces.coding import Coding
-from glow_app.faces.prepare import prepare
+from glow_app.faces.face import prepare
 from glow_app.training import PackedPictures, TrainConfig, from_celeba, from_source
 from glow_app.training.data import import_torchvision, is_held_out
 from glow_app.training.distributed import World

@@ -13,11 +13,12 @@ import torch
 import models
 from glow_app.common.errors import UserError
 from glow_app.editing import paths
-from glow_app.editing.calibration import calibrate
-from glow_app.editing.codec import Coded
-from glow_app.editing.walk import GROUNDS, Average, Edit, Journey, Mix, check_path
+from glow_app.editing.model import Coded
+from glow_app.editing.options import GROUNDS, MorphOptions
+from glow_app.editing.walk import Average, Edit, Journey, Mix
 from glow_app.faces.face import Face
 from glow_app.faces.warp import Triangulation
+from glow_app.training.evaluation import calibrate
 from models import StateRange
 
 pytest_plugins = ["tests.full_size_faces"]
@@ -124,7 +125,7 @@ def test_beyond_a_morph_the_code_goes_on_and_the_photos_stay(walked, people):
 
 
 def test_a_walk_without_shapes_warps_nothing(walked):
-    walk = walked(shaped=False)
+    walk = walked(warped=False)
     assert all(walk.at(u).shape is None for u in (0.0, 0.4, 1.0, 1.7))
 
 
@@ -156,7 +157,7 @@ def test_the_face_that_is_covered_less_gives_the_middle_away(people):
     for faces, covered in (((a, b), 1), ((b, a), 0)):
         walk = Journey(faces, Coded(codes(2)), path="linear")
         assert shares(walk, 0.5)[covered] == 1
-    unshaped = Journey((a, b), Coded(codes(2)), shaped=False, path="linear")
+    unshaped = Journey((a, b), Coded(codes(2)), warped=False, path="linear")
     assert shares(unshaped, 0.5) == [1, 0] and shares(unshaped, 0.6) == [0, 1]
 
 
@@ -185,10 +186,10 @@ def test_where_the_path_leaves_the_photos_all_of_them_and_the_training_faces_cou
 
 
 def test_each_code_has_its_own_range(walked):
-    walk, u = walked(), np.array([0.5, 1.5])
-    coded = walk.codes([walk.at(float(place)) for place in u], u)
-    assert coded.z.shape == (2, D) and len(coded.within) == 2
-    assert coded.within.low[:, 0].tolist() == pytest.approx([-3.5, -5.25])
+    points = [walked().at(u) for u in (0.5, 1.5)]
+    within = StateRange.cat([point.within for point in points])
+    assert [point.z.shape for point in points] == [(D,)] * 2 and len(within) == 2
+    assert within.low[:, 0].tolist() == pytest.approx([-3.5, -5.25])
 
 
 def test_an_edit_stays_near_its_photo(people):
@@ -204,7 +205,7 @@ def test_a_mix_of_faces_never_bursts(released, faces):
     looks, pixels = [], []
     for _ in range(12):
         a, b = faces[generator.choice(len(faces), 2, replace=False)]
-        weights = generator.uniform(0, 1, len(released.level_shapes)).tolist()
+        weights = generator.uniform(0, 1, len(released.model.level_shapes)).tolist()
         still = released.mix(a, b, weights, 0.5)
         looks.append(np.isin(still.looks, (0, 255)).mean())
         pixels.append(np.isin(still.pixels, (0, 255)).mean())
@@ -254,7 +255,7 @@ def test_a_mix_is_a_photo_where_all_of_it_is_that_photos(mixed, people):
         point = mixed(*[level] * 3, shape=level).at(1.0)
         assert point.photo == k and np.array_equal(point.shape, people[2 * k].shape)
         assert mixed(*[level] * 3, shape=1 - level).at(1.0).photo is None
-        assert mixed(*[level] * 3, shaped=False).at(1.0).photo == k
+        assert mixed(*[level] * 3, warped=False).at(1.0).photo == k
     assert mixed(0.5, 1.0, 1.0, shape=1.0).at(0.0).photo == 0  # every way begins at A
     assert mixed(1.5, 1.5, 1.5, shape=1.0).at(1.0).photo is None
     assert mixed(1.5, 1.0, -0.5).at(1.0).bands == (1.0, 1.0, 0.0)
@@ -298,18 +299,18 @@ def test_an_average_is_of_equal_parts(people):
     assert share == 1 and ground == int(np.argmin(away))
     one = Average(people[:1], Coded(codes(1))).at(1.0)
     assert one.photo == 0 and torch.equal(one.z, codes(1)[0])
-    assert Average(people, Coded(codes(3)), shaped=False).at(1.0).shape is None
+    assert Average(people, Coded(codes(3)), warped=False).at(1.0).shape is None
 
 
 def test_one_set_of_triangles_serves_a_whole_leg(released, people):
     """The renderer keeps it: a frame does not depend on which ones came before."""
     from glow_app.editing.renderer import Renderer
 
-    walk = released.morph_walk(*people[:2])
-    renderer = Renderer(walk.faces, released.looks)
+    walk = released.walk(people[:2], MorphOptions())
+    renderer = Renderer(walk.faces, released.model.looks)
     known = [renderer.mesh((0, 1), walk.at(t).shape) for t in (0.9, 0.1, 0.5)]
     assert isinstance(known[0], Triangulation) and known[0] is known[1] is known[2]
-    fresh = Renderer(walk.faces, released.looks).mesh((0, 1), walk.at(0.1).shape)
+    fresh = Renderer(walk.faces, released.model.looks).mesh((0, 1), walk.at(0.1).shape)
     assert np.array_equal(fresh.used, known[0].used)
 
 
@@ -319,13 +320,13 @@ def test_one_set_of_triangles_serves_a_whole_leg(released, people):
 def test_unknown_paths_and_grounds_are_refused_in_one_sentence():
     for path in paths.JOURNEYS:
         for ground in GROUNDS:
-            check_path(path, paths.JOURNEYS, ground)
+            MorphOptions("journey", path, ground=ground)
     for call, words in (
         (
-            lambda: check_path("cubic", paths.PATHS),
+            lambda: MorphOptions(path="cubic"),
             "path 'cubic': choose one of linear, spherical",
         ),
-        (lambda: check_path("linear", paths.PATHS, "c"), "ground 'c': choose one of switch, a, b"),
+        (lambda: MorphOptions(ground="c"), "ground 'c': choose one of switch, a, b"),
     ):
         with pytest.raises(UserError, match=words) as caught:
             call()

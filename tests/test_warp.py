@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from glow_app.faces import finder
-from glow_app.faces.landmarks import SHAPE_POINTS, find_mesh
+from glow_app.faces.landmarks import SHAPE_POINTS, find_shape
 from glow_app.faces.opening import RESAMPLE
 from glow_app.faces.warp import Triangulation, between
 
@@ -31,7 +31,7 @@ def crops(faces) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def meshes(crops) -> list[np.ndarray]:
-    found = [find_mesh(crop) for crop in crops]
+    found = [find_shape(crop) for crop in crops]
     assert sum(mesh is not None for mesh in found) >= 7
     return [mesh for mesh in found if mesh is not None]
 
@@ -97,24 +97,24 @@ def test_landmarks_lie_where_the_template_says(meshes):
 
 def test_landmarks_do_not_depend_on_the_size_of_the_crop(faces, crops):
     for small, crop in zip(faces, crops, strict=True):
-        mesh, same = find_mesh(small), find_mesh(crop)
+        mesh, same = find_shape(small), find_shape(crop)
         assert (mesh is None) == (same is None)
         if mesh is not None:
             assert np.abs(mesh - same).mean() < 0.01
 
 
 def test_landmarks_are_repeatable_whatever_came_before(crops):
-    first = [find_mesh(crop) for crop in crops]
-    for mesh, again in zip(first[::-1], [find_mesh(crop) for crop in crops[::-1]], strict=True):
+    first = [find_shape(crop) for crop in crops]
+    for mesh, again in zip(first[::-1], [find_shape(crop) for crop in crops[::-1]], strict=True):
         assert np.array_equal(mesh, again)
 
 
 def test_threads_get_what_one_gets(crops):
-    alone = [find_mesh(crop) for crop in crops[:4]]
+    alone = [find_shape(crop) for crop in crops[:4]]
     found: list = [None] * 4
 
     def work(i: int) -> None:
-        found[i] = find_mesh(crops[i])
+        found[i] = find_shape(crops[i])
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
     for thread in threads:
@@ -127,7 +127,7 @@ def test_threads_get_what_one_gets(crops):
 def test_no_landmarks_without_a_face():
     noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3), np.uint8)
     for crop in (noise, np.zeros((64, 64, 3), np.uint8), np.full((16, 16, 3), 200, np.uint8)):
-        assert find_mesh(crop) is None
+        assert find_shape(crop) is None
 
 
 def test_no_landmarks_for_a_face_off_the_template(crops, meshes):
@@ -135,20 +135,20 @@ def test_no_landmarks_for_a_face_off_the_template(crops, meshes):
     for at in ((0, 0), (128, 128), (64, 64)):  # the last in the middle, but half the size
         canvas = wide.copy()
         canvas.paste(Image.fromarray(crops[0]), at)
-        assert find_mesh(np.asarray(canvas)) is None
+        assert find_shape(np.asarray(canvas)) is None
     turned = Image.fromarray(crops[0]).rotate(20, Image.Resampling.BICUBIC)
-    assert find_mesh(np.asarray(turned)) is None
+    assert find_shape(np.asarray(turned)) is None
 
 
 def test_no_landmarks_without_a_finder(crops, monkeypatch):
     monkeypatch.setattr(finder, "available", lambda: False)
-    assert find_mesh(crops[0]) is None
+    assert find_shape(crops[0]) is None
 
 
 @pytest.mark.parametrize("wrong", [(64, 32, 3), (64, 64), (64, 64, 4), (1, 64, 64, 3)])
 def test_other_arrays_are_refused(wrong):
     with pytest.raises(ValueError, match="crop"):
-        find_mesh(np.zeros(wrong, np.uint8))
+        find_shape(np.zeros(wrong, np.uint8))
 
 
 # -------------------------------------------------------------------------------------- one warp
@@ -364,9 +364,9 @@ def test_a_warped_face_has_the_landmarks_asked_for(crops, meshes):
     """Found again on the picture: nearer to S(1/2) than the faces' own ones."""
     shapes = [mesh[SHAPE_POINTS] for mesh in meshes[:2]]
     mesh, middle = between(*shapes), sum(shapes) / 2
-    faces = [crop for crop in crops if find_mesh(crop) is not None][:2]
+    faces = [crop for crop in crops if find_shape(crop) is not None][:2]
     for picture, own in zip(faces, shapes, strict=True):
-        again = find_mesh(mesh.warp(picture, own, middle))
+        again = find_shape(mesh.warp(picture, own, middle))
         assert again is not None
         off = np.abs(again[SHAPE_POINTS] - middle).mean()
         assert off < 0.6 * np.abs(own - middle).mean()

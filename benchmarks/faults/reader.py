@@ -13,7 +13,7 @@ from typing import Any
 
 from glow_app.common.errors import UserError
 from glow_app.faces.coding import Coding
-from glow_app.faces.prepare import FULL, prepare
+from glow_app.faces.face import FULL, prepare
 
 _SIZE = 128  # pixels, of the released model
 _MOST_MEMORY = 8 * 2**30  # bytes of addresses, to protect the machine

@@ -22,11 +22,11 @@ from benchmarks.morphs.figures import (
 )
 from benchmarks.report import table
 from glow_app.common.errors import UserError
-from glow_app.editing.codec import Codec
 from glow_app.editing.editor import Editor
-from glow_app.faces.face import Face, resized
-from glow_app.faces.landmarks import SHAPE_POINTS, find_mesh
-from glow_app.faces.prepare import prepare
+from glow_app.editing.model import FaceModel
+from glow_app.faces.coding import resized
+from glow_app.faces.face import Face, prepare
+from glow_app.faces.landmarks import SHAPE_POINTS, find_shape
 from glow_app.faces.warp import between
 
 __all__ = [
@@ -71,13 +71,13 @@ _COLUMNS: Final = (
 
 
 def read_faces(
-    files: Iterable[Path], codec: Codec, align: str, skipped: Callable[[str], None]
+    files: Iterable[Path], model: FaceModel, align: str, skipped: Callable[[str], None]
 ) -> list[Face]:
     """Return pictures prepared for a model; `Face.photo` is the file of each.
 
     Args:
         files: of pictures.
-        codec: the model.
+        model: for which they are prepared.
         align: "auto", "face" or "center", as for `prepare`.
         skipped: gets a sentence for each file that cannot be used.
 
@@ -87,7 +87,7 @@ def read_faces(
     faces = []
     for file in files:
         try:
-            face = prepare(file, codec.image_size, align, codec.coding, full=SIDE)
+            face = prepare(file, model.image_size, align, model.coding, full=SIDE)
             faces.append(replace(face, photo=file))
         except UserError as error:
             skipped(str(error))
@@ -290,10 +290,10 @@ def measure_way(
 def _mark(frame: np.ndarray, a: Face, b: Face) -> float | None:
     photos = a.at(SIDE), b.at(SIDE)
     # Not `Face.shape`, which was found on another picture, a pixel or two aside.
-    meshes = find_mesh(photos[0]), find_mesh(photos[1])
+    meshes = find_shape(photos[0]), find_shape(photos[1])
     if meshes[0] is None or meshes[1] is None:
         return None
-    return realism.mark(realism.faults(frame, photos, meshes, find_mesh(frame)))
+    return realism.mark(realism.faults(frame, photos, meshes, find_shape(frame)))
 
 
 def _mean(values: Sequence[Any]) -> float | None:

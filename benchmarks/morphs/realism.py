@@ -106,8 +106,8 @@ def faults(
     Args:
         frame: (N, N, 3) uint8, N best 256 or more; the marks were given to 384.
         photos: A and B, of which it was made: aligned crops of the same size as the frame.
-        meshes: (478, 2) landmarks of A and B in fractions of the crop, from `find_mesh`.
-        mesh: those of the frame, from `find_mesh` too. None: the shape halfway between A and B,
+        meshes: (478, 2) landmarks of A and B in fractions of the crop, from `find_shape`.
+        mesh: those of the frame, from `find_shape` too. None: the shape halfway between A and B,
             which agrees less with people (correlations of frames are 0.05 lower).
 
     Raises:

@@ -24,8 +24,8 @@ from torch import Tensor
 
 import models
 from glow_app.common import cli
+from glow_app.export.writing import check_folder
 from glow_app.faces.coding import Coding
-from glow_app.keeping.writing import check_folder
 from glow_app.training import PackedPictures, TrainConfig, from_source
 from glow_app.training.batches import means_of, mixture, reduced
 from glow_app.training.optimization import (

@@ -23,7 +23,7 @@ from benchmarks.measuring import flops_per_frame
 from glow_app.common import cli
 from glow_app.common.devices import pick_device, pick_precision
 from glow_app.common.files import write_text
-from glow_app.keeping.writing import check_folder, check_target
+from glow_app.export.writing import check_folder, check_target
 from glow_app.training import TrainConfig, World, from_source, train
 from models import Glow, GlowConfig
 

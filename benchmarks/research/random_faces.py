@@ -22,10 +22,9 @@ from benchmarks import recognition
 from benchmarks.morphs.figures import frechet_distance
 from glow_app.common import cli
 from glow_app.common.errors import UserError
-from glow_app.faces.coding import Coding
-from glow_app.faces.tensors import to_pictures
-from glow_app.keeping import sheets
-from glow_app.keeping.writing import check_folder
+from glow_app.export import sheets
+from glow_app.export.writing import check_folder
+from glow_app.faces.coding import Coding, to_pictures
 from glow_app.training import from_source
 from glow_app.training.batches import reduced
 

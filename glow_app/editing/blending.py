@@ -1,7 +1,7 @@
-"""How the frames of a walk are put together from photos, the flow and one ground.
+"""Blend photos, the change that the flow makes and one ground into a frame.
 
 Pure functions on float32 pictures (N, N, 3) in levels 0 to 255, all of them already warped to the
-shape of the frame. The steps of a frame, in the order of this file:
+shape of the frame. The steps of a frame of a morph:
 
 1. *average*: the photos, each with its weight. Where something covers one face (a fringe,
    glasses) that photo has no say: the difference to the ground is filled in from around.
@@ -21,7 +21,6 @@ import numpy as np
 
 __all__ = ["by_bands", "filled", "joined", "limited", "luminance", "matched"]
 
-_LUMA: Final = np.array([[0.299, 0.587, 0.114]], np.float32)  # ITU-R BT.601
 _LOWEST: Final = 8  # pixels a side of the last picture of a pyramid, about
 _WINDOW: Final = 4.0  # pixels of a band: deviation of the window in which energy is measured
 _MOST_GAIN: Final = 1.6
@@ -33,12 +32,12 @@ _BANDS: Final = 5  # in which a face is joined to its ground
 
 
 def luminance(picture: np.ndarray) -> np.ndarray:
-    """(N, N) of (N, N, 3)."""
-    return cv2.transform(picture, _LUMA)
+    """Return the luminance (N, N) of a picture (N, N, 3), ITU-R BT.601."""
+    return cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
 
 
 def filled(difference: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """A difference of two pictures, where one is covered replaced by what is around it, smoothly.
+    """Fill in a difference of two pictures, where one is covered, from what is around it.
 
     A normalised convolution (Knutsson & Westin 1993) at two widths.
 
@@ -66,7 +65,7 @@ def matched(
     weights: Sequence[Sequence[float]],
     size: int,
 ) -> np.ndarray:
-    """Luminance whose bands have, at every place, the energy that the photos have there.
+    """Give the bands of a luminance, at every place, the energy that the photos have there.
 
     Args:
         picture: (N, N) luminance of the mixed face.
@@ -90,7 +89,7 @@ def matched(
 
 
 def joined(ground: np.ndarray, change: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The ground with a change that is blended in band by band: the coarser, the wider.
+    """Add a change to the ground inside a mask, blended band by band: the coarser, the wider.
 
     Args:
         ground, change: (N, N, 3); the changed face is their sum.
@@ -105,16 +104,16 @@ def joined(ground: np.ndarray, change: np.ndarray, mask: np.ndarray) -> np.ndarr
         parts.append((change - cv2.pyrUp(small, dstsize=wide)) * mask[..., None])
         sizes.append(wide)
         change, mask = small, cv2.pyrDown(mask)
-    total = change * mask[..., None]
+    total: np.ndarray = change * mask[..., None]
     for part, wide in zip(reversed(parts), reversed(sizes), strict=True):
         total = cv2.pyrUp(total, dstsize=wide) + part
     return ground + total
 
 
 def by_bands(difference: np.ndarray, shares: Sequence[float], size: int) -> np.ndarray:
-    """A difference of two pictures of which each scale has a share of its own.
+    """Scale a difference of two pictures, each band of its luminance by a share of its own.
 
-    Only its luminance: colours go with the coarsest scale, or fine structure would be tinted.
+    Colours go with the coarsest scale, or fine structure would be tinted.
 
     Args:
         difference: (N, N, 3).
@@ -130,7 +129,7 @@ def by_bands(difference: np.ndarray, shares: Sequence[float], size: int) -> np.n
 
 
 def limited(change: np.ndarray, photo: np.ndarray) -> np.ndarray:
-    """A change of a picture that has, in every band, no more energy than the picture allows.
+    """Limit a change of a picture, in every band, to the energy that the picture allows.
 
     Where there is nothing to see a flow must not invent much: the root mean square of the change
     stays below 0.8 of what the photo has there, and 3 levels.
@@ -150,7 +149,7 @@ def limited(change: np.ndarray, photo: np.ndarray) -> np.ndarray:
 
 
 def _laplacian(picture: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
-    """Bands of a picture, finest first, and what is left below them."""
+    """Return the bands of a picture, finest first, and what is left below them."""
     bands = []
     while min(picture.shape[:2]) > _LOWEST:
         small = cv2.pyrDown(picture)
@@ -161,7 +160,7 @@ def _laplacian(picture: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
 
 
 def _at_level(shares: Sequence[float], band: np.ndarray, size: int) -> float:
-    """Of a flow of ``size`` pixels, the share of the level that a band belongs to."""
+    """Return the share of the level that a band belongs to, of a flow of ``size`` pixels."""
     level = round(np.log2(max(size / len(band), 1)))
     return shares[min(level, len(shares) - 1)]
 

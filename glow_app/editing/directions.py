@@ -1,15 +1,13 @@
 """Directions: what one slider of an edit does to a face's shape, its look and its pose.
 
-A direction moves the landmarks by s·shape, turns the head by s·turn and moves the code of the look
-by s·vector. Those that come with the program were learned by regression on measured attributes
-(`scripts/dev/learn_edits.py`), so that one attribute moves and the others are held. One can be
-learned from two classes of pictures, say smiling and neutral, too: `learn` takes the codes of
-both.
+A direction of strength s moves the landmarks by s·shape, turns the head by s·turn and moves the
+code of the look by s·vector. Those that come with the program were learned by regression on
+measured attributes (`scripts/dev/learn_edits.py`), so that one attribute moves and the others are
+held. `learn` makes one from two classes of pictures, say smiling and neutral, by one of two
+methods. In both the vector is the normal of a linear classifier, whose held-out accuracy says how
+much there is to it:
 
-Of two classes both ways to learn the vector are linear classifiers whose normal it is, so it has a
-held-out accuracy, which says how much there is to it:
-
-- `"mean"`: the difference of the class means (Kingma & Dhariwal 2018, Glow, section 6), freed of
+- `"mean"`: the difference of the class means (Kingma & Dhariwal 2018, Glow, section 6), without
   most of its noise;
 - `"lda"`: linear discriminant analysis on top of it, with the covariance shrunk after Ledoit &
   Wolf 2004 ("A well-conditioned estimator for large-dimensional covariance matrices"): what
@@ -33,7 +31,7 @@ from torch import Tensor
 
 import models
 from glow_app.common.errors import UserError
-from glow_app.faces.finder import LANDMARKS
+from glow_app.faces.landmarks import LANDMARKS, differences, turned
 from models.checkpoint import read_safetensors, write_safetensors
 
 __all__ = [
@@ -41,6 +39,8 @@ __all__ = [
     "GROUPS",
     "METHODS",
     "Direction",
+    "combined",
+    "expression",
     "learn",
     "load",
     "pretrained_folder",
@@ -73,8 +73,8 @@ class Direction:
         vector: (D,) float32, by which one unit moves the code of a look; None: not at all.
         shape: (478, 2) float64, by which one unit moves the landmarks, in fractions of the crop;
             None: not at all.
-        turn: degrees by which one unit turns the head: turn, nod, tilt (`faces.measures.pose`).
-        fingerprint: of the weights that `vector` was learned for (`Codec.fingerprint`); codes of
+        turn: degrees by which one unit turns the head: turn, nod, tilt.
+        fingerprint: `FaceModel.fingerprint` of the weights that `vector` was learned for; codes of
             other weights mean something else. "" without a vector: shapes fit any weights.
         group: one of `GROUPS`.
         unit: of the slider, such as "years"; "" for one that has none.
@@ -97,6 +97,11 @@ class Direction:
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def everywhere(self) -> bool:
+        """Whether its tint falls on all of the picture, as light does, and not only on skin."""
+        return bool(self.facts.get("everywhere"))
+
+    @property
     def accuracy(self) -> float | None:
         """Of telling two classes of held-out pictures apart; None where there were no classes."""
         return self.facts.get("accuracy")
@@ -115,19 +120,94 @@ class Direction:
 
     @property
     def with_words(self) -> str:
-        """What faces at the positive end are, "" where nobody said."""
+        """The words for faces at the positive end, "" where nobody said."""
         return str(self.facts.get("with", ""))
 
     @property
     def without_words(self) -> str:
-        """What faces at the negative end are, "" where nobody said."""
+        """The words for faces at the negative end, "" where nobody said."""
         return str(self.facts.get("without", ""))
 
 
 def span(vector: Tensor) -> float:
-    """Strength up to which a picture usually stays whole, to one half: ends for a slider."""
+    """Return the strength up to which a picture usually stays whole, rounded to 0.5."""
     reach = _SPAN * math.sqrt(vector.numel()) / max(float(vector.norm()), 1e-12)
     return min(max(round(2 * reach) / 2, 0.5), 10.0)
+
+
+# ------------------------------------------------------------------------------------------- using
+
+
+def combined(strengths: Sequence[tuple[Direction, float]]) -> tuple[Direction, float]:
+    """Add up directions, each times its strength.
+
+    Returns:
+        The sum as a direction, and the share, 0 to 1, of its look whose tint falls on all of the
+        picture.
+    """
+    vector, shape, turn = None, None, np.zeros(3)
+    lengths = {True: 0.0, False: 0.0}  # of looks, by whether they fall on everything
+    for direction, strength in strengths:
+        if not strength:
+            continue
+        if direction.vector is not None:
+            look = strength * direction.vector
+            vector = look if vector is None else vector + look
+            lengths[direction.everywhere] += float(look.norm())
+        if direction.shape is not None:
+            moved = strength * direction.shape
+            shape = moved if shape is None else shape + moved
+        turn += strength * np.array(direction.turn)
+    degrees = float(turn[0]), float(turn[1]), float(turn[2])
+    everywhere = lengths[True] / max(sum(lengths.values()), 1e-9)
+    return Direction("sum", vector, shape, degrees), everywhere
+
+
+def expression(
+    sliders: Sequence[Direction], own: np.ndarray, other: np.ndarray, amount: float = 1.0
+) -> list[tuple[Direction, float]]:
+    """Return strengths of sliders that bring the expression and pose of another face to one's own.
+
+    The difference of the two shapes is measured, and the sliders of expression and pose make up
+    for it, each within its ends; what is the person's own (nose, jaw) stays.
+
+    Args:
+        sliders: of which those of expression and pose that have a measure are used.
+        own, other: landmarks (478, 2).
+        amount: 0 none of it, 1 all.
+
+    Raises:
+        UserError: there are no such sliders.
+    """
+    apart, chosen = differences(own, other), []
+    for slider in sliders:
+        names, _ = slider.facts.get("measure", ([], 1))
+        if slider.group not in ("Expression", "Pose") or not names:
+            continue
+        if slider.name.startswith("wink"):  # "eyes wide" moves both eyes
+            continue
+        if set(names) <= set(apart):
+            chosen.append(slider)
+    if not chosen:
+        raise UserError("No sliders of expression come with this model.")
+    # A smile widens the mouth, which has a slider of its own: the effect of each on the measures
+    # of all is taken into account, so that together they do not go too far.
+    effects = [_by_slider(chosen, differences(own, _moved(own, slider))) for slider in chosen]
+    wanted = amount * _by_slider(chosen, apart)
+    strengths = np.linalg.lstsq(np.stack(effects, axis=1), wanted, rcond=0.05)[0].tolist()
+    return [(d, min(max(s, d.low), d.high)) for d, s in zip(chosen, strengths, strict=True)]
+
+
+def _by_slider(sliders: Sequence[Direction], apart: dict[str, float]) -> np.ndarray:
+    """Return `differences` by the measure of each slider: (K,)."""
+    measures = [slider.facts["measure"] for slider in sliders]
+    return np.array([sign * sum(apart[n] for n in names) / len(names) for names, sign in measures])
+
+
+def _moved(shape: np.ndarray, slider: Direction) -> np.ndarray:
+    """Return a shape (478, 2) that is moved by one unit of a slider."""
+    moved = shape if slider.shape is None else shape + slider.shape
+    return turned(moved, *slider.turn) if any(slider.turn) else moved
 
 
 # --------------------------------------------------------------------------------------- learning
@@ -154,7 +234,7 @@ def learn(
     Args:
         z_with: (N, D) codes of looks, N ≥ 5.
         z_without: (M, D) codes of looks, M ≥ 5.
-        levels: (C, H, W) of each level of a code, finest first (`Codec.level_shapes`).
+        levels: (C, H, W) of each level of a code, finest first (`FaceModel.level_shapes`).
         shapes: landmarks (N, 478, 2) and (M, 478, 2) of the same pictures; None: the shape of a
             face does not move.
         name, fingerprint, facts: kept in the result; "method" is added to the facts.
@@ -205,10 +285,11 @@ def learn(
 
 
 def _shape_difference(with_: np.ndarray, without: np.ndarray) -> np.ndarray:
-    """(478, 2): the difference of the mean shapes, each point shrunk by the share of noise in it
+    """Return the difference (478, 2) of the mean shapes, each point shrunk by its share of noise
     (positive-part James-Stein, as of the codes)."""
     difference = with_.mean(axis=0) - without.mean(axis=0)
-    noise = sum(s.var(axis=0, ddof=1) / len(s) for s in (with_, without)).sum(axis=-1)
+    errors = [s.var(axis=0, ddof=1) / len(s) for s in (with_, without)]
+    noise = (errors[0] + errors[1]).sum(axis=-1)
     energy = np.square(difference).sum(axis=-1)
     keep = np.clip(1 - noise / np.maximum(energy, 1e-12), 0, None)
     return difference * keep[:, None]
@@ -221,7 +302,7 @@ def _sound_name(name: str) -> bool:
 def _unit_direction(
     classes: list[Tensor], levels: Sequence[tuple[int, int, int]], method: str
 ) -> Tensor:
-    """(D,) whose length is one difference of the class means, seen along it."""
+    """Return a direction (D,) as long as the difference of the class means along it."""
     difference = _shrunk_difference(classes, levels)
     if method == "mean" or not difference.any():
         return difference
@@ -230,7 +311,7 @@ def _unit_direction(
 
 
 def _shrunk_difference(classes: list[Tensor], levels: Sequence[tuple[int, int, int]]) -> Tensor:
-    """The difference of the class means, without most of its noise.
+    """Return the difference of the class means, without most of its noise.
 
     Of D numbers each carries the noise of two means, so a few hundred pictures make a direction
     that is mostly noise, and hides that a smile is in some places of the code and nowhere else.
@@ -241,11 +322,12 @@ def _shrunk_difference(classes: list[Tensor], levels: Sequence[tuple[int, int, i
     """
     with_, without = classes
     difference = with_.mean(dim=0) - without.mean(dim=0)
-    return without_noise(difference, sum(z.var(dim=0) / len(z) for z in classes), levels)
+    noise = with_.var(dim=0) / len(with_) + without.var(dim=0) / len(without)
+    return without_noise(difference, noise, levels)
 
 
 def without_noise(vector: Tensor, noise: Tensor, levels: Sequence[tuple[int, int, int]]) -> Tensor:
-    """An estimated direction, each position of each level shrunk by the share of noise in it.
+    """Shrink an estimated direction, each position of each level by the share of noise in it.
 
     Args:
         vector: (D,).
@@ -263,16 +345,16 @@ def without_noise(vector: Tensor, noise: Tensor, levels: Sequence[tuple[int, int
 
 
 def _around(x: Tensor, window: int) -> Tensor:
-    """The mean of the positions within a window around each of (H, W), as far as there are any."""
+    """Return the mean of the positions within a window around each of (H, W)."""
     pad = window // 2
     return F.avg_pool2d(x[None, None], window, 1, pad, count_include_pad=False)[0, 0]
 
 
 def _shrunk_solve(residuals: Tensor, difference: Tensor) -> Tensor:
-    """A multiple of Σ⁻¹·difference, Σ = (1 - ρ)·S + ρ·μ·I, S = RᵀR/N (Ledoit & Wolf 2004, eq. 14).
+    """Return a multiple of Σ⁻¹·difference, Σ = (1 - ρ)·S + ρ·μ·I, S = RᵀR/N.
 
-    ρ is their estimate of what shrinkage is best, μ the mean eigenvalue of S. D is larger than N
-    here, so everything is done through the Gram matrix RRᵀ (N, N), by Woodbury's identity.
+    ρ is the best shrinkage by Ledoit & Wolf 2004, eq. 14, μ the mean eigenvalue of S. D is larger
+    than N here, so everything is done through the Gram matrix RRᵀ (N, N), by Woodbury's identity.
     """
     count, dims = residuals.shape
     gram = (residuals @ residuals.T).double()
@@ -292,29 +374,30 @@ def _shrunk_solve(residuals: Tensor, difference: Tensor) -> Tensor:
 
 
 def _scorer(classes: list[Tensor], vector: Tensor) -> Callable[[Tensor], Tensor]:
-    """Codes (N, D) to scores (N,): above 0 for the side on which the attribute is."""
-    middle = sum(z.mean(dim=0) @ vector for z in classes) / 2
+    """Return a function from codes (N, D) to scores (N,), above 0 where the attribute is."""
+    with_, without = classes
+    middle = (with_.mean(dim=0) @ vector + without.mean(dim=0) @ vector) / 2
     length = vector.norm().clamp(min=1e-12)
     return lambda z: (z @ vector - middle) / length
 
 
 def _accuracy(with_: Tensor, without: Tensor) -> float:
     rates = [((side > 0) + 0.5 * (side == 0)).double().mean() for side in (with_, -without)]
-    return float(sum(rates) / 2)  # a score of just 0 is a guess
+    return float((rates[0] + rates[1]) / 2)  # a score of just 0 is a guess
 
 
 def _effect_size(with_: Tensor, without: Tensor) -> float:
-    parts = [s.double() for s in (with_, without)]
-    squares = sum((s - s.mean()).square().sum() for s in parts)
-    spread = (squares / (sum(len(s) for s in parts) - 2)).sqrt()
-    return float((parts[0].mean() - parts[1].mean()) / spread) if spread > 0 else 0.0
+    a, b = with_.double(), without.double()
+    squares = (a - a.mean()).square().sum() + (b - b.mean()).square().sum()
+    spread = (squares / (len(a) + len(b) - 2)).sqrt()
+    return float((a.mean() - b.mean()) / spread) if spread > 0 else 0.0
 
 
 # ------------------------------------------------------------------------------------------- files
 
 
 def pretrained_folder() -> Path:
-    """Where the directions of released weights lie: for each a folder of .safetensors."""
+    """Return where the directions of released weights are: for each a folder of .safetensors."""
     return models.pretrained_path().parent / "directions"
 
 
@@ -384,16 +467,17 @@ def load(path: str | Path, fingerprint: str | None = None) -> Direction:
 
 
 def _checked(state: dict[str, Tensor], about: dict[str, Any]) -> Direction:
-    """A direction from what a file holds, which can be anything."""
+    """Return a direction from the content of a file, which can be anything; raise ValueError."""
     if not state or not set(state) <= {_LOOK, _SHAPE}:
         raise ValueError("other tensors")
     vector, shape = state.get(_LOOK), state.get(_SHAPE)
     facts = dict(about["facts"])
+    turn, nod, tilt = (float(x) for x in about["turn"])
     direction = Direction(
         name=str(about["name"]),
         vector=None if vector is None else vector.float(),
         shape=None if shape is None else shape.double().numpy(),
-        turn=tuple(float(x) for x in about["turn"]),
+        turn=(turn, nod, tilt),
         fingerprint=str(about["fingerprint"]),
         group=str(about["group"]),
         unit=str(about["unit"])[:_MAX_NAME],
@@ -405,7 +489,6 @@ def _checked(state: dict[str, Tensor], about: dict[str, Any]) -> Direction:
         all(t.is_floating_point() and bool(t.float().isfinite().all()) for t in state.values())
         and (vector is None or (vector.ndim == 1 and direction.fingerprint))
         and (shape is None or shape.shape == (LANDMARKS, 2))
-        and len(direction.turn) == 3
         and all(math.isfinite(x) for x in direction.turn)
         and -_MOST <= direction.low <= 0 <= direction.high <= _MOST
         and direction.low < direction.high

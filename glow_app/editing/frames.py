@@ -1,9 +1,12 @@
-"""Walks become pictures: positions, codes, and frames pass by pass."""
+"""The frames of a walk: points are decoded and rendered pass by pass, at the model's size first.
+
+Larger frames are made of the same decoded looks when somebody asks for them.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,28 +17,18 @@ from torch import Tensor
 from glow_app.common.errors import UserError
 from glow_app.common.progress import Progress, Steps
 from glow_app.editing import paths
-from glow_app.editing.codec import Codec
+from glow_app.editing.model import FaceModel
+from glow_app.editing.options import KAPPA
 from glow_app.editing.renderer import Renderer
 from glow_app.editing.walk import Point, Walk
-from glow_app.faces.face import resized
+from glow_app.faces.coding import resized
+from models import StateRange
 
-__all__ = [
-    "MAX_FRAMES",
-    "Morph",
-    "Still",
-    "check_even",
-    "decoded",
-    "even_positions",
-    "journey_positions",
-    "morph_positions",
-    "still",
-]
-
-MAX_FRAMES = 2000  # of one morph; at 128 px they and their looks have 200 MB
+__all__ = ["Enlarged", "Frames", "Morph", "Still", "make_even_frames", "make_frames", "make_still"]
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures:
+class Frames:
     """Frames of a walk, at the model's size, with what is needed to make them larger.
 
     Attributes:
@@ -55,7 +48,7 @@ class Pictures:
 
     @property
     def clamped(self) -> float:
-        """`clamped_frames` over all frames together."""
+        """The mean of `clamped_frames`."""
         return float(self.clamped_frames.mean())
 
     @property
@@ -70,7 +63,7 @@ class Pictures:
         rows: Sequence[int] | None = None,
         progress: Progress | None = None,
     ) -> np.ndarray:
-        """The frames, or some of them, at ``size``: (T, size, size, 3) uint8, all at once."""
+        """Return the frames, or some of them, at ``size``: (T, size, size, 3) uint8."""
         each = self.each(size, rows, progress)
         made = np.empty(each.shape, np.uint8)
         for i, frame in enumerate(each):
@@ -80,32 +73,36 @@ class Pictures:
     def each(
         self,
         size: int,
-        rows: Sequence[int] | None = None,
+        rows: Sequence[int] | np.ndarray | None = None,
         progress: Progress | None = None,
     ) -> Enlarged:
-        """As `enlarged`, but made while they are gone through, for files of any length."""
+        """As `enlarged`, but each frame is made when it is iterated over, for long files."""
         chosen = range(len(self.frames)) if rows is None else rows
         return Enlarged(self, size, tuple(int(row) for row in chosen), progress)
 
 
 @dataclass(frozen=True, eq=False)
 class Enlarged:
-    """Frames at another size, made one by one each time that somebody goes through them.
+    """Frames at another size, made one by one each time that they are iterated over.
 
     It has the shape and the dtype of the array of them all, and rows can be chosen as there.
 
     Attributes:
-        pictures: whose frames.
+        source: the frames at the model's size.
         size: pixels a side.
         rows: numbers of the frames.
         progress: counts them as they are made.
     """
 
-    pictures: Pictures
+    source: Frames
     size: int
     rows: tuple[int, ...]
     progress: Progress | None = None
-    dtype = np.dtype(np.uint8)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Always uint8."""
+        return np.dtype(np.uint8)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -115,26 +112,26 @@ class Enlarged:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, chosen: np.ndarray) -> Enlarged:
+    def __getitem__(self, chosen: Any) -> Enlarged:
         return replace(self, rows=tuple(self.rows[i] for i in chosen))
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Frames (size, size, 3) uint8, of which only a few are there at a time."""
-        made, rows = self.pictures, list(self.rows)
-        if made.renderer is not None and self.size > made.frames.shape[1]:
-            points = [made.points[row] for row in rows]
-            looks = [made.looks[row] for row in rows]
-            yield from made.renderer.each(points, looks, self.size, self.progress)
+        """Yield frames (size, size, 3) uint8, of which only a few are in memory at a time."""
+        source, rows = self.source, list(self.rows)
+        if source.renderer is not None and self.size > source.frames.shape[1]:
+            points = [source.points[row] for row in rows]
+            looks = [source.looks[row] for row in rows]
+            yield from source.renderer.each(points, looks, self.size, self.progress)
             return
         steps = Steps(len(rows), self.progress)
         for row in rows:
-            frame = resized(made.frames[row], self.size)
+            frame = resized(source.frames[row], self.size)
             steps.advance()
             yield frame
 
 
 @dataclass(frozen=True, eq=False)
-class Morph(Pictures):
+class Morph(Frames):
     """Frames along a morph or a journey.
 
     Attributes:
@@ -156,26 +153,24 @@ class Morph(Pictures):
     warped: bool
 
     def reversed(self) -> Morph:
-        """The same walk from its end: the same codes, so the same pictures."""
+        """Return the same walk from its end: the same codes, so the same pictures."""
         last = len(self.frames) - 1
-        return Morph(
-            self.frames[::-1],
-            self.looks[::-1],
-            self.points[::-1],
-            self.clamped_frames[::-1],
-            self.renderer,
-            (1 - self.t)[::-1],
-            self.u[::-1],
-            self.path,
-            self.norms[::-1],
-            tuple(last - stop for stop in reversed(self.stops)),
-            self.warped,
+        return replace(
+            self,
+            frames=self.frames[::-1],
+            looks=self.looks[::-1],
+            points=self.points[::-1],
+            clamped_frames=self.clamped_frames[::-1],
+            t=(1 - self.t)[::-1],
+            u=self.u[::-1],
+            norms=self.norms[::-1],
+            stops=tuple(last - stop for stop in reversed(self.stops)),
         )
 
 
 @dataclass(frozen=True, eq=False)
-class Still(Pictures):
-    """One picture."""
+class Still(Frames):
+    """One picture: `Frames` with T = 1."""
 
     @property
     def pixels(self) -> np.ndarray:
@@ -188,12 +183,15 @@ class Still(Pictures):
         return self.points[0].shape
 
     def at(self, size: int) -> np.ndarray:
-        """The picture at ``size``: (size, size, 3) uint8."""
+        """Return the picture at ``size``: (size, size, 3) uint8."""
         return self.enlarged(size)[0]
 
 
-def decoded(
-    codec: Codec,
+# ----------------------------------------------------------------------------------------- making
+
+
+def make_frames(
+    model: FaceModel,
     walk: Walk,
     u: np.ndarray,
     steps: Steps,
@@ -207,156 +205,122 @@ def decoded(
         steps: counts frames, pass by pass.
         coarse: yield every coarse-th frame first, if that includes both ends; nothing is made
             twice. 0: all at once.
-        kappa: of the `Renderer`; None for its default.
+        kappa: see `options.MorphOptions`.
 
     Yields:
         the coarse frames if asked for, then all.
     """
-    side, count = codec.image_size, len(u)
-    looks = np.empty((count, side, side, 3), np.uint8)
-    clamped = np.empty(count, np.float32)
-    norms = np.empty((count, len(codec.level_shapes)), np.float32)
-    points: list[Point | None] = [None] * count
-    renderer = _renderer(codec, walk, kappa)
-    frames = looks if renderer is None else np.empty_like(looks)
+    rows, first = np.arange(len(u)), np.zeros(len(u), bool)
+    job = _Rendering(model, walk, u, kappa)
+    if coarse and len(u) > coarse and (len(u) - 1) % coarse == 0:
+        first[::coarse] = True
+        job.make(rows[first], steps)
+        yield job.morph(rows[first])
+    job.make(rows[~first], steps)
+    yield job.morph(rows)
 
-    def make(rows: np.ndarray) -> None:
-        for first in range(0, len(rows), codec.batch):
-            chunk = rows[first : first + codec.batch]
-            made = [_asked(walk.at, float(place)) for place in u[chunk]]
-            looks[chunk], lost, z = _looks(codec, walk, made, u[chunk])
-            clamped[chunk] = lost if renderer is None else 0  # photos do not clip
-            norms[chunk] = _norms(codec, z)
-            if renderer is not None:
-                frames[chunk] = renderer.frames(made, looks[chunk], side)
-            for row, point in zip(chunk.tolist(), made, strict=True):
-                points[row] = replace(point, z=None)
+
+def make_even_frames(
+    model: FaceModel,
+    walk: Walk,
+    u: np.ndarray,
+    progress: Progress | None = None,
+    kappa: float | None = None,
+) -> Morph:
+    """Make as many frames as `u` has, between its ends, with equal changes of the picture.
+
+    How much changes where is measured on frames that are made first. Photos on the way stay among
+    the frames.
+
+    Raises:
+        UserError: too few frames for that.
+    """
+    closed = walk.loop and u[-1] < walk.legs  # the way home counts as well
+    measured = np.append(u, float(walk.legs)) if closed else u
+    inside = range(math.floor(measured[0]) + 1, math.ceil(measured[-1]))
+    stops = [stop for stop in inside if 0 <= stop <= walk.legs]
+    if len(measured) < len(stops) + 2:
+        raise UserError(
+            f"At even speed from {measured[0]:g} to {measured[-1]:g} photos on the way have "
+            f"frames of their own, so there must be at least {len(stops) + 2} frames, not "
+            f"{len(measured)}."
+        )
+    steps = Steps(len(u) + len(measured), progress)
+    *_, first = make_frames(model, walk, measured, steps, kappa=kappa)
+    changes = np.abs(np.diff(first.frames.astype(np.int16), axis=0)).mean(axis=(1, 2, 3))
+    even = paths.even_positions(measured, changes, len(measured), stops)
+    *_, morph = make_frames(model, walk, even[: len(u)], steps, kappa=kappa)
+    return morph
+
+
+def make_still(model: FaceModel, walk: Walk, kappa: float | None = None) -> Still:
+    """Make the picture at the end of a walk of one leg."""
+    job = _Rendering(model, walk, np.ones(1), kappa)
+    job.make(np.arange(1), Steps(1))
+    return Still(job.frames, job.looks, tuple(job.points), job.clamped, job.renderer)
+
+
+class _Rendering:
+    """The frames of one walk at positions `u`, filled in by `make` in any order."""
+
+    def __init__(self, model: FaceModel, walk: Walk, u: np.ndarray, kappa: float | None) -> None:
+        side, count = model.image_size, len(u)
+        self._model, self._walk, self._u = model, walk, u
+        self.renderer: Renderer | None = None
+        if not walk.alone:
+            self.renderer = Renderer(walk.faces, model.looks, KAPPA if kappa is None else kappa)
+        self.looks = np.empty((count, side, side, 3), np.uint8)
+        self.frames = self.looks if self.renderer is None else np.empty_like(self.looks)
+        self.clamped = np.zeros(count, np.float32)
+        self.norms = np.empty((count, len(model.level_shapes)), np.float32)
+        self.points: list[Any] = [None] * count  # of `Point`, once they are made
+
+    def make(self, rows: np.ndarray, steps: Steps) -> None:
+        """Make the frames of these rows, as many at a time as the model takes in a pass."""
+        model = self._model
+        for first in range(0, len(rows), model.batch):
+            chunk = rows[first : first + model.batch]
+            points = [self._walk.at(float(place)) for place in self._u[chunk]]
+            looks, clamped, z = self._decode(points)
+            self.looks[chunk], self.norms[chunk] = looks, model.norms(z)
+            if self.renderer is None:
+                self.clamped[chunk] = clamped
+            else:  # photos do not clip
+                self.frames[chunk] = self.renderer.frames(points, looks, model.image_size)
+            for row, point in zip(chunk.tolist(), points, strict=True):
+                self.points[row] = replace(point, z=None, within=None)
             steps.advance(len(chunk))
 
-    def shown(rows: np.ndarray) -> Morph:
-        met = (u[rows] == u[rows].round()) & (u[rows] >= 0) & (u[rows] <= walk.legs)
-        seen = looks[rows]
+    def morph(self, rows: np.ndarray) -> Morph:
+        """Return the frames of these rows, which were made."""
+        walk, u, looks = self._walk, self._u[rows], self.looks[rows]
+        photos = (u == u.round()) & (u >= 0) & (u <= walk.legs)
         return Morph(
-            seen if renderer is None else frames[rows],
-            seen,
-            tuple(points[row] for row in rows),
-            clamped[rows],
-            renderer,
-            (u[rows] / walk.legs).astype(np.float32),
-            u[rows],
+            looks if self.renderer is None else self.frames[rows],
+            looks,
+            tuple(self.points[row] for row in rows),
+            self.clamped[rows],
+            self.renderer,
+            (u / walk.legs).astype(np.float32),
+            u,
             walk.path,
-            norms[rows],
-            tuple(np.flatnonzero(met).tolist()),
-            walk.shaped,
+            self.norms[rows],
+            tuple(np.flatnonzero(photos).tolist()),
+            walk.warped,
         )
 
-    everything, first = np.arange(count), np.zeros(count, bool)
-    if coarse and count > coarse and (count - 1) % coarse == 0:
-        first[::coarse] = True
-        make(everything[first])
-        yield shown(everything[first])
-    make(everything[~first])
-    yield shown(everything)
+    def _decode(self, points: Sequence[Point]) -> tuple[np.ndarray, np.ndarray, Tensor]:
+        """Return g of the codes of points, the share of each that was clamped, and the codes.
 
-
-def still(codec: Codec, walk: Walk, kappa: float | None = None) -> Still:
-    """The picture at the end of a walk of one leg."""
-    point, renderer = walk.at(1.0), _renderer(codec, walk, kappa)
-    look, lost, _ = _looks(codec, walk, [point], [1.0])
-    clamped = lost if renderer is None else np.zeros_like(lost)  # photos do not clip
-    pixels = look if renderer is None else renderer.frames([point], look, codec.image_size)
-    return Still(pixels, look, (replace(point, z=None),), clamped, renderer)
-
-
-def _looks(
-    codec: Codec, walk: Walk, points: Sequence[Point], u: Sequence[float]
-) -> tuple[np.ndarray, np.ndarray, Tensor]:
-    """g of the codes of points at positions u, the share of each that was clamped, and the codes.
-
-    What is the look of a photo itself is not decoded.
-    """
-    if all(point.look is not None for point in points):
-        known = np.stack([codec.looks.of(walk.faces[point.look]) for point in points])
-        return known, np.zeros(len(points), np.float32), torch.stack([p.z for p in points])
-    coded = walk.codes(points, u)
-    return *codec.decode_with_report(coded.z, within=coded.within), coded.z
-
-
-def _renderer(codec: Codec, walk: Walk, kappa: float | None) -> Renderer | None:
-    if walk.alone:
-        return None
-    how = {} if kappa is None else {"kappa": kappa}
-    return Renderer(walk.faces, codec.looks, **how)
-
-
-def even_positions(walk: Walk, u: np.ndarray, frames: np.ndarray) -> np.ndarray:
-    """As many positions as `u`, between its ends, with equal changes of the picture.
-
-    Args:
-        u: (T,) increasing positions.
-        frames: (T, S, S, 3) uint8, the pictures there. Photos on the way stay among the positions.
-    """
-    changes = np.abs(np.diff(frames.astype(np.int16), axis=0)).mean(axis=(1, 2, 3))
-    return _asked(paths.even_positions, u, changes, len(u), _met(walk, u))
-
-
-def check_even(walk: Walk, u: np.ndarray) -> None:
-    """Refuse before anything is made that positions are too few for `even_positions`."""
-    met = _met(walk, u)
-    if len(u) < len(met) + 2:
-        ends = f"{u[0]:g} to {u[-1]:g}"
-        raise UserError(
-            f"At even speed from {ends} photos on the way have frames of their own, so there must "
-            f"be at least {len(met) + 2} frames, not {len(u)}."
-        )
-
-
-def _met(walk: Walk, u: np.ndarray) -> list[int]:
-    """Positions of the photos between the first and the last of `u`."""
-    inside = range(math.floor(u[0]) + 1, math.ceil(u[-1]))
-    return [stop for stop in inside if 0 <= stop <= walk.legs]
-
-
-def _norms(codec: Codec, z: Tensor) -> np.ndarray:
-    levels = codec.model.split_levels(z)
-    norms = [level.flatten(1).square().mean(dim=1).sqrt() for level in levels]
-    return torch.stack(norms, dim=1).numpy()
-
-
-def morph_positions(frames: int | Sequence[float], t_range: tuple[float, float]) -> np.ndarray:
-    """(T,) float64 positions of a morph from a count or from positions; see `morph_frames`."""
-    low, high = paths.T_RANGE
-    if isinstance(frames, int | np.integer):
-        if not 2 <= frames <= MAX_FRAMES:
-            raise UserError(f"A morph needs 2 to {MAX_FRAMES} frames, not {frames}.")
-        first, last = t_range
-        if not low <= first < last <= high:
-            raise UserError(f"The range of t must lie between {low:g} and {high:g} and go up.")
-        # Rounded, so that a 0 or a 1 on the way is one and meets its photo.
-        return np.linspace(first, last, int(frames)).round(12)
-    t = np.asarray(frames, dtype=np.float64)
-    if t.ndim != 1 or not 1 <= len(t) <= MAX_FRAMES:
-        raise UserError(f"A morph needs a row of 1 to {MAX_FRAMES} positions.")
-    if not ((t >= low) & (t <= high)).all():
-        raise UserError(f"Positions on the path must lie between {low:g} and {high:g}.")
-    return t
-
-
-def journey_positions(walk: Walk, frames: int) -> np.ndarray:
-    """(T,) float64 positions of a journey with `frames` a leg; see `Editor.journey`."""
-    most = (MAX_FRAMES - 1) // walk.legs + 1
-    if not 2 <= frames <= most:
-        raise UserError(
-            f"A journey has at most {MAX_FRAMES} frames: from one of these photos to the next 2 "
-            f"to {most}, not {frames}."
-        )
-    keys = walk.legs if walk.loop else walk.legs + 1
-    return paths.journey_positions(keys, frames, walk.loop).numpy()
-
-
-def _asked(make: Callable[..., Any], *args: Any) -> Any:
-    """A result of `paths`, its refusals in this module's words."""
-    try:
-        return make(*args)
-    except ValueError as error:
-        raise UserError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
+        What is the look of a photo itself is not decoded.
+        """
+        z = torch.stack([point.z for point in points if point.z is not None])
+        own = [point.look for point in points if point.look is not None]
+        if len(own) == len(points):
+            faces = [self._walk.faces[k] for k in own]
+            looks = np.stack([self._model.looks.of(face) for face in faces])
+            return looks, np.zeros(len(points), np.float32), z
+        ranges = [point.within for point in points if point.within is not None]
+        within = StateRange.cat(ranges) if ranges else None
+        looks, clamped = self._model.decode_with_report(z, within=within)
+        return looks, clamped, z

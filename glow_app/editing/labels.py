@@ -1,4 +1,4 @@
-"""Choose two classes of pictures from a table of labels, balanced in all else that is known.
+"""Choose two classes of pictures from a table of labels, balanced in other columns.
 
 A direction learned from old faces of one collection and young faces of another would be a
 direction from one collection to the other. Balancing takes as many pictures of either class from
@@ -38,9 +38,7 @@ _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
 
 
 def read_labels(path: str | Path) -> list[Row]:
-    """The rows of a table, as `read_table`, with the paths in "file" made whole.
-
-    They are relative to the table's folder.
+    """Read a table as `read_table` does; paths in "file" are taken as relative to its folder.
 
     Raises:
         UserError: as `read_table`.
@@ -50,11 +48,11 @@ def read_labels(path: str | Path) -> list[Row]:
 
 
 def read_table(path: str | Path) -> list[Row]:
-    """The rows of a table with a header, as programs and spreadsheets write them.
+    """Read the rows of a table with a header, as programs and spreadsheets write them.
 
-    In UTF-8 or UTF-16, with or without a byte order mark, tabs, commas or semicolons between its
-    columns. One column is called "file". An empty field, and one that a short row lacks, means
-    that nothing is known. Rows without any field are left out.
+    It is in UTF-8 or UTF-16, with or without a byte order mark, with tabs, commas or semicolons
+    between columns. One column is called "file". An empty field, and one that a short row lacks,
+    means that nothing is known. Rows without any field are left out.
 
     Raises:
         UserError: the file is missing, no such table, or empty; a row has more fields than the
@@ -91,13 +89,13 @@ def read_table(path: str | Path) -> list[Row]:
 
 
 def _decoded(content: bytes) -> str:
-    """Raises UnicodeError."""
+    """Decode UTF-8 or UTF-16; raise UnicodeError."""
     marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return content.decode("utf-16" if marked else "utf-8-sig")
 
 
 def _dialect(text: str) -> type[csv.Dialect]:
-    """How the columns are parted, by the header: fields below may hold any of the signs."""
+    """Find the delimiter in the header alone: fields below may hold any of them."""
     header = next(iter(text.splitlines()), "")
 
     class Found(csv.excel_tab):
@@ -125,7 +123,7 @@ def _row(header: list[str], fields: list[str], name: str, line: int) -> Row:
 
 
 def condition(text: str, columns: Sequence[str]) -> Callable[[Row], bool]:
-    """A test of rows such as `age>=50` or `gender=m,source=utk`; commas mean "and".
+    """Return a test of rows from text such as `age>=50` or `gender=m,source=utk`; commas join.
 
     `=` and `!=` compare words, `<`, `<=`, `>` and `>=` numbers. A row that does not say is in no
     class.
@@ -145,7 +143,7 @@ def balanced(
     limit: int | None = None,
     seed: int = 0,
 ) -> tuple[list[str], list[str]]:
-    """Files of two classes, as many of either in every group that is alike in `columns`.
+    """Choose files of two classes, as many of either in every group that is alike in `columns`.
 
     Args:
         rows: from `read_labels`.
@@ -161,7 +159,7 @@ def balanced(
         UserError: a column that the table lacks, or a class without pictures.
     """
     for column in columns:
-        _known(column, rows[0].keys())
+        _known(column, [*rows[0]])
     chance = random.Random(seed)
     groups: dict[tuple[str, ...], tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
     for i, row in enumerate(rows):
@@ -177,7 +175,8 @@ def balanced(
     if not all(chosen):
         raise UserError("These conditions leave one of the two classes without pictures.")
     if limit is not None:
-        chosen = tuple(chance.sample(side, min(limit, len(side))) for side in chosen)
+        for side in chosen:
+            side[:] = chance.sample(side, min(limit, len(side)))
     with_files, without_files = ([rows[i][FILE] for i in sorted(side)] for side in chosen)
     return with_files, without_files
 

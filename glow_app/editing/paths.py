@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -18,6 +19,8 @@ __all__ = [
     "JOURNEYS",
     "PATHS",
     "T_RANGE",
+    "JourneyPath",
+    "Path",
     "coarse_fine",
     "even_positions",
     "journey",
@@ -27,8 +30,10 @@ __all__ = [
     "path",
 ]
 
-PATHS: tuple[str, ...] = ("linear", "spherical")
-JOURNEYS: tuple[str, ...] = ("cubic", *PATHS)
+Path = Literal["linear", "spherical"]
+JourneyPath = Literal["cubic", "linear", "spherical"]
+PATHS: tuple[str, ...] = get_args(Path)
+JOURNEYS: tuple[str, ...] = get_args(JourneyPath)
 T_RANGE: tuple[float, float] = (-0.5, 1.5)  # farther out there are hardly any faces
 
 # Below this angle to (anti)parallel (radians) 1/sin blows up and slerp has no direction to take.
@@ -41,7 +46,7 @@ def path(
     t: Tensor | Sequence[float],
     kind: str = "linear",
 ) -> Tensor:
-    """Points of one path from `z_a` (t = 0) to `z_b` (t = 1).
+    """Return points of one path from `z_a` (t = 0) to `z_b` (t = 1).
 
     - `"linear"`: z_t = z_a + t·Δ with Δ = z_b - z_a. In high dimension two independent codes are
       nearly orthogonal, so ‖z_t‖ dips to about 1/√2 of its ends half way: the middle looks as if
@@ -87,7 +92,7 @@ def journey(
     kind: str = "cubic",
     loop: bool = False,
 ) -> Tensor:
-    """Points of a journey A → B → C …, whole numbers of `u` being the codes, bit for bit.
+    """Return points of a journey A → B → C …; at whole numbers of `u` they are the codes.
 
     - `"linear"`, `"spherical"`: one `path` a leg, which turns sharply at each code.
     - `"cubic"`: a Catmull-Rom spline (Catmull & Rom 1974): the velocity at each code is half the
@@ -133,7 +138,7 @@ def journey(
 
 
 def journey_positions(keys: int, frames: int = 33, loop: bool = False) -> Tensor:
-    """(T,) float64 positions `u` of the frames of a journey, evenly spaced on each leg.
+    """Return (T,) float64 positions `u` of a journey's frames, evenly spaced on each leg.
 
     Args:
         keys: number of codes K ≥ 2.
@@ -155,7 +160,7 @@ def journey_positions(keys: int, frames: int = 33, loop: bool = False) -> Tensor
 def even_positions(
     t: np.ndarray, changes: np.ndarray, count: int, stops: Sequence[float] = ()
 ) -> np.ndarray:
-    """Positions at which a path changes by equal amounts from one to the next.
+    """Return positions at which a path changes by equal amounts from one to the next.
 
     The way covered is taken as growing linearly between the positions at which it was measured.
     The parts between stops share the steps in proportion to their way, rounded to whole steps,
@@ -177,7 +182,7 @@ def even_positions(
     corners = np.unique([t[0], *stops, t[-1]])
     marks = np.interp(corners, t, way)
     parts = []
-    for k, steps in enumerate(_shared_out(count - 1, np.diff(marks))):
+    for k, steps in enumerate(_apportioned(count - 1, np.diff(marks))):
         wanted = np.linspace(marks[k], marks[k + 1], steps + 1)
         part = np.interp(wanted, way, t)[:-1]
         part[0] = corners[k]
@@ -213,7 +218,7 @@ def mix(
 
 
 def coarse_fine(levels: int, cut: int) -> tuple[float, ...]:
-    """Weights for `mix`: the `cut` finest levels of B on the coarser ones of A.
+    """Return weights for `mix`: the `cut` finest levels of B on the coarser ones of A.
 
     Raises:
         ValueError: `cut` is not between 0 (all A) and `levels` (all B).
@@ -224,7 +229,7 @@ def coarse_fine(levels: int, cut: int) -> tuple[float, ...]:
 
 
 def near(z: Tensor, noise: Tensor, radius: float) -> Tensor:
-    """A neighbour of `z`: z' = √(1 - r²)·z + r·noise.
+    """Return a neighbour of `z`: z' = √(1 - r²)·z + r·noise.
 
     For z and noise ~ N(0, I), z' ~ N(0, I) as well, whatever r is, so a neighbour is as likely
     a face as z itself (the autoregressive proposal of preconditioned Crank-Nicolson: Cotter et
@@ -240,8 +245,8 @@ def near(z: Tensor, noise: Tensor, radius: float) -> Tensor:
     return math.sqrt(1 - radius**2) * z + radius * noise
 
 
-def _shared_out(steps: int, shares: np.ndarray) -> list[int]:
-    """Whole numbers ≥ 1 with the sum `steps`, in proportion to `shares` (largest remainder)."""
+def _apportioned(steps: int, shares: np.ndarray) -> list[int]:
+    """Share out `steps` in whole numbers ≥ 1, in proportion to `shares` (largest remainder)."""
     if steps < len(shares):
         raise ValueError(f"{len(shares)} parts need at least {len(shares)} steps, not {steps}")
     exact = shares / shares.sum() * (steps - len(shares))
@@ -287,7 +292,7 @@ def _cubic(keys: Tensor, leg: Tensor, s: Tensor, loop: bool) -> Tensor:
 
 
 def _padded(keys: Tensor, loop: bool) -> Tensor:
-    """What a spline of K keys needs at either end: those across the seam, or mirror images."""
+    """Add the keys that a spline needs at either end: those across the seam, or mirror images."""
     if loop:
         return torch.cat([keys[-1:], keys, keys[:2]])
     return torch.cat([2 * keys[:1] - keys[1:2], keys, 2 * keys[-1:] - keys[-2:-1]])

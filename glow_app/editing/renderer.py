@@ -1,8 +1,8 @@
-"""The one renderer: the frame of a `Point` of a walk, at any size, from photos and flow.
+"""Make the frame of a `Point` of a walk, at any size, from photos and flow.
 
-    x = match( Σ w_i W_i + κ · mask · warp( g(z) - Σ w_i L_i ) ),   W_i = F_i warped to S
+    x = match( Σ w_i W_i + κ · mask · warp( band( g(z) - Σ w_i L_i ) ) ),   W_i = F_i warped to S
 
-F_i are the photos, L_i their looks (crops warped to the mean shape, `faces.look`), w_i the weights
+F_i are the photos, L_i their looks (crops warped to the mean shape, `looks.py`), w_i the weights
 and S the shape of the frame. The photos carry the picture, the flow decides the change. At a
 photo (w = 1, S = S_i, z = f(L_i)) the bracket vanishes, since g(f(L)) = L, and the frame is the
 photo, byte for byte.
@@ -28,16 +28,16 @@ import numpy as np
 from glow_app.common.devices import cores
 from glow_app.common.progress import Progress, Steps
 from glow_app.editing import blending
+from glow_app.editing.options import KAPPA
 from glow_app.editing.walk import Point
-from glow_app.faces import regions
-from glow_app.faces.face import Face, resized
+from glow_app.faces import landmarks, regions
+from glow_app.faces.coding import resized
+from glow_app.faces.face import Face
 from glow_app.faces.landmarks import SHAPE_POINTS
-from glow_app.faces.look import Looks
+from glow_app.faces.looks import Looks
 from glow_app.faces.warp import Triangulation, reshaped
 
-__all__ = ["KAPPA", "Renderer"]
-
-KAPPA: Final = 0.5  # by blind marks: more reddens lips and waxes foreheads with today's weights
+__all__ = ["Renderer"]
 
 # Frames are made side by side, one a core; OpenCV's own threads would only get in their way.
 cv2.setNumThreads(1)
@@ -47,7 +47,11 @@ _TEETH: Final = 0.02  # of the crop: lips farther apart than this show teeth
 _OVERSHOOT: Final = (-0.05, 1.05)  # of a leg: shapes of smooth curves go a little beyond
 _SHUT: Final = 0.012  # of the crop: lips that are nearer show nothing between them
 _NEAR: Final = 0.45  # of the crop: how far from the face the ground's skin takes on its colour
-_FINEST: Final = 1.2  # pixels of a look: blur of the flow's correction, in which its specks go
+
+# Pixels of a look: the band of the flow's correction between photos. Its specks are finer; what is
+# broader is mostly that a picture half way between two codes is darker than both.
+_FINEST: Final = 1.2
+_BROADEST: Final = 8.0
 
 
 @dataclass(eq=False)
@@ -56,7 +60,7 @@ class Renderer:
 
     Args:
         faces: of the walk, in its order.
-        looks: how the model sees faces.
+        looks: how faces are shown to the model.
         kappa: how much of the change the flow decides, 0 (only the photos) to 1.
     """
 
@@ -74,11 +78,11 @@ class Renderer:
     def frames(
         self,
         points: Sequence[Point],
-        decoded: Sequence[np.ndarray],
+        decoded: Sequence[np.ndarray] | np.ndarray,
         size: int,
         progress: Progress | None = None,
     ) -> np.ndarray:
-        """Frames of points: (T, size, size, 3) uint8.
+        """Return the frames of points: (T, size, size, 3) uint8.
 
         Args:
             points: T of them.
@@ -94,11 +98,11 @@ class Renderer:
     def each(
         self,
         points: Sequence[Point],
-        decoded: Sequence[np.ndarray],
+        decoded: Sequence[np.ndarray] | np.ndarray,
         size: int,
         progress: Progress | None = None,
     ) -> Iterator[np.ndarray]:
-        """As `frames`, one (size, size, 3) after the other: only a few are there at a time."""
+        """Yield `frames` one by one, (size, size, 3): only a few are in memory at a time."""
         side = max(min(size, self.native), self.looks.size)
         steps, rest = Steps(len(points), progress), iter(range(len(points)))
 
@@ -121,15 +125,16 @@ class Renderer:
 
     def _frame(self, point: Point, decoded: np.ndarray, side: int) -> np.ndarray:
         scene = _Scene(self, point, decoded, side)
-        mixed = sum(share * scene.on_ground(ground) for ground, share in point.grounds)
+        shares = [share for _, share in point.grounds]
+        mixed = _weighted(shares, [scene.on_ground(ground) for ground, _ in point.grounds])
         return (mixed + 0.5).clip(0, 255).astype(np.uint8)
 
     def mesh(self, chosen: tuple[int, ...], shape: np.ndarray) -> Triangulation:
-        """Triangles that serve these faces and a shape between them.
+        """Return triangles that serve these faces and a shape between them.
 
         Those of two faces do not depend on the shape asked for, so every frame has the same.
         """
-        own = [self.faces[i].shape[SHAPE_POINTS] for i in chosen]
+        own = [_shape(self.faces[i])[SHAPE_POINTS] for i in chosen]
         if len(own) != 2:
             return Triangulation([*own, shape[SHAPE_POINTS]])
         with self._lock:
@@ -141,7 +146,20 @@ class Renderer:
 
 
 class _Scene:
-    """What one frame is made of, before it is put together: all in its shape, float32."""
+    """The parts of one frame, all warped to its shape, float32; `on_ground` puts them together.
+
+    Attributes:
+        weights: of the faces that are blended, by number.
+        chosen: numbers of the faces that are needed, those of the grounds included.
+        single: whether that is one face: an edit, in which the flow changes one photo.
+        photos, seen, skin: of each chosen face its photo (N, N, 3), where nothing covers it and
+            where its skin is, (N, N) in [0, 1]; `skin` is empty where nothing is warped.
+        outline, inside: (N, N) masks of the face, as wide as its outline and a little narrower.
+        colour: share, 0 to 1, of colours that a morph has: photos in black and white take it.
+        tone: of the only photo, if it has one.
+        change: what the flow changes, see `_change`.
+        grey: luminance of each photo.
+    """
 
     def __init__(self, renderer: Renderer, point: Point, decoded: np.ndarray, side: int) -> None:
         self.renderer, self.point, self.side = renderer, point, side
@@ -149,7 +167,7 @@ class _Scene:
         self.weights = {i: w for i, w in enumerate(point.weights) if w > 0}
         mixed = () if point.bands is None else (0, 1)
         self.chosen = tuple(sorted({*self.weights, *grounds, *mixed}))
-        self.alone = len(self.chosen) == 1  # an edit: one photo and what the flow changes in it
+        self.single = len(self.chosen) == 1
         self.photos: dict[int, np.ndarray] = {}
         self.seen: dict[int, np.ndarray] = {}
         self.skin: dict[int, np.ndarray] = {}
@@ -174,17 +192,18 @@ class _Scene:
             self.inside = regions.face_mask(shape, side)
         # An edit of a photo without colours brings none. Between photos they come from the photos,
         # and where only some have any, those of the ground come in as evenly as those of the face.
-        grey = [i for i in self.weights if faces[i].tone is not None and faces[i].tone.is_grey]
+        tones = {i: faces[i].tone for i in self.weights}
+        grey = [i for i, tone in tones.items() if tone is not None and tone.is_grey]
         self.colour = 1.0 - sum(self.weights[i] for i in grey)
-        self.tone = faces[self.chosen[0]].tone if self.alone else None
+        self.tone = faces[self.chosen[0]].tone if self.single else None
         self.decoded = decoded.astype(np.float32) if self.tone is None else self.tone.of(decoded)
         self.change = self._change(self.decoded)
         self.grey = {i: blending.luminance(photo) for i, photo in self.photos.items()}
 
     def on_ground(self, ground: int) -> np.ndarray:
-        """The frame with the hair, clothes and background of one face: (N, N, 3)."""
+        """Return the frame with the hair, clothes and background of one face: (N, N, 3)."""
         photo = self.photos[ground]
-        if self.alone:
+        if self.single:
             if self.point.look is not None:  # its own look: nothing but the shape has changed
                 return self._with_lips_opened(photo, ground)
             inside = self.outline[..., None]
@@ -201,15 +220,16 @@ class _Scene:
             shares = [b if ground == 0 else 1 - b for b in self.point.bands]
             difference = blending.by_bands(own[1 - ground], shares, self.renderer.looks.size)
         else:
-            difference = sum(w * own[i] for w, i in zip(weights, others, strict=True))
+            shares = None
+            difference = _weighted(weights, [own[i] for i in others])
         trusted = [max(w, 1e-3) for w in weights]
-        trust = sum(w * seen[i] for w, i in zip(trusted, others, strict=True)) / sum(trusted)
+        trust = _weighted(trusted, [seen[i] for i in others]) / sum(trusted)
         greys = [self.grey[i] * seen[i] + self.grey[ground] * (1 - seen[i]) for i in others]
         mixed = photo + difference
         plain = blending.luminance(mixed)
         grey = plain + self.change * (self.outline * trust)
         size = self.renderer.looks.size
-        levels = [[w] for w in weights] if self.point.bands is None else [shares]
+        levels = [[w] for w in weights] if shares is None else [shares]
         rest = [1 - sum(column) for column in zip(*levels, strict=True)]
         light = blending.matched(grey, [self.grey[ground], *greys], [rest, *levels], size)
         face = mixed + (light - plain)[..., None]
@@ -219,15 +239,15 @@ class _Scene:
             difference = np.repeat(blending.luminance(difference)[..., None], 3, axis=-1)
         under = self._coloured(photo) + self._leaning(ground, difference)
         frame = blending.joined(under, face - under, self.inside * self.seen[ground])
-        return self._with_mouth(frame, ground)
+        return self._with_mouth(frame, ground, self.point.shape)
 
     # -------------------------------------------------------------------------------- parts
 
     def _sources(
         self, shape: np.ndarray | None, grid: int
     ) -> Iterator[tuple[int, np.ndarray | None, np.ndarray | None]]:
-        """For each face where its pixels come from, at the frame's size and on a grid; None where
-        nothing moves."""
+        """Yield for each chosen face where its pixels come from, at the frame's size and on a
+        grid; None where nothing moves."""
         faces = self.renderer.faces
         if shape is None:
             yield from ((i, None, None) for i in self.chosen)
@@ -235,7 +255,7 @@ class _Scene:
         mesh = self.renderer.mesh(self.chosen, shape)
         goal = mesh.points(shape[SHAPE_POINTS])
         for i in self.chosen:
-            own = mesh.points(faces[i].shape[SHAPE_POINTS])
+            own = mesh.points(_shape(faces[i])[SHAPE_POINTS])
             if np.array_equal(own, goal):
                 yield i, None, None
             else:
@@ -243,40 +263,45 @@ class _Scene:
                 yield i, mesh.enlarged(small, self.side), small
 
     def _change(self, decoded: np.ndarray) -> np.ndarray:
-        """κ · warp(g(z) - Σ w_i L_i) at the frame's size: its luminance (N, N) between photos,
-        all of it (N, N, 3) for an edit."""
-        kappa = self.renderer.kappa
-        looks = self.renderer.looks
-        if self.point.look is not None if self.alone else not kappa:
-            return np.float32(0)
+        """Return κ · warp(g(z) - Σ w_i L_i) at the frame's size: its luminance (N, N) between
+        photos, all of it (N, N, 3) for an edit; () where it is 0."""
+        kappa, looks = self.renderer.kappa, self.renderer.looks
+        nothing = self.point.look is not None if self.single else not kappa
+        if nothing:
+            return np.zeros((), np.float32)
         base = np.zeros(decoded.shape, np.float32)
         for i, weight in self.weights.items():
             face = self.renderer.faces[i]
             own = face.pixels if self.point.shape is None else looks.of(face)
             base += np.float32(weight) * own
         change = decoded - (base if self.tone is None else self.tone.of(base))
-        if self.alone:
+        if self.single:
             change = blending.limited(change, base)
         else:
-            change = kappa * blending.luminance(cv2.GaussianBlur(change, (0, 0), _FINEST))
+            grey = blending.luminance(change)
+            fine, broad = (cv2.GaussianBlur(grey, (0, 0), blur) for blur in (_FINEST, _BROADEST))
+            change = kappa * (fine - broad)
         return self._placed(change)
 
     def _placed(self, look: np.ndarray) -> np.ndarray:
-        """A picture in the mean shape, at the model's size, as it lies in the frame."""
+        """Warp a picture from the mean shape to the frame, and enlarge it to its size."""
         if self.point.shape is not None:
             look = reshaped(look, self.renderer.looks.mean, self.point.shape, linear=True)
         return _sized(look, self.side, cv2.INTER_CUBIC)
 
     def _coloured(self, photo: np.ndarray) -> np.ndarray:
-        """A photo (N, N, 3) with that share of its colours that the face in the frame has."""
+        """Return a photo (N, N, 3) with that share of its colours that the face has."""
         if self.colour >= 1:
             return photo
         grey = blending.luminance(photo)[..., None]
         return grey + np.float32(self.colour) * (photo - grey)
 
     def _leaning(self, ground: int, difference: np.ndarray, everywhere: float = 0.0) -> np.ndarray:
-        """What brings the ground's skin, ears and neck, nearer to the colour of the face, and a
-        share of it everything, as much as it is lit: light of another colour falls on all."""
+        """Return the change that brings the ground's skin (ears, neck) nearer to the face's.
+
+        A share `everywhere` of it goes to all of the picture, as much as it is lit: light of
+        another colour falls on all.
+        """
         mask = cv2.resize(self.outline, (64, 64), interpolation=cv2.INTER_AREA)
         small = cv2.resize(difference, (64, 64), interpolation=cv2.INTER_AREA)
         shown = cv2.resize(self.seen[ground], (64, 64), interpolation=cv2.INTER_AREA) * mask
@@ -293,27 +318,27 @@ class _Scene:
         return share[..., None] * colour
 
     def _with_lips_opened(self, frame: np.ndarray, face: int) -> np.ndarray:
-        """What shows between lips that were shut: the photo has nothing there, so the model alone
-        draws it."""
-        if self.point.shape is None:
+        """Let the model draw what shows between lips that were shut: the photo has nothing."""
+        shape = self.point.shape
+        if shape is None:
             return frame
         own = self.renderer.faces[face].mouth
-        opened = regions.mouth_opening(self.point.shape) - max(own, _SHUT)
+        opened = landmarks.mouth_opening(shape) - max(own, _SHUT)
         if own > _TEETH or opened <= 0:
             return frame
-        mask = regions.inner_mouth_mask(self.point.shape, self.side)
+        mask = regions.inner_mouth_mask(shape, self.side)
         mask = mask * min(opened / _SHUT, 1.0)
         return frame + mask[..., None] * (self._placed(self.decoded) - frame)
 
-    def _with_mouth(self, frame: np.ndarray, ground: int) -> np.ndarray:
-        """Inside the lips one photo alone: the ground's, or one whose mouth is open as far."""
+    def _with_mouth(self, frame: np.ndarray, ground: int, shape: np.ndarray) -> np.ndarray:
+        """Show one photo inside the lips: the ground's, or one whose mouth is open as far."""
         faces, side = self.renderer.faces, self.side
-        apart = regions.mouth_opening(self.point.shape)
+        apart = landmarks.mouth_opening(shape)
         open_ = [i for i in self.chosen if faces[i].mouth > _TEETH]
         mouth = ground
         if apart > _SHUT and open_ and (ground not in open_ or len(self.chosen) > 2):
             mouth = min(open_, key=lambda i: abs(faces[i].mouth - apart))
-        mask = regions.inner_mouth_mask(self.point.shape, side)
+        mask = regions.inner_mouth_mask(shape, side)
         rows, columns = np.flatnonzero(mask.max(axis=1)), np.flatnonzero(mask.max(axis=0))
         if not len(rows):
             return frame
@@ -327,6 +352,20 @@ class _Scene:
         around = cv2.GaussianBlur(frame[box] - own, (0, 0), side / 40)
         frame[box] = blending.joined(frame[box], own + 0.5 * around - frame[box], mask)
         return frame
+
+
+def _shape(face: Face) -> np.ndarray:
+    """Return the landmarks (478, 2) of a face of a walk that is warped."""
+    assert face.shape is not None
+    return face.shape
+
+
+def _weighted(weights: Sequence[float], pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """Return Σ w_i·picture_i, float32."""
+    total = np.zeros_like(pictures[0])
+    for weight, picture in zip(weights, pictures, strict=True):
+        total += weight * picture
+    return total
 
 
 def _sized(picture: np.ndarray, side: int, how: int = cv2.INTER_LINEAR) -> np.ndarray:

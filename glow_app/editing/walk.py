@@ -1,28 +1,25 @@
 """Walks between faces: for any position the photos' weights, the shape and the code there.
 
-A morph, a journey, a loop, a mix, an average and an edit are all walks. A walk knows where to go
-and nothing of pictures: `renderer` makes the frame of a `Point`, `codec` decodes its code.
+A morph, a journey, a mix, an average and an edit are all walks. A walk knows where to go and
+nothing of pictures: `model` decodes the code of a `Point`, `renderer` makes its frame.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from glow_app.common.errors import UserError
 from glow_app.editing import paths
+from glow_app.editing.model import Coded
 from glow_app.faces.face import Face
-from glow_app.faces.measures import settled, turned
+from glow_app.faces.landmarks import turned, without_crossings
 from models import StateRange
 
-__all__ = ["GROUNDS", "Average", "Coded", "Edit", "Journey", "Mix", "Point", "Walk", "check_path"]
-
-GROUNDS: tuple[str, ...] = ("switch", "a", "b")
+__all__ = ["Average", "Edit", "Journey", "Mix", "Point", "Walk"]
 
 # How far beyond what the photos' states reach a state may go, as a share of that range: between
 # photos, and where one photo is edited.
@@ -33,24 +30,12 @@ _SHAPE_ENDS = (-0.25, 1.25)  # of a leg: beyond, shapes stay what they are there
 
 
 @dataclass(frozen=True, eq=False)
-class Coded:
-    """Codes, and the range of states in which each is to be decoded.
-
-    Attributes:
-        z: (N, D) float32 on the CPU.
-        within: N rows, or one for all; None leaves decoding unguarded.
-    """
-
-    z: Tensor
-    within: StateRange | None = None
-
-
-@dataclass(frozen=True, eq=False)
 class Point:
-    """Where a walk is.
+    """One position of a walk: everything that its frame is made from.
 
     Attributes:
         z: (D,) code; None where its picture is there already.
+        within: one row, the range of states in which z is decoded; None for no limits.
         weights: of each face of the walk in the picture, 0 to 1, sum 1.
         shape: (478, 2) of the frame, in fractions of the crop; None: nothing is warped.
         grounds: faces whose hair, clothes and background are shown, each with its share; two only
@@ -64,6 +49,7 @@ class Point:
     """
 
     z: Tensor | None
+    within: StateRange | None
     weights: tuple[float, ...]
     shape: np.ndarray | None
     grounds: tuple[tuple[int, float], ...]
@@ -77,18 +63,23 @@ class Point:
 class Walk:
     """A way from face to face, or from a face to what becomes of it.
 
+    A kind of walk is a subclass that says what is `at` each position.
+
     Attributes:
         faces: that it leads through or is made of.
         coded: their codes, one row each, and the range of states that each reaches.
         usual: range of the states of the training faces; None where it is not known.
-        shaped: faces are warped; False where one has no landmarks, or the model draws alone.
+        warped: faces are warped; False where one has no landmarks, or the model draws alone.
         alone: frames are g(z) and nothing else.
+        legs: length; positions go from 0 to `legs`.
+        loop: it ends where it begins.
+        path: of the code, "" for a straight line.
     """
 
     faces: tuple[Face, ...]
     coded: Coded
     usual: StateRange | None = None
-    shaped: bool = True
+    warped: bool = True
     alone: bool = False
 
     legs: int = 1
@@ -96,18 +87,20 @@ class Walk:
     path: str = ""
 
     def at(self, u: float) -> Point:
-        """The point at a position, in legs: 0 is the beginning, `legs` the end."""
+        """Return the point at a position, in legs."""
         raise NotImplementedError
 
-    def within(self, u: float) -> StateRange:
-        """One row, in which the code at a position is decoded."""
+    def within(self, u: float) -> StateRange | None:
+        """Return one row: the range of states in which the code at a position is decoded."""
+        if self.coded.within is None:
+            return None
         own = self.coded.within.merged()
         return (own if self.usual is None else own.union(self.usual)).widened(_MARGIN)
 
-    def codes(self, points: Sequence[Point], u: Sequence[float]) -> Coded:
-        """The codes of points at positions u."""
-        rows = StateRange.cat([self.within(float(place)) for place in u])
-        return Coded(torch.stack([point.z for point in points]), rows)
+    @property
+    def shapes(self) -> list[np.ndarray]:
+        """(478, 2) of each face; all have one if the walk is `warped`."""
+        return [face.shape for face in self.faces if face.shape is not None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,36 +111,34 @@ class Journey(Walk):
 
     Attributes:
         path: "linear", "spherical" (an arc between codes) or "cubic" (a smooth curve through all).
-        ground: one of `GROUNDS`: whose hair, clothes and background each leg shows. "switch": that
-            of the nearer face, changing about the middle of the leg; "a", "b": that of its first
-            or its second face, all but next to the other photo.
+        ground: see `options.MorphOptions`.
     """
 
     path: str = "linear"
     ground: str = "switch"
 
     def at(self, u: float) -> Point:
-        """The point at a position; whole numbers are the photos themselves."""
+        """Return the point at a position; whole numbers are the photos themselves."""
         count = len(self.faces)
         leg = min(max(math.floor(u), 0), self.legs - 1)
         t, a, b = u - leg, leg, (leg + 1) % count
-        photo = next((k for k, place in ((a, 0.0), (b, 1.0)) if t == place), None)
         share = min(max(t, 0.0), 1.0)
         weights = [0.0] * count
         weights[a] += 1 - share
         weights[b] += share
         return Point(
             self._code(u),
+            self.within(u),
             tuple(weights),
-            self._shape(leg, t) if self.shaped else None,
+            self._shape(leg, t) if self.warped else None,
             self._grounds(a, b, t),
-            photo=photo,
+            photo=a if t == 0 else b if t == 1 else None,
         )
 
-    def within(self, u: float) -> StateRange:
-        """What both photos of the leg reach; where the path leaves them, what all faces do."""
+    def within(self, u: float) -> StateRange | None:
+        """The range of both photos of the leg; where the path leaves them, that of all faces."""
         bent = (self.path == "cubic" and len(self.faces) > 2) or not 0 <= u <= self.legs
-        if bent:
+        if bent or self.coded.within is None:
             return super().within(u)
         leg = min(math.floor(u), self.legs - 1)
         return self.coded.within[[leg, (leg + 1) % len(self.faces)]].merged().widened(_MARGIN)
@@ -160,23 +151,25 @@ class Journey(Walk):
         return paths.journey(keys, place, self.path, self.loop)[0]
 
     def _shape(self, leg: int, t: float) -> np.ndarray:
-        shapes = [face.shape for face in self.faces]
+        shapes = self.shapes
         if self.path == "cubic" and len(shapes) > 2:
             flat = torch.from_numpy(np.stack(shapes).reshape(len(shapes), -1))
             place = torch.tensor([leg + t], dtype=torch.float64)
             return paths.journey(flat, place, "cubic", self.loop)[0].reshape(-1, 2).numpy()
         t = min(max(t, _SHAPE_ENDS[0]), _SHAPE_ENDS[1])
-        a, b = shapes[leg], shapes[(leg + 1) % len(shapes)]
-        return b if t == 1 else a + t * (b - a)
+        return _between(shapes[leg], shapes[(leg + 1) % len(shapes)], t)
 
     def _grounds(self, a: int, b: int, t: float) -> tuple[tuple[int, float], ...]:
-        """The middle of a leg belongs to one of the two: to the one that is covered more, since
-        what hangs into a face is a ghost on any other ground."""
+        """Return faces and their shares of the ground.
+
+        With "switch" the middle of a leg belongs to the face that is covered more, since what
+        hangs into a face is a ghost on any other ground.
+        """
         if self.ground == "a":
             begin = 1 - _CHANGE
         elif self.ground == "b":
             begin = 0.0
-        elif self.shaped and self.faces[b].covered > self.faces[a].covered:
+        elif self.warped and self.faces[b].covered > self.faces[a].covered:
             begin = 0.5 - _CHANGE
         else:
             begin = 0.5
@@ -199,24 +192,25 @@ class Mix(Walk):
     shape: float = 0.0
 
     def at(self, u: float) -> Point:
-        """The point at a share u of the way."""
-        row = [u * w for w in self.levels]
+        """Return the point at a share u of the way."""
+        weights = [u * w for w in self.levels]
         a, b = (z.split(list(self.sizes)) for z in self.coded.z)
-        z = torch.cat(paths.mix(a, b, row))
         shape = None
-        if self.shaped:
-            a, b = (face.shape for face in self.faces)
-            shape = b if u * self.shape == 1 else a + u * self.shape * (b - a)
-        bands = tuple(min(max(w, 0.0), 1.0) for w in row)
-        share = bands[0]
-        all_of = [k for k in (0, 1) if set(row) == {k} and (shape is None or u * self.shape == k)]
+        if self.warped:
+            shape = _between(self.shapes[0], self.shapes[1], u * self.shape)
+        bands = tuple(min(max(w, 0.0), 1.0) for w in weights)
+        photo = None
+        for k in (0, 1):
+            if set(weights) == {k} and (shape is None or u * self.shape == k):
+                photo = k
         return Point(
-            z,
-            (1 - share, share),
+            torch.cat(paths.mix(a, b, weights)),
+            self.within(u),
+            (1 - bands[0], bands[0]),
             shape,
             ((int(bands[-1] > 0.5), 1.0),),
             bands=bands,
-            photo=all_of[0] if all_of else None,
+            photo=photo,
         )
 
 
@@ -225,17 +219,17 @@ class Average(Walk):
     """The average of K faces, everywhere: equal weights, the mean shape, the mean code."""
 
     def at(self, u: float) -> Point:
-        """The same point for every u."""
+        """Return the same point for every u."""
         count = len(self.faces)
-        z = self.coded.z.double().mean(dim=0).float()
+        z, within = self.coded.z.double().mean(dim=0).float(), self.within(u)
         if count == 1:
-            return Point(z, (1.0,), self.faces[0].shape, ((0, 1.0),), photo=0)
-        shape, best = None, 0
-        if self.shaped:
-            shapes = np.stack([face.shape for face in self.faces])
+            return Point(z, within, (1.0,), self.faces[0].shape, ((0, 1.0),), photo=0)
+        shape, nearest = None, 0
+        if self.warped:
+            shapes = np.stack(self.shapes)
             shape = shapes.mean(axis=0)
-            best = int(np.abs(shapes - shape).mean(axis=(1, 2)).argmin())
-        return Point(z, (1 / count,) * count, shape, ((best, 1.0),))
+            nearest = int(np.abs(shapes - shape).mean(axis=(1, 2)).argmin())
+        return Point(z, within, (1 / count,) * count, shape, ((nearest, 1.0),))
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,7 +242,7 @@ class Edit(Walk):
         shift: (478, 2) by which the landmarks move; None: not at all.
         turn: degrees by which the head turns, nods and tilts.
         toward: w, 0 to 1.
-        target: (D,) code of the average.
+        target: (D,) code of the average; None: z = 0.
         target_shape: (478, 2) of the average; None leaves the shape as it is.
         everywhere: see `Point`.
     """
@@ -262,55 +256,51 @@ class Edit(Walk):
     everywhere: float = 0.0
 
     def at(self, u: float) -> Point:
-        """The point at a share u of the way."""
-        z, shape = self.coded.z[0].double(), self.faces[0].shape if self.shaped else None
-        looks, moved = False, False
+        """Return the point at a share u of the way."""
+        z, own = self.coded.z[0].double(), self.faces[0].shape if self.warped else None
+        another_look = False
         if self.toward and u:
             target = torch.zeros_like(z) if self.target is None else self.target.double()
-            z, looks = z + u * self.toward * (target - z), True
+            z, another_look = z + u * self.toward * (target - z), True
         if self.move is not None and u and bool(self.move.any()):
-            z, looks = z + u * self.move.double(), True
-        if shape is not None and u:
-            shape, moved = self._shape(shape, u)
-        still = not looks and not moved
-        own = None if looks else 0
+            z, another_look = z + u * self.move.double(), True
+        shape = self._shape(own, u) if own is not None and u else own
         return Point(
             z.float(),
+            self.within(u),
             (1.0,),
             shape,
             ((0, 1.0),),
-            photo=0 if still else None,
-            look=own,
+            photo=None if another_look or shape is not own else 0,
+            look=None if another_look else 0,
             everywhere=self.everywhere,
         )
 
-    def _shape(self, own: np.ndarray, u: float) -> tuple[np.ndarray, bool]:
-        """The shape at u, and whether it is another than the face's own."""
+    def within(self, u: float) -> StateRange | None:
+        """The range of the photo itself, and a little more."""
+        if self.alone or self.toward or self.coded.within is None:
+            return super().within(u)
+        return self.coded.within.merged().widened(_EDIT_MARGIN)
+
+    def _shape(self, own: np.ndarray, u: float) -> np.ndarray:
+        """Return the shape at u; `own` itself where nothing moves."""
         shape = own
         if self.toward and self.target_shape is not None:
             shape = shape + u * self.toward * (self.target_shape - shape)
         if self.shift is not None and self.shift.any():
-            shape = settled(shape + u * self.shift, own)
+            shape = without_crossings(shape + u * self.shift, own)
         if any(self.turn):
-            shape = turned(shape, *(u * degrees for degrees in self.turn))
-        return shape, shape is not own
-
-    def within(self, u: float) -> StateRange:
-        """What the photo itself reaches, and a little more."""
-        if self.alone or self.toward:
-            return super().within(u)
-        return self.coded.within.merged().widened(_EDIT_MARGIN)
+            turn, nod, tilt = (u * degrees for degrees in self.turn)
+            shape = turned(shape, turn, nod, tilt)
+        return shape
 
 
-def check_path(path: str, known: tuple[str, ...], ground: str = "switch") -> None:
-    """Refuse an unknown path or ground in one sentence."""
-    if path not in known:
-        raise UserError(f"Unknown path {path!r}: choose one of {', '.join(known)}.")
-    if ground not in GROUNDS:
-        raise UserError(f"Unknown ground {ground!r}: choose one of {', '.join(GROUNDS)}.")
+def _between(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
+    """Return the shape at t of the way from a (0) to b (1), both exact."""
+    return b if t == 1 else a + t * (b - a)
 
 
 def _smooth(x: float) -> float:
-    """0 below 0, 1 above 1, without a corner in between."""
+    """Return 0 below 0, 1 above 1, and a smooth step (3x² - 2x³) between."""
     x = min(max(x, 0.0), 1.0)
     return x * x * (3 - 2 * x)

@@ -1,11 +1,11 @@
-"""Cut a face out, turned and scaled to the face template.
+"""Squares of a photo: that of a face by its landmarks, one that somebody chose, and cutting them.
 
-**Template.** Direction and size after the FFHQ recipe (Karras et al. 2019) at 0.62 of its scale, a
-similarity transform only; the middle of the eyes lies 0.42 of half a side above the centre. The
+**Template.** Direction and size after the FFHQ recipe (Karras et al. 2019) at 0.62 of its size, by
+a similarity transform only; the middle of the eyes lies 0.42 of half a side above the centre. The
 eyes come to lie at (0.30, 0.29) and (0.70, 0.29) of the square, the mouth corners near
-(0.33, 0.71) and (0.67, 0.71). This is where the faces lie that the released model learned from: on
-280 of them the height of the eyes is 0.2905 with a deviation of 0.0016. A model draws and morphs
-faces where it has seen them, so nothing here may be tuned by taste.
+(0.33, 0.71) and (0.67, 0.71), as in the training pictures of the released model: on 280 of them
+the height of the eyes is 0.2905 with a deviation of 0.0016. A model draws and morphs faces where
+it has seen them, so these numbers must not be tuned by taste.
 
 Coordinates are in pixels with y pointing down, and (0, 0) is the outer corner of the first pixel,
 not its centre.
@@ -14,43 +14,145 @@ not its centre.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from PIL import Image
 
+from glow_app.common.errors import UserError
 from glow_app.faces.opening import MAX_PIXELS, RESAMPLE
 
 __all__ = [
-    "DOWN",
-    "EYES_APART",
-    "ZOOM",
-    "FoundFace",
-    "Point",
-    "Square",
-    "align",
-    "cut",
-    "is_aligned",
-    "rot90",
-    "template_square",
-]
+    "DOWN", "EYES_APART", "LARGEST", "SMALLEST", "ZOOM", "FoundFace", "Point", "Square", "cut",
+    "is_aligned", "rot90",
+]  # fmt: skip
 
 Point = tuple[float, float]
-Square = tuple[np.ndarray, np.ndarray, np.ndarray]  # centre and half-sides x, y, each (2,), pixels
 
 ZOOM: Final = 0.62  # of FFHQ's size, 2 max(2.0 |E|, 1.8 |M|)
 DOWN: Final = 0.42  # from the middle of the eyes to the centre, in half-sides
 EYES_APART: Final = 1 / (4 * ZOOM)  # of the side, where the mouth is not far below the eyes
 _MOUTH_BELOW: Final = 1.05  # the eyes, in their distance: both as they lie on the template
 
+SMALLEST: Final = 16  # pixels a side of a chosen square, or the short side of a smaller photo
+LARGEST: Final = 1.5  # in long sides of the photo: what lies beside it is reflected
+_WRONG: Final = "The crop must be four finite numbers: x, y, side and turn."
 
 # How far the square of a face may be from the whole picture for the picture to count as aligned
 # already. Landmarks found again in an aligned crop of 64 to 256 px stay within this in 99 of 100.
 _SAME_SHIFT: Final = 0.05  # of the side
 _SAME_SCALE: Final = 0.08  # of the side
 _SAME_TILT: Final = 4.0  # degrees
+
+
+def rot90(v: np.ndarray) -> np.ndarray:
+    """Turn a vector (2,) by a quarter, clockwise as the picture is seen."""
+    return np.array([-v[1], v[0]])
+
+
+@dataclass(frozen=True)
+class Square:
+    """A square of an upright photo, whichever way it is turned, possibly partly beside the photo.
+
+    Attributes:
+        centre: (x, y) in pixels of the photo.
+        half: (x, y) in pixels, from the centre to the middle of the right-hand side.
+    """
+
+    centre: Point
+    half: Point
+
+    @classmethod
+    def at(cls, centre: Point, side: float, turn: float = 0.0) -> Square:
+        """Make a square of `side` pixels, turned clockwise by `turn` degrees."""
+        angle = math.radians(turn)
+        x = np.array([math.cos(angle), math.sin(angle)]) * side / 2
+        return cls(centre, (float(x[0]), float(x[1])))
+
+    @classmethod
+    def read(cls, given: Any, size: tuple[int, int]) -> Square:
+        """Check a square that a browser sent, which can be anything.
+
+        Args:
+            given: an object with x, y and side in long sides of the photo, and turn in degrees;
+                numbers beyond what makes sense are brought near as `within` does.
+            size: width and height of the photo, pixels.
+
+        Raises:
+            UserError: it is not such an object.
+        """
+        names = ("x", "y", "side", "turn")
+        if not isinstance(given, Mapping) or not all(name in given for name in names):
+            raise UserError(_WRONG)
+        values = [given[name] for name in names]
+        if not all(type(value) in (int, float) and abs(value) < 1e6 for value in values):
+            raise UserError(_WRONG)  # neither NaN nor infinity is below that
+        x, y, side = (float(value) * max(size) for value in values[:3])
+        return cls.at((x, y), _fitting(side, size), float(values[3]) % 360).within(size)
+
+    def within(self, size: tuple[int, int]) -> Square:
+        """Return the nearest square with its centre in a photo of this size, neither tiny nor
+        vast."""
+        x, y = (float(min(max(v, 0), most)) for v, most in zip(self.centre, size, strict=True))
+        scale = _fitting(self.side, size) / self.side
+        return Square((x, y), (self.half[0] * scale, self.half[1] * scale))
+
+    def relative(self, size: tuple[int, int]) -> dict[str, float]:
+        """Return what `read` takes, for a photo of this size."""
+        long = max(size)
+        x, y = self.centre
+        return {"x": x / long, "y": y / long, "side": self.side / long, "turn": self.turn}
+
+    @property
+    def right(self) -> np.ndarray:
+        """From the centre to the middle of the right-hand side: (2,)."""
+        return np.array(self.half)
+
+    @property
+    def down(self) -> np.ndarray:
+        """From the centre to the middle of the lower side: (2,)."""
+        return rot90(self.right)
+
+    @property
+    def side(self) -> float:
+        """Pixels of the photo."""
+        return 2 * math.hypot(*self.half)
+
+    @property
+    def turn(self) -> float:
+        """Degrees, -180 to 180, clockwise as the photo is seen."""
+        return math.degrees(math.atan2(self.half[1], self.half[0]))
+
+    @property
+    def corner(self) -> np.ndarray:
+        """Where the outer corner of its first pixel lies in the photo: (2,)."""
+        return np.array(self.centre) - self.right - self.down
+
+    def fractions(self, points: np.ndarray) -> np.ndarray:
+        """Convert points (M, 2) of the photo, in pixels, to fractions of the square."""
+        into = np.linalg.inv(np.column_stack([2 * self.right, 2 * self.down]))
+        return (np.asarray(points) - self.corner) @ into.T
+
+    def is_about(self, side: int, shift: float, scale: float, tilt: float) -> bool:
+        """Say whether it nearly is the whole of a picture of `side` pixels.
+
+        Args:
+            shift, scale: what its centre and its side may be off by, in fractions of the side.
+            tilt: degrees by which it may be turned.
+        """
+        return bool(
+            np.abs(np.array(self.centre) / side - 0.5).max() <= shift
+            and abs(self.side / side - 1) <= scale
+            and abs(self.turn) <= tilt
+        )
+
+
+def _fitting(side: float, size: tuple[int, int]) -> float:
+    """Bring the side of a chosen square between `SMALLEST` and `LARGEST`."""
+    return min(max(side, min(SMALLEST, *size)), LARGEST * max(size))
 
 
 @dataclass(frozen=True)
@@ -77,52 +179,50 @@ class FoundFace:
 
     @classmethod
     def of_eyes(cls, one: Point, other: Point) -> FoundFace:
-        """A frontal face of which only the eyes are known, in either order."""
+        """Make a frontal face of which only the eyes are known, in either order."""
         left, right = (np.asarray(eye, float) for eye in sorted((one, other)))
         mouth = (left + right) / 2 + _MOUTH_BELOW * rot90(right - left)
         half = (right - left) * 0.42
-        points = (left, right, mouth - half, mouth + half)
-        return cls(*(tuple(point.tolist()) for point in points))
+        a, b, c, d = (point.tolist() for point in (left, right, mouth - half, mouth + half))
+        return cls((a[0], a[1]), (b[0], b[1]), (c[0], c[1]), (d[0], d[1]))
+
+    @cached_property
+    def square(self) -> Square:
+        """The template's square for this face.
+
+        With e the middle of the eyes, E the vector between them, M the vector from e to the middle
+        of the mouth and rot90(a, b) = (-b, a), its half-sides are x = E - rot90(M), scaled to the
+        length 0.62·max(2.0·|E|, 1.8·|M|), and y = rot90(x); its centre is e + 0.42·y.
+        """
+        left, right = np.asarray(self.left_eye), np.asarray(self.right_eye)
+        eyes = (left + right) / 2
+        mouth = (np.asarray(self.mouth_left) + np.asarray(self.mouth_right)) / 2
+        across, down = right - left, mouth - eyes
+        x = across - rot90(down)
+        length = ZOOM * max(2.0 * math.hypot(*across), 1.8 * math.hypot(*down))
+        x = x * (length / max(math.hypot(*x), 1e-9))
+        centre = eyes + DOWN * rot90(x)
+        return Square((float(centre[0]), float(centre[1])), (float(x[0]), float(x[1])))
 
     @cached_property
     def size(self) -> float:
-        """Side in pixels of the square that `align` cuts out."""
-        _, x, _ = template_square(self)
-        return 2 * math.hypot(*x)
-
-    @cached_property
-    def tilt(self) -> float:
-        """Degrees, -180 to 180, by which it is turned clockwise as the picture is seen."""
-        _, x, _ = template_square(self)
-        return math.degrees(math.atan2(x[1], x[0]))
+        """Side in pixels of its square."""
+        return self.square.side
 
 
-def template_square(face: FoundFace) -> Square:
-    """The template's square for a face: centre c and half-sides x, y, each (2,) in pixels.
+def is_aligned(image: Image.Image, face: FoundFace) -> bool:
+    """Say whether a picture already is its face's template square, give or take the noise of
+    finding.
 
-    Its corners are c ± x ± y. With e the middle of the eyes, E the vector between them, M the
-    vector from e to the middle of the mouth and rot90(a, b) = (-b, a):
-    x = E - rot90(M), scaled to the length 0.62·max(2.0·|E|, 1.8·|M|); y = rot90(x);
-    c = e + 0.42·y.
+    Such a picture must not be aligned again: that would blur it, and the same picture would get
+    other bits each time it goes round.
     """
-    left, right = np.asarray(face.left_eye), np.asarray(face.right_eye)
-    eyes = (left + right) / 2
-    mouth = (np.asarray(face.mouth_left) + np.asarray(face.mouth_right)) / 2
-    across, down = right - left, mouth - eyes
-    x = across - rot90(down)
-    length = ZOOM * max(2.0 * math.hypot(*across), 1.8 * math.hypot(*down))
-    x = x * (length / max(math.hypot(*x), 1e-9))
-    y = rot90(x)
-    return eyes + DOWN * y, x, y
-
-
-def align(image: Image.Image, face: FoundFace, size: int) -> tuple[Image.Image, float]:
-    """Cut a face out, turned and scaled to the template; see `cut`."""
-    return cut(image, template_square(face), size)
+    width, height = image.size
+    return width == height and face.square.is_about(width, _SAME_SHIFT, _SAME_SCALE, _SAME_TILT)
 
 
 def cut(image: Image.Image, square: Square, size: int) -> tuple[Image.Image, float]:
-    """Cut a square out of a picture, whichever way it is turned.
+    """Cut a square out of a picture, turned upright and scaled.
 
     Antialiased at every scale: the surroundings of the face are reduced to two to four times the
     target, turned there by bicubic interpolation onto a grid of an integer multiple of `size`,
@@ -137,9 +237,14 @@ def cut(image: Image.Image, square: Square, size: int) -> tuple[Image.Image, flo
         The crop (size x size, mode RGB) and the fraction of it, in [0, 1], that lies outside the
         picture and was invented by reflection.
     """
-    outside = _fraction_outside(image.size, *square)
-    image, square = _bounded(image, square)
-    centre, x, y = square
+    outside = _fraction_outside(image.size, square)
+    centre, x, y = np.array(square.centre), square.right, square.down
+    # What lies beside a photo is reflected, so a square larger than the photo, and turned, would
+    # need many times its pixels: 3 GB for one of 12 megapixels. A square that lies in its photo
+    # never does, however it is turned, so the bits of its face stay as they are.
+    by = math.ceil(math.sqrt(np.prod(2.0 * (np.abs(x) + np.abs(y))) / MAX_PIXELS))
+    if by > 1:
+        image, centre, x, y = image.reduce(by), centre / by, x / by, y / by
     side = 2 * math.hypot(*x)
     shrink = max(1, int(side / (2 * size)))
     region, origin = _surroundings(image, centre, np.abs(x) + np.abs(y), shrink)
@@ -157,50 +262,10 @@ def cut(image: Image.Image, square: Square, size: int) -> tuple[Image.Image, flo
     return crop, outside
 
 
-def is_aligned(image: Image.Image, face: FoundFace) -> bool:
-    """Whether a picture already is its face's template square, give or take the noise of finding.
-
-    Such a picture must not be aligned again: that would blur it, and the same picture would get
-    other bits each time it goes round.
-    """
-    width, height = image.size
-    if width != height:
-        return False
-    return _covers(template_square(face), width)
-
-
-def rot90(v: np.ndarray) -> np.ndarray:
-    return np.array([-v[1], v[0]])
-
-
-def _covers(square: Square, side: int) -> bool:
-    """Whether a face's square is the whole picture, give or take the noise of finding."""
-    centre, x, _ = square
-    return bool(
-        np.abs(centre / side - 0.5).max() <= _SAME_SHIFT
-        and abs(2 * math.hypot(*x) / side - 1) <= _SAME_SCALE
-        and abs(math.degrees(math.atan2(x[1], x[0]))) <= _SAME_TILT
-    )
-
-
-def _bounded(image: Image.Image, square: Square) -> tuple[Image.Image, Square]:
-    """Both reduced by a whole number where the square reaches over more than `MAX_PIXELS`.
-
-    What lies beside a photo is reflected, so a square larger than the photo, and turned, would
-    need many times its pixels: 3 GB for one of 12 megapixels. A square that lies in its photo
-    never does, however it is turned, so the bits of its face stay as they are.
-    """
-    centre, x, y = square
-    by = math.ceil(math.sqrt(np.prod(2.0 * (np.abs(x) + np.abs(y))) / MAX_PIXELS))
-    if by <= 1:
-        return image, square
-    return image.reduce(by), (centre / by, x / by, y / by)
-
-
 def _surroundings(
     image: Image.Image, centre: np.ndarray, reach: np.ndarray, shrink: int
 ) -> tuple[Image.Image, np.ndarray]:
-    """The picture around `centre`, reduced by `shrink`, and where its first corner lay."""
+    """Return the picture around `centre`, reduced by `shrink`, and where its first corner lay."""
     margin = 4 * shrink  # what bicubic interpolation looks at beyond the square
     first = np.floor(centre - reach).astype(int) - margin
     count = np.ceil((centre + reach + margin - first) / shrink).astype(int)
@@ -215,16 +280,14 @@ def _surroundings(
 
 
 def _reflect(index: np.ndarray, n: int) -> np.ndarray:
-    """Indices into n pixels, mirrored at both ends without repeating the last one."""
+    """Fold indices into n pixels, mirrored at both ends without repeating the last one."""
     period = max(1, 2 * (n - 1))
     folded = index % period
     return np.minimum(folded, period - folded) if n > 1 else np.zeros_like(index)
 
 
-def _fraction_outside(
-    size: tuple[int, int], centre: np.ndarray, x: np.ndarray, y: np.ndarray, grid: int = 64
-) -> float:
+def _fraction_outside(size: tuple[int, int], square: Square, grid: int = 64) -> float:
     t = (np.arange(grid) + 0.5) / grid * 2 - 1
-    points = centre + t[:, None, None] * x + t[None, :, None] * y
+    points = square.centre + t[:, None, None] * square.right + t[None, :, None] * square.down
     inside = ((points >= 0) & (points <= np.asarray(size))).all(axis=-1)
     return float(1 - inside.mean())

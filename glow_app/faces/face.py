@@ -1,27 +1,47 @@
-"""One face: what a model sees of it, what its photo has, its shape, and what is known beside."""
+"""One face: its pixels for a model, the detail of its photo, its shape, what covers it; and how it
+is prepared, of any picture in one way everywhere.
+
+Nothing else in the project aligns, crops, codes or resizes pictures for a model, because bits/dim
+is very sensitive to how that is done. The order is always: open and turn upright (`opening`), find
+the face (`finder`), cut it out on the template at the size of the coding (`alignment`), code and
+reduce once to the size of the model (`coding`).
+"""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
 import cv2
 import numpy as np
-from PIL import Image
 
-from glow_app.faces import regions
-from glow_app.faces.crop import Place
-from glow_app.faces.landmarks import find_mesh
-from glow_app.faces.opening import RESAMPLE
-from glow_app.faces.tone import Tone, tone_of
+from glow_app.common.errors import UserError
+from glow_app.faces import finder, regions
+from glow_app.faces.alignment import FoundFace, Square, cut, is_aligned
+from glow_app.faces.coding import Coding, code_and_reduce, coding_at, resized
+from glow_app.faces.landmarks import find_shape, mean_shape, mouth_opening
+from glow_app.faces.opening import RESAMPLE, Opened, Source, name_of, open_source
 from glow_app.faces.warp import reshaped
 
-__all__ = ["Face", "resized"]
+__all__ = ["FULL", "Face", "Tone", "prepare", "prepare_all", "tone_of"]
 
-_FINE = 256  # pixels a side at which a face is warped for a model, and looked at
+FULL: Final = 1024  # pixels a side up to which a face is kept as sharp as its photo has it
+
+_SOFT: Final = 0.75  # a face or picture below this fraction of the target side looks soft
+_MUCH_INVENTED: Final = 0.15  # of the crop
+_FAR_TURNED: Final = 20.0  # degrees of yaw; hardly any training picture is beyond
+_ON_ITS_SIDE: Final = 45.0  # degrees of tilt beyond which a photo lies on its side or head
+
+_FINE: Final = 256  # pixels a side at which a face is warped for a model, and looked at
+
+_LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+_GREY: Final = 3.0  # levels: colours that are less are those of a JPEG's rounding
+_STRAY: Final = 3.0  # levels by which one tone may stray; 640 photos in colour have 4.9 or more
+_MOST: Final = 0.98  # of the pixels
+_BLUR: Final = 2.0  # pixels: in which noise of single pixels goes
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +57,7 @@ class Face:
         notes: sentences for the user, most important first.
         full: (F, F, 3) uint8, the square as sharp as the photo has it; None where that is no more
             than the model's size.
-        place: of the square in the upright photo; None for a face that was made here.
+        square: of the upright photo that was cut out; None for a face that was made here.
         landmarks: (478, 2) in fractions of the crop, where they are known already; None: they are
             looked for when `shape` is asked for.
         yaw: degrees by which the head is turned to the side, where it is known.
@@ -45,7 +65,7 @@ class Face:
         source: where the face comes from, in two or three words.
         photo: the file it was cut out of, which may be gone already.
         seed, temperature: of a drawn face.
-        reading: what the model says of its look (`Codec.read`), where somebody asked.
+        reading: the model's measurement of its look (`FaceModel.read`), where somebody asked.
     """
 
     pixels: np.ndarray
@@ -54,7 +74,7 @@ class Face:
     faces: int = 0
     notes: tuple[str, ...] = ()
     full: np.ndarray | None = None
-    place: Place | None = None
+    square: Square | None = None
     landmarks: np.ndarray | None = None
     yaw: float = 0.0
     turned: bool = False
@@ -63,28 +83,31 @@ class Face:
     seed: int | None = None
     temperature: float | None = None
     reading: Any = None
-    _looks: dict[Any, np.ndarray] = field(default_factory=dict, repr=False)
+    _looks: dict[Any, np.ndarray] = field(default_factory=dict, repr=False)  # of `Looks.of`
 
     @classmethod
     def of_pixels(cls, pixels: np.ndarray, wide: int | None = None, **known: Any) -> Face:
-        """A picture (S, S, 3) uint8 that is taken as it is; ``wide`` is the side of its crop."""
+        """Take a picture (S, S, 3) uint8 as it is; `wide` is the side of its crop."""
         return cls(pixels, resized(pixels, wide or len(pixels)), **known)
 
     # ------------------------------------------------------------------------------- pictures
 
     @property
+    def sharpest(self) -> np.ndarray:
+        """`full`, or `pixels` where there is no more detail."""
+        return self.pixels if self.full is None else self.full
+
+    @property
     def native(self) -> int:
-        """Pixels a side up to which it has detail."""
-        return len(self.pixels if self.full is None else self.full)
+        """Pixels a side up to which it has detail; what is put back needs as many."""
+        return len(self.sharpest)
 
     def at(self, size: int) -> np.ndarray:
-        """The photo with ``size`` pixels a side: (size, size, 3) uint8.
+        """Return the photo with `size` pixels a side: (size, size, 3) uint8.
 
-        At the model's size it is what the model sees.
+        At the model's size these are the `pixels`.
         """
-        if size == len(self.pixels):
-            return self.pixels
-        return resized(self.pixels if self.full is None else self.full, size)
+        return self.pixels if size == len(self.pixels) else resized(self.sharpest, size)
 
     @cached_property
     def fine(self) -> np.ndarray:
@@ -93,7 +116,7 @@ class Face:
 
     @cached_property
     def key(self) -> bytes:
-        """Tells it from all others, by content."""
+        """A digest of its content, which tells it from all other faces."""
         digest = hashlib.blake2b(self.pixels.tobytes(), digest_size=16)
         for more in (self.crop, self.full):
             if more is not None:
@@ -105,50 +128,280 @@ class Face:
     @cached_property
     def shape(self) -> np.ndarray | None:
         """(478, 2) float64, its landmarks in fractions of the crop; None if none are found."""
-        found = find_mesh(self.crop) if self.landmarks is None else self.landmarks
+        found = find_shape(self.crop) if self.landmarks is None else self.landmarks
         return None if found is None else np.asarray(found, np.float64)
 
+    @property
+    def known_shape(self) -> np.ndarray:
+        """`shape`, of a face that must have landmarks. Raises ValueError: it has none."""
+        if self.shape is None:
+            raise ValueError("this face has no landmarks")
+        return self.shape
+
     def in_shape(self, target: np.ndarray) -> np.ndarray:
-        """`fine` warped to another shape (478, 2): (256, 256, 3) uint8. It must have landmarks."""
-        return reshaped(self.fine, self.shape, np.asarray(target, np.float64))
+        """Warp `fine` to another shape (478, 2): (256, 256, 3) uint8. It must have landmarks."""
+        return reshaped(self.fine, self.known_shape, np.asarray(target, np.float64))
+
+    @property
+    def mouth(self) -> float:
+        """How far the lips are apart, in fractions of the crop. It must have landmarks."""
+        return mouth_opening(self.known_shape)
 
     # ------------------------------------------------------------------------- what is seen
 
     @cached_property
     def tone(self) -> Tone | None:
-        """Of a photo in black and white or sepia; None if it has colours."""
+        """The tone of a photo in black and white or sepia; None if it has colours."""
         return tone_of(self.fine)
 
     @cached_property
     def glasses(self) -> bool:
         """Whether it wears some. It must have landmarks."""
-        return regions.wears_glasses(self.in_shape(regions.mean_shape()))
+        return regions.wears_glasses(self.in_shape(mean_shape()))
 
     @cached_property
     def seen(self) -> np.ndarray:
         """(256, 256) float32 in [0, 1], where nothing covers the face; see `regions`."""
-        return regions.visible_face(self.fine, self.shape, self.glasses)
+        return regions.visible_face(self.fine, self.known_shape, self.glasses)
 
     @cached_property
     def skin(self) -> np.ndarray:
         """(256, 256) float32 in [0, 1], what has the colour of this face's skin."""
-        return cv2.GaussianBlur(regions.skin_likeness(self.fine, self.shape), (0, 0), 2.5)
+        likeness = regions.skin_likeness(self.fine, self.known_shape)
+        return cv2.GaussianBlur(likeness, (0, 0), 2.5)
 
     @cached_property
     def covered(self) -> float:
         """Share, 0 to 1, of the face inside its outline that something covers."""
-        mask = regions.face_mask(self.shape, _FINE)
+        mask = regions.face_mask(self.known_shape, _FINE)
         return 1 - float((mask * self.seen).sum() / max(mask.sum(), 1e-6))
 
+
+# --------------------------------------------------------------------------------------- preparing
+
+
+def prepare(
+    source: Source,
+    size: int,
+    align: Literal["auto", "face", "center"] = "auto",
+    coding: Coding | None = None,
+    full: int = 0,
+    square: Square | None = None,
+) -> Face:
+    """Open a picture and make the face that a model takes.
+
+    A square picture whose face lies on the template already, as our own exports do, is not aligned
+    again but only resized: the same picture keeps the same bits however often it goes round. A
+    centre crop that has `size` already is returned as it is.
+
+    With a coding, the crop is made with the side of the coding, coded, and then reduced to
+    `size`. Not coded again are crops that are taken as they lie (their face is on the template,
+    or the middle was asked for) and that this coding made: JPEG files of its side with its
+    very tables, such as the training pictures, and pictures of exactly `size`, such as stills and
+    frames that a model drew. A `size` above that of the coding goes uncoded.
+
+    Args:
+        source: anything that `open_source` takes.
+        size: side S of the result in pixels.
+        align: "auto": the largest face on the template, or the middle of the picture and a note
+            if there is none. "face": the same, but no face is an error, and so is one of which it
+            is not clear which way up it is. "center": the largest square in the middle; no face
+            is looked for.
+        coding: of the model's training pictures; None for a model that learned from pictures
+            without one.
+        full: largest side of `Face.full` in pixels; 0: none is made.
+        square: of the upright photo that somebody chose; no face is looked for then.
+
+    Raises:
+        UserError: the picture cannot be used.
+    """
+    if size < 1:
+        raise ValueError(f"size must be at least 1, not {size}")
+    if align not in ("auto", "face", "center"):
+        raise ValueError(f'align must be "auto", "face" or "center", not {align!r}')
+    maker = _Maker(open_source(source), size, coding_at(coding, size), full)
+    if square is not None:
+        return maker.cut_out(square.within(maker.opened.image.size))
+    if align == "center":
+        return maker.middle()
+    if not finder.available():
+        if align == "face":
+            raise UserError(finder.MISSING)
+        return maker.middle(f"The middle of the picture is used. {finder.MISSING}")
+    found = finder.find_faces(maker.opened.image)
+    if not found:
+        if align == "face":
+            raise UserError(f"{name_of(source)} shows no face that could be found.")
+        return maker.middle("No face was found, so the middle of the picture is used.")
+    if align == "face" and found[0].sure < finder.DOUBTFUL:
+        raise UserError(f"{name_of(source)} shows a face, but it is not clear which way up it is.")
+    return maker.on_template(found[0], len(found))
+
+
+def prepare_all(
+    source: Source, size: int, coding: Coding | None = None, full: int = 0
+) -> tuple[list[Face], int]:
+    """Make every face of a picture, as `prepare` with align="face" makes the largest.
+
+    Returns:
+        the faces, largest first, and how many more there may be: places that look like a face and
+        in which none was found, or of which it is not clear which way up it is.
+    """
+    maker = _Maker(open_source(source), size, coding_at(coding, size), full)
+    if not finder.available():
+        raise UserError(finder.MISSING)
+    found = finder.search(maker.opened.image)
+    if not found.faces:
+        raise UserError(f"{name_of(source)} shows no face that could be found.")
+    sure = [face for face in found.faces if face.sure >= finder.DOUBTFUL]
+    if not sure:
+        raise UserError(
+            f"{name_of(source)} shows faces, but it is not clear which way up they are."
+        )
+    missed = found.missed + len(found.faces) - len(sure)
+    return [maker.on_template(face, 1) for face in sure], missed
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Makes faces of one opened picture.
+
+    Attributes:
+        opened: the picture.
+        size: side S of the model's pictures.
+        coding: of its training pictures, None for none.
+        full: largest side of `Face.full`.
+    """
+
+    opened: Opened
+    size: int
+    coding: Coding | None
+    full: int
+
+    def on_template(self, found: FoundFace, among: int) -> Face:
+        """Make a face that was found; among: how many were."""
+        notes, sure = [], found.sure >= finder.DOUBTFUL
+        turned = sure and abs(found.square.turn) > _ON_ITS_SIDE
+        if among > 1:
+            notes.append(f"{among} faces were found; the largest is used.")
+        if not sure:
+            notes.append("It is not clear which way up this face is; please check its square.")
+        if turned:
+            notes.append("This face was turned upright.")
+        if abs(found.yaw) > _FAR_TURNED:
+            notes.append("This face is turned far to the side; one that looks ahead works better.")
+        if is_aligned(self.opened.image, found):
+            face = self.middle(*notes, aligned=True)
+        else:
+            face = self.cut_out(found.square, *notes)
+        known = None
+        if found.mesh is not None and face.square is not None:
+            known = face.square.fractions(found.mesh)
+        return replace(face, faces=among, landmarks=known, yaw=found.yaw, turned=turned)
+
+    def cut_out(self, square: Square, *notes: str) -> Face:
+        """Cut a square out, turned upright, then code and reduce it."""
+        aligned, invented = cut(self.opened.image, square, self._wide)
+        crop, side = np.array(aligned), self._full_side(square)
+        full = None if side is None else np.array(cut(self.opened.image, square, side)[0])
+        if invented > _MUCH_INVENTED:
+            notes += (
+                "Much of this crop lies outside the photo; one with more room about the face"
+                " works better.",
+            )
+        pixels = code_and_reduce(crop, self.size, self.coding)
+        notes += self._about_size(square, "face")
+        return Face(pixels, crop, notes=notes, full=full, square=square)
+
+    def middle(self, *notes: str, aligned: bool = False) -> Face:
+        """Take the largest square in the middle, which may be the whole picture, as it lies.
+
+        It is not coded again if it has the model's size or is what the coding makes.
+        """
+        image, jpeg = self.opened.image, self.opened.jpeg
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        square = Square.at((left + side / 2, top + side / 2), side)
+        picture = image.crop((left, top, left + side, top + side))
+        sharp, full_side = np.array(picture), self._full_side(square)
+        crop = resized(sharp, self._wide, enlarging=RESAMPLE)
+        whole = picture.size == image.size
+        done = self.coding is not None and whole and self.coding.made(picture, jpeg)
+        if side == self.size or done:
+            pixels = resized(sharp, self.size, enlarging=RESAMPLE)
+        else:
+            pixels = code_and_reduce(crop, self.size, self.coding)
+        full = None if full_side is None else resized(sharp, full_side, enlarging=RESAMPLE)
+        notes += self._about_size(square, "face" if aligned else "picture")
+        return Face(pixels, crop, aligned, notes=notes, full=full, square=square)
+
     @property
-    def mouth(self) -> float:
-        """How far the lips are apart, in fractions of the crop."""
-        return regions.mouth_opening(self.shape)
+    def _wide(self) -> int:
+        """Pixels a side of `Face.crop`."""
+        return self.coding.size if self.coding is not None else self.size
+
+    def _full_side(self, square: Square) -> int | None:
+        """Return the side of `Face.full`; None where the square has no more than the model's."""
+        wanted = min(round(square.side), self.full)
+        return wanted if wanted > self.size else None
+
+    def _about_size(self, square: Square, what: str) -> tuple[str, ...]:
+        """Say that there are too few pixels for the model, or that the photo had too many."""
+        notes = []
+        if square.side < _SOFT * self.size:
+            notes.append(f"The {what} is only {square.side:.0f} pixels wide, so it looks soft.")
+        if self.opened.reduced != 1:
+            width, height = self.opened.image.size
+            notes.append(f"The photo is very large, so it is used with {width} x {height} pixels.")
+        return tuple(notes)
 
 
-def resized(picture: np.ndarray, side: int) -> np.ndarray:
-    """A picture (N, N, 3) uint8 with ``side`` pixels a side; itself if it has them."""
-    if len(picture) == side:
-        return picture
-    how = RESAMPLE if side < len(picture) else Image.Resampling.BICUBIC
-    return np.array(Image.fromarray(picture).resize((side, side), how))
+# ---------------------------------------------------------------------------- photos of one tone
+
+
+@dataclass(frozen=True, eq=False)
+class Tone:
+    """The colour that each luminance has in a photo of one tone: black and white, sepia, faded.
+
+    The colours follow from the luminance, so what a model draws into such a photo must have the
+    same.
+
+    Attributes:
+        curve: (3, 3) float32; red, green and blue less luminance are the products of its columns
+            with 1, y and y², y being luminance from 0 to 1. All 0: grey.
+    """
+
+    curve: np.ndarray
+
+    @property
+    def is_grey(self) -> bool:
+        """Whether it is no colour at all."""
+        return not self.curve.any()
+
+    def of(self, picture: np.ndarray) -> np.ndarray:
+        """Give a picture (N, N, 3) in levels, any type, this tone: float32."""
+        grey = _luminance(picture)
+        return grey[..., None] + _powers(grey) @ self.curve
+
+
+def tone_of(picture: np.ndarray) -> Tone | None:
+    """Measure the tone of a picture (N, N, 3) uint8; None if it has colours."""
+    smooth = cv2.GaussianBlur(picture.astype(np.float32), (0, 0), _BLUR)
+    grey = _luminance(smooth)
+    powers, colour = _powers(grey).reshape(-1, 3), (smooth - grey[..., None]).reshape(-1, 3)
+    if np.quantile(np.abs(colour).max(axis=1), _MOST) <= _GREY:
+        return Tone(np.zeros((3, 3), np.float32))
+    curve, *_ = np.linalg.lstsq(powers, colour, rcond=None)
+    stray = np.abs(colour - powers @ curve).max(axis=1)
+    return Tone(curve.astype(np.float32)) if np.quantile(stray, _MOST) <= _STRAY else None
+
+
+def _luminance(picture: np.ndarray) -> np.ndarray:
+    """Return (N, N) float32; of grey its very levels."""
+    picture = picture.astype(np.float32)
+    return picture[..., 1] + (picture - picture[..., 1:2]) @ _LUMA
+
+
+def _powers(grey: np.ndarray) -> np.ndarray:
+    y = grey / np.float32(255)
+    return np.stack([np.ones_like(y), y, y * y], -1)

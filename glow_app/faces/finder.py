@@ -1,8 +1,9 @@
 """Find faces and their landmarks. The only module that knows MediaPipe.
 
-The finder is `find_faces(image) -> list[FoundFace]`, and `find_landmarks(image)` gives the mesh of
-the one face that fills a picture. Write others with the same signatures, and nothing else has to
-change but the names of the points in `mesh`.
+`search(image)` finds all faces of a picture, `find_landmarks(image)` the one face that fills it.
+Write others with the same signatures, and nothing else has to change but the numbers of the points
+in `landmarks`. Two detectors propose squares, and the face mesh says whether and where there is a
+face in each; all get small square parts of the picture (`View`), turned if need be.
 
 Coordinates are in pixels with y pointing down, and (0, 0) is the outer corner of the first pixel,
 not its centre.
@@ -16,7 +17,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Final
@@ -24,17 +25,11 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
-from glow_app.faces.alignment import FoundFace, rot90, template_square
-from glow_app.faces.views import Spot, View, Views
+from glow_app.faces.alignment import FoundFace, Point, rot90
 
-__all__ = [
-    "DOUBTFUL", "LANDMARKS", "MISSING", "Search", "available", "find_faces", "find_landmarks",
-    "search",
-]  # fmt: skip
+__all__ = ["DOUBTFUL", "MISSING", "Search", "available", "find_faces", "find_landmarks", "search"]
 
 MISSING: Final = "Finding faces needs mediapipe: pip install mediapipe==0.10.21."
-
-LANDMARKS: Final = 478  # points of the face mesh with its irises
 
 # Face mesh points: the two iris centres and the two mouth corners make the template; the outer
 # corners of the eyes lie on bone, so their depth tells the yaw whatever the mouth does.
@@ -62,9 +57,28 @@ _LOST: Final = 0.2  # of that side: as far off as landmarks can be
 # looked for: the first shows it as `find_faces` does at last, the others find what that misses.
 _CLOSE_UPS: Final = (1.3, 1.6, 2.0, 1.0)
 
+_OVERVIEW: Final = 1280  # pixels: faces are looked for on a copy with at most this long a side
+_WINDOW: Final = 256  # pixels: side of the picture that the mesh gets, about one face
+
+Spot = tuple[float, float, float]  # centre x, y and side of an upright square, in pixels
+
+
+@dataclass(frozen=True)
+class Search:
+    """The result of a search for faces.
+
+    Attributes:
+        faces: largest first, and last those that are not known to be taken the right way up
+            (`FoundFace.sure` below `DOUBTFUL`).
+        missed: how many more places there may be that show a face.
+    """
+
+    faces: tuple[FoundFace, ...]
+    missed: int
+
 
 def available() -> bool:
-    """Whether faces can be found here: mediapipe is installed and can be imported.
+    """Say whether faces can be found here: mediapipe is installed and can be imported.
 
     The first call imports it, which takes about two seconds.
     """
@@ -72,7 +86,16 @@ def available() -> bool:
 
 
 def find_faces(image: Image.Image) -> list[FoundFace]:
-    """All faces in a picture, largest first.
+    """Return the faces of `search` alone; arguments and errors are the same."""
+    return list(search(image).faces)
+
+
+def search(image: Image.Image) -> Search:
+    """Find all faces in a picture, whichever way up they are.
+
+    Where a face was not plainly taken the right way up, the picture is looked at in all four
+    turns, and of what is seen in one place that is kept which stays the same when it is turned a
+    little.
 
     Args:
         image: mode RGB, any size.
@@ -80,53 +103,165 @@ def find_faces(image: Image.Image) -> list[FoundFace]:
     Raises:
         RuntimeError: mediapipe is not installed; ask `available` first.
     """
-    return list(search(image).faces)
-
-
-@dataclass(frozen=True)
-class Search:
-    """What a search for faces brought.
-
-    Attributes:
-        faces: largest first, and last those that are not known to be taken the right way up
-            (`FoundFace.sure` below `DOUBTFUL`).
-        left: how many more places there may be that show a face.
-    """
-
-    faces: tuple[FoundFace, ...]
-    left: int
-
-
-def search(image: Image.Image) -> Search:
-    """All faces in a picture, whichever way up they are. Arguments and errors as `find_faces`.
-
-    Where a face was not plainly taken the right way up the picture is looked at in all four turns,
-    and of what is seen in one place that is kept which stays the same when it is turned a little.
-    """
-    if not available():
-        raise RuntimeError(MISSING)
-    with _lock:  # neither the models nor the muting of stderr can be shared by threads
-        return _finder().search(image)
+    return _with_finder(_Finder.search, image)
 
 
 def find_landmarks(image: Image.Image) -> tuple[FoundFace, np.ndarray] | None:
-    """The face that fills a picture, such as an aligned crop, and all points of its mesh.
+    """Find the face that fills a picture, such as an aligned crop, and all points of its mesh.
 
     Args:
         image: mode RGB, any size; small ones are enlarged.
 
     Returns:
-        The face, and (LANDMARKS, 2) float32 points (x, y) in pixels, which may lie outside the
+        The face, and (478, 2) float32 points (x, y) in pixels, which may lie outside the
         picture: MediaPipe's canonical face model, then five points for each iris. None if the mesh
         finds no face about the middle.
 
     Raises:
         RuntimeError: mediapipe is not installed; ask `available` first.
     """
-    if not available():
-        raise RuntimeError(MISSING)
-    with _lock:
-        return _finder().close_up(image)
+    return _with_finder(_Finder.close_up, image)
+
+
+# ------------------------------------------------------------------------------ parts of a picture
+
+
+@dataclass(frozen=True)
+class View:
+    """A square part of a picture.
+
+    Attributes:
+        pixels: (N, N, 3) uint8.
+        origin: where the outer corner of its first pixel lies in the picture.
+        across: (2,), from one of its pixels to the next on the right, in pixels of the picture;
+            the next below lies a quarter turn clockwise of that.
+    """
+
+    pixels: np.ndarray
+    origin: Point
+    across: np.ndarray
+
+    def points(self, inside: np.ndarray) -> np.ndarray:
+        """Convert fractions (..., 2) of the view, x and y, to pixels of the picture."""
+        n, inside = len(self.pixels), np.asarray(inside)
+        down = rot90(self.across)
+        return self.origin + inside[..., :1] * n * self.across + inside[..., 1:] * n * down
+
+    def spot(self, x: float, y: float, side: float) -> Spot:
+        """Convert fractions of the view to pixels of the picture."""
+        px, py = self.points(np.array([x, y])).tolist()
+        return px, py, side * len(self.pixels) * math.hypot(*self.across)
+
+    def quarters(self, count: int) -> View:
+        """Return the same part, turned counterclockwise by so many quarters."""
+        origin, across = np.asarray(self.origin), self.across
+        for _ in range(count % 4):
+            origin, across = origin + len(self.pixels) * across, rot90(across)
+        pixels = np.ascontiguousarray(np.rot90(self.pixels, count))
+        return View(pixels, (origin[0], origin[1]), across)
+
+    def turned(self, degrees: float, share: float) -> View:
+        """Return the middle of it as it is seen once the picture is turned counterclockwise.
+
+        Args:
+            degrees: any.
+            share: of its side; above 0.7 the corners of the part may be empty.
+        """
+        n, side = len(self.pixels), round(share * len(self.pixels))
+        angle = math.radians(degrees)
+        right = np.array([math.cos(angle), math.sin(angle)])
+        down = rot90(right)
+        corner = n / 2 - (right + down) * side / 2
+        pixels = Image.fromarray(self.pixels).transform(
+            (side, side),
+            Image.Transform.AFFINE,
+            (right[0], down[0], corner[0], right[1], down[1], corner[1]),
+            Image.Resampling.BILINEAR,
+        )
+        origin = self.origin + corner[0] * self.across + corner[1] * rot90(self.across)
+        across = right[0] * self.across + right[1] * rot90(self.across)
+        return View(np.asarray(pixels), (origin[0], origin[1]), across)
+
+
+@dataclass(frozen=True)
+class Views:
+    """Cuts square views out of a picture, antialiased, from a reduced copy if that is enough.
+
+    Attributes:
+        image: mode RGB, any size.
+        overview: the same reduced by `factor`.
+        quarters: by which all views are turned counterclockwise.
+    """
+
+    image: Image.Image
+    overview: Image.Image
+    factor: int
+    quarters: int = 0
+
+    @classmethod
+    def of(cls, image: Image.Image) -> Views:
+        """Make the reduced copy of a picture."""
+        factor = max(1, math.ceil(max(image.size) / _OVERVIEW))
+        return cls(image, image.reduce(factor) if factor > 1 else image, factor)
+
+    @property
+    def long(self) -> int:
+        """The long side of the picture, in pixels."""
+        return max(self.image.size)
+
+    def turned(self, quarters: int) -> Views:
+        """Turn all views by this many quarters in all."""
+        return replace(self, quarters=quarters)
+
+    def whole(self, side: float) -> View:
+        """Cut out a square about the middle of the picture; side: in long sides of it."""
+        return self.window(self.image.width / 2, self.image.height / 2, self.long * side)
+
+    def tiles(self, share: float) -> Iterator[View]:
+        """Yield overlapping squares of this share of the long side that cover the picture."""
+        side = self.long * share
+        for y in _centres(self.image.height, side):
+            for x in _centres(self.image.width, side):
+                yield self.window(x, y, side)
+
+    def window(self, x: float, y: float, side: float) -> View:
+        """Cut out a square about (x, y), in pixels of the picture, as _WINDOW x _WINDOW pixels.
+
+        What lies outside repeats the nearest pixel of the border: a reflection would be one more
+        face to find.
+        """
+        coarse = side >= _WINDOW * self.factor
+        source, factor = (self.overview, self.factor) if coarse else (self.image, 1)
+        step = max(1, int(side / factor / _WINDOW))
+        n = max(8, math.ceil(side / factor / step))
+        left, top = (round((v - side / 2) / factor) for v in (x, y))
+        columns = _inside(left, n, step, source.width)
+        rows = _inside(top, n, step, source.height)
+        box = (
+            left + columns[0] * step, top + rows[0] * step,
+            left + columns[1] * step, top + rows[1] * step,
+        )  # fmt: skip
+        pixels = np.asarray(source.reduce(step, box) if step > 1 else source.crop(box))
+        borders = ((rows[0], n - rows[1]), (columns[0], n - columns[1]), (0, 0))
+        square = Image.fromarray(np.pad(pixels, borders, mode="edge"))
+        if n != _WINDOW:
+            square = square.resize((_WINDOW, _WINDOW), Image.Resampling.BILINEAR)
+        across = np.array([factor * step * n / _WINDOW, 0.0])
+        view = View(np.asarray(square), (left * factor, top * factor), across)
+        return view.quarters(self.quarters)
+
+
+def _inside(start: int, n: int, step: int, length: int) -> tuple[int, int]:
+    """Return which of n cells of `step` pixels from `start` lie in 0..length, at least one."""
+    first = min(max(0, math.ceil(-start / step)), (length - step - start) // step)
+    return max(0, first), max(first + 1, min(n, (length - start) // step))
+
+
+def _centres(length: int, side: float) -> np.ndarray:
+    """Return centres of windows of `side` that cover `length` and overlap by half at least."""
+    if length <= side:
+        return np.array([length / 2])
+    return np.linspace(side / 2, length - side / 2, math.ceil((length - side) / (side / 2)) + 1)
 
 
 # -------------------------------------------------------------------------------------- the finder
@@ -134,9 +269,18 @@ def find_landmarks(image: Image.Image) -> tuple[FoundFace, np.ndarray] | None:
 _lock = threading.RLock()
 
 
+def _with_finder(find: Callable[[_Finder, Image.Image], Any], image: Image.Image) -> Any:
+    if not available():
+        raise RuntimeError(MISSING)
+    with _lock:  # neither the models nor the muting of stderr can be shared by threads
+        finder = _finder()
+        with finder.muted():
+            return find(finder, image)
+
+
 @lru_cache(maxsize=1)
 def _face_mesh_module() -> Any:
-    """MediaPipe's module of the face mesh, or None where it cannot be imported."""
+    """Import MediaPipe's face mesh; None where that fails."""
     with _lock, suppress(Exception):  # a broken installation raises more than ImportError
         return importlib.import_module("mediapipe.python.solutions.face_mesh")
     return None
@@ -148,27 +292,30 @@ def _finder() -> _Finder:
 
 
 @dataclass(eq=False)
-class _Look:
-    """What was seen in one turn of a picture, or in several."""
+class _Sighting:
+    """The faces seen in one turn of a picture, or in several."""
 
     faces: list[FoundFace] = field(default_factory=list)
     missed: list[Spot] = field(default_factory=list)  # a detector sees a face, the mesh does not
 
-    def join(self, other: _Look) -> None:
-        """Of what both see in one place the surer; what only the other sees if that is sure."""
+    def join(self, other: _Sighting) -> None:
+        """Keep of what both see in one place the surer; add what only the other sees, if sure."""
         enough = _PLAIN if self.any(_PLAIN) else DOUBTFUL
         for face in other.faces:
-            (x, y), *_ = template_square(face)
-            same = [one for one in self.faces if _near(one, x, y, 0.5) or _covers(face, one)]
+            same = [
+                one
+                for one in self.faces
+                if _near(one, *face.square.centre, 0.5) or _near(face, *one.square.centre, 0.5)
+            ]
             if all(face.sure > one.sure for one in same) if same else face.sure >= enough:
                 self.faces = [one for one in self.faces if one not in same] + [face]
 
     def any(self, sure: float) -> bool:
-        """Whether there is a face that is as sure as that."""
+        """Say whether there is a face that is as sure as that."""
         return any(face.sure >= sure for face in self.faces)
 
-    def left(self) -> int:
-        """How many places may show a face that was not found."""
+    def count_missed(self) -> int:
+        """Count the places that may show a face that was not found."""
         places: list[Spot] = []
         for x, y, side in self.missed:
             known = any(_near(face, x, y, 0.5) for face in self.faces)
@@ -178,7 +325,7 @@ class _Look:
 
 
 class _Finder:
-    """Two detectors propose squares, the face mesh says whether and where a face is in each.
+    """MediaPipe's models: the face mesh, and two detectors that propose where to use it.
 
     The short-range detector knows large faces, the full-range one those below about a third of
     the picture. The models lie in mediapipe's wheel; nothing is downloaded.
@@ -186,7 +333,7 @@ class _Finder:
 
     def __init__(self) -> None:
         detection = importlib.import_module("mediapipe.python.solutions.face_detection")
-        self._muted = True  # the libraries write notices until the first face has gone through
+        self._heard = True  # the libraries write notices until the first face has gone through
         with _muted_stderr():
             self._near, self._far = (
                 detection.FaceDetection(model_selection=k, min_detection_confidence=0.5)
@@ -202,59 +349,50 @@ class _Finder:
             for model in (self._near, self._far, self._mesh):
                 model.process(blank)
 
-    def search(self, image: Image.Image) -> Search:
-        return self._quietly(self._search, image)
+    def muted(self) -> AbstractContextManager[None]:
+        """Return a context without stderr, as long as the libraries may write to it."""
+        return _muted_stderr() if self._heard else nullcontext()
 
     def close_up(self, image: Image.Image) -> tuple[FoundFace, np.ndarray] | None:
-        return self._quietly(self._close_up, image)
-
-    def _quietly(self, find: Callable[[Image.Image], Any], image: Image.Image) -> Any:
-        if not self._muted:
-            return find(image)
-        with _muted_stderr():
-            found = find(image)
-        self._muted = not (found.faces if isinstance(found, Search) else found)
-        return found
-
-    def _close_up(self, image: Image.Image) -> tuple[FoundFace, np.ndarray] | None:
-        views, (width, height) = Views(image), image.size
+        """See `find_landmarks`."""
+        views = Views.of(image)
         for side in _CLOSE_UPS:
-            view = views.window(width / 2, height / 2, side * max(width, height))
-            found = self._landmarks(view)
-            if found is not None:
+            found = self._landmarks(views.whole(side))
+            if found is not None and found.mesh is not None:
                 return found, found.mesh.astype(np.float32)
         return None
 
-    def _search(self, image: Image.Image) -> Search:
-        views = Views(image)
-        look = self._look(views, patience=2)
-        if not look.faces or any(face.sure < _PLAIN for face in look.faces):
-            patience = 1 if look.faces else 0  # where nothing is seen there seldom is a face
+    def search(self, image: Image.Image) -> Search:
+        """See the function `search`."""
+        views = Views.of(image)
+        sighting = self._seen(views, patience=2)
+        if not sighting.faces or any(face.sure < _PLAIN for face in sighting.faces):
+            patience = 1 if sighting.faces else 0  # where nothing is seen there seldom is a face
             for quarters in (1, 2, 3):
-                look.join(self._look(views.turned(quarters), patience))
-        look.faces.sort(key=lambda face: (face.sure < DOUBTFUL, -face.size))
-        left = look.left() + max(0, len(look.faces) - _MAX_FACES)
-        return Search(tuple(look.faces[:_MAX_FACES]), left)
+                sighting.join(self._seen(views.turned(quarters), patience))
+        sighting.faces.sort(key=lambda face: (face.sure < DOUBTFUL, -face.size))
+        missed = sighting.count_missed() + max(0, len(sighting.faces) - _MAX_FACES)
+        return Search(tuple(sighting.faces[:_MAX_FACES]), missed)
 
-    def _look(self, views: Views, patience: int) -> _Look:
-        """What is seen in one turn of the picture.
+    def _seen(self, views: Views, patience: int) -> _Sighting:
+        """Look at the picture in one turn.
 
         Args:
             patience: how many sizes of tiles are tried while no face is seen that is one surely.
         """
-        look = _Look()
-        self._add(look, views, self._detect(self._near, views.whole(_PAD)))
-        self._add(look, views, self._detect(self._far, views.whole(0.0)))
+        sighting = _Sighting()
+        self._add(sighting, views, self._detect(self._near, views.whole(1 + 2 * _PAD)))
+        self._add(sighting, views, self._detect(self._far, views.whole(1.0)))
         for size, (small, share, pixels) in enumerate(_TILES):
-            if share * views.long < pixels or (size >= patience and not look.any(DOUBTFUL)):
+            if share * views.long < pixels or (size >= patience and not sighting.any(DOUBTFUL)):
                 break
-            if all(face.size < small * views.long for face in look.faces):
+            if all(face.size < small * views.long for face in sighting.faces):
                 for tile in views.tiles(share):
-                    self._add(look, views, self._detect(self._far, tile))
-        return look
+                    self._add(sighting, views, self._detect(self._far, tile))
+        return sighting
 
     def _detect(self, detector: Any, view: View) -> list[Spot]:
-        """Squares about each face that a detector sees."""
+        """Return squares about each face that a detector sees."""
         result = detector.process(view.pixels)
         boxes = [d.location_data.relative_bounding_box for d in result.detections or ()]
         return [
@@ -262,31 +400,30 @@ class _Finder:
             for b in boxes
         ]
 
-    def _add(self, look: _Look, views: Views, spots: list[Spot]) -> None:
-        faces = look.faces
+    def _add(self, sighting: _Sighting, views: Views, spots: list[Spot]) -> None:
+        """Add the faces that the mesh finds at these spots and that are not known yet."""
+        faces = sighting.faces
         for x, y, side in spots:
             if len(faces) >= 2 * _MAX_FACES or any(_near(face, x, y, 0.25) for face in faces):
                 continue
             found = self._landmarks(views.window(x, y, 2 * side))
             if found is None:
-                look.missed.append((x, y, side))
+                sighting.missed.append((x, y, side))
                 continue
             # Landmarks depend a little on the window, so the last one is set by the face itself:
             # then the same face gives the same points however it was come by and however it lies.
-            (x, y), *_ = template_square(found)
-            upright = views.turned(round(found.tilt / 90))
-            face = self._landmarks(upright.window(x, y, 1.3 * found.size)) or found
-            (x, y), *_ = template_square(face)
-            if not any(_near(other, x, y, 0.25) for other in faces):
+            upright = views.turned(round(found.square.turn / 90))
+            again = upright.window(*found.square.centre, 1.3 * found.size)
+            face = self._landmarks(again) or found
+            if not any(_near(other, *face.square.centre, 0.25) for other in faces):
                 faces.append(replace(face, sure=self._sureness(views, face)))
 
     def _sureness(self, views: Views, face: FoundFace) -> float:
-        """How sure it is that a face was taken the right way up; see `_PLAIN`."""
-        (x, y), *_ = template_square(face)
-        around = views.turned(0).window(x, y, 1.5 * 1.3 * face.size)
+        """Measure how sure it is that a face was taken the right way up; see `_PLAIN`."""
+        around = views.turned(0).window(*face.square.centre, 1.5 * 1.3 * face.size)
         marks = []
         for more in _TURNS:
-            view = around.turned(face.tilt + more, 1 / 1.5)
+            view = around.turned(face.square.turn + more, 1 / 1.5)
             seen = self._near.process(view.pixels).detections or ()
             score = max((one.score[0] for one in seen), default=0.0)
             again = self._landmarks(view)
@@ -295,12 +432,13 @@ class _Finder:
         return float(np.clip(np.mean(marks), 0, 1))
 
     def _landmarks(self, view: View) -> FoundFace | None:
-        """The face nearest to the middle of a view, if the mesh finds one near there."""
+        """Return the face nearest to the middle of a view, if the mesh finds one near there."""
         found = self._mesh.process(view.pixels).multi_face_landmarks or ()
+        self._heard = self._heard and not found
         faces = [_face_of(view, mesh.landmark) for mesh in found]
         x, y, _ = view.spot(0.5, 0.5, 1.0)
         near = [face for face in faces if _near(face, x, y, 0.4)]
-        return min(near, key=lambda face: _distance(face, x, y), default=None)
+        return min(near, key=lambda face: math.dist(face.square.centre, (x, y)), default=None)
 
 
 def _face_of(view: View, landmarks: Any) -> FoundFace:
@@ -316,29 +454,19 @@ def _face_of(view: View, landmarks: Any) -> FoundFace:
     a, b = (landmarks[k] for k in _EYE_CORNERS)
     flat = math.hypot(b.x - a.x, b.y - a.y)  # views are square, and z is in units of their width
     yaw = math.degrees(math.atan2(b.z - a.z, flat))
-    points = [(float(p[0]), float(p[1])) for p in (*eyes, *mouth)]
-    return FoundFace(*points, yaw=yaw, mesh=mesh)
+    left, right, mouth_left, mouth_right = ((float(p[0]), float(p[1])) for p in (*eyes, *mouth))
+    return FoundFace(left, right, mouth_left, mouth_right, yaw=yaw, mesh=mesh)
 
 
 def _wandered(face: FoundFace, again: FoundFace) -> float:
-    """How far the landmarks are from where they were, in sides of the face's square."""
-    return float(np.sqrt(np.square(again.mesh - face.mesh).sum(axis=1).mean())) / face.size
-
-
-def _covers(face: FoundFace, other: FoundFace) -> bool:
-    """Whether the middle of another face lies in the middle of this one."""
-    (x, y), *_ = template_square(other)
-    return _near(face, x, y, 0.5)
-
-
-def _distance(face: FoundFace, x: float, y: float) -> float:
-    centre, *_ = template_square(face)
-    return math.hypot(centre[0] - x, centre[1] - y)
+    """Measure how far the landmarks moved, in sides of the face's square."""
+    moved = np.asarray(again.mesh) - np.asarray(face.mesh)
+    return float(np.sqrt(np.square(moved).sum(axis=1).mean())) / face.size
 
 
 def _near(face: FoundFace, x: float, y: float, fraction: float) -> bool:
-    """Whether (x, y) lies within `fraction` of the face's square from its centre."""
-    return _distance(face, x, y) < fraction * face.size
+    """Say whether (x, y) lies within `fraction` of the face's square from its centre."""
+    return math.dist(face.square.centre, (x, y)) < fraction * face.size
 
 
 @contextmanager

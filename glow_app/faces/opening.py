@@ -1,4 +1,4 @@
-"""Any picture that people have becomes a plain upright RGB one, or one sentence why not.
+"""Open any picture that people have as a plain upright RGB one, or say in a sentence why not.
 
 What is larger than MAX_PIXELS, as telephones make it, is taken at a half of its size or less: a
 JPEG by its decoder, which skips the finest frequencies, all else once it is decoded. Below that a
@@ -16,6 +16,7 @@ import re
 import stat
 import threading
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,12 +29,11 @@ from PIL import Image, ImageOps, JpegImagePlugin
 
 from glow_app.common.errors import UserError
 from glow_app.common.files import LFS_HINT, is_lfs_pointer
-from glow_app.faces.code_points import CODES, code_points, encoding_of
-from glow_app.faces.colour import eight_bits, split_alpha, to_srgb
+from glow_app.faces.colour import CODES, code_points, eight_bits, split_alpha, to_srgb
 
 __all__ = [
-    "MAX_BYTES", "MAX_PIXELS", "RESAMPLE", "JpegTables", "Opened", "Source", "jpeg_tables",
-    "name_of", "open_picture", "open_source", "printable",
+    "MAX_BYTES", "MAX_PIXELS", "PICTURE_SUFFIXES", "RESAMPLE", "JpegTables", "Opened", "Source",
+    "jpeg_tables", "list_pictures", "name_of", "open_picture", "open_source", "printable",
 ]  # fmt: skip
 
 Source = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray
@@ -71,10 +71,16 @@ _RAW_SUFFIXES: Final = frozenset((
     ".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2",
 ))  # fmt: skip
 
+PICTURE_SUFFIXES: Final = frozenset((
+    ".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".j2k", ".jfif", ".jp2",
+    ".jpe", ".jpeg", ".jpg", ".jpx", ".mpo", ".pbm", ".pfm", ".pgm", ".png", ".pnm", ".ppm",
+    ".qoi", ".tif", ".tiff", ".webp",
+))  # fmt: skip
+
 
 @dataclass(frozen=True)
 class JpegTables:
-    """How a JPEG file was coded, as far as its pixels show it.
+    """How a JPEG file was coded, as far as that shows in its pixels.
 
     Attributes:
         quantization: (number, 64 values) of each table, by number.
@@ -87,7 +93,7 @@ class JpegTables:
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """A picture, and what its pixels alone do not tell.
+    """An opened picture, and what its pixels alone do not tell.
 
     Attributes:
         image: upright, mode RGB, without metadata.
@@ -107,7 +113,7 @@ class Opened:
 
 
 def open_picture(source: Source) -> Image.Image:
-    """The picture of `open_source`, which says more."""
+    """Return the picture of `open_source` alone; arguments and errors are the same."""
     return open_source(source).image
 
 
@@ -137,8 +143,8 @@ def open_source(source: Source) -> Opened:
     name = name_of(source)
     try:
         with _no_warnings():
-            image, jpeg, reduced = _loaded(source, name)
-            colour, alpha = _plain(image, name)
+            image, jpeg, reduced = _load(source, name)
+            colour, alpha = _to_rgb(image, name)
             return Opened(colour, jpeg, alpha, reduced)
     except UserError:
         raise
@@ -159,9 +165,9 @@ def _is_source(source: object) -> bool:
     return isinstance(source, kinds) or hasattr(source, "read")
 
 
-def _loaded(source: Any, name: str) -> tuple[Image.Image, JpegTables | None, int]:
-    """The decoded first frame in its own mode, upright, how it was coded, and by how much it was
-    reduced; never the caller's own object."""
+def _load(source: Any, name: str) -> tuple[Image.Image, JpegTables | None, int]:
+    """Return the decoded first frame in its own mode, upright, how it was coded, and by how much
+    it was reduced; never the caller's own object."""
     jpeg, reduced = None, 1
     if isinstance(source, np.ndarray):
         if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3:
@@ -177,10 +183,13 @@ def _loaded(source: Any, name: str) -> tuple[Image.Image, JpegTables | None, int
         image = source.copy()
         jpeg = jpeg_tables(source)
     elif _is_source(source):
-        image, jpeg, reduced = _decoded(_read(source, name), name)
+        image, jpeg, reduced = _decode(_read(source, name), name)
     else:
         raise TypeError(f"cannot open a picture from {type(source).__name__}")
-    _turn_upright(image)
+    try:
+        ImageOps.exif_transpose(image, in_place=True)
+    except Exception:  # broken metadata is no reason to refuse a picture
+        image.info.pop("exif", None)
     by = _too_large_by(image.size)
     if by > 1:
         image, jpeg, reduced = image.reduce(by), None, by * reduced
@@ -188,12 +197,12 @@ def _loaded(source: Any, name: str) -> tuple[Image.Image, JpegTables | None, int
 
 
 def _too_large_by(size: tuple[int, int]) -> int:
-    """What width and height have to be divided by for MAX_PIXELS."""
+    """Return by what width and height have to be divided for MAX_PIXELS."""
     return max(1, math.ceil(math.sqrt(size[0] * size[1] / MAX_PIXELS)))
 
 
 def _read(source: Any, name: str) -> bytes:
-    """The bytes of a file, at most MAX_BYTES."""
+    """Return the bytes of a file, at most MAX_BYTES."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         data = bytes(source)
     elif hasattr(source, "read"):
@@ -233,8 +242,9 @@ def _read_path(path: Path, name: str) -> bytes:
         raise UserError(f"{name} cannot be read: {reason}.") from error
 
 
-def _decoded(data: bytes, name: str) -> tuple[Image.Image, JpegTables | None, int]:
-    """The first frame of a file as it lies, how it was coded, and by how much it was reduced."""
+def _decode(data: bytes, name: str) -> tuple[Image.Image, JpegTables | None, int]:
+    """Return the first frame of a file as it is stored, how it was coded, and by how much it was
+    reduced."""
     if _brand(data) in _HEIF_BRANDS:
         _register_heif()
     scans = _scans(data)
@@ -252,7 +262,7 @@ def _decoded(data: bytes, name: str) -> tuple[Image.Image, JpegTables | None, in
             raise UserError(f"{name} is too laborious: {scans} scans of a JPEG of its size.")
         by = _too_large_by(size)
         if by > 1 and isinstance(image, JpegImagePlugin.JpegImageFile):
-            image.draft(image.mode, tuple(side // by for side in size))
+            image.draft(image.mode, (size[0] // by, size[1] // by))
         drafted = image.size != size
         image.load()
         _check_size(image.size, name, image.format, image.mode)
@@ -270,7 +280,7 @@ _MARKER: Final = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)  # but s
 
 
 def _scans(data: bytes) -> int:
-    """How often a JPEG goes over its whole picture, up to MAX_SCANS + 1; 0 for other files.
+    """Count how often a JPEG goes over its whole picture, up to MAX_SCANS + 1; 0 for other files.
 
     Each takes time for all pixels and may have no more than some bytes: a file of 0.2 MB with
     thousand scans of 40 megapixels took 26 s.
@@ -286,7 +296,7 @@ def _scans(data: bytes) -> int:
 
 
 def jpeg_tables(image: Image.Image) -> JpegTables | None:
-    """How the file of a picture was coded; None unless Pillow read it from a JPEG file."""
+    """Return how the file of a picture was coded; None unless Pillow read it from a JPEG file."""
     if not isinstance(image, JpegImagePlugin.JpegImageFile):
         return None
     tables = sorted((number, tuple(table)) for number, table in image.quantization.items())
@@ -304,7 +314,7 @@ def _register_heif() -> None:
 
 
 def _formats() -> list[str]:
-    """The formats that this installation of Pillow can read, of those we want."""
+    """Return the formats that this installation of Pillow can read, of those we want."""
     Image.init()
     return [name for name in _FORMATS if name in Image.OPEN]
 
@@ -312,9 +322,9 @@ def _formats() -> list[str]:
 def _check_size(size: tuple[int, int], name: str, kind: str | None, mode: str) -> None:
     """Refuse what is too large for its format and mode, too small or too narrow."""
     width, height = size
-    most = min(_SLOW.get(of, MAX_PIXELS) for of in (kind, mode))
+    most = min(_SLOW.get(of or "", MAX_PIXELS) for of in (kind, mode))
     if most == MAX_PIXELS and mode in ("L", "RGB", "CMYK"):
-        most = _LARGE.get(kind, MAX_PIXELS)
+        most = _LARGE.get(kind or "", MAX_PIXELS)
     if width * height > most:
         raise _too_many_pixels(name, most)
     if min(width, height) < MIN_SIDE:
@@ -326,22 +336,14 @@ def _check_size(size: tuple[int, int], name: str, kind: str | None, mode: str) -
         raise UserError(f"{name} is too narrow: {width} x {height} pixels.")
 
 
-def _turn_upright(image: Image.Image) -> None:
-    """By its EXIF orientation. Broken metadata is no reason to refuse a picture."""
-    try:
-        ImageOps.exif_transpose(image, in_place=True)
-    except Exception:
-        image.info.pop("exif", None)
-
-
-def _plain(image: Image.Image, name: str) -> tuple[Image.Image, Image.Image | None]:
-    """Any mode to RGB: greys to 8 bits, colours to sRGB, transparency on white, no metadata; and
-    that transparency (mode L)."""
-    profile, encoding = image.info.get("icc_profile"), encoding_of(image.info)
+def _to_rgb(image: Image.Image, name: str) -> tuple[Image.Image, Image.Image | None]:
+    """Convert any mode to RGB: greys to 8 bits, colours to sRGB, transparency on white, without
+    metadata; the second picture is that transparency (mode L)."""
+    info = image.info
     if image.mode == "F" or image.mode.startswith("I"):
         image = eight_bits(image, name)
     colour, alpha = split_alpha(image)
-    colour = to_srgb(colour, profile, encoding)
+    colour = to_srgb(colour, info)
     if alpha is not None and alpha.getextrema()[0] == 255:
         alpha = None
     if alpha is not None:
@@ -357,7 +359,7 @@ def _plain(image: Image.Image, name: str) -> tuple[Image.Image, Image.Image | No
 
 
 def name_of(source: object) -> str:
-    """How sentences call a source: its file name, or "the picture"."""
+    """Return what to call a source in a sentence: its file name, or "The picture"."""
     if isinstance(source, (bytes, bytearray, memoryview, np.ndarray)):
         return "The picture"
     if not isinstance(source, (str, os.PathLike)):
@@ -367,7 +369,7 @@ def name_of(source: object) -> str:
 
 
 def printable(text: str) -> str:
-    """A file name for a sentence: on one line, not too long, and fit for any terminal."""
+    """Shape a file name for a sentence: on one line, not too long, and fit for any terminal."""
     text = "".join(c if c.isprintable() else "?" for c in text)
     return text if len(text) <= 120 else f"{text[:60]}…{text[-50:]}"
 
@@ -385,7 +387,7 @@ def _damaged(name: str) -> UserError:
 
 
 def _unidentified(data: bytes, name: str) -> UserError:
-    """Why Pillow did not know a file."""
+    """Say why Pillow did not know a file."""
     if is_lfs_pointer(data):
         return UserError(f"{name} {LFS_HINT}")
     head = data[:4096].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
@@ -408,8 +410,60 @@ def _unidentified(data: bytes, name: str) -> UserError:
 
 
 def _brand(data: bytes) -> bytes:
-    """What an ISO media file (HEIC, AVIF, MP4 ...) says it is; empty for other files."""
+    """Return the brand of an ISO media file (HEIC, AVIF, MP4 ...); empty for other files."""
     return data[8:12] if data[4:8] == b"ftyp" else b""
+
+
+# ----------------------------------------------------------------------------------------- folders
+
+
+def list_pictures(folder: str | os.PathLike[str]) -> list[Path]:
+    """List all files below a folder whose names end like a picture's, sorted by path.
+
+    Hidden files and folders are skipped; links to folders are followed, each folder once.
+
+    Raises:
+        UserError: the folder is missing or holds no picture.
+    """
+    root = Path(folder)
+    if not root.exists():
+        raise UserError(f"There is no folder {printable(str(folder))}.")
+    if not root.is_dir():
+        raise UserError(f"{printable(str(folder))} is not a folder.")
+    if not os.access(root, os.R_OK | os.X_OK):
+        raise UserError(f"{printable(str(folder))} may not be read: permission denied.")
+    files = list(_walk(root))
+    found = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES]
+    if not found:
+        raise UserError(f"There is no picture in {printable(str(folder))}{_others(files)}.")
+    return sorted(found, key=lambda path: path.relative_to(root).parts)
+
+
+def _others(files: list[Path]) -> str:
+    """Say what a folder without pictures holds instead, at the end of a sentence."""
+    if not files:
+        return ""
+    endings = Counter(printable(path.suffix) or "none" for path in files)
+    named = ", ".join(ending for ending, _ in endings.most_common(3))
+    more = ", ..." if len(endings) > 3 else ""
+    many = f"{len(files):,} files have other endings"
+    what = "one file has another ending" if len(files) == 1 else many
+    return f", as far as names tell: {what} ({named}{more})"
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    seen = {os.path.realpath(root)}
+    for here, folders, files in os.walk(root, followlinks=True):
+        real = {name: os.path.realpath(os.path.join(here, name)) for name in sorted(folders)}
+        folders[:] = []
+        for name, target in real.items():
+            if not name.startswith(".") and target not in seen:
+                seen.add(target)
+                folders.append(name)
+        for name in files:
+            path = Path(here, name)
+            if not name.startswith(".") and path.is_file():
+                yield path
 
 
 # ---------------------------------------------------------------------------------------- warnings

@@ -1,8 +1,8 @@
-"""Prepared faces on the disk: those of one photo are written, and remember which photo it was.
+"""Prepared faces on the disk: write those of a photo, and remember which photo it was.
 
-What a picture says of its photo stands in its file (a text of a PNG, the comment of a JPEG). So
-another run knows what is done, what has to be done anew, and which pictures show the same faces
-under an older name, however many machines wrote into the folder.
+Each picture names its photo in its file (a text of a PNG, the comment of a JPEG). So another run
+knows what is done, what has to be done anew, and which pictures show the same faces under an older
+name, however many machines wrote into the folder.
 """
 
 from __future__ import annotations
@@ -21,11 +21,9 @@ from PIL import Image, PngImagePlugin
 from glow_app.common.errors import UserError
 from glow_app.common.files import replacing
 from glow_app.faces.coding import Coding, coding_at
-from glow_app.faces.face import Face
-from glow_app.faces.frame import CROPS, Frame
-from glow_app.faces.look import Looks
+from glow_app.faces.face import FULL, Face, prepare, prepare_all
+from glow_app.faces.looks import CROPS, Looks, ReferenceFrame
 from glow_app.faces.opening import name_of
-from glow_app.faces.prepare import FULL, prepare, prepare_all
 
 __all__ = ["Job", "Leftovers", "Outcome", "Plan", "Record", "write_faces"]
 
@@ -53,17 +51,19 @@ class Plan:
     aligned: bool = False
 
     @property
-    def frame(self) -> Frame:
-        return CROPS if self.shape == "crop" else Frame.looks()
+    def frame(self) -> ReferenceFrame:
+        """The one that the pictures lie in."""
+        return CROPS if self.shape == "crop" else ReferenceFrame.looks()
 
     @property
     def coding(self) -> Coding | None:
-        """That the files themselves have."""
+        """The coding that the files themselves have."""
         coding = coding_at(Coding(), self.size)
         return coding if self.shape == "mean" else None
 
     @property
     def suffix(self) -> str:
+        """The ending of the pictures, without a dot."""
         return "jpg" if self.coding is not None else self.format
 
 
@@ -88,7 +88,7 @@ class Record:
 
     @classmethod
     def read(cls, path: Path) -> Record | None:
-        """What a picture says; None if it is not there, or not one that this program wrote."""
+        """Read it from a picture; None if that is not there, or this program did not write it."""
         try:
             with Image.open(path, formats=["PNG", "JPEG"]) as image:
                 text = image.info.get(_KEY) or image.info.get("comment", b"")
@@ -101,7 +101,8 @@ class Record:
         return record if all(isinstance(name, str) for name in names) else None
 
     def text(self) -> str:
-        return json.dumps(asdict(self))  # ASCII, also of names that are no text
+        """Return it as ASCII, also of names that are no text."""
+        return json.dumps(asdict(self))
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class Job:
         photo: its path below the folder of photos.
         out: the folder of pictures.
         picture: the path of the (first) face below that.
-        plan: how.
+        plan: how they are written.
     """
 
     path: Path
@@ -204,8 +205,8 @@ class Leftovers:
                 self._by_digest.setdefault(record.digest, []).append(record)
 
     def of(self, photo: Path, outcome: Outcome) -> set[Path]:
-        """What is to go, now that a photo has this outcome: its faces under other names, those of
-        what was under its name before, and those that it had under an older name of its own."""
+        """Return the pictures to delete, now that a photo has this outcome: its faces under other
+        names, those of what was under its name before, those under an older name of its own."""
         if not outcome.digest:
             return set()
         named = self._by_photo.get(photo.as_posix(), ())
@@ -220,20 +221,20 @@ class Leftovers:
 
 
 def _found(job: Job) -> tuple[list[Face], int]:
+    """Prepare the faces of a photo, and count what may be more of them."""
     plan = job.plan
-    how: dict[str, Any] = {"coding": plan.coding}
-    if plan.shape == "mean":
-        how["full"] = FULL  # as the page has it
+    full = FULL if plan.shape == "mean" else 0  # as the page has it
     if plan.all_faces:
-        return prepare_all(job.path, plan.size, **how)
-    face = prepare(job.path, plan.size, align="center" if plan.aligned else "face", **how)
+        return prepare_all(job.path, plan.size, plan.coding, full)
+    align = "center" if plan.aligned else "face"
+    face = prepare(job.path, plan.size, align, plan.coding, full)
     if plan.shape == "mean" and face.shape is None:
         raise UserError(f"{name_of(job.path)} shows no face that could be found.")
     return [face], 0
 
 
 def _save(face: Face, path: Path, plan: Plan, record: Record) -> None:
-    """Write a picture whole or not at all, in a folder that says of which frame it is."""
+    """Write a picture whole or not at all, in a folder that names its frame."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         frame, coding = plan.frame, plan.coding
@@ -259,17 +260,17 @@ def _save(face: Face, path: Path, plan: Plan, record: Record) -> None:
 
 
 def _is_named(record: Record, job: Job) -> bool:
-    """Whether a picture was made of a photo of this name, and lies where it was written."""
+    """Say whether a picture was made of a photo of this name, and lies where it was written."""
     return (record.photo, record.picture) == (job.photo.as_posix(), job.picture.as_posix())
 
 
 def _is_of(record: Record, job: Job) -> bool:
-    """Whether it also was made as it is to be made now."""
+    """Say whether it also was made as it is to be made now."""
     return _is_named(record, job) and record.plan == asdict(job.plan)
 
 
 def _faces_there(job: Job, first: Record) -> tuple[Path, ...]:
-    """The pictures of a photo that is done."""
+    """Return the pictures of a photo that is done."""
     pictures = [job.picture]
     while job.plan.all_faces:
         sibling = _sibling(job.picture, len(pictures) + 1)
@@ -281,7 +282,7 @@ def _faces_there(job: Job, first: Record) -> tuple[Path, ...]:
 
 
 def _sibling(first: PurePath, number: int) -> Path:
-    """NAME-face3.png beside NAME-face1.png."""
+    """Return NAME-face3.png for NAME-face1.png."""
     return Path(first.with_name(f"{first.stem.removesuffix('1')}{number}{first.suffix}"))
 
 

@@ -14,21 +14,21 @@ part of the photo that the square covers is touched, strip by strip.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Final
 
+import cv2
 import numpy as np
 from PIL import Image
 
 from glow_app.common.errors import UserError
-from glow_app.faces.crop import Place
+from glow_app.faces.alignment import Square
+from glow_app.faces.coding import resized
 from glow_app.faces.face import Face
-from glow_app.faces.landmarks import OUTLINE_POINTS, SHAPE_POINTS, find_mesh
+from glow_app.faces.landmarks import OUTLINE_POINTS, find_shape
 from glow_app.faces.opening import RESAMPLE, Source, open_source
-from glow_app.faces.prepare import FULL
-from glow_app.faces.warp import Triangulation
+from glow_app.faces.warp import reshaped
 
-__all__ = ["full_side", "put_back", "seam_mask"]
+__all__ = ["put_back", "seam_mask"]
 
 _GRID: Final = 256  # pixels a side of the mask and of the field
 _STRIP: Final = 256  # rows of the photo at a time
@@ -46,16 +46,17 @@ _CHANGED: Final = (1.5, 5.0)  # levels: how much a place changes for the photo's
 def put_back(
     photo: Source, own: Face, face: np.ndarray, shape: np.ndarray | None = None
 ) -> Image.Image:
-    """The whole photo with another face in the place of its own.
+    """Return the whole photo with another face in the place of its own.
 
     Where the face is the one that was cut out, nothing changes, bit for bit. Where it changed
     little, what the photo shows beyond the sharpness of the face stays. A photo in black and white
     or sepia takes no colours.
 
     Args:
-        photo: what `own` was cut out of.
+        photo: the one that `own` was cut out of.
         own: the face of the photo: where its square lies, and what was in it.
-        face: (F, F, 3) uint8, any F: what the square shall show.
+        face: (F, F, 3) uint8, the new content of the square. `own.native` is the F that loses no
+            detail; any other works as well.
         shape: (478, 2) landmarks of that in fractions of the square; None: they are looked for.
             Without landmarks of both the mask is an ellipse.
 
@@ -70,69 +71,25 @@ def put_back(
         raise ValueError(f"a face must be (F, F, 3) uint8, not {face.shape} {face.dtype}")
     opened = open_source(photo)
     image = opened.image
-    way = _Way.of(own.place, image.size)
+    if own.square is None:
+        raise UserError("Where in its photo this face lies is not known.")
+    box = _box(own.square, image.size)
     old = own.crop if own.full is None else own.full
-    side = min(len(face), max(1, math.ceil(own.place.side)))  # antialiased where it shrinks
-    new, old = (_resized(picture, side) for picture in (face, old))
+    side = min(len(face), max(1, math.ceil(own.square.side)))  # antialiased where it shrinks
+    new, old = (resized(picture, side, enlarging=RESAMPLE) for picture in (face, old))
     if shape is None:  # found anew, the landmarks of the same face would differ a little
-        shape = own.shape if np.array_equal(new, old) else find_mesh(new)
+        shape = own.shape if np.array_equal(new, old) else find_shape(new)
     new, outline = _outlined(new, shape, own.shape)
     if own.tone is not None:
         shown = old + own.tone.of(new) - own.tone.of(old)
         new = (shown + 0.5).clip(0, 255).astype(np.uint8)
-    mask, field, keep = _blending(new, old, seam_mask() if outline is None else seam_mask(outline))
-    _lay(image, way, new, old, mask, field, keep)
+    mask = seam_mask() if outline is None else seam_mask(outline)
+    _lay(image, own.square, box, new, old, _blending(new, old, mask))
     return image if opened.alpha is None else _off_white(image, opened.alpha)
 
 
-def full_side(face: Face) -> int:
-    """Pixels a side that a face to put back should have: as many as its square in the photo, but
-    not less than the model draws and not more than `FULL`."""
-    side = 0.0 if face.place is None else face.place.side
-    return max(len(face.pixels), min(round(side), FULL))
-
-
-@dataclass(frozen=True)
-class _Way:
-    """From pixels of the photo into the square, and the part of the photo that it covers.
-
-    Attributes:
-        matrix: (2, 3), takes (x, y, 1) in pixels of the photo to fractions of the square.
-        box: left, top, right, bottom in pixels.
-    """
-
-    matrix: np.ndarray
-    box: tuple[int, int, int, int]
-
-    @classmethod
-    def of(cls, place: Place | None, size: tuple[int, int]) -> _Way:
-        if place is None:
-            raise UserError("Where in its photo this face lies is not known.")
-        corner, right, down = (np.array(v) for v in (place.corner, place.right, place.down))
-        into = np.linalg.inv(np.stack([right, down], axis=1))
-        corners = corner + np.array([0 * right, right, down, right + down])
-        first = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)
-        last = np.minimum(np.ceil(corners.max(axis=0)).astype(int), size)
-        if (first >= last).any():
-            raise UserError("This face does not lie in that photo.")
-        return cls(np.column_stack([into, -into @ corner]), (*first.tolist(), *last.tolist()))
-
-    def sampled(self, picture: np.ndarray, rows: tuple[int, int], cubic: bool) -> np.ndarray:
-        """A square picture (N, N[, c]) float32 at the pixels of these rows of the box."""
-        import cv2
-
-        side, (left, _, right, _) = len(picture), self.box
-        matrix = self.matrix.copy()
-        matrix[:, 2] += matrix[:, :2] @ (left + 0.5, rows[0] + 0.5)
-        matrix *= side
-        matrix[:, 2] -= 0.5
-        how = cv2.WARP_INVERSE_MAP | (cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR)
-        shape = right - left, rows[1] - rows[0]
-        return cv2.warpAffine(picture, matrix, shape, flags=how, borderMode=cv2.BORDER_REPLICATE)
-
-
 def seam_mask(*meshes: np.ndarray) -> np.ndarray:
-    """How much of the new face each place of the square shows.
+    """Compute how much of the new face each place of the square shows.
 
     Args:
         meshes: (M, 2) points in fractions of the square, of each shape that the seam shall lie
@@ -160,10 +117,11 @@ def seam_mask(*meshes: np.ndarray) -> np.ndarray:
 def _outlined(
     new: np.ndarray, mesh: np.ndarray | None, own: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """The new face within the outline of the old one, and that outline (M, 2).
+    """Warp the new face into the outline of the old one; return it and that outline (M, 2).
 
     The outline goes where the old one is; all other landmarks follow the affine map that comes
-    nearest to that. Without landmarks of both faces the new one is as it was, None beside it.
+    nearest to that. Without landmarks of both faces the new one stays as it is, and there is no
+    outline.
     """
     if mesh is None or own is None:
         return new, None
@@ -174,30 +132,28 @@ def _outlined(
     goal[OUTLINE_POINTS] = outline
     if np.square(goal - mesh).sum(axis=1).mean() < _STILL**2:
         return new, outline
-    mesh, goal = mesh[SHAPE_POINTS], goal[SHAPE_POINTS]
-    return Triangulation([mesh, goal]).warp(new, mesh, goal), outline
+    return reshaped(new, mesh, goal), outline
 
 
-def _blending(
-    new: np.ndarray, old: np.ndarray, mask: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """On the grid: the mask, what the new face is corrected by, and how much grain stays.
+def _blending(new: np.ndarray, old: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Work out on the grid how the new face is blended in: (G, G, 5) float32.
 
-    Returns:
-        (G, G), (G, G, 3) in levels, and (G, G) in [0, 1], all float32.
+    The planes are the mask, how much of the photo's grain stays, in [0, 1], and by what the three
+    colours of the new face are corrected, in levels.
     """
-    change = _resized(new, _GRID).astype(np.float32) - _resized(old, _GRID)
+    small, other = (resized(picture, _GRID, enlarging=RESAMPLE) for picture in (new, old))
+    change = small.astype(np.float32) - other
     rim = 4 * mask * (1 - mask) / (1 + np.square(change / _ODD).mean(axis=-1)) ** 2
     field = _carried(change, rim) if rim.any() else np.zeros_like(change)
-    fine = change - _blurred(change, 4)
-    rough = np.sqrt(_blurred(np.square(fine).mean(axis=-1), 3).clip(0))
+    fine = change - cv2.GaussianBlur(change, (0, 0), 4)
+    rough = np.sqrt(cv2.GaussianBlur(np.square(fine).mean(axis=-1), (0, 0), 3).clip(0))
     low, high = _CHANGED
     keep = 1 - _smooth((rough - low) / (high - low))
-    return mask, field.astype(np.float32), keep.astype(np.float32)
+    return np.dstack([mask, keep.astype(np.float32), field.astype(np.float32)])
 
 
 def _carried(change: np.ndarray, rim: np.ndarray) -> np.ndarray:
-    """What is known along the rim, carried everywhere: a normalised convolution (Knutsson and
+    """Carry what is known along the rim everywhere, by a normalised convolution (Knutsson and
     Westin 1993) whose kernel falls with the third power, as that of a membrane does."""
     offsets = np.arange(-_GRID, _GRID) / _GRID
     distance = np.hypot(offsets[:, None], offsets)
@@ -212,32 +168,59 @@ def _carried(change: np.ndarray, rim: np.ndarray) -> np.ndarray:
     return np.stack([convolved(rim * one) / share for one in np.moveaxis(change, -1, 0)], -1)
 
 
+def _box(square: Square, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Return the part of a photo that a square covers: left, top, right, bottom in pixels.
+
+    Raises:
+        UserError: it covers none.
+    """
+    right, down = 2 * square.right, 2 * square.down
+    corners = square.corner + np.array([0 * right, right, down, right + down])
+    left, top = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0).tolist()
+    right, bottom = np.minimum(np.ceil(corners.max(axis=0)).astype(int), size).tolist()
+    if left >= right or top >= bottom:
+        raise UserError("This face does not lie in that photo.")
+    return left, top, right, bottom
+
+
 def _lay(
     image: Image.Image,
-    way: _Way,
+    square: Square,
+    box: tuple[int, int, int, int],
     new: np.ndarray,
     old: np.ndarray,
-    mask: np.ndarray,
-    field: np.ndarray,
-    keep: np.ndarray,
+    blending: np.ndarray,
 ) -> None:
-    """Into the photo itself: photo + mask·(new - field - old + (1 - keep)·(old - photo))."""
-    left, top, right, bottom = way.box
+    """Change the photo itself to photo + mask·(new - field - old + (1 - keep)·(old - photo))."""
+    into = np.linalg.inv(np.stack([2 * square.right, 2 * square.down], axis=1))
+    matrix = np.column_stack([into, -into @ square.corner])  # (x, y, 1) to fractions of the square
+    left, top, right, bottom = box
+
+    def sampled(picture: np.ndarray, cubic: bool) -> np.ndarray:
+        """Sample a square picture (N, N, c) float32 at the pixels of this strip."""
+        to = matrix.copy()
+        to[:, 2] += to[:, :2] @ (left + 0.5, first + 0.5)
+        to *= len(picture)
+        to[:, 2] -= 0.5
+        how = cv2.WARP_INVERSE_MAP | (cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR)
+        shape = right - left, last - first
+        return cv2.warpAffine(picture, to, shape, flags=how, borderMode=cv2.BORDER_REPLICATE)
+
     change = new.astype(np.float32) - old
-    old, smooth = old.astype(np.float32), np.dstack([mask, keep, field])
+    old = old.astype(np.float32)
     for first in range(top, bottom, _STRIP):
-        rows = first, min(first + _STRIP, bottom)
-        part = (left, rows[0], right, rows[1])
-        shown = np.asarray(image.crop(part), np.float32)
-        soft = way.sampled(smooth, rows, cubic=False)
-        moved = way.sampled(change, rows, cubic=True) - soft[..., 2:]
-        moved += (1 - soft[..., 1:2]) * (way.sampled(old, rows, cubic=True) - shown)
+        last = min(first + _STRIP, bottom)
+        shown = np.asarray(image.crop((left, first, right, last)), np.float32)
+        soft = sampled(blending, cubic=False)
+        moved = sampled(change, cubic=True) - soft[..., 2:]
+        moved += (1 - soft[..., 1:2]) * (sampled(old, cubic=True) - shown)
         shown += soft[..., :1] * moved
-        image.paste(Image.fromarray((shown + 0.5).clip(0, 255).astype(np.uint8)), part[:2])
+        strip = Image.fromarray((shown + 0.5).clip(0, 255).astype(np.uint8))
+        image.paste(strip, (left, first))
 
 
 def _off_white(image: Image.Image, alpha: Image.Image) -> Image.Image:
-    """RGBA that looks on white as the image does; alpha: mode L."""
+    """Return the RGBA picture that looks on white as the image does; alpha: mode L."""
     share = np.asarray(alpha, np.float32)[..., None] / 255
     partly = ((share > 0) & (share < 1))[..., 0]
     levels = np.array(image)
@@ -248,19 +231,7 @@ def _off_white(image: Image.Image, alpha: Image.Image) -> Image.Image:
     return whole
 
 
-def _blurred(values: np.ndarray, sigma: float) -> np.ndarray:
-    import cv2
-
-    return cv2.GaussianBlur(values, (0, 0), sigma)
-
-
 def _smooth(x: np.ndarray) -> np.ndarray:
-    """0 below 0, 1 above 1, without a corner in between."""
+    """Rise smoothly from 0 at 0 to 1 at 1."""
     x = np.clip(x, 0, 1)
     return x * x * (3 - 2 * x)
-
-
-def _resized(picture: np.ndarray, side: int) -> np.ndarray:
-    if len(picture) == side:
-        return picture
-    return np.asarray(Image.fromarray(picture).resize((side, side), RESAMPLE))

@@ -1,4 +1,4 @@
-"""What belongs to the face itself, and what hangs over it: masks over a crop.
+"""Masks over a crop: what belongs to the face itself, and what hangs over it.
 
 A morph mixes only what both people have: skin, eyes, brows, nose, lips. Hair, ears, clothes and
 the background come from one photo at a time, and so does what covers a face: a fringe, a hand, a
@@ -8,47 +8,29 @@ Polygons are drawn from landmarks. What covers skin is told by colour: the skin 
 sampled on its cheeks and nose, and what differs from it too much, mostly by being darker, is not
 skin (a Gaussian model of skin colour, Vezhnevets et al. 2003, fitted to the one face). Glasses are
 told by a linear classifier on histograms of gradients about the eyes (Dalal & Triggs 2005), which
-was fitted on the training faces.
+was fitted on the training faces. OpenCV is imported when needed, since it takes long.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
-from glow_app.faces.landmarks import OUTLINE_POINTS
+from glow_app.faces.landmarks import (
+    EYES,
+    INNER_LIPS,
+    OUTER_LIPS,
+    OUTLINE_POINTS,
+    face_data,
+)  # fmt: skip
 
 __all__ = [
-    "eyewear_mask",
-    "face_depth",
-    "face_mask",
-    "glasses_score",
-    "inner_mouth_mask",
-    "mean_shape",
-    "measure_spread",
-    "mirror",
-    "mouth_opening",
-    "skin_colour",
-    "skin_likeness",
-    "visible_face",
-    "wears_glasses",
-]
+    "eyewear_mask", "face_mask", "glasses_score", "inner_mouth_mask", "skin_colour",
+    "skin_likeness", "visible_face", "wears_glasses",
+]  # fmt: skip
 
-_DATA: Final = Path(__file__).with_name("face_data.safetensors")
-
-_INNER_LIPS: Final = (
-    78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191,
-)  # fmt: skip
-_OUTER_LIPS: Final = (
-    61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185,
-)  # fmt: skip
-_EYES: Final = (
-    (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246),
-    (362, 382, 381, 380, 374, 373, 390, 249, 263, 466, 388, 387, 386, 385, 384, 398),
-)
 _BROWS: Final = (
     (70, 63, 105, 66, 107, 55, 65, 52, 53, 46),
     (336, 296, 334, 293, 300, 276, 283, 282, 295, 285),
@@ -59,7 +41,6 @@ _CHEEKS: Final = (
     (346, 347, 330, 266, 425, 411, 352),
     (6, 197, 195, 5, 45, 275, 122, 351),
 )
-_UPPER_LIP, _LOWER_LIP = 13, 14  # their inner edges, in the middle
 _CORNERS: Final = ((33, 133), (362, 263))  # of the eyes, outer and inner
 
 _GLASSES: Final = -0.3  # score from which on; a few faces without count as well, at no harm
@@ -69,37 +50,10 @@ _FAR: Final = 2.6  # deviations of colour: beyond this it is hardly skin
 _LEAST_SPREAD: Final = 5.0  # of a and b in CIELAB, whose deviation on an even cheek is tiny
 
 
-@lru_cache(maxsize=1)
-def _data() -> dict[str, np.ndarray]:
-    from safetensors.numpy import load_file
-
-    return load_file(_DATA)
-
-
-def mean_shape() -> np.ndarray:
-    """The mean of the landmarks of 30,762 aligned training faces, made symmetric: (478, 2)."""
-    return _data()["mean_shape"]
-
-
-def face_depth() -> np.ndarray:
-    """(478,) mean depth of the landmarks, in fractions of the crop; what is nearer is smaller."""
-    return _data()["depth"].astype(np.float64)
-
-
-def measure_spread() -> np.ndarray:
-    """Deviation of each of `measures.MEASURES`, and of turn, nod and tilt, over training faces."""
-    return _data()["measure_spread"].astype(np.float64)
-
-
-def mirror() -> np.ndarray:
-    """(478,) for each landmark the one on the other side of the face."""
-    return _data()["mirror"]
-
-
 def face_mask(
     shape: np.ndarray, side: int, shrink: float = 0.93, feather: float = 1 / 28
 ) -> np.ndarray:
-    """The face inside its outline: (side, side).
+    """Draw the face inside its outline: (side, side).
 
     Args:
         shape: (478, 2), in fractions of the crop.
@@ -113,17 +67,12 @@ def face_mask(
 
 
 def inner_mouth_mask(shape: np.ndarray, side: int) -> np.ndarray:
-    """What is inside the lips: (side, side)."""
-    return _filled([shape[list(_INNER_LIPS)]], side, blur=0.006)
-
-
-def mouth_opening(shape: np.ndarray) -> float:
-    """How far the lips of a shape (478, 2) are apart, in fractions of the crop."""
-    return float(np.hypot(*(shape[_LOWER_LIP] - shape[_UPPER_LIP])))
+    """Draw what is inside the lips: (side, side)."""
+    return _filled([shape[list(INNER_LIPS)]], side, blur=0.006)
 
 
 def glasses_score(look: np.ndarray) -> float:
-    """How much a face in the mean shape looks like one with glasses: above 0 it has some.
+    """Score how much a face in the mean shape looks like one with glasses: above 0 it has some.
 
     On 1,162 held-out faces 1 in 100 with glasses scores below 0, and 1 in 100 without above -0.1.
 
@@ -144,16 +93,16 @@ def glasses_score(look: np.ndarray) -> float:
         cells.append(share.reshape(6, 8, 16, 8).sum(axis=(1, 3)))
     histogram = np.sqrt(np.stack(cells, -1))
     histogram = (histogram / (np.sqrt(np.square(histogram).mean()) + 1e-6)).ravel()
-    return float((histogram - _data()["glasses_middle"]) @ _data()["glasses_weights"])
+    return float((histogram - face_data()["glasses_middle"]) @ face_data()["glasses_weights"])
 
 
 def wears_glasses(look: np.ndarray) -> bool:
-    """Whether a face in the mean shape (N, N, 3) wears glasses, or sunglasses."""
+    """Say whether a face in the mean shape (N, N, 3) wears glasses, or sunglasses."""
     return glasses_score(look) > _GLASSES
 
 
 def eyewear_mask(shape: np.ndarray, side: int) -> np.ndarray:
-    """Where glasses are on a face that wears some: about both eyes and between: (side, side)."""
+    """Draw where glasses are on a face that wears some, about both eyes: (side, side)."""
     import cv2
 
     mask = np.zeros((side, side), np.float32)
@@ -163,15 +112,17 @@ def eyewear_mask(shape: np.ndarray, side: int) -> np.ndarray:
         turn = float(np.degrees(np.arctan2(*(b - a)[::-1])))
         centre = (a + b) / 2 + np.array([0, 0.25 * wide])
         axes = (round(1.3 * wide), round(1.12 * wide))
-        cv2.ellipse(mask, tuple(np.round(centre).astype(int).tolist()), axes, turn, 0, 360, 1, -1)
-    left, right = (shape[outer] * side for outer, _ in ((33, 0), (263, 0)))
+        cv2.ellipse(
+            mask, tuple(np.round(centre).astype(int).tolist()), axes, turn, 0, 360, (1,), -1
+        )
+    left, right = (shape[outer] * side for outer, _ in _CORNERS)
     bridge = np.array([left, right]).round().astype(np.int32)
-    cv2.line(mask, tuple(bridge[0].tolist()), tuple(bridge[1].tolist()), 1.0, side // 12)
+    cv2.line(mask, tuple(bridge[0].tolist()), tuple(bridge[1].tolist()), (1,), side // 12)
     return cv2.GaussianBlur(mask, (0, 0), 0.012 * side)
 
 
 def skin_colour(crop: np.ndarray, shape: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Median and spread of the colour of a face's skin, both (3,) in CIELAB (L 0 to 100).
+    """Measure the colour of a face's skin: median and spread, (3,) each in CIELAB (L 0 to 100).
 
     Args:
         crop: (N, N, 3) uint8.
@@ -186,7 +137,7 @@ def skin_colour(crop: np.ndarray, shape: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def skin_likeness(crop: np.ndarray, shape: np.ndarray) -> np.ndarray:
-    """How much each place looks like the skin of this face: (N, N)."""
+    """Score how much each place looks like the skin of this face: (N, N)."""
     lab = _lab(crop)
     middle, spread = skin_colour(crop, shape)
     away = np.sqrt(np.square((lab[..., 1:] - middle[1:]) / spread[1:]).mean(axis=-1))
@@ -196,7 +147,7 @@ def skin_likeness(crop: np.ndarray, shape: np.ndarray) -> np.ndarray:
 
 
 def visible_face(crop: np.ndarray, shape: np.ndarray, glasses: bool) -> np.ndarray:
-    """Where the face itself is seen, and nothing in front of it: (256, 256).
+    """Draw where the face itself is seen, and nothing in front of it: (256, 256).
 
     Args:
         crop: (N, N, 3) uint8.
@@ -226,40 +177,40 @@ def visible_face(crop: np.ndarray, shape: np.ndarray, glasses: bool) -> np.ndarr
 
 
 def _features(shape: np.ndarray) -> np.ndarray:
-    """Eyes, nose and lips, whose colours are not those of skin: (256, 256)."""
+    """Draw eyes, nose and lips, whose colours are not those of skin: (256, 256)."""
     import cv2
 
-    parts = _grown(_EYES, shape, 23), _grown((_OUTER_LIPS, _NOSE), shape, 11)
-    return cv2.GaussianBlur(np.maximum(*parts), (0, 0), 3)
+    eyes, others = _grown(EYES, shape, 23), _grown((OUTER_LIPS, _NOSE), shape, 11)
+    return cv2.GaussianBlur(np.maximum(eyes, others), (0, 0), 3)
 
 
-def _grown(parts: tuple[tuple[int, ...], ...], shape: np.ndarray, by: int) -> np.ndarray:
-    """The hulls of parts of a face, grown by a disc: (256, 256)."""
+def _grown(areas: Sequence[tuple[int, ...]], shape: np.ndarray, by: int) -> np.ndarray:
+    """Draw the hulls of some areas of a face, grown by a disc: (256, 256)."""
     import cv2
 
-    return cv2.dilate(_filled([shape[list(points)] for points in parts], _SIDE, 0), _disc(by))
+    return cv2.dilate(_filled([shape[list(points)] for points in areas], _SIDE, 0), _disc(by))
 
 
 def _filled(polygons: list[np.ndarray], side: int, blur: float) -> np.ndarray:
-    """The convex hulls of polygons in fractions of the crop; blur: of the side."""
+    """Draw the convex hulls of polygons in fractions of the crop; blur: of the side."""
     import cv2
 
     mask = np.zeros((side, side), np.uint8)
     for polygon in polygons:
         points = np.round(np.asarray(polygon, np.float64) * side * 16 - 8).astype(np.int32)
         hull = cv2.convexHull(points)
-        cv2.fillConvexPoly(mask, hull, 255, cv2.LINE_AA, 4)
+        cv2.fillConvexPoly(mask, hull, (255,), cv2.LINE_AA, 4)
     soft = mask.astype(np.float32) / 255
     return cv2.GaussianBlur(soft, (0, 0), blur * side) if blur else soft
 
 
 def _soft(polygon: np.ndarray, side: int, feather: float) -> np.ndarray:
-    """A polygon's hull whose border falls from 1 to 0 over `feather` of the side, inside it."""
+    """Draw a polygon's hull whose border falls from 1 to 0 over `feather` of the side."""
     import cv2
 
     hard = np.zeros((side + 2, side + 2), np.uint8)  # what the crop cuts off is no border
     points = cv2.convexHull(np.round(polygon * side + 0.5).astype(np.int32))
-    cv2.fillConvexPoly(hard, points, 255)
+    cv2.fillConvexPoly(hard, points, (255,))
     hard[0], hard[-1], hard[:, 0], hard[:, -1] = 0, 0, 0, 0
     depth = cv2.distanceTransform(hard, cv2.DIST_L2, 5)[1:-1, 1:-1]
     x = np.clip(depth / max(2 * feather * side, 1), 0, 1)
@@ -279,6 +230,6 @@ def _disc(wide: int) -> np.ndarray:
 
 
 def _falling(x: np.ndarray, low: float, high: float) -> np.ndarray:
-    """1 below low, 0 above high, smooth between."""
+    """Fall smoothly from 1 at `low` to 0 at `high`."""
     x = np.clip((high - x) / (high - low), 0, 1)
     return x * x * (3 - 2 * x)

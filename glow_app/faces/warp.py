@@ -8,14 +8,14 @@ image registration"). Control points that would turn a triangle inside out in on
 left out: eyelids that close, cheeks that a head turns away.
 
 Points are (x, y) in fractions of the crop, (0, 0) its outer top left corner. The fixed points lie
-a little outside of the crop, because the chin often lies on its border. SciPy and OpenCV come with
-mediapipe, without which there are no landmarks to warp by; they are imported when needed.
+a little outside of the crop, because the chin often lies on its border. SciPy and OpenCV are
+imported when needed, since they take long.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -26,13 +26,13 @@ __all__ = ["Triangulation", "between", "reshaped"]
 _OUTSIDE: Final = 0.1  # of the crop: how far beyond it the fixed points lie
 _PER_SIDE: Final = 4  # intervals between the fixed points of a side: 16 points in all
 _MARGIN: Final = 0.02  # of the crop: control points nearer to the fixed ones crowd them
-_THIN: Final = 5e-6  # of the crop: area below which a triangle counts as turned (0.08 px² of 128²)
+_THIN: Final = 5e-6  # of the crop: area below which a triangle counts as turned
 _GRID: Final = 256  # pixels a side up to which a warp is worked out for each pixel
 _FRACTION: Final = 4  # bits of a pixel's fraction in which triangles are drawn
 
 
 class Triangulation:
-    """One set of triangles for several shapes of the same points.
+    """One set of triangles that serves several shapes of the same points.
 
     Args:
         shapes: K ≥ 1 arrays (P, 2). Points that lie far outside of the crop in one of them, or
@@ -54,13 +54,13 @@ class Triangulation:
         self._triangulate(all_)
 
     def points(self, shape: np.ndarray) -> np.ndarray:
-        """The fixed points and those of a shape (P, 2) that are used: (Q, 2) float64."""
+        """Join the fixed points and those of a shape (P, 2) that are used: (Q, 2) float64."""
         return np.concatenate([self._fixed, np.asarray(shape, np.float64)[self.used]])
 
     def warp(
         self, picture: np.ndarray, shape: np.ndarray, target: np.ndarray, linear: bool = False
     ) -> np.ndarray:
-        """A picture of a face of one shape in another.
+        """Warp a picture of a face from one shape to another.
 
         Args:
             picture: (C, C) or (C, C, channels), uint8, int16 or float32. Above 256 pixels the warp
@@ -78,7 +78,7 @@ class Triangulation:
         return self.remap(picture, self.sources(own, goal, len(picture)), linear)
 
     def sources(self, own: np.ndarray, goal: np.ndarray, side: int) -> np.ndarray:
-        """Where each pixel of a warped picture comes from: (side, side, 2) float32, in pixels.
+        """Return from where each pixel of a warped picture comes: (side, side, 2) float32, pixels.
 
         Args:
             own, goal: (Q, 2), as `points` gives them.
@@ -94,7 +94,7 @@ class Triangulation:
 
     @staticmethod
     def enlarged(sources: np.ndarray, side: int) -> np.ndarray:
-        """`sources` (G, G, 2) for another number of pixels a side, smooth in between."""
+        """Interpolate `sources` (G, G, 2) for another number of pixels a side."""
         import cv2
 
         grid = len(sources)
@@ -112,16 +112,17 @@ class Triangulation:
 
     @staticmethod
     def remap(picture: np.ndarray, sources: np.ndarray, linear: bool = False) -> np.ndarray:
-        """A picture whose pixels come from `sources`."""
+        """Take the pixels of a picture from `sources`."""
         import cv2
 
         how = cv2.INTER_LINEAR if linear else cv2.INTER_CUBIC
-        return cv2.remap(picture, sources, None, how, borderMode=cv2.BORDER_REFLECT)
+        second: Any = None  # `sources` hold both coordinates
+        return cv2.remap(picture, sources, second, how, borderMode=cv2.BORDER_REFLECT)
 
     # ------------------------------------------------------------------------------ inside
 
     def _triangulate(self, shapes: np.ndarray) -> None:
-        """Triangles on the mean shape, without the points that turn one of them."""
+        """Make triangles on the mean shape, and drop the points that turn one of them."""
         from scipy.spatial import Delaunay
 
         fixed = len(self._fixed)
@@ -138,7 +139,7 @@ class Triangulation:
             self.used[np.flatnonzero(self.used)[blame.argmax() - fixed]] = False
 
     def _affine(self, own: np.ndarray, goal: np.ndarray) -> np.ndarray:
-        """(T, 2, 3) maps from the goal's triangles, (x, y, 1), to where they come from."""
+        """Return (T, 2, 3) maps from the goal's triangles, (x, y, 1), to where they come from."""
         corners = np.ones((len(self.triangles), 3, 3))
         corners[:, :2] = np.swapaxes(goal[self.triangles], 1, 2)
         flat = np.abs(np.linalg.det(corners)) < 1e-12  # between fixed points of one side
@@ -146,26 +147,26 @@ class Triangulation:
         return np.swapaxes(own[self.triangles], 1, 2) @ np.linalg.inv(corners)
 
     def _drawn(self, goal: np.ndarray, side: int) -> np.ndarray:
-        """(side, side) int32: in which triangle of the goal each pixel lies."""
+        """Return in which triangle of the goal each pixel lies: (side, side) int32."""
         import cv2
 
         drawn = np.zeros((side, side), np.int32)
         scale = side * (1 << _FRACTION)
         corners = np.round(goal[self.triangles] * scale - (1 << _FRACTION) / 2).astype(np.int32)
         for i, corner in enumerate(corners):
-            cv2.fillConvexPoly(drawn, corner, i, cv2.LINE_8, _FRACTION)
+            cv2.fillConvexPoly(drawn, corner, (i,), cv2.LINE_8, _FRACTION)
         return drawn
 
 
 def between(a: np.ndarray, b: np.ndarray, low: float = 0.0, high: float = 1.0) -> Triangulation:
-    """Triangles for all shapes a + t·(b - a), t from `low` to `high`."""
+    """Make triangles for all shapes a + t·(b - a), t from `low` to `high`."""
     return Triangulation([a + t * (b - a) for t in np.linspace(low, high, 9)])
 
 
 def reshaped(
     picture: np.ndarray, shape: np.ndarray, target: np.ndarray, linear: bool = False
 ) -> np.ndarray:
-    """A picture of a face in another shape, by triangles that serve these two alone.
+    """Warp a picture of a face to another shape, by triangles that serve these two alone.
 
     Args:
         picture, linear: as for `Triangulation.warp`.
@@ -176,7 +177,7 @@ def reshaped(
 
 
 def _fixed_points() -> np.ndarray:
-    """Around the crop, corners among them: (16, 2)."""
+    """Return points around the crop, corners among them: (16, 2)."""
     t = np.arange(_PER_SIDE) / _PER_SIDE
     zero, one = np.zeros_like(t), np.ones_like(t)
     sides = ((t, zero), (one, t), (1 - t, one), (zero, 1 - t))
@@ -185,13 +186,13 @@ def _fixed_points() -> np.ndarray:
 
 
 def _area(corners: np.ndarray) -> np.ndarray:
-    """Signed areas (T,) of triangles (T, 3, 2)."""
+    """Return the signed areas (T,) of triangles (T, 3, 2)."""
     (ax, ay), (bx, by) = ((corners[:, k] - corners[:, 0]).T for k in (1, 2))
     return (ax * by - ay * bx) / 2
 
 
 def _counterclockwise(triangles: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """The same with positive areas, whatever order they came in."""
+    """Order the corners of triangles so that all areas are positive."""
     turned = _area(points[triangles]) < 0
     triangles[turned] = triangles[turned][:, ::-1]
     return triangles

@@ -9,17 +9,14 @@ import torch
 from torch import Tensor
 
 import models
-from glow_app.faces.tensors import to_pictures
+from glow_app.faces.coding import to_pictures
 from models import Glow
-from models.bijection import Bijection
-from models.detail import DetailLevel
-from models.layout import join_channels
-from models.numerics import exact_float32
+from models.glow import CENTRE
+from models.layers import Bijection, Squeeze, exact_float32, join_channels
+from models.levels import DetailLevel
 from models.steps import FlowSteps
 
 __all__ = ["Chain", "Link", "chain", "links", "pictures", "so_far"]
-
-_CENTRE = 0.5  # the flow works on x - 1/2 (see models.Glow); a shift costs no log-determinant
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ class _OnDetails(Bijection):
         return join_channels(means, self.detail.squeeze.inverse(x))
 
     def _parted(self, h: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        means, details = h[:, : self.detail.channels], h[:, self.detail.channels :]
+        means, details = h[:, : self.detail.next_channels], h[:, self.detail.next_channels :]
         given = {"context": self.detail.features(means)} if self.conditional else {}
         return means, self.detail.squeeze(details)[0], given
 
@@ -84,18 +81,17 @@ def links(model: Glow, whole_steps: bool = False) -> list[Link]:
         whole_steps: one link for each step of flow rather than for each of its three layers.
     """
     found = []
-    for level, detail in enumerate(model.details, start=1):
-        found.append(Link(level, "Haar", detail.haar))
-        for name, layer in _layers(detail.steps, whole_steps).items():
-            conditional = not name.endswith(("actnorm", "1x1"))
-            found.append(Link(level, name, _OnDetails(detail, layer, conditional)))
-        found.append(Link(level, "prior of details", _OnDetails(detail, detail.prior, True)))
-    for i, steps in enumerate(model.levels):
-        level = model.config.details + i + 1
-        found += [Link(level, name, layer) for name, layer in _layers(steps, whole_steps).items()]
-        last = i == len(model.splits)
-        leaves = model.top if last else model.splits[i]
-        found.append(Link(level, "prior" if last else "split", leaves))
+    for i, level in enumerate(model.levels, start=1):
+        layers = _layers(level.steps, whole_steps)
+        if isinstance(level, DetailLevel):
+            found.append(Link(i, "Haar", level.haar))
+            for name, layer in layers.items():
+                conditional = not name.endswith(("actnorm", "1x1"))
+                found.append(Link(i, name, _OnDetails(level, layer, conditional)))
+            found.append(Link(i, "prior of details", _OnDetails(level, level.prior, True)))
+        else:
+            found += [Link(i, name, layer) for name, layer in layers.items()]
+            found.append(Link(i, "split" if level.next_channels else "prior", level.prior))
     return found
 
 
@@ -119,7 +115,7 @@ def chain(model: Glow, z: Tensor, whole_steps: bool = False) -> Chain:
         \log p(x) = \log N(z; 0, I) - \sum_k \log|\det \partial g_k|
     """
     backwards = links(model, whole_steps)[::-1]
-    z = z.to(model.top.mean.device, torch.float64)
+    z = z.to(model.device, torch.float64)
     with exact_float32(z.device):  # or "the last is x" would not hold
         codes = model.split_levels(z)
         level = model.config.levels
@@ -127,8 +123,8 @@ def chain(model: Glow, z: Tensor, whole_steps: bool = False) -> Chain:
         states, log_dets = [_laid_out(model, h, codes, level)], []
         for link in backwards:
             if link.level < level:  # what had left joins again, one level finer
-                if level > model.config.details and model.squeeze is not None:
-                    h = model.squeeze.inverse(h)
+                if level > model.config.details and model.config.squeeze:
+                    h = Squeeze().inverse(h)
                 level = link.level
                 h = torch.cat([h, codes[level - 1]], dim=1)
             h = link.bijection.inverse(h)
@@ -137,7 +133,7 @@ def chain(model: Glow, z: Tensor, whole_steps: bool = False) -> Chain:
             )  # of the flow direction; the other way it is the negative
             log_dets.append(-log_det)
             states.append(_laid_out(model, h, codes, level))
-    states[-1] = states[-1] + _CENTRE
+    states[-1] = states[-1] + CENTRE
     return Chain(backwards, torch.stack(states).cpu(), torch.stack(log_dets).double().cpu())
 
 
@@ -149,7 +145,7 @@ def pictures(walked: Chain) -> np.ndarray:
     """
     states = walked.states[:, 0]
     spread = states.flatten(1).std(dim=1).view(-1, 1, 1, 1)
-    seen = _CENTRE + (states - states.mean(dim=(1, 2, 3), keepdim=True)) / (6 * spread)
+    seen = CENTRE + (states - states.mean(dim=(1, 2, 3), keepdim=True)) / (6 * spread)
     seen[-1] = states[-1]
     return to_pictures(models.to_levels(seen))
 
@@ -161,7 +157,7 @@ def so_far(model: Glow, z: Tensor) -> Tensor:
     Picture l is g of the code with everything that joins after it at 0, its most likely value;
     the last picture is g(z).
     """
-    codes = model.split_levels(z.to(model.top.mean.device))
+    codes = model.split_levels(z.to(model.device))
     kept = [
         model.join_levels([c if i >= finest else torch.zeros_like(c) for i, c in enumerate(codes)])
         for finest in reversed(range(len(codes)))
@@ -185,6 +181,6 @@ def _laid_out(model: Glow, h: Tensor, codes: list[Tensor], level: int) -> Tensor
             means, horizontal, vertical, diagonal = h.chunk(4, dim=1)
             top, bottom = (means, horizontal), (vertical, diagonal)
             h = torch.cat([torch.cat(row, dim=3) for row in (top, bottom)], dim=2)
-        elif model.squeeze is not None:
-            h = model.squeeze.inverse(h)
+        elif model.config.squeeze:
+            h = Squeeze().inverse(h)
     return h

@@ -12,9 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models import NETS, Glow
-from models.bijection import Bijection
-from models.coupling import AffineCoupling
-from models.numerics import exact_float32
+from models.layers import AffineCoupling, Bijection, exact_float32
 
 __all__ = [
     "DIMS",
@@ -102,10 +100,11 @@ def face_coupling(model: Glow, z: Tensor) -> tuple[AffineCoupling, Tensor]:
     Returns:
         the coupling itself, and its input (1, C, H, W) float64 at the coarsest level.
     """
-    coupling = model.levels[-1][-1].coupling
-    z = z.to(model.top.mean.device, torch.float64)
+    level, z = model.levels[-1], z.to(model.device, torch.float64)
+    *_, step = level.steps
     with exact_float32(z.device):
-        return coupling, coupling.inverse(model.top.inverse(model.split_levels(z)[-1]))
+        whitened = model.split_levels(z)[-1]
+        return step.coupling, step.coupling.inverse(level.prior.inverse(whitened))
 
 
 def cost(coupling: AffineCoupling, x: Tensor) -> Cost:

@@ -117,7 +117,7 @@ def means_of(x: Tensor, times: int) -> Tensor:
 
 
 def reduced(levels: Tensor, halvings: int) -> Tensor:
-    """Resize uint8 pictures (N, 3, S, S) to S / 2^halvings as `glow_app.faces.prepare` does.
+    """Resize uint8 pictures (N, 3, S, S) to S / 2^halvings as `glow_app.faces.face.prepare` does.
 
     Equal to Pillow's Lanczos filter to the last level, rows and columns rounded in turn, but
     computed where the pictures are: a GPU does not wait for the host.

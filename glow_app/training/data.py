@@ -25,11 +25,10 @@ from torch import Tensor
 from glow_app.common.devices import cores
 from glow_app.common.errors import UserError
 from glow_app.common.files import refuse_lfs_pointer, replacing, write_text
-from glow_app.faces.coding import Coding
-from glow_app.faces.folders import list_pictures
-from glow_app.faces.frame import CROPS, Frame
-from glow_app.faces.prepare import prepare
-from glow_app.faces.tensors import to_tensor
+from glow_app.faces.coding import Coding, to_tensor
+from glow_app.faces.face import prepare
+from glow_app.faces.looks import CROPS, ReferenceFrame
+from glow_app.faces.opening import list_pictures
 from glow_app.training.run_folder import is_run_folder
 
 __all__ = ["PackedPictures", "from_celeba", "from_source", "import_torchvision", "is_held_out"]
@@ -53,7 +52,7 @@ class PackedPictures:
         names: N names.
         skipped: name and reason of each picture that was left out.
         fingerprint: changes when any of the N pictures does.
-        frame: the frame of the faces (`glow_app.faces.frame`).
+        frame: the frame of the faces (`glow_app.faces.looks`).
         rows: which of the N are in the subset; None for all.
     """
 
@@ -61,7 +60,7 @@ class PackedPictures:
     names: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
     fingerprint: str
-    frame: Frame = CROPS
+    frame: ReferenceFrame = CROPS
     rows: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -124,7 +123,7 @@ def from_source(
         return _open_packed(source, size, coding)
     archives = sorted(source.glob("part-*.zip")) if source.is_dir() else []
     files = archives or _without_samples(list_pictures(source), source)
-    frame = Frame.of_pictures(source, files)
+    frame = ReferenceFrame.of_pictures(source, files)
     names = [file.relative_to(source).as_posix() for file in files]
     stats = [file.stat() for file in files]
     listing = [(n, s.st_size, s.st_mtime_ns) for n, s in zip(names, stats, strict=True)]
@@ -253,7 +252,7 @@ def _damaged(path: Path) -> UserError:
 # ---------------------------------------------------------------------- packing
 
 
-def _digest(coding: Coding | None, frame: Frame, *key: Any) -> str:
+def _digest(coding: Coding | None, frame: ReferenceFrame, *key: Any) -> str:
     """Return 16 hexadecimal digits of all that decides how packed pictures come out."""
     if coding is not None:  # without one the key is that of packs made before there was any
         key += (asdict(coding),)
@@ -274,7 +273,7 @@ def _pack(
     packed: Path,
     report: Report,
     show: Show | None,
-    frame: Frame = CROPS,
+    frame: ReferenceFrame = CROPS,
 ) -> None:
     """Prepare every picture into ``packed``; readers never see a half-written file."""
     packed.parent.mkdir(parents=True, exist_ok=True)
@@ -362,7 +361,7 @@ def _open_packed(path: Path, size: int, coding: Coding | None) -> PackedPictures
     if facts.get("coding", _plain(coding)) != _plain(coding):  # older ones do not say
         raise UserError(f"{path.name} was packed with another --coding.")
     skipped = tuple((str(n), str(r)) for n, r in facts.get("skipped", []))
-    frame = Frame.from_facts(facts.get("frame", {}))
+    frame = ReferenceFrame.from_facts(facts.get("frame", {}))
     return PackedPictures(pixels, tuple(names), skipped, _fingerprint(pixels), frame)
 
 

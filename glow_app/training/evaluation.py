@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,18 +10,32 @@ import numpy as np
 import torch
 
 import models
-from glow_app.editing.calibration import calibrate
-from glow_app.faces.tensors import to_pictures
-from glow_app.keeping import sheets
+from glow_app.export import sheets
+from glow_app.faces.coding import to_pictures
 from glow_app.training.batches import means_of, reduced
 from glow_app.training.config import TrainConfig
 from glow_app.training.data import PackedPictures
 from glow_app.training.distributed import World
 from glow_app.training.log import RunLog
 from glow_app.training.run_folder import RunFolder, TrainState
-from models import Glow, bin_centers, bits_by_part, dequantize, to_levels
+from models import (
+    Glow,
+    StateRange,
+    bin_centers,
+    bits_by_part,
+    dequantize,
+    to_levels,
+    usual_range,
+)
 
-__all__ = ["Evaluation", "calibrate_on", "held_out_bits", "morph_strip", "sample_grid"]
+__all__ = [
+    "Evaluation",
+    "calibrate",
+    "calibrate_on",
+    "held_out_bits",
+    "morph_strip",
+    "sample_grid",
+]
 
 _GRID = (4, 8)  # rows and columns of the sample grid
 _STRIP = 9  # frames of the morph strip
@@ -105,6 +120,18 @@ class Evaluation:
         models.save(state.ema.model, self.folder.weights, facts)
 
 
+@torch.inference_mode()
+def calibrate(model: Glow, images: Iterable[torch.Tensor]) -> None:
+    """Measure the usual range of states, and keep it with the weights.
+
+    Args:
+        model: in evaluation mode; its `usual_range` is set.
+        images: batches (N, C, H, W) of bin centres on the model's device, a thousand or so.
+    """
+    ranges = [model.f_with_range(x)[2].to("cpu") for x in images]
+    model.usual_range = usual_range(StateRange.cat(ranges))
+
+
 def calibrate_on(
     model: Glow, pictures: PackedPictures, most: int = _CALIBRATED_ON, means: int = 0
 ) -> None:
@@ -114,7 +141,7 @@ def calibrate_on(
         means: halvings of the pictures by means before the model sees them.
     """
     chosen = pictures.subset(slice(None, None, -(-len(pictures) // most)))
-    device, n_bits = model.top.mean.device, model.config.n_bits
+    device, n_bits = model.device, model.config.n_bits
 
     def images(first: int) -> torch.Tensor:
         levels = chosen.tensor(slice(first, first + _PASS)).to(device)
@@ -163,7 +190,7 @@ def sample_grid(model: Glow, n: int, temperature: float = 0.7) -> np.ndarray:
 def morph_strip(model: Glow, pictures: PackedPictures, frames: int, means: int = 0) -> np.ndarray:
     """Morph between the first and the middle one of the pictures: uint8 (frames, S, S, 3)."""
     n_bits = model.config.n_bits
-    pair = pictures.tensor([0, len(pictures) // 2]).to(model.top.mean.device)
+    pair = pictures.tensor([0, len(pictures) // 2]).to(model.device)
     z, _ = model.f(means_of(bin_centers(pair, n_bits), means))
     t = torch.linspace(0, 1, frames, device=z.device)[:, None]
     return to_pictures(to_levels(model.g(torch.lerp(z[:1], z[1:], t)), n_bits))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import models
 from glow_app.common.errors import UserError
-from glow_app.faces.frame import Frame
+from glow_app.faces.looks import ReferenceFrame
 from glow_app.training.batches import Batches, means_of, mixture
 from glow_app.training.config import TrainConfig
 from glow_app.training.data import PackedPictures
@@ -68,7 +68,7 @@ def train(
         world: the processes that train together, and the device of this one.
         init: weights to start a new run from, instead of random ones; with fewer steps of flow
             they are grown. Their facts stay in the new ones as "started_from". They may be of
-            another frame than the pictures (`glow_app.faces.frame`), which is logged.
+            another frame than the pictures (`glow_app.faces.looks`), which is logged.
         base: weights of the flow behind the finest detail level, for a new run to start from;
             of the frame of the pictures.
         facts: facts about the data, to be saved with the weights.
@@ -328,13 +328,15 @@ def _grown(given: Glow, path: Path, config: TrainConfig) -> Glow:
         raise UserError(f"{path.name} does not fit this run. {error}") from error
 
 
-def _change_of_frame(given: Glow, path: Path, config: TrainConfig, frame: Frame) -> str | None:
+def _change_of_frame(
+    given: Glow, path: Path, config: TrainConfig, frame: ReferenceFrame
+) -> str | None:
     """Return a notice if the weights of one frame go on in another, None if they do not.
 
     Raises:
         UserError: a part of them does not learn and would stay in its own.
     """
-    known = Frame.from_facts(given.facts)
+    known = ReferenceFrame.from_facts(given.facts)
     if known.same_as(frame):
         return None
     if config.details_only:
@@ -345,9 +347,9 @@ def _change_of_frame(given: Glow, path: Path, config: TrainConfig, frame: Frame)
     return f"{path.name} learned {known.words}; from here on it learns {frame.words}."
 
 
-def _with_detail_level(base: Glow, path: Path, config: TrainConfig, frame: Frame) -> Glow:
+def _with_detail_level(base: Glow, path: Path, config: TrainConfig, frame: ReferenceFrame) -> Glow:
     """Return a model of this run with a fresh detail level on the weights of ``path``."""
-    known = Frame.from_facts(base.facts)
+    known = ReferenceFrame.from_facts(base.facts)
     if not known.same_as(frame):
         raise UserError(
             f"{path.name} learned {known.words}, and the pictures are {frame.words}: "

@@ -52,7 +52,7 @@ class Objective(nn.Module):
         self.model, self.details_only = model, details_only
         if details_only:
             model.requires_grad_(False)
-            model.details[0].requires_grad_(True)
+            model.levels[0].requires_grad_(True)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the bits (N,) of ``x`` (N, C, H, W) in [0, 1]."""
@@ -68,10 +68,12 @@ def make_optimizer(model: Glow, config: TrainConfig) -> torch.optim.Optimizer:
 
     Weight decay applies to the convolutions inside nets only, never to the flow's own scales.
     """
-    learned = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    # By the names and in the order of files, to which the states of a saved optimizer belong.
+    tensors = model.state_dict(keep_vars=True).items()
+    learned = {name: p for name, p in tensors if p.requires_grad}
     kernels = [n for n, p in learned.items() if p.ndim == 4 and not n.endswith("position")]
     decayed = {n for n in kernels if ".net." in n or ".context." in n}
-    # One group for each kind, in the order of model.parameters() within it.
+    # One group for each kind, in the order of files within it.
     groups = [
         {"params": [p for n, p in learned.items() if n in decayed]},
         {"params": [p for n, p in learned.items() if n not in decayed], "weight_decay": 0.0},
@@ -170,7 +172,7 @@ class Ema:
     def __init__(self, model: Glow) -> None:
         self.model = Glow(model.config)
         self.model.load_state_dict(model.state_dict())
-        self.model.to(model.top.mean.device).eval().requires_grad_(False)
+        self.model.to(model.device).eval().requires_grad_(False)
 
     def update(self, model: Glow, decay: float) -> None:
         """Move the average towards the parameters of ``model`` by ``1 - decay``."""

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from glow_app.common.errors import UserError
 from glow_app.common.files import write_text
-from glow_app.faces.frame import CROPS, Frame
+from glow_app.faces.looks import CROPS, ReferenceFrame
 from glow_app.training.config import TrainConfig
 from glow_app.training.optimization import Ema, GradientGuard
 from models import CheckpointError, Glow, GlowConfig
@@ -198,7 +198,7 @@ class RunFolder:
         except ValueError as error:
             raise UserError(f"{self._settings} is damaged; remove it to go on.") from error
 
-    def open(self, config: TrainConfig, data: str, frame: Frame = CROPS) -> None:
+    def open(self, config: TrainConfig, data: str, frame: ReferenceFrame = CROPS) -> None:
         """Make the folder, or check that the run in it may go on with ``config``.
 
         Args:
@@ -212,7 +212,7 @@ class RunFolder:
         self.samples.mkdir(exist_ok=True)
         if (before := self.settings()) is None:
             return
-        known = Frame.from_facts(before.get(_FRAME) or {})
+        known = ReferenceFrame.from_facts(before.get(_FRAME) or {})
         if not known.same_as(frame):
             raise UserError(
                 f"{self.path} holds a run on {known.words}, and the pictures are {frame.words}: "
@@ -240,7 +240,9 @@ class RunFolder:
         """Remember the facts of the weights that the run starts from."""
         self.origin = {_ORIGIN: facts}
 
-    def write_settings(self, config: TrainConfig, data: str, frame: Frame = CROPS) -> None:
+    def write_settings(
+        self, config: TrainConfig, data: str, frame: ReferenceFrame = CROPS
+    ) -> None:
         """Write config.json; call it when the run could start, so that no failed one is left."""
         settings = {**dataclasses.asdict(config), "data": data, **self.origin}
         settings[_FRAME] = frame.to_facts()

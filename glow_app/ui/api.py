@@ -20,14 +20,13 @@ from gradio.events import api
 from glow_app.common.errors import UserError
 from glow_app.common.progress import Steps
 from glow_app.editing.directions import Direction
-from glow_app.editing.editor import Editor, Morph
+from glow_app.editing.editor import Editor
+from glow_app.editing.options import GROUNDS, MorphOptions
 from glow_app.editing.paths import JOURNEYS, PATHS
-from glow_app.editing.walk import GROUNDS
+from glow_app.export.recipes import Origin, Recipe, read_recipe
+from glow_app.export.sheets import save_photo, save_still
 from glow_app.faces.face import Face
-from glow_app.faces.put_back import full_side, put_back
-from glow_app.keeping.photos import save_photo
-from glow_app.keeping.recipes import Origin, Recipe, read_morph
-from glow_app.keeping.sheets import save_still
+from glow_app.faces.put_back import put_back
 from glow_app.ui import limits
 from glow_app.ui.downloads import animated, written
 from glow_app.ui.encoding import finite
@@ -106,30 +105,21 @@ class Api:
         least = limits.download_size(size, limits.MIN_SIZE)  # native shows only with the photos
         limits.affordable(count, least)
         rate = limits.between(fps, "fps", 1, 50)
-        t_range = tuple(
+        first, last = (
             limits.between(t, name, *limits.BEYOND)
             for name, t in (("t_from", t_from), ("t_to", t_to))
         )
-        a, b = prepared = self._prepared(photo_a=photo_a, photo_b=photo_b)
-        how = {
-            **_drawn(ground, kappa),
-            "t_range": t_range,
-            "constant_speed": bool(constant_speed),
-        }
-        result = self._editor.morph_frames(a, b, count, path, alone=bool(alone), **how)
-        recipe = Recipe.of(
-            self._editor,
-            "morph",
-            faces=(Origin(), Origin()),
+        prepared = self._prepared(photo_a=photo_a, photo_b=photo_b)
+        how = MorphOptions(
             path=path,
-            way="model" if alone else "photos",
+            t_range=(first, last),
+            constant_speed=bool(constant_speed),
+            alone=bool(alone),
             frames=count,
-            size=limits.download_size(size, result.native),
-            fps=rate,
-            there_and_back=bool(there_and_back),
-            **how,
+            **_drawn(ground, kappa),
         )
-        return self._written(result, recipe, prepared, format)
+        pace = {"fps": rate, "there_and_back": bool(there_and_back)}
+        return self._written(prepared, how, size, pace, format)
 
     def journey(
         self,
@@ -161,21 +151,16 @@ class Api:
         limits.affordable(count, least)
         rate = limits.between(fps, "fps", 1, 50)
         prepared = self._several(photos, 2, limits.MAX_FACES)
-        how = {**_drawn(ground, kappa), "constant_speed": bool(constant_speed)}
-        result = self._editor.journey(prepared, count, path, bool(loop), alone=bool(alone), **how)
-        recipe = Recipe.of(
-            self._editor,
-            "journey",
-            faces=(Origin(),) * len(prepared),
+        how = MorphOptions(
+            kind="journey",
             path=path,
-            way="model" if alone else "photos",
             loop=bool(loop),
+            constant_speed=bool(constant_speed),
+            alone=bool(alone),
             frames=count,
-            size=limits.download_size(size, result.native),
-            fps=rate,
-            **how,
+            **_drawn(ground, kappa),
         )
-        return self._written(result, recipe, prepared, format)
+        return self._written(prepared, how, size, {"fps": rate}, format)
 
     # ---- single pictures ------------------------------------------------------------------------
 
@@ -195,7 +180,7 @@ class Api:
         Returns [0] the picture (PNG); [1] facts: clamped (share of colours that were clipped),
         levels (height and width of each level).
         """
-        levels = len(self._editor.level_shapes)
+        levels = len(self._editor.model.level_shapes)
         if not isinstance(weights, list) or len(weights) != levels:
             raise UserError(f"weights must be a list of {levels} numbers, finest level first.")
         row = [limits.between(weight, "A weight", *limits.BEYOND) for weight in weights]
@@ -209,7 +194,7 @@ class Api:
         recipe = Recipe.of(
             self._editor, "mix", faces=faces, weights=tuple(row), shape=shape, size=side
         )
-        shapes = [shape[1:] for shape in self._editor.level_shapes]
+        shapes = [shape[1:] for shape in self._editor.model.level_shapes]
         return _still(mixed.at(side), recipe), {"clamped": mixed.clamped, "levels": shapes}
 
     def edit(
@@ -266,7 +251,7 @@ class Api:
         names = {"photo_a": photo_a, **({"photo_b": photo_b} if photo_b else {})}
         prepared, origins = self._prepared(**names), (Origin(),) * len(names)
         which = int(len(prepared) == 2 and place >= 0.5)
-        side = full_side(prepared[which])
+        side = prepared[which].native
         if photo_b:
             result = self._editor.morph_frames(prepared[0], prepared[1], [place])
             recipe = Recipe.of(self._editor, "morph", faces=origins, way="photos", t=place)
@@ -326,7 +311,7 @@ class Api:
         count = limits.whole(n, "n", 1, limits.MAX_SAMPLES)
         first = limits.seed(seed)
         spread = limits.temperature(temperature)
-        faces = self._editor.sample(count, temperature=spread, seed=first)
+        faces = self._editor.sampler.sample(count, temperature=spread, seed=first)
         origins = [Origin(first + i, spread) for i in range(count)]
         return [
             _still(
@@ -351,7 +336,7 @@ class Api:
         count = limits.whole(n, "n", 1, limits.MAX_SAMPLES)
         middle, spread = limits.seed(seed), limits.temperature(temperature)
         reach = limits.between(radius, "radius", 0, 1)
-        faces = self._editor.neighbours(middle, count, reach, spread)
+        faces = self._editor.sampler.neighbours(middle, count, reach, spread)
         recipe = Recipe.of(
             self._editor,
             "samples",
@@ -371,7 +356,7 @@ class Api:
         """
         if not file:
             raise UserError("A file is needed.")
-        facts = asdict(read_morph(_arrived(file)))
+        facts = asdict(read_recipe(_arrived(file)))
         facts["path_kind"] = facts.pop("path")  # clients take an object with that key for a file
         return facts
 
@@ -414,8 +399,17 @@ class Api:
         return row, [(known[name], strength) for name, strength in row.items()]
 
     def _written(
-        self, result: Morph, recipe: Recipe, prepared: list[Face], format: str
+        self,
+        prepared: list[Face],
+        how: MorphOptions,
+        size: Any,
+        pace: dict[str, Any],
+        format: str,
     ) -> tuple[FileData, dict[str, Any]]:
+        *_, result = self._editor.travel(prepared, how)
+        size = limits.download_size(size, result.native)
+        origins = [Origin()] * len(prepared)
+        recipe = Recipe.of_morph(self._editor, how, origins, size=size, **pace)
         return _made(animated(result, recipe, f".{format}")), {
             "model": self._editor.name,
             "path_kind": recipe.path,

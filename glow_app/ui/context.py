@@ -16,7 +16,7 @@ import gradio as gr
 from glow_app.common.errors import UserError
 from glow_app.editing.editor import Editor
 from glow_app.faces import finder
-from glow_app.faces.crop import Crop
+from glow_app.faces.alignment import Square
 from glow_app.faces.face import Face
 from glow_app.faces.opening import open_picture
 from glow_app.ui import limits
@@ -109,7 +109,7 @@ class FaceHolder:
         """Return the values that `outputs` get for a face, or for none."""
         shown = None
         if face is not None:
-            shown = card_value(face, self.editor.looks.of(face), self.editor.facts)
+            shown = card_value(face, self.editor.model.looks.of(face), self.editor.model.facts)
         return [face, next(_turns), *[shown for _ in self.cards]]
 
     def wire(self, temperature: gr.Slider) -> None:
@@ -203,7 +203,7 @@ def crop_choices(face: Face | None, number: int | None = None) -> dict[str, Any]
     _, file, crop = _photographed(face)
     photo = open_picture(file)
     found = finder.find_faces(photo) if finder.available() else []
-    crops = [Crop.of_face(f) for f in found[:_MOST_FOUND]]
+    crops = [one.square for one in found[:_MOST_FOUND]]
     return crop_value(photo, crop, crops, number)
 
 
@@ -214,17 +214,17 @@ def crop_again(editor: Editor, face: Face | None, event: gr.EventData) -> Face:
         UserError: it has no photo, that is gone, or the crop is not sensible.
     """
     face, file, _ = _photographed(face)
-    crop = Crop.read(field(event, "crop"), open_picture(file).size)
+    crop = Square.read(field(event, "crop"), open_picture(file).size)
     return photo_face(editor, file, face.source, crop)
 
 
-def _photographed(face: Face | None) -> tuple[Face, Path, Crop]:
+def _photographed(face: Face | None) -> tuple[Face, Path, Square]:
     """Return a face that has a photo, the file of that, and its crop."""
-    if face is None or face.photo is None or face.place is None:
+    if face is None or face.photo is None or face.square is None:
         raise UserError("This face has no photo whose crop could be changed.")
     if not face.photo.is_file():
         raise UserError("The photo is no longer here: choose it again.")
-    return face, face.photo, face.place.crop
+    return face, face.photo, face.square
 
 
 # ---- try an example -----------------------------------------------------------------------------

@@ -12,13 +12,12 @@ import numpy as np
 from glow_app.common.errors import UserError
 from glow_app.common.progress import Progress
 from glow_app.editing.editor import Editor, Morph
+from glow_app.export.animation import save_animation
+from glow_app.export.recipes import Recipe
+from glow_app.export.sheets import save_photo, save_sheet, save_still, save_strip, strip_frames
+from glow_app.export.writing import Pictures
 from glow_app.faces.face import Face
-from glow_app.faces.put_back import full_side, put_back
-from glow_app.keeping.animation import save_animation
-from glow_app.keeping.photos import save_photo
-from glow_app.keeping.recipes import Recipe
-from glow_app.keeping.sheets import save_sheet, save_still, save_strip, strip_frames
-from glow_app.keeping.writing import Pictures
+from glow_app.faces.put_back import put_back
 from glow_app.ui import limits
 from glow_app.ui.components.base import download_value
 from glow_app.ui.events import field
@@ -87,7 +86,7 @@ def written(
     """Write a download that says how it was made.
 
     Args:
-        save: a saver of `keeping.animation` or `keeping.sheets`.
+        save: a saver of `export.animation` or `export.sheets`.
         pictures: what that saver takes.
         ending: of the file's name, with the suffix.
         options: for the saver; the size is that of the recipe unless there is one here.
@@ -122,7 +121,7 @@ def put_result(editor: Editor, shown: Result | None, event: gr.EventData) -> dic
     most = len(shown.morph.frames)
     place = limits.between(field(event, "place"), "The place of the frame", 0, most)
     morph, row = shown.at(editor, place)
-    picture = morph.enlarged(full_side(face), [row])[0]
+    picture = morph.enlarged(face.native, [row])[0]
     name = shown.recipe(editor, t=float(morph.t[row])).file_name(f"-in-photo.{kind}")
     return _with_face(photo, face, picture, morph.points[row].shape, name)
 
@@ -138,14 +137,14 @@ def put_scene(
     face, photo, kind = _asked(scene.faces, event)
     still = scene.render(editor, values)
     name = scene.recipe(editor, values).file_name(f"-in-photo.{kind}")
-    return _with_face(photo, face, still.at(full_side(face)), still.shape, name)
+    return _with_face(photo, face, still.at(face.native), still.shape, name)
 
 
 def _asked(faces: tuple[Face, ...], event: gr.EventData) -> tuple[Face, Path, str]:
     """Return the face whose photo is asked for, that photo, and the format."""
     which = limits.whole(field(event, "face"), "The face's number", 0, len(faces) - 1)
     face = faces[which]
-    if face.photo is None or face.place is None:
+    if face.photo is None or face.square is None:
         raise UserError("This face was made here: there is no photo to put it into.")
     if not face.photo.is_file():
         raise UserError(_GONE)

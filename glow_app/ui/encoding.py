@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from glow_app.keeping.sheets import tiled
+from glow_app.export.sheets import tiled
 
 __all__ = [
     "face_uri",

@@ -15,10 +15,11 @@ from PIL import Image
 from glow_app.common.errors import UserError
 from glow_app.common.progress import Progress, Steps, Stopped, stopped_when
 from glow_app.editing.editor import Editor
+from glow_app.editing.options import MorphOptions
 from glow_app.faces import finder
 from glow_app.faces.face import Face
 from glow_app.ui.jobs import JOBS
-from glow_app.ui.morphs import MorphOptions, Result, morph_steps
+from glow_app.ui.morphs import Result, morph_steps
 from glow_app.ui.page_faces import EXAMPLE, TEMPERATURE, drawn_face, photo_face
 from glow_app.ui.sessions import SHARED
 

@@ -7,43 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from glow_app.editing.frames import Morph, journey_positions, morph_positions
-from glow_app.editing.walk import Walk
+from glow_app.editing.frames import Morph
+from glow_app.editing.options import MorphOptions
+from glow_app.export.recipes import Origin, Recipe
 from glow_app.faces.face import Face
-from glow_app.keeping.recipes import Origin, Recipe
-from glow_app.ui import limits
 
 if TYPE_CHECKING:
     from glow_app.common.progress import Progress
     from glow_app.editing.editor import Editor
 
-__all__ = ["MorphOptions", "Result", "journey_steps", "morph_steps"]
+__all__ = ["Result", "journey_steps", "morph_steps"]
 
 _COARSE = 4  # steps between the frames that are decoded first, so that the slider is live at once
-
-
-@dataclass(frozen=True)
-class MorphOptions:
-    """The way from face to face; see `Editor.morph_walk` and `Editor.journey_walk`."""
-
-    kind: str = "morph"
-    path: str = "linear"
-    t_range: tuple[float, float] = (0.0, 1.0)  # where the slider begins and ends
-    alone: bool = False  # the model draws, without the photos
-    ground: str = "switch"
-    kappa: float | None = None  # None: that of the renderer
-    constant_speed: bool = False
-    loop: bool = False
-    leg: int = limits.FRAMES  # frames from one face to the next, both included
-
-    @property
-    def walk(self) -> dict[str, Any]:
-        """Return the options of the walk itself."""
-        return {"path": self.path, "ground": self.ground, "alone": self.alone}
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,21 +61,9 @@ class Result:
 
     def recipe(self, editor: Editor, **more: object) -> Recipe:
         """Return what is stored in a file made of it; never the photos."""
-        how = self.how
-        return Recipe.of(
-            editor,
-            how.kind,
-            faces=[Origin.of(face) for face in self.faces],
-            path=how.path,
-            way="model" if how.alone else "photos",
-            ground=how.ground,
-            kappa=how.kappa,
-            t_range=how.t_range,
-            constant_speed=how.constant_speed,
-            loop=how.loop,
-            frames=how.leg if how.kind == "journey" else len(self.morph.frames),
-            **more,
-        )
+        count = self.how.frames if self.how.kind == "journey" else len(self.morph.frames)
+        origins = [Origin.of(face) for face in self.faces]
+        return Recipe.of_morph(editor, self.how, origins, **{"frames": count, **more})
 
     def at(self, editor: Editor, place: float) -> tuple[Morph, int]:
         """Return the picture at a place counted in frames, as a morph and the number of its frame.
@@ -109,13 +76,14 @@ class Result:
         near = min(round(place), last)
         if place == near or self.how.kind == "journey":
             return self.morph, near
-        t = float(np.interp(place, np.arange(last + 1), self.morph.t))
-        a, b = self.faces
-        return editor.morph_frames(a, b, [t], kappa=self.how.kappa, **self.how.walk), 0
+        t = np.interp([place], np.arange(last + 1), self.morph.t)
+        walk = editor.walk(self.faces, self.how)
+        *_, one = editor.along(walk, t, kappa=self.how.kappa)
+        return one, 0
 
     def measured(self, editor: Editor, progress: Progress | None = None) -> Result:
         """Return the same with the bits/dim of the look on every frame."""
-        return replace(self, bits=editor.bits_along(self.morph.looks, progress))
+        return replace(self, bits=editor.model.bits_along(self.morph.looks, progress))
 
 
 def morph_steps(
@@ -126,12 +94,7 @@ def morph_steps(
     Yields:
         the morph so far and whether it has all its frames.
     """
-    low, high = how.t_range
-    count = round((how.leg - 1) * (high - low)) + 1
-    walk = editor.morph_walk(a, b, **how.walk)
-    return _shown(
-        editor, walk, morph_positions(count, how.t_range), (a, b), how, _COARSE, progress
-    )
+    return _steps(editor, (a, b), how, _COARSE, progress)
 
 
 def journey_steps(
@@ -141,21 +104,18 @@ def journey_steps(
     progress: Progress | None = None,
 ) -> Iterator[tuple[Result, bool]]:
     """Yield a journey through 2 or more faces: as `morph_steps`, with a rough one first."""
-    walk = editor.journey_walk(faces, loop=how.loop, **how.walk)
-    u = journey_positions(walk, how.leg)
     # Both ends must be among the rough frames; the last one of a loop lies short of the seam.
-    rough = 0 if how.loop or how.leg <= 5 else (how.leg - 1) // 2
-    return _shown(editor, walk, u, faces, how, rough, progress)
+    rough = 0 if how.loop or how.frames <= 5 else (how.frames - 1) // 2
+    return _steps(editor, faces, how, rough, progress)
 
 
-def _shown(
+def _steps(
     editor: Editor,
-    walk: Walk,
-    u: np.ndarray,
     faces: tuple[Face, ...],
     how: MorphOptions,
     coarse: int,
     progress: Progress | None,
 ) -> Iterator[tuple[Result, bool]]:
-    for morph in editor.along(walk, u, how.constant_speed, progress, coarse, how.kappa):
-        yield Result(faces, how, morph), len(morph.frames) == len(u)
+    whole = len(how.positions(len(faces) if how.loop else len(faces) - 1))
+    for morph in editor.travel(faces, how, progress, coarse):
+        yield Result(faces, how, morph), len(morph.frames) == whole

@@ -24,8 +24,8 @@ from glow_app.common.errors import UserError
 from glow_app.editing.directions import Direction
 from glow_app.editing.editor import Editor, Still
 from glow_app.editing.frames import Morph
+from glow_app.export.recipes import Origin, Recipe
 from glow_app.faces.face import Face
-from glow_app.keeping.recipes import Origin, Recipe
 from glow_app.ui import limits
 from glow_app.ui.encoding import photo_uri, picture_uri
 

@@ -13,9 +13,9 @@ import gradio as gr
 from glow_app.common.errors import UserError
 from glow_app.editing import paths
 from glow_app.editing.editor import Editor
-from glow_app.editing.renderer import KAPPA
+from glow_app.editing.options import KAPPA
+from glow_app.export.recipes import Origin, Recipe, read_recipe
 from glow_app.faces.face import Face
-from glow_app.keeping.recipes import Origin, Recipe, read_morph
 from glow_app.ui import limits
 from glow_app.ui.components.live import Setting
 from glow_app.ui.context import PageContext
@@ -93,7 +93,7 @@ def wire_open_morph(
     def open_file(path: str | None) -> dict[Any, Any]:
         if not path:
             raise UserError("The file did not arrive: please try again.")
-        recipe = read_morph(uploaded_file(path))
+        recipe = read_recipe(uploaded_file(path))
         if recipe.kind not in ways:
             raise UserError("This is a sheet of samples: its caption names the seeds to draw.")
         # What morph.py --edit makes is a morph, and its sliders are those of the edit.

@@ -142,7 +142,7 @@ def _head() -> str:
 def _masthead(editor: Editor) -> str:
     """HTML for name, one line, and which model this is."""
     size = editor.image_size
-    model = html.escape(f"{editor.name} · {size}×{size} · {editor.device}")
+    model = html.escape(f"{editor.name} · {size}×{size} · {editor.model.device}")
     logo = (STATIC / "favicon.svg").read_text(encoding="utf-8")
     return (
         f'<header id="masthead">{logo}<div><h1>Glow Studio</h1>'

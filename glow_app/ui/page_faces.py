@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glow_app.faces.crop import Crop
+from glow_app.faces.alignment import Square
 from glow_app.faces.face import Face
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ PHOTO, DRAWN, EXAMPLE = "Your photo", "Drawn by the model", "An example face"
 TEMPERATURE = 0.7  # of faces that are drawn where no other is asked for
 
 
-def photo_face(editor: Editor, photo: Path, source: str = PHOTO, crop: Crop | None = None) -> Face:
+def photo_face(
+    editor: Editor, photo: Path, source: str = PHOTO, crop: Square | None = None
+) -> Face:
     """Align a photo as the model saw its training faces, and read it.
 
     Args:
@@ -45,13 +47,13 @@ def photo_face(editor: Editor, photo: Path, source: str = PHOTO, crop: Crop | No
 
 def drawn_face(editor: Editor, seed: int, temperature: float) -> Face:
     """Draw a face that does not exist from the prior."""
-    pixels, shape = editor.drawn(seed, temperature)
+    pixels, shape = editor.sampler.draw(seed, temperature)
     return made_face(editor, pixels, DRAWN, seed, temperature, shape)
 
 
 def still_face(editor: Editor, still: Still, source: str) -> Face:
     """Return a mix or an edit as a face; the detail of its photos stays with it."""
-    return _read(editor, editor.made(still, source=source))
+    return _read(editor, editor.face_of(still, source=source))
 
 
 def made_face(
@@ -64,7 +66,7 @@ def made_face(
 ) -> Face:
     """Return a face that was made here rather than photographed."""
     known = {"source": source, "seed": seed, "temperature": temperature, "landmarks": landmarks}
-    wide = None if editor.coding is None else editor.coding.size
+    wide = None if editor.model.coding is None else editor.model.coding.size
     return _read(editor, Face.of_pixels(pixels, wide, **known))
 
 

@@ -242,8 +242,8 @@ def main(argv: list[str] | None = None) -> None:
 
     from benchmarks.edit_judge import fitted_on, read_tables
     from glow_app.editing import directions
-    from glow_app.faces.measures import MEASURES
-    from glow_app.keeping.writing import check_folder
+    from glow_app.export.writing import check_folder
+    from glow_app.faces.landmarks import MEASURES
 
     editor = cli.open_editor(args)
     data, cache = Path(args.data), Path(args.cache)
@@ -287,7 +287,7 @@ def _look_vectors(
 ) -> dict[str, np.ndarray]:
     """Return for each number of `HELD` the vector (D,) by which one deviation moves a code."""
     from benchmarks.edit_judge import LIGHT, light
-    from glow_app.faces.measures import MEASURES
+    from glow_app.faces.landmarks import MEASURES
 
     chosen = with_labels(names, table, count)
     codes, looks = codes_of(editor, data, [names[i] for i in chosen], cache)
@@ -295,7 +295,7 @@ def _look_vectors(
     seen = {c: np.array([row[c] for row in rows]) for c in rows[0]}
     seen |= dict(zip((*MEASURES, *POSE), numbers[chosen].T, strict=True))
     seen |= dict(zip(LIGHT, np.stack([light(look) for look in looks]).T, strict=True))
-    return regress_looks(codes, {c: _filled(seen, c) for c in HELD}, editor.level_shapes)
+    return regress_looks(codes, {c: _filled(seen, c) for c in HELD}, editor.model.level_shapes)
 
 
 # ------------------------------------------------------------------------------------- material
@@ -305,7 +305,7 @@ def landmarks(data: Path, names: list[str], cache: Path) -> tuple[list[str], np.
     """Return the names of the pictures with landmarks, and the landmarks (N, 478, 2)."""
     from PIL import Image
 
-    from glow_app.faces.landmarks import find_mesh
+    from glow_app.faces.landmarks import find_shape
 
     file = cache / "landmarks.npz"
     if file.exists():
@@ -313,7 +313,7 @@ def landmarks(data: Path, names: list[str], cache: Path) -> tuple[list[str], np.
         return known["names"].tolist(), known["shapes"].astype(np.float64)
     kept, shapes = [], []
     for name in cli.shown(names, len(names), "landmarks"):
-        mesh = find_mesh(np.asarray(Image.open(data / name).convert("RGB")))
+        mesh = find_shape(np.asarray(Image.open(data / name).convert("RGB")))
         if mesh is not None:
             kept.append(name)
             shapes.append(mesh)
@@ -323,7 +323,7 @@ def landmarks(data: Path, names: list[str], cache: Path) -> tuple[list[str], np.
 
 def measure(shapes: np.ndarray) -> np.ndarray:
     """Return `MEASURES`, turn, nod and tilt (N, M + 3) of landmarks (N, 478, 2)."""
-    from glow_app.faces.measures import measured, pose
+    from glow_app.faces.landmarks import measured, pose
 
     return np.array([[*measured(shape), *pose(shape)] for shape in shapes])
 
@@ -346,7 +346,7 @@ def codes_of(
     file = cache / f"looks-{editor.image_size}-{len(names)}.npy"
     if not file.exists():
         made = [
-            editor.looks.of(editor.prepare(data / name, align="center"))
+            editor.model.looks.of(editor.prepare(data / name, align="center"))
             for name in cli.shown(names, len(names), "looks")
         ]
         np.save(file, np.stack(made))
@@ -354,12 +354,14 @@ def codes_of(
     file = cache / f"codes-{editor.fingerprint}-{len(names)}.npy"
     if not file.exists():
         with replacing(file) as temporary:
-            shape = (len(names), editor.model.dims)
+            shape = (len(names), editor.model.flow.dims)
             codes = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
-            firsts = range(0, len(names), editor.batch)
+            firsts = range(0, len(names), editor.model.batch)
             for first in cli.shown(firsts, len(firsts), "codes"):
-                chunk = looks[first : first + editor.batch]
-                codes[first : first + len(chunk)] = editor.encode_with_range(chunk, keep=False).z
+                chunk = looks[first : first + editor.model.batch]
+                codes[first : first + len(chunk)] = editor.model.encode_with_range(
+                    chunk, cache=False
+                ).z
             codes.flush()
     return np.load(file, mmap_mode="r"), looks
 
@@ -392,8 +394,7 @@ def regress_shape(
     The numbers in `Slider.free` may go along, all others are held. Mirror images of the faces are
     included.
     """
-    from glow_app.faces.measures import RIGID
-    from glow_app.faces.regions import mirror
+    from glow_app.faces.landmarks import RIGID, mirror
 
     numbers = numbers.copy()
     targets = [slider.shape]

@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
     import learn_edits
 
     from benchmarks.edit_judge import read_tables
-    from glow_app.editing.shapes import ShapePrior, pretrained_file
+    from glow_app.editing.sampling import ShapePrior, pretrained_file
 
     editor = cli.open_editor(args)
     data, cache = Path(args.data).expanduser(), Path(args.cache).expanduser()
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
     names, shapes = learn_edits.landmarks(data, sorted(table), cache)
     chosen = learn_edits.with_labels(names, table, args.codes)
     codes, _ = learn_edits.codes_of(editor, data, [names[i] for i in chosen], cache)
-    coarse = sum(int(np.prod(shape)) for shape in editor.level_shapes[-_LEVELS:])
+    coarse = sum(int(np.prod(shape)) for shape in editor.model.level_shapes[-_LEVELS:])
     x, y = codes[:, -coarse:].astype(np.float64), shapes[chosen]
     held = np.arange(len(x)) % _HELD_OUT == 0
     explained = {}

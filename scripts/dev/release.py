@@ -2,7 +2,7 @@
 """Make a release of a training run: half-precision weights, measured after the rounding.
 
 The coding of the training pictures and the range of the flow's states on them are stored, too
-(glow_app/editing/calibration.py).
+(`training.evaluation.calibrate`).
 
 python scripts/dev/release.py runs/mine --data faces/train --val faces/val --coding 128 86 4:2:0 \
     --out models/pretrained/faces64.safetensors
@@ -58,9 +58,9 @@ def main(argv: list[str] | None = None) -> None:
     import models
     from glow_app.common.devices import pick_device
     from glow_app.common.errors import UserError
+    from glow_app.export.writing import check_target
     from glow_app.faces.coding import Coding
-    from glow_app.faces.frame import Frame
-    from glow_app.keeping.writing import check_target
+    from glow_app.faces.looks import ReferenceFrame
     from glow_app.training import World, from_source, held_out_bits
     from glow_app.training.evaluation import calibrate_on
 
@@ -72,9 +72,9 @@ def main(argv: list[str] | None = None) -> None:
         chroma = args.coding[2]
         model.facts |= Coding(int(args.coding[0]), int(args.coding[1]), chroma).to_facts()
     size, coding = model.config.image_size, Coding.from_facts(model.facts)
-    frame = Frame.from_facts(model.facts)
+    frame = ReferenceFrame.from_facts(model.facts)
 
-    def check_frame(other: Frame, what: str) -> None:
+    def check_frame(other: ReferenceFrame, what: str) -> None:
         if not other.same_as(frame):
             raise UserError(f"{source.name} learned {frame.words}; {what} {other.words}.")
 
@@ -83,7 +83,7 @@ def main(argv: list[str] | None = None) -> None:
         model = models.load(models.save(model, Path(folder, "rounded.safetensors"), half=half))
         if args.base:
             base = models.load(args.base)
-            check_frame(Frame.from_facts(base.facts), "--base learned")
+            check_frame(ReferenceFrame.from_facts(base.facts), "--base learned")
             try:
                 model = models.put_on_base(model, base)
             except ValueError as error:

@@ -100,7 +100,7 @@ def pack(args: argparse.Namespace) -> None:
 
 def train(args: argparse.Namespace) -> None:
     """Resume the run for some minutes, and write its results in pieces."""
-    from glow_app.keeping.writing import check_folder
+    from glow_app.export.writing import check_folder
     from scripts import train as training_script
 
     run, out = Path(args.run), check_folder(args.out)

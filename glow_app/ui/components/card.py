@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from glow_app.faces import alignment
-from glow_app.faces.crop import LARGEST, SMALLEST, Crop
+from glow_app.faces.alignment import LARGEST, SMALLEST, Square
 from glow_app.faces.face import Face
 from glow_app.ui import page_faces
 from glow_app.ui.components.base import component
@@ -89,7 +89,7 @@ def crop_editor(name: str, what: str, **kwargs: Any) -> gr.HTML:
 
 
 def crop_value(
-    photo: Image.Image, crop: Crop, faces: Sequence[Crop], face: int | None = None
+    photo: Image.Image, crop: Square, faces: Sequence[Square], face: int | None = None
 ) -> dict[str, Any]:
     """Return what a crop editor shows of a photo.
 
@@ -100,7 +100,7 @@ def crop_value(
         face: what the event names again, where one editor serves several photos.
     """
     size = photo.size
-    middle = Crop(size[0] / 2, size[1] / 2, min(size))
+    middle = Square.at((size[0] / 2, size[1] / 2), min(size))
     small = photo.copy()
     small.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
     return {

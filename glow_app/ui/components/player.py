@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from glow_app.keeping.writing import MP4_HINT, available_formats
+from glow_app.export.writing import MP4_HINT, available_formats
 from glow_app.ui.components.base import (
     component,
     job,

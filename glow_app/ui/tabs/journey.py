@@ -11,8 +11,8 @@ from typing import Any
 import gradio as gr
 
 from glow_app.common.errors import UserError
+from glow_app.editing.options import GROUNDS, MorphOptions
 from glow_app.editing.paths import JOURNEYS
-from glow_app.editing.walk import GROUNDS
 from glow_app.faces.face import Face
 from glow_app.ui import limits
 from glow_app.ui.components.card import crop_editor
@@ -34,7 +34,7 @@ from glow_app.ui.events import (
     notify_ended,
 )
 from glow_app.ui.jobs import JOBS
-from glow_app.ui.morphs import MorphOptions, Result, journey_steps
+from glow_app.ui.morphs import Result, journey_steps
 from glow_app.ui.page_faces import TEMPERATURE, drawn_face, photo_face
 from glow_app.ui.tabs.morph import WAY_LABELS, player_steps
 
@@ -251,7 +251,7 @@ class _Handlers:
             kind="journey",
             path=limits.one_of(path, "The path", JOURNEYS),
             loop=bool(loop),
-            leg=limits.whole(leg, "Frames from face to face", 2, limits.FRAMES),
+            frames=limits.whole(leg, "Frames from face to face", 2, limits.FRAMES),
             alone=limits.one_of(way, "The way", tuple(WAY_LABELS)) == "model",
             ground=limits.one_of(ground, "The ground", GROUNDS),
             constant_speed=bool(steady),

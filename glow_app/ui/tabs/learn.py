@@ -24,8 +24,8 @@ import models
 from glow_app.common.errors import UserError
 from glow_app.editing import paths
 from glow_app.editing.editor import Editor
+from glow_app.faces.coding import to_pictures
 from glow_app.faces.face import Face
-from glow_app.faces.tensors import to_pictures
 from glow_app.lessons import chain, density, jacobian, plane, positions, source
 from glow_app.lessons.source import Listing, listing
 from glow_app.ui import limits
@@ -38,10 +38,8 @@ from glow_app.ui.page_faces import TEMPERATURE, drawn_face, photo_face
 from glow_app.ui.routes import template
 from glow_app.ui.uploads import uploaded_file
 from models import Glow
-from models.coupling import AffineCoupling
-from models.invertible_conv import InvertibleConv
-from models.mixing import fold
-from models.step import FlowStep
+from models.layers import AffineCoupling, InvertibleConv, fold
+from models.steps import FlowStep
 
 __all__ = ["build_learn_tab", "code_html"]
 
@@ -59,7 +57,7 @@ def build_learn_tab(editor: Editor, opening: OpeningMorph) -> None:
     pair = gr.State(None, time_to_live=STATE_SECONDS)
     with gr.Column(elem_id="learn"):
         gr.HTML(template("learn/intro.html"), padding=False)
-        face = {"dims": str(editor.model.dims), "level": str(editor.model.config.levels)}
+        face = {"dims": str(editor.model.flow.dims), "level": str(editor.model.flow.config.levels)}
         _lesson("density", [density.ChangeOfVariables], [lessons.density])
         _lesson("plane", [plane.probe_x, Glow.f, Glow.g], [lessons.plane, lessons.probe])
         fitting = _lesson(
@@ -152,7 +150,7 @@ class _Lessons:
 
     @functools.cached_property
     def _shell(self) -> positions.PriorShell:
-        return positions.shell(self.editor.model.dims)
+        return positions.shell(self.editor.model.flow.dims)
 
     # ---- 1 ----------------------------------------------------------------------------------
 
@@ -175,9 +173,9 @@ class _Lessons:
             codes, _ = self._flow.f(plane.as_images(data))
             grid, lines = plane.grid_lines(self._flow)
         face = self.opening.faces()[0]
-        z = self.editor.encode(face.pixels)
-        returned = self.editor.decode(z)[0]
-        with self.editor.alone() as model:
+        z = self.editor.model.encode(face.pixels)
+        returned = self.editor.model.decode(z)[0]
+        with self.editor.model.locked() as model:
             walked = chain.chain(model, z, whole_steps=True)
         return {
             "span": plane.SPAN,
@@ -230,8 +228,8 @@ class _Lessons:
 
     def faces(self, asked: dict[str, Any]) -> Any:
         """Return the chain of the face model, on one face."""
-        z = self.editor.encode(self.opening.faces()[0].pixels)
-        with self.editor.alone() as model:
+        z = self.editor.model.encode(self.opening.faces()[0].pixels)
+        with self.editor.model.locked() as model:
             walked = chain.chain(model, z, whole_steps=True)
             decided = to_pictures(models.to_levels(chain.so_far(model, z)))
         return {
@@ -247,8 +245,8 @@ class _Lessons:
     def jacobian(self, asked: dict[str, Any]) -> Any:
         """Measure one coupling: of some size, or of the face model."""
         if asked.get("dims") == "face":
-            z = self.editor.encode(self.opening.faces()[0].pixels)
-            with self.editor.alone() as model:
+            z = self.editor.model.encode(self.opening.faces()[0].pixels)
+            with self.editor.model.locked() as model:
                 return jacobian.cost(*jacobian.face_coupling(model, z))
         dims = limits.whole(asked.get("dims"), "The dimension", 2, _MAX_DIMS)
         with self._lock:  # one measurement at a time, or they would measure each other
@@ -279,8 +277,8 @@ class _Lessons:
         return self._path(*self.opening.faces(), "linear")
 
     def _path(self, a: Face, b: Face, kind: str) -> dict[str, Any]:
-        z_a, z_b = (self.editor.encode(side.pixels)[0] for side in (a, b))
-        frames = self.editor.decode(paths.path(z_a, z_b, _T, kind))
+        z_a, z_b = (self.editor.model.encode(side.pixels)[0] for side in (a, b))
+        frames = self.editor.model.decode(paths.path(z_a, z_b, _T, kind))
         return {
             **packed(positions.path_view(z_a, z_b, _T, kind, self._shell)),
             "shell": packed(self._shell),

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from glow_app.common.errors import UserError
-from glow_app.keeping.sheets import save_still
+from glow_app.export.sheets import save_still
 from glow_app.ui import limits
 from glow_app.ui.components.base import download_value
 from glow_app.ui.context import PageContext

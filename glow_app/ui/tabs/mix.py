@@ -48,7 +48,7 @@ def build_mix_tab(context: PageContext) -> gr.State:
         if a is None or b is None:
             return None, None
         shaped = context.editor.have_landmarks(a, b)
-        scene = MixScene(a, b, len(context.editor.level_shapes), shaped)
+        scene = MixScene(a, b, len(context.editor.model.level_shapes), shaped)
         context.scenes.add(scene)
         return scene, _value(context, scene, setting)
 
@@ -72,7 +72,7 @@ def level_id(level: int) -> str:
 def _value(context: PageContext, scene: MixScene, setting: Setting | None) -> dict[str, Any]:
     """Return the value of the picture: at first the finer half of the levels comes from B."""
     editor = context.editor
-    shapes = editor.level_shapes
+    shapes = editor.model.level_shapes
     count = len(shapes)
     first = paths.coarse_fine(count, count // 2)
     names = {0: "Finest detail", count - 1: "Coarse structure"}

@@ -11,9 +11,8 @@ import gradio as gr
 
 from glow_app.common.errors import UserError
 from glow_app.common.progress import Progress
+from glow_app.editing.options import FRAMES, GROUNDS, KAPPA, MorphOptions
 from glow_app.editing.paths import PATHS
-from glow_app.editing.renderer import KAPPA
-from glow_app.editing.walk import GROUNDS
 from glow_app.faces.face import Face
 from glow_app.ui import limits
 from glow_app.ui.components.base import working_value
@@ -22,7 +21,7 @@ from glow_app.ui.context import PageContext, pair_examples
 from glow_app.ui.downloads import put_result, save_result
 from glow_app.ui.events import BESIDE, HEAVY, QUIET, STATE_SECONDS, event_handler, notify_ended
 from glow_app.ui.jobs import JOBS
-from glow_app.ui.morphs import MorphOptions, Result, morph_steps
+from glow_app.ui.morphs import Result, morph_steps
 from glow_app.ui.page_faces import TEMPERATURE, drawn_face
 
 __all__ = ["WAY_LABELS", "MorphTab", "build_morph_tab", "player_steps"]
@@ -291,11 +290,13 @@ def player_steps(
 def _how(way: Any, ground: Any, kappa: Any, path: Any, t_range: Any, steady: Any) -> MorphOptions:
     """Return the options as they came from the browser, checked."""
     k = limits.between(kappa, "How much comes from the model", 0, 1)
+    low, high = _BETWEEN if t_range is None else t_range  # None: it has expired
     return MorphOptions(
         path=limits.one_of(path, "The path", PATHS),
-        t_range=_BETWEEN if t_range is None else tuple(t_range),  # None: it has expired
+        t_range=(low, high),
         alone=limits.one_of(way, "The way", tuple(WAY_LABELS)) == "model",
         ground=limits.one_of(ground, "The ground", GROUNDS),
         kappa=None if k == KAPPA else k,
         constant_speed=bool(steady),
+        frames=round((FRAMES - 1) * (high - low)) + 1,
     )

@@ -9,9 +9,9 @@ import gradio as gr
 import numpy as np
 
 from glow_app.common.errors import UserError
+from glow_app.export.recipes import Origin, Recipe
+from glow_app.export.sheets import save_sheet
 from glow_app.faces.face import Face
-from glow_app.keeping.recipes import Origin, Recipe
-from glow_app.keeping.sheets import save_sheet
 from glow_app.ui import limits
 from glow_app.ui.components.base import download_value, working_value
 from glow_app.ui.components.face_lists import gallery, gallery_value
@@ -127,7 +127,7 @@ class _Handlers:
         name = JOBS.new_name()
         with JOBS.run(name) as job:
             yield working_value("draw", name), gr.skip()
-            rows = self.editor.sample_temperatures(series, n, first, progress=job.progress)
+            rows = self.editor.sampler.sample_temperatures(series, n, first, progress=job.progress)
         faces = tuple(Origin(first + i, t) for t in series for i in range(n))
         sheet = Sheet(
             rows.reshape(-1, *rows.shape[2:]),
@@ -154,7 +154,7 @@ class _Handlers:
         name = JOBS.new_name()
         with JOBS.run(name) as job:
             yield working_value("near", name), gr.skip()
-            around = self.editor.neighbours(
+            around = self.editor.sampler.neighbours(
                 face.seed, _NEAR, reach, face.temperature, progress=job.progress
             )
         near = Sheet(

@@ -1,12 +1,11 @@
-"""What is stored in every file made here: how it was made, so that it can be opened again.
+"""The recipe inside every file that is made here: how it was made, so that it can be opened again.
 
 A `Recipe` holds settings, seeds of drawn faces and names of directions. It never holds a photo,
 the code of one (which decodes to it) or its file name: whoever gets the file sees what it shows
 and no more. A morph of photos opens with its settings and asks for the photos.
 
-Files come from strangers, so `read_morph` believes nothing: pydantic checks every value by the
-type it has here, whatever is not known is left out, and what cannot be used is refused in one
-sentence.
+Files come from strangers, so `read_recipe` trusts nothing: pydantic checks every value by the
+type it has here, unknown keys are dropped, and bad values are refused in one sentence.
 """
 
 from __future__ import annotations
@@ -16,26 +15,25 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from glow_app.common.errors import UserError
-from glow_app.editing import paths
-from glow_app.editing.walk import GROUNDS
+from glow_app.editing.options import Ground, MorphOptions
+from glow_app.editing.paths import T_RANGE, JourneyPath
+from glow_app.export.writing import MAX_SIZE, read_comment
 from glow_app.faces.opening import printable
-from glow_app.keeping.notes import read_note
-from glow_app.keeping.writing import MAX_SIZE
 
 if TYPE_CHECKING:
     from glow_app.editing.editor import Editor
     from glow_app.faces.face import Face
 
-__all__ = ["KINDS", "Origin", "Recipe", "read_morph"]
+__all__ = ["KINDS", "Origin", "Recipe", "read_recipe"]
 
-KINDS: tuple[str, ...] = ("morph", "journey", "mix", "edit", "samples")
+Kind = Literal["morph", "journey", "mix", "edit", "samples"]
+KINDS: tuple[str, ...] = get_args(Kind)
 MADE_WITH = "Glow Studio"
-WAYS: tuple[str, ...] = ("photos", "model")
 
 _MAX_FILE_NAME = 120  # characters, without the suffix
 _MAX_WORD = 60  # characters
@@ -57,25 +55,22 @@ _Item = TypeVar("_Item")
 _Row = Annotated[tuple[_Item, ...], Field(max_length=1000)]  # faces, directions, weights
 _Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 _Share = Annotated[_Number, Field(ge=0, le=1)]
-_T = Annotated[_Number, Field(ge=paths.T_RANGE[0], le=paths.T_RANGE[1])]
+_T = Annotated[_Number, Field(ge=T_RANGE[0], le=T_RANGE[1])]
 _Temperature = Annotated[_Number, Field(ge=0, le=10)]
 _Strength = Annotated[_Number, Field(ge=-1000, le=1000)]
 _Whole = Annotated[int, Field(strict=True)]
 _Yes = Annotated[bool, Field(strict=True)]
-# Files of before the photos carried the picture: their paths ran on the shell of codes.
-_OLD_PATHS = {"shell": "linear"}
-
-
-def _today(path: Any) -> Any:
-    return _OLD_PATHS.get(path, path) if isinstance(path, str) else path
-
-
 _Word = Annotated[str, Field(strict=True), AfterValidator(_printable)]
+
+
+def _current_path(path: Any) -> Any:
+    """Old files name a path on the shell of codes; today's photos go straight instead."""
+    return "linear" if path == "shell" else path
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where one of the faces came from that a file was made of.
+    """Where one of the faces of a file came from.
 
     Attributes:
         seed: of a drawn face; None for a photo, of which nothing is stored.
@@ -87,11 +82,11 @@ class Origin:
 
     @classmethod
     def of(cls, face: Face) -> Origin:
-        """What may be stored about a face."""
+        """Return what may be stored about a face."""
         return cls(face.seed, face.temperature)
 
     def to_metadata(self) -> dict[str, Any]:
-        """JSON data."""
+        """Return it as JSON data."""
         if self.seed is None:
             return {"photo": True}
         return {"seed": self.seed, "temperature": self.temperature}
@@ -99,20 +94,18 @@ class Origin:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a file was made; whatever does not apply keeps its default and is not stored.
+    """How a file was made; what does not apply keeps its default and is not stored.
 
-    A new field is one line here and one in the list below; older files open with its default. The
-    types are what is believed of a file; what this program makes is not checked against them.
+    Older files open with the default of a new field. The types are checked when a file is read,
+    not when this program makes a recipe.
 
     Attributes:
         kind: one of `KINDS`.
         checkpoint: name of the model (`Editor.name`).
         fingerprint: of its weights (`Editor.fingerprint`).
         faces: in order; of samples, the first one of each sheet with its seed.
-        path: one of `paths.JOURNEYS`.
         way: "photos" where photos carry the picture, "model" where it draws alone.
-        ground, kappa, t_range, constant_speed, loop, frames: as in `Editor.morph_frames` and
-            `Editor.journey`; frames are those of one leg.
+        path, ground, kappa, t_range, constant_speed, loop, frames: see `MorphOptions`.
         t: of a single frame of a morph.
         size: pixels a side of each frame.
         fps, there_and_back: as in `animation.save_animation`.
@@ -125,13 +118,13 @@ class Recipe:
         radius: of a sheet of neighbours.
     """
 
-    kind: Literal[KINDS] = "morph"
+    kind: Kind = "morph"
     checkpoint: _Word = ""
     fingerprint: _Word = ""
     faces: _Row[Origin] = ()
-    path: Annotated[Literal[paths.JOURNEYS], BeforeValidator(_today)] = "linear"
-    way: Literal[WAYS] = "model"
-    ground: Literal[GROUNDS] = "switch"
+    path: Annotated[JourneyPath, BeforeValidator(_current_path)] = "linear"
+    way: Literal["photos", "model"] = "model"
+    ground: Ground = "switch"
     kappa: _Share | None = None
     t_range: Annotated[tuple[_T, _T], AfterValidator(_in_order)] = (0.0, 1.0)
     t: _T | None = None
@@ -153,12 +146,22 @@ class Recipe:
     def of(
         cls, editor: Editor, kind: str, faces: Iterable[Origin] = (), **settings: Any
     ) -> Recipe:
-        """Of something of this `kind` that `editor` made; `settings` are the other fields."""
-        checkpoint, fingerprint = editor.name, editor.fingerprint
-        return cls(kind, checkpoint, fingerprint, faces=tuple(faces), **settings)
+        """Return the recipe of something that `editor` made; `settings` are the other fields."""
+        known = {"kind": kind, "checkpoint": editor.name, "fingerprint": editor.fingerprint}
+        return cls(**known, faces=tuple(faces), **settings)
+
+    @classmethod
+    def of_morph(
+        cls, editor: Editor, options: MorphOptions, faces: Iterable[Origin], **settings: Any
+    ) -> Recipe:
+        """Return the recipe of a morph or a journey; `settings` are other fields."""
+        shared = {f.name for f in fields(options)} & {f.name for f in fields(cls)}
+        known: dict[str, Any] = {name: getattr(options, name) for name in shared}
+        known["way"] = "model" if options.alone else "photos"
+        return cls.of(editor, **{**known, "faces": faces, **settings})
 
     def to_metadata(self) -> dict[str, Any]:
-        """JSON data for the `metadata` of the writers beside this module."""
+        """Return JSON data for the `metadata` of the writers beside this module."""
         about: dict[str, Any] = {"made_with": MADE_WITH, "kind": self.kind, "path": self.path}
         for f in fields(self):
             value = getattr(self, f.name)
@@ -170,7 +173,7 @@ class Recipe:
 
     @classmethod
     def from_metadata(cls, about: Any, source: str = "This file") -> Recipe:
-        """The way back from `to_metadata`; `source` is what sentences call it.
+        """Return the recipe that `to_metadata` made; `source` is its name in messages.
 
         Raises:
             UserError: this is not such data, or a value in it is out of range.
@@ -183,7 +186,7 @@ class Recipe:
         if not isinstance(about, dict) or about.get("made_with") != MADE_WITH:
             raise UserError(f"{source} was not made by Glow Studio.")
         known = {f.name: about[f.name] for f in fields(cls) if about.get(f.name) is not None}
-        if about.get("guide") is True:  # of before there was a choice of ways
+        if about.get("guide") is True:  # in files of before there was a choice of ways
             known.setdefault("way", "photos")
         try:
             return _checker().validate_python(known)
@@ -192,7 +195,7 @@ class Recipe:
             raise UserError(f"{source} holds an odd setting: {wrong}.") from error
 
     def file_name(self, suffix: str) -> str:
-        """A file name that tells what is inside, such as "glow-morph-linear-33-frames.gif"."""
+        """Return a name that tells what is inside, such as "glow-morph-linear-33-frames.gif"."""
         words = ["glow", self.kind, *getattr(self, f"_{self.kind}_words")()]
         name = re.sub(r"[^A-Za-z0-9.+_-]+", "-", "-".join(words)).strip("-.")
         return name[:_MAX_FILE_NAME] + suffix
@@ -237,8 +240,8 @@ def _checker() -> TypeAdapter[Recipe]:
     return TypeAdapter(Recipe)
 
 
-def read_morph(path: str | Path) -> Recipe:
-    """How a file that was made here was made; no picture in it is decoded.
+def read_recipe(path: str | Path) -> Recipe:
+    """Read how a file was made; no picture in it is decoded.
 
     Args:
         path: a .gif, .webp, .png or .mp4; the last needs PyAV.
@@ -247,4 +250,4 @@ def read_morph(path: str | Path) -> Recipe:
         UserError: the file is missing, broken, of another kind or not made here, or PyAV is
             missing.
     """
-    return Recipe.from_metadata(read_note(path), printable(Path(path).name))
+    return Recipe.from_metadata(read_comment(path), printable(Path(path).name))

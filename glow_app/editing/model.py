@@ -1,4 +1,4 @@
-"""Pictures to codes and back with one model on its device. No page, no files.
+"""Pictures to codes and back: one flow on its device, and what is known about it.
 
 Pictures are uint8 arrays (S, S, 3) at the model's size, codes are float32 tensors (N, D) on the
 CPU. `models` keeps the precision that this needs: encode then decode returns the very same bytes.
@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -25,17 +25,14 @@ from glow_app.common.devices import cores, pick_device
 from glow_app.common.errors import UserError
 from glow_app.common.expiring_cache import ExpiringCache
 from glow_app.common.progress import Progress, Steps
-from glow_app.editing.walk import Coded
-from glow_app.faces.coding import Coding
-from glow_app.faces.crop import Crop
-from glow_app.faces.face import Face
-from glow_app.faces.look import Looks
+from glow_app.faces.alignment import Square
+from glow_app.faces.coding import Coding, to_pictures, to_tensor
+from glow_app.faces.face import FULL, Face, prepare
+from glow_app.faces.looks import Looks
 from glow_app.faces.opening import printable
-from glow_app.faces.prepare import FULL, prepare
-from glow_app.faces.tensors import to_pictures, to_tensor
 from models import StateRange
 
-__all__ = ["CORES", "RELEASED", "Codec", "Coded", "Reading", "generator"]
+__all__ = ["CORES", "RELEASED", "Align", "Coded", "FaceModel", "Reading", "generator"]
 
 RELEASED = "faces128"  # the weights that are used where nobody names others
 CACHED_CODES = 64  # 192 KiB each at 128 px
@@ -47,6 +44,23 @@ CACHED_SECONDS = 900.0  # a code is as private as the photo it decodes to
 # picture slower (0.094 instead of 0.071 s). A GPU wants more at once.
 CORES = cores()
 _BATCH = {"cpu": 3 * CORES, "cuda": 64}
+
+Align = Literal["auto", "face", "center"]
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, eq=False)
+class Coded:
+    """Codes, and the range of states in which each is to be decoded.
+
+    Attributes:
+        z: (N, D) float32 on the CPU.
+        within: N rows, or one for all; None for no limits.
+    """
+
+    z: Tensor
+    within: StateRange | None = None
 
 
 @dataclass(frozen=True)
@@ -63,22 +77,22 @@ class Reading:
     roundtrip_max_levels: int
 
 
-class Codec:
-    """Encodes, decodes and measures with one model. Safe to call from several threads.
+class FaceModel:
+    """Encodes, decodes and measures pictures with one flow. Safe to call from several threads.
 
     Args:
         checkpoint: a file written by `models.save`; None for the released weights.
         device: "auto" (a CUDA GPU if there is one), "cpu", "cuda" or "cuda:1".
 
     Attributes:
-        model: the `models.Glow`, in evaluation mode on `device`.
+        flow: the `models.Glow`, in evaluation mode on `device`.
         device: where it runs.
         image_size: S, the side of its pictures in pixels.
         name: the file name of the checkpoint without its ending, with ? for what is not text.
         facts: training facts stored in the checkpoint.
-        coding: how pictures are coded before this model sees them, as its training pictures were;
-            None for a model of uncoded ones.
-        looks: how it sees faces that have landmarks.
+        coding: how its training pictures were coded (JPEG), None for uncoded ones; what it is
+            given is coded likewise.
+        looks: how faces with landmarks are shown to it.
         batch: pictures or codes a pass, at first what is fastest on this kind of device.
 
     Raises:
@@ -89,24 +103,25 @@ class Codec:
     def __init__(self, checkpoint: str | Path | None = None, device: str = "auto") -> None:
         path = models.pretrained_path(RELEASED) if checkpoint is None else Path(checkpoint)
         self.device = _find_device(device)
-        self.model = models.load(path, self.device)
-        if self.model.config.channels != 3:
+        self.flow = models.load(path, self.device)
+        if self.flow.config.channels != 3:
             raise UserError(f"{path.name} is not a model of colour pictures.")
-        self.image_size: int = self.model.config.image_size
+        self.image_size: int = self.flow.config.image_size
         self.name = printable(path.stem)
-        self.facts: dict[str, Any] = dict(self.model.facts)
+        self.facts: dict[str, Any] = dict(self.flow.facts)
         self.coding = Coding.from_facts(self.facts)
         self.looks = Looks.from_facts(self.facts, self.image_size)
-        self._n_bits: int = self.model.config.n_bits
+        self._n_bits: int = self.flow.config.n_bits
         self.batch: int = _BATCH[self.device.type]
         self._lock = threading.RLock()
         self._codes: ExpiringCache[Coded] = ExpiringCache(CACHED_CODES, CACHED_SECONDS)
+        self._faces: ExpiringCache[Face] = ExpiringCache(CACHED_CODES, CACHED_SECONDS)
 
     @functools.cached_property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that tell these weights from all others, whatever their file."""
         digest = hashlib.blake2b(digest_size=8)
-        for name, value in sorted(self.model.state_dict().items()):
+        for name, value in sorted(self.flow.state_dict().items()):
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
@@ -114,31 +129,61 @@ class Codec:
     @property
     def level_shapes(self) -> tuple[tuple[int, int, int], ...]:
         """(C, H, W) of the part of a code that each level of the flow holds, finest first."""
-        return tuple(self.model.config.code_shapes())
+        return tuple(self.flow.config.code_shapes())
 
-    # -------------------------------------------------------------------------------- pictures
+    @property
+    def crop_size(self) -> int:
+        """Pixels a side of the crops that are coded and reduced to the model's size."""
+        return self.image_size if self.coding is None else self.coding.size
 
-    def prepare(self, source: Any, align: str = "auto", crop: Crop | None = None) -> Face:
-        """`prepare` at the model's size, coded as its training pictures, and at full size, too.
+    # ----------------------------------------------------------------------------------- faces
+
+    def prepare(self, source: Any, align: Align = "auto", crop: Square | None = None) -> Face:
+        """Open a photo and cut out its face, for this model and at full size; see
+        `faces.face.prepare`.
 
         Raises:
             UserError: the picture cannot be used.
         """
-        return prepare(source, self.image_size, align, self.coding, full=FULL, crop=crop)
+        return prepare(source, self.image_size, align, self.coding, full=FULL, square=crop)
+
+    def face(self, picture: np.ndarray | Face) -> Face:
+        """Return a picture (S, S, 3) uint8 as a face; a face comes back as it is.
+
+        The same pixels give the same object, so that landmarks are found once.
+
+        Raises:
+            UserError: wrong size or type.
+        """
+        if isinstance(picture, Face):
+            self._check_one(picture.pixels)
+            return picture
+        fresh = Face.of_pixels(self._check_one(picture), self.crop_size)
+        with self._lock:
+            known = self._faces.get(fresh.key) or fresh
+            self._faces.keep(fresh.key, known)
+        return known
+
+    def encode_faces(self, faces: Sequence[Face], warped: bool) -> Coded:
+        """Encode the looks of faces, or with `warped` False their crops as they are."""
+        seen = [self.looks.of(face) if warped else face.pixels for face in faces]
+        return self.encode_with_range(np.stack(seen))
+
+    # -------------------------------------------------------------------------------- pictures
 
     def encode(self, pixels: np.ndarray) -> Tensor:
-        """The codes alone of `encode_with_range`: (N, D) float32 on the CPU."""
+        """Return the codes alone of `encode_with_range`: (N, D) float32 on the CPU."""
         return self.encode_with_range(pixels).z
 
-    def encode_with_range(self, pixels: np.ndarray, keep: bool = True) -> Coded:
-        """Codes of pictures, z = f((level + 0.5) / 256), all of it, whitened, and their states.
+    def encode_with_range(self, pixels: np.ndarray, cache: bool = True) -> Coded:
+        """Encode pictures: z = f((level + 0.5) / 256), all of it, whitened, and their states.
 
         Bin centres, so a picture always has the same code, up to float32 rounding between
-        batches. The last few codes are kept by content.
+        batches. The last few codes are cached by content.
 
         Args:
             pixels: (N, S, S, 3) or (S, S, 3) uint8.
-            keep: whether they are likely to be asked for again; False leaves the cache alone.
+            cache: whether they are likely to be asked for again; False leaves the cache alone.
 
         Returns:
             N codes, D = 3·S·S, and for each the range that the state takes after every step of
@@ -157,29 +202,14 @@ class Codec:
             if missing:
                 fresh = self._encode(np.stack([*missing.values()]))
                 known.update(zip(missing, fresh, strict=True))
-            for key, row in known.items() if keep else ():
+            for key, row in known.items() if cache else ():
                 self._codes.keep(key, row)
         rows = [known[key] for key in keys]
-        return Coded(
-            torch.cat([row.z for row in rows]), StateRange.cat([row.within for row in rows])
-        )
-
-    def encode_each(
-        self, pictures: Sequence[np.ndarray], progress: Progress | None = None
-    ) -> Iterator[Tensor]:
-        """`encode`, a batch at a time, for more pictures than one wants to wait for blindly.
-
-        Yields:
-            (n, D) codes, n ≤ `batch`, in the order of `pictures`, which are (S, S, 3) uint8.
-        """
-        steps = Steps(len(pictures), progress)
-        for first in range(0, len(pictures), self.batch):
-            chunk = [self._check_one(p) for p in pictures[first : first + self.batch]]
-            yield self.encode(np.stack(chunk))
-            steps.advance(len(chunk))
+        ranges = StateRange.cat([row.within for row in rows if row.within is not None])
+        return Coded(torch.cat([row.z for row in rows]), ranges)
 
     def decode(self, z: Tensor, batch: int | None = None) -> np.ndarray:
-        """Pictures (N, S, S, 3) uint8 of codes (N, D) or (D,); see `decode_with_report`."""
+        """Return pictures (N, S, S, 3) uint8 of codes (N, D) or (D,); see `decode_with_report`."""
         return self.decode_with_report(z, batch)[0]
 
     def decode_with_report(
@@ -189,7 +219,7 @@ class Codec:
         steps: Steps | None = None,
         within: StateRange | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Pictures of codes, and how much of them had to be clamped.
+        """Decode codes, and report how much had to be clamped.
 
         Codes made by hand can leave the region where g is well conditioned. Infinite and
         undefined numbers in z become the nearest finite ones and 0, in x black, white and grey;
@@ -217,12 +247,11 @@ class Codec:
         size = batch or self.batch
         for first in range(0, len(z), size):
             rows = slice(first, first + size)
-            chunk = z[rows]
             held = within if within is None or len(within) == 1 else within[rows]
-            pixels, shares = self._decode(chunk, held)
+            pixels, shares = self._decode(z[rows], held)
             frames.append(pixels)
             clamped.append(shares)
-            steps.advance(len(chunk))
+            steps.advance(len(pixels))
         return np.concatenate(frames), np.concatenate(clamped)
 
     # --------------------------------------------------------------------------- measurements
@@ -244,7 +273,7 @@ class Codec:
     def bits_per_dim(
         self, pixels: np.ndarray, seeds: Sequence[int], progress: Progress | None = None
     ) -> np.ndarray:
-        """Bits a dimension of pictures under the model, with uniform dequantisation.
+        """Return bits a dimension of pictures under the model, with uniform dequantisation.
 
         Args:
             pixels: (N, S, S, 3) uint8.
@@ -258,13 +287,13 @@ class Codec:
         noisy, parts = self._dequantized(pixels, seeds), []
         steps = Steps(len(noisy), progress)
         for chunk in noisy.split(self.batch):
-            parts += self._shared_out(lambda x: self.model.log_prob(self._here(x)).cpu(), chunk)
+            parts += self._on_cores(lambda x: self.flow.log_prob(x.to(self.device)).cpu(), chunk)
             steps.advance(len(chunk))
         log_prob = torch.cat(parts).double()
-        return models.bits_per_dim(log_prob, self.model.dims, self._n_bits).numpy()
+        return models.bits_per_dim(log_prob, self.flow.dims, self._n_bits).numpy()
 
     def bits_by_part(self, pixels: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
-        """Bits a number of the parts of pictures, with the noise of `bits_per_dim`.
+        """Return bits a number of the parts of pictures, with the noise of `bits_per_dim`.
 
         Returns:
             (N, P) float64: of the details of each detail level given their means, finest first,
@@ -274,42 +303,45 @@ class Codec:
         measured = []
         for chunk in self._dequantized(pixels, seeds).split(self.batch):
             with self._on_device():
-                measured.append(models.bits_by_part(self.model, chunk.to(self.device))[1].cpu())
+                measured.append(models.bits_by_part(self.flow, chunk.to(self.device))[1].cpu())
         return torch.cat(measured).numpy()
 
     def bits_along(self, frames: np.ndarray, progress: Progress | None = None) -> np.ndarray:
-        """Bits a dimension of each frame of a path, for a plot under it: (T,) float64.
+        """Return bits a dimension of each frame of a path, for a plot under it: (T,) float64.
 
-        What is measured is the decoded picture, (T, S, S, 3) uint8, every one with the noise of
-        `read`, so the curve begins and ends on the readings of the two photos. The density of the
-        code itself would differ from those: a code decodes to the middle of each bin, where the
-        noise that dequantisation has to pay for is missing. Takes about as long as decoding.
+        The decoded picture is measured, (T, S, S, 3) uint8, every one with the noise of `read`, so
+        the curve begins and ends on the readings of the two photos. The density of the code itself
+        would differ from those: a code decodes to the middle of each bin, where the noise that
+        dequantisation has to pay for is missing. Takes about as long as decoding.
         """
         return self.bits_per_dim(frames, [0] * len(frames), progress)
 
     def roundtrip(self, pixels: np.ndarray) -> np.ndarray:
-        """max |level - g(f(level))| of each picture (N, S, S, 3) uint8: (N,) int, 0 = exact."""
+        """Return max |level - g(f(level))| of each picture (N, S, S, 3): (N,) int, 0 = exact."""
         pictures = self._check_pictures(pixels)
         # A model of fewer bits promises the picture at its own depth.
         promised = to_pictures(models.to_levels(self._centres(pictures), self._n_bits))
         returned = self.decode(self.encode(pictures))
         return np.abs(promised.astype(int) - returned).max(axis=(1, 2, 3))
 
-    # ---------------------------------------------------------------------------------- inside
-
-    def _here(self, x: Tensor) -> Tensor:
-        return x.to(self.device)
+    def norms(self, z: Tensor) -> np.ndarray:
+        """Return (N, L) float32, ‖z_l‖/√d_l of each level of codes (N, D), finest first."""
+        levels = self.flow.split_levels(z)
+        norms = [level.flatten(1).square().mean(dim=1).sqrt() for level in levels]
+        return torch.stack(norms, dim=1).numpy()
 
     @contextmanager
-    def alone(self) -> Iterator[models.Glow]:
-        """The model itself, for what has no method here; no other thread uses it meanwhile."""
+    def locked(self) -> Iterator[models.Glow]:
+        """Yield the flow, for what has no method here; no other thread uses it meanwhile."""
         with self._lock:
-            yield self.model
+            yield self.flow
+
+    # --------------------------------------------------------------------------------- passes
 
     @contextmanager
     def _on_device(self) -> Iterator[None]:
-        """Every use of the model: one thread at a time, no autograd, memory errors in words."""
-        with self.alone(), torch.inference_mode():
+        """Wrap every use of `flow`: one thread, no autograd, memory errors as `UserError`."""
+        with self.locked(), torch.inference_mode():
             try:
                 yield
             except torch.OutOfMemoryError as error:
@@ -318,7 +350,7 @@ class Codec:
                 ) from error
 
     def _dequantized(self, pixels: np.ndarray, seeds: Sequence[int]) -> Tensor:
-        """Pictures as images (N, 3, S, S) on the CPU, each with the noise of its own seed."""
+        """Return images (N, 3, S, S) on the CPU, each with the noise of its own seed."""
         pictures = self._check_pictures(pixels)
         return torch.cat(
             [
@@ -331,39 +363,39 @@ class Codec:
         return models.bin_centers(to_tensor(pictures), self._n_bits)
 
     def _encode(self, pictures: np.ndarray) -> list[Coded]:
-        def one(x: Tensor) -> list[Coded]:
-            z, _, states = self.model.f_with_range(self._here(x))
+        def part(x: Tensor) -> list[Coded]:
+            z, _, states = self.flow.f_with_range(x.to(self.device))
             z, states = z.cpu(), states.to("cpu")
             # Rows by number are copies: a view would keep the whole batch.
             return [Coded(z[[i]], states[i]) for i in range(len(z))]
 
         coded: list[Coded] = []
         for chunk in self._centres(pictures).split(self.batch):
-            for part in self._shared_out(one, chunk):
-                coded += part
+            for rows in self._on_cores(part, chunk):
+                coded += rows
         return coded
 
     def _decode(
         self, z: Tensor, within: StateRange | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """One pass: pictures, and of each the share out of range or not finite."""
+        """Decode one pass: pictures, and of each the share out of range or not finite."""
 
-        def one(z: Tensor, held: StateRange | None) -> tuple[np.ndarray, np.ndarray]:
+        def part(z: Tensor, held: StateRange | None) -> tuple[np.ndarray, np.ndarray]:
             z = z.to(self.device, torch.float32)
             lost = (~z.isfinite()).sum(dim=1)
-            x = self.model.g(torch.nan_to_num(z), None if held is None else held.to(self.device))
+            x = self.flow.g(torch.nan_to_num(z), None if held is None else held.to(self.device))
             outside = (~((x >= 0) & (x <= 1))).sum(dim=(1, 2, 3))
-            shares = ((lost + outside) / self.model.dims).clamp(max=1)
+            shares = ((lost + outside) / self.flow.dims).clamp(max=1)
             x = torch.nan_to_num(x, nan=0.5, posinf=1.0, neginf=0.0)
             return to_pictures(models.to_levels(x, self._n_bits)), shares.cpu().numpy()
 
-        parts = self._shared_out(one, z, within)
+        parts = self._on_cores(part, z, within)
         return np.concatenate([p for p, _ in parts]), np.concatenate([s for _, s in parts])
 
-    def _shared_out(
-        self, work: Callable[..., Any], rows: Tensor, *more: StateRange | None
-    ) -> list[Any]:
-        """What `work` makes of one pass of rows, shared out among the cores of a CPU.
+    def _on_cores(
+        self, work: Callable[..., _Result], rows: Tensor, *more: StateRange | None
+    ) -> list[_Result]:
+        """Call `work` on one pass of rows, shared out among the cores of a CPU.
 
         Args:
             more: further arguments of `work`: of as many rows, of one for all, or None.
@@ -371,7 +403,7 @@ class Codec:
         count = min(CORES, len(rows)) if self.device.type == "cpu" else 1
         ends = [len(rows) * k // count for k in range(count + 1)]
 
-        def part(k: int) -> Any:
+        def part(k: int) -> _Result:
             some = slice(ends[k], ends[k + 1])
             own = [m if m is None or len(m) == 1 else m[some] for m in more]
             with torch.inference_mode():
@@ -381,6 +413,8 @@ class Codec:
             if self.device.type != "cpu":
                 return [part(0)]
             return list(_workers().map(part, range(count)))
+
+    # --------------------------------------------------------------------------------- checks
 
     def _check_one(self, picture: np.ndarray) -> np.ndarray:
         if np.ndim(picture) != 3:
@@ -399,8 +433,8 @@ class Codec:
 
     def _check_codes(self, z: Tensor) -> Tensor:
         codes = z[None] if z.ndim == 1 else z
-        if codes.ndim != 2 or codes.shape[1] != self.model.dims or not len(codes):
-            raise UserError(f"Codes are (N, {self.model.dims}) here, not {tuple(z.shape)}.")
+        if codes.ndim != 2 or codes.shape[1] != self.flow.dims or not len(codes):
+            raise UserError(f"Codes are (N, {self.flow.dims}) here, not {tuple(z.shape)}.")
         return codes
 
 
@@ -420,10 +454,10 @@ def _find_device(name: str) -> torch.device:
 
 @functools.lru_cache(maxsize=1)
 def _workers() -> ThreadPoolExecutor:
-    """One thread for each core, in which PyTorch uses no more than that one."""
+    """Start one thread for each core, in which PyTorch uses no more than that one."""
     return ThreadPoolExecutor(CORES, "model", initializer=lambda: torch.set_num_threads(1))
 
 
 def generator(seed: int) -> torch.Generator:
-    """Noise by number, on the CPU, so that it is the same on every device."""
+    """Return a source of noise on the CPU, so that it is the same on every device."""
     return torch.Generator().manual_seed(seed)

@@ -1,6 +1,8 @@
-"""Write pictures that stand still, as PNG: one, a film strip, a grid, a contact sheet.
+"""Write pictures that stand still: a single one, a film strip, a grid, a contact sheet, a photo.
 
-All four are sheets of square tiles, row by row, and differ in what lies between the tiles.
+All but the photo are sheets of square tiles, row by row, in one PNG, and take the same options:
+`size`, the side of each tile in pixels (None: S, as it comes), and `metadata` as for
+`animation.save_animation`, whose errors they raise.
 """
 
 from __future__ import annotations
@@ -15,19 +17,23 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from glow_app.common.errors import UserError
-from glow_app.keeping import notes
-from glow_app.keeping.writing import (
+from glow_app.export.writing import (
     Pictures,
     check_pictures,
     check_size,
     check_target,
+    pillow_options,
+    reason,
     resized,
+    to_comment,
     write,
 )
 
 __all__ = [
+    "PHOTO_FORMATS",
     "check_sheet",
     "save_grid",
+    "save_photo",
     "save_sheet",
     "save_still",
     "save_strip",
@@ -35,6 +41,7 @@ __all__ = [
     "tiled",
 ]
 
+PHOTO_FORMATS: tuple[str, ...] = (".jpg", ".jpeg", ".png")
 STRIP_COLUMNS = 9
 SHEET_COLUMNS = 8
 
@@ -48,10 +55,7 @@ def save_still(
     size: int | None = None,
     metadata: dict[str, Any] | None = None,
 ) -> Path:
-    """Write one picture, (S, S, 3) uint8, as PNG with `size` pixels a side (None: S).
-
-    Raises UserError as `save_animation` does.
-    """
+    """Write one picture, (S, S, 3) uint8, as PNG."""
     return _save(np.asarray(pixels)[None], path, 1, size, metadata)
 
 
@@ -63,17 +67,11 @@ def save_strip(
     size: int | None = None,
     metadata: dict[str, Any] | None = None,
 ) -> Path:
-    """Write a film strip: evenly spaced frames side by side in one PNG, first and last among them.
+    """Write a film strip: evenly spaced frames side by side, first and last among them.
 
     Args:
         frames: (T, S, S, 3) uint8.
-        path: target, .png.
-        columns: how many pictures; None for 9. Never more than T.
-        size: side of each picture in pixels, None for S. Picture i begins at column i·size.
-        metadata: as for `animation.save_animation`.
-
-    Raises:
-        UserError: as `save_animation`.
+        columns: how many frames; None for 9. Never more than T.
     """
     frames = check_pictures(frames)
     chosen = strip_frames(len(frames), columns)
@@ -81,7 +79,7 @@ def save_strip(
 
 
 def strip_frames(count: int, columns: int | None = None) -> np.ndarray:
-    """Which of `count` frames a film strip shows, evenly spaced, both ends among them."""
+    """Return which of `count` frames a film strip shows: evenly spaced, with both ends."""
     columns = STRIP_COLUMNS if columns is None else _check_columns(columns)
     return np.linspace(0, count - 1, min(columns, count)).round().astype(int)
 
@@ -94,18 +92,11 @@ def save_grid(
     size: int | None = None,
     metadata: dict[str, Any] | None = None,
 ) -> Path:
-    """Write pictures row by row on one white PNG, without gaps.
+    """Write pictures row by row on white, without gaps.
 
     Args:
         pictures: (N, S, S, 3) uint8, N ≥ 1.
-        path: target, .png.
         columns: pictures a row; None for about a square. Never more than N.
-        size: side of each picture in pixels, None for S. Picture i has its corner at
-            (i mod columns, i div columns)·size.
-        metadata: as for `animation.save_animation`.
-
-    Raises:
-        UserError: as `save_animation`.
     """
     if columns is None:
         columns = _about_square(len(pictures))
@@ -125,14 +116,8 @@ def save_sheet(
 
     Args:
         frames: (T, S, S, 3) uint8.
-        path: target, .png.
         captions: one for each frame, such as its t; None for numbers from 1.
         columns: frames a row; None for 8. Never more than T.
-        size: side of each frame in pixels, None for S.
-        metadata: as for `animation.save_animation`.
-
-    Raises:
-        UserError: as `save_animation`, or another number of captions.
     """
     words = [str(i + 1) for i in range(len(frames))] if captions is None else captions
     if columns is None:
@@ -146,12 +131,12 @@ def check_sheet(
     """Refuse a grid, or with captions a contact sheet, before its pictures are made.
 
     Args:
-        count: of the pictures.
+        count: number of pictures.
         side: of each, in pixels.
-        columns: pictures a row, None for what `save_grid` or `save_sheet` takes.
+        columns: pictures a row; None for the default of `save_grid` or `save_sheet`.
 
     Returns:
-        Its width and height in pixels.
+        Width and height of the sheet in pixels.
 
     Raises:
         UserError: it would be too large.
@@ -167,13 +152,54 @@ def check_sheet(
     return width, height
 
 
-def _gaps(side: int, captions: bool) -> tuple[int, int]:
-    """Pixels around each picture, and of the letters below it."""
-    return (max(4, side // 16), max(10, side // 9)) if captions else (0, 0)
+def tiled(pictures: np.ndarray, columns: int) -> np.ndarray:
+    """Lay pictures (N, H, W, C) row by row in one array; the rest of the last row is black.
+
+    Returns:
+        (rows·H, columns·W, C) in the dtype of `pictures`.
+    """
+    count, height, width, channels = pictures.shape
+    rows = -(-count // columns)
+    cells = np.zeros((rows * columns, height, width, channels), pictures.dtype)
+    cells[:count] = pictures
+    grid = cells.reshape(rows, columns, height, width, channels).transpose(0, 2, 1, 3, 4)
+    return grid.reshape(rows * height, columns * width, channels)
 
 
-def _about_square(count: int) -> int:
-    return math.ceil(math.sqrt(count))
+def save_photo(image: Image.Image, path: str | Path, quality: int = 95) -> Path:
+    """Write a photo as JPEG or PNG, by its suffix, without any metadata.
+
+    The file does not say where, when, by whom or with what it was taken. Colours are sRGB, which a
+    file without a profile implies.
+
+    Args:
+        image: mode RGB or RGBA, sRGB, upright. A JPEG has no transparency: there it is on white.
+        path: target, one of `PHOTO_FORMATS`.
+        quality: of a JPEG, 1 to 95; its colours have full resolution (4:4:4).
+
+    Returns:
+        The written path.
+
+    Raises:
+        UserError: the target cannot be written, or the picture is too large for JPEG.
+    """
+    target = check_target(path, PHOTO_FORMATS)
+    png = target.suffix.lower() == ".png"
+    mode = "RGBA" if png and image.mode == "RGBA" else "RGB"
+    if image.mode == "RGBA" and not png:
+        white = Image.new("RGB", image.size, (255, 255, 255))
+        white.paste(image, mask=image.getchannel("A"))
+        image = white
+    plain = Image.frombytes(mode, image.size, image.convert(mode).tobytes())
+    buffer = io.BytesIO()
+    try:
+        if png:
+            plain.save(buffer, "PNG", compress_level=4)
+        else:
+            plain.save(buffer, "JPEG", quality=quality, subsampling=0, optimize=True)
+    except (OSError, ValueError) as error:  # more than 65535 pixels a side
+        raise UserError(f"Cannot write {path}: {reason(error)}.") from error
+    return write(target, buffer.getvalue())
 
 
 def _save(
@@ -184,7 +210,7 @@ def _save(
     metadata: dict[str, Any] | None,
     captions: Sequence[str] | None = None,
 ) -> Path:
-    """Tiles row by row; with captions there are margins around them, too."""
+    """Write tiles row by row; with captions there are margins around them, too."""
     target = check_target(path, (".png",))
     pictures = check_pictures(pictures)
     side, count = check_size(size, pictures.shape[1]), len(pictures)
@@ -202,25 +228,20 @@ def _save(
         for (x, y), text in zip(corners, captions, strict=True):
             pen.text((x + side / 2, y + side), text, fill="black", font=font, anchor="ma")
     buffer = io.BytesIO()
-    sheet.save(buffer, "PNG", **notes.pillow_options("PNG", notes.to_note(metadata)))
+    sheet.save(buffer, "PNG", **pillow_options("PNG", to_comment(metadata)))
     return write(target, buffer.getvalue())
+
+
+def _gaps(side: int, captions: bool) -> tuple[int, int]:
+    """Return the pixels around each picture, and of the letters below it."""
+    return (max(4, side // 16), max(10, side // 9)) if captions else (0, 0)
+
+
+def _about_square(count: int) -> int:
+    return math.ceil(math.sqrt(count))
 
 
 def _check_columns(columns: int) -> int:
     if columns < 1:
         raise UserError(f"There must be at least one column, not {columns}.")
     return columns
-
-
-def tiled(pictures: np.ndarray, columns: int) -> np.ndarray:
-    """Pictures (N, H, W, C) row by row in one array, what is left of the last row black.
-
-    Returns:
-        (rows·H, columns·W, C) in the dtype of `pictures`.
-    """
-    count, height, width, channels = pictures.shape
-    rows = -(-count // columns)
-    cells = np.zeros((rows * columns, height, width, channels), pictures.dtype)
-    cells[:count] = pictures
-    grid = cells.reshape(rows, columns, height, width, channels).transpose(0, 2, 1, 3, 4)
-    return grid.reshape(rows * height, columns * width, channels)

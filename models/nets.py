@@ -1,22 +1,21 @@
-"""The nets inside the flow: they may be anything, since nobody ever has to invert them.
+"""The nets inside couplings and priors. They are never inverted, so any net will do.
 
 Each maps (N, C_in, H, W) to (N, C_out, H, W) and ends in a convolution that starts at zero, so
 that a new flow is the identity up to its actnorms and rotations (Glow, section 3.3).
 
-What a convolution returns is changed in place: its backward needs its input only, and a pass over
-fresh memory costs almost as much as a convolution.
+The outputs of convolutions are changed in place: backward needs their inputs only, and a pass over
+new memory costs almost as much as a convolution.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from models.numerics import low_precision
 
 __all__ = ["NETS", "ConvNet", "LinearNet", "Net", "PointNet", "ResidualNet"]
 
@@ -25,12 +24,14 @@ _HEADS = 4
 
 
 class Net(nn.Module):
-    """Base: bounds the input; runs the body in ``training_dtype`` while training, else float32.
+    """Base class: clamps the input and chooses the precision of :meth:`body`.
+
+    The body runs in ``training_dtype`` while training, otherwise in float32.
 
     Far outside of what training pictures look like, a net's slope amplifies every rounding error
     of the flow until the inverse explodes (Behrmann et al. 2021). Inputs beyond
-    ``input_bound`` deviations are cut off for the net, and for the net only: nothing is lost,
-    since the flow itself carries them on, and even white noise comes back exactly.
+    ``input_bound`` deviations are therefore clamped, for the net alone: nothing is lost, since
+    the flow itself carries them on, and even white noise comes back exactly.
     """
 
     training_dtype: torch.dtype | None = None
@@ -38,7 +39,10 @@ class Net(nn.Module):
     conv_in: nn.Conv2d
 
     def body(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """(N, C_in, H, W), and features of as many positions for nets that take them."""
+        """Map ``x`` (N, C_in, H, W) to (N, C_out, H, W).
+
+        ``context`` has features (N, C', H, W) for nets that take them.
+        """
         raise NotImplementedError
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -47,9 +51,19 @@ class Net(nn.Module):
         x = x.clamp(-self.input_bound, self.input_bound)
         if context is not None:
             context = context.to(dtype, memory_format=torch.channels_last)
-        with low_precision(x.device, self.training_dtype if self.training else None):
+        with _low_precision(x.device, self.training_dtype if self.training else None):
             y = self.body(x, context)
         return y.to(dtype)
+
+
+@contextmanager
+def _low_precision(device: torch.device, dtype: torch.dtype | None) -> Iterator[None]:
+    """Autocast to ``dtype`` inside the block; None and float32 leave everything as it is."""
+    if dtype is None or dtype == torch.float32:
+        yield
+    else:
+        with torch.autocast(device.type, dtype=dtype):
+            yield
 
 
 class LinearNet(Net):
@@ -87,7 +101,7 @@ class ConvNet(Net):
 
 
 class PointNet(Net):
-    """1x1 - sine - 1x1 - sine - 1x1: no neighbours, for points of the plane as 1x1 images.
+    """1x1 - sine - 1x1 - sine - 1x1, for points of the plane as 1x1 images.
 
     Sines of several frequencies (Sitzmann et al. 2020, SIREN) learn the fine detail of a function
     of one number far sooner than ReLUs, and draw no creases. Computed as matrix products:
@@ -104,8 +118,8 @@ class PointNet(Net):
         super().__init__()
         self.conv_in = nn.Conv2d(in_channels, width, 1)
         with torch.no_grad():
-            self.conv_in.weight.mul_(frequency)
-            self.conv_in.bias.mul_(frequency)
+            for parameter in self.conv_in.parameters():
+                parameter.mul_(frequency)
         self.conv_mid = nn.Conv2d(width, width, 1)
         self.conv_out = _zeroed(nn.Conv2d(width, out_channels, 1))
 
@@ -126,16 +140,16 @@ class ResidualNet(Net):
 
     No normalisation inside: the blocks start as the identity, which keeps so shallow a net
     stable (Zhang et al. 2019, Fixup), and batch statistics have no place inside a bijection.
-    A learned bias for each position tells the net where in the picture it is, worth a lot
-    on faces that are all aligned alike. A net without one works on any size.
+    A learned bias for each position tells the net where in the picture it is, which helps a lot
+    on aligned faces. A net without one works on any size.
 
     Args:
         in_channels, width, out_channels: channels before, inside and after.
-        size: height and width of the inputs, fixed by the learned position; None: no position.
+        size: height and width of the inputs, for the learned position; None: no position.
         blocks: number of residual blocks, 0 or more.
-        attention: let all positions see each other after the blocks.
-        context: channels of the features that ``forward`` is given; they say, through a 1x1
-            convolution, what bias each position has. 0: none.
+        attention: add self-attention over all positions after the blocks.
+        context: channels of the features that ``forward`` is given, which set the bias of each
+            position through a 1x1 convolution. 0: none.
     """
 
     def __init__(
@@ -171,6 +185,8 @@ class ResidualNet(Net):
 
 
 class _ResidualBlock(nn.Module):
+    """ReLU - 3x3 - ReLU - 3x3, added to the input."""
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(width, width, 3, padding=1)
@@ -206,32 +222,20 @@ class _Attention(nn.Module):
 
 
 def _zeroed(conv: nn.Conv2d) -> nn.Conv2d:
-    nn.init.zeros_(conv.weight)
-    nn.init.zeros_(conv.bias)
+    for parameter in conv.parameters():
+        nn.init.zeros_(parameter)
     return conv
 
 
-def _conv(in_channels, width, out_channels, *, size, blocks) -> Net:
-    return ConvNet(in_channels, width, out_channels)
+def _attention_net(c_in: int, width: int, c_out: int, size: int, blocks: int) -> ResidualNet:
+    return ResidualNet(c_in, width, c_out, size, blocks, attention=size <= _ATTENTION_UP_TO)
 
 
-def _point(in_channels, width, out_channels, *, size, blocks) -> Net:
-    return PointNet(in_channels, width, out_channels)
-
-
-def _residual(in_channels, width, out_channels, *, size, blocks) -> Net:
-    return ResidualNet(in_channels, width, out_channels, size, blocks)
-
-
-def _attention(in_channels, width, out_channels, *, size, blocks) -> Net:
-    attends = size <= _ATTENTION_UP_TO
-    return ResidualNet(in_channels, width, out_channels, size, blocks, attends)
-
-
-#: Coupling nets by the name a :class:`models.GlowConfig` gives them. Add a line to plug one in.
+#: Coupling nets by their name in a :class:`models.GlowConfig`, each made from the channels
+#: before, inside and after, the side of its inputs in pixels, and the number of residual blocks.
 NETS: dict[str, Callable[..., Net]] = {
-    "conv": _conv,
-    "point": _point,
-    "residual": _residual,
-    "attention": _attention,
+    "conv": lambda c_in, width, c_out, size, blocks: ConvNet(c_in, width, c_out),
+    "point": lambda c_in, width, c_out, size, blocks: PointNet(c_in, width, c_out),
+    "residual": ResidualNet,
+    "attention": _attention_net,
 }

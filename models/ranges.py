@@ -1,8 +1,8 @@
-"""What the states inside the flow have been, to decode within: smallest and largest values.
+"""Ranges of the states inside the flow, recorded while encoding and kept to while decoding.
 
-The inverse of a flow bursts where a state leaves what its couplings have seen (Behrmann et al.
-2021, exploding inverses). States of a picture while it is encoded say what is safe; a code in
-between, decoded with every state held there, stays a picture.
+The inverse of a flow explodes where a state leaves what its couplings have seen (Behrmann et al.
+2021, exploding inverses). The states of a picture while it is encoded are safe; a code in between
+two pictures, decoded with every state clamped to theirs, stays a picture.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from models.config import GlowConfig
 
-__all__ = ["RangeRecorder", "StateRange", "hold", "usual_range"]
+__all__ = ["RangeRecorder", "StateRange", "clamp_channels", "usual_range"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,25 +49,25 @@ class StateRange:
         return len(self.low)
 
     def __getitem__(self, rows: int | slice | Sequence[int] | Tensor) -> StateRange:
-        """Some rows; a single one is still a range of one row, (1, K)."""
+        """Select rows; a single one gives a range of one row, (1, K)."""
         if isinstance(rows, int):
             rows = [rows]
         return StateRange(self.low[rows], self.high[rows])
 
     @staticmethod
     def cat(ranges: Sequence[StateRange]) -> StateRange:
-        """All rows of ``ranges``, one or more, one below the other."""
+        """Concatenate the rows of one or more ``ranges``."""
         return StateRange(torch.cat([r.low for r in ranges]), torch.cat([r.high for r in ranges]))
 
     def to(self, device: torch.device | str) -> StateRange:
-        """The same on ``device``."""
+        """Return the range on ``device``."""
         return StateRange(self.low.to(device), self.high.to(device))
 
     def widened(self, margin: float) -> StateRange:
-        """Wider by ``margin`` ≥ 0 times its width, at either end.
+        """Return the range with both ends moved outwards by ``margin`` ≥ 0 times its width.
 
         Raises:
-            ValueError: a margin below 0, or no finite number.
+            ValueError: the margin is below 0 or not finite.
         """
         if not 0 <= margin < math.inf:
             raise ValueError(f"A margin is a finite number of at least 0, not {margin}.")
@@ -75,15 +75,15 @@ class StateRange:
         return StateRange(self.low - more, self.high + more)
 
     def union(self, other: StateRange) -> StateRange:
-        """The smallest range that holds both, row by row; a single row joins every row."""
+        """Return the smallest range that contains both, row by row; one row joins every row."""
         return StateRange(torch.minimum(self.low, other.low), torch.maximum(self.high, other.high))
 
     def merged(self) -> StateRange:
-        """The union of all rows, one or more: (1, K)."""
+        """Return the union of all rows, one or more: (1, K)."""
         return StateRange(self.low.amin(dim=0, keepdim=True), self.high.amax(dim=0, keepdim=True))
 
     def by_level(self, config: GlowConfig, like: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """What :meth:`models.steps.FlowSteps.inverse` takes, for each level, finest first.
+        """Return ``within`` of :meth:`models.steps.FlowSteps.inverse` for each level in turn.
 
         Both ends are (N, steps, C) with the device and dtype of ``like``.
         """
@@ -97,13 +97,13 @@ class StateRange:
 
 
 def usual_range(ranges: StateRange, percentiles: tuple[float, float] = (0.1, 99.9)) -> StateRange:
-    """What is usual among many images: (1, K), for :attr:`models.Glow.usual_range`.
+    """Summarise the ranges of many images as one, (1, K), for :attr:`models.Glow.usual_range`.
 
     Args:
-        ranges: of thousands of images, one row each; of a hundred, percentiles like these are
-            little but the extremes.
-        percentiles: that of the images' lows which becomes ``low``, and that of their highs
-            which becomes ``high``, so that a few odd images do not count.
+        ranges: one row for each of thousands of images; for a hundred, percentiles like these
+            are little but the extremes.
+        percentiles: of the images' lows for ``low``, and of their highs for ``high``, so that a
+            few odd images do not count.
     """
     ends = (ranges.low, ranges.high)
     low, high = (
@@ -115,7 +115,7 @@ def usual_range(ranges: StateRange, percentiles: tuple[float, float] = (0.1, 99.
 
 
 class RangeRecorder:
-    """Sees every state on the way through f, and keeps its extremes."""
+    """Records the extremes of every state on the way through f."""
 
     def __init__(self) -> None:
         self._lows: list[Tensor] = []
@@ -128,13 +128,13 @@ class RangeRecorder:
         self._highs.append(values.amax(dim=2).T)
 
     def seen(self) -> StateRange:
-        """Of all states so far. Rounded outwards: what was seen lies inside."""
+        """Return the range of all states so far, rounded outwards so that it contains them."""
         low, high = torch.cat(self._lows, dim=1), torch.cat(self._highs, dim=1)
         return StateRange(_rounded(low, -math.inf), _rounded(high, math.inf))
 
 
-def hold(state: Tensor, low: Tensor, high: Tensor, overwrite: bool = False) -> Tensor:
-    """``state`` (N, C, H, W) with channels held in ``low`` to ``high``, (N, C) or (1, C) each.
+def clamp_channels(state: Tensor, low: Tensor, high: Tensor, overwrite: bool = False) -> Tensor:
+    """Clamp the channels of ``state`` (N, C, H, W) to ``low`` and ``high``, (N or 1, C) each.
 
     Args:
         overwrite: without gradients, put the result in the memory of ``state``.
@@ -148,7 +148,7 @@ def hold(state: Tensor, low: Tensor, high: Tensor, overwrite: bool = False) -> T
 
 
 def _rounded(values: Tensor, direction: float) -> Tensor:
-    """``values`` in float32, rounded towards ``direction`` of infinity."""
+    """Round ``values`` to float32 towards ``direction``, -inf or inf."""
     nearest = values.float()
     towards = torch.full_like(nearest, direction)
     wrong = nearest < values if direction > 0 else nearest > values

@@ -1,12 +1,19 @@
-"""Numbers of a face's shape: what they must not depend on, and what turns and settles a shape."""
+"""Measures of a shape: what they must not depend on; what turns a shape and keeps lips apart."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from glow_app.faces import regions
-from glow_app.faces.measures import MEASURES, differences, measured, pose, settled, turned
+from glow_app.faces import landmarks
+from glow_app.faces.landmarks import (
+    MEASURES,
+    differences,
+    measured,
+    pose,
+    turned,
+    without_crossings,
+)
 
 POSE = ("turn", "nod", "tilt")
 # Upper and lower points of lips and lids, of which some are measured.
@@ -15,7 +22,7 @@ PAIRS = ((13, 14), (82, 87), (312, 317), (159, 145), (158, 153), (386, 374), (38
 
 @pytest.fixture(scope="module")
 def mean() -> np.ndarray:
-    return np.array(regions.mean_shape(), np.float64)
+    return np.array(landmarks.mean_shape(), np.float64)
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +32,7 @@ def uneven(mean: np.ndarray) -> np.ndarray:
 
 
 def mirrored(shape: np.ndarray) -> np.ndarray:
-    shape = shape[regions.mirror()]
+    shape = shape[landmarks.mirror()]
     return np.column_stack([1 - shape[:, 0], shape[:, 1]])
 
 
@@ -52,7 +59,7 @@ def test_a_mirror_image_has_mirrored_numbers(uneven):
 
 
 def test_every_number_has_a_spread():
-    spread = regions.measure_spread()
+    spread = landmarks.measure_spread()
     assert len(spread) == len(MEASURES) + 3 and (spread > 0).all()
 
 
@@ -125,7 +132,7 @@ def test_lips_and_lids_never_cross(mean, shut):
         crossed[upper, 1] += shut
         crossed[lower, 1] -= shut
     before = crossed.copy()
-    made = settled(crossed, own)
+    made = without_crossings(crossed, own)
     np.testing.assert_array_equal(crossed, before)  # what came in stays what it was
     for upper, lower in PAIRS:
         assert made[lower, 1] >= made[upper, 1]
@@ -141,7 +148,7 @@ def test_lips_and_lids_never_cross(mean, shut):
 def test_what_was_crossed_already_may_stay_so(mean):
     own = mean.copy()
     own[13, 1], own[14, 1] = own[14, 1] + 0.001, own[13, 1] - 0.001
-    np.testing.assert_array_equal(settled(own, own), own)
+    np.testing.assert_array_equal(without_crossings(own, own), own)
 
 
 def test_shut_lips_stay_shut_until_they_come_apart_for_good(mean):
@@ -154,5 +161,5 @@ def test_shut_lips_stay_shut_until_they_come_apart_for_good(mean):
         for upper, lower in PAIRS[:3]:
             shape[upper] += 0.01, -apart / 2
             shape[lower] += 0.01, apart / 2
-        gap = regions.mouth_opening(settled(shape, own))
+        gap = landmarks.mouth_opening(without_crossings(shape, own))
         assert gap == pytest.approx(0 if stays else apart, abs=0.0021)

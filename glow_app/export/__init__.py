@@ -1,0 +1,1 @@
+"""Write files: animations, stills and sheets, with how each was made inside."""

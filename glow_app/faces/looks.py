@@ -1,0 +1,244 @@
+"""Looks: faces warped to the mean shape, which is what a model of looks learns.
+
+An active appearance model (Cootes, Edwards & Taylor 2001) splits a face into shape and appearance;
+here the appearance model is an exact flow. The mean shape is kept with the weights, and a look
+goes through the same coding as their training pictures.
+
+A flow learns one of two kinds of pictures: whole crops, in which every face has its own shape, or
+looks. What was learned of one is not mixed with the other by oversight, so both say which it is
+(`ReferenceFrame`): weights in their facts, folders in a small file beside their pictures. Where
+nothing is said, pictures are whole crops.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from glow_app.common.errors import UserError
+from glow_app.common.files import write_text
+from glow_app.faces.coding import Coding, code_and_reduce, coding_at, resized
+from glow_app.faces.face import Face
+from glow_app.faces.landmarks import LANDMARKS, mean_shape
+from glow_app.faces.opening import list_pictures, printable
+
+__all__ = ["CROPS", "Looks", "ReferenceFrame", "require_crops"]
+
+_MEAN_SHAPE: Final = "mean_shape"  # the keys in the facts of a checkpoint
+_SHAPE: Final = "shape"
+_CROP, _MEAN = "crop", "mean"  # the values of the second
+_FILE: Final = "frame.json"  # what folders of looks say, in the same keys
+_SAME: Final = 1e-4  # of the crop: facts are rounded to 1e-5
+
+
+@dataclass(frozen=True, eq=False)
+class Looks:
+    """How one model of looks sees faces.
+
+    Attributes:
+        size: S, the side of its pictures in pixels.
+        coding: of its training pictures; None for a model of uncoded ones.
+        mean: (478, 2) float64, the mean shape, in fractions of the crop.
+    """
+
+    size: int
+    coding: Coding | None
+    mean: np.ndarray
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any], size: int) -> Looks:
+        """Read the facts of a checkpoint; the program's own mean shape where they say nothing.
+
+        Raises:
+            UserError: they hold no shape.
+        """
+        try:
+            mean = _mean_in(facts)
+        except ValueError as error:
+            raise UserError("The weights hold a mean shape that is not one.") from error
+        return cls(size, Coding.from_facts(facts), mean)
+
+    @staticmethod
+    def to_facts(mean: np.ndarray) -> dict[str, Any]:
+        """Return what `from_facts` reads, to be joined with the other facts of a checkpoint."""
+        return {_MEAN_SHAPE: np.round(np.asarray(mean, float), 5).tolist()}
+
+    def of(self, face: Face) -> np.ndarray:
+        """Return the look of a face, (S, S, 3) uint8; its own pixels where it has no landmarks."""
+        if face.shape is None:
+            return face.pixels
+        if self not in face._looks:
+            face._looks[self] = code_and_reduce(self.uncoded(face), self.size, self.coding)
+        return face._looks[self]
+
+    def uncoded(self, face: Face) -> np.ndarray:
+        """Return the look of a face with landmarks before coding and reducing: (C, C, 3) uint8.
+
+        C is the side of the coding, or S where pictures of S pixels are not coded.
+        """
+        coding = coding_at(self.coding, self.size)
+        side = self.size if coding is None else coding.size
+        return resized(face.in_shape(self.mean), side)
+
+
+def _mean_in(facts: Mapping[str, Any]) -> np.ndarray:
+    """Read the mean shape that facts name, (478, 2) float64; the program's own if they name none.
+
+    Raises:
+        ValueError: they name one that is no shape.
+    """
+    known = facts.get(_MEAN_SHAPE)
+    try:
+        mean = np.asarray(mean_shape() if known is None else known, np.float64)
+    except TypeError as error:
+        raise ValueError("no numbers") from error
+    if mean.shape != (LANDMARKS, 2) or not np.isfinite(mean).all():
+        raise ValueError("no shape")
+    return mean
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceFrame:
+    """The shape in which the faces of pictures, or of a model of them, lie.
+
+    Attributes:
+        mean: (478, 2) float64, the shape that all faces have, in fractions of the crop; None of
+            whole crops.
+    """
+
+    mean: np.ndarray | None = None
+
+    @classmethod
+    def looks(cls) -> ReferenceFrame:
+        """Return that of looks in the program's own mean shape."""
+        return cls(np.asarray(mean_shape(), np.float64))
+
+    @property
+    def shape(self) -> str:
+        """ "crop" or "mean"."""
+        return _CROP if self.mean is None else _MEAN
+
+    @cached_property
+    def words(self) -> str:
+        """What to call such pictures in a sentence."""
+        if self.mean is None:
+            return "whole crops"
+        own = self.same_as(ReferenceFrame.looks())
+        return "looks in the mean shape" if own else "looks in another mean shape"
+
+    def same_as(self, other: ReferenceFrame) -> bool:
+        """Say whether pictures of both are alike."""
+        if self.mean is None or other.mean is None:
+            return self.mean is other.mean
+        return bool(np.abs(self.mean - other.mean).max() < _SAME)
+
+    # ----------------------------------------------------------------------------- of weights
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> ReferenceFrame:
+        """Read the facts of a checkpoint.
+
+        A mean shape alone does not make them looks: weights of whole crops keep the one to which
+        the page warps for them.
+
+        Raises:
+            UserError: they name a shape that is not known here.
+        """
+        return cls._known(facts, "The weights are of pictures in a shape that is not known.")
+
+    def to_facts(self) -> dict[str, Any]:
+        """Return what `from_facts` reads, to be joined with the other facts of a checkpoint."""
+        mean = {} if self.mean is None else Looks.to_facts(self.mean)
+        return {_SHAPE: self.shape, **mean}
+
+    @classmethod
+    def _known(cls, facts: Mapping[str, Any], wrong: str) -> ReferenceFrame:
+        shape = facts.get(_SHAPE, _CROP)
+        if shape == _CROP:
+            return CROPS
+        try:
+            if shape != _MEAN:
+                raise ValueError(shape)
+            return cls(_mean_in(facts))
+        except ValueError as error:
+            raise UserError(wrong) from error
+
+    # ----------------------------------------------------------------------------- of folders
+
+    @classmethod
+    def of_pictures(cls, root: Path, files: Iterable[Path]) -> ReferenceFrame:
+        """Read what the folders of `files`, all below `root`, say.
+
+        The file nearest above a picture counts, up to `root` itself.
+
+        Raises:
+            UserError: a file of these is damaged, or the pictures are of several frames.
+        """
+        known: dict[Path, ReferenceFrame] = {}
+        for folder in {file.parent for file in files}:
+            known[folder] = cls._of_folder(root, folder)
+        ordered = sorted(known.items())
+        for folder, frame in ordered[1:]:
+            first, other = ordered[0]
+            if not frame.same_as(other):
+                raise UserError(
+                    f"{printable(str(root))} mixes {other.words} ({printable(first.name)}) with "
+                    f"{frame.words} ({printable(folder.name)}); keep them in two folders."
+                )
+        return ordered[0][1] if ordered else CROPS
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> ReferenceFrame:
+        """Read what a folder says of all its pictures, as `of_pictures` does."""
+        return cls.of_pictures(folder, list_pictures(folder))
+
+    @classmethod
+    def _of_folder(cls, root: Path, folder: Path) -> ReferenceFrame:
+        for above in (folder, *folder.parents):
+            wrong = f"{printable(str(above / _FILE))} is damaged."
+            try:
+                said = json.loads((above / _FILE).read_text(encoding="utf-8"))
+                if not isinstance(said, dict):
+                    raise ValueError(said)
+                return cls._known(said, wrong)
+            except (FileNotFoundError, NotADirectoryError):
+                pass
+            except ValueError as error:
+                raise UserError(wrong) from error
+            if above == root:
+                break
+        return CROPS
+
+    def write(self, folder: Path) -> None:
+        """Note in `folder` of which frame its pictures are; for whole crops there is no note.
+
+        A note that says the same already is left alone, so that several machines may write into
+        one folder.
+        """
+        path = folder / _FILE
+        if self.mean is None:
+            path.unlink(missing_ok=True)
+        elif not (path.exists() and self.same_as(ReferenceFrame._of_folder(folder, folder))):
+            write_text(path, json.dumps(self.to_facts()) + "\n")
+
+
+CROPS: Final = ReferenceFrame()
+
+
+def require_crops(folder: Path, files: Iterable[Path]) -> None:
+    """Refuse pictures `files` below `folder` that are looks, where whole crops or photos are due.
+
+    Raises:
+        UserError: they are looks already, or of several frames.
+    """
+    if (frame := ReferenceFrame.of_pictures(folder, files)).mean is not None:
+        raise UserError(
+            f"{printable(str(folder))} holds {frame.words}; give the photos or whole crops that "
+            "they were made of."
+        )

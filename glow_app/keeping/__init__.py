@@ -1,1 +1,0 @@
-"""What is kept: animations, stills and sheets, and what each file says of itself."""
