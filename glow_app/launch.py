@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> None:
     options = _parse(argv)
     users = read_users(options.auth) if options.auth else None
     find_port(options.host, options.port)  # before the model is loaded, which takes seconds
-    from glow_app.ui.guard import is_loopback
+    from glow_app.ui.security import is_loopback
 
     if users is None and (options.name or not is_loopback(options.host)):
         whoever = f"who reaches {options.name[0]}" if options.name else "in your network"
@@ -45,11 +45,11 @@ def main(argv: list[str] | None = None) -> None:
     print("Starting…", flush=True)
     editor = cli.open_editor(options)
 
+    from glow_app.ui.examples import OpeningMorph
     from glow_app.ui.page import build_page, launch_options
-    from glow_app.ui.welcome import Welcome
 
-    welcome = Welcome(editor)
-    page = build_page(editor, welcome)
+    opening = OpeningMorph(editor)
+    page = build_page(editor, opening)
     _, url, _ = page.launch(
         server_name=f"[{options.host}]" if ":" in options.host else options.host,
         server_port=options.port,  # None: Gradio looks once more, as others may have been quicker
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> None:
         **launch_options(options.host, users, options.name, options.root_path),
     )
     url = url.replace("[::]", "[::1]")  # of all addresses one that a browser can open
-    welcome.warm_up()
+    opening.warm_up()
     print(f"Glow Studio is at {url} (Ctrl+C stops it)", flush=True)
     if options.open:
         webbrowser.open(url)
@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> None:
         while True:
             time.sleep(1)
     finally:
-        welcome.close()
+        opening.close()
         page.close(verbose=False)
 
 

@@ -41,19 +41,18 @@ def _serving(editor: Editor, face_folder: Path) -> Iterator[str]:
 
     Drawn faces greet there: most tests compare with what the model draws.
     """
-    from glow_app.ui.examples import Examples, example_files
+    from glow_app.ui.examples import SEEDS, Examples, OpeningMorph, example_files
     from glow_app.ui.page import build_page, launch_options
-    from glow_app.ui.welcome import SEEDS, Welcome
 
     files = example_files() or [f for f in face_folder.rglob("*") if f.is_file()][:8]
-    welcome = Welcome(editor, SEEDS, Examples(editor, files))
-    page = build_page(editor, welcome)
+    opening = OpeningMorph(editor, SEEDS, Examples(editor, files))
+    page = build_page(editor, opening)
     _, url, _ = page.launch(
         server_name="127.0.0.1", prevent_thread_lock=True, inbrowser=False, **launch_options()
     )
-    welcome.warm_up()
+    opening.warm_up()
     yield url.rstrip("/")
-    welcome.close()
+    opening.close()
     page.close(verbose=False)
 
 

@@ -15,9 +15,8 @@ from glow_app.editing.options import MorphOptions
 from glow_app.export import writing
 from glow_app.export.recipes import read_recipe
 from glow_app.ui import limits
-from glow_app.ui.components.templates import size_options
+from glow_app.ui.components.base import size_options
 from glow_app.ui.downloads import animated, save_result
-from glow_app.ui.jobs import Jobs
 from glow_app.ui.morphs import Result
 
 pytest_plugins = ["tests.full_size_faces"]
@@ -39,7 +38,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 def saved(released, shown, folder: Path, **event) -> Path:
     before = set(folder.rglob("*.*"))
     event = {"fps": 10, "back": True, "place": 1, "job": None, **event}
-    save_result(released, Jobs(), shown, SimpleNamespace(**event))
+    save_result(released, shown, SimpleNamespace(**event))
     (file,) = (f for f in folder.rglob("*.*") if f.is_file() and f not in before)
     return file
 

@@ -20,10 +20,11 @@ from glow_app.common.errors import UserError
 from glow_app.editing.editor import Editor
 from glow_app.lessons import chain, jacobian, plane, positions, source
 from glow_app.lessons.density import BASES, MAPS, ChangeOfVariables, density_view, derivative
-from glow_app.ui.assets import asset
+from glow_app.ui.encoding import packed
+from glow_app.ui.examples import OpeningMorph
+from glow_app.ui.routes import STATIC, template
 from glow_app.ui.tabs import learn as learn_tab
-from glow_app.ui.tabs.learn.values import code_html, packed
-from glow_app.ui.welcome import Welcome
+from glow_app.ui.tabs.learn import code_html
 
 ROOT = Path(__file__).resolve().parents[1]
 # Maps that turn round where these bases live; all other pairs are increasing.
@@ -257,7 +258,7 @@ def test_details_are_walked_through_as_wavelets_are_shown(detailed: models.Glow)
 
 def test_the_lessons_show_a_model_with_details(detailed_checkpoint: Path) -> None:
     editor = Editor(detailed_checkpoint, device="cpu")
-    lessons = learn_tab._Lessons(editor, Welcome(editor))
+    lessons = learn_tab._Lessons(editor, OpeningMorph(editor))
     face = lessons.faces({})
     assert len(face["pictures"]) == len(face["names"]) + 1 == len(face["log_dets"]) + 1
     assert len(face["decided"]) == editor.model.flow.config.levels == max(face["levels"])
@@ -309,8 +310,8 @@ def test_lower_precision_around_the_lessons_changes_no_number(tiny: models.Glow)
 def test_lessons_take_turns_with_everybody_else(tiny_checkpoint: Path) -> None:
     """One lock for one model: a lesson waits while a morph is decoded."""
     editor = Editor(tiny_checkpoint, device="cpu")
-    lessons = learn_tab._Lessons(editor, Welcome(editor))
-    lessons.welcome.faces()
+    lessons = learn_tab._Lessons(editor, OpeningMorph(editor))
+    lessons.opening.faces()
     for lesson, asked in (
         (lessons.plane, {}),
         (lessons.faces, {}),
@@ -327,8 +328,8 @@ def test_lessons_take_turns_with_everybody_else(tiny_checkpoint: Path) -> None:
 
 @pytest.mark.parametrize("size", [64, 128])
 def test_the_page_says_the_dimensions_of_its_model(size: int) -> None:
-    shown = asset("tabs/learn/jacobian.html", code="", dims=str(3 * size**2), level="5")
-    script = asset("tabs/learn/jacobian.js")
+    shown = template("learn/jacobian.html", code="", dims=str(3 * size**2), level="5")
+    script = (STATIC / "scripts/learn/jacobian.js").read_text(encoding="utf-8")
     assert f'data-dims="{3 * size**2}"' in shown and 'data-level="5"' in shown
     assert "[[" not in shown and "12288" not in script and "level 4" not in script
 

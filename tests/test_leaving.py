@@ -13,9 +13,9 @@ from benchmarks.faults.hostile import encoded, picture
 from benchmarks.faults.visitor import Visitor
 from glow_app.common.progress import Steps, Stopped, stopped_when
 from glow_app.editing.editor import Editor
-from glow_app.ui.errors import in_words
+from glow_app.ui.events import event_handler
+from glow_app.ui.jobs import JOBS, Jobs
 from glow_app.ui.page import build_page, launch_options
-from glow_app.ui.presence import Presence, presence
 
 
 @pytest.fixture
@@ -54,38 +54,47 @@ def test_work_that_knows_of_no_callback_can_be_stopped_as_well(editor: Editor) -
 
 
 def test_only_the_work_of_the_one_who_left_is_stopped() -> None:
-    here = Presence()
-    with here.work("one") as first, here.work("one") as second, here.work("other") as other:
-        here.leave("one")
-        here.leave("nobody")
-        here.leave(None)
-        assert first() and second() and not other()
-        with here.work("one") as later:  # the connection came back
-            assert not later()
-    assert not here._working
+    jobs = Jobs()
+    with (
+        jobs.run(session="one") as first,
+        jobs.run(session="one") as second,
+        jobs.run(session="other") as other,
+        jobs.run() as nobodys,
+    ):
+        jobs.leave("one")
+        jobs.leave("nobody")
+        jobs.leave(None)
+        assert first.stopped and second.stopped and not other.stopped and not nobodys.stopped
+        with jobs.run(session="one") as later:  # the connection came back
+            assert not later.stopped
+    assert not jobs._running
 
 
 @pytest.mark.parametrize("kind", ["function", "generator"])
 def test_handlers_end_quietly_when_their_visitor_leaves(kind: str, monkeypatch) -> None:
-    monkeypatch.setattr("glow_app.ui.presence._session_here", lambda: "visitor")
+    monkeypatch.setattr("glow_app.ui.jobs._session_here", lambda: "visitor")
     done = []
 
     def work() -> None:
         steps = Steps(100)
         for i in range(100):
             if i == 3:
-                presence.leave("visitor")
+                JOBS.leave("visitor")
             done.append(i)
             steps.advance()
 
-    @in_words
+    @event_handler
     def generator():
         yield "first"
         work()
         yield "last"
 
-    shown = list(generator()) if kind == "generator" else [in_words(work)()]
-    assert done == [0, 1, 2, 3] and "last" not in shown and "visitor" not in presence._working
+    shown = list(generator()) if kind == "generator" else [event_handler(work)()]
+    assert (
+        done == [0, 1, 2, 3]
+        and "last" not in shown
+        and not any(job.session == "visitor" for job in JOBS._running)
+    )
 
 
 def test_a_client_that_hangs_up_frees_the_model(tiny_checkpoint: Path) -> None:

@@ -14,10 +14,8 @@ from playwright.sync_api import Request, expect
 from glow_app.editing.editor import Editor
 from glow_app.export.animation import save_animation
 from glow_app.faces.coding import resized
-from glow_app.ui.full_frames import FullFrames
-from glow_app.ui.page_faces import drawn_face
-from glow_app.ui.scenes import Scenes
-from glow_app.ui.welcome import TEMPERATURE
+from glow_app.ui.on_demand import FullFrames, Scenes
+from glow_app.ui.page_faces import TEMPERATURE, drawn_face
 from tests.page_tools import (
     FRAMES,
     WAIT_MS,
@@ -399,8 +397,7 @@ def test_a_busy_server_is_asked_again(
     open_tab: OpenTab, photos: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody else's frames and pictures take the turn; then all of the visitor's come."""
-    monkeypatch.setattr("glow_app.ui.full_frames._PATIENCE", 0.05)
-    monkeypatch.setattr("glow_app.ui.scenes._PATIENCE", 0.05)
+    monkeypatch.setattr("glow_app.ui.on_demand._PATIENCE", 0.05)
     taken, told = {}, []
 
     def taking(kind: type, method: str) -> None:

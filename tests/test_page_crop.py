@@ -312,17 +312,17 @@ def test_the_morph_follows_the_chosen_crop(open_tab: OpenTab, photo: Path) -> No
 def test_a_photo_of_a_journey_is_cropped_in_its_place(open_tab: OpenTab, photo: Path) -> None:
     page = open_tab()
     page.get_by_role("tab", name="Journey").click()
-    tray = page.locator("#tray .tray")
-    page.locator("#tray .pair").click()
+    tray = page.locator("#faces .face-list")
+    page.locator("#faces .pair").click()
     expect(tray).to_have_attribute("data-count", "2", timeout=WAIT_MS)
-    page.locator("#tray input[type=file]").set_input_files(photo)
+    page.locator("#faces input[type=file]").set_input_files(photo)
     expect(tray).to_have_attribute("data-count", "3", timeout=WAIT_MS)
-    expect(page.locator("#tray .recrop:visible")).to_have_count(1)  # drawn faces have no photo
+    expect(page.locator("#faces .recrop:visible")).to_have_count(1)  # drawn faces have no photo
 
     page.get_by_role("button", name="Move earlier face 3").click()
     change = page.get_by_role("button", name="Change the crop of face 2")
     expect(change).to_be_visible(timeout=WAIT_MS)
-    pictures = page.locator("#tray li img")
+    pictures = page.locator("#faces li img")
     before = [pictures.nth(i).get_attribute("src") for i in range(3)]
     change.click()
     dialog = editor(page)
@@ -340,6 +340,6 @@ def test_a_photo_of_a_journey_is_cropped_in_its_place(open_tab: OpenTab, photo: 
     expect(change).to_be_focused()
     expect(tray).not_to_have_attribute("aria-busy", "true")
 
-    page.locator("#tray li").nth(0).drag_to(change)  # over the right half: behind that face
+    page.locator("#faces li").nth(0).drag_to(change)  # over the right half: behind that face
     expect(pictures.nth(1)).to_have_attribute("src", before[0], timeout=WAIT_MS)
     expect(page.get_by_role("button", name="Change the crop of face 1")).to_be_visible()

@@ -13,7 +13,7 @@ from PIL import Image, ImageSequence
 from playwright.sync_api import Page, expect
 
 from glow_app.export import animation, recipes, writing
-from glow_app.ui.welcome import SEEDS
+from glow_app.ui.examples import SEEDS
 from tests.page_tools import (
     FRAMES,
     WAIT_MS,
@@ -313,7 +313,7 @@ def test_files_of_before_the_ways_open(open_tab: OpenTab, tmp_path: Path) -> Non
     # A journey on the shell, which no radio button of today names, and without its guide.
     journey = {"kind": "journey", "faces": faces, "path": "shell", "loop": True, "frames": 5}
     open_morph(page, note_in(tmp_path / "journey.gif", journey))
-    expect(page.locator("#tray .tray")).to_have_attribute("data-count", "2", timeout=WAIT_MS)
+    expect(page.locator("#faces .face-list")).to_have_attribute("data-count", "2", timeout=WAIT_MS)
     expect(page.locator("#journey-way").get_by_label("The model alone")).to_be_checked()
     expect(page.locator("#journey-path").get_by_label("Straight legs")).to_be_checked()
     button(page, "Make the journey").click()

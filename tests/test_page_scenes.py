@@ -24,15 +24,13 @@ from glow_app.common.progress import Stopped
 from glow_app.editing.editor import Editor
 from glow_app.faces.coding import resized
 from glow_app.faces.face import Face
-from glow_app.ui.examples import Examples
-from glow_app.ui.full_frames import FullFrames
+from glow_app.ui.downloads import put_scene
+from glow_app.ui.examples import SEEDS, Examples, OpeningMorph
 from glow_app.ui.jobs import Jobs
+from glow_app.ui.on_demand import EditScene, FullFrames, MixScene, Scenes
 from glow_app.ui.page import build_page, launch_options
 from glow_app.ui.page_faces import EXAMPLE, drawn_face, photo_face
-from glow_app.ui.photo_downloads import put_scene
-from glow_app.ui.scenes import EditScene, MixScene, Scenes
-from glow_app.ui.visitors import Visitors, bytes_of
-from glow_app.ui.welcome import SEEDS, Welcome
+from glow_app.ui.sessions import BoundedSessions, bytes_of
 
 pytest_plugins = ["tests.full_size_faces"]
 
@@ -50,7 +48,7 @@ def mix(editor: Editor) -> MixScene:
 
 def test_a_picture_is_that_of_the_values(editor: Editor, mix: MixScene) -> None:
     scenes = Scenes(editor)
-    scenes.keep(mix)
+    scenes.add(mix)
     for weight, side in ((0, mix.a), (1, mix.b)):
         answer = scenes.picture({"key": mix.key, "values": [weight] * mix.levels})
         size = answer["size"]
@@ -77,8 +75,8 @@ def test_at_rest_a_picture_has_all_that_the_photo_has(
     editor: Editor, mix: MixScene, photo: Path
 ) -> None:
     scenes, scene = Scenes(editor), EditScene(photo_face(editor, photo))
-    scenes.keep(scene)
-    scenes.keep(mix)
+    scenes.add(scene)
+    scenes.add(mix)
     assert scenes.sizes(scene) == [40] and scenes.sizes(mix) == []
     question = {"key": scene.key, "values": [0.0]}
     assert scenes.picture(question)["size"] == editor.image_size
@@ -94,7 +92,7 @@ def test_a_mix_of_one_is_that_photo_at_every_size(released: Editor, portraits: l
     """With the shape of the other face it is not."""
     a, b = portraits[:2]
     scenes, scene = Scenes(released), MixScene(a, b, len(released.model.level_shapes), shaped=True)
-    scenes.keep(scene)
+    scenes.add(scene)
     (size,) = scenes.sizes(scene)
     assert size == max(a.native, b.native) > released.image_size
     for weight, face in enumerate((a, b)):
@@ -159,10 +157,10 @@ def test_a_photo_that_is_gone_is_a_sentence(editor: Editor, mix: MixScene, photo
 
 
 def test_examples_greet_where_there_are_some(editor: Editor, photo: Path) -> None:
-    welcome = Welcome(editor, examples=Examples(editor, [photo, photo]))
+    welcome = OpeningMorph(editor, examples=Examples(editor, [photo, photo]))
     assert [side.source for side in welcome.faces()] == [EXAMPLE] * 2
     assert welcome.faces()[0].photo == photo
-    bare = Welcome(editor, examples=Examples(editor, []))
+    bare = OpeningMorph(editor, examples=Examples(editor, []))
     assert [side.seed for side in bare.faces()] == [*SEEDS]
 
 
@@ -176,8 +174,8 @@ def test_a_file_says_which_average_an_edit_went_towards(editor: Editor, mix: Mix
 def test_whatever_is_asked_the_answer_is_a_sentence(editor: Editor, mix: MixScene) -> None:
     scenes = Scenes(editor)
     edit = EditScene(mix.a)
-    scenes.keep(mix)
-    scenes.keep(edit)
+    scenes.add(mix)
+    scenes.add(edit)
     good = [0.5] * mix.levels
     for question in (
         None,
@@ -211,25 +209,25 @@ def test_keys_cannot_be_guessed(mix: MixScene) -> None:
 
 def test_a_job_is_looked_at_and_stopped_by_its_name() -> None:
     jobs = Jobs()
-    name = jobs.name()
+    name = jobs.new_name()
     with jobs.run(name) as job:
         job.progress(0, 10)
         job.progress(4, 10)
-        assert jobs.look({"job": name}) == {"done": 4, "total": 10}
-        assert jobs.look({"job": jobs.name(), "stop": True}) is None
+        assert jobs.ask({"job": name}) == {"done": 4, "total": 10}
+        assert jobs.ask({"job": jobs.new_name(), "stop": True}) is None
         job.progress(5, 10)  # nobody's stop of another name stops it
-        jobs.look({"job": name, "stop": True})
+        jobs.ask({"job": name, "stop": True})
         with pytest.raises(Stopped):
             job.progress(6, 10)
-    assert jobs.look({"job": name}) is None
+    assert jobs.ask({"job": name}) is None
     for question in (None, 3, "x", {}, {"job": None}, {"job": ["x"]}):
-        assert jobs.look(question) is None
+        assert jobs.ask(question) is None
 
 
 def test_a_short_name_makes_a_job_that_nobody_can_stop() -> None:
     jobs = Jobs()
     with jobs.run("1") as job:
-        assert jobs.look({"job": "1", "stop": True}) is None
+        assert jobs.ask({"job": "1", "stop": True}) is None
         job.progress(1, 2)
 
 
@@ -239,7 +237,7 @@ def test_a_short_name_makes_a_job_that_nobody_can_stop() -> None:
 def test_the_greeting_faces_do_not_wait_for_their_morph(tiny_checkpoint: Path) -> None:
     """Another thread makes it, and whoever waits for it as well is told how far it is."""
     editor = Editor(tiny_checkpoint, device="cpu")
-    welcome, goes_on = Welcome(editor), threading.Event()
+    welcome, goes_on = OpeningMorph(editor), threading.Event()
     decode, begun, told = editor.model._decode, threading.Event(), []
 
     def slowly(*args: object) -> object:
@@ -269,14 +267,14 @@ def test_the_greeting_faces_do_not_wait_for_their_morph(tiny_checkpoint: Path) -
     assert welcome.ready and welcome.morph().bits is not None
 
 
-def visitors_of(editor: Editor, most_bytes: int) -> Visitors:
+def visitors_of(editor: Editor, most_bytes: int) -> BoundedSessions:
     """The memory of a page of this editor, as it runs."""
-    held = Visitors(most_bytes)
+    held = BoundedSessions(most_bytes)
     held.set_blocks(build_page(editor))
     return held
 
 
-def states(held: Visitors) -> tuple[int, ...]:
+def states(held: BoundedSessions) -> tuple[int, ...]:
     """The numbers of the page's states that hold nothing at first."""
     blocks = held.blocks.blocks.values()
     return tuple(b._id for b in blocks if isinstance(b, gr.State) and b.value is None)
@@ -308,7 +306,7 @@ def test_the_memory_of_all_visitors_is_bounded_in_bytes(editor: Editor) -> None:
 def test_what_all_visitors_share_weighs_nothing_and_shown_pictures_are_not_kept(
     editor: Editor,
 ) -> None:
-    welcome = Welcome(editor, SEEDS)
+    welcome = OpeningMorph(editor, SEEDS)
     held = visitors_of(editor, 10_000_000)
     face, result, *_ = states(held)
     visit = held["a"]
@@ -360,7 +358,7 @@ def test_visitors_of_a_running_page_share_one_memory(tiny_checkpoint: Path) -> N
 def test_a_scene_is_gone_with_their_visitor(editor: Editor, photo: Path) -> None:
     scenes = Scenes(editor)
     scene = EditScene(photo_face(editor, photo))
-    scenes.keep(scene)
+    scenes.add(scene)
     question = {"key": scene.key, "values": [0.0]}
     assert "rgb" in scenes.picture(question)
     del scene

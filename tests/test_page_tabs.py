@@ -98,17 +98,17 @@ def let_go(slider: Locator, value: float) -> None:
 def test_a_journey_in_order_round_and_round(open_tab: OpenTab, tmp_path: Path) -> None:
     page = open_tab()
     go(page, "Journey")
-    expect(page.locator("#tray")).to_contain_text("two to eight faces")
+    expect(page.locator("#faces")).to_contain_text("two to eight faces")
     page.keyboard.press("Control+Enter")
     assert toast(page) == "A journey needs at least two faces: add some first."
 
-    tray = page.locator("#tray .tray")
+    tray = page.locator("#faces .face-list")
     button(page, "Photo A and B").click()
     expect(tray).to_have_attribute("data-count", "2", timeout=WAIT_MS)
     page.evaluate("() => { Math.random = () => 7.5e-6; }")  # the same third face every time
-    page.locator("#tray .random").click()
+    page.locator("#faces .random").click()
     expect(tray).to_have_attribute("data-count", "3", timeout=WAIT_MS)
-    faces = page.locator("#tray li")
+    faces = page.locator("#faces li")
     pictures = [faces.nth(i).locator("img").get_attribute("src") for i in range(3)]
 
     button(page, "Move later face 1").click()
@@ -141,7 +141,9 @@ def test_a_journey_in_order_round_and_round(open_tab: OpenTab, tmp_path: Path) -
 
     fresh = open_tab()  # where the Journey tab has not been looked at yet
     open_morph(fresh, gif)
-    expect(fresh.locator("#tray .tray")).to_have_attribute("data-count", "3", timeout=WAIT_MS)
+    expect(fresh.locator("#faces .face-list")).to_have_attribute(
+        "data-count", "3", timeout=WAIT_MS
+    )
     expect(fresh.locator("#leg input[type=number]")).to_have_value("9")
     expect(fresh.get_by_label("Closed loop")).to_be_checked()
 
@@ -547,7 +549,7 @@ def test_drawn_faces_are_chosen_and_used(open_released_tab: OpenTab, released: E
     expect(page.locator("#photo-b").get_by_label("Seed of face B")).to_have_value("2")
     assert np.array_equal(crop(page, "b"), released.sampler.sample(1, 0.7, 2)[0])
     go(page, "Journey")
-    expect(page.locator("#tray .tray")).to_have_attribute("data-count", "1")
+    expect(page.locator("#faces .face-list")).to_have_attribute("data-count", "1")
 
 
 # ---- many photos --------------------------------------------------------------------------------
@@ -623,25 +625,25 @@ def test_photos_of_a_journey_join_what_has_joined_meanwhile(
 ) -> None:
     page = open_tab()
     go(page, "Journey")
-    tray, add = page.locator("#tray .tray"), page.get_by_label("Add photos")
+    tray, add = page.locator("#faces .face-list"), page.get_by_label("Add photos")
     bad, empty = tmp_path / "bad.jpg", tmp_path / "empty.jpg"
     bad.write_bytes(b"this is no picture")
     empty.touch()
     add.set_input_files([slow_photos[0], bad, slow_photos[1], empty])
     assert toast(page) == "Left out: empty.jpg is empty."
-    expect(page.locator("#tray .long-text")).to_contain_text("Finding faces", timeout=WAIT_MS)
+    expect(page.locator("#faces .long-text")).to_contain_text("Finding faces", timeout=WAIT_MS)
     page.locator("#journey-examples .face").nth(5).click()
     expect(tray).to_have_attribute("data-count", "1", timeout=WAIT_MS)
     expect(tray).to_have_attribute("aria-busy", "true")  # the photos are still on their way
     assert "bad.jpg" in toast(page)
     expect(tray).to_have_attribute("data-count", "3", timeout=WAIT_MS)
-    expect(page.locator("#tray .tray:not([aria-busy])")).to_be_visible()
-    expect(page.locator("#tray .long")).to_be_hidden()
+    expect(page.locator("#faces .face-list:not([aria-busy])")).to_be_visible()
+    expect(page.locator("#faces .long")).to_be_hidden()
 
     add.set_input_files(slow_photos)
-    expect(page.locator("#tray .long-text")).to_contain_text(re.compile("2[5-9]|[3-9]. %"))
-    page.locator("#tray .stop").click()  # those that are ready stay
-    expect(page.locator("#tray .tray:not([aria-busy])")).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator("#faces .long-text")).to_contain_text(re.compile("2[5-9]|[3-9]. %"))
+    page.locator("#faces .stop").click()  # those that are ready stay
+    expect(page.locator("#faces .face-list:not([aria-busy])")).to_be_visible(timeout=WAIT_MS)
     assert 4 <= int(tray.get_attribute("data-count") or 0) < 7
     add.set_input_files(slow_photos + slow_photos[:2])
     assert "on this journey" in toast(page)

@@ -18,8 +18,8 @@ import pytest
 from playwright.sync_api import Browser
 
 from glow_app.editing.editor import Editor
+from glow_app.ui.examples import OpeningMorph
 from glow_app.ui.page import build_page, launch_options
-from glow_app.ui.welcome import Welcome
 from tests.page_tools import canvas, choose, download, far, move_to
 
 pytest_plugins = ["tests.page_fixtures"]
@@ -77,15 +77,15 @@ def proxied(editor: Editor, which: str, folder: Path, address: str) -> Iterator[
     user = "user root;" if os.geteuid() == 0 else ""  # else its workers may not write here
     text = example(which, own, upstream, folder)
     file.write_text(_AROUND.format(folder=folder, example=text, user=user), encoding="utf-8")
-    welcome = Welcome(editor)
-    page = build_page(editor, welcome)
+    opening = OpeningMorph(editor)
+    page = build_page(editor, opening)
     page.launch(
         server_name="127.0.0.1",
         server_port=upstream,
         prevent_thread_lock=True,
         **launch_options(names=[host], root_path=root_path or ""),
     )
-    welcome.warm_up()
+    opening.warm_up()
     nginx = subprocess.Popen([NGINX, "-c", file, "-p", folder, "-e", folder / "error.log"])
     try:
         until = time.monotonic() + 10
@@ -99,7 +99,7 @@ def proxied(editor: Editor, which: str, folder: Path, address: str) -> Iterator[
     finally:
         nginx.terminate()
         nginx.wait(timeout=10)
-        welcome.close()
+        opening.close()
         page.close(verbose=False)
 
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from urllib.parse import urljoin
 
 import httpx
 import pytest
@@ -20,7 +21,8 @@ from starlette.testclient import TestClient
 
 from glow_app.common.errors import UserError
 from glow_app.ui import limits
-from glow_app.ui.guard import Guard
+from glow_app.ui.routes import publish, script_address
+from glow_app.ui.security import AccessControl
 from glow_app.ui.users import MARK, line_for, read_users
 
 pytest_plugins = ["tests.page_fixtures"]
@@ -128,6 +130,7 @@ def test_without_the_password_there_is_nothing(locked: str, photos: list[Path]) 
     schema = httpx.get(f"{locked}/gradio_api/openapi.json", auth=(NAME, PASSWORD)).json()
     paths = {"/", "/config", "/login", "/theme.css", "/assets/x.js", "/static/x", "/monitoring"}
     paths |= {file, f"/file={uploaded}", "/gradio_api/startup-events", "/nowhere", "/%2e%2e/x"}
+    paths |= {f"/{script_address('player.js')}", "/ui/x"}
     paths |= {re.sub(r"{.*?}", "x", path) for path in schema["paths"]}
     for path in sorted(paths):
         for method in ("GET", "HEAD", "POST", "OPTIONS"):
@@ -156,6 +159,43 @@ def test_the_command_asks_for_a_password(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "app.py"), "--auth", str(open_file)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "chmod 600" in done.stderr
+
+
+# ---- scripts and styles -------------------------------------------------------------------------
+
+
+def test_scripts_may_be_kept_for_good_and_only_they_are_served(server: str) -> None:
+    page = httpx.get(f"{server}/").text
+    preloaded = re.findall(r'modulepreload\\?" href=\\?"([^"\\]+)', page)
+    assert len(preloaded) > 15 and script_address("player.js") in preloaded
+    for address in preloaded:
+        answer = httpx.get(f"{server}/{address}")
+        assert answer.status_code == 200 and "immutable" in answer.headers["cache-control"]
+        assert answer.headers["content-type"].startswith("text/javascript")
+        for name in re.findall(r"from '(\.[^']+)'", answer.text):  # what it imports is there, too
+            assert httpx.get(urljoin(f"{server}/{address}", name)).status_code == 200, name
+    release = script_address("player.js").split("/")[1]
+    for wrong in ("", "x", "x/player.js", f"{release}/", f"{release}/../routes.py"):
+        assert httpx.get(f"{server}/ui/{wrong}").status_code == 404, wrong
+    for wrong in (f"{release}/%2e%2e/routes.py", f"{release}//etc/passwd", f"{release}/x.js"):
+        assert httpx.get(f"{server}/ui/{wrong}").status_code == 404, wrong
+
+
+def test_another_release_has_other_addresses() -> None:
+    """What is published twice has one address; what differs in a byte has another."""
+    one, other = (publish(content, "x.jpg") for content in (b"one", b"other"))
+    assert one == publish(b"one", "x.jpg") != other
+    assert len(one.split("/")[1]) >= 16
+
+
+def test_the_page_is_light(server: str) -> None:
+    config = httpx.get(f"{server}/config").json()
+    assert len(httpx.get(f"{server}/config").content) < 430_000
+    assert "LatestWins" not in str(config)  # no script is inside of a component
+    theme = httpx.get(f"{server}/theme.css?v={config['theme_hash']}")
+    assert ":is(#ui, .ui-player)" in theme.text and ":is(#ui, .ui-card)" in theme.text
+    assert "immutable" in theme.headers["cache-control"]
+    assert "cache-control" not in httpx.get(f"{server}/theme.css").headers
 
 
 # ---- who may ask --------------------------------------------------------------------------------
@@ -199,7 +239,7 @@ def judged(path: str = "/", root_path: str = "", **headers: str) -> int:
     async def app(scope, receive, send) -> None:
         await PlainTextResponse("in")(scope, receive, send)
 
-    guard = Guard(app, "127.0.0.1", names=["glow.example.org"])
+    guard = AccessControl(app, "127.0.0.1", names=["glow.example.org"])
 
     async def under(scope, receive, send) -> None:
         await guard({**scope, "root_path": root_path}, receive, send)

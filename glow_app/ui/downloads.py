@@ -1,4 +1,4 @@
-"""Downloads: every format, with how it was made inside."""
+"""Downloads: every format, with how it was made inside, and faces put back into their photos."""
 
 from __future__ import annotations
 
@@ -14,38 +14,33 @@ from glow_app.common.progress import Progress
 from glow_app.editing.editor import Editor, Morph
 from glow_app.export.animation import save_animation
 from glow_app.export.recipes import Recipe
-from glow_app.export.sheets import save_sheet, save_still, save_strip, strip_frames
+from glow_app.export.sheets import save_photo, save_sheet, save_still, save_strip, strip_frames
 from glow_app.export.writing import Pictures
+from glow_app.faces.face import Face
+from glow_app.faces.put_back import put_back
 from glow_app.ui import limits
-from glow_app.ui.components import download_value
-from glow_app.ui.jobs import Jobs
+from glow_app.ui.components.base import download_value
+from glow_app.ui.events import field
+from glow_app.ui.jobs import JOBS
 from glow_app.ui.morphs import Result
+from glow_app.ui.on_demand import Scene
 from glow_app.ui.uploads import outgoing
 
-__all__ = ["animated", "field", "save_result", "written"]
+__all__ = ["animated", "put_result", "put_scene", "save_result", "written"]
 
 _ANIMATIONS = {"gif": ".gif", "webp": ".webp", "apng": ".png", "mp4": ".mp4"}
 _KINDS = (*_ANIMATIONS, "png", "strip", "sheet")
+_GONE = "The photo is no longer here: choose it again."
 
 
-def field(event: gr.EventData, name: str) -> Any:
-    """One field of what a browser sent with its event, which can be anything."""
-    try:
-        return getattr(event, name, None)
-    except TypeError:  # not even an object
-        return None
-
-
-def save_result(
-    editor: Editor, jobs: Jobs, shown: Result | None, event: gr.EventData
-) -> dict[str, Any]:
+def save_result(editor: Editor, shown: Result | None, event: gr.EventData) -> dict[str, Any]:
     """Write what a player shows as its ``save`` event asks; the browser saves it by itself."""
     if shown is None:
         raise UserError("There is nothing to save yet: make something first.")
     kind = limits.one_of(field(event, "kind"), "The format", _KINDS)
     morph = shown.morph
     size = limits.download_size(field(event, "size"), morph.native)
-    with jobs.run(field(event, "job")) as job:
+    with JOBS.run(field(event, "job")) as job:
         if kind in _ANIMATIONS:
             fps = limits.between(field(event, "fps"), "Frames a second", 1, 50)
             pace = {"fps": fps, "there_and_back": field(event, "back") is True}
@@ -55,7 +50,8 @@ def save_result(
             t, picture = _picture_at(editor, shown, event, size)
             recipe = shown.recipe(editor, size=size, t=t)
             return download_value(written(recipe, save_still, picture))
-        rows = strip_frames(len(morph.frames)) if kind == "strip" else np.arange(len(morph.frames))
+        count = len(morph.frames)
+        rows = [int(i) for i in strip_frames(count)] if kind == "strip" else list(range(count))
         limits.affordable(len(rows), size)
         frames = morph.each(size, rows, job.progress)
         recipe, ending = shown.recipe(editor, size=size), f"-{kind}.png"
@@ -74,9 +70,10 @@ def animated(morph: Morph, recipe: Recipe, ending: str, progress: Progress | Non
     Raises:
         UserError: it would take too long, or it cannot be written.
     """
-    limits.affordable(len(morph.frames), recipe.size)
+    size = morph.native if recipe.size is None else recipe.size
+    limits.affordable(len(morph.frames), size)
     pace = {"fps": recipe.fps, "there_and_back": recipe.there_and_back, "progress": progress}
-    return written(recipe, save_animation, morph.each(recipe.size), ending, **pace)
+    return written(recipe, save_animation, morph.each(size), ending, **pace)
 
 
 def written(
@@ -102,8 +99,66 @@ def written(
 def _picture_at(
     editor: Editor, shown: Result, event: gr.EventData, size: int
 ) -> tuple[float, np.ndarray]:
-    """t and the picture at the slider's place, see `Result.at`."""
+    """Return t and the picture at the slider's place, see `Result.at`."""
     last = len(shown.morph.frames) - 1
     place = limits.between(field(event, "place"), "The place of the frame", 0, last + 1)
     morph, row = shown.at(editor, place)
     return float(morph.t[row]), morph.enlarged(size, [row])[0]
+
+
+# ---- put it back --------------------------------------------------------------------------------
+
+
+def put_result(editor: Editor, shown: Result | None, event: gr.EventData) -> dict[str, Any]:
+    """Write a photo with the face that a player shows, as its ``put`` event asks.
+
+    Raises:
+        UserError: nothing is shown, the event is not sensible, or the photo is gone.
+    """
+    if shown is None:
+        raise UserError("There is no face yet: make something first.")
+    face, photo, kind = _asked(shown.faces, event)
+    most = len(shown.morph.frames)
+    place = limits.between(field(event, "place"), "The place of the frame", 0, most)
+    morph, row = shown.at(editor, place)
+    picture = morph.enlarged(face.native, [row])[0]
+    name = shown.recipe(editor, t=float(morph.t[row])).file_name(f"-in-photo.{kind}")
+    return _with_face(photo, face, picture, morph.points[row].shape, name)
+
+
+def put_scene(
+    editor: Editor, scene: Scene, values: list[float], event: gr.EventData
+) -> dict[str, Any]:
+    """Write a photo with the face of a live picture, as its ``put`` event asks.
+
+    Raises:
+        UserError: as `put_result`.
+    """
+    face, photo, kind = _asked(scene.faces, event)
+    still = scene.render(editor, values)
+    name = scene.recipe(editor, values).file_name(f"-in-photo.{kind}")
+    return _with_face(photo, face, still.at(face.native), still.shape, name)
+
+
+def _asked(faces: tuple[Face, ...], event: gr.EventData) -> tuple[Face, Path, str]:
+    """Return the face whose photo is asked for, that photo, and the format."""
+    which = limits.whole(field(event, "face"), "The face's number", 0, len(faces) - 1)
+    face = faces[which]
+    if face.photo is None or face.square is None:
+        raise UserError("This face was made here: there is no photo to put it into.")
+    if not face.photo.is_file():
+        raise UserError(_GONE)
+    return face, face.photo, limits.one_of(field(event, "kind"), "The format", ("jpg", "png"))
+
+
+def _with_face(
+    photo: Path, face: Face, picture: np.ndarray, shape: np.ndarray | None, name: str
+) -> dict[str, Any]:
+    """Return the whole photo with this picture of the face in it, for the browser to save."""
+    try:
+        whole = put_back(photo, face, picture, shape)
+    except UserError as error:
+        if not photo.is_file():  # it went just now
+            raise UserError(_GONE) from error
+        raise
+    return download_value(save_photo(whole, outgoing(name)))

@@ -1,7 +1,8 @@
-"""Long work that a visitor watches and can stop: how far it is, under an unguessable name.
+"""Work under way for visitors: how far it is, and the one way in which it is stopped.
 
-A component's browser side asks with a server function, beside the queue in which the work itself
-stands, so the answer never waits for the work.
+Work is a `Job`. It is stopped by its visitor, who knows its unguessable name (Stop), when its
+visitor leaves the page or hangs up, and when the program ends. Whoever does the work counts its
+steps, see `common.progress`, and so ends within one pass of the model.
 """
 
 from __future__ import annotations
@@ -9,98 +10,126 @@ from __future__ import annotations
 import atexit
 import secrets
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import gradio as gr
+from gradio.context import LocalContext
+
 from glow_app.common.progress import Stopped
 
-__all__ = ["Job", "Jobs"]
+__all__ = ["JOBS", "Job", "Jobs"]
 
-_MOST = 256  # jobs known at once; the oldest is forgotten, and then simply cannot be stopped
-_NAME = 64  # characters
+_SHORTEST, _LONGEST = 16, 64  # characters of a name that a browser may choose
 _PATIENCE = 5.0  # seconds that work has to end when the program does
 
 
 class Job:
     """One piece of work; `progress` is what it calls between its steps."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str | None = None, session: str | None = None) -> None:
+        self.name, self.session = name, session
         self.done, self.total = 0, 0
-        self.stop = False
+        self.stopped = False
+
+    def stop(self) -> None:
+        """Let the work end after the step in hand."""
+        self.stopped = True
+
+    def is_stopped(self) -> bool:
+        """Return whether nobody wants the work any more."""
+        return self.stopped
 
     def progress(self, done: int, total: int) -> None:
         """Note how far the work is.
 
         Raises:
-            Stopped: the visitor wants no more of it.
+            Stopped: nobody wants it any more.
         """
-        if self.stop:
+        if self.stopped:
             raise Stopped
         self.done, self.total = done, total
 
 
 class Jobs:
-    """The work under way for all visitors. Safe to use from several threads."""
+    """All work under way. Safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._jobs: OrderedDict[str, Job] = OrderedDict()  # those with a name
         self._running: set[Job] = set()
-        self._lock = threading.Lock()
-        self._idle = threading.Condition(self._lock)
+        self._idle = threading.Condition()
         # A thread that still runs the model when the interpreter goes would abort the process.
         atexit.register(self.close)
 
     @contextmanager
-    def run(self, name: Any = None) -> Iterator[Job]:
-        """A job for the work inside the ``with``, known under ``name`` until it ends.
+    def run(self, name: Any = None, session: str | None = None) -> Iterator[Job]:
+        """Make a job for the work inside the ``with``, known until that ends.
 
         Args:
             name: chosen by the browser; anything that is no fair name only makes a job that
                 nobody can ask about.
+            session: whose work it is; None for that of the event that is being handled.
         """
-        job = Job()
-        fair = isinstance(name, str) and 16 <= len(name) <= _NAME
-        with self._lock:
+        fair = isinstance(name, str) and _SHORTEST <= len(name) <= _LONGEST
+        job = Job(name if fair else None, session or _session_here())
+        with self._idle:
             self._running.add(job)
-            if fair:
-                self._jobs[name] = job
-                while len(self._jobs) > _MOST:
-                    self._jobs.popitem(last=False)
         try:
             yield job
         finally:
-            with self._lock:
+            with self._idle:
                 self._running.discard(job)
-                if fair and self._jobs.get(name) is job:
-                    del self._jobs[name]
                 self._idle.notify_all()
 
-    def close(self) -> None:
-        """Stop all work and wait for it to end, for a few seconds at most."""
-        with self._lock:
-            for job in self._running:
-                job.stop = True
-            self._idle.wait_for(lambda: not self._running, timeout=_PATIENCE)
-
     @staticmethod
-    def name() -> str:
-        """A new name for work that the server begins by itself."""
+    def new_name() -> str:
+        """Return a new name for work that the server begins by itself."""
         return secrets.token_urlsafe(16)
 
-    def look(self, question: Any) -> dict[str, int] | None:
-        """How far a job is, or None if it is over; it is stopped if the question says so.
+    def ask(self, question: Any) -> dict[str, int] | None:
+        """Return how far a job is, or None if it is over; stop it if the question says so.
 
         Args:
             question: ``{"job": name, "stop": bool}``, from a browser, so it can be anything.
         """
         if not isinstance(question, dict) or not isinstance(question.get("job"), str):
             return None
-        with self._lock:
-            job = self._jobs.get(question["job"])
+        job = next((job for job in self._all() if job.name == question["job"]), None)
         if job is None:
             return None
         if question.get("stop") is True:
-            job.stop = True
+            job.stop()
         return {"done": job.done, "total": job.total}
+
+    def leave(self, session: str | None) -> None:
+        """Stop the work of a visitor who has left.
+
+        Gradio ends the events of such a visitor that still wait, but not the one that runs. A
+        connection that was only lost comes back with new work.
+        """
+        for job in self._all():
+            if session is not None and job.session == session:
+                job.stop()
+
+    def left(self, request: gr.Request) -> None:
+        """For ``Blocks.unload``: as `leave`."""
+        self.leave(request.session_hash)
+
+    def close(self) -> None:
+        """Stop all work and wait for it to end, for a few seconds at most."""
+        for job in self._all():
+            job.stop()
+        with self._idle:
+            self._idle.wait_for(lambda: not self._running, timeout=_PATIENCE)
+
+    def _all(self) -> list[Job]:
+        with self._idle:
+            return list(self._running)
+
+
+def _session_here() -> str | None:
+    """Return the session whose event is being handled in this thread, if any."""
+    return getattr(LocalContext.request.get(None), "session_hash", None)
+
+
+JOBS = Jobs()  # of this process, whatever pages it serves

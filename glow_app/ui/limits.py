@@ -11,6 +11,8 @@ __all__ = [
     "BEYOND",
     "CLIPPED",
     "FRAMES",
+    "FULL_FRAMES",
+    "FULL_SIZES",
     "LEG_FRAMES",
     "MAX_AVERAGE",
     "MAX_FACES",
@@ -32,6 +34,8 @@ __all__ = [
 
 FRAMES = 33  # what the player shows: 32 steps, which halve evenly down to the first five
 MAX_FRAMES = 129
+FULL_SIZES = (512, 1024)  # pixels a side of frames on ordinary and on dense screens
+FULL_FRAMES = 4  # of full size, in one answer
 BEYOND = (-0.5, 1.5)  # how far the slider goes where it leaves A and B behind
 CLIPPED = 0.01  # share of clipped colours above which a picture says so
 LEG_FRAMES = 17  # of one leg of a journey, both its faces among them
@@ -55,7 +59,7 @@ def _number(value: Any, name: str) -> float:
 
 
 def whole(value: Any, name: str, low: int, high: int) -> int:
-    """``value`` as a whole number from ``low`` to ``high``."""
+    """Return ``value`` as a whole number from ``low`` to ``high``."""
     number = _number(value, name)
     if number != int(number) or not low <= number <= high:
         raise UserError(f"{name} must be a whole number from {low} to {high}.")
@@ -63,12 +67,12 @@ def whole(value: Any, name: str, low: int, high: int) -> int:
 
 
 def seed(value: Any) -> int:
-    """A seed for drawing faces."""
+    """Return ``value`` as a seed for drawing faces."""
     return whole(value, "The seed", 0, MAX_SEED)
 
 
 def between(value: Any, name: str, low: float, high: float) -> float:
-    """``value`` as a number from ``low`` to ``high``."""
+    """Return ``value`` as a number from ``low`` to ``high``."""
     number = _number(value, name)
     if not low <= number <= high:
         raise UserError(f"{name} must be from {low:g} to {high:g}.")
@@ -76,12 +80,12 @@ def between(value: Any, name: str, low: float, high: float) -> float:
 
 
 def temperature(value: Any) -> float:
-    """How far from the average face to draw: 0 is the average itself, 1 the full variety."""
+    """Return ``value`` as a temperature: 0 draws the average face, 1 the full variety."""
     return between(value, "The temperature", 0, 1.5)
 
 
 def download_size(value: Any, native: int | None = None) -> int:
-    """Pixels a side of what is downloaded; "native" where it is known what that is."""
+    """Return pixels a side of a download; "native" is allowed where that size is known."""
     if value == "native" and native is not None:
         return min(max(native, MIN_SIZE), MAX_SIZE)
     return whole(value, "The size", MIN_SIZE, MAX_SIZE)
@@ -98,7 +102,7 @@ def affordable(frames: int, size: int) -> None:
 
 
 def one_of(value: Any, name: str, choices: tuple[Any, ...]) -> Any:
-    """``value`` if it is among ``choices``."""
+    """Return ``value`` if it is among ``choices``."""
     if value not in choices:
         listed = ", ".join(str(choice) for choice in choices[:-1])
         raise UserError(f"{name} must be {listed} or {choices[-1]}.")

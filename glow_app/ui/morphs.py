@@ -42,14 +42,14 @@ class Result:
     bits: np.ndarray | None = None
 
     def is_for(self, faces: tuple[Face | None, ...], how: MorphOptions) -> bool:
-        """Whether this is the way asked for, between these very faces."""
+        """Return whether this is the way asked for, between these very faces."""
         same = len(faces) == len(self.faces) and all(
             mine is asked for mine, asked in zip(self.faces, faces, strict=True)
         )
         return same and self.how == how
 
     def reversed(self) -> Result:
-        """A morph walked from B to A: the same codes, so the same pictures.
+        """Return the morph walked from B to A: the same codes, so the same pictures.
 
         What was asked of A is now asked of B: the ground, and how far the path goes beyond.
         """
@@ -60,13 +60,13 @@ class Result:
         return Result(self.faces[::-1], how, self.morph.reversed(), bits)
 
     def recipe(self, editor: Editor, **more: object) -> Recipe:
-        """What is stored in a file made of it; never the photos."""
+        """Return what is stored in a file made of it; never the photos."""
         count = self.how.frames if self.how.kind == "journey" else len(self.morph.frames)
         origins = [Origin.of(face) for face in self.faces]
         return Recipe.of_morph(editor, self.how, origins, **{"frames": count, **more})
 
     def at(self, editor: Editor, place: float) -> tuple[Morph, int]:
-        """The picture at a place counted in frames, as a morph and the number of its frame.
+        """Return the picture at a place counted in frames, as a morph and the number of its frame.
 
         Where the player has a frame it is that one, between two it is decoded anew. (The player
         fades between its frames; what is kept should be a picture of the model.) A journey gives
@@ -82,7 +82,7 @@ class Result:
         return one, 0
 
     def measured(self, editor: Editor, progress: Progress | None = None) -> Result:
-        """The same with the bits/dim of the look on every frame."""
+        """Return the same with the bits/dim of the look on every frame."""
         return replace(self, bits=editor.model.bits_along(self.morph.looks, progress))
 
 

@@ -17,19 +17,17 @@ from glow_app.editing.options import KAPPA
 from glow_app.export.recipes import Origin, Recipe, read_recipe
 from glow_app.faces.face import Face
 from glow_app.ui import limits
-from glow_app.ui.components import Setting
-from glow_app.ui.errors import in_words
-from glow_app.ui.events import LIGHT
-from glow_app.ui.page_context import PageContext
-from glow_app.ui.page_faces import drawn_face
+from glow_app.ui.components.live import Setting
+from glow_app.ui.context import PageContext
+from glow_app.ui.events import LIGHT, event_handler
+from glow_app.ui.page_faces import TEMPERATURE, drawn_face
 from glow_app.ui.tabs.edit import AVERAGE_ID, direction_id
 from glow_app.ui.tabs.journey import JourneyTab, new_stop
 from glow_app.ui.tabs.mix import SHAPE_ID, level_id
 from glow_app.ui.tabs.morph import MorphTab
 from glow_app.ui.uploads import uploaded_file
-from glow_app.ui.welcome import TEMPERATURE
 
-__all__ = ["wire_opening"]
+__all__ = ["wire_open_morph"]
 
 _SECONDS = 8
 _OTHER_MODEL = "This file was made with another model, whose seeds draw other faces. "
@@ -38,7 +36,7 @@ _OWN = "It went along a direction of its maker's own, {}: load it, then open thi
 _AVERAGE = "It went towards the average of somebody's photos: load these again, too."
 
 
-def wire_opening(
+def wire_open_morph(
     context: PageContext,
     tabs: gr.Tabs,
     morph: MorphTab,
@@ -54,8 +52,8 @@ def wire_opening(
         changes: dict[Any, Any] = {}
         for holder, face in zip((pair.a, pair.b), recipe.faces, strict=False):
             if face.seed is not None:
-                side = _drawn(editor, face)
-                changes.update(zip(holder.outputs, holder.values(side), strict=True))
+                drawn = _drawn(editor, face)
+                changes.update(zip(holder.outputs, holder.values(drawn), strict=True))
         return changes
 
     def open_morph(recipe: Recipe) -> dict[Any, Any]:
@@ -91,7 +89,7 @@ def wire_opening(
 
     ways = {"morph": open_morph, "journey": open_journey, "mix": open_mix, "edit": open_edit}
 
-    @in_words
+    @event_handler
     def open_file(path: str | None) -> dict[Any, Any]:
         if not path:
             raise UserError("The file did not arrive: please try again.")

@@ -11,17 +11,15 @@ import gradio as gr
 from glow_app.editing.editor import Editor
 from glow_app.ui import limits
 from glow_app.ui.api import build_api
-from glow_app.ui.assets import FOLDER, asset
-from glow_app.ui.components import downloader
-from glow_app.ui.full_frames import FullFrames
-from glow_app.ui.guard import guarding
-from glow_app.ui.health import HEALTH
-from glow_app.ui.jobs import Jobs
-from glow_app.ui.open_morph import wire_opening
-from glow_app.ui.page_context import PageContext
-from glow_app.ui.pair import FaceHolder, Pair
-from glow_app.ui.presence import presence
-from glow_app.ui.scenes import Scenes
+from glow_app.ui.components.base import downloader
+from glow_app.ui.context import FaceHolder, PageContext, Pair
+from glow_app.ui.examples import OpeningMorph
+from glow_app.ui.jobs import JOBS
+from glow_app.ui.on_demand import FullFrames, Scenes
+from glow_app.ui.open_morph import wire_open_morph
+from glow_app.ui.routes import ROUTES, STATIC, preloads, script_address
+from glow_app.ui.security import with_access_control
+from glow_app.ui.sessions import bounding_sessions
 from glow_app.ui.tabs.edit import build_edit_tab
 from glow_app.ui.tabs.journey import build_journey_tab
 from glow_app.ui.tabs.learn import build_learn_tab
@@ -31,12 +29,10 @@ from glow_app.ui.tabs.sample import build_sample_tab
 from glow_app.ui.theme import build_theme
 from glow_app.ui.uploads import DELETE_CACHE, fetch_nothing, private_folder, sweep_always
 from glow_app.ui.users import Users
-from glow_app.ui.visitors import remembering
-from glow_app.ui.welcome import Welcome
 
 __all__ = ["build_page", "launch_options"]
 
-_VISITORS = 200  # whose faces and morphs are kept, within the bytes that `visitors` allows
+_VISITORS = 200  # whose faces and morphs are kept, within the bytes that `sessions` allows
 _QUEUE = 32  # events that may wait; one more is told to try again
 
 _TIP = (
@@ -46,16 +42,16 @@ _TIP = (
 )
 
 
-def build_page(editor: Editor, welcome: Welcome | None = None) -> gr.Blocks:
+def build_page(editor: Editor, opening: OpeningMorph | None = None) -> gr.Blocks:
     """Build the page for ``editor``; launch it with :func:`launch_options`.
 
     Args:
         editor: the model that everything on the page uses.
-        welcome: the pair of faces shown first, if it is already being prepared.
+        opening: the morph that is shown first, if it is already being prepared.
     """
     private_folder()
     fetch_nothing()
-    welcome = welcome or Welcome(editor)
+    opening = opening or OpeningMorph(editor)
     with gr.Blocks(
         title="Glow Studio", analytics_enabled=False, delete_cache=DELETE_CACHE
     ) as page:
@@ -63,8 +59,7 @@ def build_page(editor: Editor, welcome: Welcome | None = None) -> gr.Blocks:
         gr.HTML(_masthead(editor), elem_id="masthead-block", padding=False)
         context = PageContext(
             editor,
-            welcome,
-            Jobs(),
+            opening,
             Scenes(editor),
             FullFrames(),
             Pair(editor),
@@ -83,12 +78,12 @@ def build_page(editor: Editor, welcome: Welcome | None = None) -> gr.Blocks:
             with gr.Tab("Sample", id="sample"):
                 build_sample_tab(context, journey)
             with gr.Tab("Learn", id="learn"):
-                build_learn_tab(editor, welcome)
+                build_learn_tab(editor, opening)
         context.pair.wire(morph.temperature)
         context.edited.wire(morph.temperature)
-        wire_opening(context, tabs, morph, journey, mix_setting, edit_setting)
+        wire_open_morph(context, tabs, morph, journey, mix_setting, edit_setting)
         gr.HTML(f"<p>{_TIP}</p>", elem_id="tip")
-        page.unload(presence.left)
+        page.unload(JOBS.left)
     page.queue(max_size=_QUEUE)
     sweep_always(page)
     return page
@@ -100,7 +95,7 @@ def launch_options(
     names: Iterable[str] = (),
     root_path: str = "",
 ) -> dict[str, Any]:
-    """Arguments for ``launch()``: the page's own look, and what it grants to whom.
+    """Return the arguments for ``launch()``: the page's own look, and what it grants to whom.
 
     Args:
         host: the address to listen on.
@@ -111,15 +106,16 @@ def launch_options(
     return {
         "root_path": root_path,
         "app_kwargs": {
-            "lifespan": remembering(guarding(host, users, names)),
-            "routes": [HEALTH],
+            "lifespan": bounding_sessions(with_access_control(host, users, names)),
+            "routes": ROUTES,
         },
         "theme": build_theme(),
-        "css": asset("page.css") + asset("tabs/learn/learn.css"),
-        "js": asset("page.js"),
-        "favicon_path": FOLDER / "favicon.svg",
-        # Else browsers ask for it at the root of the name, where another page may be.
-        "head": '<link rel="icon" href="favicon.ico">',
+        "css": "".join(
+            (STATIC / "styles" / name).read_text(encoding="utf-8")
+            for name in ("page.css", "learn.css")
+        ),
+        "favicon_path": STATIC / "favicon.svg",
+        "head": _head(),
         "footer_links": ["api"],
         "state_session_capacity": _VISITORS,
         "max_file_size": f"{limits.MAX_UPLOAD_MB}mb",
@@ -136,11 +132,18 @@ def launch_options(
     }
 
 
+def _head() -> str:
+    """HTML for the page's head: its icon and its scripts."""
+    # Else browsers ask for the icon at the root of the name, where another page may be.
+    icon = '<link rel="icon" href="favicon.ico">'
+    return f'{icon}{preloads()}<script type="module" src="{script_address("page.js")}"></script>'
+
+
 def _masthead(editor: Editor) -> str:
-    """Name, one line, and which model this is."""
+    """HTML for name, one line, and which model this is."""
     size = editor.image_size
     model = html.escape(f"{editor.name} · {size}×{size} · {editor.model.device}")
-    logo = (FOLDER / "favicon.svg").read_text(encoding="utf-8")
+    logo = (STATIC / "favicon.svg").read_text(encoding="utf-8")
     return (
         f'<header id="masthead">{logo}<div><h1>Glow Studio</h1>'
         "<p>Morph one face into another with a model that can be run backwards, exactly.</p>"

@@ -1,4 +1,4 @@
-"""Faces on the page: how each is made, and the words for what the model makes of it."""
+"""Faces on the page: how each is made, and the words for the model's reading of it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ __all__ = [
     "DRAWN",
     "EXAMPLE",
     "PHOTO",
+    "TEMPERATURE",
     "drawn_face",
     "familiarity",
     "made_face",
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 PHOTO, DRAWN, EXAMPLE = "Your photo", "Drawn by the model", "An example face"
+TEMPERATURE = 0.7  # of faces that are drawn where no other is asked for
 
 
 def photo_face(
@@ -50,7 +52,7 @@ def drawn_face(editor: Editor, seed: int, temperature: float) -> Face:
 
 
 def still_face(editor: Editor, still: Still, source: str) -> Face:
-    """A mix or an edit as a face; the detail of its photos stays with it."""
+    """Return a mix or an edit as a face; the detail of its photos stays with it."""
     return _read(editor, editor.face_of(still, source=source))
 
 
@@ -62,7 +64,7 @@ def made_face(
     temperature: float | None = None,
     landmarks: np.ndarray | None = None,
 ) -> Face:
-    """A face that was made here rather than photographed."""
+    """Return a face that was made here rather than photographed."""
     known = {"source": source, "seed": seed, "temperature": temperature, "landmarks": landmarks}
     wide = None if editor.model.coding is None else editor.model.coding.size
     return _read(editor, Face.of_pixels(pixels, wide, **known))
@@ -73,7 +75,7 @@ def _read(editor: Editor, face: Face) -> Face:
 
 
 def familiarity(bits: float, facts: Mapping[str, Any]) -> tuple[str, str]:
-    """Say in a phrase how familiar a picture of ``bits`` bits/dim is to the model.
+    """Return in a phrase how familiar a picture of ``bits`` bits/dim is to the model.
 
     Args:
         facts: the checkpoint's training facts; the bits/dim of held-out faces is the yardstick.
@@ -98,14 +100,14 @@ def familiarity(bits: float, facts: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def roundtrip(levels: int) -> str:
-    """The measured error of encoding and decoding this very picture, in words."""
+    """Return the measured error of encoding and decoding this very picture, in words."""
     if levels == 0:
         return "Round trip: exact, 0 levels off"
     return f"Round trip: at most {levels} of 255 levels off"
 
 
 def no_more_than(faces: Iterable[Face]) -> str:
-    """What to say of faces that have no detail beyond the model's pixels; "" if all have."""
+    """Return a note on faces that have no detail beyond the model's pixels; "" if all have."""
     poor = [face for face in faces if face.full is None]
     if not poor:
         return ""

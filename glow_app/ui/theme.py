@@ -1,13 +1,16 @@
 """The look of the page: system fonts, a calm palette, light and dark from the same variables.
 
 Teal belongs to photo A and to actions, copper to photo B; the player's slider runs from one to
-the other. The page's own style sheet reads the ``--glow-*`` variables of ``page.css``.
+the other. The page's own style sheets read the ``--glow-*`` variables of ``page.css``; those of
+its components are part of the theme, which browsers load before they show anything.
 """
 
 from __future__ import annotations
 
-import gradio as gr
+from gradio.themes import Base, sizes
 from gradio.themes.utils.colors import Color
+
+from glow_app.ui.components.base import component_styles
 
 __all__ = ["build_theme"]
 
@@ -43,16 +46,17 @@ _SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "
 _MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
 
-def build_theme() -> gr.themes.Base:
-    """The theme of the page; every font is already on the visitor's machine."""
-    theme = gr.themes.Base(
+def build_theme() -> Base:
+    """Return the theme of the page; every font is already on the visitor's machine."""
+    theme = Base(
         primary_hue=_TEAL,
         secondary_hue=_TEAL,
         neutral_hue=_STONE,
         font=(*_SANS, "sans-serif"),
         font_mono=_MONO,
-        radius_size=gr.themes.sizes.radius_md,
+        radius_size=sizes.radius_md,
     )
+    theme.custom_css = component_styles()
     return theme.set(
         body_background_fill="*neutral_50",
         body_background_fill_dark="*neutral_950",

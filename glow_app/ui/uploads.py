@@ -72,7 +72,7 @@ def fetch_nothing() -> None:
 
 
 def uploaded_file(path: Any) -> Path:
-    """The uploaded file that a browser's event names.
+    """Return the uploaded file that a browser's event names.
 
     The path comes from outside, so only files inside the upload folder are accepted: otherwise
     anyone could look at any picture on this machine.
@@ -86,7 +86,7 @@ def uploaded_file(path: Any) -> Path:
 
 
 def outgoing(name: str) -> Path:
-    """Where to write a download called ``name``; Gradio serves it, `sweep_always` deletes it."""
+    """Return where to write a download; Gradio serves it, `sweep_always` deletes it."""
     folder = Path(get_upload_folder())
     folder.mkdir(parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(prefix=_OURS, dir=folder)) / name

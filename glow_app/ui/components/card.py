@@ -1,78 +1,118 @@
-"""The card of one face."""
+"""The card of one face, and the editor of its photo's crop."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 import numpy as np
+from PIL import Image
 
+from glow_app.faces import alignment
+from glow_app.faces.alignment import LARGEST, SMALLEST, Square
 from glow_app.faces.face import Face
 from glow_app.ui import page_faces
-from glow_app.ui.assets import asset
-from glow_app.ui.components.templates import script
-from glow_app.ui.values import face_uri, next_revision, picture_uri
+from glow_app.ui.components.base import component
+from glow_app.ui.encoding import face_uri, next_revision, photo_uri, picture_uri
+from glow_app.ui.routes import template
 
-__all__ = ["card_value", "photo_card"]
+__all__ = ["card_value", "crop_editor", "crop_value", "photo_card"]
+
+_SIDE = 1024  # pixels: the long side of a photo whose crop is edited
 
 _KINDS = {page_faces.PHOTO: "photo", page_faces.EXAMPLE: "example"}
 
 
 def photo_card(name: str, tag: str | None = None, **kwargs: Any) -> gr.HTML:
-    """A card for one face: its events are ``photo``, ``draw``, ``crop`` and ``remove``.
+    """Make a card for one face.
+
+    Its events are ``photo {path}``, ``draw {seed}``, ``crop {}`` and ``remove {}``.
 
     Args:
         name: what follows the word "photo": "A" or "B", whose colour it takes, or other words.
         tag: the sign beside it; None for the name itself.
     """
-    return gr.HTML(
-        None,
-        html_template=asset("components/card.html", name=name, tag=tag or name),
-        css_template=asset("components/card.css"),
-        js_on_load=script("card.js"),
-        apply_default_css=False,
-        **kwargs,
-    )
+    html = template("card.html", name=name, tag=tag or name)
+    return component("card", html, events=("photo", "draw", "crop", "remove"), **kwargs)
 
 
-def card_value(
-    side: Face | None, look: np.ndarray | None, facts: Mapping[str, Any]
-) -> dict[str, Any] | None:
-    """What a card shows of a face.
+def card_value(face: Face, look: np.ndarray, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a card shows of a face.
 
     Args:
-        side: the face; None for an empty card.
+        face: the face.
         look: (S, S, 3) uint8, what the model sees of it, and what its reading is about.
         facts: the checkpoint's training facts, the yardstick for the face's bits/dim.
     """
-    if side is None:
-        return None
-    bits, levels = side.reading.bits_per_dim, side.reading.roundtrip_max_levels
+    bits, levels = face.reading.bits_per_dim, face.reading.roundtrip_max_levels
     tone, phrase = page_faces.familiarity(bits, facts)
     return {
         "rev": next_revision(),
-        "kind": _KINDS.get(side.source, "drawn"),
+        "kind": _KINDS.get(face.source, "drawn"),
         "seen": picture_uri(look),
-        "plain": picture_uri(side.pixels),
-        "size": len(side.pixels),
-        "full": None if side.full is None else face_uri(side.pixels, side.full),
-        "source": side.source,
+        "plain": picture_uri(face.pixels),
+        "size": len(face.pixels),
+        "full": None if face.full is None else face_uri(face.pixels, face.full),
+        "source": face.source,
         "bits": f"{bits:.2f}" if bits < 1000 else "∞",  # also for a NaN
         "tone": tone,
         "phrase": phrase,
         "roundtrip": page_faces.roundtrip(levels),
         "exact": levels == 0,
-        "notes": list(side.notes),
-        "seed": side.seed,
-        "recrop": None if side.photo is None else _recrop(side),
+        "notes": list(face.notes),
+        "seed": face.seed,
+        "recrop": None if face.photo is None else _recrop(face),
     }
 
 
 def _recrop(face: Face) -> str:
-    """What changing the crop of a photo is good for; "" where nothing asks for it."""
+    """Return words for a button that changes the crop; "" where nothing asks for it."""
     if face.faces == 1:
         return ""
     if face.faces:
         return "Choose another face"
     return "" if face.aligned else "Show where the face is"
+
+
+def crop_editor(name: str, what: str, **kwargs: Any) -> gr.HTML:
+    """Make a dialog that opens when it gets a value of `crop_value`.
+
+    Its event is ``use {crop, face}``.
+
+    Args:
+        name: what tells it from other editors.
+        what: is cropped, for its heading.
+    """
+    html = template("crop.html", name=name, what=what)
+    return component("crop", html, events=("use",), padding=False, **kwargs)
+
+
+def crop_value(
+    photo: Image.Image, crop: Square, faces: Sequence[Square], face: int | None = None
+) -> dict[str, Any]:
+    """Return what a crop editor shows of a photo.
+
+    Args:
+        photo: upright, mode RGB.
+        crop: what is used now.
+        faces: the squares of all faces that were found, largest first.
+        face: what the event names again, where one editor serves several photos.
+    """
+    size = photo.size
+    middle = Square.at((size[0] / 2, size[1] / 2), min(size))
+    small = photo.copy()
+    small.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+    return {
+        "rev": next_revision(),
+        "face": face,
+        "src": photo_uri(np.asarray(small), quality=85),
+        "width": size[0] / max(size),
+        "height": size[1] / max(size),
+        "crop": crop.relative(size),
+        "first": (faces[0] if faces else middle).relative(size),
+        "faces": [face.relative(size) for face in faces],
+        "eyes": {"apart": alignment.EYES_APART, "below": alignment.DOWN / 2},
+        "smallest": min(SMALLEST, *size) / max(size),
+        "largest": LARGEST,
+    }

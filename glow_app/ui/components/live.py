@@ -1,4 +1,4 @@
-"""A picture that follows its sliders."""
+"""The component of a picture that follows its sliders."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import gradio as gr
 import numpy as np
 
 from glow_app.faces.face import Face
-from glow_app.ui.assets import asset
-from glow_app.ui.components.templates import job_function, script, size_options
-from glow_app.ui.jobs import Jobs
+from glow_app.ui.components.base import component, job, long_work, size_options
+from glow_app.ui.encoding import next_revision, picture_uri
+from glow_app.ui.on_demand import Scenes
 from glow_app.ui.page_faces import no_more_than
-from glow_app.ui.scenes import Scenes
-from glow_app.ui.values import next_revision, picture_uri
+from glow_app.ui.routes import template
 
 __all__ = ["Setting", "live_picture", "live_slider", "live_value"]
 
@@ -38,35 +37,38 @@ _WORDS = {
 }
 
 
-def live_picture(scenes: Scenes, jobs: Jobs, *, kind: str, native: int, **kwargs: Any) -> gr.HTML:
-    """A picture that follows its sliders, for a ``"mix"`` or an ``"edit"``.
+def live_picture(scenes: Scenes, *, kind: str, native: int, **kwargs: Any) -> gr.HTML:
+    """Make a picture that follows its sliders, for a ``"mix"`` or an ``"edit"``.
 
-    Its events are ``save``, ``use``, ``put``, ``directions``, ``average`` and ``expression``.
+    Its events are ``save {values, size}``, ``use {values, to}``, ``put {values, face, kind}``,
+    ``directions {paths}``, ``average {paths, job}`` and ``expression {paths}``.
+
+    Args:
+        scenes: where it asks for its pictures.
+        native: pixels a side of the model's pictures, the smallest size of a download.
     """
 
     def picture(question: Any) -> dict[str, Any]:
         return scenes.picture(question)
 
-    return gr.HTML(
-        None,
-        html_template=asset(
-            "components/live.html",
+    return component(
+        "live",
+        template(
+            "live.html",
             kind=kind,
             **_WORDS[kind],
-            long_work=asset("components/long_work.html"),
+            long_work=long_work(),
             sizes=size_options(native),
         ),
-        css_template=asset("components/live.css") + asset("components/long_work.css"),
-        js_on_load=script("long_work.js", "live.js"),
-        server_functions=[picture, job_function(jobs)],
-        apply_default_css=False,
+        events=("save", "use", "put", "directions", "average", "expression"),
+        functions=[picture, job],
         **kwargs,
     )
 
 
 @dataclass(frozen=True, eq=False)  # each is one of its own: a state tells them apart by hash
 class Setting:
-    """Where sliders shall stand: value by slider id, 0 for those left out."""
+    """The places that sliders shall take: value by slider id, 0 for those left out."""
 
     values: dict[str, float]
     keep: bool = False  # those left out stay where they are
@@ -88,7 +90,7 @@ def live_slider(
     unit: str = "",
     step: float = 0.01,
 ) -> dict[str, Any]:
-    """One slider of a live picture.
+    """Return one slider of a live picture.
 
     Args:
         id: stays the same while the slider means the same, so that its place is kept.
@@ -132,13 +134,13 @@ def live_value(
     average: np.ndarray | None = None,
     setting: Setting | None = None,
 ) -> dict[str, Any]:
-    """A scene for a live picture, which then asks for its pictures by itself.
+    """Return a scene for a live picture, which then asks for its pictures by itself.
 
     Args:
-        key: of the scene, see `scenes.Scenes`.
+        key: of the scene, see `on_demand.Scenes`.
         size: side of its pictures in pixels.
         sliders: from `live_slider`, in the order of the scene's values.
-        sizes: at which it can be asked for beyond that, see `scenes.Scenes.sizes`.
+        sizes: at which it can be asked for beyond that, see `on_demand.Scenes.sizes`.
         faces: what the picture is made of.
         shortcuts: ``{"label", "title", "values"}`` of buttons that set all sliders.
         compare: whether all sliders at 0 give an original to compare with.

@@ -1,4 +1,4 @@
-"""The player of a morph or a journey."""
+"""The component that plays a morph or a journey."""
 
 from __future__ import annotations
 
@@ -7,15 +7,21 @@ from typing import Any
 import gradio as gr
 
 from glow_app.export.writing import MP4_HINT, available_formats
-from glow_app.ui.assets import asset
-from glow_app.ui.components.templates import job_function, options, script, size_options
-from glow_app.ui.full_frames import FullFrames
-from glow_app.ui.jobs import Jobs
+from glow_app.ui.components.base import (
+    component,
+    job,
+    long_work,
+    options,
+    size_options,
+    working_value,
+)
+from glow_app.ui.encoding import finite, next_revision, sheet
 from glow_app.ui.morphs import Result
+from glow_app.ui.on_demand import FullFrames
 from glow_app.ui.page_faces import no_more_than
-from glow_app.ui.values import finite, next_revision, sheet
+from glow_app.ui.routes import template
 
-__all__ = ["player", "player_value", "working_value"]
+__all__ = ["player", "player_value"]
 
 _FAR_APART = 15  # degrees between the directions of two heads
 _FRAME_RATES = (10, 15, 20, 25, 30, 50)
@@ -35,39 +41,35 @@ _WORDS = {
 }
 
 
-def player(
-    jobs: Jobs, full_frames: FullFrames, *, kind: str, native: int, **kwargs: Any
-) -> gr.HTML:
-    """The player of a ``"morph"`` or a ``"journey"``; its events are ``save`` and ``put``.
+def player(full_frames: FullFrames, *, kind: str, native: int, **kwargs: Any) -> gr.HTML:
+    """Make the player of a ``"morph"`` or a ``"journey"``.
+
+    Its events are ``save {kind, place, size, fps, back, job}`` and ``put {face, place, kind}``.
 
     Args:
-        jobs: where it asks how far long work is, and stops it.
         full_frames: where it asks for frames at full size.
-        native: side of the model's pictures in pixels, the smallest size of a download.
+        native: pixels a side of the model's pictures, the smallest size of a download.
     """
 
     def full(question: Any) -> dict[str, Any]:
         return full_frames.frames(question)
 
     mp4 = ".mp4" in available_formats()
-    return gr.HTML(
-        working_value() if kind == "morph" else None,  # the greeting is under way
-        html_template=asset(
-            "components/player.html",
+    return component(
+        "player",
+        template(
+            "player.html",
             kind=kind,
             **_WORDS[kind],
-            long_work=asset("components/long_work.html"),
+            long_work=long_work(),
             sizes=size_options(native),
             rates=options(_FRAME_RATES, 25),
             mp4_hidden="" if mp4 else "hidden",
             mp4_hint="" if mp4 else MP4_HINT,
         ),
-        css_template=asset("components/player.css")
-        + asset("components/plot.css")
-        + asset("components/long_work.css"),
-        js_on_load=script("board.js", "long_work.js", "plot.js", "full.js", "player.js"),
-        server_functions=[job_function(jobs), full],
-        apply_default_css=False,
+        value=working_value() if kind == "morph" else None,  # the opening morph is under way
+        events=("save", "put"),
+        functions=[job, full],
         **kwargs,
     )
 
@@ -80,7 +82,7 @@ def player_value(
     play: bool = False,
     note: str = "",
 ) -> dict[str, Any]:
-    """A morph for the player, its frames as one lossless sheet: what it shows is exact.
+    """Return a morph for the player, its frames as one lossless sheet: what it shows is exact.
 
     Args:
         full_frames: where the player can then ask for them at full size.
@@ -113,20 +115,10 @@ def player_value(
 
 
 def _about_shapes(shown: Result) -> str:
-    """A hint where the faces of a morph hardly fit together; "" where they do."""
+    """Return a hint where the faces of a morph hardly fit together; "" where they do."""
     if not shown.morph.warped:
         return "A face here has no landmarks, so eyes do not move to eyes"
     turns = [face.yaw for face in shown.faces]
     if max(turns) - min(turns) > _FAR_APART:
         return "These heads look in different directions: cheeks and ears may come out odd"
     return ""
-
-
-def working_value(event: str = "", job: str | None = None) -> dict[str, Any]:
-    """Tell the player that a morph is being decoded; it keeps what it shows.
-
-    Args:
-        event: as `events.settle` calls it when it has ended; "" for any.
-        job: the name under which the work can be asked about and stopped.
-    """
-    return {"rev": next_revision(), "working": True, "event": event, "job": job}

@@ -10,15 +10,22 @@ from glow_app.common.errors import UserError
 from glow_app.editing.directions import Direction
 from glow_app.faces.face import Face
 from glow_app.ui import limits
-from glow_app.ui.components import Setting, live_picture, live_slider, live_value
-from glow_app.ui.downloads import field
-from glow_app.ui.errors import in_words
-from glow_app.ui.events import LIGHT, LONG, QUIET, STATE_SECONDS, settle
-from glow_app.ui.example_events import try_example
-from glow_app.ui.live_events import wire_live
-from glow_app.ui.page_context import PageContext
-from glow_app.ui.scenes import EditScene
-from glow_app.ui.several import each_of, files_of
+from glow_app.ui.components.live import Setting, live_picture, live_slider, live_value
+from glow_app.ui.context import PageContext, try_example
+from glow_app.ui.events import (
+    LIGHT,
+    LONG,
+    QUIET,
+    STATE_SECONDS,
+    each_of,
+    event_handler,
+    field,
+    files_of,
+    notify_ended,
+)
+from glow_app.ui.jobs import JOBS
+from glow_app.ui.on_demand import EditScene
+from glow_app.ui.tabs.live_events import wire_live
 
 __all__ = ["AVERAGE_ID", "build_edit_tab", "direction_id"]
 
@@ -48,7 +55,7 @@ def build_edit_tab(context: PageContext) -> gr.State:
     """Add the tab's components and events to the page, whose context is open.
 
     Returns:
-        a state that takes a `components.Setting` for the sliders.
+        a state that takes a `components.live.Setting` for the sliders.
     """
     editor = context.editor
     shipped = tuple(editor.directions())
@@ -62,30 +69,29 @@ def build_edit_tab(context: PageContext) -> gr.State:
         edited.cards["edit-photo"].render()
         screen = live_picture(
             context.scenes,
-            context.jobs,
             kind="edit",
             native=editor.image_size,
             elem_id="edit",
             elem_classes=["screen-area"],
         )
 
-    @in_words
+    @event_handler
     def follow(
         face: Face | None,
         loaded: tuple[Direction, ...],
         average: Any,
         setting: Setting | None,
     ) -> tuple[Any, Any]:
-        """The face, the directions or the average have changed: sliders keep their places."""
+        """Edit anew when face, directions or average have changed; sliders keep their places."""
         if face is None:
             return None, None
         scene = EditScene(face, (*shipped, *loaded), average)
-        context.scenes.keep(scene)
+        context.scenes.add(scene)
         return scene, _value(context, scene, setting)
 
-    @in_words
+    @event_handler
     def load(loaded: tuple[Direction, ...], event: gr.EventData) -> tuple[Direction, ...]:
-        """Directions of the visitor's own; one of the same name takes the place of the other."""
+        """Add directions of the visitor's own; one of the same name replaces the other."""
         paths = files_of(event, _MAX_DIRECTIONS - len(shipped), "directions fit on the page")
         fresh = each_of(paths, editor.load_direction)
         names = {direction.name for direction in fresh}
@@ -94,16 +100,16 @@ def build_edit_tab(context: PageContext) -> gr.State:
             raise UserError(f"At most {_MAX_DIRECTIONS} directions fit on the page.")
         return (*kept, *fresh)
 
-    @in_words
+    @event_handler
     def take_average(event: gr.EventData) -> Any:
-        """The average of photos."""
+        """Return the average face of the visitor's photos."""
         paths = files_of(event, limits.MAX_AVERAGE, "photos make an average here")
-        with context.jobs.run(field(event, "job")) as job:
+        with JOBS.run(field(event, "job")) as job:
             return editor.average(each_of(paths, editor.prepare, job.progress))
 
-    @in_words
+    @event_handler
     def take_expression(face: Face | None, event: gr.EventData) -> Setting:
-        """The sliders of expression and pose, set as on another photo."""
+        """Set the sliders of expression and pose as on another photo."""
         if face is None:
             raise UserError("There is no face to edit yet: choose one first.")
         (like,) = each_of(files_of(event, 1, "photo at a time"), editor.prepare)
@@ -123,18 +129,18 @@ def build_edit_tab(context: PageContext) -> gr.State:
         ("average", take_average, None, average, LONG),
         ("expression", take_expression, context.edited.state, setting, LIGHT),
     ):
-        settle(getattr(screen, name)(handler, inputs, outputs, **how), "#edit .live", name)
+        notify_ended(getattr(screen, name)(handler, inputs, outputs, **how), "#edit .live", name)
     wire_live(context, screen, scene, "#edit .live", _SOURCE)
     return setting
 
 
 def direction_id(name: str) -> str:
-    """The id of a direction's slider."""
+    """Return the id of a direction's slider."""
     return f"direction-{name}"
 
 
 def _value(context: PageContext, scene: EditScene, setting: Setting | None) -> dict[str, Any]:
-    """The sliders of an edit: towards the average, then one for each direction."""
+    """Return the value of the picture: sliders to the average, then for each direction."""
     editor = context.editor
     whose = "of your photos" if scene.average is not None else "of the model"
     toward = live_slider(
@@ -176,7 +182,7 @@ def _value(context: PageContext, scene: EditScene, setting: Setting | None) -> d
 
 
 def _presets(scene: EditScene) -> list[dict[str, Any]]:
-    """Buttons that set some sliders and put the others back; those whose sliders are here."""
+    """Return the buttons whose sliders are here; each sets some and puts the others back."""
     names = [direction.name for direction in scene.directions]
     return [
         {
@@ -190,7 +196,7 @@ def _presets(scene: EditScene) -> list[dict[str, Any]]:
 
 
 def _truth(direction: Direction) -> str:
-    """What was measured of it, for the label of its slider."""
+    """Return what was measured of it, for the label of its slider."""
     if direction.accuracy is not None:
         return f"accuracy {100 * direction.accuracy:.0f} %"
     truth = direction.facts.get("truth", {})
@@ -201,8 +207,8 @@ def _truth(direction: Direction) -> str:
 
 
 def _warning(direction: Direction) -> str:
-    """What to say about a direction that means little."""
-    if not direction.weak:
+    """Return a warning about a direction that means little; "" for the others."""
+    if not direction.weak or direction.accuracy is None:
         return ""
     rate = f"{100 * direction.accuracy:.0f} %"
     return (

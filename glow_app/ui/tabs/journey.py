@@ -15,26 +15,28 @@ from glow_app.editing.options import GROUNDS, MorphOptions
 from glow_app.editing.paths import JOURNEYS
 from glow_app.faces.face import Face
 from glow_app.ui import limits
-from glow_app.ui.components import (
-    crop_editor,
-    player,
-    player_value,
-    tray,
-    tray_value,
-    working_value,
+from glow_app.ui.components.card import crop_editor
+from glow_app.ui.components.face_lists import journey_faces, journey_faces_value
+from glow_app.ui.components.player import player, player_value
+from glow_app.ui.context import PageContext, crop_again, crop_choices, try_example
+from glow_app.ui.downloads import put_result, save_result
+from glow_app.ui.events import (
+    BESIDE,
+    HEAVY,
+    LIGHT,
+    LONG,
+    QUIET,
+    STATE_SECONDS,
+    each_of,
+    event_handler,
+    field,
+    files_of,
+    notify_ended,
 )
-from glow_app.ui.cropping import cut_anew, to_change
-from glow_app.ui.downloads import field, save_result
-from glow_app.ui.errors import in_words
-from glow_app.ui.events import HEAVY, LIGHT, LONG, QUIET, STATE_SECONDS, settle
-from glow_app.ui.example_events import try_example
+from glow_app.ui.jobs import JOBS
 from glow_app.ui.morphs import Result, journey_steps
-from glow_app.ui.page_context import PageContext
-from glow_app.ui.page_faces import drawn_face, photo_face
-from glow_app.ui.photo_downloads import put_result
-from glow_app.ui.several import each_of, files_of
-from glow_app.ui.tabs.morph import WAY_LABELS
-from glow_app.ui.welcome import TEMPERATURE
+from glow_app.ui.page_faces import TEMPERATURE, drawn_face, photo_face
+from glow_app.ui.tabs.morph import WAY_LABELS, player_steps
 
 __all__ = ["JourneyTab", "Stop", "build_journey_tab", "new_stop"]
 
@@ -56,16 +58,16 @@ Stop = tuple[int, Face]  # a face of a journey; the number tells the browser's t
 
 
 def new_stop(face: Face) -> Stop:
-    """A new stop at a face."""
+    """Return a new stop at a face."""
     return next(_ids), face
 
 
 @dataclass(frozen=True)
 class JourneyTab:
-    """What other parts of the page need of this tab."""
+    """The components of this tab that other parts of the page need."""
 
     stops: gr.State  # tuple of Stop
-    faces: gr.HTML  # the tray
+    faces: gr.HTML  # the list of them
     options: list[Any]  # path, loop, frames of a leg, even speed, way, ground
 
     @property
@@ -75,10 +77,10 @@ class JourneyTab:
 
     @staticmethod
     def values(stops: tuple[Stop, ...]) -> list[Any]:
-        """What to set ``outputs`` to."""
+        """Return the values that `outputs` get for these stops."""
         if len(stops) > limits.MAX_FACES:
             raise UserError(_FULL)
-        return [stops, tray_value(list(stops))]
+        return [stops, journey_faces_value(list(stops))]
 
 
 def build_journey_tab(context: PageContext) -> JourneyTab:
@@ -87,7 +89,7 @@ def build_journey_tab(context: PageContext) -> JourneyTab:
     fresh = gr.State((), time_to_live=STATE_SECONDS)  # photos that are to join
     shown = gr.State(None, time_to_live=STATE_SECONDS)
     with gr.Column(elem_classes=["stage", "stage-journey"]):
-        faces = tray(context.jobs, elem_id="tray", elem_classes=["tray-area"])
+        faces = journey_faces(elem_id="faces", elem_classes=["faces-area"])
         cropper = crop_editor("journey", "a photo of the journey", elem_id="crop-journey")
         try_example(
             context,
@@ -97,7 +99,6 @@ def build_journey_tab(context: PageContext) -> JourneyTab:
             [stops, faces],
         )
         screen = player(
-            context.jobs,
             context.full_frames,
             kind="journey",
             native=context.editor.image_size,
@@ -153,64 +154,64 @@ def build_journey_tab(context: PageContext) -> JourneyTab:
         (faces.arrange, does.arrange, stops, tab.outputs, "arrange"),
         (faces.crop, does.crop, stops, cropper, "crop"),
     ):
-        settle(event(handler, inputs, outputs, **LIGHT), "#tray .tray", name)
+        notify_ended(event(handler, inputs, outputs, **LIGHT), "#faces .face-list", name)
     # Two events: while photos are prepared, which takes long, others may join.
     photos = faces.photos(does.prepare, stops, fresh, **LONG)
     joined = photos.success(does.join, [stops, fresh], [*tab.outputs, fresh], **LIGHT)
-    settle(joined, "#tray .tray", "photos", first=photos)
+    notify_ended(joined, "#faces .face-list", "photos", first=photos)
     cut = cropper.use(does.use_crop, stops, tab.outputs, **LIGHT)
-    settle(cut, "#crop-journey .cropper", "use")
+    notify_ended(cut, "#crop-journey .cropper", "use")
     press = go.click(does.make, [stops, *tab.options, shown], [screen, shown], **HEAVY, **QUIET)
-    saving = screen.save(does.save, shown, context.downloads, concurrency_limit=2, **QUIET)
-    putting = screen.put(does.put, shown, context.downloads, concurrency_limit=2, **QUIET)
+    saving = screen.save(does.save, shown, context.downloads, **BESIDE)
+    putting = screen.put(does.put, shown, context.downloads, **BESIDE)
     for name, event in {"make": press, "save": saving, "put": putting}.items():
-        settle(event, "#journey .player", name)
+        notify_ended(event, "#journey .player", name)
     return tab
 
 
 class _Handlers:
-    """What the events do."""
+    """The handlers of the tab's events."""
 
     def __init__(self, context: PageContext) -> None:
         self.context = context
         self.editor = context.editor
         self.full = context.full_frames
 
-    @in_words
+    @event_handler
     def prepare(self, stops: tuple[Stop, ...], event: gr.EventData) -> tuple[Stop, ...]:
-        """Photos were added: find the faces. Those that are found when it is stopped, stay."""
+        """Find the faces of added photos; those found when it is stopped stay."""
         room = limits.MAX_FACES - len(stops)
         if not room:
             raise UserError(_FULL)
         paths = files_of(event, room, f"more {'face fits' if room == 1 else 'faces fit'} here")
-        with self.context.jobs.run(field(event, "job")) as job:
+        with JOBS.run(field(event, "job")) as job:
             faces = each_of(paths, partial(photo_face, self.editor), job.progress, partly=True)
         return tuple(new_stop(face) for face in faces)
 
-    @in_words
+    @event_handler
     def join(self, stops: tuple[Stop, ...], fresh: tuple[Stop, ...]) -> list[Any]:
-        """The photos join the end."""
+        """Add the photos at the end."""
         room = limits.MAX_FACES - len(stops)
         if len(fresh) > room:  # others have joined meanwhile
             gr.Warning(f"Others have joined meanwhile: {len(fresh) - room} photos were left out.")
         return [*JourneyTab.values((*stops, *fresh[:room])), ()]
 
-    @in_words
+    @event_handler
     def draw(self, stops: tuple[Stop, ...], event: gr.EventData) -> list[Any]:
-        """A face that the model draws joins the end."""
+        """Add a face that the model draws at the end."""
         side = drawn_face(self.editor, limits.seed(field(event, "seed")), TEMPERATURE)
         return JourneyTab.values((*stops, new_stop(side)))
 
-    @in_words
+    @event_handler
     def pair(self, stops: tuple[Stop, ...], a: Face | None, b: Face | None) -> list[Any]:
-        """Photo A and photo B join the end."""
+        """Add photo A and photo B at the end."""
         if a is None or b is None:
             raise UserError("Choose photo A and photo B on the Morph tab first.")
         return JourneyTab.values((*stops, new_stop(a), new_stop(b)))
 
-    @in_words
+    @event_handler
     def arrange(self, stops: tuple[Stop, ...], event: gr.EventData) -> list[Any]:
-        """Another order, or fewer faces."""
+        """Put the faces in another order, or remove some."""
         known = {stop[0]: stop for stop in stops}
         order = field(event, "order")
         fair = isinstance(order, list) and all(isinstance(id, int) for id in order)
@@ -218,20 +219,20 @@ class _Handlers:
             raise UserError("These faces have changed meanwhile: please try again.")
         return JourneyTab.values(tuple(known[id] for id in order))
 
-    @in_words
+    @event_handler
     def crop(self, stops: tuple[Stop, ...], event: gr.EventData) -> dict[str, Any]:
-        """The editor of one photo's crop."""
+        """Open the editor of one photo's crop."""
         number, face = _asked(stops, event)
-        return to_change(face, number)
+        return crop_choices(face, number)
 
-    @in_words
+    @event_handler
     def use_crop(self, stops: tuple[Stop, ...], event: gr.EventData) -> list[Any]:
-        """One photo was cut out anew."""
+        """Cut one photo out anew."""
         stop = _asked(stops, event)
-        other = stop[0], cut_anew(self.editor, stop[1], event)
+        other = stop[0], crop_again(self.editor, stop[1], event)
         return JourneyTab.values(tuple(other if s is stop else s for s in stops))
 
-    @in_words
+    @event_handler
     def make(
         self,
         stops: tuple[Stop, ...],
@@ -243,7 +244,7 @@ class _Handlers:
         ground: Any,
         shown: Result | None,
     ) -> Iterator[tuple[Any, Any]]:
-        """The button: decode the journey, and show it moving once."""
+        """Decode the journey, and show it moving once."""
         if len(stops) < 2:
             raise UserError("A journey needs at least two faces: add some first.")
         how = MorphOptions(
@@ -259,31 +260,22 @@ class _Handlers:
         if shown is not None and shown.is_for(faces, how):
             yield player_value(shown, self.full, final=True, play=True), gr.skip()
             return
-        name = self.context.jobs.name()
-        with self.context.jobs.run(name) as job:
-            yield working_value("make", name), gr.skip()
-            for shown, final in journey_steps(self.editor, faces, how, job.progress):
-                yield (
-                    player_value(shown, self.full, final=final, play=final),
-                    shown if final else gr.skip(),
-                )
-        with self.context.jobs.run() as job:
-            whole = shown.measured(self.editor, job.progress)
-        yield player_value(whole, self.full, final=True), whole
+        steps = partial(journey_steps, self.editor, faces, how)
+        yield from player_steps(self.context, "make", steps, play_first=False, play=True)
 
-    @in_words
+    @event_handler
     def save(self, shown: Result | None, event: gr.EventData) -> dict[str, Any]:
         """Write what the player shows."""
-        return save_result(self.editor, self.context.jobs, shown, event)
+        return save_result(self.editor, shown, event)
 
-    @in_words
+    @event_handler
     def put(self, shown: Result | None, event: gr.EventData) -> dict[str, Any]:
         """Write a photo with the face that the player shows."""
         return put_result(self.editor, shown, event)
 
 
 def _asked(stops: tuple[Stop, ...], event: gr.EventData) -> Stop:
-    """The face that an event names."""
+    """Return the face that an event names."""
     face = field(event, "face")
     for stop in stops:
         if stop[0] == face:

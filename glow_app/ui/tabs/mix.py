@@ -8,13 +8,11 @@ import gradio as gr
 
 from glow_app.editing import paths
 from glow_app.faces.face import Face
-from glow_app.ui.components import Setting, live_picture, live_slider, live_value
-from glow_app.ui.errors import in_words
-from glow_app.ui.events import QUIET, STATE_SECONDS
-from glow_app.ui.example_events import pair_examples
-from glow_app.ui.live_events import wire_live
-from glow_app.ui.page_context import PageContext
-from glow_app.ui.scenes import MixScene
+from glow_app.ui.components.live import Setting, live_picture, live_slider, live_value
+from glow_app.ui.context import PageContext, pair_examples
+from glow_app.ui.events import QUIET, STATE_SECONDS, event_handler
+from glow_app.ui.on_demand import MixScene
+from glow_app.ui.tabs.live_events import wire_live
 
 __all__ = ["SHAPE_ID", "build_mix_tab", "level_id"]
 
@@ -27,7 +25,7 @@ def build_mix_tab(context: PageContext) -> gr.State:
     """Add the tab's components and events to the page, whose context is open.
 
     Returns:
-        a state that takes a `components.Setting` for the sliders.
+        a state that takes a `components.live.Setting` for the sliders.
     """
     pair = context.pair
     scene = gr.State(None, time_to_live=STATE_SECONDS)
@@ -38,21 +36,20 @@ def build_mix_tab(context: PageContext) -> gr.State:
         pair.b.cards["mix-photo-b"].render()
         screen = live_picture(
             context.scenes,
-            context.jobs,
             kind="mix",
             native=context.editor.image_size,
             elem_id="mix",
             elem_classes=["screen-area"],
         )
 
-    @in_words
+    @event_handler
     def follow(a: Face | None, b: Face | None, setting: Setting | None) -> tuple[Any, Any]:
-        """A face has changed: the sliders keep their places and mix the new pair."""
+        """Mix the new pair when a face has changed; the sliders keep their places."""
         if a is None or b is None:
             return None, None
         shaped = context.editor.have_landmarks(a, b)
         scene = MixScene(a, b, len(context.editor.model.level_shapes), shaped)
-        context.scenes.keep(scene)
+        context.scenes.add(scene)
         return scene, _value(context, scene, setting)
 
     gr.on(
@@ -68,12 +65,12 @@ def build_mix_tab(context: PageContext) -> gr.State:
 
 
 def level_id(level: int) -> str:
-    """The id of a level's slider."""
+    """Return the id of a level's slider."""
     return f"level-{level}"
 
 
 def _value(context: PageContext, scene: MixScene, setting: Setting | None) -> dict[str, Any]:
-    """The sliders of a mix: at first the finer half of the levels comes from B."""
+    """Return the value of the picture: at first the finer half of the levels comes from B."""
     editor = context.editor
     shapes = editor.model.level_shapes
     count = len(shapes)

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from glow_app.common.errors import UserError
+from glow_app.common.progress import Progress
 from glow_app.editing.options import FRAMES, GROUNDS, KAPPA, MorphOptions
 from glow_app.editing.paths import PATHS
 from glow_app.faces.face import Face
 from glow_app.ui import limits
-from glow_app.ui.components import player, player_value, working_value
-from glow_app.ui.downloads import save_result
-from glow_app.ui.errors import in_words
-from glow_app.ui.events import HEAVY, QUIET, STATE_SECONDS, settle
-from glow_app.ui.example_events import pair_examples
+from glow_app.ui.components.base import working_value
+from glow_app.ui.components.player import player, player_value
+from glow_app.ui.context import PageContext, pair_examples
+from glow_app.ui.downloads import put_result, save_result
+from glow_app.ui.events import BESIDE, HEAVY, QUIET, STATE_SECONDS, event_handler, notify_ended
+from glow_app.ui.jobs import JOBS
 from glow_app.ui.morphs import Result, morph_steps
-from glow_app.ui.page_context import PageContext
-from glow_app.ui.page_faces import drawn_face
-from glow_app.ui.photo_downloads import put_result
-from glow_app.ui.welcome import TEMPERATURE
+from glow_app.ui.page_faces import TEMPERATURE, drawn_face
 
-__all__ = ["MorphTab", "build_morph_tab"]
+__all__ = ["WAY_LABELS", "MorphTab", "build_morph_tab", "player_steps"]
 
 _PATH_LABELS = {"linear": "Straight line", "spherical": "Arc"}
 WAY_LABELS = {"photos": "Photos, changed by the model", "model": "The model alone"}
@@ -35,7 +35,7 @@ _GREETING = "Put your own photo on either side"
 
 @dataclass(frozen=True)
 class MorphTab:
-    """What other parts of the page need of this tab."""
+    """The components of this tab that other parts of the page need."""
 
     options: list[Any]  # way, ground, kappa, path, range of t, constant speed
     beyond: gr.Checkbox  # shows whether the range leaves A and B behind
@@ -65,7 +65,6 @@ def build_morph_tab(demo: gr.Blocks, context: PageContext) -> MorphTab:
                 "Morph", variant="primary", elem_id="make-morph", elem_classes=["primary-action"]
             )
         screen = player(
-            context.jobs,
             context.full_frames,
             kind="morph",
             native=context.editor.image_size,
@@ -96,19 +95,19 @@ def build_morph_tab(demo: gr.Blocks, context: PageContext) -> MorphTab:
         **QUIET,
     )
     press = morph.click(tab.morph, asked, result, **HEAVY, **QUIET)
-    saving = screen.save(tab.save, shown, context.downloads, concurrency_limit=2, **QUIET)
-    putting = screen.put(tab.put, shown, context.downloads, concurrency_limit=2, **QUIET)
+    saving = screen.save(tab.save, shown, context.downloads, **BESIDE)
+    putting = screen.put(tab.put, shown, context.downloads, **BESIDE)
     opening = demo.load(tab.start, None, [*pair.outputs, *context.edited.outputs], **QUIET)
     opening.failure(lambda: None, None, screen, **QUIET)
     events = {"follow": follow, "morph": press, "save": saving, "put": putting}
     for name, event in events.items():
-        settle(event, "#player .player", name)
+        notify_ended(event, "#player .player", name)
     swap.click(tab.swap, asked, [*pair.outputs, *result], **QUIET)
     return MorphTab(options, beyond, temperature, open_file)
 
 
 def _options() -> tuple[Any, ...]:
-    """What few need: who draws, the ground, the path, how far; temperature of random faces."""
+    """Add and return the options: way, ground, kappa, path, beyond, steady, temperature."""
     with gr.Row():
         way = gr.Radio(
             [(label, name) for name, label in WAY_LABELS.items()],
@@ -168,15 +167,15 @@ def _options() -> tuple[Any, ...]:
 
 
 class _Handlers:
-    """What the events do. Visitors' data come in and go out as values; none is kept here."""
+    """The handlers of the tab's events. Visitors' data come and go as values; none is kept."""
 
     def __init__(self, context: PageContext) -> None:
         self.context = context
         self.editor = context.editor
         self.full = context.full_frames
-        self.welcome = context.welcome
+        self.opening = context.opening
 
-    @in_words
+    @event_handler
     def swap(self, a: Face | None, b: Face | None, *asked: Any) -> tuple[Any, ...]:
         """Exchange A and B; the frames are only turned round where both are treated alike."""
         *options, shown = asked
@@ -186,12 +185,12 @@ class _Handlers:
             return *pair, gr.skip(), gr.skip()
         return *pair, player_value(back, self.full, final=True), back
 
-    @in_words
+    @event_handler
     def morph(self, a: Face | None, b: Face | None, *asked: Any) -> Iterator[tuple[Any, Any]]:
-        """The button: morph, and show it moving once."""
+        """Morph when the button is pressed, and show it moving once."""
         *options, shown = asked
-        missing = [name for name, side in (("A", a), ("B", b)) if side is None]
-        if missing:
+        if a is None or b is None:
+            missing = [name for name, side in (("A", a), ("B", b)) if side is None]
             raise UserError(f"Choose a photo or a random face for {' and '.join(missing)} first.")
         how = _how(*options)
         if shown is not None and shown.is_for((a, b), how):
@@ -199,9 +198,9 @@ class _Handlers:
         else:
             yield from self._steps(a, b, how, "morph", play=True)
 
-    @in_words
+    @event_handler
     def follow(self, a: Face | None, b: Face | None, *asked: Any) -> Iterator[tuple[Any, Any]]:
-        """A side or an option has changed: morph by itself as soon as both sides are there."""
+        """Morph when a face or an option has changed and both faces are there."""
         *options, shown = asked
         if a is None or b is None:
             yield None, None
@@ -215,30 +214,21 @@ class _Handlers:
     def _steps(
         self, a: Face, b: Face, how: MorphOptions, event: str, play: bool
     ) -> Iterator[tuple[Any, Any]]:
-        name = self.context.jobs.name()
-        if self.welcome.is_for(a, b, how):
-            if not self.welcome.ready:  # the first visitor of all
-                with self.context.jobs.run(name) as job:
+        if self.opening.is_for(a, b, how):
+            if not self.opening.ready:  # the first visitor of all
+                name = JOBS.new_name()
+                with JOBS.run(name) as job:
                     yield working_value(event, name), gr.skip()
-                    self.welcome.morph(job.progress)
-            morph = self.welcome.morph()
+                    self.opening.morph(job.progress)
+            morph = self.opening.morph()
             yield player_value(morph, self.full, final=True, play=play, note=_GREETING), morph
             return
-        with self.context.jobs.run(name) as job:
-            yield working_value(event, name), gr.skip()
-            for morph, final in morph_steps(self.editor, a, b, how, job.progress):
-                yield (
-                    player_value(morph, self.full, final=final, play=play),
-                    morph if final else gr.skip(),
-                )
-        # The plot's bits/dim take as long again: the frames do not wait for them.
-        with self.context.jobs.run() as job:
-            whole = morph.measured(self.editor, job.progress)
-        yield player_value(whole, self.full, final=True), whole
+        steps = partial(morph_steps, self.editor, a, b, how)
+        yield from player_steps(self.context, event, steps, play_first=play, play=play)
 
-    @in_words
+    @event_handler
     def start(self, request: gr.Request) -> list[Any]:
-        """The page has opened: two faces, whose morph follows, so something is alive.
+        """Set two faces when the page has opened; their morph follows, so something is alive.
 
         ``?a=7&b=11`` in the address draws these seeds instead, which makes a pair of drawn faces
         something to send to a friend. Photos never are in an address.
@@ -249,22 +239,56 @@ class _Handlers:
                 drawn_face(self.editor, limits.seed(query[name]), TEMPERATURE) for name in "ab"
             )
         else:
-            a, b = self.welcome.faces()
+            a, b = self.opening.faces()
         return [*self.context.pair.values(a, b), *self.context.edited.values(a)]
 
-    @in_words
+    @event_handler
     def save(self, shown: Result | None, event: gr.EventData) -> dict[str, Any]:
         """Write what the player shows."""
-        return save_result(self.editor, self.context.jobs, shown, event)
+        return save_result(self.editor, shown, event)
 
-    @in_words
+    @event_handler
     def put(self, shown: Result | None, event: gr.EventData) -> dict[str, Any]:
         """Write a photo with the face that the player shows."""
         return put_result(self.editor, shown, event)
 
 
+def player_steps(
+    context: PageContext,
+    event: str,
+    steps: Callable[[Progress], Iterator[tuple[Result, bool]]],
+    *,
+    play_first: bool,
+    play: bool,
+) -> Iterator[tuple[Any, Any]]:
+    """Make a morph or a journey as a job, step by step.
+
+    Args:
+        event: which asked for it.
+        steps: makes it, as `morphs.morph_steps` does.
+        play_first, play: whether its first few frames, and then all of them, shall play.
+
+    Yields:
+        the values of the player and of the state with its `Result`.
+    """
+    name, made = JOBS.new_name(), None
+    with JOBS.run(name) as job:
+        yield working_value(event, name), gr.skip()
+        for made, final in steps(job.progress):
+            value = player_value(
+                made, context.full_frames, final=final, play=play if final else play_first
+            )
+            yield value, made if final else gr.skip()
+    if made is None:
+        return
+    # The plot's bits/dim take as long again: the frames do not wait for them.
+    with JOBS.run() as job:
+        whole = made.measured(context.editor, job.progress)
+    yield player_value(whole, context.full_frames, final=True), whole
+
+
 def _how(way: Any, ground: Any, kappa: Any, path: Any, t_range: Any, steady: Any) -> MorphOptions:
-    """The options as they came from the browser, checked."""
+    """Return the options as they came from the browser, checked."""
     k = limits.between(kappa, "How much comes from the model", 0, 1)
     low, high = _BETWEEN if t_range is None else t_range  # None: it has expired
     return MorphOptions(

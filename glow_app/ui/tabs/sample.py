@@ -13,15 +13,24 @@ from glow_app.export.recipes import Origin, Recipe
 from glow_app.export.sheets import save_sheet
 from glow_app.faces.face import Face
 from glow_app.ui import limits
-from glow_app.ui.components import download_value, gallery, gallery_value, working_value
-from glow_app.ui.downloads import field, written
-from glow_app.ui.errors import in_words
-from glow_app.ui.events import HEAVY, LIGHT, QUIET, STATE_SECONDS, settle
-from glow_app.ui.live_events import set_pair, used
-from glow_app.ui.page_context import PageContext
-from glow_app.ui.page_faces import DRAWN, made_face
+from glow_app.ui.components.base import download_value, working_value
+from glow_app.ui.components.face_lists import gallery, gallery_value
+from glow_app.ui.context import PageContext
+from glow_app.ui.downloads import written
+from glow_app.ui.events import (
+    BESIDE,
+    HEAVY,
+    LIGHT,
+    QUIET,
+    STATE_SECONDS,
+    event_handler,
+    field,
+    notify_ended,
+    notify_used,
+)
+from glow_app.ui.jobs import JOBS
+from glow_app.ui.page_faces import DRAWN, TEMPERATURE, made_face
 from glow_app.ui.tabs.journey import JourneyTab, Stop, new_stop
-from glow_app.ui.welcome import TEMPERATURE
 
 __all__ = ["build_sample_tab"]
 
@@ -44,7 +53,7 @@ class Sheet:
     columns: int | None = None  # where the rows mean something
     title: str = ""
 
-    def side(self, context: PageContext, index: int) -> Face:
+    def face(self, context: PageContext, index: int) -> Face:
         """Face ``index``, read by the model, for use elsewhere."""
         face = self.faces[index]
         source = DRAWN if face.seed is not None else "Near a drawn face"
@@ -83,40 +92,40 @@ def build_sample_tab(context: PageContext, journey: JourneyTab) -> None:
                 elem_id="radius",
             )
             go = gr.Button("Draw faces", variant="primary", elem_classes=["primary-action"])
-        screen = gallery(context.jobs, elem_id="gallery", elem_classes=["screen-area"])
+        screen = gallery(elem_id="gallery", elem_classes=["screen-area"])
 
     does = _Handlers(context)
     result = [screen, sheet]
     draw = go.click(does.draw, [mode, seed, count, temperature], result, **HEAVY, **QUIET)
     near = screen.near(does.near, [sheet, radius], result, **HEAVY, **QUIET)
-    saving = screen.save(does.save, sheet, context.downloads, concurrency_limit=2, **QUIET)
+    saving = screen.save(does.save, sheet, context.downloads, **BESIDE)
     for event, name in ((draw, "draw"), (near, "near"), (saving, "save")):
-        settle(event, "#gallery .gallery", name)
+        notify_ended(event, "#gallery .gallery", name)
     for event, handler, inputs, outputs, name in (
         (screen.pair, does.pair, sheet, context.pair.outputs, "pair"),
         (screen.edit, does.edit, sheet, context.edited.outputs, "edit"),
         (screen.journey, does.journey, [sheet, journey.stops], journey.outputs, "journey"),
     ):
-        used(event(handler, inputs, outputs, **LIGHT), "#gallery .gallery", name)
+        notify_used(event(handler, inputs, outputs, **LIGHT), "#gallery .gallery", name)
     mode.change(lambda mode: gr.Slider(interactive=mode == "grid"), mode, temperature, **QUIET)
 
 
 class _Handlers:
-    """What the events do."""
+    """The handlers of the tab's events."""
 
     def __init__(self, context: PageContext) -> None:
         self.context = context
         self.editor = context.editor
 
-    @in_words
+    @event_handler
     def draw(self, mode: Any, seed: Any, count: Any, temperature: Any) -> Any:
-        """The button: a grid of seeds, or the same seeds once for each temperature."""
+        """Draw a grid of seeds, or the same seeds once for each temperature."""
         limits.one_of(mode, "What to show", tuple(_MODES))
         n = limits.whole(count, "How many", 1, limits.MAX_SAMPLES)
         first = limits.seed(seed)
         series = _SERIES if mode == "series" else (limits.temperature(temperature),)
-        name = self.context.jobs.name()
-        with self.context.jobs.run(name) as job:
+        name = JOBS.new_name()
+        with JOBS.run(name) as job:
             yield working_value("draw", name), gr.skip()
             rows = self.editor.sampler.sample_temperatures(series, n, first, progress=job.progress)
         faces = tuple(Origin(first + i, t) for t in series for i in range(n))
@@ -134,16 +143,16 @@ class _Handlers:
         )
         yield _value(sheet), sheet
 
-    @in_words
+    @event_handler
     def near(self, sheet: Sheet | None, radius: Any, event: gr.EventData) -> Any:
-        """Faces near the chosen one, which stands first."""
-        index = _index(sheet, event)
+        """Draw faces near the chosen one, which stands first."""
+        sheet, index = _asked(sheet, event)
         face = sheet.faces[index]
-        if face.seed is None:
+        if face.seed is None or face.temperature is None:
             raise UserError("Near faces are drawn around a face with a seed: choose one of those.")
         reach = limits.between(radius, "The reach", 0, 1)
-        name = self.context.jobs.name()
-        with self.context.jobs.run(name) as job:
+        name = JOBS.new_name()
+        with JOBS.run(name) as job:
             yield working_value("near", name), gr.skip()
             around = self.editor.sampler.neighbours(
                 face.seed, _NEAR, reach, face.temperature, progress=job.progress
@@ -159,26 +168,26 @@ class _Handlers:
         )
         yield _value(near), near
 
-    @in_words
+    @event_handler
     def pair(self, sheet: Sheet | None, event: gr.EventData) -> list[Any]:
         """Use the chosen face as photo A or B."""
-        return set_pair(self.context, _chosen(self.context, sheet, event), field(event, "to"))
+        return self.context.pair.values_at(field(event, "to"), _chosen(self.context, sheet, event))
 
-    @in_words
+    @event_handler
     def edit(self, sheet: Sheet | None, event: gr.EventData) -> list[Any]:
         """Edit the chosen face."""
         return self.context.edited.values(_chosen(self.context, sheet, event))
 
-    @in_words
+    @event_handler
     def journey(
         self, sheet: Sheet | None, stops: tuple[Stop, ...], event: gr.EventData
     ) -> list[Any]:
-        """The chosen face joins the journey."""
+        """Add the chosen face to the journey."""
         return JourneyTab.values((*stops, new_stop(_chosen(self.context, sheet, event))))
 
-    @in_words
+    @event_handler
     def save(self, sheet: Sheet | None, event: gr.EventData) -> dict[str, Any]:
-        """The whole sheet as one picture."""
+        """Write the whole sheet as one picture."""
         if sheet is None:
             raise UserError("Draw some faces first, then save them.")
         look = {"captions": sheet.captions, "columns": sheet.columns}
@@ -187,14 +196,18 @@ class _Handlers:
 
 
 def _chosen(context: PageContext, sheet: Sheet | None, event: gr.EventData) -> Face:
-    """The face that an event of the gallery names."""
-    return sheet.side(context, _index(sheet, event))
+    """Return the face that an event of the gallery names."""
+    sheet, index = _asked(sheet, event)
+    return sheet.face(context, index)
 
 
-def _index(sheet: Sheet | None, event: gr.EventData) -> int:
+def _asked(sheet: Sheet | None, event: gr.EventData) -> tuple[Sheet, int]:
+    """Return the sheet, and the number of the face on it that an event names."""
     if sheet is None:
         raise UserError("Draw some faces first.")
-    return limits.whole(field(event, "index"), "The face's number", 0, len(sheet.pixels) - 1)
+    return sheet, limits.whole(
+        field(event, "index"), "The face's number", 0, len(sheet.pixels) - 1
+    )
 
 
 def _value(sheet: Sheet) -> dict[str, Any]:

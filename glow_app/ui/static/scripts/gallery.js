@@ -1,0 +1,154 @@
+// A wall of drawn faces, one of which can be chosen and used elsewhere. The value: gallery_value in
+// components/face_lists.py, or {working: true, event, job}, or null. Events to Python: pair {index,
+// to}, edit, journey and near {index}, save {}.
+
+import { make, makeButton, within } from './dom.js';
+import { LongWork } from './long_work.js';
+import { cutSheet } from './pictures.js';
+
+const DONE = {
+  a: 'This face is photo A now, on every tab.',
+  b: 'This face is photo B now, on every tab.',
+  edit: 'This face waits on the Edit tab.',
+  journey: 'This face has joined the journey.',
+};
+
+/** How many columns n faces have: `asked` where the rows mean something, or what looks right. */
+export function columnsOf(n, asked, onPhone) {
+  if (asked && (!onPhone || asked <= 8)) return asked;
+  return onPhone ? 4 : [6, 8, 7, 5, 4].find((columns) => n % columns === 0) || 6;
+}
+
+export default function gallery(host) {
+  const { element, trigger, props, watch } = host;
+  const { find, findAll } = within(element);
+  const work = new LongWork(host);
+  const gallery = find('.gallery');
+  const [tiles, who, status, save] = ['.tiles', '.who', '.status', '.save'].map(find);
+  const uses = findAll('.use');
+  const PHONE = matchMedia('(max-width: 720px)');
+  let shown = null; // the value that the tiles came with
+  let chosen = -1;
+  let newest = 0;
+  let asked = null; // what the chosen face is being used for
+  let making = null; // the event that draws faces now
+  let statusOf = null; // the event whose words stand in the status
+
+  async function load() {
+    const value = props.value;
+    if (!value) return;
+    if (value.working) {
+      gallery.dataset.working = '';
+      making = value.event;
+      work.begin(making, 'Drawing', value.job);
+      return;
+    }
+    const turn = ++newest;
+    const cut = await cutSheet(value);
+    if (turn !== newest) return;
+    shown = value;
+    tiles.replaceChildren(...cut.map(tile));
+    find('.title').textContent = value.title;
+    made();
+    gallery.dataset.state = 'ready';
+    gallery.dataset.rev = value.rev;
+    save.disabled = false;
+    lay();
+    choose(0);
+  }
+
+  /** No faces are being drawn any more. */
+  function made() {
+    delete gallery.dataset.working;
+    work.end(making);
+    making = null;
+  }
+
+  function lay() {
+    if (!shown) return;
+    const columns = columnsOf(shown.n, shown.columns, PHONE.matches);
+    tiles.style.setProperty('--columns', columns);
+    tiles.classList.toggle('dense', PHONE.matches && columns > 4); // no room for words
+  }
+  PHONE.addEventListener('change', lay);
+
+  function tile(bitmap, i) {
+    const button = makeButton('tile', '', () => choose(i, true), {
+      tabIndex: -1,
+      ariaLabel: shown.about[i],
+    });
+    button.setAttribute('role', 'option');
+    const canvas = make('canvas');
+    canvas.width = canvas.height = 2 * bitmap.width;
+    const paper = canvas.getContext('2d', { alpha: false });
+    paper.imageSmoothingQuality = 'high';
+    paper.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+    bitmap.close();
+    button.append(canvas, make('span', '', shown.captions[i]));
+    return button;
+  }
+
+  function choose(i, focus = false) {
+    chosen = i;
+    [...tiles.children].forEach((button, j) => {
+      button.setAttribute('aria-selected', j === i);
+      button.tabIndex = j === i ? 0 : -1;
+    });
+    if (focus) tiles.children[i].focus();
+    const picture = find('.chosen > canvas');
+    picture
+      .getContext('2d')
+      .drawImage(tiles.children[i].querySelector('canvas'), 0, 0, picture.width, picture.height);
+    picture.setAttribute('aria-label', `The chosen face: ${shown.about[i]}`);
+    who.textContent = shown.about[i];
+    status.textContent = '';
+    uses.forEach((button) => {
+      button.disabled = button.classList.contains('near') && !shown.seeded[i];
+    });
+  }
+
+  tiles.addEventListener('keydown', (event) => {
+    if (!shown || event.ctrlKey || event.metaKey || event.altKey) return;
+    const columns = getComputedStyle(tiles).gridTemplateColumns.split(' ').length;
+    const to = {
+      ArrowRight: chosen + 1,
+      ArrowLeft: chosen - 1,
+      ArrowDown: chosen + columns,
+      ArrowUp: chosen - columns,
+      Home: 0,
+      End: shown.n - 1,
+    }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    if (to >= 0 && to < shown.n) choose(to, true);
+  });
+
+  uses.forEach((button) =>
+    button.addEventListener('click', () => {
+      const { event, to } = button.dataset;
+      asked = to || event;
+      if (event !== 'near') {
+        statusOf = event;
+        status.textContent = 'Just a moment…';
+      }
+      trigger(event, { index: chosen, to });
+    }),
+  );
+  save.addEventListener('click', () => {
+    statusOf = 'save';
+    status.textContent = 'Preparing the sheet…';
+    trigger('save', {});
+  });
+
+  // 'ended' comes from the page when an event has ended, 'used' when the face went elsewhere.
+  gallery.addEventListener('ended', ({ detail }) => {
+    if (detail === making) made();
+    if (detail === statusOf) status.textContent = '';
+  });
+  gallery.addEventListener('used', ({ detail }) => {
+    if (detail === statusOf) status.textContent = DONE[asked] || '';
+  });
+
+  watch('value', load);
+  load();
+}

@@ -1,0 +1,210 @@
+// Lesson 6. Python encodes both faces, decodes the whole path once and measures it; the slider
+// leafs through. Event to Python: walk {kind, side?, path? | seed?}.
+
+import { Axes, Chart, TAU, faint, squareAxes, ticks } from '../charts.js';
+import { unpack } from '../requests.js';
+import { fixed, openLesson } from './lesson.js';
+
+export default function directions(host) {
+  const { props, trigger, upload, watch } = host;
+  const { lesson, find, findAll, ask, fact, whenSeen } = openLesson(host);
+  const slider = find('.t');
+  const radios = findAll('input[type=radio]');
+  const face = find('img.face');
+  let view = null;
+
+  const outside = (norm) =>
+    norm < view.shell.low
+      ? 'inside the hollow'
+      : norm > view.shell.high
+        ? 'beyond the shell'
+        : 'on the shell';
+
+  const map = new Chart(find('.map'), (paper, w, h, colour) => {
+    if (!view) return;
+    const { shell, points, a, b } = view;
+    const reach = 1.12 * Math.max(shell.high, ...points.map(Math.abs));
+    const frame = squareAxes(paper, w, h, reach);
+    frame.ground(colour.sunken);
+    const at = slider.valueAsNumber;
+    const [xs, ys] = [0, 1].map((axis) => points.filter((_, i) => i % 2 === axis));
+    frame.inside(() => {
+      paper.strokeStyle = faint(colour.ink, 0.28);
+      paper.lineWidth = Math.max(2, frame.x(shell.high) - frame.x(shell.low));
+      paper.beginPath();
+      paper.arc(frame.x(0), frame.y(0), frame.x(shell.radius) - frame.x(0), 0, TAU);
+      paper.stroke();
+      frame.line([0, a[0]], [0, a[1]], faint(colour.ink, 0.3), 1, [3, 4]);
+      frame.line([0, b[0]], [0, b[1]], faint(colour.ink, 0.3), 1, [3, 4]);
+      frame.line([0, xs[at]], [0, ys[at]], faint(colour.ink, 0.6), 1.2);
+      frame.line(xs, ys, faint(colour.muted, 0.7), 1.6, [2, 5]);
+      const between = view.t.findIndex((t) => t >= 0);
+      const end = view.t.findIndex((t) => t >= 1 - 1e-6) + 1;
+      const ramp = paper.createLinearGradient(frame.x(a[0]), 0, frame.x(b[0]), 0);
+      ramp.addColorStop(0, colour.z);
+      ramp.addColorStop(1, colour.x);
+      frame.line(xs.slice(between, end), ys.slice(between, end), ramp, 3);
+      frame.dot(0, 0, 3, colour.muted);
+      frame.dot(a[0], a[1], 6, colour.z, colour.surface);
+      frame.dot(b[0], b[1], 6, colour.x, colour.surface);
+      frame.dot(xs[at], ys[at], 7, colour.ink, colour.surface);
+    });
+    frame.text('0', frame.x(0) + 7, frame.y(0) + 3, colour.muted, 'left', 'top');
+    frame.text('A', frame.x(a[0]), frame.y(a[1]) + 11, colour.z, 'center', 'top');
+    frame.text('B', frame.x(b[0]), frame.y(b[1]) + 11, colour.x, 'center', 'top');
+    frame.text(
+      w < 240 ? 'shell' : 'shell of Gaussian samples',
+      frame.x(0),
+      frame.y(-shell.radius) - 30,
+      colour.muted,
+      'center',
+      'bottom',
+    );
+  });
+
+  const norms = new Chart(find('.norms'), (paper, w, h, colour) => {
+    if (!view) return;
+    const { shell, t } = view;
+    const low = Math.min(...view.norms, shell.low);
+    const high = Math.max(...view.norms, shell.high);
+    const room = 0.1 * (high - low);
+    const last = t.length - 1;
+    const box = new Axes(
+      paper,
+      [44, 6, w - 70, h - 22],
+      [t[0], t[last]],
+      [low - room, high + room],
+    );
+    box.ground(colour.sunken);
+    box.inside(() => {
+      paper.fillStyle = faint(colour.ink, 0.16);
+      paper.fillRect(
+        box.left,
+        box.y(shell.high),
+        box.right - box.left,
+        box.y(shell.low) - box.y(shell.high),
+      );
+      for (const end of [0, 1])
+        box.line([end, end], [low - room, high + room], colour.strong, 1, [3, 4]);
+      box.line(t, view.norms, colour.muted, 2);
+      view.norms.forEach((norm, k) => {
+        if (view.inside[k]) box.dot(t[k], norm, 2.6, colour.ink);
+      });
+      box.dot(
+        t[slider.valueAsNumber],
+        view.norms[slider.valueAsNumber],
+        5,
+        colour.ink,
+        colour.surface,
+      );
+    });
+    // Beside it, on the same scale: norms of samples of N(0, I).
+    const bins = new Map();
+    for (const norm of shell.norms) {
+      const bin = Math.round(norm * 4) / 4;
+      bins.set(bin, (bins.get(bin) || 0) + 1);
+    }
+    const most = Math.max(...bins.values());
+    paper.fillStyle = faint(colour.ink, 0.45);
+    for (const [bin, count] of bins) {
+      const [top, bottom] = [box.y(bin + 0.125), box.y(bin - 0.125)];
+      paper.fillRect(box.right + 4, top, (60 * count) / most, Math.max(1, bottom - top));
+    }
+    box.text('N(0, I)', w - 2, box.y(shell.low) + 6, colour.muted, 'right', 'top');
+    box.ticksY(ticks(low, high, 4), colour.muted);
+    box.ticksX([0, 0.5, 1], colour.muted);
+    box.text(
+      w < 420 ? '‖z‖' : '‖z‖ along the path',
+      box.left + 8,
+      box.bottom - 8,
+      colour.muted,
+      'left',
+      'bottom',
+    );
+  });
+
+  function tell() {
+    if (!view) return;
+    const k = slider.valueAsNumber;
+    const norm = view.norms[k];
+    face.src = view.frames[k];
+    face.alt = `The face at t = ${view.t[k].toFixed(2)}`;
+    fact('t', fixed(view.t[k], 2));
+    fact('norm', `${fixed(norm, 1)}, ${outside(norm)}`);
+    slider.setAttribute(
+      'aria-valuetext',
+      `t = ${view.t[k].toFixed(2)}, norm ${norm.toFixed(1)}, ${outside(norm)}`,
+    );
+    lesson.dataset.t = view.t[k].toFixed(3);
+    map.ask();
+    norms.ask();
+  }
+
+  function show(value) {
+    view = value;
+    findAll('[data-side]').forEach((side, k) => {
+      side.querySelector('img').src = view.faces[k];
+      side.querySelector('.source').textContent = view.sources[k];
+    });
+    fact('radius', fixed(view.shell.radius, 1));
+    fact('shell', `${fixed(view.shell.low, 1)} to ${fixed(view.shell.high, 1)}`);
+    fact('delta', `${fixed(view.distance, 1)}, ${fixed(view.angle, 0)}°`);
+    fact('verdict', verdict());
+    find('.state').textContent = view.notes.join(' ');
+    lesson.dataset.kind = view.kind;
+    tell();
+  }
+
+  /** Where the way from A to B is off the shell. */
+  function verdict() {
+    const way = [...view.t.keys()].filter((k) => view.t[k] >= 0 && view.t[k] <= 1);
+    const off = way.filter((k) => !view.inside[k]);
+    if (!off.length) return 'From A to B the path stays on the shell.';
+    const lowest = way.reduce((a, b) => (view.norms[b] < view.norms[a] ? b : a));
+    const share =
+      off.length === way.length
+        ? 'The whole way from A to B is off the shell'
+        : `From t = ${view.t[off[0]].toFixed(2)} to ${view.t[off[off.length - 1]].toFixed(2)} the path is off the shell`;
+    return `${share}; at t = ${view.t[lowest].toFixed(2)} it is nearest to the origin, at ${((100 * view.norms[lowest]) / view.shell.radius).toFixed(0)} % of √D.`;
+  }
+
+  // ---- faces and path -----------------------------------------------------------------------
+
+  const kind = () => radios.find((radio) => radio.checked).value;
+  function walk(more = {}) {
+    lesson.toggleAttribute('data-busy', true);
+    find('.state').textContent = 'Decoding the path…';
+    trigger('walk', { kind: kind(), ...more });
+  }
+  radios.forEach((radio) => radio.addEventListener('change', () => walk()));
+  findAll('[data-side]').forEach((box) => {
+    const { side } = box.dataset;
+    box.querySelector('.random').addEventListener('click', () => {
+      walk({ side, seed: Math.floor(Math.random() * 2 ** 32) });
+    });
+    const input = box.querySelector('input');
+    input.addEventListener('change', async () => {
+      const [file] = input.files;
+      input.value = '';
+      if (!file) return;
+      try {
+        const { path } = await upload(file);
+        walk({ side, path });
+      } catch {
+        /* Gradio has shown its own message about the upload */
+      }
+    });
+  });
+  lesson.addEventListener('ended', () => {
+    lesson.toggleAttribute('data-busy', false);
+    if (view) find('.state').textContent = view.notes.join(' ');
+  });
+  slider.addEventListener('input', tell);
+  watch('value', () => {
+    if (props.value) show(unpack(props.value));
+  });
+  whenSeen(async () => {
+    const found = props.value ? unpack(props.value) : await ask('path', {});
+    if (found && !view) show(found);
+  });
+}

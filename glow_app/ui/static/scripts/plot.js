@@ -1,0 +1,97 @@
+// What the model measures along the way, drawn under the player's slider; a click moves it there.
+
+import { Axes, Chart, faint } from './charts.js';
+import { make } from './dom.js';
+
+const BITS = [13, 36]; // pixels: top and bottom of the lanes, as plot.css names them
+const NORMS = [52, 71];
+const UNDER = 3; // the area below bits/dim reaches so far below its lane
+const CLIPS = 5; // pixels above the ground, where clipped frames are marked
+
+const lane = (paper, width, [top, bottom], wide, values) =>
+  new Axes(paper, [0, top, width, bottom], [0, wide], values);
+
+/** A row of numbers by frame, round again in a loop; nothing where there is no number. */
+export function points(row, loop) {
+  const around = [...(loop ? [...row, row[0]] : row).entries()];
+  const known = around.filter(([, value]) => Number.isFinite(value));
+  return [known.map(([i]) => i), known.map(([, value]) => value)];
+}
+
+/** The range of some values, at least `least` wide. */
+export function extent(values, least) {
+  const low = Math.min(...values);
+  const high = Math.max(...values);
+  const spare = Math.max(0, least - (high - low)) / 2;
+  return [low - spare, high + spare];
+}
+
+/**
+ * Draw on the element `plot`; a click sets `range`. `levels` holds a readout for each level of the
+ * flow; `state()` is {shown, count}: the player's value and how many frames it has.
+ * Returns {repaint, update}.
+ */
+export function morphPlot({ plot, levels, range, limits, state }) {
+  const lanes = new Chart(plot.querySelector('canvas'), (paper, width, height, colour) => {
+    const { shown, count } = state();
+    if (!shown || !count) return;
+    const wide = shown.loop ? count : count - 1;
+    const whole = new Axes(paper, [0, 0, width, height], [0, wide], [0, height]);
+    for (const stop of shown.stops) whole.line([stop, stop], [0, height], colour.line, 1);
+    whole.line([0, wide], [0.5, 0.5], colour.strong, 1);
+    const norms = lane(paper, width, NORMS, wide, extent([...shown.norms.flat(), 1], 0.2));
+    norms.line([0, wide], [1, 1], colour.strong, 1, [3, 4]);
+    shown.norms.forEach((row, level) =>
+      norms.line(...points(row, shown.loop), colour.level(level), 1.6),
+    );
+    const known = shown.bits ? shown.bits.filter((bits) => bits !== null) : [];
+    if (known.length > 1) {
+      const bits = lane(paper, width, BITS, wide, extent(known, 0.4));
+      const [xs, ys] = points(shown.bits, shown.loop);
+      bits.under(xs, ys, bits.bottom + UNDER, faint(colour.ink, 0.07));
+      bits.line(xs, ys, colour.ink, 2);
+    }
+    paper.fillStyle = colour.warn;
+    shown.clamped.forEach((lost, i) => {
+      if (!(lost > limits.clipped)) return;
+      const [from, to] = [Math.max(0, i - 0.5), Math.min(wide, i + 0.5)].map((at) => whole.x(at));
+      paper.fillRect(from, height - CLIPS, to - from, CLIPS - 1);
+    });
+  });
+
+  /** Another morph, or more of it measured: draw it, and have a place for each level. */
+  function update() {
+    const { shown } = state();
+    lanes.ask();
+    plot.dataset.bits = shown.bits ? shown.bits.length : 0;
+    if (levels.childElementCount === shown.norms.length) return;
+    levels.replaceChildren(
+      ...shown.norms.map((_, level) => {
+        const text = make('b', `level level-${level}`);
+        const end = level
+          ? level === shown.norms.length - 1
+            ? ', the coarsest'
+            : ''
+          : ', the finest';
+        text.title = `Level ${level + 1}${end}`;
+        return text;
+      }),
+    );
+  }
+
+  function follow(event) {
+    if (!state().count || !(event.buttons & 1)) return;
+    const box = plot.getBoundingClientRect();
+    const part = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
+    range.value = Number(range.min) + part * (range.max - range.min);
+    range.dispatchEvent(new Event('input'));
+  }
+  plot.addEventListener('pointerdown', (event) => {
+    if (!state().count) return;
+    plot.setPointerCapture(event.pointerId);
+    range.focus({ preventScroll: true });
+    follow(event);
+  });
+  plot.addEventListener('pointermove', follow);
+  return { repaint: () => lanes.ask(), update };
+}

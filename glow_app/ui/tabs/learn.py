@@ -1,0 +1,376 @@
+"""The Learn tab: six lessons on normalizing flows, each a picture that moves.
+
+Every number and picture comes from ``glow_app.lessons``. The browser only draws: arrays come once,
+so that its sliders move at display rate, or as fast as the server answers.
+"""
+
+from __future__ import annotations
+
+import functools
+import html
+import math
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import gradio as gr
+import torch
+from pygments import highlight
+from pygments.formatter import Formatter
+from pygments.lexers import PythonLexer
+from pygments.token import Comment, Keyword, Operator, String
+
+import models
+from glow_app.common.errors import UserError
+from glow_app.editing import paths
+from glow_app.editing.editor import Editor
+from glow_app.faces.coding import to_pictures
+from glow_app.faces.face import Face
+from glow_app.lessons import chain, density, jacobian, plane, positions, source
+from glow_app.lessons.source import Listing, listing
+from glow_app.ui import limits
+from glow_app.ui.components.base import component, job
+from glow_app.ui.encoding import packed, picture_uri
+from glow_app.ui.events import QUIET, STATE_SECONDS, event_handler, field, notify_ended
+from glow_app.ui.examples import OpeningMorph
+from glow_app.ui.jobs import JOBS
+from glow_app.ui.page_faces import TEMPERATURE, drawn_face, photo_face
+from glow_app.ui.routes import template
+from glow_app.ui.uploads import uploaded_file
+from models import Glow
+from models.layers import AffineCoupling, InvertibleConv, fold
+from models.steps import FlowStep
+
+__all__ = ["build_learn_tab", "code_html"]
+
+_MAX_CLICKED = 2000  # points that a visitor can draw
+_CHAIN_POINTS = 500
+_MAX_DIMS = max(jacobian.DIMS)
+_REACH = 4.0  # coordinates of points that are moved about
+_STYLES = ((Keyword, "k"), (Operator.Word, "k"), (String, "s"), (Comment, "c"))
+_T = torch.linspace(-0.25, 1.25, 49)  # of lesson 6: 0 and 1 are among them
+
+
+def build_learn_tab(editor: Editor, opening: OpeningMorph) -> None:
+    """Add the tab's components and events to the Blocks whose context is open."""
+    lessons = _Lessons(editor, opening)
+    pair = gr.State(None, time_to_live=STATE_SECONDS)
+    with gr.Column(elem_id="learn"):
+        gr.HTML(template("learn/intro.html"), padding=False)
+        face = {"dims": str(editor.model.flow.dims), "level": str(editor.model.flow.config.levels)}
+        _lesson("density", [density.ChangeOfVariables], [lessons.density])
+        _lesson("plane", [plane.probe_x, Glow.f, Glow.g], [lessons.plane, lessons.probe])
+        fitting = _lesson(
+            "fit",
+            [plane.fit, FlowStep, fold, Glow.log_prob],
+            [lessons.points],
+            events=("train",),
+        )
+        chaining = _lesson("chain", [chain.chain, chain.so_far], [lessons.chain, lessons.faces])
+        _lesson(
+            "jacobian",
+            [AffineCoupling, InvertibleConv.log_det, jacobian.jacobian, jacobian.cost],
+            [lessons.jacobian],
+            **face,
+        )
+        path = _lesson(
+            "directions",
+            [positions.plane, positions.path_view, positions.shell],
+            [lessons.path],
+            events=("walk",),
+            **face,
+        )
+
+    training = fitting.train(
+        lessons.train,
+        None,
+        [fitting, chaining],
+        concurrency_id="learn",
+        concurrency_limit=1,
+        **QUIET,
+    )
+    light: dict[str, Any] = {"concurrency_id": "sides", "concurrency_limit": 1, **QUIET}
+    walking = path.walk(lessons.walk, pair, [path, pair], trigger_mode="always_last", **light)
+    notify_ended(training, "#learn-fit .lesson", "train")
+    notify_ended(walking, "#learn-directions .lesson", "walk")
+
+
+def _lesson(
+    name: str,
+    code: Sequence[Callable[..., Any]],
+    functions: Sequence[Callable[..., Any]],
+    events: Sequence[str] = (),
+    **fields: str,
+) -> gr.HTML:
+    """Add one lesson: its text and script in ``static``, its code from the source."""
+    return component(
+        f"learn/{name}",
+        template(f"learn/{name}.html", code=code_html(code), **fields),
+        events=events,
+        functions=[*(_answering(method) for method in (*functions, source_file)), job],
+        elem_id=f"learn-{name}",
+    )
+
+
+def _answering(method: Callable[[dict[str, Any]], Any]) -> Callable[[Any], Any]:
+    """Return ``method`` as a function that browsers may call: JSON out, a refusal as its sentence.
+
+    Gradio takes no bound methods, passes one argument on and swallows exceptions.
+    """
+
+    def answer(asked: Any) -> Any:
+        try:
+            return packed(event_handler(method)(asked if isinstance(asked, dict) else {}))
+        except gr.Error as error:
+            return {"error": error.message}
+
+    answer.__name__ = method.__name__
+    return answer
+
+
+def source_file(asked: dict[str, Any]) -> dict[str, str]:
+    """Return a whole file of the code that lessons show."""
+    try:
+        return {"text": source.file_text(str(asked.get("path")))}
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+class _Lessons:
+    """The answers to what the browser may ask. Nothing of a visitor is kept."""
+
+    def __init__(self, editor: Editor, opening: OpeningMorph) -> None:
+        self.editor = editor
+        self.opening = opening
+        self._lock = threading.Lock()  # of the flow of the plane: these calls pass by the queue
+
+    @functools.cached_property
+    def _flow(self) -> Glow:
+        return plane.example_flow()
+
+    @functools.cached_property
+    def _shell(self) -> positions.PriorShell:
+        return positions.shell(self.editor.model.flow.dims)
+
+    # ---- 1 ----------------------------------------------------------------------------------
+
+    def density(self, asked: dict[str, Any]) -> Any:
+        """Return lesson 1 for a base density and a map."""
+        base = limits.one_of(asked.get("base"), "The base density", tuple(density.BASES))
+        line_map = limits.one_of(asked.get("map"), "The map", tuple(density.MAPS))
+        try:
+            return density.density_view(base, line_map)
+        except UserError as error:
+            raise UserError(str(error)) from error
+
+    # ---- 2 ----------------------------------------------------------------------------------
+
+    def plane(self, asked: dict[str, Any]) -> Any:
+        """Return all that stays while a point is moved (the data, their codes, the bent grid), and
+        a face's round trip."""
+        data = plane.shown_points(plane.DATASETS["moons"])
+        with self._lock, torch.no_grad():
+            codes, _ = self._flow.f(plane.as_images(data))
+            grid, lines = plane.grid_lines(self._flow)
+        face = self.opening.faces()[0]
+        z = self.editor.model.encode(face.pixels)
+        returned = self.editor.model.decode(z)[0]
+        with self.editor.model.locked() as model:
+            walked = chain.chain(model, z, whole_steps=True)
+        return {
+            "span": plane.SPAN,
+            "data": data,
+            "codes": codes,
+            "grid": grid,
+            "lines": lines,
+            "line_points": lines.shape[1],
+            "face": picture_uri(face.pixels),
+            "face_code": picture_uri(chain.pictures(walked)[0]),
+            "face_back": picture_uri(returned),
+            "face_levels": int(abs(face.pixels.astype(int) - returned).max()),
+            "face_dims": z.shape[1],
+        }
+
+    def probe(self, asked: dict[str, Any]) -> Any:
+        """Take one point there and back, from x or from z."""
+        name = "x" if "x" in asked else "z"
+        point = torch.tensor([_coordinate(v) for v in _pair(asked.get(name))])
+        with self._lock:
+            return {"x": plane.probe_x, "z": plane.probe_z}[name](self._flow, point)
+
+    # ---- 3 ----------------------------------------------------------------------------------
+
+    def points(self, asked: dict[str, Any]) -> Any:
+        """Return the points of a data set that are drawn."""
+        name = limits.one_of(asked.get("data"), "The data set", tuple(plane.DATASETS))
+        return {"span": plane.SPAN, "data": plane.shown_points(plane.DATASETS[name])}
+
+    @event_handler
+    def train(self, event: gr.EventData) -> Iterator[tuple[Any, Any]]:
+        """Fit a flow and show it now and then; at last take it apart in lesson 4."""
+        draw = _data(field(event, "data"), field(event, "points"))
+        with JOBS.run(field(event, "job")) as work:  # stopped, it ends well after the step in hand
+            fitted = None
+            for fitted in plane.fit(draw, stopped=work.is_stopped):
+                shot = fitted[1]
+                running = shot.done < 1.0 and not work.stopped
+                value = {**packed(shot), "running": running, "stopped": work.stopped}
+                yield value, gr.skip()
+            if fitted is not None:
+                yield gr.skip(), packed(_chain_value(fitted[0]))
+
+    # ---- 4 ----------------------------------------------------------------------------------
+
+    def chain(self, asked: dict[str, Any]) -> Any:
+        """Return the chain of the flow that comes with the page."""
+        with self._lock:
+            return _chain_value(self._flow)
+
+    def faces(self, asked: dict[str, Any]) -> Any:
+        """Return the chain of the face model, on one face."""
+        z = self.editor.model.encode(self.opening.faces()[0].pixels)
+        with self.editor.model.locked() as model:
+            walked = chain.chain(model, z, whole_steps=True)
+            decided = to_pictures(models.to_levels(chain.so_far(model, z)))
+        return {
+            "names": [f"level {link.level}, {link.name}" for link in walked.links],
+            "levels": [link.level for link in walked.links],
+            "pictures": [picture_uri(pixels) for pixels in chain.pictures(walked)],
+            "decided": [picture_uri(pixels) for pixels in decided],
+            "log_dets": walked.log_dets[:, 0],
+        }
+
+    # ---- 5 ----------------------------------------------------------------------------------
+
+    def jacobian(self, asked: dict[str, Any]) -> Any:
+        """Measure one coupling: of some size, or of the face model."""
+        if asked.get("dims") == "face":
+            z = self.editor.model.encode(self.opening.faces()[0].pixels)
+            with self.editor.model.locked() as model:
+                return jacobian.cost(*jacobian.face_coupling(model, z))
+        dims = limits.whole(asked.get("dims"), "The dimension", 2, _MAX_DIMS)
+        with self._lock:  # one measurement at a time, or they would measure each other
+            return jacobian.cost(*jacobian.random_coupling(dims))
+
+    # ---- 6 ----------------------------------------------------------------------------------
+
+    @event_handler
+    def walk(
+        self, pair: tuple[Face, Face] | None, event: gr.EventData
+    ) -> tuple[dict[str, Any], tuple[Face, Face]]:
+        """Walk the path between two faces, one of which may be exchanged first."""
+        kind = limits.one_of(field(event, "kind"), "The path", paths.PATHS)
+        both = list(pair or self.opening.faces())
+        letter = field(event, "side")
+        if letter is not None:
+            which = ("a", "b").index(limits.one_of(letter, "The side", ("a", "b")))
+            file, seed = field(event, "path"), field(event, "seed")
+            both[which] = (
+                drawn_face(self.editor, limits.seed(seed), TEMPERATURE)
+                if file is None
+                else photo_face(self.editor, uploaded_file(file))
+            )
+        return self._path(both[0], both[1], kind), (both[0], both[1])
+
+    def path(self, asked: dict[str, Any]) -> Any:
+        """Return the path between the two faces that are shown first."""
+        return self._path(*self.opening.faces(), "linear")
+
+    def _path(self, a: Face, b: Face, kind: str) -> dict[str, Any]:
+        z_a, z_b = (self.editor.model.encode(side.pixels)[0] for side in (a, b))
+        frames = self.editor.model.decode(paths.path(z_a, z_b, _T, kind))
+        return {
+            **packed(positions.path_view(z_a, z_b, _T, kind, self._shell)),
+            "shell": packed(self._shell),
+            "frames": [picture_uri(frame) for frame in frames],
+            "faces": [picture_uri(side.pixels) for side in (a, b)],
+            "sources": [
+                side.source.lower() if side.seed is None else f"drawn, T = {TEMPERATURE}"
+                for side in (a, b)
+            ],
+            "notes": [note for side in (a, b) for note in side.notes],
+        }
+
+
+def _chain_value(model: Glow) -> dict[str, Any]:
+    """Return lesson 4's view of a flow of the plane: many points, carried from z to x."""
+    z = torch.randn(_CHAIN_POINTS, 2, generator=torch.Generator().manual_seed(0))
+    walked = chain.chain(model, z)
+    with torch.no_grad():
+        _, log_det = model.f(walked.states[-1].float())
+    return {
+        "names": [link.name for link in walked.links],
+        "states": walked.states.flatten(2),
+        "log_dets": walked.log_dets,
+        "log_det_g": -log_det,
+        "span": plane.SPAN,
+    }
+
+
+def _data(name: Any, clicked: Any) -> plane.Draw:
+    """Return the data that a visitor wants to fit: a named set, or points of their own."""
+    if name != "points":
+        return plane.DATASETS[limits.one_of(name, "The data set", tuple(plane.DATASETS))]
+    if not isinstance(clicked, list) or not 1 <= len(clicked) <= _MAX_CLICKED:
+        raise UserError(
+            f"Put 1 to {_MAX_CLICKED} points on the left picture first: click or drag."
+        )
+    try:
+        return plane.scattered(clicked)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _pair(values: Any) -> list[Any]:
+    if not isinstance(values, list) or len(values) != 2:
+        raise UserError("A point of the plane is two numbers.")
+    return values
+
+
+def _coordinate(value: Any) -> float:
+    """Return a coordinate of a point that is moved about."""
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise UserError("A coordinate is a finite number.")
+    return min(_REACH, max(-_REACH, float(value)))
+
+
+# ---- listings of the code -----------------------------------------------------------------------
+
+
+def code_html(things: Sequence[Callable[..., Any]]) -> str:
+    """Return a foldable block with the source of each of ``things``."""
+    found = [listing(thing) for thing in things]
+    blocks = "".join(
+        f"<figure><figcaption><code>{html.escape(one.name)}</code> "
+        f'<button type="button" class="link" data-path="{html.escape(one.path)}" '
+        f'data-line="{one.line}" title="Show the whole file here">'
+        f"{html.escape(one.path)}, line {one.line}</button></figcaption>"
+        f'<pre tabindex="0" aria-label="{html.escape(one.name)}">'
+        f"<code>{_coloured(one)}</code></pre>"
+        "</figure>"
+        for one in found
+    )
+    names = ", ".join(f"<code>{html.escape(one.name)}</code>" for one in found)
+    return f'<details class="code"><summary>The code: {names}</summary>{blocks}</details>'
+
+
+class _Colours(Formatter):
+    """Keywords, strings and comments in the three colours of the page."""
+
+    def format(self, tokensource: Iterable[tuple[Any, str]], outfile: Any) -> None:
+        """Write the tokens as HTML, see `Formatter`."""
+        for kind, text in tokensource:
+            style = next((name for token, name in _STYLES if kind in token), "")
+            plain = _plain(text)
+            outfile.write(f'<span class="{style}">{plain}</span>' if style else plain)
+
+
+def _coloured(one: Listing) -> str:
+    """Return source as HTML."""
+    return highlight(one.text.rstrip("\n"), PythonLexer(ensurenl=False), _Colours())
+
+
+def _plain(text: str) -> str:
+    """Return ``text`` escaped for HTML and for the templates that Gradio makes of that."""
+    text = html.escape(text, quote=False)
+    return "".join(f"&#{ord(letter)};" if letter in "{}$`\\" else letter for letter in text)
