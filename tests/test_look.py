@@ -93,7 +93,7 @@ def test_the_mean_shape_travels_with_the_weights(tiny_checkpoint, tmp_path):
 
 
 def test_weights_that_know_no_shape_take_the_programs(tiny_checkpoint):
-    looks = Editor(tiny_checkpoint, device="cpu").looks
+    looks = Editor(tiny_checkpoint, device="cpu").model.looks
     assert np.array_equal(looks.mean, np.float64(landmarks.mean_shape())) and looks.coding is None
 
 
