@@ -25,6 +25,7 @@ _LOWEST: Final = 8  # pixels a side of the last picture of a pyramid, about
 _WINDOW: Final = 4.0  # pixels of a band: deviation of the window in which energy is measured
 _MOST_GAIN: Final = 1.6
 _FLOOR: Final = 0.3  # levels: energy below this is not measured
+_COLOURS: Final = 4.0  # pixels of a look: blur of the colours of a change
 _SHARE: Final = 0.8  # of a photo's own contrast that a change of it may have
 _ALWAYS: Final = 3.0  # levels that a change may have anywhere
 _FILL: Final = 64  # pixels a side at which covered places are filled in
@@ -132,11 +133,14 @@ def limited(change: np.ndarray, photo: np.ndarray) -> np.ndarray:
     """Limit a change of a picture, in every band, to the energy that the picture allows.
 
     Where there is nothing to see a flow must not invent much: the root mean square of the change
-    stays below 0.8 of what the photo has there, and 3 levels.
+    stays below 0.8 of what the photo has there, and 3 levels. Its colours are blurred: fine ones
+    are specks, which burst out where light is hard.
 
     Args:
         change, photo: (N, N, 3).
     """
+    grey = luminance(change)[..., None]
+    change = grey + cv2.GaussianBlur(change - grey, (0, 0), _COLOURS)
     bands, low = _laplacian(change)
     for i, (band, own) in enumerate(zip(bands, _laplacian(photo)[0], strict=True)):
         allowed = _SHARE * np.sqrt(_windowed(np.square(own).mean(axis=-1))) + _ALWAYS
