@@ -644,9 +644,22 @@ def test_each_scale_of_a_mix_has_its_own_share(picture):
 def test_a_change_has_no_more_contrast_than_its_photo_allows(picture):
     flat = np.full_like(picture, 128)
     change = picture - 128
-    np.testing.assert_allclose(blending.limited(0.2 * change, picture), 0.2 * change, atol=0.05)
+    grey = 0.2 * np.repeat(blending.luminance(change)[..., None], 3, axis=-1)
+    np.testing.assert_allclose(blending.limited(grey, picture), grey, atol=0.05)
     on_nothing = blending.limited(10 * change, flat)
     assert contrast(on_nothing) < 8 < contrast(10 * change)
+
+
+def test_a_change_brings_broad_colours_and_no_coloured_specks(picture):
+    """A tint comes through, a speck of colour is spread out."""
+    tint = np.broadcast_to(np.float32([12, 0, -8]), picture.shape)
+    np.testing.assert_allclose(blending.limited(tint, picture), tint, atol=0.05)
+    red = np.zeros_like(picture)
+    red[60:62, 60:62] = (40, -12, -6)
+    left = blending.limited(red, picture)
+    colours = left - blending.luminance(left)[..., None]
+    before = red - blending.luminance(red)[..., None]
+    assert np.abs(colours).max() < np.abs(before).max() / 10
 
 
 # ---------------------------------------------------------------------------------------- averages
