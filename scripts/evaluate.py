@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
     from glow_app.editing.editor import Editor
 
-_SEEDS = 1_000_000  # apart are the noises of two seeds
-
 
 def parser() -> cli.Parser:
     p = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -94,19 +92,21 @@ def main(argv: list[str] | None = None) -> None:
     if args.shape == "crop":
         require_crops(folder, files)
     warp = args.shape == "mean" and frame.mean is None
-    editor = cli.open_editor(args)
     groups = _groups(*args.by, files) if args.by else {}
+    editor = cli.open_editor(args)
     learned = ReferenceFrame.from_facts(editor.model.facts)
     if warp:
         frame = ReferenceFrame(editor.model.looks.mean)
     if not frame.same_as(learned):
         cli.say(f"{editor.name} learned {learned.words}; what is measured is {frame.words}.")
     editor.model.batch = args.batch or editor.model.batch
-    bits, levels, parts, places = [], [], [], []
-    for pixels, seeds in _batches(editor, files, args, warp):
+    bits, levels, parts, measured = [], [], [], []
+    for pixels, places in _batches(editor, files, args, warp):
+        # By place, so that neither batch nor bad file shifts it; torch wants 32 bits.
+        seeds = [args.seed * 1_000_000 + place for place in places]
         bits.append(editor.model.bits_per_dim(pixels, seeds))
         levels.append(editor.model.roundtrip(pixels))
-        places += [seed - args.seed * _SEEDS for seed in seeds]
+        measured += places
         if editor.model.flow.config.details:
             parts.append(editor.model.bits_by_part(pixels, seeds))
     if not bits:
@@ -114,7 +114,7 @@ def main(argv: list[str] | None = None) -> None:
     result = {
         **_summary(np.concatenate(bits), np.concatenate(levels), len(files)),
         **({"bits_by_part": _by_part(np.concatenate(parts))} if parts else {}),
-        **({"bits_by_group": _by_group(np.concatenate(bits), places, groups)} if groups else {}),
+        **({"bits_by_group": _by_group(np.concatenate(bits), measured, groups)} if groups else {}),
         "image_size": editor.image_size,
         "dims": editor.model.flow.dims,
         "checkpoint": editor.name,
@@ -133,12 +133,12 @@ def main(argv: list[str] | None = None) -> None:
 def _batches(
     editor: Editor, files: list[Path], args: argparse.Namespace, warp: bool
 ) -> Iterator[tuple[np.ndarray, list[int]]]:
-    """Yield prepared pictures (N, S, S, 3), or their looks, and seeds of noise, by batches."""
+    """Yield prepared pictures (N, S, S, 3), or looks, and their places in the list, by batches."""
     import numpy as np
 
     from glow_app.common.errors import UserError
 
-    pixels, seeds = [], []
+    pixels, places = [], []
     shown = enumerate(files)
     if not args.json:
         shown = cli.shown(shown, len(files), "evaluating")
@@ -148,15 +148,14 @@ def _batches(
             if warp and face.shape is None:
                 raise UserError(f"{file.name} shows no face whose landmarks were found.")
             pixels.append(editor.model.looks.of(face) if warp else face.pixels)
-            # By place, so that neither batch nor bad file shifts it; torch wants 32 bits.
-            seeds.append(args.seed * _SEEDS + index)
+            places.append(index)
         except UserError as error:  # its sentence names the file
             cli.say(f"skipped: {error}")
         if len(pixels) == editor.model.batch:
-            yield np.stack(pixels), seeds
-            pixels, seeds = [], []
+            yield np.stack(pixels), places
+            pixels, places = [], []
     if pixels:
-        yield np.stack(pixels), seeds
+        yield np.stack(pixels), places
 
 
 def _summary(bits: np.ndarray, levels: np.ndarray, found: int) -> dict[str, Any]:

@@ -263,8 +263,11 @@ class _Scene:
                 yield i, mesh.enlarged(small, self.side), small
 
     def _change(self, decoded: np.ndarray) -> np.ndarray:
-        """Return κ · warp(g(z) - Σ w_i L_i) at the frame's size: its luminance (N, N) between
-        photos, all of it (N, N, 3) for an edit; () where it is 0."""
+        """Return the flow's part, g(z) - Σ w_i L_i, warped to the frame.
+
+        Between photos it is κ times a band of its luminance (N, N); for an edit all of it, limited
+        (N, N, 3); () where it is 0.
+        """
         kappa, looks = self.renderer.kappa, self.renderer.looks
         nothing = self.point.look is not None if self.single else not kappa
         if nothing:
