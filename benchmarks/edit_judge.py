@@ -116,7 +116,7 @@ class Judge:
             penalty = np.eye(x.shape[1]) * _RIDGE * len(x)
             penalty[-1, -1] = 0
             weights.append(np.linalg.solve(x.T @ x + penalty, x.T @ y))
-        weights = np.stack(weights)
+        weights = np.stack(weights) if weights else np.empty((0, features.shape[1] + 1))
         names = (*attributes, *MEASURES, "turn", "nod", "tilt", *LIGHT)
         judge = cls(names, weights, np.zeros(len(names)), np.ones(len(names)))
         seen = np.concatenate([judge._raw(c, [s]) for c, s in zip(crops, shapes, strict=True)])
@@ -168,14 +168,16 @@ def fitted_on(
             crops.append(crop)
             found.append(np.asarray(shape, float))
             rows.append(table[names[i]])
-    attributes = {c: np.array([row[c] for row in rows]) for c in JUDGED}
+    attributes = {c: np.array([row.get(c, math.nan) for row in rows]) for c in JUDGED}
+    attributes = {c: values for c, values in attributes.items() if np.isfinite(values).any()}
     return Judge.fitted(crops, found, attributes), [names[i] for i in order[count:]]
 
 
 def read_tables(data: Path) -> dict[str, dict[str, float]]:
     """Return the numbers of each training picture by its path.
 
-    They are logits of attributes, age in years, and gender as -1 or 1; NaN where it is not known.
+    They are logits of attributes, as many as the table has, age in years, and gender as -1 or 1;
+    NaN where it is not known.
 
     Raises:
         UserError: one of the tables is missing, damaged, or holds no numbers.

@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+import models
 from glow_app.common.errors import UserError
 from glow_app.editing import directions, labels
 from glow_app.editing.directions import METHODS, Direction
@@ -458,3 +459,18 @@ def test_the_tables_of_the_judge_are_read_as_well(tmp_path):
     (tmp_path / "sources.tsv").unlink()
     with pytest.raises(UserError, match=r"sources\.tsv"):
         read_tables(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["faces128", "free128"])
+def test_released_weights_have_sliders_of_their_own(name):
+    editor = Editor(models.pretrained_path(name), device="cpu")
+    found = {direction.name: direction for direction in editor.directions()}
+    assert len(found) == len(editor.directions())
+    own = list((directions.pretrained_folder() / name).glob("*.safetensors"))
+    assert len(own) >= 33
+    for path in own:  # none of other weights stands in its place
+        wanted = editor.load_direction(path)
+        assert found[wanted.name].facts == wanted.facts
+        np.testing.assert_array_equal(found[wanted.name].shape, wanted.shape)
+    looks = {n for n, direction in found.items() if direction.vector is not None}
+    assert {"smile", "rosy cheeks", "skin", "light side", "warmth"} <= looks

@@ -338,13 +338,20 @@ class Editor:
 
     @functools.cached_property
     def _shipped(self) -> tuple[Direction, ...]:
-        found = []
-        for path in directions.pretrained_folder().glob("*/*.safetensors"):
+        # The model's own come first; of shapes, which fit any weights, there is one of each name.
+        folders = directions.pretrained_folder()
+        paths = sorted(
+            folders.glob("*/*.safetensors"), key=lambda p: (p.parent.name != self.name, p)
+        )
+        found: dict[str, Direction] = {}
+        for path in paths:
             with suppress(UserError):  # of other weights
-                found.append(self.load_direction(path))
+                direction = self.load_direction(path)
+                found.setdefault(direction.name, direction)
         order = {group: place for place, group in enumerate(directions.GROUPS)}
-        found.sort(key=lambda d: (order[d.group], d.facts.get("order", 0), d.name))
-        return tuple(found)
+        return tuple(
+            sorted(found.values(), key=lambda d: (order[d.group], d.facts.get("order", 0), d.name))
+        )
 
     def _check_length(self, direction: Direction) -> None:
         numbers, own = self.model.flow.dims, direction.vector

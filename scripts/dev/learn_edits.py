@@ -8,8 +8,9 @@ FACES holds aligned pictures, `attributes.tsv` (a column `file`, the others prob
 codes of looks on such numbers, light, attributes, age and gender at once, so that a slider moves
 one of them and holds the others. One unit is scaled so that the independent judge of
 `benchmarks/edit_judge.py` sees three quarters of a deviation (of age: 12 of 16 years) on training
-faces. Landmarks and codes, which take most of the time, are kept in the cache, from which the same
-command resumes.
+faces. What the tables do not know of any face is not held, and sliders that need it are left out;
+`attributes.tsv` may have `file` alone. Landmarks and codes, which take most of the time, are kept
+in the cache, from which the same command resumes.
 """
 
 from __future__ import annotations
@@ -261,13 +262,16 @@ def main(argv: list[str] | None = None) -> None:
     for order, slider in enumerate(SLIDERS):
         if not (slider.ships or args.all) or (args.shapes and slider.look is not None):
             continue
-        shape = None
-        if slider.shape is not None:
-            shape = regress_shape(slider, shapes, numbers, columns, names, table)
         vector = None
         if slider.look is not None:
             sign, name = (-1, slider.look[1:]) if slider.look[0] == "-" else (1, slider.look)
+            if name not in vectors or slider.judged.lstrip("-") not in ("", *judge.names):
+                print(f"{slider.name}: the tables know nothing of it; left out", flush=True)
+                continue
             vector = sign * slider.scale * vectors[name]
+        shape = None
+        if slider.shape is not None:
+            shape = regress_shape(slider, shapes, numbers, columns, names, table)
         direction = _direction(editor, slider, shape, vector, order)
         if slider.judged:
             direction = calibrated(editor, direction, faces, judge, slider)
@@ -295,7 +299,8 @@ def _look_vectors(
     seen = {c: np.array([row[c] for row in rows]) for c in rows[0]}
     seen |= dict(zip((*MEASURES, *POSE), numbers[chosen].T, strict=True))
     seen |= dict(zip(LIGHT, np.stack([light(look) for look in looks]).T, strict=True))
-    return regress_looks(codes, {c: _filled(seen, c) for c in HELD}, editor.model.level_shapes)
+    known = [c for c in HELD if c in seen and np.isfinite(seen[c]).any()]
+    return regress_looks(codes, {c: _filled(seen, c) for c in known}, editor.model.level_shapes)
 
 
 # ------------------------------------------------------------------------------------- material
