@@ -463,7 +463,8 @@ def test_the_tables_of_the_judge_are_read_as_well(tmp_path):
 
 @pytest.mark.parametrize("name", ["faces128", "free128"])
 def test_released_weights_have_sliders_of_their_own(name):
-    editor = Editor(models.pretrained_path(name), device="cpu")
+    editor = Editor(name, device="cpu")
+    assert editor.fingerprint == Editor(models.pretrained_path(name), device="cpu").fingerprint
     found = {direction.name: direction for direction in editor.directions()}
     assert len(found) == len(editor.directions())
     own = list((directions.pretrained_folder() / name).glob("*.safetensors"))

@@ -67,7 +67,9 @@ class Parser(argparse.ArgumentParser):
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Add `--checkpoint` and `--device`."""
     parser.add_argument(
-        "--checkpoint", metavar="P", help="weights to use (default: the released model)"
+        "--checkpoint",
+        metavar="P",
+        help="weights to use: a file, or released ones: faces128 (the default), free128",
     )
     parser.add_argument(
         "--device",

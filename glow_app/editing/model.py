@@ -81,7 +81,8 @@ class FaceModel:
     """Encodes, decodes and measures pictures with one flow. Safe to call from several threads.
 
     Args:
-        checkpoint: a file written by `models.save`; None for the released weights.
+        checkpoint: a file written by `models.save`, or the name of released weights, which a file
+            of that name in the working folder goes before; None for `RELEASED`.
         device: "auto" (a CUDA GPU if there is one), "cpu", "cuda" or "cuda:1".
 
     Attributes:
@@ -101,7 +102,7 @@ class FaceModel:
     """
 
     def __init__(self, checkpoint: str | Path | None = None, device: str = "auto") -> None:
-        path = models.pretrained_path(RELEASED) if checkpoint is None else Path(checkpoint)
+        path = _weights(checkpoint)
         self.device = _find_device(device)
         self.flow = models.load(path, self.device)
         if self.flow.config.channels != 3:
@@ -436,6 +437,13 @@ class FaceModel:
         if codes.ndim != 2 or codes.shape[1] != self.flow.dims or not len(codes):
             raise UserError(f"Codes are (N, {self.flow.dims}) here, not {tuple(z.shape)}.")
         return codes
+
+
+def _weights(checkpoint: str | Path | None) -> Path:
+    """Return the file of weights that are given by path, or by name if they are released ones."""
+    path = Path(RELEASED if checkpoint is None else checkpoint)
+    named = models.pretrained_path(path.name)
+    return named if path == Path(path.name) and named.is_file() and not path.exists() else path
 
 
 def _find_device(name: str) -> torch.device:
