@@ -7,9 +7,10 @@
 
 Writes one picture for each photo (its largest face), under the same name in the same subfolder.
 Run it again to go on after a stop: photos that are done are skipped, replaced ones are done anew,
-and the face of a photo that has got another name since does not stay under the old one. Photos
-that lie on their side or head are turned upright. Those without a face, and those of which it is
-not clear which way up they are, are listed at the end and in DIR/left_out.txt.
+and the face of a photo that has got another name since does not stay under the old one. Of files
+that are copies of each other the first is taken. Photos that lie on their side or head are turned
+upright. Those without a face, and those of which it is not clear which way up they are, are listed
+at the end and in DIR/left_out.txt.
 
 With --shape mean every face is warped to the mean shape: looks, as the page shows them to a model,
 and as a model that draws only looks is trained on. DIR says so in frame.json.
@@ -24,6 +25,7 @@ import argparse
 import hashlib
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,6 +129,7 @@ def main(argv: list[str] | None = None) -> None:
     photos = find_photos(source, out)
     if not finder.available():
         raise UserError(finder.MISSING)
+    photos, copies = without_copies(photos)
     targets = name_targets(list(photos), plan.suffix, args.all_faces)
     originals = {path.resolve() for path in photos.values()}
     if any((out / target).resolve() in originals for target in targets.values()):
@@ -142,7 +145,7 @@ def main(argv: list[str] | None = None) -> None:
     jobs = (Job(photos[name], name, out, targets[name], plan) for name in names)
     workers = args.workers or min(cores(), -(-len(names) // _EACH))
     outcomes = spread(write_faces, jobs, min(workers, len(names)))
-    tally = Tally()
+    tally = Tally(left_out=[line for name, line in copies.items() if in_shard(name, args.shard)])
     shown = cli.shown(zip(names, outcomes, strict=True), len(names), "aligning")
     for name, outcome in shown:
         tally.add(name, outcome)
@@ -181,6 +184,30 @@ def find_photos(source: Path, out: Path) -> dict[Path, Path]:
         raise UserError(f"There is no picture in {printable(str(source))}.")
     require_crops(source, files)
     return {path.relative_to(source): path for path in files}
+
+
+def without_copies(photos: dict[Path, Path]) -> tuple[dict[Path, Path], dict[Path, str]]:
+    """Return the photos without copies of an earlier one, and a line about each copy.
+
+    Only files of one length are read for it.
+    """
+    from glow_app.faces.opening import printable
+    from glow_app.faces.prepared import digest_of
+
+    lengths: dict[int, list[Path]] = {}
+    for name, path in photos.items():
+        with suppress(OSError):  # the sentence comes when it is opened
+            lengths.setdefault(path.stat().st_size, []).append(name)
+    copies: dict[Path, str] = {}
+    for names in lengths.values():
+        first: dict[str, Path] = {}
+        for name in names if len(names) > 1 else ():
+            with suppress(OSError):
+                original = first.setdefault(digest_of(photos[name]), name)
+                if original != name:
+                    about = (printable(str(one)) for one in (name, original))
+                    copies[name] = "{} is a copy of {}.".format(*about)
+    return {name: path for name, path in photos.items() if name not in copies}, copies
 
 
 def find_pictures(source: Path, out: Path) -> list[Path]:

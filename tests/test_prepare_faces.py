@@ -254,7 +254,9 @@ def faces_of(out: Path) -> set[str]:
 
 
 @needs_mediapipe
-@pytest.mark.parametrize("change", ["neighbour", "format", "all faces", "renamed", "swapped"])
+@pytest.mark.parametrize(
+    "change", ["neighbour", "format", "all faces", "renamed", "swapped", "copied"]
+)
 def test_no_face_stands_twice_under_two_names(photo, tmp_path, change):
     album, out = tmp_path / "album", tmp_path / "faces"
     album.mkdir()
@@ -278,6 +280,8 @@ def test_no_face_stands_twice_under_two_names(photo, tmp_path, change):
         (album / "2024").mkdir()
         (album / "a.jpg").rename(album / "2024" / "z.jpg")
         expected = {"2024/z.png"}
+    elif change == "copied":
+        (album / "b.jpg").write_bytes((album / "a.jpg").read_bytes())
     else:
         (album / "a.jpg").rename(album / "c.jpg")
         (album / "b.jpg").rename(album / "a.jpg")

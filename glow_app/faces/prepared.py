@@ -25,7 +25,7 @@ from glow_app.faces.face import FULL, Face, prepare, prepare_all
 from glow_app.faces.looks import CROPS, Looks, ReferenceFrame
 from glow_app.faces.opening import name_of
 
-__all__ = ["Job", "Leftovers", "Outcome", "Plan", "Record", "write_faces"]
+__all__ = ["Job", "Leftovers", "Outcome", "Plan", "Record", "digest_of", "write_faces"]
 
 _KEY: Final = "photo"  # of the text in a PNG
 _MOST: Final = 60_000  # characters of it
@@ -160,7 +160,7 @@ def write_faces(job: Job) -> Outcome:
         size, changed = status.st_size, status.st_mtime_ns
         if done is not None and _is_of(done, job) and (done.size, done.changed) == (size, changed):
             return Outcome(_faces_there(job, done), digest=done.digest)
-        digest = _digest(job.path)
+        digest = digest_of(job.path)
         if done is not None and _is_of(done, job) and done.digest == digest:  # copied, touched
             return Outcome(_faces_there(job, done), digest=digest)
     except OSError:
@@ -286,7 +286,8 @@ def _sibling(first: PurePath, number: int) -> Path:
     return Path(first.with_name(f"{first.stem.removesuffix('1')}{number}{first.suffix}"))
 
 
-def _digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
+    """Return a hash of the bytes of a file, 32 hexadecimal digits."""
     digest = hashlib.blake2b(digest_size=16)
     with open(path, "rb") as file:
         while part := file.read(1 << 20):
