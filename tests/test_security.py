@@ -333,9 +333,9 @@ def test_uploads_are_limited(server: str) -> None:
         files = {"files": ("a.jpg", io.BytesIO(content), "image/jpeg")}
         return httpx.post(f"{server}/gradio_api/upload", files=files, timeout=60).status_code
 
-    assert limits.MAX_UPLOAD_MB == 20
+    assert limits.MAX_UPLOAD_MB == 50
     assert upload(bytes(1000)) == 200
-    assert upload(bytes(20 * 1024**2 + 10_000)) == 413
+    assert upload(bytes(50 * 1024**2 + 10_000)) == 413
     chunks = httpx.post(f"{server}/gradio_api/upload", content=iter([b"x", b"y"]))
     assert chunks.status_code == 411
     assert httpx.post(f"{server}/gradio_api/queue/join", content=bytes(17_000_000)).is_error

@@ -43,7 +43,7 @@ MAX_AVERAGE = 64  # photos of one average
 MAX_FACES = 8  # of a journey
 MAX_SAMPLES = 64
 MAX_SEED = 2**32 - 1
-MAX_UPLOAD_MB = 20
+MAX_UPLOAD_MB = 50  # a JPEG of 108 megapixels has up to 45
 MIN_SIZE, MAX_SIZE = 16, 1024  # pixels a side of a download
 MAX_PIXELS = 64_000_000  # of all frames of a download together, for the time that it takes
 
