@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Train many architectures for the same time on the same pictures, and write a table of them.
 
-python benchmarks/research/compare_architectures.py --data FACES --val HELD_OUT --out runs/compare
+python scripts/dev/compare_architectures.py --data FACES --val HELD_OUT --out runs/compare
 
 Results are kept in OUT; the same command resumes. Seconds are of processor time on a CPU, so that
 other work on the machine does not matter (run it on one thread: OMP_NUM_THREADS=1), and of the
