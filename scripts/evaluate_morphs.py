@@ -39,6 +39,7 @@ from typing import TYPE_CHECKING, Any
 import _project  # noqa: F401
 
 from glow_app.common import cli
+from glow_app.common.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,7 +88,6 @@ def main(argv: list[str] | None = None) -> None:
         one_half,
         read_faces,
     )
-    from glow_app.common.errors import UserError
     from glow_app.common.files import write_text
     from glow_app.export.writing import check_folder, check_target
     from glow_app.faces.looks import require_crops
