@@ -24,7 +24,7 @@ from glow_app.common import cli
 if TYPE_CHECKING:
     import torch
 
-    from benchmarks.flows import Workload
+    from benchmarks.comparison import Workload
 
 FRAMES = 33  # of one morph
 # K, L, width, picture size and batch where none is given: what takes a minute or two.
@@ -112,7 +112,7 @@ def measure(args: argparse.Namespace, workload: Workload, device: torch.device) 
 
 
 def _workload(args: argparse.Namespace, device: torch.device) -> Workload:
-    from benchmarks.flows import Workload
+    from benchmarks.comparison import Workload
 
     workload = Workload(*DEFAULTS[device.type])
     given = {f.name: getattr(args, f.name) for f in dataclasses.fields(workload)}
@@ -122,7 +122,7 @@ def _workload(args: argparse.Namespace, device: torch.device) -> Workload:
 def _memory(
     args: argparse.Namespace, workload: Workload, device: torch.device, precision: str
 ) -> dict[str, Any]:
-    from benchmarks.memory import growth, memory_curve
+    from benchmarks.comparison import growth, memory_curve
 
     jobs = memory_curve(workload, str(device), precision, args.memory_steps)
     curve = list(cli.shown(jobs, 2 * len(args.memory_steps), "memory"))
