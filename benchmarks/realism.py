@@ -3,27 +3,9 @@
 A frame is compared with the two photos it was made of, both warped to the shape of the face in
 the frame. Four faults are measured, and the mark is linear in them.
 
-Over frames its rank correlation with the marks of blind judges is 0.8 to 0.9. It cannot tell the
-better of two ways of making frames whose mean marks differ by less than half a mark. A copy of one
-photo gets 8.6, the highest mark.
-
-The formula is a ridge regression without negative costs. It was fitted on the marks of 144 frames
-halfway between two photos (384 pixels; two rounds of 12 pairs, 5 of them in both; 2 and 4 judges).
-Spearman's rank correlations with the mean marks, of frames and of the ways' means:
-
-| fitted on | tested on | frames | ways |
-|---|---|---:|---:|
-| both rounds, but for one pair at a time | that pair, round 1 | 0.78 | 0.80 of 5 |
-| | that pair, round 2 | 0.90 | 0.93 of 7 |
-| half of the pairs of round 1 | the other half (mean of 100) | 0.78 | 0.77 |
-| half of the pairs of round 2 | the other half (mean of 100) | 0.90 | 0.82 |
-| round 1 | round 2 | 0.92 | 0.68 |
-| round 2 | round 1 | 0.80 | 0.80 |
-
-With a pair left out, ways are put in the judges' order in all 22 cases in which their mean marks
-differ by half a mark or more, and in 5 of the 9 others, which is chance. The faults themselves
-were chosen with all marks known. Chosen on one round by search, others like them reached 0.5 to
-0.85 of the frames of the other round.
+The formula is a ridge regression without negative costs, fitted on the marks of 144 frames
+halfway between two photos (384 pixels; two rounds of 12 pairs; 2 and 4 judges). How well it agrees
+with judges is in docs/results.md. A copy of one photo gets 8.6, the highest mark.
 
 Limits: a copy of a photo has no faults, so a measure of how far a frame is between A and B must
 stand beside the mark. Noise costs little (a deviation of 10 levels takes 0.1 to 0.3 marks from a

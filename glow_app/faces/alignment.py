@@ -286,8 +286,8 @@ def _reflect(index: np.ndarray, n: int) -> np.ndarray:
     return np.minimum(folded, period - folded) if n > 1 else np.zeros_like(index)
 
 
-def _fraction_outside(size: tuple[int, int], square: Square, grid: int = 64) -> float:
-    t = (np.arange(grid) + 0.5) / grid * 2 - 1
+def _fraction_outside(size: tuple[int, int], square: Square) -> float:
+    t = (np.arange(64) + 0.5) / 64 * 2 - 1
     points = square.centre + t[:, None, None] * square.right + t[None, :, None] * square.down
     inside = ((points >= 0) & (points <= np.asarray(size))).all(axis=-1)
     return float(1 - inside.mean())
