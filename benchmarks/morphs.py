@@ -32,7 +32,6 @@ __all__ = [
     "contrast",
     "draw_pairs",
     "ghosting",
-    "measure_real",
     "measure_way",
     "morph_table",
     "one_half",
@@ -238,15 +237,6 @@ def _details(pictures: np.ndarray) -> np.ndarray:
         bands = fine - cv2.pyrUp(middle), middle - cv2.pyrUp(cv2.pyrDown(middle))
         rows.append(np.concatenate([bands[0].ravel(), 2 * bands[1].ravel()]))
     return np.stack(rows)
-
-
-def measure_real(pairs: Sequence[tuple[Face, Face]], keep: Keep | None = None) -> Row:
-    """Return the figures of photo A itself as a frame between A and B, where they mean something.
-
-    Args and returns: as `measure_way`, without ghosting and ms.
-    """
-    row = measure_way(real_face, pairs, keep)
-    return {key: row[key] for key in row if key not in ("ghosting", "ms")}
 
 
 def measure_way(way: Way, pairs: Sequence[tuple[Face, Face]], keep: Keep | None = None) -> Row:

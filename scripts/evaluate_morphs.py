@@ -2,7 +2,7 @@
 """Measure how good the frames half way between two faces are, made in several ways.
 
     python scripts/evaluate_morphs.py --data faces/val
-    python scripts/evaluate_morphs.py --data faces/val --photos photos --strips strips.png
+    python scripts/evaluate_morphs.py --data faces/val --photos photos --frames middles
 
 Pairs are drawn from one half of the faces. Photos are taken as they are uploaded, any size.
 
@@ -44,11 +44,9 @@ from glow_app.common.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
-    from benchmarks.morphs import Way
     from glow_app.faces.face import Face
 
 REAL = "real faces"
-SHOWN = 4  # pairs on the picture of strips
 HINT = "Marks less than half a mark apart cannot be told apart."
 
 
@@ -58,8 +56,6 @@ def parser() -> cli.Parser:
     p.add_argument("--pairs", type=cli.whole(1, 10_000), default=200, metavar="N", help="(200)")
     p.add_argument("--photos", metavar="DIR", help="unaligned photos, for a second table")
     p.add_argument("--seed", type=cli.whole(0, 4000), default=0, help="of half and pairs (0)")
-    p.add_argument("--out", metavar="FILE", help="write the tables there as well, as Markdown")
-    p.add_argument("--strips", metavar="PNG", help="write strips of some pairs there")
     p.add_argument(
         "--frames",
         metavar="DIR",
@@ -82,24 +78,21 @@ def main(argv: list[str] | None = None) -> None:
     from benchmarks.morphs import (
         all_ways,
         draw_pairs,
-        measure_real,
         measure_way,
         morph_table,
         one_half,
         read_faces,
+        real_face,
     )
-    from glow_app.common.files import write_text
-    from glow_app.export.writing import check_folder, check_target
+    from glow_app.export.writing import check_folder
     from glow_app.faces.looks import require_crops
     from glow_app.faces.opening import list_pictures
 
-    out = args.out and check_target(args.out, (".md", ".txt"))
-    picture = args.strips and check_target(args.strips, (".png",))
     if args.frames:
         check_folder(args.frames)
     editor = cli.open_editor(args)
-    ways = all_ways(editor)
-    keep = {name: _writer(args.frames, name) for name in (REAL, *ways)}
+    ways = {REAL: real_face, **all_ways(editor)}
+    keep = {name: _writer(args.frames, name) for name in ways}
 
     def read(folder: str, align: str) -> list[Face]:
         files = list_pictures(Path(folder))
@@ -107,26 +100,21 @@ def main(argv: list[str] | None = None) -> None:
         return read_faces(files, editor.model, align, lambda why: cli.say(f"skipped: {why}"))
 
     def measured(faces: list[Face], what: str) -> dict[str, Any]:
-        nonlocal pairs
-        pairs = draw_pairs(faces, args.pairs, args.seed)
-        rows = {REAL: measure_real(pairs, keep[REAL])}
+        pairs, rows = draw_pairs(faces, args.pairs, args.seed), {}
         for name in cli.shown(ways, len(ways), what):
             rows[name] = measure_way(ways[name], pairs, keep[name])
+        for key in ("ghosting", "ms"):  # mean nothing of a copy
+            del rows[REAL][key]
         return rows
 
     faces = read(args.data, "center")
     if len(faces) < 4:
         raise UserError(f"{args.data} holds fewer than four pictures: a half must have a pair.")
-    pairs: list[tuple[Face, Face]] = []
     result = {"data": measured([faces[i] for i in one_half(len(faces), args.seed)], "faces")}
     if args.photos is not None:
         result["photos"] = measured(read(args.photos, "auto"), "photos")
 
     text = "\n\n".join([*map(morph_table, result.values()), HINT])
-    if out is not None:
-        write_text(out, text + "\n")
-    if picture is not None:
-        _draw(picture, pairs[:SHOWN], ways)
     result |= {
         "pairs": args.pairs,
         "seed": args.seed,
@@ -148,19 +136,6 @@ def _writer(path: str | None, way: str) -> Callable[[Face, Face, np.ndarray], No
     folder = Path(path) / way
     folder.mkdir(exist_ok=True)
     return lambda a, b, frame: save_still(frame, folder / f"{a.photo.stem}-{b.photo.stem}.png")
-
-
-def _draw(target: Path, pairs: list[tuple[Face, Face]], ways: dict[str, Way]) -> None:
-    """Write a sheet with a row of nine frames for each way of each pair."""
-    import numpy as np
-
-    from glow_app.export.sheets import save_sheet
-
-    t = np.linspace(0, 1, 9)
-    frames = [way(a, b, t).frames for a, b in pairs for way in ways.values()]
-    names = [name.replace("κ", "kappa") for _ in pairs for name in ways]  # the font has no Greek
-    captions = [name if k == len(t) // 2 else "" for name in names for k in range(len(t))]
-    save_sheet(np.concatenate(frames), target, captions=captions, columns=len(t))
 
 
 if __name__ == "__main__":
