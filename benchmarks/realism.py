@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 import cv2
 import numpy as np
 
-from glow_app.faces.landmarks import SHAPE_POINTS
+from glow_app.faces.landmarks import INNER_LIPS, SHAPE_POINTS
 from glow_app.faces.warp import between
 
 __all__ = ["Faults", "faults", "mark"]
@@ -35,9 +35,6 @@ _WIDE: Final = 20.0  # of the windows in which a frame is taken for a sum of bot
 _FLAT: Final = 4.0  # grey levels: contrast below which structure counts little
 _MOST: Final = 1.5  # how much stronger than in a photo its structure may be in the sum
 _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
-_MOUTH: Final = (
-    78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191,
-)  # fmt: skip
 _WIDENED: Final = 5  # side of the square by which the mouth is widened
 
 
@@ -149,7 +146,7 @@ def _doubling(frame: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _mouth(mesh: np.ndarray) -> np.ndarray:
     """Return a mask (S, S) of the inside of the lips; a few pixels even if they are closed."""
     drawn = np.zeros((_SIDE, _SIDE), np.uint8)
-    corners = np.round(np.asarray(mesh)[list(_MOUTH)] * _SIDE * 16 - 8).astype(np.int32)
+    corners = np.round(np.asarray(mesh)[list(INNER_LIPS)] * _SIDE * 16 - 8).astype(np.int32)
     cv2.fillPoly(drawn, [corners], 1, shift=4)
     return cv2.dilate(drawn, np.ones((_WIDENED, _WIDENED), np.uint8)).astype(bool)
 
