@@ -88,16 +88,7 @@ def faults(
         meshes: (478, 2) landmarks of A and B in fractions of the crop, from `find_shape`.
         mesh: those of the frame, from `find_shape` too. None: the shape halfway between A and B,
             which agrees less with people (correlations of frames are 0.05 lower).
-
-    Raises:
-        ValueError: the pictures are not (N, N, 3) uint8 of one size.
     """
-    for picture in (frame, *photos):
-        if picture.dtype != np.uint8 or picture.shape != (len(frame), len(frame), 3):
-            raise ValueError(
-                "a frame and its photos must be (N, N, 3) uint8 of one size, not"
-                f" {picture.shape} {picture.dtype}"
-            )
     if mesh is None:
         mesh = (meshes[0] + meshes[1]) / 2
     shape, *shapes = (np.asarray(m, np.float64)[SHAPE_POINTS] for m in (mesh, *meshes))

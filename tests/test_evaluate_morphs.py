@@ -130,14 +130,6 @@ def test_mark_is_never_below_zero():
     assert realism.mark(realism.Faults(9, 9, 1, 9)) == 0
 
 
-@pytest.mark.parametrize("wrong", [noise(1, 0, 32)[0], np.zeros((64, 64, 3)), noise(1, 0)[0, :9]])
-def test_mark_needs_pictures_of_one_size(wrong):
-    photo, mesh = noise(1, 0)[0], np.zeros((478, 2))
-    for frame, a in ((wrong, photo), (photo, wrong)):
-        with pytest.raises(ValueError, match="of one size"):
-            realism.faults(frame, (a, photo), (mesh, mesh), mesh)
-
-
 # --------------------------------------------------------------------------------- pairs and ways
 
 

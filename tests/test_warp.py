@@ -336,12 +336,6 @@ def test_unclean_shapes_give_a_picture(texture, to):
     assert (still == texture).all()
 
 
-def test_shapes_of_different_numbers_of_points_are_refused(shapes):
-    for wrong in ([shapes[0], shapes[1][:40]], [shapes[0][:, :1]], [shapes[0][0]]):
-        with pytest.raises(ValueError, match="shapes"):
-            Triangulation(wrong)
-
-
 # ---------------------------------------------------------------------------- between two shapes
 
 

@@ -45,9 +45,6 @@ class Triangulation:
     """
 
     def __init__(self, shapes: Sequence[np.ndarray]) -> None:
-        if len({np.shape(shape) for shape in shapes}) != 1 or np.shape(shapes[0])[1:] != (2,):
-            sizes = ", ".join(str(np.shape(shape)) for shape in shapes)
-            raise ValueError(f"shapes must be equally many points (P, 2), not {sizes}")
         all_ = np.stack([np.asarray(shape, np.float64) for shape in shapes])
         low, high = _MARGIN - _OUTSIDE, 1 + _OUTSIDE - _MARGIN
         self.used = ((all_ > low) & (all_ < high)).all(axis=(0, 2))  # NaN is not
