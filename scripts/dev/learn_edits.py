@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 POSE = ("turn", "nod", "tilt")
 DEVIATIONS = "deviations"
 _SEEN = 0.75  # deviations that the judge sees for one unit; at 1 people see that it is painted
+_CALIBRATED_ON = 32  # faces
 YEARS = 16.0  # deviation of age over the labelled training faces
 
 # Of the prior of shapes.
@@ -207,10 +208,6 @@ def parser() -> cli.Parser:
     p.add_argument("--codes", type=cli.whole(500), default=8000, help="faces encoded (8000)")
     p.add_argument("--judge-faces", type=cli.whole(500), default=5500, help="the judge's (5500)")
     p.add_argument(
-        "--calibrate", type=cli.whole(4), default=32, help="faces edited for scale (32)"
-    )
-    p.add_argument("--shapes", action="store_true", help="only those that leave the look alone")
-    p.add_argument(
         "--prior",
         metavar="FILE",
         help="only write the shapes of drawn faces, to lie at models/pretrained/shapes",
@@ -241,13 +238,10 @@ def main(argv: list[str] | None = None) -> None:
         return
     numbers = measure(shapes)  # (N, M + 3)
     columns = (*MEASURES, *POSE)
-    if not args.shapes:
-        vectors = _look_vectors(editor, data, cache, names, numbers, table, args.codes)
-        judge, some = fitted_on(data, args.judge_faces, dict(zip(names, shapes, strict=True)))
-        faces = [editor.prepare(data / name, align="center") for name in some[: args.calibrate]]
+    vectors = _look_vectors(editor, data, cache, names, numbers, table, args.codes)
+    judge, some = fitted_on(data, args.judge_faces, dict(zip(names, shapes, strict=True)))
+    faces = [editor.prepare(data / name, align="center") for name in some[:_CALIBRATED_ON]]
     for order, slider in enumerate(SLIDERS):
-        if args.shapes and slider.look is not None:
-            continue
         vector = None
         if slider.look is not None:
             if slider.look not in vectors or slider.judged not in ("", *judge.names):

@@ -37,7 +37,7 @@ from glow_app.common.files import replacing, write_text
 if TYPE_CHECKING:
     import numpy as np
 
-PIECE = 15 * 2**20  # bytes
+PIECE, PART = 15 * 2**20, 60 * 2**20  # bytes of a file that is brought back, or packed
 _MANIFEST = ".parts.json"
 _STATE, _WEIGHTS = "state.safetensors", "model.safetensors"
 
@@ -53,7 +53,6 @@ def parser() -> cli.Parser:
     add("--size", type=cli.whole(2, 1024), default=64, help="side in pixels (64)")
     add("--coding", choices=["auto", "none"], default="auto", help="as of train.py")
     add("--init", metavar="P", help="weights that the run starts from, for --coding")
-    add("--part-mib", type=cli.number(0.01, 4096), default=60, help="largest part, MiB (60)")
     p_train = commands.add_parser("train", help="train on them for some minutes, there")
     p_train.set_defaults(command=train)
     add = p_train.add_argument
@@ -85,7 +84,7 @@ def pack(args: argparse.Namespace) -> None:
         )
         entries = zip(pictures.names, pictures.pixels, strict=True)
         shown = cli.shown(entries, len(pictures), "packing")
-        parts = pack_pictures(shown, Path(args.out), int(args.part_mib * 2**20))
+        parts = pack_pictures(shown, Path(args.out), PART)
         pictures.frame.write(Path(args.out))
     size = sum(part.stat().st_size for part in parts) / 2**20
     print(f"{args.out}: {len(pictures):,} pictures in {len(parts)} parts, {size:.1f} MiB")
