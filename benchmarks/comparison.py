@@ -1,21 +1,227 @@
-"""Ours against normflows with equal architecture, and against our convolutions alone."""
+"""Our flow against that of `normflows`, built alike, and against our convolutions alone.
+
+Memory of a training step is measured in a process of its own.
+"""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
+from dataclasses import dataclass
 from importlib import metadata
+from multiprocessing import get_context
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
-from benchmarks.flows import Flow, NormflowsGlow, OurGlow, Workload
-from benchmarks.measuring import Work, convolutions_of, flops_of, interleaved, seconds_of
-from benchmarks.memory import step_memory_apart
+from benchmarks.measuring import (
+    Work,
+    adamw_step,
+    convolutions_of,
+    flops_of,
+    interleaved,
+    peak_bytes,
+    seconds_of,
+)
+from glow_app.training.optimization import Objective, graphed
+from models import PRESETS, Glow, GlowConfig, bits_per_dim
 
-__all__ = ["compare"]
+__all__ = [
+    "FLOWS",
+    "Flow",
+    "NormflowsGlow",
+    "OurGlow",
+    "Workload",
+    "compare",
+    "growth",
+    "memory_curve",
+    "step_memory",
+    "step_memory_apart",
+]
 
 MISSING = "normflows is not installed: pip install --no-deps -r requirements-benchmark.txt"
 _ALONE = "convolutions"
+_INIT_IMAGES = 256  # for the actnorms
+_TOO_MUCH = ("out of memory", "can't allocate memory")  # messages of torch on GPU and CPU
+
+
+# ------------------------------------------------------------------------------------------- flows
+
+
+@dataclass(frozen=True)
+class Workload:
+    """The architecture and the batch of a comparison: the `paper` preset, scaled down.
+
+    Attributes:
+        steps: steps of flow in each level, K.
+        levels: number of levels, L.
+        width: channels inside the coupling nets.
+        image_size: height and width of the pictures.
+        batch: pictures a training step.
+    """
+
+    steps: int
+    levels: int
+    width: int
+    image_size: int = 32
+    batch: int = 32
+
+    def config(self) -> GlowConfig:
+        """Return our configuration; split priors are the published single convolution."""
+        return PRESETS["paper"].replace(
+            image_size=self.image_size,
+            steps=(self.steps,) * self.levels,
+            widths=(self.width,) * self.levels,
+            blocks=(0,) * self.levels,
+            prior_width=0,
+        )
+
+    def pictures(self, n: int, device: torch.device) -> Tensor:
+        """Return random pictures (n, 3, S, S) in [0, 1), the same ones each time."""
+        generator = torch.Generator().manual_seed(0)
+        return torch.rand(n, 3, self.image_size, self.image_size, generator=generator).to(device)
+
+
+class Flow:
+    """A flow to be measured, with its actnorms initialised from data.
+
+    Attributes:
+        name: in results.
+        model: the module.
+    """
+
+    name: str
+    model: nn.Module
+
+    def loss(self, x: Tensor) -> Tensor:
+        """Return the mean negative log-likelihood of ``x``, up to scale and shift."""
+        raise NotImplementedError
+
+    def encode(self, x: Tensor) -> Any:
+        """Return the codes of pictures."""
+        raise NotImplementedError
+
+    def decode(self, z: Any) -> Tensor:
+        """Return the pictures of codes that `encode` gave."""
+        raise NotImplementedError
+
+    def for_training(self, precision: str) -> Flow:
+        """Return a copy that trains in "float32" or "bfloat16" in the way meant for this flow."""
+        other = copy.deepcopy(self)
+        other.model.train()
+        return other
+
+    def training_step(self, x: Tensor) -> Work:
+        """Return a step of AdamW on the pictures ``x``."""
+        return adamw_step(self.model, lambda: self.loss(x))
+
+    def encoding(self, x: Tensor) -> Work:
+        """Return work that encodes the pictures ``x``."""
+        return torch.no_grad()(lambda: self.encode(x))
+
+    def decoding(self, x: Tensor) -> Work:
+        """Return work that decodes the codes of the pictures ``x``."""
+        z = self.encoding(x)()
+        return torch.no_grad()(lambda: self.decode(z))
+
+
+class OurGlow(Flow):
+    """`models.Glow`; with "bfloat16" its coupling nets alone compute in it."""
+
+    name = "ours"
+    model: Glow
+
+    def __init__(self, workload: Workload, device: torch.device) -> None:
+        self.model = Glow(workload.config()).to(device)
+        self.model.initialize(workload.pictures(_INIT_IMAGES, device))
+        self.model.eval()
+
+    def loss(self, x: Tensor) -> Tensor:
+        return bits_per_dim(self.model(x), self.model.dims).mean()
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self.model.f(x)[0]
+
+    def decode(self, z: Tensor) -> Tensor:
+        return self.model.g(z)
+
+    def for_training(self, precision: str, compiled: bool = False) -> OurGlow:
+        """As `Flow.for_training`; ``compiled``: with the couplings compiled, as in train.py."""
+        other = super().for_training(precision)
+        other.model.set_training_dtype(torch.bfloat16 if precision == "bfloat16" else None)
+        if compiled:
+            other.model.compile_couplings()
+        return other
+
+    def captured_step(self, x: Tensor) -> Work:
+        """Return `training_step` with forward and backward replayed as CUDA graphs."""
+        objective = graphed(Objective(self.model), x)
+        return adamw_step(self.model, lambda: objective(x).mean())
+
+
+class NormflowsGlow(Flow):
+    """The multiscale Glow of `normflows` (Stimper et al. 2023), built as in its own example.
+
+    With "bfloat16" it trains under autocast and channels last, the best that a user gets without
+    changing its code. Raises ImportError where normflows is not installed.
+    """
+
+    name = "normflows"
+
+    def __init__(self, workload: Workload, device: torch.device) -> None:
+        self.autocast = nullcontext
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # deprecated calls inside normflows
+            self.model = _normflows_model(workload).to(device)
+        with torch.no_grad():  # the first pictures initialise its actnorms
+            self.model.log_prob(workload.pictures(_INIT_IMAGES, device), None)
+        self.model.to(device)  # flags that the initialisation made on the CPU
+
+    def loss(self, x: Tensor) -> Tensor:
+        with self.autocast():
+            return self.model.forward_kld(x)
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        return self.model.inverse_and_log_det(x)[0]
+
+    def decode(self, z: list[Tensor]) -> Tensor:
+        return self.model.forward_and_log_det(z)[0]
+
+    def for_training(self, precision: str) -> NormflowsGlow:
+        other = super().for_training(precision)
+        if precision == "bfloat16":
+            device = next(other.model.parameters()).device.type
+            other.autocast = lambda: torch.autocast(device, torch.bfloat16)
+            other.model.to(memory_format=torch.channels_last)
+        return other
+
+
+def _normflows_model(workload: Workload) -> nn.Module:
+    """Build it from the coarse level to the fine one, the order that normflows takes."""
+    import normflows as nf
+
+    priors, merges, levels = [], [], []
+    for shape in reversed(workload.config().shapes()):  # of what the steps of a level see
+        blocks = [nf.flows.GlowBlock(shape[0], workload.width) for _ in range(workload.steps)]
+        levels.append([*blocks, nf.flows.Squeeze()])
+        if len(levels) > 1:
+            merges.append(nf.flows.Merge())
+            shape = (shape[0] // 2, *shape[1:])
+        priors.append(nf.distributions.GlowBase(shape))
+    return nf.MultiscaleFlow(priors, levels, merges, class_cond=False)
+
+
+FLOWS: dict[str, type[Flow]] = {flow.name: flow for flow in (OurGlow, NormflowsGlow)}
+
+
+# ------------------------------------------------------------------------------------------- speed
 
 
 def compare(
@@ -107,3 +313,84 @@ def _against(theirs: dict[str, Any], ours: dict[str, Any]) -> dict[str, float]:
         "train_best_of_each": max(mine.values()) / max(other.values()),
         **{what: theirs[f"{what}_s"] / ours[f"{what}_s"] for what in ("encode", "decode")},
     }
+
+
+# ------------------------------------------------------------------------------------------ memory
+
+
+def step_memory(
+    workload: Workload,
+    device: str,
+    precision: str,
+    flow: str = OurGlow.name,
+    reversible: bool = False,
+) -> dict[str, Any]:
+    """Measure a training step in this process.
+
+    Args:
+        workload: architecture and batch.
+        device: "cpu" or "cuda".
+        precision: "float32" or "bfloat16".
+        flow: a name in `FLOWS`.
+        reversible: recompute activations instead of storing them; only for "ours".
+
+    Returns:
+        ``step_s`` in seconds; in MB ``parameters_mb``, ``peak_mb`` beyond parameters and optimiser
+        state, and ``activations_mb`` beyond the gradients, too. The last is a little too low for
+        plain training, which peaks before all gradients exist.
+    """
+    where = torch.device(device)
+    trained = FLOWS[flow](workload, where).for_training(precision)
+    model = trained.model
+    if reversible:
+        model.set_reversible(True)
+    step = trained.training_step(workload.pictures(workload.batch, where))
+    step()  # allocates the optimiser's state
+    seconds = seconds_of(step)
+    gradients = sum(p.grad.nbytes for p in model.parameters() if p.grad is not None)
+    model.zero_grad(set_to_none=True)  # so that the step allocates them while it is measured
+    peak = peak_bytes(step, where)
+    return {
+        "activations_mb": (peak - gradients) / 1e6,
+        "peak_mb": peak / 1e6,
+        "parameters_mb": sum(p.nbytes for p in model.parameters()) / 1e6,
+        "step_s": seconds,
+    }
+
+
+def step_memory_apart(*args: Any, **kwargs: Any) -> dict[str, Any]:
+    """Return `step_memory` measured in a new process; on failure one sentence in ``error``."""
+    with ProcessPoolExecutor(1, get_context("spawn"), _silence) as pool:
+        try:
+            return pool.submit(step_memory, *args, **kwargs).result()
+        except BrokenProcessPool:  # the kernel kills a process that asks for too much
+            return {"error": "does not fit into memory"}
+        except Exception as error:
+            if any(words in str(error) for words in _TOO_MUCH):
+                return {"error": "does not fit into memory"}
+            return {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
+
+
+def _silence() -> None:
+    """Send stderr nowhere: the profiler prints notices."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+def memory_curve(
+    workload: Workload, device: str, precision: str, steps: Iterable[int]
+) -> Iterator[dict[str, Any]]:
+    """Yield `step_memory` for each number of steps of flow a level, plain and reversible."""
+    for count in steps:
+        shape = dataclasses.replace(workload, steps=count)
+        for reversible in (False, True):
+            measured = step_memory_apart(shape, device, precision, reversible=reversible)
+            yield {"steps": count, "reversible": reversible, **measured}
+
+
+def growth(curve: list[dict[str, Any]]) -> dict[str, float | None]:
+    """Return activations at the most steps over those at the fewest, "plain" and "reversible"."""
+    ratios = {}
+    for name, reversible in (("plain", False), ("reversible", True)):
+        kind = [m.get("activations_mb") for m in curve if m["reversible"] is reversible]
+        ratios[name] = kind[-1] / kind[0] if kind[0] and kind[-1] else None
+    return ratios

@@ -7,10 +7,7 @@ Descriptors are 128 numbers from dlib's face recognition network, where it is in
 from __future__ import annotations
 
 import importlib.util
-import os
-from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,15 +17,10 @@ from PIL import Image
 from glow_app.faces import finder
 from glow_app.faces.alignment import is_aligned
 
-__all__ = ["MISSING", "available", "describe", "identity_goes_along", "one_face_in_place"]
-
-MISSING: Final = (
-    "Descriptors of faces need dlib: pip install --no-deps -r requirements-benchmark.txt."
-)
+__all__ = ["available", "describe", "one_face_in_place"]
 
 _CHIP: Final = 150  # pixels a side of what the network takes
 _WEIGHTS: Final = Path("models", "dlib_face_recognition_resnet_model_v1.dat")
-_MANY: Final = 64  # pictures from which a second process pays
 _SIDE = 256  # pixels: 64 px are few for a finder
 
 
@@ -64,37 +56,13 @@ def available() -> bool:
 
 
 def describe(pictures: np.ndarray) -> np.ndarray:
-    """Return descriptors (N, 128) float64 of aligned faces (N, S, S, 3) uint8.
+    """Return descriptors (N, 128) float64 of aligned faces (N, S, S, 3) uint8; see `available`.
 
     Faces of one person lie within about 0.6 of each other (Euclidean), those of strangers mostly
     beyond. The whole picture is taken for the face: our template cuts nearly where dlib's own
-    alignment does, and aligning each frame anew would hide faults. It takes 0.1 s each on one
-    core; dlib holds Python's lock, so many pictures are shared out among processes.
-
-    Raises:
-        RuntimeError: dlib is not installed; ask `available` first.
+    alignment does, and aligning each anew would hide faults. It takes 0.1 s each on one core.
     """
-    if not available():
-        raise RuntimeError(MISSING)
-    workers = min(os.cpu_count() or 1, -(-len(pictures) // _MANY))
-    if workers <= 1:
-        return np.array([_descriptor(picture) for picture in pictures]).reshape(-1, 128)
-    # Spawned, because a fork of a process that has run torch may hang.
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        return np.array(list(pool.map(_descriptor, pictures, chunksize=16)))
-
-
-def identity_goes_along(from_a: np.ndarray, from_b: np.ndarray) -> np.ndarray:
-    """Return whether the frames of a morph move from A to B at every step.
-
-    Args:
-        from_a, from_b: (N, T) distances of the descriptors of frames, in the order of t, from
-            those of either end.
-
-    Returns:
-        (N,) bool: the first rise and the second fall at every step.
-    """
-    return (np.diff(from_a, axis=1) > 0).all(axis=1) & (np.diff(from_b, axis=1) < 0).all(axis=1)
+    return np.array([_descriptor(picture) for picture in pictures])
 
 
 def _weights() -> Path | None:

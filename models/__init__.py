@@ -11,15 +11,7 @@ from models.bits import bin_centers, bits_by_part, bits_per_dim, dequantize, to_
 from models.checkpoint import CheckpointError, load, pretrained_path, save
 from models.config import PRESETS, GlowConfig
 from models.glow import Glow
-from models.grow import (
-    add_attention,
-    add_detail_level,
-    coarse_part,
-    entering,
-    grow,
-    put_back,
-    put_on_base,
-)
+from models.grow import add_detail_level, grow, put_on_base
 from models.nets import NETS
 from models.ranges import StateRange, usual_range
 
@@ -30,18 +22,14 @@ __all__ = [
     "Glow",
     "GlowConfig",
     "StateRange",
-    "add_attention",
     "add_detail_level",
     "bin_centers",
     "bits_by_part",
     "bits_per_dim",
-    "coarse_part",
     "dequantize",
-    "entering",
     "grow",
     "load",
     "pretrained_path",
-    "put_back",
     "put_on_base",
     "save",
     "to_levels",

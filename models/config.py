@@ -30,7 +30,7 @@ class GlowConfig:
     steps: tuple[int, ...] = (4, 6, 8, 6)  # steps of flow
     widths: tuple[int, ...] = (64, 96, 160, 192)  # channels inside the coupling nets
     blocks: tuple[int, ...] = ()  # residual blocks in each coupling net; () is one a net
-    net: str | tuple[str, ...] = "residual"  # a name in models.NETS, or one for each level
+    net: str = "residual"  # a name in models.NETS
     prior_width: int = 64  # channels inside the nets of the split priors; 0: one convolution only
     scale_bound: float = 2.0  # largest |log s| of a coupling
     input_bound: float = 3.0  # nets see their inputs, of unit variance, clamped to this
@@ -49,7 +49,8 @@ class GlowConfig:
             raise ValueError("steps, widths and blocks need one entry for each level.")
         if min(self.steps) < 1 or min(self.widths) < 1 or min(self.blocks) < 0:
             raise ValueError("steps and widths are at least 1, blocks at least 0.")
-        self._settle_net()
+        if self.net not in NETS:
+            raise ValueError(f"net is one of {', '.join(sorted(NETS))}, not {self.net!r}.")
         if self.prior_width < 0:
             raise ValueError("prior_width is at least 0.")
         if not 0 <= self.details < self.levels or (self.details and not self.squeeze):
@@ -66,20 +67,6 @@ class GlowConfig:
             raise ValueError("scale_bound and input_bound are above 0.")
         if not 1 <= self.n_bits <= 8:
             raise ValueError("n_bits is between 1 and 8.")
-
-    def _settle_net(self) -> None:
-        """Check ``net``; where all names are the same keep one, so that equals compare equal."""
-        names = (self.net,) * self.levels if isinstance(self.net, str) else tuple(self.net)
-        if len(names) != self.levels:
-            raise ValueError("net is one name, or one for each level.")
-        if unknown := [name for name in names if name not in NETS]:
-            raise ValueError(f"net is one of {', '.join(sorted(NETS))}, not {unknown[0]!r}.")
-        object.__setattr__(self, "net", names[0] if len(set(names)) == 1 else names)
-
-    @property
-    def nets(self) -> tuple[str, ...]:
-        """Name of the net of each level, finest first; detail levels do not use theirs."""
-        return (self.net,) * self.levels if isinstance(self.net, str) else self.net
 
     @property
     def levels(self) -> int:
@@ -112,14 +99,9 @@ class GlowConfig:
         split = [(c - c // 2, h, w) for c, h, w in shapes[self.details : -1]]
         return [*details, *split, shapes[-1]]
 
-    def per_level(self) -> dict[str, tuple[Any, ...]]:
-        """Return the fields that have one entry for each level."""
-        fields = {name: getattr(self, name) for name in ("steps", "widths", "blocks")}
-        return {**fields, "net": self.nets}
-
     def behind_finest(self) -> GlowConfig:
         """Return the configuration of the flow behind the finest detail level."""
-        parts = {name: values[1:] for name, values in self.per_level().items()}
+        parts = {name: getattr(self, name)[1:] for name in ("steps", "widths", "blocks")}
         return self.replace(image_size=self.image_size // 2, details=self.details - 1, **parts)
 
     def state_channels(self) -> tuple[int, ...]:

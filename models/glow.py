@@ -142,23 +142,23 @@ class Glow(nn.Module):
 
     def _f(self, x: Tensor, watch: RangeRecorder | None = None) -> tuple[Tensor, Tensor]:
         with exact_float32(x.device):
-            codes, log_dets, _ = zip(*self.encode_levels(x, watch), strict=True)
+            codes, log_dets = zip(*self.encode_levels(x, watch), strict=True)
             out, log_det = _precision(x), sum(log_dets, start=x.new_zeros(()))
             return self.join_levels(codes).to(out), log_det.to(out)
 
     def encode_levels(
         self, x: Tensor, watch: RangeRecorder | None = None
-    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Go through the levels in the direction of f, and yield ``(code, log_det, h)`` of each.
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Go through the levels in the direction of f, and yield ``(code, log_det)`` of each.
 
-        ``code`` is the part of z that leaves the level, (N, C, H, W), ``log_det`` (N,), and ``h``
-        what goes on to the next level. Call it within :func:`exact_float32`.
+        ``code`` is the part of z that leaves the level, (N, C, H, W), ``log_det`` is (N,). Call it
+        within :func:`exact_float32`.
         """
         h = x.to(self._dtype()) - CENTRE
         for level in self.levels:
             h, log_det = level(h, watch)
             code, h = h[:, level.next_channels :], h[:, : level.next_channels]
-            yield code, log_det, h
+            yield code, log_det
 
     def _g(self, z: Tensor, within: StateRange | None = None) -> Tensor:
         with exact_float32(z.device):
@@ -189,7 +189,7 @@ class Glow(nn.Module):
         """
         self._check_images(x)
         with exact_float32(x.device):
-            codes, log_dets, _ = zip(*self.encode_levels(x), strict=True)
+            codes, log_dets = zip(*self.encode_levels(x), strict=True)
             d, parts = self.config.details, []
             for code, log_det in zip(codes[:d], log_dets[:d], strict=True):
                 means = code[0].numel() // 3

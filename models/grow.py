@@ -1,4 +1,4 @@
-"""Flows made of trained flows: more steps, a detail level, attention, other coarse levels.
+"""Flows made of trained flows: more steps, or a detail level on another base.
 
 All functions return a new flow without a ``usual_range``, since its states are others.
 """
@@ -6,25 +6,15 @@ All functions return a new flow without a ``usual_range``, since its states are 
 from __future__ import annotations
 
 from collections.abc import Collection
-from itertools import islice
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from models.config import GlowConfig
-from models.glow import CENTRE, Glow
-from models.layers import exact_float32, log_normal
+from models.glow import Glow
 from models.steps import FlowStep
 
-__all__ = [
-    "add_attention",
-    "add_detail_level",
-    "coarse_part",
-    "entering",
-    "grow",
-    "put_back",
-    "put_on_base",
-]
+__all__ = ["add_detail_level", "grow", "put_on_base"]
 
 
 @torch.no_grad()
@@ -112,79 +102,6 @@ def put_on_base(model: Glow, base: Glow) -> Glow:
     _copy(model.levels[:1], moved.levels[:1])
     moved.facts = dict(model.facts)
     return moved.train(model.training)
-
-
-def add_attention(model: Glow, levels: Collection[int]) -> Glow:
-    """Return a copy of ``model`` whose nets of ``levels`` end in attention; the same f and g.
-
-    Attention starts as the identity.
-
-    Raises:
-        ValueError: those levels have no nets that attention can be added to.
-    """
-    nets = list(model.config.nets)
-    for level in levels:
-        if not model.config.details <= level < len(nets) or nets[level] != "residual":
-            raise ValueError(f"Level {level} has no residual nets to add attention to.")
-        nets[level] = "attention"
-    attentive = _new(model.config.replace(net=tuple(nets)), model)
-    attentive.load_state_dict(model.state_dict(), strict=False)
-    attentive.facts = dict(model.facts)
-    return attentive
-
-
-# ---------------------------------------------------------------------- coarse levels
-
-
-def coarse_part(model: Glow, first: int) -> Glow:
-    """Return the levels from ``first`` on as a flow of the images of :func:`entering`.
-
-    Raises:
-        ValueError: there is no such level behind the detail levels of ``model``.
-    """
-    config = model.config
-    if not config.details <= first < config.levels:
-        raise ValueError(f"Level {first} is none behind the {config.details} detail levels.")
-    channels, size, _ = config.shapes()[first]
-    if config.squeeze:
-        channels, size = channels // 4, size * 2
-    parts = {name: values[first:] for name, values in config.per_level().items()}
-    part = _new(config.replace(channels=channels, image_size=size, details=0, **parts), model)
-    _copy(model.levels[first:], part.levels)
-    return part
-
-
-def put_back(model: Glow, part: Glow) -> Glow:
-    """Return a copy of ``model`` with the coarse levels of ``part``, of whatever nets and depth.
-
-    The finer levels compute what they did.
-
-    Raises:
-        ValueError: ``part`` and that many levels of ``model`` take inputs of different shapes.
-    """
-    first = model.config.levels - part.config.levels
-    old, new = model.config, part.config
-    if first < old.details or old.shapes()[first:] != new.shapes():
-        raise ValueError("The coarse levels are not of the size of those of the flow.")
-    coarse = new.per_level()
-    parts = {name: values[:first] + coarse[name] for name, values in old.per_level().items()}
-    whole = _new(old.replace(**parts), model)
-    _copy([*model.levels[:first], *part.levels], whole.levels)
-    whole.facts = dict(model.facts)
-    return whole
-
-
-def entering(model: Glow, x: Tensor, first: int) -> tuple[Tensor, Tensor]:
-    """Compute what enters level ``first`` for images ``x`` (N, C, H, W) in [0, 1].
-
-    Returns:
-        Images (N, C', H', W') for :func:`coarse_part`, around 0.5 but not within [0, 1], and
-        the log-density (N,) of the rest in nats: log p(x) is this and the part's ``log_prob`` of
-        the images.
-    """
-    with exact_float32(x.device):
-        codes, log_dets, states = zip(*islice(model.encode_levels(x), first), strict=True)
-        return states[-1] + CENTRE, log_normal(model.join_levels(codes)) + sum(log_dets)
 
 
 def _new(config: GlowConfig, like: Glow) -> Glow:

@@ -217,7 +217,7 @@ def _net(config: GlowConfig, level: int, width: int, blocks: int) -> Net:
     """Make a net from the first half of the channels to a shift and a scale of the rest."""
     channels, size, _ = config.shapes()[level]
     half = channels // 2
-    make = NETS[config.nets[level]]
+    make = NETS[config.net]
     return _clamped(make(half, width, 2 * (channels - half), size=size, blocks=blocks), config)
 
 

@@ -24,9 +24,10 @@ from glow_app.common import cli
 if TYPE_CHECKING:
     import torch
 
-    from benchmarks.flows import Workload
+    from benchmarks.comparison import Workload
 
 FRAMES = 33  # of one morph
+MEMORY_STEPS = (8, 16, 32)  # of flow in each level
 # K, L, width, picture size and batch where none is given: what takes a minute or two.
 DEFAULTS = {"cpu": (8, 3, 64, 32, 32), "cuda": (32, 3, 512, 32, 64)}
 
@@ -44,14 +45,6 @@ def parser() -> argparse.ArgumentParser:
     shape.add_argument("--width", type=cli.whole(1), help="channels inside the coupling nets")
     shape.add_argument("--image-size", type=cli.whole(2), help="pixels")
     shape.add_argument("--batch", type=cli.whole(1), help="pictures a training step")
-    shape.add_argument(
-        "--memory-steps",
-        type=cli.whole(1),
-        nargs="+",
-        default=[8, 16, 32],
-        metavar="K",
-        help="for --memory (8 16 32)",
-    )
     p.add_argument("--repeats", type=cli.whole(1), default=7, help="timed turns of each (7)")
     p.add_argument(
         "--compile",
@@ -107,25 +100,23 @@ def measure(args: argparse.Namespace, workload: Workload, device: torch.device) 
             workload, device, precisions, FRAMES, args.repeats, compiled
         )
     if args.memory:
-        results["memory"] = _memory(args, workload, device, precisions[-1])
+        results["memory"] = _memory(workload, device, precisions[-1])
     return results
 
 
 def _workload(args: argparse.Namespace, device: torch.device) -> Workload:
-    from benchmarks.flows import Workload
+    from benchmarks.comparison import Workload
 
     workload = Workload(*DEFAULTS[device.type])
     given = {f.name: getattr(args, f.name) for f in dataclasses.fields(workload)}
     return dataclasses.replace(workload, **{k: v for k, v in given.items() if v is not None})
 
 
-def _memory(
-    args: argparse.Namespace, workload: Workload, device: torch.device, precision: str
-) -> dict[str, Any]:
-    from benchmarks.memory import growth, memory_curve
+def _memory(workload: Workload, device: torch.device, precision: str) -> dict[str, Any]:
+    from benchmarks.comparison import growth, memory_curve
 
-    jobs = memory_curve(workload, str(device), precision, args.memory_steps)
-    curve = list(cli.shown(jobs, 2 * len(args.memory_steps), "memory"))
+    jobs = memory_curve(workload, str(device), precision, MEMORY_STEPS)
+    curve = list(cli.shown(jobs, 2 * len(MEMORY_STEPS), "memory"))
     shape = dataclasses.asdict(workload)
     del shape["steps"]
     return {**shape, "precision": precision, "curve": curve, "growth": growth(curve)}

@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 import _project  # noqa: F401
 
 from glow_app.common import cli
+from glow_app.common.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,7 +82,6 @@ def main(argv: list[str] | None = None) -> None:
 
     import numpy as np
 
-    from glow_app.common.errors import UserError
     from glow_app.faces.looks import ReferenceFrame, require_crops
     from glow_app.faces.opening import list_pictures
 
@@ -136,8 +136,6 @@ def _batches(
     """Yield prepared pictures (N, S, S, 3), or looks, and their places in the list, by batches."""
     import numpy as np
 
-    from glow_app.common.errors import UserError
-
     pixels, places = [], []
     shown = enumerate(files)
     if not args.json:
@@ -179,12 +177,11 @@ def _by_part(bits: np.ndarray) -> dict[str, float | None]:
 
 def _groups(table: str, column: str, files: list[Path]) -> dict[int, str]:
     """Return the value of a column of a table for each picture that it names, by place."""
-    from glow_app.common.errors import UserError
     from glow_app.editing.labels import read_table
 
     values = {}
     for row in read_table(Path(table)):
-        if "file" not in row or column not in row:
+        if column not in row:
             raise UserError(f"{table} needs the columns file and {column}.")
         values[Path(row["file"]).name] = row[column] or "unknown"
     found = {i: values[file.name] for i, file in enumerate(files) if file.name in values}

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 import _project  # noqa: F401
 
 from glow_app.common import cli
+from glow_app.common.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,7 +66,6 @@ def main(argv: list[str] | None = None) -> None:
 
     from benchmarks import recognition
     from benchmarks.edit_judge import fitted_on
-    from glow_app.common.errors import UserError
     from glow_app.editing import directions
     from glow_app.export.writing import check_folder
 
@@ -180,7 +180,6 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
 
 
 def _faces(editor: Editor, args: argparse.Namespace) -> list[Face]:
-    from glow_app.common.errors import UserError
     from glow_app.faces.looks import require_crops
     from glow_app.faces.opening import list_pictures
 

@@ -2,31 +2,26 @@
 """Measure how good the frames half way between two faces are, made in several ways.
 
     python scripts/evaluate_morphs.py --data faces/val
-    python scripts/evaluate_morphs.py --data faces/val --photos photos --strips strips.png
+    python scripts/evaluate_morphs.py --data faces/val --photos photos --frames middles
 
-One half of the faces is the reference for SWD and Fréchet distance, pairs are drawn from the
-other. Photos are taken as they are uploaded, any size; they are their own reference.
+Pairs are drawn from one half of the faces. Photos are taken as they are uploaded, any size.
 
     mark        how far frames pass as photographs of one person, 0 to 8.6; the column to go by
-    SWD         sliced Wasserstein distance to the reference (Karras et al. 2018), lower is nearer
     contrast    over that of the two ends
     ghosting    share of a frame's detail that is both ends laid over each other
     face found  share of frames in which exactly one face is found, in its place
-    identity    share of pairs that leave A and come to B } where dlib is installed, see
-    Fréchet     distance of face descriptors x 1000       } requirements-benchmark.txt
     saturated   share of values at 0 or 255
     ms          for one frame more at the model's size, both faces being encoded already
 
-The mark is a formula that was fitted to the marks of blind judges (benchmarks/morphs/realism.py).
+The mark is a formula that was fitted to the marks of blind judges (benchmarks/realism.py).
 Over frames its rank correlation with them is 0.8 to 0.9. Of two ways whose means differ by less
 than half a mark it cannot tell the better one, and a copy of one photo gets 8.6, the highest mark
-there is. To decide more closely, let people judge what --frames writes. SWD decides nothing: it
-once was lowest for the frames that blind judges put last.
+there is. To decide more closely, let people judge what --frames writes.
 
 Frames are made and marked at 384 pixels a side; those of smaller pictures, such as a set of faces
-of 128 pixels, are enlarged to that. SWD, contrast, ghosting, identity, Fréchet distance, saturated
-and ms are of frames at the model's size. "real faces" is A of each pair, marked as if it were a
-frame between A and B: a copy, so its mark is about the highest there is.
+of 128 pixels, are enlarged to that. Contrast, ghosting, saturated and ms are of frames at the
+model's size. "real faces" is A of each pair, marked as if it were a frame between A and B: a copy,
+so its mark is about the highest there is.
 
 The same command gives the same figures, but for the times. With --json the last line of stdout is
 one JSON object and nothing else is printed.
@@ -44,17 +39,15 @@ from typing import TYPE_CHECKING, Any
 import _project  # noqa: F401
 
 from glow_app.common import cli
+from glow_app.common.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from benchmarks.morphs.evaluation import Way
     from glow_app.faces.face import Face
 
 REAL = "real faces"
-SMALLEST = 32  # pixels: a pyramid needs as many
-SHOWN = 4  # pairs on the picture of strips
-HINT = "Marks less than half a mark apart cannot be told apart; SWD does not say what looks real."
+HINT = "Marks less than half a mark apart cannot be told apart."
 
 
 def parser() -> cli.Parser:
@@ -62,14 +55,7 @@ def parser() -> cli.Parser:
     p.add_argument("--data", required=True, metavar="DIR", help="aligned faces, held out")
     p.add_argument("--pairs", type=cli.whole(1, 10_000), default=200, metavar="N", help="(200)")
     p.add_argument("--photos", metavar="DIR", help="unaligned photos, for a second table")
-    p.add_argument(
-        "--descriptors",
-        action=argparse.BooleanOptionalAction,
-        help="Fréchet distance and identity, half of the time (default: where dlib is installed)",
-    )
-    p.add_argument("--seed", type=cli.whole(0, 4000), default=0, help="of halves and pairs (0)")
-    p.add_argument("--out", metavar="FILE", help="write the tables there as well, as Markdown")
-    p.add_argument("--strips", metavar="PNG", help="write strips of some pairs there")
+    p.add_argument("--seed", type=cli.whole(0, 4000), default=0, help="of half and pairs (0)")
     p.add_argument(
         "--frames",
         metavar="DIR",
@@ -89,66 +75,48 @@ def main(argv: list[str] | None = None) -> None:
         if drawn is not None and drawn.is_relative_to(Path(source).resolve()):
             p.error(f"--frames must lie outside {source}: the next run would take them for faces")
 
-    import numpy as np
-
-    from benchmarks.morphs.evaluation import (
-        Scale,
+    from benchmarks.morphs import (
         all_ways,
         draw_pairs,
-        halves,
-        measure_real,
         measure_way,
         morph_table,
+        one_half,
         read_faces,
+        real_face,
     )
-    from glow_app.common.errors import UserError
-    from glow_app.common.files import write_text
-    from glow_app.export.writing import check_folder, check_target
+    from glow_app.export.writing import check_folder
     from glow_app.faces.looks import require_crops
     from glow_app.faces.opening import list_pictures
 
-    out = args.out and check_target(args.out, (".md", ".txt"))
-    picture = args.strips and check_target(args.strips, (".png",))
     if args.frames:
         check_folder(args.frames)
-    describe = _describer(args.descriptors)
     editor = cli.open_editor(args)
-    ways = all_ways(editor)
-    if editor.image_size < SMALLEST:
-        raise UserError(f"Morphs are measured from {SMALLEST} pixels up: {editor.name} has fewer.")
-    keep = {name: _writer(args.frames, name) for name in (REAL, *ways)}
+    ways = {REAL: real_face, **all_ways(editor)}
+    keep = {name: _writer(args.frames, name) for name in ways}
 
     def read(folder: str, align: str) -> list[Face]:
         files = list_pictures(Path(folder))
         require_crops(Path(folder), files)
         return read_faces(files, editor.model, align, lambda why: cli.say(f"skipped: {why}"))
 
-    def measured(pairs: list[tuple[Face, Face]], reference: list[Face], what: str) -> Any:
-        scale = Scale(np.stack([face.pixels for face in reference]), describe)
-        rows = {REAL: measure_real(pairs, scale, keep[REAL])}
+    def measured(faces: list[Face], what: str) -> dict[str, Any]:
+        pairs, rows = draw_pairs(faces, args.pairs, args.seed), {}
         for name in cli.shown(ways, len(ways), what):
-            rows[name] = measure_way(ways[name], pairs, scale, keep[name])
+            rows[name] = measure_way(ways[name], pairs, keep[name])
+        for key in ("ghosting", "ms"):  # mean nothing of a copy
+            del rows[REAL][key]
         return rows
 
     faces = read(args.data, "center")
     if len(faces) < 4:
         raise UserError(f"{args.data} holds fewer than four pictures: a half must have a pair.")
-    reference, others = ([faces[i] for i in half] for half in halves(len(faces), args.seed))
-    pairs = draw_pairs(others, args.pairs, args.seed)
-    result = {"data": measured(pairs, reference, "faces")}
+    result = {"data": measured([faces[i] for i in one_half(len(faces), args.seed)], "faces")}
     if args.photos is not None:
-        photos = read(args.photos, "auto")
-        pairs = draw_pairs(photos, args.pairs, args.seed)
-        result["photos"] = measured(pairs, photos, "photos")
+        result["photos"] = measured(read(args.photos, "auto"), "photos")
 
     text = "\n\n".join([*map(morph_table, result.values()), HINT])
-    if out is not None:
-        write_text(out, text + "\n")
-    if picture is not None:
-        _draw(picture, pairs[:SHOWN], ways)
     result |= {
         "pairs": args.pairs,
-        "reference": len(reference),
         "seed": args.seed,
         "checkpoint": editor.name,
         "device": str(editor.model.device),
@@ -157,20 +125,6 @@ def main(argv: list[str] | None = None) -> None:
     if not args.json:
         print(f"{text}\n\n{result['seconds']:.0f} s")
     print(json.dumps(result, allow_nan=False))
-
-
-def _describer(wanted: bool | None) -> Callable[[np.ndarray], np.ndarray] | None:
-    from benchmarks import recognition
-    from glow_app.common.errors import UserError
-
-    if wanted is False:
-        return None
-    if recognition.available():
-        return recognition.describe
-    if wanted:
-        raise UserError(recognition.MISSING)
-    cli.say(recognition.MISSING)
-    return None
 
 
 def _writer(path: str | None, way: str) -> Callable[[Face, Face, np.ndarray], None] | None:
@@ -182,19 +136,6 @@ def _writer(path: str | None, way: str) -> Callable[[Face, Face, np.ndarray], No
     folder = Path(path) / way
     folder.mkdir(exist_ok=True)
     return lambda a, b, frame: save_still(frame, folder / f"{a.photo.stem}-{b.photo.stem}.png")
-
-
-def _draw(target: Path, pairs: list[tuple[Face, Face]], ways: dict[str, Way]) -> None:
-    """Write a sheet with a row of nine frames for each way of each pair."""
-    import numpy as np
-
-    from glow_app.export.sheets import save_sheet
-
-    t = np.linspace(0, 1, 9)
-    frames = [way(a, b, t).frames for a, b in pairs for way in ways.values()]
-    names = [name.replace("κ", "kappa") for _ in pairs for name in ways]  # the font has no Greek
-    captions = [name if k == len(t) // 2 else "" for name in names for k in range(len(t))]
-    save_sheet(np.concatenate(frames), target, captions=captions, columns=len(t))
 
 
 if __name__ == "__main__":

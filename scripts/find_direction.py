@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import _project  # noqa: F401
 
 from glow_app.common import cli
+from glow_app.common.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -150,8 +151,6 @@ def _codes(editor: Editor, files: list[str], align: str, what: str) -> tuple[Ten
     cannot be read, or have no landmarks, are named on stderr."""
     import numpy as np
     import torch
-
-    from glow_app.common.errors import UserError
 
     codes, looks, shapes = [], [], []
     for place, file in enumerate(cli.shown(files, len(files), what), start=1):

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import _project  # noqa: F401
 
 from glow_app.common import cli
+from glow_app.common.errors import UserError
 
 if TYPE_CHECKING:
     from glow_app.editing.directions import Direction
@@ -286,7 +287,6 @@ def _size(text: str) -> int | str:
 
 def _edits(editor: Editor, texts: list[str]) -> list[tuple[Direction, float]]:
     """What `--edit` asks for, no slider twice: what is written and the page name each once."""
-    from glow_app.common.errors import UserError
 
     edits: list[tuple[Direction, float]] = []
     for text in texts:
@@ -299,7 +299,6 @@ def _edits(editor: Editor, texts: list[str]) -> list[tuple[Direction, float]]:
 
 def _direction(editor: Editor, text: str) -> tuple[Direction, float]:
     """A direction and its strength from `FILE=S`, or from `NAME=S` for one of ours."""
-    from glow_app.common.errors import UserError
 
     where, _, strength = text.rpartition("=")
     try:

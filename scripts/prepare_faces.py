@@ -150,7 +150,8 @@ def main(argv: list[str] | None = None) -> None:
     for name, outcome in shown:
         tally.add(name, outcome)
         for picture in leftovers.of(name, outcome):
-            tally.removed += remove(out / picture)
+            tally.removed += (out / picture).exists()
+            (out / picture).unlink(missing_ok=True)
     tally.report(list_left_out)
     if names and not tally.written and not tally.there:
         sentences = tally.left_out
@@ -250,15 +251,6 @@ def left_out_name(part: tuple[int, int] | None) -> str:
     """Return the name of the list of what was left out; each shard has one of its own."""
     path = Path(LEFT_OUT)
     return LEFT_OUT if part is None else f"{path.stem}-{part[0]}-of-{part[1]}{path.suffix}"
-
-
-def remove(path: Path) -> bool:
-    """Delete a picture; return whether it was there."""
-    try:
-        path.unlink()
-    except FileNotFoundError:
-        return False
-    return True
 
 
 def name_targets(names: list[Path], suffix: str, all_faces: bool = False) -> dict[Path, Path]:

@@ -12,10 +12,16 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.comparison import compare
-from benchmarks.flows import NormflowsGlow, OurGlow, Workload
+from benchmarks.comparison import (
+    NormflowsGlow,
+    OurGlow,
+    Workload,
+    compare,
+    growth,
+    step_memory,
+    step_memory_apart,
+)
 from benchmarks.measuring import convolutions_of, interleaved, peak_bytes
-from benchmarks.memory import growth, step_memory, step_memory_apart
 from benchmarks.report import report
 
 CPU = torch.device("cpu")

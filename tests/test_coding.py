@@ -94,25 +94,6 @@ def test_coding_is_a_jpeg_file_of_these_parameters(sharp):
     assert off[0] < off[1]
 
 
-def test_many_at_once_are_what_each_is_alone(sharp):
-    crops = np.stack([np.asarray(p.resize((128, 128), RESAMPLE)) for p in sharp])
-    kept = crops.copy()
-    coded, small = CODING.apply(crops), code_and_reduce(crops, 64, CODING)
-    assert coded.shape == (8, 128, 128, 3) and small.shape == (8, 64, 64, 3)
-    for crop, one, reduced in zip(crops, coded, small, strict=True):
-        assert (CODING.apply(crop) == one).all()
-        assert (code_and_reduce(crop, 64, CODING) == reduced).all()
-        assert (np.asarray(Image.fromarray(one).resize((64, 64), RESAMPLE)) == reduced).all()
-    assert (crops == kept).all()
-
-
-def test_crops_of_another_size_or_type_are_refused():
-    with pytest.raises(ValueError, match="128"):
-        code_and_reduce(np.zeros((64, 64, 3), np.uint8), 64, CODING)
-    with pytest.raises(ValueError, match="uint8"):
-        CODING.apply(np.zeros((128, 128, 3), np.float32))
-
-
 # ------------------------------------------------------------------------------------- preparation
 
 

@@ -107,21 +107,6 @@ def test_one_code_on_both_ends_stays_where_it_is():
         assert torch.equal(path(a, a, torch.linspace(0, 1, 7), kind), a.expand(7, D))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "word"),
-    [
-        ((code(1), code(2), [0.5], "curly"), "curly"),
-        ((code(1), code(2)[:-1], [0.5]), "shape"),
-        ((code(1)[None], code(2)[None], [0.5]), "shape"),
-        ((code(1), code(2), [float("nan")]), "finite"),
-        ((code(1), code(2), [float("inf")]), "finite"),
-    ],
-)
-def test_path_refuses(arguments, word):
-    with pytest.raises(ValueError, match=word):
-        path(*arguments)
-
-
 # --------------------------------------------------------------------------------------- journeys
 
 
@@ -186,23 +171,6 @@ def test_a_journey_through_equal_and_opposite_codes_is_finite(kind):
     assert journey(zs, u, kind, loop=True).isfinite().all()
 
 
-@pytest.mark.parametrize(
-    ("call", "word"),
-    [
-        (lambda: journey([code(1)], [0.0]), "two codes"),
-        (lambda: journey([], [0.0]), "two codes"),
-        (lambda: journey([code(1), code(2)], [1.1]), "between 0 and 1"),
-        (lambda: journey([code(1), code(2)], [float("nan")], loop=True), "between 0 and 2"),
-        (lambda: journey([code(1), code(2)], [0.5], "curly"), "curly"),
-        (lambda: journey_positions(1), "two codes"),
-        (lambda: journey_positions(2, frames=1), "two frames"),
-    ],
-)
-def test_journeys_refuse(call, word):
-    with pytest.raises(ValueError, match=word):
-        call()
-
-
 # ----------------------------------------------------------------------------------- even speed
 
 
@@ -244,17 +212,11 @@ def test_mix_takes_each_level_from_where_the_weight_says():
     mixed = mix(a, b, [1.0, 0.0, 0.25])
     assert same_bits(mixed[0], b[0]) and same_bits(mixed[1], a[1])
     torch.testing.assert_close(mixed[2], 0.75 * a[2] + 0.25 * b[2])
-    for weights in ([1.0, 0.0], [1.0, 0.0, float("inf")]):
-        with pytest.raises(ValueError, match="weights"):
-            mix(a, b, weights)
 
 
 def test_coarse_of_a_with_fine_of_b():
     assert coarse_fine(4, 1) == (1, 0, 0, 0)
     assert coarse_fine(4, 0) == (0,) * 4 and coarse_fine(4, 4) == (1,) * 4
-    for cut in (-1, 5):
-        with pytest.raises(ValueError, match="between 0 and 4"):
-            coarse_fine(4, cut)
 
 
 @pytest.mark.parametrize("radius", [0.0, 0.3, 1.0])
@@ -266,5 +228,3 @@ def test_neighbours_are_as_typical_as_their_centre(radius):
     likeness = torch.cosine_similarity(found, z[None])
     expected = torch.full((8,), math.sqrt(1 - radius**2))
     torch.testing.assert_close(likeness, expected, rtol=0, atol=0.15)
-    with pytest.raises(ValueError, match="radius"):
-        near(z, noise, 1.1)

@@ -132,29 +132,31 @@ def test_weights_say_their_frame():
             ReferenceFrame.from_facts(wrong)
 
 
+def frame_of(folder: Path) -> ReferenceFrame:
+    return ReferenceFrame.of_pictures(folder, list_pictures(folder))
+
+
 def test_folders_say_their_frame(tmp_path):
     for name in ("a/1", "a/2/b", "c"):
         (tmp_path / name).mkdir(parents=True)
         Image.new("RGB", (16, 16)).save(tmp_path / name / "x.png")
-    assert ReferenceFrame.of_folder(tmp_path) is CROPS
+    assert frame_of(tmp_path) is CROPS
     ReferenceFrame.looks().write(tmp_path / "a")
     said = (tmp_path / "a" / "frame.json").stat().st_mtime_ns
     ReferenceFrame.looks().write(tmp_path / "a")
     assert (tmp_path / "a" / "frame.json").stat().st_mtime_ns == said
-    assert ReferenceFrame.of_folder(tmp_path / "a").same_as(
-        ReferenceFrame.looks()
-    )  # said above its pictures
+    assert frame_of(tmp_path / "a").same_as(ReferenceFrame.looks())  # said above its pictures
     with pytest.raises(UserError, match=r"mixes looks in the mean shape \(1\) with whole crops"):
-        ReferenceFrame.of_folder(tmp_path)
+        frame_of(tmp_path)
     with pytest.raises(UserError, match="holds looks in the mean shape; give the photos"):
         require_crops(tmp_path / "a", list_pictures(tmp_path / "a"))
     require_crops(tmp_path / "c", list_pictures(tmp_path / "c"))
     for wrong in ("", "[]", "{", '{"shape": "mean", "mean_shape": 3}', '{"shape": "x"}'):
         (tmp_path / "c" / "frame.json").write_text(wrong)
         with pytest.raises(UserError, match=r"frame\.json is damaged\.$"):
-            ReferenceFrame.of_folder(tmp_path / "c")
+            frame_of(tmp_path / "c")
     CROPS.write(tmp_path / "c")
-    assert ReferenceFrame.of_folder(tmp_path / "c") is CROPS
+    assert frame_of(tmp_path / "c") is CROPS
 
 
 # -------------------------------------------------------------------------------------- the face

@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from glow_app.faces.alignment import FoundFace
 from tests.page_tools import (
     WAIT_MS,
     OpenTab,
@@ -24,7 +23,7 @@ from tests.page_tools import (
     settle,
     wait_card,
 )
-from tests.test_crop import gradient, group  # noqa: F401  (a fixture)
+from tests.test_crop import gradient, group, of_eyes  # noqa: F401  (a fixture)
 
 pytest_plugins = ["tests.page_fixtures"]
 pytestmark = pytest.mark.browser
@@ -172,7 +171,7 @@ def test_eyes_are_clicked_where_no_face_is_found(open_tab: OpenTab, tmp_path: Pa
         page.mouse.click(
             whole["x"] + x / 900 * whole["width"], whole["y"] + y / 600 * whole["height"]
         )
-    shown, wanted = now(dialog), FoundFace.of_eyes(*eyes).square
+    shown, wanted = now(dialog), of_eyes(*eyes).square
     assert [900 * shown[name] for name in ("x", "y", "side")] == pytest.approx(
         [*wanted.centre, wanted.side], abs=3
     )
@@ -216,7 +215,7 @@ def test_undo_of_a_clicked_eye_lets_that_eye_be_clicked_again(
     click(500, 190)
     assert now(dialog) == start  # one eye alone says nothing yet
     click(600, 200)
-    wanted = FoundFace.of_eyes((500, 190), (600, 200)).square
+    wanted = of_eyes((500, 190), (600, 200)).square
     assert [900 * now(dialog)[name] for name in ("x", "y", "side")] == pytest.approx(
         [*wanted.centre, wanted.side], abs=3
     )

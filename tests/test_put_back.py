@@ -268,10 +268,9 @@ def test_nothing_of_the_original_is_in_the_file(tmp_path, suffix):
             assert np.abs(levels(again) - levels(image)).mean() < 6
 
 
-def test_quality_counts_and_a_failed_file_leaves_the_old_one(tmp_path):
+def test_a_failed_file_leaves_the_old_one(tmp_path):
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8))
-    good = save_photo(image, tmp_path / "a.jpg").stat().st_size
-    assert save_photo(image, tmp_path / "b.jpg", quality=50).stat().st_size < good / 2
+    save_photo(image, tmp_path / "a.jpg")
     before = (tmp_path / "a.jpg").read_bytes()
     with pytest.raises(UserError, match="Cannot write"):
         save_photo(Image.new("RGB", (70_000, 1)), tmp_path / "a.jpg")

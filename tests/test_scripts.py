@@ -875,8 +875,7 @@ def test_a_tilde_is_home_in_every_way_of_writing_it(
     assert (found.one, found.more) == (f"{tmp_path}/default", [tmp_path / "c"])
 
 
-RESEARCH = (SCRIPTS.parent / "benchmarks" / "research").glob("[!_]*.py")
-ALL_SCRIPTS = sorted([*SCRIPTS.glob("**/[!_]*.py"), *RESEARCH])
+ALL_SCRIPTS = sorted(SCRIPTS.glob("**/[!_]*.py"))
 
 
 @pytest.mark.parametrize("script", ALL_SCRIPTS, ids=lambda path: path.stem)

@@ -29,18 +29,26 @@ def pick_device(name: str = "auto") -> torch.device:
     """Return the device of that name.
 
     Args:
-        name: "cpu", "cuda", or "auto" for the GPU where there is one.
+        name: "cpu", "cuda", "cuda:1", or "auto" for the GPU where there is one.
 
     Raises:
-        ValueError: CUDA was asked for and is not there; one sentence.
+        UserError: there is no such device.
     """
     import torch  # not at the top: workers that need none of it begin sooner
 
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError("This machine has no CUDA device that torch can use.")
-    return torch.device(name)
+        raise UserError("This machine has no CUDA device that torch can use.")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UserError(f"There is no device {name!r}: choose auto, cpu or cuda.") from error
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f"Device {name!r} is not supported: choose auto, cpu or cuda.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"This machine has no device {name!r}: choose auto or cpu.")
+    return device
 
 
 def pick_precision(name: str, device: torch.device) -> str:

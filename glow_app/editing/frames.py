@@ -253,9 +253,9 @@ def make_even_frames(
     return morph
 
 
-def make_still(model: FaceModel, walk: Walk, kappa: float | None = None) -> Still:
+def make_still(model: FaceModel, walk: Walk) -> Still:
     """Make the picture at the end of a walk of one leg."""
-    job = _Rendering(model, walk, np.ones(1), kappa)
+    job = _Rendering(model, walk, np.ones(1), kappa=None)
     job.make(np.arange(1), Steps(1))
     return Still(job.frames, job.looks, tuple(job.points), job.clamped, job.renderer)
 

@@ -15,7 +15,6 @@ import random
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from glow_app.common.errors import UserError
@@ -68,7 +67,14 @@ def read_table(path: str | Path) -> list[Row]:
     except UnicodeError as error:
         raise UserError(f"{name} is not text in UTF-8: save it as CSV in UTF-8.") from error
     try:
-        lines = csv.reader(io.StringIO(text, newline=""), _dialect(text), strict=True)
+        delimiter = _delimiter(text)
+        spaced = delimiter != "\t"  # people write "file, age"
+        lines = csv.reader(
+            io.StringIO(text, newline=""),
+            delimiter=delimiter,
+            skipinitialspace=spaced,
+            strict=True,
+        )
         header = [column.strip() for column in next(lines, [])]
         while header and not header[-1]:  # spreadsheets write columns that were emptied
             header.pop()
@@ -94,21 +100,13 @@ def _decoded(content: bytes) -> str:
     return content.decode("utf-16" if marked else "utf-8-sig")
 
 
-def _dialect(text: str) -> type[csv.Dialect]:
+def _delimiter(text: str) -> str:
     """Find the delimiter in the header alone: fields below may hold any of them."""
     header = next(iter(text.splitlines()), "")
-
-    class Found(csv.excel_tab):
-        pass
-
-    with suppress(csv.Error):  # a single column, or one with another sign
-        Found.delimiter = csv.Sniffer().sniff(header, _DELIMITERS).delimiter
     for delimiter in _DELIMITERS:
         if FILE in (column.strip() for column in next(csv.reader([header], delimiter=delimiter))):
-            Found.delimiter = delimiter
-            break
-    Found.skipinitialspace = Found.delimiter != "\t"  # people write "file, age"
-    return Found
+            return delimiter
+    return max(_DELIMITERS, key=header.count)
 
 
 def _row(header: list[str], fields: list[str], name: str, line: int) -> Row:

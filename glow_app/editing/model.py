@@ -103,7 +103,7 @@ class FaceModel:
 
     def __init__(self, checkpoint: str | Path | None = None, device: str = "auto") -> None:
         path = _weights(checkpoint)
-        self.device = _find_device(device)
+        self.device = pick_device(device)
         self.flow = models.load(path, self.device)
         if self.flow.config.channels != 3:
             raise UserError(f"{path.name} is not a model of colour pictures.")
@@ -444,20 +444,6 @@ def _weights(checkpoint: str | Path | None) -> Path:
     path = Path(RELEASED if checkpoint is None else checkpoint)
     named = models.pretrained_path(path.name)
     return named if path == Path(path.name) and named.is_file() and not path.exists() else path
-
-
-def _find_device(name: str) -> torch.device:
-    try:
-        device = pick_device(name)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    except RuntimeError as error:
-        raise UserError(f"There is no device {name!r}: choose auto, cpu or cuda.") from error
-    if device.type not in _BATCH:
-        raise UserError(f"Device {name!r} is not supported: choose auto, cpu or cuda.")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UserError(f"This machine has no device {name!r}: choose auto or cpu.")
-    return device
 
 
 @functools.lru_cache(maxsize=1)

@@ -80,7 +80,6 @@ class Renderer:
         points: Sequence[Point],
         decoded: Sequence[np.ndarray] | np.ndarray,
         size: int,
-        progress: Progress | None = None,
     ) -> np.ndarray:
         """Return the frames of points: (T, size, size, 3) uint8.
 
@@ -88,12 +87,8 @@ class Renderer:
             points: T of them.
             decoded: (T, S, S, 3) uint8, g of their codes.
             size: pixels a side. Above `native` they are enlarged, below the model's S reduced.
-            progress: counts frames.
         """
-        made = np.empty((len(points), size, size, 3), np.uint8)
-        for i, frame in enumerate(self.each(points, decoded, size, progress)):
-            made[i] = frame
-        return made
+        return np.stack([*self.each(points, decoded, size)])
 
     def each(
         self,

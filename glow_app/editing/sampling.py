@@ -292,11 +292,10 @@ class ShapePrior:
                 (LANDMARKS, 2), (k, 2 * LANDMARKS), (k,)
             )  # fmt: skip
             sound = sound and found.noise.shape == (k, k) and len(found.weights) == k
-            sound = sound and all(np.isfinite(v).all() for v in parts.values())
+            if not (sound and all(np.isfinite(v).all() for v in parts.values())):
+                raise ValueError("values out of range")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{path.name} holds no shapes of faces.") from error
-        if not sound:
-            raise UserError(f"{path.name} holds no shapes of faces.")
         return found
 
 

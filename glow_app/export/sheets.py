@@ -166,8 +166,8 @@ def tiled(pictures: np.ndarray, columns: int) -> np.ndarray:
     return grid.reshape(rows * height, columns * width, channels)
 
 
-def save_photo(image: Image.Image, path: str | Path, quality: int = 95) -> Path:
-    """Write a photo as JPEG or PNG, by its suffix, without any metadata.
+def save_photo(image: Image.Image, path: str | Path) -> Path:
+    """Write a photo as JPEG (quality 95, 4:4:4) or PNG, by its suffix, without any metadata.
 
     The file does not say where, when, by whom or with what it was taken. Colours are sRGB, which a
     file without a profile implies.
@@ -175,7 +175,6 @@ def save_photo(image: Image.Image, path: str | Path, quality: int = 95) -> Path:
     Args:
         image: mode RGB or RGBA, sRGB, upright. A JPEG has no transparency: there it is on white.
         path: target, one of `PHOTO_FORMATS`.
-        quality: of a JPEG, 1 to 95; its colours have full resolution (4:4:4).
 
     Returns:
         The written path.
@@ -196,7 +195,7 @@ def save_photo(image: Image.Image, path: str | Path, quality: int = 95) -> Path:
         if png:
             plain.save(buffer, "PNG", compress_level=4)
         else:
-            plain.save(buffer, "JPEG", quality=quality, subsampling=0, optimize=True)
+            plain.save(buffer, "JPEG", quality=95, subsampling=0, optimize=True)
     except (OSError, ValueError) as error:  # more than 65535 pixels a side
         raise UserError(f"Cannot write {path}: {reason(error)}.") from error
     return write(target, buffer.getvalue())

@@ -35,7 +35,6 @@ Point = tuple[float, float]
 ZOOM: Final = 0.62  # of FFHQ's size, 2 max(2.0 |E|, 1.8 |M|)
 DOWN: Final = 0.42  # from the middle of the eyes to the centre, in half-sides
 EYES_APART: Final = 1 / (4 * ZOOM)  # of the side, where the mouth is not far below the eyes
-_MOUTH_BELOW: Final = 1.05  # the eyes, in their distance: both as they lie on the template
 
 SMALLEST: Final = 16  # pixels a side of a chosen square, or the short side of a smaller photo
 LARGEST: Final = 1.5  # in long sides of the photo: what lies beside it is reflected
@@ -177,15 +176,6 @@ class FoundFace:
     mesh: np.ndarray | None = field(default=None, compare=False, repr=False)
     sure: float = 1.0
 
-    @classmethod
-    def of_eyes(cls, one: Point, other: Point) -> FoundFace:
-        """Make a frontal face of which only the eyes are known, in either order."""
-        left, right = (np.asarray(eye, float) for eye in sorted((one, other)))
-        mouth = (left + right) / 2 + _MOUTH_BELOW * rot90(right - left)
-        half = (right - left) * 0.42
-        a, b, c, d = (point.tolist() for point in (left, right, mouth - half, mouth + half))
-        return cls((a[0], a[1]), (b[0], b[1]), (c[0], c[1]), (d[0], d[1]))
-
     @cached_property
     def square(self) -> Square:
         """The template's square for this face.
@@ -286,8 +276,8 @@ def _reflect(index: np.ndarray, n: int) -> np.ndarray:
     return np.minimum(folded, period - folded) if n > 1 else np.zeros_like(index)
 
 
-def _fraction_outside(size: tuple[int, int], square: Square, grid: int = 64) -> float:
-    t = (np.arange(grid) + 0.5) / grid * 2 - 1
+def _fraction_outside(size: tuple[int, int], square: Square) -> float:
+    t = (np.arange(64) + 0.5) / 64 * 2 - 1
     points = square.centre + t[:, None, None] * square.right + t[None, :, None] * square.down
     inside = ((points >= 0) & (points <= np.asarray(size))).all(axis=-1)
     return float(1 - inside.mean())

@@ -166,10 +166,11 @@ def _mean(*pairs: tuple[int, int]) -> Callable[[np.ndarray], float]:
     return lambda shape: sum(_length(shape, a, b) for a, b in pairs) / len(pairs) / _unit(shape)
 
 
-def _smile(shape: np.ndarray) -> float:
-    """Measure how far the corners of the mouth lie above the middle of the lips."""
-    middle = (shape[13, 1] + shape[14, 1]) / 2
-    return float(middle - (shape[61, 1] + shape[291, 1]) / 2) / _unit(shape)
+def _below(upper: tuple[int, ...], lower: tuple[int, ...]) -> Callable[[np.ndarray], float]:
+    """Measure how far the middle of some points lies below that of others."""
+    return lambda shape: (
+        float(shape[[*lower], 1].mean() - shape[[*upper], 1].mean()) / _unit(shape)
+    )
 
 
 def _brows(shape: np.ndarray) -> float:
@@ -182,21 +183,6 @@ def _frown(shape: np.ndarray) -> float:
     """Measure how near to each other and how low the inner ends of the brows are."""
     lower = shape[[107, 336], 1].mean() - shape[[70, 300], 1].mean()
     return float(lower - _length(shape, 107, 336)) / _unit(shape)
-
-
-def _brow_slant(shape: np.ndarray) -> float:
-    """Measure how far the inner ends of the brows lie below the outer ones."""
-    return float(shape[[107, 336], 1].mean() - shape[[70, 300], 1].mean()) / _unit(shape)
-
-
-def _eye_slant(shape: np.ndarray) -> float:
-    """Measure how far the outer corners of the eyes lie above the inner ones."""
-    return float(shape[[133, 362], 1].mean() - shape[[33, 263], 1].mean()) / _unit(shape)
-
-
-def _mouth_height(shape: np.ndarray) -> float:
-    """Measure from the tip of the nose down to the middle of the lips."""
-    return float(shape[[13, 14], 1].mean() - shape[1, 1]) / _unit(shape)
 
 
 def _gaze(axis: int) -> Callable[[np.ndarray], float]:
@@ -212,7 +198,7 @@ def _gaze(axis: int) -> Callable[[np.ndarray], float]:
 
 
 MEASURES: Final[dict[str, Callable[[np.ndarray], float]]] = {
-    "smile": _smile,
+    "smile": _below((61, 291), (13, 14)),  # corners of the mouth, middle of the lips
     "mouth open": _between(13, 14),
     "mouth width": _between(61, 291),
     "lips": _mean((0, 13), (14, 17)),
@@ -229,14 +215,14 @@ MEASURES: Final[dict[str, Callable[[np.ndarray], float]]] = {
     "nose length": _between(168, 2),
     "eye width": _mean((33, 133), (362, 263)),
     "forehead": _between(10, 9),
-    "brow slant": _brow_slant,
+    "brow slant": _below((70, 300), (107, 336)),  # outer ends, inner ends
     "brow distance": _between(55, 285),
     "brow thickness": _mean((63, 53), (105, 52), (66, 65), (293, 283), (334, 282), (296, 295)),
-    "eye slant": _eye_slant,
+    "eye slant": _below((33, 263), (133, 362)),  # outer corners, inner corners
     "cheekbones": _mean((116, 345), (123, 352)),
     "upper lip": _between(0, 13),
     "lower lip": _between(14, 17),
-    "mouth height": _mouth_height,
+    "mouth height": _below((1,), (13, 14)),  # tip of the nose, middle of the lips
     "chin width": _mean((149, 378), (148, 377)),
 }
 

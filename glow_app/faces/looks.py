@@ -26,7 +26,7 @@ from glow_app.common.files import write_text
 from glow_app.faces.coding import Coding, code_and_reduce, coding_at, resized
 from glow_app.faces.face import Face
 from glow_app.faces.landmarks import LANDMARKS, mean_shape
-from glow_app.faces.opening import list_pictures, printable
+from glow_app.faces.opening import printable
 
 __all__ = ["CROPS", "Looks", "ReferenceFrame", "require_crops"]
 
@@ -192,11 +192,6 @@ class ReferenceFrame:
                     f"{frame.words} ({printable(folder.name)}); keep them in two folders."
                 )
         return ordered[0][1] if ordered else CROPS
-
-    @classmethod
-    def of_folder(cls, folder: Path) -> ReferenceFrame:
-        """Read what a folder says of all its pictures, as `of_pictures` does."""
-        return cls.of_pictures(folder, list_pictures(folder))
 
     @classmethod
     def _of_folder(cls, root: Path, folder: Path) -> ReferenceFrame:

@@ -8,7 +8,7 @@ Polygons are drawn from landmarks. What covers skin is told by colour: the skin 
 sampled on its cheeks and nose, and what differs from it too much, mostly by being darker, is not
 skin (a Gaussian model of skin colour, Vezhnevets et al. 2003, fitted to the one face). Glasses are
 told by a linear classifier on histograms of gradients about the eyes (Dalal & Triggs 2005), which
-was fitted on the training faces. OpenCV is imported when needed, since it takes long.
+was fitted on the training faces.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import cv2
 import numpy as np
 
 from glow_app.faces.landmarks import (
@@ -79,8 +80,6 @@ def glasses_score(look: np.ndarray) -> float:
     Args:
         look: (N, N, 3) uint8; it is looked at with 128 pixels a side.
     """
-    import cv2
-
     if len(look) != 128:
         look = cv2.resize(look, (128, 128), interpolation=cv2.INTER_AREA)
     grey = cv2.cvtColor(look, cv2.COLOR_RGB2GRAY)[24:72].astype(np.float32)
@@ -103,8 +102,6 @@ def wears_glasses(look: np.ndarray) -> bool:
 
 def eyewear_mask(shape: np.ndarray, side: int) -> np.ndarray:
     """Draw where glasses are on a face that wears some, about both eyes: (side, side)."""
-    import cv2
-
     mask = np.zeros((side, side), np.float32)
     for outer, inner in _CORNERS:
         a, b = shape[outer] * side, shape[inner] * side
@@ -154,8 +151,6 @@ def visible_face(crop: np.ndarray, shape: np.ndarray, glasses: bool) -> np.ndarr
         shape: (478, 2).
         glasses: whether it wears some.
     """
-    import cv2
-
     if len(crop) != _SIDE:
         how = cv2.INTER_AREA if len(crop) > _SIDE else cv2.INTER_CUBIC
         crop = cv2.resize(crop, (_SIDE, _SIDE), interpolation=how)
@@ -178,23 +173,17 @@ def visible_face(crop: np.ndarray, shape: np.ndarray, glasses: bool) -> np.ndarr
 
 def _features(shape: np.ndarray) -> np.ndarray:
     """Draw eyes, nose and lips, whose colours are not those of skin: (256, 256)."""
-    import cv2
-
     eyes, others = _grown(EYES, shape, 23), _grown((OUTER_LIPS, _NOSE), shape, 11)
     return cv2.GaussianBlur(np.maximum(eyes, others), (0, 0), 3)
 
 
 def _grown(areas: Sequence[tuple[int, ...]], shape: np.ndarray, by: int) -> np.ndarray:
     """Draw the hulls of some areas of a face, grown by a disc: (256, 256)."""
-    import cv2
-
     return cv2.dilate(_filled([shape[list(points)] for points in areas], _SIDE, 0), _disc(by))
 
 
 def _filled(polygons: list[np.ndarray], side: int, blur: float) -> np.ndarray:
     """Draw the convex hulls of polygons in fractions of the crop; blur: of the side."""
-    import cv2
-
     mask = np.zeros((side, side), np.uint8)
     for polygon in polygons:
         points = np.round(np.asarray(polygon, np.float64) * side * 16 - 8).astype(np.int32)
@@ -206,8 +195,6 @@ def _filled(polygons: list[np.ndarray], side: int, blur: float) -> np.ndarray:
 
 def _soft(polygon: np.ndarray, side: int, feather: float) -> np.ndarray:
     """Draw a polygon's hull whose border falls from 1 to 0 over `feather` of the side."""
-    import cv2
-
     hard = np.zeros((side + 2, side + 2), np.uint8)  # what the crop cuts off is no border
     points = cv2.convexHull(np.round(polygon * side + 0.5).astype(np.int32))
     cv2.fillConvexPoly(hard, points, (255,))
@@ -218,14 +205,10 @@ def _soft(polygon: np.ndarray, side: int, feather: float) -> np.ndarray:
 
 
 def _lab(crop: np.ndarray) -> np.ndarray:
-    import cv2
-
     return cv2.cvtColor(crop.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
 
 
 def _disc(wide: int) -> np.ndarray:
-    import cv2
-
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (wide, wide))
 
 

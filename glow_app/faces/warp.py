@@ -8,8 +8,8 @@ image registration"). Control points that would turn a triangle inside out in on
 left out: eyelids that close, cheeks that a head turns away.
 
 Points are (x, y) in fractions of the crop, (0, 0) its outer top left corner. The fixed points lie
-a little outside of the crop, because the chin often lies on its border. SciPy and OpenCV are
-imported when needed, since they take long.
+a little outside of the crop, because the chin often lies on its border. SciPy is imported when
+needed, since it takes long.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+import cv2
 import numpy as np
 
 from glow_app.faces.landmarks import SHAPE_POINTS
@@ -44,9 +45,6 @@ class Triangulation:
     """
 
     def __init__(self, shapes: Sequence[np.ndarray]) -> None:
-        if len({np.shape(shape) for shape in shapes}) != 1 or np.shape(shapes[0])[1:] != (2,):
-            sizes = ", ".join(str(np.shape(shape)) for shape in shapes)
-            raise ValueError(f"shapes must be equally many points (P, 2), not {sizes}")
         all_ = np.stack([np.asarray(shape, np.float64) for shape in shapes])
         low, high = _MARGIN - _OUTSIDE, 1 + _OUTSIDE - _MARGIN
         self.used = ((all_ > low) & (all_ < high)).all(axis=(0, 2))  # NaN is not
@@ -95,8 +93,6 @@ class Triangulation:
     @staticmethod
     def enlarged(sources: np.ndarray, side: int) -> np.ndarray:
         """Interpolate `sources` (G, G, 2) for another number of pixels a side."""
-        import cv2
-
         grid = len(sources)
         if side == grid:
             return sources
@@ -113,8 +109,6 @@ class Triangulation:
     @staticmethod
     def remap(picture: np.ndarray, sources: np.ndarray, linear: bool = False) -> np.ndarray:
         """Take the pixels of a picture from `sources`."""
-        import cv2
-
         how = cv2.INTER_LINEAR if linear else cv2.INTER_CUBIC
         second: Any = None  # `sources` hold both coordinates
         return cv2.remap(picture, sources, second, how, borderMode=cv2.BORDER_REFLECT)
@@ -148,8 +142,6 @@ class Triangulation:
 
     def _drawn(self, goal: np.ndarray, side: int) -> np.ndarray:
         """Return in which triangle of the goal each pixel lies: (side, side) int32."""
-        import cv2
-
         drawn = np.zeros((side, side), np.int32)
         scale = side * (1 << _FRACTION)
         corners = np.round(goal[self.triangles] * scale - (1 << _FRACTION) / 2).astype(np.int32)

@@ -32,19 +32,20 @@ __all__ = [
 ]
 
 _Z, _X, _INK = "#0e7c77", "#b0532a", "#182021"  # the page's colours: teal is z, copper is x
+_CELL = (60, 84)
 _CHAIN_POINTS = 1500
 _CHAIN_COLUMNS = 5
 
 
-def density_figure(view: DensityView, cell: tuple[int, int] = (60, 84)) -> Figure:
-    """Draw lesson 1: g with p_z below and p_x beside it; ``cell`` is the shaded range of edges."""
+def density_figure(view: DensityView) -> Figure:
+    """Draw lesson 1: g with p_z below and p_x beside it; the edges of ``_CELL`` are shaded."""
     figure, axes = plt.subplots(
         2, 2, figsize=(8, 6.4), sharex="col", sharey="row",
         width_ratios=(2, 1), height_ratios=(3, 2), layout="constrained",
     )  # fmt: skip
     curve, beside, below = axes[0, 0], axes[0, 1], axes[1, 0]
     axes[1, 1].remove()
-    chosen = slice(cell[0], cell[1] + 1)
+    chosen = slice(_CELL[0], _CELL[1] + 1)
     curve.plot(view.z, view.x, color=_INK)
     curve.plot(view.z[chosen], view.x[chosen], color=_INK, linewidth=4)
     curve.set(ylabel="x", title=f"x = {view.formula}, z {view.base}")
@@ -68,7 +69,7 @@ def density_figure(view: DensityView, cell: tuple[int, int] = (60, 84)) -> Figur
             axis.plot(values, heights, color=color)
             axis.fill_between(values[chosen], heights[chosen], color=color, alpha=0.6)
             axis.set(ylim=(0, top), xlabel="z", ylabel="p(z)")
-    areas = [mass[cell[1]] - mass[cell[0]] for mass in (view.mass_z, view.mass_x)]
+    areas = [mass[_CELL[1]] - mass[_CELL[0]] for mass in (view.mass_z, view.mass_x)]
     beside.set_title(f"areas {areas[0]:.4f}, {areas[1]:.4f}\n∫ p(x) dx = {view.integral:.5f}")
     return figure
 

@@ -53,6 +53,7 @@ SHOWN = 600  # data points and samples that are drawn
 _BLOB = 0.06  # deviation of the blob that a clicked point stands for
 _RING = 0.1  # radius of the small ring that shows how f stretches
 _RING_POINTS = 64
+_REACH = 2.4  # of the grid in z
 _INIT_POINTS = 2048
 
 
@@ -211,18 +212,15 @@ def area(ring: Tensor) -> float:
     return 0.5 * abs(float((x * y.roll(-1) - x.roll(-1) * y).sum()))
 
 
-def grid_lines(
-    model: Glow, lines: int = 9, reach: float = 2.4, points: int = 97
-) -> tuple[np.ndarray, np.ndarray]:
+def grid_lines(model: Glow) -> tuple[np.ndarray, np.ndarray]:
     """Return the lines of a square grid in z, and where g takes them in x.
 
     They show how g bends and stretches the plane as a whole, without tearing or folding it.
 
     Returns:
-        two arrays (2 · lines, points, 2).
+        two arrays (18, 97, 2): 9 upright and 9 level lines.
     """
-    along = torch.linspace(-reach, reach, points)
-    across = torch.linspace(-reach, reach, lines)
+    along, across = (torch.linspace(-_REACH, _REACH, points) for points in (97, 9))
     upright = torch.stack(torch.meshgrid(across, along, indexing="ij"), dim=-1)
     z = torch.cat([upright, upright.flip(-1)])
     return z.numpy(), _g(model, z.view(-1, 2)).view(z.shape).numpy()
@@ -270,7 +268,6 @@ class Snapshot:
 def fit(
     draw: Draw,
     config: FitConfig | None = None,
-    flow: GlowConfig = FLOW,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[Glow, Snapshot]]:
     r"""Maximise :math:`\sum_i \log p(x_i)` over fresh batches of points.
@@ -284,7 +281,7 @@ def fit(
     shown = shown_points(draw, config.seed)
     with torch.random.fork_rng(devices=[]):  # seeding the weights must not seed others
         torch.manual_seed(config.seed)
-        model = Glow(flow)
+        model = Glow(FLOW)
     model.initialize(as_images(draw(_INIT_POINTS, generator)))
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, betas=(0.9, 0.99), fused=True)
 

@@ -64,12 +64,12 @@ class PathView:
     angle: float
 
 
-def shell(dims: int, seed: int = 0) -> PriorShell:
+def shell(dims: int) -> PriorShell:
     """Return the shell of N(0, I) in ``dims`` dimensions, by the chi distribution of ‖z‖.
 
     Its mean is √(D − 1/2) and its deviation 1/√2, up to 1/D.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     # One by one: all at once would be 50 MB for the sake of 512 numbers.
     norms = [
         float(torch.randn(dims, generator=generator).double().norm()) for _ in range(_SAMPLES)

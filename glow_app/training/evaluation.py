@@ -40,7 +40,7 @@ __all__ = [
 _GRID = (4, 8)  # rows and columns of the sample grid
 _STRIP = 9  # frames of the morph strip
 _CALIBRATED_ON = 1024  # training pictures, at most
-_PASS = 64  # of them at a time
+_PASS = 64  # pictures at a time; with another number the noise would be another
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,6 @@ def held_out_bits(
     model: Glow,
     pictures: PackedPictures,
     world: World,
-    batch: int = 64,
     means: int = 0,
     reduce: int = 0,
 ) -> tuple[float, list[float]]:
@@ -170,9 +169,9 @@ def held_out_bits(
         `models.bits_by_part`.
     """
     sums = torch.zeros(2 + model.config.details, dtype=torch.float64)
-    for start in range(world.rank * batch, len(pictures), world.size * batch):
+    for start in range(world.rank * _PASS, len(pictures), world.size * _PASS):
         generator = torch.Generator().manual_seed(start)
-        levels = reduced(pictures.tensor(slice(start, start + batch)), reduce)
+        levels = reduced(pictures.tensor(slice(start, start + _PASS)), reduce)
         x = means_of(dequantize(levels, model.config.n_bits, generator), means)
         total, parts = bits_by_part(model, x.to(world.device))
         sums += torch.cat([total[:, None], parts], dim=1).sum(dim=0).cpu()
@@ -180,10 +179,10 @@ def held_out_bits(
     return mean, by_part
 
 
-def sample_grid(model: Glow, n: int, temperature: float = 0.7) -> np.ndarray:
-    """Draw ``n`` samples, of the same seeds each time: uint8 (n, S, S, 3)."""
+def sample_grid(model: Glow, n: int) -> np.ndarray:
+    """Draw ``n`` samples at temperature 0.7, of the same seeds each time: uint8 (n, S, S, 3)."""
     generator = torch.Generator().manual_seed(0)
-    return to_pictures(to_levels(model.sample(n, temperature, generator), model.config.n_bits))
+    return to_pictures(to_levels(model.sample(n, 0.7, generator), model.config.n_bits))
 
 
 @torch.no_grad()

@@ -28,12 +28,19 @@ from glow_app.common import cli
 if TYPE_CHECKING:
     from benchmarks.edit_judge import Judge
     from glow_app.editing.editor import Editor
+    from glow_app.editing.sampling import ShapePrior
     from glow_app.faces.face import Face
 
 POSE = ("turn", "nod", "tilt")
 DEVIATIONS = "deviations"
 _SEEN = 0.75  # deviations that the judge sees for one unit; at 1 people see that it is painted
+_CALIBRATED_ON = 32  # faces
 YEARS = 16.0  # deviation of age over the labelled training faces
+
+# Of the prior of shapes.
+_RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0)  # penalties
+_HELD_OUT = 8  # every eighth
+_LEVELS = 2  # coarsest levels of the flow that predict a shape
 
 
 @dataclass(frozen=True)
@@ -42,17 +49,16 @@ class Slider:
 
     Attributes:
         name, group, low, high, unit, words: as in `directions.Direction`.
-        shape: the measured number, or the label "age" or "gender", that one unit moves by a
+        shape: the measured number, "eyes" for both, or the label "age", that one unit moves by a
             deviation; None leaves the shape.
         free: numbers that may go along; all others are held.
         look: the number along which the code is moved; None leaves the look.
-        judged: the judge's number that sets the scale of the look; a minus inverts it.
+        judged: the judge's number that sets the scale of the look.
         scale: of the look without such a number.
         turn: degrees of turn, nod and tilt.
         gain: of the shape, because the face finder sees less than was moved.
         seen: deviations that the judge is to see for one unit.
         everywhere: the tint also falls on the background, as light does.
-        ships: False if people noticed the edit in its pictures (docs/results.md).
     """
 
     name: str
@@ -70,13 +76,12 @@ class Slider:
     gain: float = 1.0
     seen: float = _SEEN
     everywhere: bool = False
-    ships: bool = True
 
     @property
     def measure(self) -> tuple[list[str], int]:
         """The judge's numbers that measure it, and the sign with which they count."""
         if self.judged:
-            return [self.judged.lstrip("-")], -1 if self.judged[0] == "-" else 1
+            return [self.judged], 1
         if self.shape == "eyes":
             return ["left eye", "right eye"], 1
         return [self.shape or self.name], -1 if self.name.startswith("wink") else 1
@@ -93,10 +98,6 @@ SLIDERS = (
     Slider(
         "smile", "Expression", -0.8, 2, "smile", (*_MOUTH, *_EYES, "forehead"), "smile",
         scale=1.25, words=("serious", "smiling"),
-    ),
-    Slider(
-        "mouth open", "Expression", -2, 1, "mouth open", (*_MOUTH, "forehead"), "mouth open",
-        scale=2.0, words=("shut", "open"), ships=False,
     ),
     Slider(
         "lips spread", "Expression", -1.5, 2, "mouth width", (*_OUTLINE, "nose width", "smile",
@@ -172,25 +173,6 @@ SLIDERS = (
         words=("younger", "older"),
     ),
     Slider(
-        "gender presentation", "Look", -1, 1, "gender", look="gender", judged="-Male",
-        words=("as labelled male", "as labelled female"),
-        ships=False,
-    ),
-    Slider(
-        "beard", "Look", -1, 1, look="-No_Beard", judged="-No_Beard", words=("shaven", "beard"),
-        ships=False,
-    ),
-    Slider(
-        "make-up", "Look", -0.5, 1, look="Wearing_Lipstick", judged="Wearing_Lipstick",
-        words=("none", "made up"),
-        ships=False,
-    ),
-    Slider(
-        "bags under eyes", "Look", -1, 1, look="Bags_Under_Eyes", judged="Bags_Under_Eyes",
-        words=("none", "marked"),
-        ships=False,
-    ),
-    Slider(
         "rosy cheeks", "Look", -0.8, 0.8, look="redness", judged="redness",
         words=("pale", "rosy"),
     ),
@@ -200,10 +182,6 @@ SLIDERS = (
     Slider(
         "light side", "Light", -1.2, 1.2, look="light side", judged="light side",
         words=("from the left", "from the right"),
-    ),
-    Slider(
-        "contrast", "Light", -1, 1, look="contrast", judged="contrast", words=("soft", "harsh"),
-        ships=False,
     ),
     Slider(
         "warmth", "Light", -1, 1, look="warmth", judged="warmth", words=("cool", "warm"),
@@ -230,10 +208,10 @@ def parser() -> cli.Parser:
     p.add_argument("--codes", type=cli.whole(500), default=8000, help="faces encoded (8000)")
     p.add_argument("--judge-faces", type=cli.whole(500), default=5500, help="the judge's (5500)")
     p.add_argument(
-        "--calibrate", type=cli.whole(4), default=32, help="faces edited for scale (32)"
+        "--prior",
+        metavar="FILE",
+        help="only write the shapes of drawn faces, to lie at models/pretrained/shapes",
     )
-    p.add_argument("--all", action="store_true", help="those as well that do not ship")
-    p.add_argument("--shapes", action="store_true", help="only those that leave the look alone")
     cli.add_model_arguments(p)
     return p
 
@@ -253,22 +231,23 @@ def main(argv: list[str] | None = None) -> None:
     check_folder(out)
     table = read_tables(data)
     names, shapes = landmarks(data, sorted(table), cache)
+    if args.prior:
+        chosen = with_labels(names, table, args.codes)
+        codes, _ = codes_of(editor, data, [names[i] for i in chosen], cache)
+        learn_prior(editor, shapes[chosen], codes).save(args.prior)
+        return
     numbers = measure(shapes)  # (N, M + 3)
     columns = (*MEASURES, *POSE)
-    if not args.shapes:
-        vectors = _look_vectors(editor, data, cache, names, numbers, table, args.codes)
-        judge, some = fitted_on(data, args.judge_faces, dict(zip(names, shapes, strict=True)))
-        faces = [editor.prepare(data / name, align="center") for name in some[: args.calibrate]]
+    vectors = _look_vectors(editor, data, cache, names, numbers, table, args.codes)
+    judge, some = fitted_on(data, args.judge_faces, dict(zip(names, shapes, strict=True)))
+    faces = [editor.prepare(data / name, align="center") for name in some[:_CALIBRATED_ON]]
     for order, slider in enumerate(SLIDERS):
-        if not (slider.ships or args.all) or (args.shapes and slider.look is not None):
-            continue
         vector = None
         if slider.look is not None:
-            sign, name = (-1, slider.look[1:]) if slider.look[0] == "-" else (1, slider.look)
-            if name not in vectors or slider.judged.lstrip("-") not in ("", *judge.names):
+            if slider.look not in vectors or slider.judged not in ("", *judge.names):
                 print(f"{slider.name}: the tables know nothing of it; left out", flush=True)
                 continue
-            vector = sign * slider.scale * vectors[name]
+            vector = slider.scale * vectors[slider.look]
         shape = None
         if slider.shape is not None:
             shape = regress_shape(slider, shapes, numbers, columns, names, table)
@@ -403,17 +382,16 @@ def regress_shape(
 
     numbers = numbers.copy()
     targets = [slider.shape]
-    if slider.shape in ("age", "gender"):
-        values = np.array([table[name][slider.shape] for name in names])
-        values = values / (YEARS if slider.shape == "age" else 1.0)
-        numbers, columns = np.column_stack([numbers, values]), (*columns, slider.shape)
+    if slider.shape == "age":
+        values = np.array([table[name]["age"] for name in names]) / YEARS
+        numbers, columns = np.column_stack([numbers, values]), (*columns, "age")
         held = ["smile", "mouth open", "left eye", "right eye", *POSE]
     else:
         targets = ["left eye", "right eye"] if slider.shape == "eyes" else targets
         held = [c for c in columns if c not in (*targets, *slider.free)]
-    usual = np.isfinite(numbers).all(axis=1) & (np.abs(numbers[:, -3:]) < 25).all(axis=1)
-    if slider.shape in ("age", "gender"):
-        usual = np.isfinite(numbers).all(axis=1)
+    usual = np.isfinite(numbers).all(axis=1)
+    if slider.shape != "age":
+        usual &= (np.abs(numbers[:, -3:]) < 25).all(axis=1)
     numbers, shapes = numbers[usual], shapes[usual]
     other = numbers.copy()
     left, right = columns.index("left eye"), columns.index("right eye")
@@ -495,8 +473,7 @@ def calibrated(editor: Editor, direction, faces: list[Face], judge: Judge, slide
 
     Four times, faces are edited by a unit either way and judged, and the scale is corrected.
     """
-    sign, name = (-1, slider.judged[1:]) if slider.judged[0] == "-" else (1, slider.judged)
-    column = judge.names.index(name)
+    column = judge.names.index(slider.judged)
     step = YEARS if slider.unit == "years" else 1.0  # one deviation
     if slider.unit == "years":
         direction = replace(direction, vector=direction.vector / YEARS)
@@ -511,7 +488,7 @@ def calibrated(editor: Editor, direction, faces: list[Face], judge: Judge, slide
                 )
                 for s in (-1, 1)
             ]
-            slopes.append(sign * (ends[1] - ends[0])[column] / 2)
+            slopes.append((ends[1] - ends[0])[column] / 2)
         slope = float(np.mean(slopes))
         print(f"  {slider.name}: scale {scale:.2f}, slope {slope:.2f}", flush=True)
         if not slope > 0.02:
@@ -522,6 +499,31 @@ def calibrated(editor: Editor, direction, faces: list[Face], judge: Judge, slide
 
 def _shape_of(face: Face, direction, strength: float) -> np.ndarray:
     return face.shape if direction.shape is None else face.shape + strength * direction.shape
+
+
+def learn_prior(editor: Editor, shapes: np.ndarray, codes: np.ndarray) -> ShapePrior:
+    """Return the prior of shapes of drawn faces given the coarse levels of their codes.
+
+    Of several penalties that is taken with which the code explains most of the variance of
+    held-out shapes.
+
+    Args:
+        shapes: (N, 478, 2) landmarks.
+        codes: (N, D) codes of their looks.
+    """
+    from glow_app.editing.sampling import ShapePrior
+
+    coarse = sum(int(np.prod(shape)) for shape in editor.model.level_shapes[-_LEVELS:])
+    x, held = codes[:, -coarse:].astype(np.float64), np.arange(len(codes)) % _HELD_OUT == 0
+    explained = {}
+    for ridge in _RIDGES:
+        prior = ShapePrior.fitted(shapes[~held], x[~held], ridge)
+        left = (shapes[held] - prior.mean).reshape(held.sum(), -1) @ prior.components.T
+        told = prior.offset + x[held] @ prior.weights.T
+        explained[ridge] = 1 - np.square(left - told).sum() / np.square(left - left.mean(0)).sum()
+        print(f"penalty {ridge:g}: explains {explained[ridge]:.3f} of held-out shapes", flush=True)
+    best = max(explained, key=explained.get)
+    return ShapePrior.fitted(shapes, x, best, editor.fingerprint)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pathlib import Path
 import _project  # noqa: F401
 
 from glow_app.common import cli
+from glow_app.common.errors import UserError
 
 _MEASURED = 4096  # training pictures, evenly chosen
 
@@ -57,7 +58,6 @@ def main(argv: list[str] | None = None) -> None:
 
     import models
     from glow_app.common.devices import pick_device
-    from glow_app.common.errors import UserError
     from glow_app.export.writing import check_target
     from glow_app.faces.coding import Coding
     from glow_app.faces.looks import ReferenceFrame

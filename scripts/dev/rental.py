@@ -24,6 +24,7 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ from glow_app.common.files import replacing, write_text
 if TYPE_CHECKING:
     import numpy as np
 
-PIECE = 15 * 2**20  # bytes
+PIECE, PART = 15 * 2**20, 60 * 2**20  # bytes of a file that is brought back, or packed
 _MANIFEST = ".parts.json"
 _STATE, _WEIGHTS = "state.safetensors", "model.safetensors"
 
@@ -44,35 +45,26 @@ _STATE, _WEIGHTS = "state.safetensors", "model.safetensors"
 def parser() -> cli.Parser:
     p = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = p.add_subparsers(required=True, metavar="{pack,train}")
-    _add_pack(commands.add_parser("pack", help="pictures into a few files, at home"))
-    _add_train(commands.add_parser("train", help="train on them for some minutes, there"))
+    p_pack = commands.add_parser("pack", help="pictures into a few files, at home")
+    p_pack.set_defaults(command=pack)
+    add = p_pack.add_argument
+    add("--data", required=True, metavar="DIR", help="folder of pictures")
+    add("--out", required=True, metavar="DIR", help="where the parts go")
+    add("--size", type=cli.whole(2, 1024), default=64, help="side in pixels (64)")
+    add("--coding", choices=["auto", "none"], default="auto", help="as of train.py")
+    add("--init", metavar="P", help="weights that the run starts from, for --coding")
+    p_train = commands.add_parser("train", help="train on them for some minutes, there")
+    p_train.set_defaults(command=train)
+    add = p_train.add_argument
+    add("--data", required=True, metavar="DIR", help="pictures, or what pack made")
+    add("--val", required=True, metavar="DIR", help="held-out pictures, likewise")
+    add("--out", required=True, metavar="DIR", help="where the pieces go")
+    add("--minutes", required=True, type=cli.number(0.01), help="of training, now")
+    add("--from", dest="source", metavar="DIR", help="--out of an earlier machine")
+    add("--run", default="runs/rental", metavar="DIR", help="run folder (runs/rental)")
+    add("--state", action="store_true", help="write the whole state too")
+    add("more", nargs="*", metavar="-- ...", help="after --, options of train.py: --batch 256 ...")
     return p
-
-
-def _add_pack(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--data", required=True, metavar="DIR", help="folder of pictures")
-    p.add_argument("--out", required=True, metavar="DIR", help="where the parts go")
-    p.add_argument("--size", type=cli.whole(2, 1024), default=64, help="side in pixels (64)")
-    p.add_argument("--coding", choices=["auto", "none"], default="auto", help="as of train.py")
-    p.add_argument("--init", metavar="P", help="weights that the run starts from, for --coding")
-    p.add_argument(
-        "--part-mib", type=cli.number(0.01, 4096), default=60, help="largest part, MiB (60)"
-    )
-    p.set_defaults(command=pack)
-
-
-def _add_train(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--data", required=True, metavar="DIR", help="pictures, or what pack made")
-    p.add_argument("--val", required=True, metavar="DIR", help="held-out pictures, likewise")
-    p.add_argument("--out", required=True, metavar="DIR", help="where the pieces go")
-    p.add_argument("--minutes", required=True, type=cli.number(0.01), help="of training, now")
-    p.add_argument("--from", dest="source", metavar="DIR", help="--out of an earlier machine")
-    p.add_argument("--run", default="runs/rental", metavar="DIR", help="run folder (runs/rental)")
-    p.add_argument("--state", action="store_true", help="write the whole state too")
-    p.add_argument(
-        "more", nargs="*", metavar="-- ...", help="after --, options of train.py: --batch 256 ..."
-    )
-    p.set_defaults(command=train)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -92,7 +84,7 @@ def pack(args: argparse.Namespace) -> None:
         )
         entries = zip(pictures.names, pictures.pixels, strict=True)
         shown = cli.shown(entries, len(pictures), "packing")
-        parts = pack_pictures(shown, Path(args.out), int(args.part_mib * 2**20))
+        parts = pack_pictures(shown, Path(args.out), PART)
         pictures.frame.write(Path(args.out))
     size = sum(part.stat().st_size for part in parts) / 2**20
     print(f"{args.out}: {len(pictures):,} pictures in {len(parts)} parts, {size:.1f} MiB")
@@ -101,12 +93,16 @@ def pack(args: argparse.Namespace) -> None:
 def train(args: argparse.Namespace) -> None:
     """Resume the run for some minutes, and write its results in pieces."""
     from glow_app.export.writing import check_folder
+    from models.checkpoint import read_safetensors
     from scripts import train as training_script
 
     run, out = Path(args.run), check_folder(args.out)
     (run / "checkpoint").mkdir(parents=True, exist_ok=True)
-    init = _take_over(run, Path(args.source)) if args.source else []
-    minutes = _minutes_done(run / "checkpoint" / _STATE) + args.minutes
+    state = run / "checkpoint" / _STATE
+    init = _take_over(run, Path(args.source)) if args.source and not state.exists() else []
+    minutes = args.minutes
+    if state.exists():
+        minutes += float(json.loads(read_safetensors(state)[1]["counters"])["minutes"])
     data = ["--data", args.data, "--val", args.val, "--out", str(run)]
     training_script.main([*data, "--minutes", str(minutes), *init, *args.more])
     _write(run, out, args.state)
@@ -114,26 +110,14 @@ def train(args: argparse.Namespace) -> None:
 
 def _take_over(run: Path, source: Path) -> list[str]:
     """Copy the results of an earlier machine into ``run``; return more options for train.py."""
-    state = run / "checkpoint" / _STATE
-    if state.exists():
-        return []
     try:
-        join_file(source, _STATE, state)
+        join_file(source, _STATE, run / "checkpoint" / _STATE)
     except UserError:
         given = join_file(source, _WEIGHTS, run / "given.safetensors")
         return ["--init", str(given)]
     for name in ("config.json", "stats.jsonl"):
         shutil.copyfile(source / name, run / name)
     return []
-
-
-def _minutes_done(state: Path) -> float:
-    from models.checkpoint import read_safetensors
-
-    if not state.exists():
-        return 0.0
-    _, metadata = read_safetensors(state)
-    return float(json.loads(metadata["counters"])["minutes"])
 
 
 def _write(run: Path, out: Path, with_state: bool) -> None:
@@ -165,33 +149,26 @@ def pack_pictures(pictures: Iterable[tuple[str, np.ndarray]], out: Path, limit: 
     The archives hold lossless WebP, about half of the raw bytes, and have at most ``limit`` bytes
     each. `glow_app.training.from_source` reads the very same pixels from the folder.
     """
+    from PIL import Image
+
     out.mkdir(parents=True, exist_ok=True)
     for old in out.glob("part-*.zip"):
         old.unlink()
     parts: list[Path] = []
-    archive: zipfile.ZipFile | None = None
-    room = 0
-    for name, pixels in pictures:
-        content = _webp(pixels)
-        needed = len(content) + 2 * len(name.encode()) + 256  # with its two headers
-        if archive is None or needed > room:
-            if archive is not None:
-                archive.close()
-            parts.append(out / f"part-{len(parts):03d}.zip")
-            archive, room = zipfile.ZipFile(parts[-1], "w"), limit - 1024
-        archive.writestr(f"{name}.webp", content)
-        room -= needed
-    if archive is not None:
-        archive.close()
+    with ExitStack() as opened:
+        room = 0
+        for name, pixels in pictures:
+            buffer = io.BytesIO()
+            Image.fromarray(pixels).save(buffer, "WEBP", lossless=True, method=4)
+            needed = buffer.tell() + 2 * len(name.encode()) + 256  # with its two headers
+            if needed > room:
+                opened.close()
+                parts.append(out / f"part-{len(parts):03d}.zip")
+                archive = opened.enter_context(zipfile.ZipFile(parts[-1], "w"))
+                room = limit - 1024
+            archive.writestr(f"{name}.webp", buffer.getvalue())
+            room -= needed
     return parts
-
-
-def _webp(pixels: np.ndarray) -> bytes:
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "WEBP", lossless=True, method=4)
-    return buffer.getvalue()
 
 
 def split_file(path: Path, out: Path, limit: int) -> list[Path]:
@@ -219,24 +196,20 @@ def join_file(folder: Path, name: str, target: Path) -> Path:
     Raises:
         UserError: pieces are missing or damaged; one sentence.
     """
-    try:
-        manifest = json.loads((folder / (name + _MANIFEST)).read_text(encoding="utf-8"))
-        count, expected = int(manifest["pieces"]), str(manifest["sha256"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"There is no whole {name} in {folder}.") from error
     digest = hashlib.sha256()
     try:
+        manifest = json.loads((folder / (name + _MANIFEST)).read_text(encoding="utf-8"))
+        pieces = [folder / f"{name}.{i:03d}" for i in range(manifest["pieces"])]
         with replacing(target) as temporary:
             with open(temporary, "wb") as file:
-                for i in range(count):
-                    piece = (folder / f"{name}.{i:03d}").read_bytes()
+                for piece in map(Path.read_bytes, pieces):
                     digest.update(piece)
                     file.write(piece)
-            if digest.hexdigest() != expected:
+            if digest.hexdigest() != manifest["sha256"]:
                 raise UserError(
                     f"The pieces of {name} in {folder} are not those that were written."
                 )
-    except FileNotFoundError as error:
+    except (FileNotFoundError, KeyError, json.JSONDecodeError) as error:
         raise UserError(f"A piece of {name} is missing in {folder}.") from error
     return target
 

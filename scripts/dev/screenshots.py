@@ -36,12 +36,6 @@ _SHARP_MS = 12_000  # for frames of full size, which come one by one
 def parser() -> cli.Parser:
     p = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--out", default="docs", metavar="DIR", help="folder to write to (docs)")
-    seed = cli.whole(0, 2**32 - 1)
-    p.add_argument("--seed-a", type=seed, metavar="N", help="of face A, if of B")
-    p.add_argument("--seed-b", type=seed, metavar="N", help="of face B, if of A")
-    p.add_argument(
-        "--t", type=cli.number(0, 1), default=0.5, help="where the slider stands (default 0.5)"
-    )
     cli.add_model_arguments(p)
     return p
 
@@ -56,8 +50,6 @@ def main(argv: list[str] | None = None) -> None:
 
     from glow_app.ui.page import build_page, launch_options
 
-    drawn = args.seed_a is not None and args.seed_b is not None
-    faces = f"a={args.seed_a}&b={args.seed_b}&" if drawn else ""
     page = build_page(editor)
     _, url, _ = page.launch(server_name="127.0.0.1", prevent_thread_lock=True, **launch_options())
     try:
@@ -67,17 +59,17 @@ def main(argv: list[str] | None = None) -> None:
                 args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
             )
             for name, (width, height, theme) in _VIEWS.items():
-                address = f"{url}?{faces}__theme={theme}"
+                address = f"{url}?__theme={theme}"
                 file = out / f"screenshot-{name}.png"
-                _picture(browser, address, (width, height), args.t, file)
+                _picture(browser, address, (width, height), file)
                 print(file)
             browser.close()
     finally:
         page.close(verbose=False)
 
 
-def _picture(browser: Browser, address: str, size: tuple[int, int], t: float, file: Path) -> None:
-    """Write a screenshot of the whole page in a new tab, with the slider at ``t``."""
+def _picture(browser: Browser, address: str, size: tuple[int, int], file: Path) -> None:
+    """Write a screenshot of the whole page in a new tab, with the slider half way."""
     width, height = size
     context = browser.new_context(
         viewport={"width": width, "height": height}, reduced_motion="reduce"
@@ -87,7 +79,7 @@ def _picture(browser: Browser, address: str, size: tuple[int, int], t: float, fi
     for there in (_READY, _PLOTTED):
         tab.locator(there).wait_for(timeout=60_000)
     tab.locator("#player input[type=range]").evaluate(
-        "(range, t) => { range.value = t; range.dispatchEvent(new Event('input')); }", t
+        "range => { range.value = 0.5; range.dispatchEvent(new Event('input')); }"
     )
     tab.wait_for_timeout(_SHARP_MS)
     tab.screenshot(path=file, full_page=True)

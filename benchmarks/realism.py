@@ -3,27 +3,9 @@
 A frame is compared with the two photos it was made of, both warped to the shape of the face in
 the frame. Four faults are measured, and the mark is linear in them.
 
-Over frames its rank correlation with the marks of blind judges is 0.8 to 0.9. It cannot tell the
-better of two ways of making frames whose mean marks differ by less than half a mark. A copy of one
-photo gets 8.6, the highest mark.
-
-The formula is a ridge regression without negative costs. It was fitted on the marks of 144 frames
-halfway between two photos (384 pixels; two rounds of 12 pairs, 5 of them in both; 2 and 4 judges).
-Spearman's rank correlations with the mean marks, of frames and of the ways' means:
-
-| fitted on | tested on | frames | ways |
-|---|---|---:|---:|
-| both rounds, but for one pair at a time | that pair, round 1 | 0.78 | 0.80 of 5 |
-| | that pair, round 2 | 0.90 | 0.93 of 7 |
-| half of the pairs of round 1 | the other half (mean of 100) | 0.78 | 0.77 |
-| half of the pairs of round 2 | the other half (mean of 100) | 0.90 | 0.82 |
-| round 1 | round 2 | 0.92 | 0.68 |
-| round 2 | round 1 | 0.80 | 0.80 |
-
-With a pair left out, ways are put in the judges' order in all 22 cases in which their mean marks
-differ by half a mark or more, and in 5 of the 9 others, which is chance. The faults themselves
-were chosen with all marks known. Chosen on one round by search, others like them reached 0.5 to
-0.85 of the frames of the other round.
+The formula is a ridge regression without negative costs, fitted on the marks of 144 frames
+halfway between two photos (384 pixels; two rounds of 12 pairs; 2 and 4 judges). How well it agrees
+with judges is in docs/results.md. A copy of one photo gets 8.6, the highest mark.
 
 Limits: a copy of a photo has no faults, so a measure of how far a frame is between A and B must
 stand beside the mark. Noise costs little (a deviation of 10 levels takes 0.1 to 0.3 marks from a
@@ -39,7 +21,7 @@ from typing import Final, NamedTuple
 import cv2
 import numpy as np
 
-from glow_app.faces.landmarks import SHAPE_POINTS
+from glow_app.faces.landmarks import INNER_LIPS, SHAPE_POINTS
 from glow_app.faces.warp import between
 
 __all__ = ["Faults", "faults", "mark"]
@@ -53,9 +35,6 @@ _WIDE: Final = 20.0  # of the windows in which a frame is taken for a sum of bot
 _FLAT: Final = 4.0  # grey levels: contrast below which structure counts little
 _MOST: Final = 1.5  # how much stronger than in a photo its structure may be in the sum
 _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
-_MOUTH: Final = (
-    78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191,
-)  # fmt: skip
 _WIDENED: Final = 5  # side of the square by which the mouth is widened
 
 
@@ -109,16 +88,7 @@ def faults(
         meshes: (478, 2) landmarks of A and B in fractions of the crop, from `find_shape`.
         mesh: those of the frame, from `find_shape` too. None: the shape halfway between A and B,
             which agrees less with people (correlations of frames are 0.05 lower).
-
-    Raises:
-        ValueError: the pictures are not (N, N, 3) uint8 of one size.
     """
-    for picture in (frame, *photos):
-        if picture.dtype != np.uint8 or picture.shape != (len(frame), len(frame), 3):
-            raise ValueError(
-                "a frame and its photos must be (N, N, 3) uint8 of one size, not"
-                f" {picture.shape} {picture.dtype}"
-            )
     if mesh is None:
         mesh = (meshes[0] + meshes[1]) / 2
     shape, *shapes = (np.asarray(m, np.float64)[SHAPE_POINTS] for m in (mesh, *meshes))
@@ -167,7 +137,7 @@ def _doubling(frame: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _mouth(mesh: np.ndarray) -> np.ndarray:
     """Return a mask (S, S) of the inside of the lips; a few pixels even if they are closed."""
     drawn = np.zeros((_SIDE, _SIDE), np.uint8)
-    corners = np.round(np.asarray(mesh)[list(_MOUTH)] * _SIDE * 16 - 8).astype(np.int32)
+    corners = np.round(np.asarray(mesh)[list(INNER_LIPS)] * _SIDE * 16 - 8).astype(np.int32)
     cv2.fillPoly(drawn, [corners], 1, shift=4)
     return cv2.dilate(drawn, np.ones((_WIDENED, _WIDENED), np.uint8)).astype(bool)
 

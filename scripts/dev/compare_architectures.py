@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Train many architectures for the same time on the same pictures, and write a table of them.
 
-python benchmarks/research/compare_architectures.py --data FACES --val HELD_OUT --out runs/compare
+python scripts/dev/compare_architectures.py --data FACES --val HELD_OUT --out runs/compare
 
 Results are kept in OUT; the same command resumes. Seconds are of processor time on a CPU, so that
 other work on the machine does not matter (run it on one thread: OMP_NUM_THREADS=1), and of the
@@ -20,10 +20,11 @@ from typing import Any
 import _project  # noqa: F401
 
 from benchmarks.measuring import flops_per_frame
+from benchmarks.report import table
 from glow_app.common import cli
 from glow_app.common.devices import pick_device, pick_precision
 from glow_app.common.files import write_text
-from glow_app.export.writing import check_folder, check_target
+from glow_app.export.writing import check_folder
 from glow_app.training import TrainConfig, World, from_source, train
 from models import Glow, GlowConfig
 
@@ -58,32 +59,40 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seconds", type=cli.whole(1), default=150, help="of training each (150)")
     p.add_argument("--image-size", type=cli.whole(8), default=32, help="pixels (32)")
     p.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
-    p.add_argument("--only", nargs="*", metavar="NAME", help="some of the variants")
-    p.add_argument("--table", metavar="FILE", help="write the table there, as Markdown")
     return p
 
 
-def main(argv: list[str] | None = None) -> int:
-    p = parser()
-    args = p.parse_args(argv)
-    unknown = set(args.only or ()) - set(VARIANTS)
-    if unknown:
-        p.error(f"there is no variant {sorted(unknown)[0]!r}")
+def main(argv: list[str] | None = None) -> None:
+    args = parser().parse_args(argv)
     out = check_folder(args.out)
-    target = args.table and check_target(args.table, (".md", ".txt"))
-    for name in args.only or VARIANTS:
-        _measure(name, args, out)
-    table = _table([_result(out, name) for name in VARIANTS if _path(out, name).exists()])
-    if target:
-        write_text(target, table)
-    print(table)
-    return 0
+    results = [_measured(name, args, out) for name in VARIANTS]
+    head = [
+        "architecture",
+        "val bits/dim",
+        "seconds",
+        "images seen",
+        "parameters",
+        "GFLOP a frame",
+    ]
+    rows = [
+        [
+            r["name"],
+            f"{r['val_bits_per_dim']:.3f}",
+            str(r["seconds"]),
+            f"{r['images']:,}",
+            f"{r['parameters'] / 1e6:.2f} M",
+            f"{r['gflop']:.3f}",
+        ]
+        for r in sorted(results, key=lambda r: r["val_bits_per_dim"])
+    ]
+    print(table(head, rows))
 
 
-def _measure(name: str, args: argparse.Namespace, out: Path) -> None:
-    """Train one variant, unless its result is there."""
-    if _path(out, name).exists():
-        return
+def _measured(name: str, args: argparse.Namespace, out: Path) -> dict[str, Any]:
+    """Train one variant, unless its result is there, and return that."""
+    file = out / (name.replace(" ", "-").replace(",", "") + ".json")
+    if file.exists():
+        return json.loads(file.read_text(encoding="utf-8"))
     shape, changes = VARIANTS[name]
     shape = shape.replace(image_size=args.image_size)
     device = pick_device(args.device)
@@ -111,34 +120,13 @@ def _measure(name: str, args: argparse.Namespace, out: Path) -> None:
     result = {
         "name": name,
         "val_bits_per_dim": records[-1]["val_bits_per_dim"],
-        "train_bits_per_dim": records[-2:][0]["train_bits_per_dim"],
         "images": records[-1]["images"],
         "seconds": args.seconds,
         "parameters": model.parameter_count,
         "gflop": flops_per_frame(model) / 1e9,
     }
-    write_text(_path(out, name), json.dumps(result, indent=2) + "\n")
-
-
-def _path(out: Path, name: str) -> Path:
-    return out / (name.replace(" ", "-").replace(",", "") + ".json")
-
-
-def _result(out: Path, name: str) -> dict[str, Any]:
-    return json.loads(_path(out, name).read_text(encoding="utf-8"))
-
-
-def _table(results: list[dict[str, Any]]) -> str:
-    head = (
-        "| architecture | val bits/dim | seconds | images seen | parameters | GFLOP a frame |\n"
-        "|---|---|---|---|---|---|\n"
-    )
-    rows = (
-        f"| {r['name']} | {r['val_bits_per_dim']:.3f} | {r['seconds']} | {r['images']:,} | "
-        f"{r['parameters'] / 1e6:.2f} M | {r['gflop']:.3f} |\n"
-        for r in sorted(results, key=lambda r: r["val_bits_per_dim"])
-    )
-    return head + "".join(rows)
+    write_text(file, json.dumps(result, indent=2) + "\n")
+    return result
 
 
 if __name__ == "__main__":
