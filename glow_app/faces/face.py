@@ -322,16 +322,20 @@ class _Maker:
         side = min(image.size)
         left, top = (image.width - side) // 2, (image.height - side) // 2
         square = Square.at((left + side / 2, top + side / 2), side)
-        picture = image.crop((left, top, left + side, top + side))
-        sharp, full_side = np.array(picture), self._full_side(square)
-        crop = resized(sharp, self._wide, enlarging=RESAMPLE)
-        whole = picture.size == image.size
+        whole, full_side = image.size == (side, side), self._full_side(square)
+        picture = image if whole else image.crop((left, top, left + side, top + side))
+
+        def sized(wanted: int) -> np.ndarray:
+            small = picture if side == wanted else picture.resize((wanted, wanted), RESAMPLE)
+            return np.array(small)  # only now: as an array all 40 megapixels take half a second
+
+        crop = sized(self._wide)
         done = self.coding is not None and whole and self.coding.made(picture, jpeg)
         if side == self.size or done:
-            pixels = resized(sharp, self.size, enlarging=RESAMPLE)
+            pixels = sized(self.size)
         else:
             pixels = code_and_reduce(crop, self.size, self.coding)
-        full = None if full_side is None else resized(sharp, full_side, enlarging=RESAMPLE)
+        full = None if full_side is None else sized(full_side)
         notes += self._about_size(square, "face" if aligned else "picture")
         return Face(pixels, crop, aligned, notes=notes, full=full, square=square)
 
