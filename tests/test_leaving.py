@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import threading
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 
 from benchmarks.faults.hostile import encoded, picture
 from benchmarks.faults.visitor import Visitor
+from glow_app.common import memory
 from glow_app.common.progress import Steps, Stopped, stopped_when
 from glow_app.editing.editor import Editor
 from glow_app.ui.events import event_handler
@@ -127,3 +129,31 @@ def test_a_client_that_hangs_up_frees_the_model(tiny_checkpoint: Path) -> None:
     finally:
         visitor.close()
         page.close(verbose=False)
+
+
+@pytest.mark.skipif(memory._trim is None, reason="only glibc can be told to give memory back")
+def test_memory_that_a_job_used_goes_back_to_the_system() -> None:
+    """Freed blocks below one that stays, in pools of several threads: as after morphs at once."""
+    staying, all_in = [], threading.Barrier(4)
+
+    def work() -> None:
+        with JOBS.run():
+            blocks = [bytearray(b"x" * 50_000) for _ in range(1000)]
+            all_in.wait(30)  # so that each thread has a pool of its own
+            staying.append(bytearray(b"x" * 50_000))
+            del blocks
+
+    before = _resident_mib()
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    deadline = time.monotonic() + 20
+    while _resident_mib() > before + 50 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert len(staying) == 4 and _resident_mib() < before + 50  # of 190 that were used
+
+
+def _resident_mib() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE / 2**20

@@ -23,7 +23,7 @@ from glow_app.editing.options import GROUNDS, MorphOptions
 from glow_app.editing.renderer import Renderer
 from glow_app.faces import finder, landmarks, regions
 from glow_app.faces.coding import resized
-from glow_app.faces.face import FULL, Face, prepare
+from glow_app.faces.face import FULL, Face, Tone, prepare
 from glow_app.faces.landmarks import SHAPE_POINTS, find_shape
 from glow_app.faces.warp import between
 
@@ -370,6 +370,31 @@ def test_grey_photos_stay_grey(small, examples):
         morph = small.morph_frames(a, b, [0.0, 0.2, 0.53, 0.9], kappa=kappa)
         for size in (64, 150, a.native, 400):
             assert np.ptp(morph.enlarged(size), axis=-1).max() == 0
+
+
+def test_between_photos_of_one_tone_the_model_alone_keeps_it(small, portraits, monkeypatch):
+    """Grey stays grey whatever it draws; the ends are what it draws, and colours stay."""
+    a, b = (in_tone(face) for face in portraits[:2])
+    decode = small.model.decode_with_report
+
+    def reddened(z: torch.Tensor, within: object = None) -> tuple[np.ndarray, np.ndarray]:
+        looks, clamped = decode(z, within=within)
+        return (looks + np.array([40.0, 0, -20])).clip(0, 255).astype(np.uint8), clamped
+
+    t = [-0.3, 0.0, 0.2, 0.53, 0.9, 1.4]
+    assert np.ptp(small.morph_frames(a, b, t, alone=True).frames, axis=-1).max() == 0
+    monkeypatch.setattr(small.model, "decode_with_report", reddened)
+    chroma = np.ptp(small.morph_frames(a, b, t, alone=True).frames, axis=-1).max(axis=(1, 2))
+    assert chroma[1] > 30 and not np.delete(chroma, 1).any()
+    loop = small.journey([a, b], 3, loop=True, alone=True)
+    assert np.ptp(loop.frames[[1, 3]], axis=-1).max() == 0
+    assert (
+        np.ptp(small.morph_frames(a, portraits[1], [0.5], alone=True).frames, axis=-1).max() > 30
+    )
+    sepia = in_tone(portraits[0], (22, 0, -28))
+    frame = small.morph_frames(sepia, a, [0.5], alone=True).frames[0]
+    half = Tone(sepia.tone.curve / 2)
+    assert np.abs(frame - half.of(frame)).max() <= 1.5 and np.ptp(frame, axis=-1).max() > 10
 
 
 def in_tone(face: Face, tone: tuple[float, float, float] = (0, 0, 0)) -> Face:

@@ -34,6 +34,7 @@ MAX_HEALTH_S: Final = 0.200  # at the 95th percentile
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _ROUNDING: Final = 2  # levels by which a picture may differ from itself in another batch
 _SEEDS: Final = 8  # faces that visitors ask for
+_QUIET_S: Final = 5.0  # after which the page has given back memory that it does not use
 _RETRY_S: Final = (0.5, 2.0)  # how long one waits who was told that the queue is full
 
 
@@ -131,11 +132,15 @@ def under_load(
         people = [_User(url, number, faces, levels) for number in range(users)]
         with _connection(url) as http:
             alone = [_health_time(http) for _ in range(40)]
-        people[0].come()  # loads what all share
-        empty = _memory_mib(pid)
-        with ThreadPoolExecutor(len(people)) as pool:
-            list(pool.map(_User.come, people[1:]))
-        each = (_memory_mib(pid) - empty) / max(len(people) - 1, 1)
+        # Half of them, at once as well, load what all share and set up the page's threads.
+        half = (users + 1) // 2
+        with ThreadPoolExecutor(users) as pool:
+            list(pool.map(_User.come, people[:half]))
+            time.sleep(_QUIET_S)
+            shared = _memory_mib(pid)
+            list(pool.map(_User.come, people[half:]))
+        time.sleep(_QUIET_S)
+        each = (_memory_mib(pid) - shared) / max(users - half, 1)
         _crowd(url, people, min(60.0, seconds / 2))  # fills the caches
         time.sleep(settle / 2)
         before = _memory_mib(pid)

@@ -22,6 +22,7 @@ from glow_app.editing.options import KAPPA
 from glow_app.editing.renderer import Renderer
 from glow_app.editing.walk import Point, Walk
 from glow_app.faces.coding import resized
+from glow_app.faces.face import mixed_tone
 from models import StateRange
 
 __all__ = ["Enlarged", "Frames", "Morph", "Still", "make_even_frames", "make_frames", "make_still"]
@@ -282,6 +283,8 @@ class _Rendering:
             chunk = rows[first : first + model.batch]
             points = [self._walk.at(float(place)) for place in self._u[chunk]]
             looks, clamped, z = self._decode(points)
+            if self.renderer is None:
+                looks = self._toned(points, looks)
             self.looks[chunk], self.norms[chunk] = looks, model.norms(z)
             if self.renderer is None:
                 self.clamped[chunk] = clamped
@@ -290,6 +293,20 @@ class _Rendering:
             for row, point in zip(chunk.tolist(), points, strict=True):
                 self.points[row] = replace(point, z=None, within=None)
             steps.advance(len(chunk))
+
+    def _toned(self, points: Sequence[Point], looks: np.ndarray) -> np.ndarray:
+        """Give looks (T, S, S, 3) between photos of one tone each that tone, which the model does
+        not keep; between black and white ones it is grey. The photos themselves come as they are.
+        """
+        looks = looks.copy()
+        for point, look in zip(points, looks, strict=True):
+            shares = [
+                (face, w) for face, w in zip(self._walk.faces, point.weights, strict=True) if w
+            ]
+            tone = mixed_tone([(face.tone, w) for face, w in shares])
+            if tone is not None and point.photo is None:
+                look[:] = (tone.of(look) + 0.5).clip(0, 255)
+        return looks
 
     def morph(self, rows: np.ndarray) -> Morph:
         """Return the frames of these rows, which were made."""

@@ -70,7 +70,7 @@ class Walk:
         coded: their codes, one row each, and the range of states that each reaches.
         usual: range of the states of the training faces; None where it is not known.
         warped: faces are warped; False where one has no landmarks, or the model draws alone.
-        alone: frames are g(z) and nothing else.
+        alone: frames are g(z) and nothing else, but for the tone between photos of one tone.
         legs: length; positions go from 0 to `legs`.
         loop: it ends where it begins.
         path: of the code, "" for a straight line.

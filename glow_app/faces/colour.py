@@ -68,16 +68,29 @@ def eight_bits(image: Image.Image, name: str) -> Image.Image:
     top = next((top for top in _usual_tops(image) if high <= 1.05 * top), None)
     if top is not None and low >= -0.05 * top:  # resampling overshoots a little
         low, high = 0.0, top
-    levels = np.empty(values.shape, np.uint8)
-    for rows in _bands(values):
-        part = np.nan_to_num(values[rows].astype(np.float32), nan=low, posinf=high, neginf=low)
-        part = np.clip((part - low) * (255 / max(high - low, 1e-30)), 0, 255)
-        levels[rows] = (part + 0.5).astype(np.uint8)
-    grey = Image.fromarray(levels)
+    if values.dtype == np.uint16:  # a table is three times as fast
+        grey = Image.fromarray(_scaled(np.arange(65536), low, high)[values])
+    else:
+        levels = np.empty(values.shape, np.uint8)
+        for rows in _bands(values):
+            levels[rows] = _scaled(values[rows], low, high)
+        grey = Image.fromarray(levels)
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
     return grey
+
+
+def _scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Return values of any shape as levels from 0 for `low` to 255 for `high`, uint8."""
+    scaled = values.astype(np.float32)
+    if values.dtype.kind == "f":
+        np.nan_to_num(scaled, copy=False, nan=low, posinf=high, neginf=low)
+    scaled -= low
+    scaled *= 255 / max(high - low, 1e-30)
+    np.clip(scaled, 0, 255, out=scaled)
+    scaled += 0.5
+    return scaled.astype(np.uint8)
 
 
 def _bands(values: np.ndarray) -> list[slice]:
@@ -90,13 +103,14 @@ def _range(values: np.ndarray, name: str) -> tuple[float, float]:
     """Return the smallest and the largest of the finite values (H, W)."""
     low, high = np.inf, -np.inf
     for rows in _bands(values):
-        part = values[rows].astype(np.float32)
-        part = part[np.isfinite(part)]
+        part = values[rows]
+        if not np.isfinite([part.min(), part.max()]).all():  # a NaN makes both of them NaN
+            part = part[np.isfinite(part)]
         if part.size:
-            low, high = min(low, float(part.min())), max(high, float(part.max()))
+            low, high = min(low, part.min()), max(high, part.max())
     if low > high:
         raise UserError(f"{name} holds no numbers.")
-    return low, high
+    return float(np.float32(low)), float(np.float32(high))
 
 
 def _usual_tops(image: Image.Image) -> tuple[float, ...]:

@@ -10,6 +10,7 @@ reduce once to the size of the model (`coding`).
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +27,7 @@ from glow_app.faces.landmarks import find_shape, mean_shape, mouth_opening
 from glow_app.faces.opening import RESAMPLE, Opened, Source, name_of, open_source
 from glow_app.faces.warp import reshaped
 
-__all__ = ["FULL", "Face", "Tone", "prepare", "prepare_all", "tone_of"]
+__all__ = ["FULL", "Face", "Tone", "mixed_tone", "prepare", "prepare_all", "tone_of"]
 
 FULL: Final = 1024  # pixels a side up to which a face is kept as sharp as its photo has it
 
@@ -322,16 +323,20 @@ class _Maker:
         side = min(image.size)
         left, top = (image.width - side) // 2, (image.height - side) // 2
         square = Square.at((left + side / 2, top + side / 2), side)
-        picture = image.crop((left, top, left + side, top + side))
-        sharp, full_side = np.array(picture), self._full_side(square)
-        crop = resized(sharp, self._wide, enlarging=RESAMPLE)
-        whole = picture.size == image.size
+        whole, full_side = image.size == (side, side), self._full_side(square)
+        picture = image if whole else image.crop((left, top, left + side, top + side))
+
+        def sized(wanted: int) -> np.ndarray:
+            small = picture if side == wanted else picture.resize((wanted, wanted), RESAMPLE)
+            return np.array(small)  # only now: as an array all 40 megapixels take half a second
+
+        crop = sized(self._wide)
         done = self.coding is not None and whole and self.coding.made(picture, jpeg)
         if side == self.size or done:
-            pixels = resized(sharp, self.size, enlarging=RESAMPLE)
+            pixels = sized(self.size)
         else:
             pixels = code_and_reduce(crop, self.size, self.coding)
-        full = None if full_side is None else resized(sharp, full_side, enlarging=RESAMPLE)
+        full = None if full_side is None else sized(full_side)
         notes += self._about_size(square, "face" if aligned else "picture")
         return Face(pixels, crop, aligned, notes=notes, full=full, square=square)
 
@@ -394,6 +399,14 @@ def tone_of(picture: np.ndarray) -> Tone | None:
     curve, *_ = np.linalg.lstsq(powers, colour, rcond=None)
     stray = np.abs(colour - powers @ curve).max(axis=1)
     return Tone(curve.astype(np.float32)) if np.quantile(stray, _MOST) <= _STRAY else None
+
+
+def mixed_tone(shares: Sequence[tuple[Tone | None, float]]) -> Tone | None:
+    """Return the tone between pictures, each with its share; None if one of them has colours."""
+    curves = [(tone.curve, share) for tone, share in shares if tone is not None]
+    if not curves or len(curves) < len(shares):
+        return None
+    return Tone(sum((np.float32(share) * curve for curve, share in curves), start=np.float32(0)))
 
 
 def _luminance(picture: np.ndarray) -> np.ndarray:

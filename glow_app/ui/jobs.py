@@ -17,6 +17,7 @@ from typing import Any
 import gradio as gr
 from gradio.context import LocalContext
 
+from glow_app.common.memory import return_unused_soon
 from glow_app.common.progress import Stopped
 
 __all__ = ["JOBS", "Job", "Jobs"]
@@ -65,6 +66,8 @@ class Jobs:
     def run(self, name: Any = None, session: str | None = None) -> Iterator[Job]:
         """Make a job for the work inside the ``with``, known until that ends.
 
+        The memory that it used goes back to the system soon after.
+
         Args:
             name: chosen by the browser; anything that is no fair name only makes a job that
                 nobody can ask about.
@@ -80,6 +83,7 @@ class Jobs:
             with self._idle:
                 self._running.discard(job)
                 self._idle.notify_all()
+            return_unused_soon()  # photos that were opened, and pictures on their way
 
     @staticmethod
     def new_name() -> str:

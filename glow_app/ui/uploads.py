@@ -19,6 +19,7 @@ from gradio import processing_utils
 from gradio.utils import get_upload_folder
 
 from glow_app.common.errors import UserError
+from glow_app.common.memory import return_unused
 from glow_app.faces.opening import printable
 
 __all__ = [
@@ -110,6 +111,7 @@ def sweep_always(page: gr.Blocks) -> None:
             keep = {p for c in there.blocks.values() for p in getattr(c, "keep_in_cache", ())}
             del there
             sweep(folder, age, "*" if private else f"{_OURS}*", keep)
+            return_unused()  # of visitors whom Gradio has forgotten meanwhile
 
     threading.Thread(target=work, name="sweep", daemon=True).start()
 
