@@ -40,6 +40,7 @@ def _greeting(editor: Editor, face_folder: Path) -> Iterator[str]:
     opening = OpeningMorph(editor, SEEDS, Examples(editor, files))
     with serving(editor, opening) as (_, url):
         opening.warm_up()
+        opening.morph()  # wait for it: no test is about how long a busy machine takes
         yield url
         opening.close()
 

@@ -94,7 +94,8 @@ def test_the_ways_of_a_morph(
     assert facts["warped"] == ("alone" not in how)
     assert facts["path_kind"] == how.get("path", "linear")
     settings = settings_of(client, file)
-    expected = {"ground": "switch", "kappa": None, **how}
+    settings["path"] = settings["path_kind"]
+    expected = {"ground": "switch", "kappa": None, "path": "linear", **how}
     assert settings["way"] == ("model" if expected.pop("alone", False) else "photos")
     assert {name: settings[name] for name in expected} == expected
 
