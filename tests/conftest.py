@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import resource
 import sys
 
 # Before torch loads: threads that wait must not spin, for a browser needs the same two cores.
@@ -11,7 +12,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if "PYTEST_XDIST_WORKER" in os.environ:  # each of several workers has a core
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +44,26 @@ def pytest_runtest_makereport(item: pytest.Item):
             report.longrepr = f"{item.nodeid} was skipped in CI. {reason}"
 
 
+# Files that take long, longest first: of several workers none then ends on one of them alone.
+_LONG = (
+    "test_page_tabs", "test_training", "test_page_files", "test_page_browser", "test_edits",
+    "test_scripts", "test_page_api", "test_renderer", "test_glow", "test_faces",
+    "test_prepare_faces", "test_page_crop", "test_learn_page", "test_proxy", "test_package",
+    "test_evaluate_morphs", "test_distributed", "test_page_looks",
+)  # fmt: skip
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # pytest-xdist would put files with many tests first, which are not those that take long.
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {name: k for k, name in enumerate(_LONG)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(_LONG)))
+
+
 _ROOT = Path(__file__).resolve().parents[1]
 _REAL_FACES = Path(__file__).resolve().parents[2] / "shared" / "faces" / "val"
 
@@ -53,6 +75,17 @@ def perturb(module: nn.Module, amount: float = 0.05, seed: int = 0) -> nn.Module
         for p in module.parameters():
             p.add_(torch.randn(p.shape, generator=generator) * amount)
     return module
+
+
+@contextmanager
+def full_disk(limit: int) -> Iterator[None]:
+    """No file may grow beyond ``limit`` bytes: writing stops half-way, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture
@@ -89,6 +122,15 @@ def released(released_checkpoint: Path) -> Editor:
 
 
 @pytest.fixture(scope="session")
+def default() -> Editor:
+    """An Editor on the weights that programs and the page take by themselves: faces of 128
+    pixels, which all sliders fit."""
+    from glow_app.editing.editor import Editor
+
+    return Editor(device="cpu")
+
+
+@pytest.fixture(scope="session")
 def small_checkpoint() -> Path:
     """A twentieth of the released model: faces of 64 pixels, trained for twelve minutes."""
     return Path(__file__).with_name("small64.safetensors")
@@ -103,17 +145,14 @@ def small(small_checkpoint: Path) -> Editor:
 
 
 @pytest.fixture(scope="session")
-def face_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def face_folder(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """A folder with at least 8 aligned faces: real ones where they lie beside the project,
     else faces that the released model draws."""
     if _REAL_FACES.is_dir() and not os.environ.get("GLOW_DRAWN_FACES"):
         return _REAL_FACES
     folder = tmp_path_factory.mktemp("faces")
-    from glow_app.editing.editor import Editor
-
-    editor = Editor(models.pretrained_path("faces128"), device="cpu")
-    for seed in range(12):
-        pixels = editor.sampler.sample(1, 0.6, seed)[0]
+    editor = request.getfixturevalue("default")
+    for seed, pixels in enumerate(editor.sampler.sample(12, 0.6, seed=0)):
         Image.fromarray(pixels).save(folder / f"drawn_{seed:02d}.png")
     return folder
 

@@ -15,58 +15,47 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from glow_app.editing.editor import Editor
-from tests.page_tools import WAIT_MS, OpenTab, wait_ready
+from tests.page_tools import WAIT_MS, OpenTab, serving, wait_ready
 
 PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "photos"
 
 # Chromium as root and in a container, without traffic of its own, with a drawn camera.
 _CHROMIUM_ARGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--host-resolver-rules=MAP *.example.org 127.0.0.1, MAP example.org 127.0.0.1",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-)
+    "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
+)  # fmt: skip
 
 
 @contextmanager
-def _serving(editor: Editor, face_folder: Path) -> Iterator[str]:
+def _greeting(editor: Editor, face_folder: Path) -> Iterator[str]:
     """The address of the page, running in this process.
 
     Drawn faces greet there: most tests compare with what the model draws.
     """
     from glow_app.ui.examples import SEEDS, Examples, OpeningMorph, example_files
-    from glow_app.ui.page import build_page, launch_options
 
     files = example_files() or [f for f in face_folder.rglob("*") if f.is_file()][:8]
     opening = OpeningMorph(editor, SEEDS, Examples(editor, files))
-    page = build_page(editor, opening)
-    _, url, _ = page.launch(
-        server_name="127.0.0.1", prevent_thread_lock=True, inbrowser=False, **launch_options()
-    )
-    opening.warm_up()
-    yield url.rstrip("/")
-    opening.close()
-    page.close(verbose=False)
+    with serving(editor, opening) as (_, url):
+        opening.warm_up()
+        opening.morph()  # wait for it: no test is about how long a busy machine takes
+        yield url
+        opening.close()
 
 
 @pytest.fixture(scope="session")
 def server(small: Editor, face_folder: Path) -> Iterator[str]:
     """The page on a model that is quick, which most of what the page does is tested with."""
-    with _serving(small, face_folder) as url:
+    with _greeting(small, face_folder) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def released_server(released: Editor, face_folder: Path) -> Iterator[str]:
     """The page on the released model."""
-    with _serving(released, face_folder) as url:
+    with _greeting(released, face_folder) as url:
         yield url
 
 
@@ -121,23 +110,9 @@ def tabs(chromium: Browser, server: str, **always: object) -> Iterator[OpenTab]:
 
     def watch(page: Page) -> None:
         page.on("pageerror", lambda error: wrong.append(f"page error: {error}"))
-        page.on(
-            "console",
-            lambda message: (
-                wrong.append(f"console: {message.text} {message.location}")
-                if message.type == "error"
-                else None
-            ),
-        )
+        page.on("console", lambda m: m.type == "error" and wrong.append(f"{m.text} {m.location}"))
         own = (server, "data:", "blob:")
-        page.on(
-            "request",
-            lambda request: (
-                None
-                if request.url.startswith(own)
-                else wrong.append(f"request to elsewhere: {request.url}")
-            ),
-        )
+        page.on("request", lambda r: r.url.startswith(own) or wrong.append(f"asks for {r.url}"))
 
     def open_page(query: str = "", *, ready: bool = True, **options: object) -> Page:
         # Without motion the morph stays where a test puts it; tests of playing ask for motion.

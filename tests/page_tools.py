@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -14,9 +15,36 @@ from playwright.sync_api import Locator, Page, expect
 
 from glow_app.faces.coding import resized
 
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from glow_app.editing.editor import Editor
+    from glow_app.ui.examples import OpeningMorph
+
 WAIT_MS = 20_000  # for what the model does; the machine may be busy
 FRAMES = 33  # of a morph
 OpenTab = Callable[..., Page]  # what the fixtures `open_tab` and `open_released_tab` are
+
+
+@contextmanager
+def serving(
+    editor: Editor, opening: OpeningMorph | None = None, port: int | None = None, **options: object
+) -> Iterator[tuple[FastAPI, str]]:
+    """The page of an editor, running in this process: its application and its address.
+
+    ``options`` are those of `launch_options`.
+    """
+    from glow_app.ui.page import build_page, launch_options
+
+    page = build_page(editor, opening)
+    app, url, _ = page.launch(
+        server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, inbrowser=False,
+        **launch_options(**options),
+    )  # fmt: skip
+    try:
+        yield app, url.rstrip("/")
+    finally:
+        page.close(verbose=False)
 
 
 def wait_ready(page: Page, where: str = "#player") -> None:

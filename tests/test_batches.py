@@ -20,34 +20,34 @@ from models import PRESETS, dequantize
 CPU = torch.device("cpu")
 
 
-def test_batches_visit_each_picture_once_an_epoch_and_depend_on_the_step_only() -> None:
+def numbered() -> PackedPictures:
+    """23 pictures, each of one level: its number."""
     pixels = np.arange(23, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
-    packed = PackedPictures(pixels, tuple(map(str, range(23))), (), "x")
+    return PackedPictures(pixels, tuple(map(str, range(23))), (), "x")
+
+
+def ids(packed: PackedPictures, step: int, world: World) -> list[int]:
+    """Which pictures a batch has."""
+    batches = Batches(packed, 6, 7, world)
+    return batches.at(step, torch.Generator().manual_seed(0))[:, 0, 0, 0].tolist()
+
+
+def test_batches_visit_each_picture_once_an_epoch_and_depend_on_the_step_only() -> None:
     rows = np.arange(3, 23)
-
-    def ids(step: int) -> list[int]:
-        batches = Batches(packed.subset(rows), 6, 7, World(CPU))
-        return batches.at(step, torch.Generator().manual_seed(0))[:, 0, 0, 0].tolist()
-
-    stream = [i for step in range(10) for i in ids(step)]  # 60 pictures, three epochs
+    packed = numbered().subset(rows)
+    made = [ids(packed, step, World(CPU)) for step in range(13)]
+    stream = [i for batch in made[:10] for i in batch]  # 60 pictures, three epochs
     assert sorted(stream) == sorted(rows.tolist() * 3)
     assert len(set(stream[:18])) == 18  # three batches into the first epoch, none came twice
-    assert [ids(step) for step in (0, 9)] == [stream[:6], stream[54:]]
-    assert {tuple(ids(s)) for s in range(3)} != {tuple(ids(s)) for s in range(10, 13)}
+    assert [ids(packed, step, World(CPU)) for step in (9, 0)] == [made[9], made[0]]
+    assert set(map(tuple, made[:3])) != set(map(tuple, made[10:13]))
 
 
 def test_processes_share_each_batch_without_overlap() -> None:
-    pixels = np.arange(23, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
-    packed = PackedPictures(pixels, tuple(map(str, range(23))), (), "x")
-
-    def ids(step: int, world: World) -> list[int]:
-        batches = Batches(packed, 6, 7, world)
-        return batches.at(step, torch.Generator().manual_seed(0))[:, 0, 0, 0].tolist()
-
     for step in (0, 3, 4):
-        shares = [ids(step, World(CPU, rank, 3)) for rank in range(3)]
+        shares = [ids(numbered(), step, World(CPU, rank, 3)) for rank in range(3)]
         assert [len(share) for share in shares] == [2, 2, 2]
-        assert [i for share in shares for i in share] == ids(step, World(CPU))
+        assert [i for share in shares for i in share] == ids(numbered(), step, World(CPU))
 
 
 def test_flips_happen_to_about_half() -> None:

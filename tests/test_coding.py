@@ -191,6 +191,7 @@ def test_stills_and_frames_keep_their_bytes(faces, align):
             assert prepared.crop.shape == (128, 128, 3)
             back = Image.fromarray(prepared.crop).resize((64, 64), RESAMPLE)
             assert np.abs(np.asarray(back).astype(int) - face).mean() < 3
+        assert (prepare(face, 64, align).pixels == face).all()
 
 
 def test_sizes_beyond_the_coding_are_left_uncoded(sharp):

@@ -292,6 +292,7 @@ def test_a_look_has_as_many_numbers_as_the_model(made, tiny_checkpoint, tmp_path
     for use in (
         lambda: editor.load_direction(path),
         lambda: editor.edit_walk(picture, [(wrong, 1.0)]),
+        lambda: editor.edit_walk(picture, [(wrong, 0.0)]),
     ):
         with pytest.raises(UserError, match=r"769 numbers of a look, and this model has 768\.$"):
             use()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -48,14 +49,24 @@ def train_alone(packed: Path, out: Path, *more: str) -> None:
     assert train_script.main(options(packed, out, *more)) == 0
 
 
-def train_as_two(packed: Path, out: Path, *more: str) -> str:
-    """What torchrun prints, with two processes."""
+def train_as_two(packed: Path, folder: Path, runs: dict[str, list[str]]) -> str:
+    """What torchrun prints, with two processes that train one run after the other."""
+    lines = ["import os", "from scripts import train"]
+    for name, more in runs.items():
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        # Each run meets anew: what torchrun keeps for that is used up by the first.
+        meet = {"TORCHELASTIC_USE_AGENT_STORE": "False", "MASTER_PORT": str(port)}
+        call = options(packed, folder / name, *more)
+        lines += [f"os.environ.update({meet})", f"train.main({call})"]
+    program = folder / "runs.py"
+    program.write_text("\n".join(lines))
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(program)]
+    found = {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'scripts'}", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [
-            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
-            str(ROOT / "scripts" / "train.py"), *options(packed, out, *more),
-        ],
-        capture_output=True, text=True, timeout=240, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        [sys.executable, *launch], capture_output=True, text=True, timeout=240,
+        env={**os.environ, **found},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -86,20 +97,16 @@ def the_same_gradients(alone: Path, two: Path) -> None:
         assert second[name] == pytest.approx(first[name], rel=1e-4)
 
 
-def test_two_processes_that_recompute_have_the_gradients_of_one_that_stores(
-    packed: Path, alone: Path, tmp_path: Path
-) -> None:
-    said = train_as_two(packed, tmp_path / "two", "--steps", "1", "--reversible")
-    assert "2 processes on cpu" in said
-    the_same_gradients(alone, tmp_path / "two")
-
-
 def test_two_processes_have_the_gradients_of_one_which_can_go_on(
     packed: Path, alone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Whether they store what gradients need or recompute it."""
+    step = ["--steps", "1"]
+    said = train_as_two(packed, tmp_path, {"two": step, "again": [*step, "--reversible"]})
+    assert said.count("2 processes on cpu") == 2
     two, one = tmp_path / "two", shutil.copytree(alone, tmp_path / "one")
-    train_as_two(packed, two, "--steps", "1")
     the_same_gradients(alone, two)
+    the_same_gradients(alone, tmp_path / "again")
     for out in (two, one):
         capsys.readouterr()
         train_alone(packed, out, "--steps", "24")

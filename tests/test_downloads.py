@@ -23,10 +23,10 @@ pytest_plugins = ["tests.full_size_faces"]
 
 
 @pytest.fixture(scope="module")
-def shown(released, portraits) -> Result:
+def shown(small, portraits) -> Result:
     """A morph of three frames between two photos."""
     faces = tuple(portraits[:2])
-    return Result(faces, MorphOptions(), released.morph_frames(*faces, 3))
+    return Result(faces, MorphOptions(), small.morph_frames(*faces, 3))
 
 
 @pytest.fixture(autouse=True)
@@ -35,26 +35,26 @@ def folder(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def saved(released, shown, folder: Path, **event) -> Path:
+def saved(small, shown, folder: Path, **event) -> Path:
     before = set(folder.rglob("*.*"))
     event = {"fps": 10, "back": True, "place": 1, "job": None, **event}
-    save_result(released, shown, SimpleNamespace(**event))
+    save_result(small, shown, SimpleNamespace(**event))
     (file,) = (f for f in folder.rglob("*.*") if f.is_file() and f not in before)
     return file
 
 
-def test_the_way_back_is_that_of_the_swapped_pair(released, portraits):
+def test_the_way_back_is_that_of_the_swapped_pair(small, portraits):
     """What was asked of A is asked of B then: its ground, and how far the path goes beyond."""
     a, b = portraits[:2]
     frames = {"frames": 6, "ground": "a", "t_range": (0.0, 1.25)}
     how = MorphOptions(ground="a", t_range=(0.0, 1.25))
-    back = Result((a, b), how, released.morph_frames(a, b, **frames)).reversed()
+    back = Result((a, b), how, small.morph_frames(a, b, **frames)).reversed()
     other = MorphOptions(ground="b", t_range=(-0.25, 1.0))
     assert back.is_for((b, a), other) and not back.is_for((b, a), how)
-    fresh = released.morph_frames(b, a, 6, ground="b", t_range=(-0.25, 1.0))
+    fresh = small.morph_frames(b, a, 6, ground="b", t_range=(-0.25, 1.0))
     np.testing.assert_allclose(back.morph.t, fresh.t, atol=1e-6)
     assert back.morph.stops == fresh.stops == (1, 5)
-    wrong = released.morph_frames(b, a, 6, ground="a", t_range=(-0.25, 1.0))
+    wrong = small.morph_frames(b, a, 6, ground="a", t_range=(-0.25, 1.0))
     off = [np.abs(m.frames.astype(int) - back.morph.frames).mean() for m in (fresh, wrong)]
     assert off[0] < off[1] / 20  # triangles may lie otherwise, which shifts a few pixels
     plain = Result((a, b), MorphOptions(), back.morph)
@@ -62,8 +62,8 @@ def test_the_way_back_is_that_of_the_swapped_pair(released, portraits):
 
 
 @pytest.mark.parametrize("kind", ["gif", "webp", "apng", "png", "strip", "sheet"])
-def test_every_kind_is_written_at_full_size(released, shown, folder, kind):
-    file = saved(released, shown, folder, kind=kind, size=150)
+def test_every_kind_is_written_at_full_size(small, shown, folder, kind):
+    file = saved(small, shown, folder, kind=kind, size=150)
     frames = shown.morph.enlarged(150)
     assert read_recipe(file).size == 150
     with Image.open(file) as image:
@@ -81,17 +81,17 @@ def test_every_kind_is_written_at_full_size(released, shown, folder, kind):
                 assert np.array_equal(np.asarray(image), frames[1])
 
 
-def test_a_picture_between_frames_has_full_size_too(released, shown, folder):
-    file = saved(released, shown, folder, kind="png", size=150, place=0.5)
+def test_a_picture_between_frames_has_full_size_too(small, shown, folder):
+    file = saved(small, shown, folder, kind="png", size=150, place=0.5)
     t = read_recipe(file).t
     assert t == pytest.approx(0.25)
-    own = released.morph_frames(*shown.faces, [0.25])
+    own = small.morph_frames(*shown.faces, [0.25])
     with Image.open(file) as image:
         assert np.array_equal(np.asarray(image), own.enlarged(150)[0])
 
 
-def test_native_is_a_size(released, shown, folder):
-    file = saved(released, shown, folder, kind="png", size="native", place=0)
+def test_native_is_a_size(small, shown, folder):
+    file = saved(small, shown, folder, kind="png", size="native", place=0)
     native = shown.morph.native
     assert read_recipe(file).size == native
     with Image.open(file) as image:
@@ -121,9 +121,9 @@ def test_too_much_for_memory_is_refused_with_a_way_out():
         limits.affordable(129, most + 1)
 
 
-def test_progress_counts_frames_as_they_are_written(released, shown):
+def test_progress_counts_frames_as_they_are_written(small, shown):
     recipe = Result((), shown.how, shown.morph).recipe(
-        released, size=100, fps=10.0, there_and_back=True
+        small, size=100, fps=10.0, there_and_back=True
     )
     calls: list[tuple[int, int]] = []
     animated(shown.morph, recipe, ".gif", lambda *call: calls.append(call))
@@ -156,9 +156,9 @@ def memory_mib(kind: str) -> float:
 
 
 @pytest.mark.parametrize("at", [1, 4])
-def test_stop_ends_it_in_either_part(released, shown, folder, at):
+def test_stop_ends_it_in_either_part(small, shown, folder, at):
     recipe = Result((), shown.how, shown.morph).recipe(
-        released, size=100, fps=10.0, there_and_back=True
+        small, size=100, fps=10.0, there_and_back=True
     )
 
     def report(done: int, total: int) -> None:

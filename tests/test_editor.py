@@ -12,11 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import models
 from glow_app.common.errors import UserError
@@ -28,7 +26,6 @@ from glow_app.editing.editor import Editor
 from glow_app.editing.options import MorphOptions
 from glow_app.editing.paths import JOURNEYS, PATHS, coarse_fine
 from glow_app.editing.sampling import SAMPLE_PASS
-from glow_app.faces import regions
 from glow_app.faces.face import Face
 from glow_app.faces.landmarks import find_shape
 
@@ -70,15 +67,11 @@ def test_every_picture_comes_back_to_the_byte(tiny):
     np.testing.assert_array_equal(tiny.model.roundtrip(pictures), np.zeros(14))
 
 
-def test_faces_come_back_to_the_byte(released, faces):
-    np.testing.assert_array_equal(released.model.decode(released.model.encode(faces)), faces)
-
-
 @pytest.mark.parametrize("alone", [False, True])
 @pytest.mark.parametrize("path", PATHS)
-def test_a_morph_of_faces_starts_on_a_and_ends_on_b(released, faces, path, alone):
+def test_a_morph_of_faces_starts_on_a_and_ends_on_b(small, faces, path, alone):
     a, b = faces[0], faces[5]
-    morph = released.morph_frames(a, b, frames=9, path=path, alone=alone)
+    morph = small.morph_frames(a, b, frames=9, path=path, alone=alone)
     assert morph.frames.shape == (9, 64, 64, 3) and morph.frames.dtype == np.uint8
     assert morph.path == path and morph.t.dtype == np.float32 and morph.stops == (0, 8)
     np.testing.assert_allclose(morph.t, np.linspace(0, 1, 9), atol=1e-7)
@@ -119,15 +112,6 @@ def test_the_model_alone_draws_the_codes_of_a_straight_line(small, examples):
     assert morph.native == 64 and morph.renderer is None and not morph.warped
     loop = small.journey([a, b], 3, "linear", loop=True, alone=True)
     assert np.abs(loop.frames[1].astype(int) - morph.frames[2]).max() <= 1
-
-
-def test_the_middle_of_a_morph_is_the_middle_of_the_codes(tiny):
-    a, b = noise(tiny, 2)
-    z = tiny.model.encode(np.stack([a, b]))
-    middle = tiny.model.decode(z.mean(dim=0))[0]
-    np.testing.assert_allclose(
-        tiny.morph_frames(a, b, [0.5], "linear").looks[0].astype(int), middle.astype(int), atol=1
-    )
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -292,7 +276,7 @@ def test_coarse_frames_come_first_and_none_is_made_twice(tiny, monkeypatch):
 # ------------------------------------------------------------------------------- parts of a pass
 
 
-@pytest.mark.parametrize("cores", [1, 2, 5, 16])
+@pytest.mark.parametrize("cores", [1, 5, 16])
 def test_a_pass_shared_among_cores_gives_what_single_pictures_give(
     tiny_checkpoint, cores, monkeypatch
 ):
@@ -398,20 +382,6 @@ def test_an_edit_adds_directions_in_the_code(tiny):
     assert 0 <= both.clamped <= 1
 
 
-def test_an_edit_of_the_look_keeps_the_photo_but_for_its_face(small, examples):
-    """What is drawn is the change: background and hair are the photo's, and of the skin about the
-    face only the colour goes along."""
-    face = examples[0]
-    still = small.edit(face, [(made_direction(small), 2.0)])
-    assert still.native == face.native
-    change = np.abs(still.at(256).astype(int) - face.at(256)).max(axis=-1)
-    mask = regions.face_mask(face.shape, 256, shrink=1.0)
-    skin = cv2.dilate(face.skin, np.ones((9, 9))) > 0.02
-    assert change[(mask == 0) & ~skin].max() <= 1 and change[mask > 0.9].mean() > 1
-    assert change[mask == 0].max() <= change[mask > 0.9].max()
-    np.testing.assert_array_equal(still.shape, face.shape)
-
-
 def test_toward_the_average(tiny):
     """Of pictures without landmarks; the mean of the codes is that of the average's own walk."""
     pictures = noise(tiny, 5)
@@ -423,12 +393,6 @@ def test_toward_the_average(tiny):
     torch.testing.assert_close(half.z, z.mean(dim=0))
     middle = tiny.edit_walk(pictures[0], toward=0.5).at(1.0)  # of the model itself: z = 0
     torch.testing.assert_close(middle.z, z[0] / 2)
-
-
-def test_a_direction_of_other_weights_is_refused(tiny):
-    other = replace(made_direction(tiny), fingerprint="of others")
-    with pytest.raises(UserError, match="of another model"):
-        tiny.edit(noise(tiny, 1)[0], [(other, 1.0)])
 
 
 def test_the_fingerprint_is_of_the_weights_and_not_of_the_file(tiny, tiny_checkpoint, tmp_path):
@@ -606,14 +570,6 @@ def test_reading_reports_a_round_trip_that_is_off(tiny_checkpoint, monkeypatch):
     assert editor.read(flats(editor)[1]).roundtrip_max_levels == 2
 
 
-def test_faces_cost_less_than_noise(released, faces):
-    face = released.read(faces[0])
-    random = released.read(noise(released, 1)[0])
-    assert face.roundtrip_max_levels == 0
-    assert face.bits_per_dim < 5
-    assert random.bits_per_dim >= 8  # no model codes uniform noise in fewer
-
-
 def test_bits_per_dim_depends_on_neither_batch_nor_order(tiny_checkpoint):
     editor = Editor(tiny_checkpoint, device="cpu")
     pictures, seeds = noise(editor, 9), list(range(100, 109))
@@ -627,15 +583,13 @@ def test_bits_per_dim_depends_on_neither_batch_nor_order(tiny_checkpoint):
 # ----------------------------------------------------------------------------------------- samples
 
 
-@pytest.mark.parametrize("which", ["tiny", "released"])
-def test_each_sample_has_its_own_seed(which, request):
-    editor = request.getfixturevalue(which)
+def test_each_sample_has_its_own_seed(tiny):
     count = SAMPLE_PASS + 3  # one full pass and one that is not
-    grid = editor.sampler.sample(count, temperature=0.8, seed=40)
-    assert grid.shape == (count, editor.image_size, editor.image_size, 3)
+    grid = tiny.sampler.sample(count, temperature=0.8, seed=40)
+    assert grid.shape == (count, tiny.image_size, tiny.image_size, 3)
     assert len({picture.tobytes() for picture in grid}) == count
     for i in (0, SAMPLE_PASS - 1, count - 1):
-        np.testing.assert_array_equal(editor.sampler.sample(1, 0.8, 40 + i)[0], grid[i])
+        np.testing.assert_array_equal(tiny.sampler.sample(1, 0.8, 40 + i)[0], grid[i])
 
 
 def test_temperature_scales_the_levels_of_the_code(tiny):
@@ -659,17 +613,17 @@ def test_the_same_seeds_at_several_temperatures(tiny):
         np.testing.assert_array_equal(row, tiny.sampler.sample(SAMPLE_PASS + 1, temperature, 11))
 
 
-def test_neighbours_lie_around_their_face(released):
-    centre = released.sampler.sample(1, 0.7, seed=22)[0].astype(int)
-    same = released.sampler.neighbours(22, 2, radius=0, temperature=0.7)
+def test_neighbours_lie_around_their_face(small):
+    centre = small.sampler.sample(1, 0.7, seed=22)[0].astype(int)
+    same = small.sampler.neighbours(22, 2, radius=0, temperature=0.7)
     np.testing.assert_array_equal(same, np.stack([centre, centre]))
     near, far = (
-        [np.abs(p - centre).mean() for p in released.sampler.neighbours(22, 3, radius=radius)]
+        [np.abs(p - centre).mean() for p in small.sampler.neighbours(22, 3, radius=radius)]
         for radius in (0.2, 1.0)
     )
     assert min(near) > 0 and max(near) < min(far) / 2
-    more = released.sampler.neighbours(22, SAMPLE_PASS + 1, radius=0.2)
-    np.testing.assert_array_equal(more[:3], released.sampler.neighbours(22, 3, radius=0.2))
+    more = small.sampler.neighbours(22, SAMPLE_PASS + 1, radius=0.2)
+    np.testing.assert_array_equal(more[:3], small.sampler.neighbours(22, 3, radius=0.2))
     assert len({p.tobytes() for p in more}) == len(more)
 
 
@@ -701,22 +655,6 @@ def test_codes_are_ordinary_tensors(tiny):
     z += 1  # tensors made under inference_mode would refuse
 
 
-def test_attributes(tiny, tiny_checkpoint):
-    assert tiny.name == tiny_checkpoint.stem
-    assert tiny.image_size == tiny.model.flow.config.image_size
-    assert tiny.model.device == torch.device("cpu")
-    assert tiny.model.facts == {"preset": "tiny"}
-    assert not tiny.model.flow.training
-
-
-def test_prepare_is_at_the_models_size(tiny, faces):
-    prepared = tiny.prepare(Image.fromarray(faces[0]), align="center")
-    assert prepared.pixels.shape == (tiny.image_size, tiny.image_size, 3)
-    np.testing.assert_array_equal(
-        tiny.model.decode(tiny.model.encode(prepared.pixels))[0], prepared.pixels
-    )
-
-
 @pytest.mark.parametrize("device", ["warp", "cuda:99", "meta", ""])
 def test_unknown_devices_are_one_sentence(tiny_checkpoint, device):
     with pytest.raises(UserError) as caught:
@@ -734,16 +672,8 @@ def test_cuda_without_a_gpu_is_one_sentence(tiny_checkpoint):
 # ---------------------------------------------------------------------------------------- refusals
 
 
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", None, "half"])
-def test_broken_checkpoints_are_one_sentence(tiny_checkpoint, tmp_path, content):
-    path = tmp_path / "broken.safetensors"
-    if content == "half":
-        content = tiny_checkpoint.read_bytes()[: tiny_checkpoint.stat().st_size // 2]
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(models.CheckpointError) as caught:
-        Editor(path, device="cpu")
-    assert "\n" not in str(caught.value) and "broken.safetensors" in str(caught.value)
+def of_others(editor: Editor) -> Direction:
+    return replace(made_direction(editor), fingerprint="of others")
 
 
 @pytest.mark.parametrize(
@@ -789,6 +719,7 @@ def test_broken_checkpoints_are_one_sentence(tiny_checkpoint, tmp_path, content)
         (lambda e, p: e.mix(p[0], p[1], [0.5, 1.6]), "weight"),
         (lambda e, p: e.mix(p[0], p[1], [0.5, float("nan")]), "weight"),
         (lambda e, p: e.edit(p[0], [(made_direction(e), float("nan"))]), "finite"),
+        (lambda e, p: e.edit(p[0], [(of_others(e), 1.0)]), "of another model"),
         (lambda e, p: e.edit(p[0], toward=1.1), "average"),
         (lambda e, p: e.average([p[0], p]), "One picture"),
         (lambda e, p: e.average([]), "at least one"),

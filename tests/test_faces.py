@@ -6,7 +6,7 @@ import math
 import os
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -206,26 +206,11 @@ def test_left_is_left_in_the_picture_and_mirrors_agree(portraits):
 
 
 @needs_mediapipe
-def test_finding_is_repeatable(portraits):
+def test_finding_is_repeatable_in_any_order_and_thread(portraits):
     first = [find_faces(photo) for photo in portraits[:4]]
-    again = [find_faces(photo) for photo in reversed(portraits[:4])]
-    assert first == again[::-1]
-
-
-@needs_mediapipe
-def test_threads_get_what_one_gets(portraits):
-    alone = [find_faces(photo) for photo in portraits[:4]]
-    found = [None] * 4
-
-    def work(i: int) -> None:
-        found[i] = find_faces(portraits[i])
-
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == alone
+    assert [find_faces(photo) for photo in reversed(portraits[:4])] == first[::-1]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(find_faces, portraits[:4])) == first
 
 
 @needs_mediapipe
@@ -377,6 +362,7 @@ def test_the_finder_is_silent_and_needs_no_network(portraits, tmp_path):
 
 
 def test_without_mediapipe(monkeypatch):
+    blank = Image.new("RGB", (64, 64))
     for name in [n for n in sys.modules if n.split(".")[0] == "mediapipe"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "mediapipe", None)
@@ -384,7 +370,11 @@ def test_without_mediapipe(monkeypatch):
     try:
         assert not finder.available()
         with pytest.raises(RuntimeError, match="pip install mediapipe"):
-            find_faces(Image.new("RGB", (64, 64)))
-        assert "mediapipe" in prepare(Image.new("RGB", (64, 64)), 32).notes[0]
+            find_faces(blank)
+        prepared = prepare(blank, 32)
+        assert not prepared.aligned and "pip install mediapipe" in prepared.notes[0]
+        for align in (lambda: prepare(blank, 32, "face"), lambda: prepare_all(blank, 9)):
+            with pytest.raises(UserError, match="pip install mediapipe"):
+                align()
     finally:
         finder._face_mesh_module.cache_clear()

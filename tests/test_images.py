@@ -6,7 +6,6 @@ import errno
 import io
 import os
 import struct
-import subprocess
 import sys
 import threading
 import warnings
@@ -19,9 +18,9 @@ from PIL import Image, ImageCms, TiffImagePlugin
 
 from benchmarks.faults.hostile import encoded, png_header, with_chunk
 from glow_app.common.errors import UserError
-from glow_app.faces import colour, finder, opening
+from glow_app.faces import colour, opening
 from glow_app.faces.face import prepare, prepare_all
-from glow_app.faces.opening import PICTURE_SUFFIXES, RESAMPLE, list_pictures, open_picture
+from glow_app.faces.opening import RESAMPLE, list_pictures, open_picture
 
 ORIENTATION = 274  # EXIF tag
 
@@ -187,7 +186,9 @@ def test_too_many_bytes_are_not_even_read(tmp_path, monkeypatch, colourful):
 
 @pytest.mark.parametrize("side", [7100, 10_000, 20_000, 60_000])  # around Pillow's own
 def test_bombs_are_refused_from_the_header(side):
+    pillows = Image.MAX_IMAGE_PIXELS
     assert "megapixels" in complaint(png_header(side, side))
+    assert pillows == Image.MAX_IMAGE_PIXELS  # which is left alone
 
 
 def test_photos_of_108_megapixels_are_taken_in_reduced_form():
@@ -220,12 +221,6 @@ def test_what_is_larger_than_worked_with_is_reduced(kind, colourful, monkeypatch
     assert note == "The photo is very large, so it is used with 128 x 96 pixels."
     monkeypatch.setattr(opening, "_LARGE", {})
     assert "megapixels" in complaint(source)
-
-
-def test_pillows_limit_is_left_alone():
-    before = Image.MAX_IMAGE_PIXELS
-    complaint(png_header(20_000, 20_000))
-    assert before == Image.MAX_IMAGE_PIXELS
 
 
 @pytest.mark.parametrize(("size", "says"), [((15, 400), "small"), ((20, 400), "narrow")])
@@ -619,13 +614,6 @@ def test_the_narrow_range_of_a_png_is_widened():
 # -------------------------------------------------------------------------------------- HEIC, AVIF
 
 
-def test_heic(colourful):
-    pytest.importorskip("pillow_heif")
-    opening._register_heif()
-    opened = open_picture(encoded(colourful, "HEIF", quality=95))
-    assert opened.size == colourful.size and far(opened, colourful) < 40
-
-
 def test_heic_without_the_plug_in(tmp_path, monkeypatch):
     path = tmp_path / "IMG_0001.HEIC"
     path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 99)
@@ -634,12 +622,6 @@ def test_heic_without_the_plug_in(tmp_path, monkeypatch):
     opening._register_heif.cache_clear()
     assert "pip install pillow-heif" in complaint(path)
     opening._register_heif.cache_clear()
-
-
-def test_avif(colourful):
-    if "AVIF" not in opening._formats():
-        pytest.skip("this Pillow cannot read AVIF")
-    assert far(open_picture(encoded(colourful, "AVIF", quality=95)), colourful) < 40
 
 
 # ---------------------------------------------------------------------------------------- warnings
@@ -659,13 +641,6 @@ def test_threads_leave_the_warning_filters_as_they_were(colourful):
 
 
 # ----------------------------------------------------------------------------------------- prepare
-
-
-def test_a_square_of_the_right_size_keeps_its_bytes(faces):
-    for face in faces:
-        for align in ("center", "auto"):
-            prepared = prepare(face, 64, align=align)
-            assert prepared.pixels.dtype == np.uint8 and (prepared.pixels == face).all()
 
 
 def test_the_centre_is_cut_out_and_resized_once(colourful):
@@ -696,28 +671,6 @@ def test_a_picture_without_a_face(colourful):
 
 def test_a_small_picture_gets_a_note(colourful):
     assert "48 pixels" in prepare(colourful, 256, align="center").notes[0]
-
-
-def test_without_mediapipe(monkeypatch, colourful):
-    monkeypatch.setattr(finder, "available", lambda: False)
-    prepared = prepare(colourful, 32)
-    assert not prepared.aligned and "pip install mediapipe" in prepared.notes[0]
-    for align in (
-        lambda: prepare(colourful, 32, "face"),
-        lambda: prepare_all(colourful, 9),
-    ):
-        with pytest.raises(UserError, match="pip install mediapipe"):
-            align()
-
-
-def test_centre_crops_do_not_load_the_finder():
-    code = (
-        "import sys, numpy; from glow_app.faces.face import prepare;"
-        "prepare(numpy.zeros((32, 32, 3), 'u1'), 16, 'center');"
-        "assert 'mediapipe' not in sys.modules and 'torch' not in sys.modules"
-    )
-    root = Path(__file__).resolve().parents[1]
-    subprocess.run([sys.executable, "-c", code], cwd=root, check=True)
 
 
 @pytest.mark.parametrize("wrong", [{"size": 0}, {"size": 64, "align": "middle"}])
@@ -783,8 +736,3 @@ def test_what_a_folder_without_pictures_holds_is_counted(tmp_path, names, says):
     with pytest.raises(UserError, match=says) as caught:
         list_pictures(tmp_path)
     assert str(caught.value).endswith(".")
-
-
-def test_suffixes_are_lower_case_with_a_dot():
-    assert {".jpg", ".png"} <= PICTURE_SUFFIXES
-    assert all(s == s.lower() and s.startswith(".") for s in PICTURE_SUFFIXES)

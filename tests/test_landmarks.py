@@ -66,18 +66,13 @@ def test_every_number_has_a_spread():
 @pytest.mark.parametrize(
     ("name", "points", "by"),
     [
-        ("smile", [61, 291], (0, -0.02)),
-        ("mouth open", [14], (0, 0.02)),
-        ("brows", [70, 105, 107, 336, 334, 300], (0, -0.02)),
-        ("gaze", [468, 473], (0.01, 0)),
-        ("gaze height", [468, 473], (0, 0.01)),
-        ("chin", [152], (0, 0.02)),
-        ("forehead", [10], (0, -0.02)),
-        ("face width", [454], (0.02, 0)),
-        ("nose length", [2], (0, 0.02)),
-        ("left eye", [145, 153, 144], (0, 0.01)),
+        ("smile", [61, 291], (0, -0.02)), ("mouth open", [14], (0, 0.02)),
+        ("brows", [70, 105, 107, 336, 334, 300], (0, -0.02)), ("gaze", [468, 473], (0.01, 0)),
+        ("gaze height", [468, 473], (0, 0.01)), ("chin", [152], (0, 0.02)),
+        ("forehead", [10], (0, -0.02)), ("face width", [454], (0.02, 0)),
+        ("nose length", [2], (0, 0.02)), ("left eye", [145, 153, 144], (0, 0.01)),
     ],
-)
+)  # fmt: skip
 def test_numbers_go_up_with_what_they_are_called_after(mean, name, points, by):
     moved = mean.copy()
     moved[points] += by

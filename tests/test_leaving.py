@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from glow_app.common.progress import Steps, Stopped, stopped_when
 from glow_app.editing.editor import Editor
 from glow_app.ui.events import event_handler
 from glow_app.ui.jobs import JOBS, Jobs
-from glow_app.ui.page import build_page, launch_options
+from tests.page_tools import serving
 
 
 @pytest.fixture
@@ -50,9 +51,8 @@ def test_work_that_knows_of_no_callback_can_be_stopped_as_well(editor: Editor) -
     with pytest.raises(Stopped), stopped_when(unwanted):
         editor.model.decode(torch.zeros(33, editor.model.flow.dims))
     assert len(asked) == 3
-    assert (
-        len(editor.model.decode(torch.zeros(33, editor.model.flow.dims))) == 33
-    )  # outside nothing stops
+    outside = editor.model.decode(torch.zeros(33, editor.model.flow.dims))
+    assert len(outside) == 33  # there nothing stops
 
 
 def test_only_the_work_of_the_one_who_left_is_stopped() -> None:
@@ -92,16 +92,12 @@ def test_handlers_end_quietly_when_their_visitor_leaves(kind: str, monkeypatch) 
         yield "last"
 
     shown = list(generator()) if kind == "generator" else [event_handler(work)()]
-    assert (
-        done == [0, 1, 2, 3]
-        and "last" not in shown
-        and not any(job.session == "visitor" for job in JOBS._running)
-    )
+    assert done == [0, 1, 2, 3] and "last" not in shown
+    assert not any(job.session == "visitor" for job in JOBS._running)
 
 
-def test_a_client_that_hangs_up_frees_the_model(tiny_checkpoint: Path) -> None:
+def test_a_client_that_hangs_up_frees_the_model(editor: Editor) -> None:
     """A real page, a real connection, and a morph of many passes."""
-    editor = Editor(tiny_checkpoint, device="cpu")
     decode, passes, begun = editor.model._decode, [], threading.Event()
 
     def slow(*args):
@@ -110,10 +106,7 @@ def test_a_client_that_hangs_up_frees_the_model(tiny_checkpoint: Path) -> None:
         time.sleep(0.1)
         return decode(*args)
 
-    page = build_page(editor)
-    _, url, _ = page.launch(server_name="127.0.0.1", prevent_thread_lock=True, **launch_options())
-    visitor = Visitor(url)
-    try:
+    with serving(editor) as (_, url), closing(Visitor(url)) as visitor:
         photos = [visitor.upload(f"{n}.png", encoded(picture(n, n), "PNG")) for n in (64, 72)]
         editor.model._decode, editor.model.batch = slow, 1
         with visitor.present():
@@ -126,9 +119,6 @@ def test_a_client_that_hangs_up_frees_the_model(tiny_checkpoint: Path) -> None:
         assert time.monotonic() - passes[-1] >= 1.5, "it still works for nobody"
         assert len(passes) < 60
         assert visitor.http.get("/health").text == "ok"
-    finally:
-        visitor.close()
-        page.close(verbose=False)
 
 
 @pytest.mark.skipif(memory._trim is None, reason="only glibc can be told to give memory back")

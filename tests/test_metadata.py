@@ -151,13 +151,9 @@ def test_a_file_that_names_its_way_is_believed_whatever_else_it_says(tmp_path):
     assert read_recipe(foreign(tmp_path, note)).way == "model"
 
 
-@pytest.mark.parametrize("way", ["photos", "model"])
-@pytest.mark.parametrize("ground", ["switch", "a", "b"])
-@pytest.mark.parametrize("kappa", [None, 0.0, 0.3, 1.0])
-def test_way_ground_and_kappa_come_back(tmp_path, way, ground, kappa):
-    """Zero is not nothing: a κ of 0 is one that somebody chose."""
-    recipe = Recipe(way=way, ground=ground, kappa=kappa)
-    assert read_recipe(foreign(tmp_path, recipe.to_metadata())) == recipe
+def test_a_kappa_of_zero_is_one_that_somebody_chose(tmp_path):
+    for recipe in (Recipe(way="model", kappa=0.0), Recipe(way="photos", ground="a", kappa=None)):
+        assert read_recipe(foreign(tmp_path, recipe.to_metadata())) == recipe
 
 
 def foreign(tmp_path, note: object, name: str = "x.png"):
@@ -171,38 +167,17 @@ def foreign(tmp_path, note: object, name: str = "x.png"):
 @pytest.mark.parametrize(
     "change",
     [
-        {"kind": "virus"},
-        {"kind": 7},
-        {"path": ["linear"]},
-        {"faces": "many"},
-        {"faces": [7]},
-        {"faces": [{"seed": -1}]},
-        {"faces": [{"seed": 2**32}]},
-        {"faces": [{"seed": 1.5}]},
-        {"faces": [{"seed": 1, "temperature": "hot"}]},
-        {"faces": [{}] * 2000},
-        {"t": 2},
-        {"t": float("nan")},
-        {"t_range": [0]},
-        {"t_range": [1, 0]},
-        {"way": "guide"},
-        {"ground": "c"},
-        {"kappa": 1.5},
-        {"kappa": "half"},
-        {"kappa": float("nan")},
-        {"path": "round"},
-        {"frames": 10**9},
-        {"frames": True},
-        {"size": 0},
-        {"fps": 0},
-        {"loop": "yes"},
-        {"directions": [["smile"]]},
-        {"directions": [["smile\n", 1]]},
-        {"directions": [["smile", float("inf")]]},
-        {"weights": [9]},
+        {"kind": "virus"}, {"kind": 7}, {"path": ["linear"]}, {"faces": "many"}, {"faces": [7]},
+        {"faces": [{"seed": -1}]}, {"faces": [{"seed": 2**32}]}, {"faces": [{"seed": 1.5}]},
+        {"faces": [{"seed": 1, "temperature": "hot"}]}, {"faces": [{}] * 2000}, {"t": 2},
+        {"t": float("nan")}, {"t_range": [0]}, {"t_range": [1, 0]}, {"way": "guide"},
+        {"ground": "c"}, {"kappa": 1.5}, {"kappa": "half"}, {"kappa": float("nan")},
+        {"path": "round"}, {"frames": 10**9}, {"frames": True}, {"size": 0}, {"fps": 0},
+        {"loop": "yes"}, {"directions": [["smile"]]}, {"directions": [["smile\n", 1]]},
+        {"directions": [["smile", float("inf")]]}, {"weights": [9]},
         {"checkpoint": {"path": "/etc/passwd"}},
     ],
-)
+)  # fmt: skip
 def test_odd_settings_are_refused_by_name(tmp_path, change):
     path = foreign(tmp_path, {**FULL.to_metadata(), **change})
     with pytest.raises(UserError, match=f"x.png holds an odd setting: {next(iter(change))}"):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Request, expect
+from playwright.sync_api import Page, Request, expect
 
 from glow_app.editing.editor import Editor
 from glow_app.export.animation import save_animation
@@ -54,7 +55,12 @@ _ROWS_WITH_INK = """(canvas, [top, bottom]) => {
 # ---- opening ------------------------------------------------------------------------------------
 
 
-def test_a_new_visitor_sees_two_faces_and_a_morph(open_released_tab: OpenTab) -> None:
+# ---- two photos, the slider ---------------------------------------------------------------------
+
+
+def test_two_drawn_faces_greet_and_two_photos_are_morphed(
+    open_released_tab: OpenTab, released: Editor, photos: list[Path]
+) -> None:
     page = open_released_tab()
     for side in "ab":
         card = page.locator(f"#photo-{side}")
@@ -65,20 +71,6 @@ def test_a_new_visitor_sees_two_faces_and_a_morph(open_released_tab: OpenTab) ->
     expect(slider(page)).to_be_enabled()
     assert page.locator(".player").get_attribute("data-frames") == str(FRAMES)
 
-
-def test_it_moves_by_itself_at_first(open_tab: OpenTab) -> None:
-    page = open_tab(reduced_motion="no-preference", ready=False)
-    expect(page.locator(".player[data-playing]")).to_be_visible(timeout=WAIT_MS)
-    expect(button(page, "Pause")).to_be_visible()
-
-
-# ---- two photos, the slider ---------------------------------------------------------------------
-
-
-def test_upload_two_photos_and_drag(
-    open_released_tab: OpenTab, released: Editor, photos: list[Path]
-) -> None:
-    page = open_released_tab()
     choose(page, "a", photos[0])
     choose(page, "b", photos[1])
     with new_morph(page):
@@ -96,26 +88,36 @@ def test_upload_two_photos_and_drag(
         assert not np.array_equal(look(page, side), face.pixels)
         assert far(crop(page, side), face.at(len(crop(page, side)))) < 3
 
-    range_ = slider(page)
-    range_.scroll_into_view_if_needed()
-    box = range_.bounding_box()
-    assert box
-    middle, thumb = box["y"] + box["height"] / 2, 12
-    page.mouse.move(box["x"] + thumb, middle)
-    page.mouse.down()
-    settle(page)
+    move, end = hold_slider(page)
     seen = [canvas(page)]
-    steps = 14
-    for i in range(1, steps + 1):
-        page.mouse.move(box["x"] + thumb + (box["width"] - 2 * thumb) * i / steps, middle)
+    for i in range(1, 15):
+        move(i / 14)
         settle(page)
         seen.append(canvas(page))
-    page.mouse.up()
+    end()
     changes = [far(x, y) for x, y in pairwise(seen)]
     assert min(changes) > 0.05, changes
     assert slider(page).evaluate("range => range.valueAsNumber") > 0.98
     assert far(seen[0], painted(page, crop(page, "a"))) < far(seen[0], seen[-1]) / 2
     assert far(seen[-1], painted(page, crop(page, "b"))) < far(seen[0], seen[-1]) / 2
+
+
+def hold_slider(page: Page) -> tuple[Callable[[float], None], Callable[[], None]]:
+    """Take the slider's thumb with the mouse; what moves it to a place from 0 to 1, and what
+    lets go."""
+    range_ = slider(page)
+    range_.scroll_into_view_if_needed()
+    box = range_.bounding_box()
+    assert box
+    middle, thumb = box["y"] + box["height"] / 2, 12
+
+    def move(place: float) -> None:
+        page.mouse.move(box["x"] + thumb + (box["width"] - 2 * thumb) * place, middle)
+
+    move(0)
+    page.mouse.down()
+    settle(page)
+    return move, page.mouse.up
 
 
 def test_full_size_comes_nearest_first_and_stops_and_ends_are_exactly_the_photos(
@@ -152,23 +154,23 @@ def test_full_size_comes_nearest_first_and_stops_and_ends_are_exactly_the_photos
         assert is_painted(page, resized(picture, size)), key
 
 
-def test_keyboard(open_tab: OpenTab) -> None:
+def test_keyboard_and_stills_where_motion_is_unwanted(open_tab: OpenTab) -> None:
     page = open_tab()
     range_ = slider(page)
+    assert range_.evaluate("range => range.valueAsNumber") == 0  # it does not move by itself
+    button(page, "Play").click()
+    page.wait_for_timeout(1000)
+    button(page, "Pause").click()
+    t = range_.evaluate("range => range.valueAsNumber")
+    assert t > 0 and t * 8 == pytest.approx(round(t * 8))
+
     move_to(page, "Home")
     before = canvas(page)
     for key, t in [
-        ("ArrowRight", 0.01),
-        ("ArrowUp", 0.02),
-        ("ArrowLeft", 0.01),
-        ("PageUp", 0.11),
-        ("PageUp", 0.21),
-        ("PageDown", 0.11),
-        ("ArrowDown", 0.10),
-        ("End", 1),
-        ("ArrowRight", 1),
+        ("ArrowRight", 0.01), ("ArrowUp", 0.02), ("ArrowLeft", 0.01), ("PageUp", 0.11),
+        ("PageUp", 0.21), ("PageDown", 0.11), ("ArrowDown", 0.10), ("End", 1), ("ArrowRight", 1),
         ("Home", 0),
-    ]:
+    ]:  # fmt: skip
         move_to(page, key)
         assert range_.evaluate("range => range.valueAsNumber") == pytest.approx(t), key
         expect(range_).to_have_attribute("aria-valuetext", f"{round(100 * t)} percent")
@@ -178,18 +180,21 @@ def test_keyboard(open_tab: OpenTab) -> None:
     assert far(canvas(page), before) < 0.01
 
 
-def test_play_and_pause(open_tab: OpenTab) -> None:
+def test_it_moves_by_itself_at_first_and_plays_and_pauses(open_tab: OpenTab) -> None:
     page = open_tab(reduced_motion="no-preference", ready=False)
+    expect(page.locator(".player[data-playing]")).to_be_visible(timeout=WAIT_MS)
+    expect(button(page, "Pause")).to_be_visible()
     wait_ready(page)
     move_to(page, "Home")  # ends the greeting
     button(page, "Play").click()
     expect(button(page, "Pause")).to_have_attribute("aria-pressed", "true")
-    places = []
-    for _ in range(12):
-        page.wait_for_timeout(300)
-        places.append(slider(page).evaluate("range => range.valueAsNumber"))
-    forth = np.diff(places)
-    assert (forth > 0).any() and (forth < 0).any(), places  # there and back
+    there_and_back = """() => {
+        const t = document.querySelector('#player input[type=range]').valueAsNumber;
+        window.seen = [...(window.seen ?? []), t];
+        const steps = window.seen.slice(1).map((value, i) => value - window.seen[i]);
+        return steps.some((step) => step > 0) && steps.some((step) => step < 0);
+    }"""
+    page.wait_for_function(there_and_back, polling=300, timeout=WAIT_MS)
     button(page, "Pause").click()
     settle(page)
     still = canvas(page)
@@ -203,19 +208,9 @@ def test_play_and_pause(open_tab: OpenTab) -> None:
     expect(button(page, "Play")).to_be_visible()
 
 
-def test_reduced_motion_plays_stills(open_tab: OpenTab) -> None:
-    page = open_tab()
-    assert slider(page).evaluate("range => range.valueAsNumber") == 0  # and not by itself
-    button(page, "Play").click()
-    page.wait_for_timeout(1000)
-    button(page, "Pause").click()
-    t = slider(page).evaluate("range => range.valueAsNumber")
-    assert t > 0 and t * 8 == pytest.approx(round(t * 8))
-
-
-def test_the_slider_keeps_up_with_the_display(open_released_tab: OpenTab) -> None:
+def test_the_slider_keeps_up_with_the_display(open_tab: OpenTab) -> None:
     """Input to repainted canvas, with real mouse moves; the numbers are printed."""
-    page = open_released_tab()
+    page = open_tab()
     page.evaluate(
         """() => {
             const range = document.querySelector('#player input');
@@ -229,16 +224,12 @@ def test_the_slider_keeps_up_with_the_display(open_released_tab: OpenTab) -> Non
             });
         }"""
     )
-    box = slider(page).bounding_box()
-    assert box
-    y = box["y"] + box["height"] / 2
-    page.mouse.move(box["x"] + 12, y)
-    page.mouse.down()
+    move, end = hold_slider(page)
     moves = 120
     for i in range(moves):
-        page.mouse.move(box["x"] + 12 + (box["width"] - 24) * (i + 1) / moves, y)
+        move((i + 1) / moves)
         page.wait_for_timeout(12)
-    page.mouse.up()
+    end()
     delays = np.array(page.evaluate("() => window.delays"))
     median, high = np.percentile(delays, [50, 95])
     print(f"\nslider input to painted canvas: median {median:.1f} ms, p95 {high:.1f} ms")
@@ -249,22 +240,27 @@ def test_the_slider_keeps_up_with_the_display(open_released_tab: OpenTab) -> Non
 # ---- random faces, swap -------------------------------------------------------------------------
 
 
-def test_a_seed_draws_the_same_face_again(open_tab: OpenTab) -> None:
-    page = open_tab()
-    seed = page.get_by_label("Seed of face A")
-    random_face = button(page, "Random face A")
+def test_seeds_swapping_and_removing(open_tab: OpenTab) -> None:
+    page = open_tab("?a=3&b=4")  # the address can name the seeds
+    seed, random_face = page.get_by_label("Seed of face A"), button(page, "Random face A")
+    expect(seed).to_have_value("3")
+    a, b = crop(page, "a"), crop(page, "b")
+    with new_morph(page):
+        button(page, "⇄ Swap").click()
+        expect(seed).to_have_value("4")
+    assert far(crop(page, "a"), b) == far(crop(page, "b"), a) == 0
+    move_to(page, "Home")
+    assert is_painted(page, b)
 
     seed.fill("7")
     with new_morph(page):
         random_face.click()
         wait_card(page, "a")
     seven = crop(page, "a")
-
     with new_morph(page):
         random_face.click()  # nothing typed: a new seed, which shows
         expect(seed).not_to_have_value("7")
     assert far(crop(page, "a"), seven) > 3
-
     with new_morph(page):
         seed.fill("7")
         seed.press("Enter")
@@ -272,21 +268,6 @@ def test_a_seed_draws_the_same_face_again(open_tab: OpenTab) -> None:
     move_to(page, "Home")
     assert is_painted(page, seven)  # the morph followed by itself
 
-
-def test_swap(open_tab: OpenTab) -> None:
-    page = open_tab("?a=3&b=4")  # the address can name the seeds
-    expect(page.get_by_label("Seed of face A")).to_have_value("3")
-    a, b = crop(page, "a"), crop(page, "b")
-    with new_morph(page):
-        button(page, "⇄ Swap").click()
-        expect(page.get_by_label("Seed of face A")).to_have_value("4")
-    assert far(crop(page, "a"), b) == far(crop(page, "b"), a) == 0
-    move_to(page, "Home")
-    assert is_painted(page, b)
-
-
-def test_removed_sides_explain_themselves(open_tab: OpenTab) -> None:
-    page = open_tab()
     button(page, "Remove photo B").click()
     expect(page.locator("#photo-b")).to_contain_text("Drop a photo here")
     expect(page.locator("#player")).to_contain_text("Two faces make a morph")
@@ -297,7 +278,7 @@ def test_removed_sides_explain_themselves(open_tab: OpenTab) -> None:
     wait_ready(page)
 
 
-def test_options_change_the_morph_and_ctrl_enter_makes_it(
+def test_options_change_the_morph_and_swapping_keeps_what_was_asked_of_a(
     open_tab: OpenTab, small: Editor
 ) -> None:
     """Half way each option shows the picture that the editor makes with it, and no other."""
@@ -310,11 +291,13 @@ def test_options_change_the_morph_and_ctrl_enter_makes_it(
     page.get_by_role("button", name="Options").click()
     ways = {
         "": {},
-        "Keep A's": {"ground": "a"},
         "Take B's": {"ground": "b"},
         "Arc": {"ground": "b", "path": "spherical"},
         "kappa": {"ground": "b", "path": "spherical", "kappa": 1.0},
         "The model alone": {"path": "spherical", "alone": True},
+        "Photos, changed by the model": {"ground": "b", "path": "spherical", "kappa": 1.0},
+        "Straight line": {"ground": "b", "kappa": 1.0},
+        "Keep A's": {"ground": "a", "kappa": 1.0},
     }
     middles = {name: small.morph_frames(*faces, [0.5], **how) for name, how in ways.items()}
     expected = {name: painted(page, middle.frames[0]) for name, middle in middles.items()}
@@ -337,25 +320,14 @@ def test_options_change_the_morph_and_ctrl_enter_makes_it(
     with new_morph(page):
         page.keyboard.press("Control+Enter")
 
-
-def test_swap_keeps_what_was_asked_of_a(open_tab: OpenTab, small: Editor) -> None:
-    """Where A's background is kept, it is that of the new A after a swap."""
-    page = open_tab("?a=1&b=2")
-    page.get_by_role("button", name="Options").click()
-    with new_morph(page):
-        page.locator("#options").get_by_label("Keep A's", exact=True).check()
-    slider(page).evaluate(
-        "range => { range.value = 0.5; range.dispatchEvent(new Event('input')); }"
-    )
     # Its plot is there, so that frames would be turned round if that were enough.
     expect(page.locator("#player .plot[data-bits]")).to_be_attached(timeout=WAIT_MS)
     with new_morph(page):
         button(page, "⇄ Swap").click()
         expect(page.get_by_label("Seed of face A")).to_have_value("2")
     settle(page)
-    b, a = (drawn_face(small, seed, TEMPERATURE) for seed in (1, 2))
     for ground, fits in (("a", True), ("b", False)):
-        (middle,) = small.morph_frames(a, b, [0.5], ground=ground).frames
+        (middle,) = small.morph_frames(*faces[::-1], [0.5], ground=ground, kappa=1.0).frames
         assert (far(canvas(page), painted(page, middle)) < 0.2) == fits, ground
 
 

@@ -23,7 +23,7 @@ from tests.page_tools import (
     settle,
     wait_card,
 )
-from tests.test_crop import gradient, group, of_eyes  # noqa: F401  (a fixture)
+from tests.test_crop import gradient, group, of_eyes  # noqa: F401  (group is a fixture)
 
 pytest_plugins = ["tests.page_fixtures"]
 pytestmark = pytest.mark.browser
@@ -59,10 +59,25 @@ def use(page: Page, dialog: Locator) -> None:
     wait_card(page, "a", "photo")
 
 
-def test_another_face_is_chosen_and_undone(open_tab: OpenTab, photo: Path) -> None:
+def open_crop(page: Page) -> Locator:
+    page.get_by_role("button", name="Change the crop of photo A").first.click()
+    return editor(page)
+
+
+def undo_all(dialog: Locator) -> None:
+    undo = dialog.get_by_role("button", name="Undo")
+    for _ in range(20):
+        if undo.is_disabled():
+            return
+        undo.click()
+
+
+def test_another_face_is_chosen_undone_and_used_in_the_morph(
+    open_tab: OpenTab, photo: Path
+) -> None:
     page = open_tab()
-    upload(page, photo)
-    largest = look(page, "a")
+    choose(page, "a", photo)
+    largest, before = look(page, "a"), crop(page, "a")
     page.locator("#photo-a .notes").get_by_role("button", name="Choose another face").click()
     dialog = editor(page)
     faces = dialog.locator(".found .face")
@@ -74,23 +89,27 @@ def test_another_face_is_chosen_and_undone(open_tab: OpenTab, photo: Path) -> No
     page.keyboard.press("Control+z")
     assert now(dialog) == first
     faces.nth(1).click()
-    use(page, dialog)
+    with new_morph(page):
+        use(page, dialog)
     second, shown = look(page, "a"), crop(page, "a")
     assert far(largest, second) > 10
     expect(page.locator("#photo-a .trip")).to_have_text("Round trip: exact, 0 levels off")
+    page.locator("#player .player input[type=range]").press("Home")
+    settle(page)
+    # It shows more detail than the crop of the model's size has, but it is this face.
+    off = [far(canvas(page), painted(page, one)) for one in (shown, before)]
+    assert off[0] < off[1] / 2
     # The editor opens where it was left, and Escape changes nothing.
-    page.get_by_role("button", name="Change the crop of photo A").first.click()
-    assert now(editor(page))["x"] > first["x"] + 0.2
+    assert now(open_crop(page))["x"] > first["x"] + 0.2
     page.keyboard.press("Escape")
     expect(page.locator("dialog.cropper[open]")).to_have_count(0)
     assert (look(page, "a") == second).all() and (crop(page, "a") == shown).all()
 
 
-def test_drag_size_turn_by_mouse_and_keys(open_tab: OpenTab, photo: Path) -> None:
-    page = open_tab()
+def test_move_size_and_turn_by_mouse_keys_and_fingers(open_tab: OpenTab, photo: Path) -> None:
+    page = open_tab(has_touch=True)
     upload(page, photo)
-    page.get_by_role("button", name="Change the crop of photo A").first.click()
-    dialog = editor(page)
+    dialog = open_crop(page)
     start = now(dialog)
     box = dialog.locator(".square").bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
@@ -112,7 +131,8 @@ def test_drag_size_turn_by_mouse_and_keys(open_tab: OpenTab, photo: Path) -> Non
     page.mouse.wheel(0, -200)
     assert now(dialog)["side"] < larger["side"]
     # Keys: the field has the focus.
-    dialog.locator(".field").focus()
+    field = dialog.locator(".field")
+    field.focus()
     before = now(dialog)
     for key in ("ArrowLeft", "ArrowUp", "+", "]", "]"):
         page.keyboard.press(key)
@@ -120,24 +140,18 @@ def test_drag_size_turn_by_mouse_and_keys(open_tab: OpenTab, photo: Path) -> Non
     assert after["x"] < before["x"] and after["y"] < before["y"]
     assert after["side"] > before["side"]
     assert (after["turn"] - before["turn"]) % 360 == pytest.approx(2)
-    # Every step back, to where it began.
-    undo = dialog.get_by_role("button", name="Undo")
-    for _ in range(20):
-        if undo.is_disabled():
-            break
-        undo.click()
+    # Brackets on AltGr: Windows reports it as Ctrl and Alt, macOS Option as Alt.
+    for held in ("ctrlKey: true, altKey: true, modifierAltGraph: true", "altKey: true"):
+        field.evaluate(
+            f"""(field) => field.dispatchEvent(new KeyboardEvent(
+                'keydown', {{ key: ']', bubbles: true, cancelable: true, {held} }}))"""
+        )
+    assert (now(dialog)["turn"] - before["turn"]) % 360 == pytest.approx(4)
+    undo_all(dialog)  # every step back, to where it began
     assert now(dialog) == start
-    dialog.get_by_role("button", name="Larger crop").click()
-    page.keyboard.press("Escape")
 
-
-def test_two_fingers_size_and_turn(open_tab: OpenTab, photo: Path) -> None:
-    page = open_tab(has_touch=True)
-    upload(page, photo)
-    page.get_by_role("button", name="Change the crop of photo A").first.click()
-    dialog = editor(page)
-    start = now(dialog)
-    box = dialog.locator(".field").bounding_box()
+    # Two fingers, apart by half as much again and turned by 20 degrees.
+    box = field.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     touch = page.context.new_cdp_session(page)
 
@@ -147,7 +161,7 @@ def test_two_fingers_size_and_turn(open_tab: OpenTab, photo: Path) -> None:
 
     fingers("touchStart", (x - 50, y))
     fingers("touchStart", (x - 50, y), (x + 50, y))
-    for step in range(1, 6):  # apart by half as much again, and a quarter turn of 20 degrees
+    for step in range(1, 6):
         angle, reach = math.radians(4 * step), 50 + 5 * step
         dx, dy = reach * math.cos(angle), reach * math.sin(angle)
         fingers("touchMove", (x - dx, y - dy), (x + dx, y + dy))
@@ -155,115 +169,16 @@ def test_two_fingers_size_and_turn(open_tab: OpenTab, photo: Path) -> None:
     end = now(dialog)
     assert end["side"] == pytest.approx(1.5 * start["side"], rel=0.1)
     assert (end["turn"] - start["turn"]) % 360 == pytest.approx(20, abs=3)
+    undo_all(dialog)
 
-
-def test_eyes_are_clicked_where_no_face_is_found(open_tab: OpenTab, tmp_path: Path) -> None:
-    gradient(900, 600).save(tmp_path / "nobody.png")
-    page = open_tab()
-    upload(page, tmp_path / "nobody.png")
-    expect(page.locator("#photo-a .notes")).to_contain_text("No face was found")
-    page.locator("#photo-a .notes").get_by_role("button", name="Show where the face is").click()
-    dialog = editor(page)
-    expect(dialog.locator(".eye").first).to_be_visible()  # nothing was found: eyes at once
-    whole = dialog.locator(".whole").bounding_box()
-    eyes = ((600, 200), (500, 190))
-    for x, y in eyes:
-        page.mouse.click(
-            whole["x"] + x / 900 * whole["width"], whole["y"] + y / 600 * whole["height"]
-        )
-    shown, wanted = now(dialog), of_eyes(*eyes).square
-    assert [900 * shown[name] for name in ("x", "y", "side")] == pytest.approx(
-        [*wanted.centre, wanted.side], abs=3
-    )
-    assert shown["turn"] == pytest.approx(wanted.turn, abs=1)
-    # By keys: a marker moves, and the crop with it.
-    dialog.locator(".eye").first.focus()
-    page.keyboard.press("ArrowRight")
-    assert now(dialog) != shown
-    page.keyboard.press("Control+z")
-    assert now(dialog) == shown
-    dialog.get_by_role("button", name="Quarter turn").click()
-    assert (now(dialog)["turn"] - shown["turn"]) % 360 == pytest.approx(90)
-    dialog.get_by_role("button", name="Undo").click()
-    use(page, dialog)
-    pixels = crop(page, "a")
-    expect(page.locator("#photo-a .notes")).not_to_contain_text("No face was found")
-    middle = len(pixels) // 2
-    red, green = pixels[middle, middle, :2] / 255  # the colours of the photo say where it is
-    assert red * 900 == pytest.approx(wanted.centre[0], abs=12)
-    assert green * 600 == pytest.approx(wanted.centre[1], abs=12)
-
-
-def test_undo_of_a_clicked_eye_lets_that_eye_be_clicked_again(
-    open_tab: OpenTab, tmp_path: Path
-) -> None:
-    gradient(900, 600).save(tmp_path / "nobody.png")
-    page = open_tab()
-    upload(page, tmp_path / "nobody.png")
-    page.locator("#photo-a .notes").get_by_role("button", name="Show where the face is").click()
-    dialog = editor(page)
-    whole = dialog.locator(".whole").bounding_box()
-
-    def click(x: float, y: float) -> None:
-        page.mouse.click(
-            whole["x"] + x / 900 * whole["width"], whole["y"] + y / 600 * whole["height"]
-        )
-
-    start = now(dialog)
-    click(200, 500)  # not where it was meant
-    page.keyboard.press("Control+z")
-    click(500, 190)
-    assert now(dialog) == start  # one eye alone says nothing yet
-    click(600, 200)
-    wanted = of_eyes((500, 190), (600, 200)).square
-    assert [900 * now(dialog)[name] for name in ("x", "y", "side")] == pytest.approx(
-        [*wanted.centre, wanted.side], abs=3
-    )
-
-
-def test_eyes_are_placed_by_keys_alone(open_tab: OpenTab, tmp_path: Path) -> None:
-    gradient(900, 600).save(tmp_path / "nobody.png")
-    page = open_tab()
-    upload(page, tmp_path / "nobody.png")
-    opener = page.get_by_role("button", name="Change the crop of photo A").first
-    page.locator("#photo-a .notes").get_by_role("button", name="Show where the face is").click()
-    dialog = editor(page)
-    start = now(dialog)
-    page.keyboard.press("ArrowLeft")  # the first marker has the focus
-    assert now(dialog)["side"] > start["side"]
-    expect(dialog.locator(".eye").first).to_be_visible()
-    page.keyboard.press("Control+z")
-    assert now(dialog) == start
-    page.keyboard.press("Escape")
-    expect(opener).to_be_focused()  # and not the top of the page
-    # The same from the button, where a face was not looked for by eyes.
-    opener.press("Enter")
-    button = editor(page).get_by_role("button", name="Click both eyes")
-    button.press("Enter")  # off
-    button.press("Enter")  # and on
-    expect(dialog.locator(".eye").first).to_be_focused()
-
-
-def test_each_gesture_is_one_step_and_a_tap_is_none(open_tab: OpenTab, photo: Path) -> None:
-    page = open_tab(has_touch=True)
-    upload(page, photo)
-    page.get_by_role("button", name="Change the crop of photo A").first.click()
-    dialog = editor(page)
-    start, undo = now(dialog), dialog.get_by_role("button", name="Undo")
-    box = dialog.locator(".field").bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    touch = page.context.new_cdp_session(page)
-
-    def fingers(kind: str, *points: tuple[float, float]) -> None:
-        at = [{"x": px, "y": py, "id": i} for i, (px, py) in enumerate(points)]
-        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
-
+    # Each gesture is one step, also where a second finger joins.
     fingers("touchStart", (x, y))
     fingers("touchMove", (x + 20, y))
-    fingers("touchStart", (x + 20, y), (x + 90, y))  # a second finger joins
+    fingers("touchStart", (x + 20, y), (x + 90, y))
     fingers("touchMove", (x + 10, y), (x + 110, y))
     fingers("touchEnd")
     assert now(dialog) != start
+    undo = dialog.get_by_role("button", name="Undo")
     undo.click()
     assert now(dialog) == start
     expect(undo).to_be_disabled()
@@ -272,40 +187,73 @@ def test_each_gesture_is_one_step_and_a_tap_is_none(open_tab: OpenTab, photo: Pa
     dialog.locator(".eye").first.tap()
     undo.click()
     expect(undo).to_be_disabled()
+    dialog.get_by_role("button", name="Larger crop").click()
+    assert now(dialog)["side"] > start["side"]
+    page.keyboard.press("Escape")
 
 
-def test_brackets_turn_on_keyboards_that_have_them_on_altgr(
-    open_tab: OpenTab, photo: Path
-) -> None:
+def test_eyes_are_shown_where_no_face_is_found(open_tab: OpenTab, tmp_path: Path) -> None:
+    gradient(900, 600).save(tmp_path / "nobody.png")
     page = open_tab()
-    upload(page, photo)
-    page.get_by_role("button", name="Change the crop of photo A").first.click()
+    upload(page, tmp_path / "nobody.png")
+    notes = page.locator("#photo-a .notes")
+    expect(notes).to_contain_text("No face was found")
+    opener = page.get_by_role("button", name="Change the crop of photo A").first
+    show = notes.get_by_role("button", name="Show where the face is")
+    show.click()
+    # By keys alone: the first marker has the focus, and afterwards what opened it.
     dialog = editor(page)
-    start = now(dialog)
-    # Windows reports AltGr as Ctrl and Alt, macOS Option as Alt.
-    for held in ("ctrlKey: true, altKey: true, modifierAltGraph: true", "altKey: true"):
-        dialog.locator(".field").evaluate(
-            f"""(field) => field.dispatchEvent(new KeyboardEvent(
-                'keydown', {{ key: ']', bubbles: true, cancelable: true, {held} }}))"""
+    eye, start = dialog.locator(".eye").first, now(dialog)
+    page.keyboard.press("ArrowLeft")
+    assert now(dialog)["side"] > start["side"]
+    expect(eye).to_be_visible()  # nothing was found: eyes at once
+    page.keyboard.press("Control+z")
+    assert now(dialog) == start
+    page.keyboard.press("Escape")
+    expect(opener).to_be_focused()  # and not the top of the page
+    opener.press("Enter")
+    button = editor(page).get_by_role("button", name="Click both eyes")
+    button.press("Enter")  # off
+    button.press("Enter")  # and on
+    expect(eye).to_be_focused()
+    page.keyboard.press("Escape")
+
+    # By clicks, of which the first is taken back: that eye can be clicked again.
+    show.click()
+    dialog = editor(page)
+    whole = dialog.locator(".whole").bounding_box()
+
+    def click(x: float, y: float) -> None:
+        page.mouse.click(
+            whole["x"] + x / 900 * whole["width"], whole["y"] + y / 600 * whole["height"]
         )
-    assert (now(dialog)["turn"] - start["turn"]) % 360 == pytest.approx(2)
 
-
-def test_the_morph_follows_the_chosen_crop(open_tab: OpenTab, photo: Path) -> None:
-    page = open_tab()
-    choose(page, "a", photo)
-    largest = crop(page, "a")
-    page.locator("#photo-a .notes").get_by_role("button", name="Choose another face").click()
-    dialog = editor(page)
-    dialog.locator(".found .face").nth(1).click()
-    with new_morph(page):
-        use(page, dialog)
-        second = crop(page, "a")
-    page.locator("#player .player input[type=range]").press("Home")
-    settle(page)
-    shown = canvas(page)
-    # It shows more detail than the crop of the model's size has, but it is this face.
-    assert far(shown, painted(page, second)) < far(shown, painted(page, largest)) / 2
+    click(200, 500)  # not where it was meant
+    page.keyboard.press("Control+z")
+    eyes = ((600, 200), (500, 190))
+    click(*eyes[0])
+    assert now(dialog) == start  # one eye alone says nothing yet
+    click(*eyes[1])
+    shown, wanted = now(dialog), of_eyes(*eyes).square
+    assert [900 * shown[name] for name in ("x", "y", "side")] == pytest.approx(
+        [*wanted.centre, wanted.side], abs=3
+    )
+    assert shown["turn"] == pytest.approx(wanted.turn, abs=1)
+    eye.focus()
+    page.keyboard.press("ArrowRight")  # a marker moves, and the crop with it
+    assert now(dialog) != shown
+    page.keyboard.press("Control+z")
+    assert now(dialog) == shown
+    dialog.get_by_role("button", name="Quarter turn").click()
+    assert (now(dialog)["turn"] - shown["turn"]) % 360 == pytest.approx(90)
+    dialog.get_by_role("button", name="Undo").click()
+    use(page, dialog)
+    pixels = crop(page, "a")
+    expect(notes).not_to_contain_text("No face was found")
+    middle = len(pixels) // 2
+    red, green = pixels[middle, middle, :2] / 255  # the colours of the photo say where it is
+    assert red * 900 == pytest.approx(wanted.centre[0], abs=12)
+    assert green * 600 == pytest.approx(wanted.centre[1], abs=12)
 
 
 def test_a_photo_of_a_journey_is_cropped_in_its_place(open_tab: OpenTab, photo: Path) -> None:

@@ -60,46 +60,9 @@ def wait_made(page: Page, folder: Path, wanted: recipes.Recipe) -> None:
 
 def test_drop_paste_and_webcam(open_tab: OpenTab, photos: list[Path]) -> None:
     page = open_tab(permissions=["clipboard-read", "clipboard-write", "camera"])
-    card = page.locator("#photo-a .card")
     before = look(page, "a")
 
-    content = list(photos[0].read_bytes())
-    transfer = page.evaluate_handle(
-        """(bytes) => {
-            const transfer = new DataTransfer();
-            transfer.items.add(new File([new Uint8Array(bytes)], 'photo.jpg'));
-            return transfer;
-        }""",
-        content,
-    )
-    card.dispatch_event("drop", {"dataTransfer": transfer})
-    wait_card(page, "a", "photo")
-    dropped = look(page, "a")
-    assert far(dropped, before) > 3
-
-    page.evaluate(
-        """async () => {
-            const canvas = document.createElement('canvas');
-            canvas.width = canvas.height = 128;
-            canvas.getContext('2d').fillRect(0, 0, 64, 128);
-            const blob = await new Promise((done) => canvas.toBlob(done));
-            await navigator.clipboard.write([new ClipboardItem({'image/png': blob})]);
-        }"""
-    )
-    button(page, "Paste, photo A").click()
-    wait_card(page, "a", "photo")
-    expect(page.locator("#photo-a .notes")).to_contain_text("face")  # there is none: says so
-    pasted = look(page, "a")
-    assert far(pasted, dropped) > 3
-
-    button(page, "Webcam, photo B").click()
-    button(page, "Take photo").click()
-    wait_card(page, "b", "photo")
-    expect(page.locator("#photo-b video")).to_be_hidden()
-
-
-def test_ctrl_v_goes_to_the_card_under_the_mouse(open_tab: OpenTab) -> None:
-    page = open_tab()
+    # Ctrl-V goes to the card under the mouse.
     page.locator("#photo-b .well").hover()
     page.evaluate(
         """async () => {
@@ -110,10 +73,36 @@ def test_ctrl_v_goes_to_the_card_under_the_mouse(open_tab: OpenTab) -> None:
             const clipboardData = new DataTransfer();
             clipboardData.items.add(new File([blob], 'x.png', {type: 'image/png'}));
             document.dispatchEvent(new ClipboardEvent('paste', {clipboardData}));
+            await navigator.clipboard.write([new ClipboardItem({'image/png': blob})]);
         }"""
     )
     wait_card(page, "b", "photo")
     expect(page.locator("#photo-a .card[data-kind=drawn]")).to_be_visible()
+
+    transfer = page.evaluate_handle(
+        """(bytes) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([new Uint8Array(bytes)], 'photo.jpg'));
+            return transfer;
+        }""",
+        list(photos[0].read_bytes()),
+    )
+    page.locator("#photo-a .card").dispatch_event("drop", {"dataTransfer": transfer})
+    wait_card(page, "a", "photo")
+    dropped = look(page, "a")
+    assert far(dropped, before) > 3
+
+    button(page, "Paste, photo A").click()
+    wait_card(page, "a", "photo")
+    expect(page.locator("#photo-a .notes")).to_contain_text("face")  # there is none: says so
+    pasted = look(page, "a")
+    assert far(pasted, dropped) > 3
+
+    seen = page.locator("#photo-b .seen").get_attribute("src") or ""
+    button(page, "Webcam, photo B").click()
+    button(page, "Take photo").click()
+    expect(page.locator("#photo-b .seen")).not_to_have_attribute("src", seen, timeout=WAIT_MS)
+    expect(page.locator("#photo-b video")).to_be_hidden()
 
 
 # ---- failures -----------------------------------------------------------------------------------
@@ -178,9 +167,6 @@ def test_downloads(open_tab: OpenTab, tmp_path: Path) -> None:
     # First A, last of the way there B, but for the 256 colours of a GIF frame.
     assert far(shown[0], enlarged(a, 256)) < 8 < far(shown[0], enlarged(b, 256))
     assert far(shown[FRAMES - 1], enlarged(b, 256)) < 8
-    # Seamless: from the last frame back to the first is no larger a step than its neighbours.
-    steps = [far(x, y) for x, y in zip(shown, [*shown[1:], shown[0]], strict=True)]
-    assert steps[-1] <= 1.5 * max(steps[0], steps[-2])
 
     webp = download(page, "Download WebP", tmp_path)
     with Image.open(webp) as image:
@@ -188,7 +174,7 @@ def test_downloads(open_tab: OpenTab, tmp_path: Path) -> None:
         assert image.format == "WEBP" and FRAMES < image.n_frames <= 2 * FRAMES - 2
         assert duration(image) == pytest.approx(lasts, rel=0.05)
 
-    still = download(page, "Download frame as PNG", tmp_path)
+    still = download(page, "Download frame PNG", tmp_path)
     with Image.open(still) as image:
         assert image.format == "PNG" and image.size == (256, 256)
         assert np.array_equal(np.asarray(image), enlarged(a, 256))
@@ -200,7 +186,7 @@ def test_downloads(open_tab: OpenTab, tmp_path: Path) -> None:
         slider(page).evaluate(
             "(range, t) => { range.value = t; range.dispatchEvent(new Event('input')); }", t
         )
-        still = download(page, "Download frame as PNG", tmp_path)
+        still = download(page, "Download frame PNG", tmp_path)
         assert f"{t:.3f}" in still.name
         with Image.open(still) as image:
             assert is_painted(page, np.asarray(image)), t
@@ -301,7 +287,6 @@ def test_files_of_before_the_ways_open(open_tab: OpenTab, tmp_path: Path) -> Non
     expect(page.get_by_label("Seed of face A")).to_have_value("1")
     expect(page.locator("#way").get_by_label("The model alone")).to_be_checked()
     expect(page.get_by_label("Arc", exact=True)).to_be_checked()
-    wait_made(page, tmp_path, recipes.Recipe(way="model", path="spherical"))
 
     shell = note_in(tmp_path / "shell.gif", {**old, "path": "shell", "guide": True})
     with new_morph(page):

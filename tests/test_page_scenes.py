@@ -7,6 +7,7 @@ import gc
 import io
 import threading
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,9 +29,10 @@ from glow_app.ui.downloads import put_scene
 from glow_app.ui.examples import SEEDS, Examples, OpeningMorph
 from glow_app.ui.jobs import Jobs
 from glow_app.ui.on_demand import EditScene, FullFrames, MixScene, Scenes
-from glow_app.ui.page import build_page, launch_options
+from glow_app.ui.page import build_page
 from glow_app.ui.page_faces import EXAMPLE, drawn_face, photo_face
 from glow_app.ui.sessions import BoundedSessions, bytes_of
+from tests.page_tools import serving
 
 pytest_plugins = ["tests.full_size_faces"]
 
@@ -88,13 +90,13 @@ def test_at_rest_a_picture_has_all_that_the_photo_has(
     assert set(scenes.picture({**good, "full": 40})) == {"error"}  # drawn faces have no more
 
 
-def test_a_mix_of_one_is_that_photo_at_every_size(released: Editor, portraits: list[Face]) -> None:
+def test_a_mix_of_one_is_that_photo_at_every_size(small: Editor, portraits: list[Face]) -> None:
     """With the shape of the other face it is not."""
     a, b = portraits[:2]
-    scenes, scene = Scenes(released), MixScene(a, b, len(released.model.level_shapes), shaped=True)
+    scenes, scene = Scenes(small), MixScene(a, b, len(small.model.level_shapes), shaped=True)
     scenes.add(scene)
     (size,) = scenes.sizes(scene)
-    assert size == max(a.native, b.native) > released.image_size
+    assert size == max(a.native, b.native) > small.image_size
     for weight, face in enumerate((a, b)):
         question = {"key": scene.key, "values": [weight] * (scene.levels + 1)}
         answer = scenes.picture(question)
@@ -121,22 +123,11 @@ def test_frames_at_full_size_are_the_photos_at_the_ends(editor: Editor, photo: P
 
     good = {"key": offer["key"], "frames": [0], "size": 40}
     for wrong in (
-        None,
-        [],
-        {},
-        {**good, "key": "x" * 22},
-        {**good, "key": "\ud800"},
-        {**good, "key": 7},
-        {**good, "frames": []},
-        {**good, "frames": [0, 1, 2, 3, 4]},
-        {**good, "frames": [5]},
-        {**good, "frames": [-1]},
-        {**good, "frames": [0.0]},
-        {**good, "frames": [True]},
-        {**good, "frames": "0"},
-        {**good, "size": 41},
-        {**good, "size": None},
-    ):
+        None, [], {}, {**good, "key": "x" * 22}, {**good, "key": "\ud800"}, {**good, "key": 7},
+        {**good, "frames": []}, {**good, "frames": [0, 1, 2, 3, 4]}, {**good, "frames": [5]},
+        {**good, "frames": [-1]}, {**good, "frames": [0.0]}, {**good, "frames": [True]},
+        {**good, "frames": "0"}, {**good, "size": 41}, {**good, "size": None},
+    ):  # fmt: skip
         answer = full.frames(wrong)
         assert set(answer) == {"error"} and answer["error"].endswith("."), wrong
 
@@ -178,25 +169,16 @@ def test_whatever_is_asked_the_answer_is_a_sentence(editor: Editor, mix: MixScen
     scenes.add(edit)
     good = [0.5] * mix.levels
     for question in (
-        None,
-        "key",
-        7,
-        [],
-        {},
-        {"key": mix.key},
-        {"key": None, "values": good},
-        {"key": mix.key[:-1], "values": good},
-        {"key": "\ud800", "values": good},
-        {"key": mix.key, "values": good[1:]},
-        {"key": mix.key, "values": "0.5"},
+        None, "key", 7, [], {}, {"key": mix.key}, {"key": None, "values": good},
+        {"key": mix.key[:-1], "values": good}, {"key": "\ud800", "values": good},
+        {"key": mix.key, "values": good[1:]}, {"key": mix.key, "values": "0.5"},
         {"key": mix.key, "values": [*good[1:], "x"]},
         {"key": mix.key, "values": [*good[1:], None]},
         {"key": mix.key, "values": [*good[1:], float("nan")]},
         {"key": mix.key, "values": [*good[1:], 1e30]},
-        {"key": mix.key, "values": [*good[1:], [0.5]]},
-        {"key": edit.key, "values": [2.0]},
+        {"key": mix.key, "values": [*good[1:], [0.5]]}, {"key": edit.key, "values": [2.0]},
         {"key": edit.key, "values": [0.5, 1.0]},
-    ):
+    ):  # fmt: skip
         answer = scenes.picture(question)
         assert set(answer) == {"error"}, question
         assert answer["error"].endswith("."), question
@@ -329,15 +311,14 @@ def test_a_morph_keeps_no_codes(editor: Editor, mix: MixScene) -> None:
     assert alone.frames is alone.looks
 
 
-def test_visitors_of_a_running_page_share_one_memory(tiny_checkpoint: Path) -> None:
+def test_visitors_of_a_running_page_share_one_memory(editor: Editor) -> None:
     """Sharp photos of faces, and what is made of them; who was away for longest begins anew."""
-    page = build_page(Editor(tiny_checkpoint, device="cpu"))
-    app, url, _ = page.launch(
-        server_name="127.0.0.1", prevent_thread_lock=True, inbrowser=False, **launch_options()
-    )
-    held, visitors = app.state_holder, [Visitor(url) for _ in "ab"]
-    try:
-        for visitor in visitors:
+    with (
+        serving(editor) as (app, url),
+        closing(Visitor(url)) as first, closing(Visitor(url)) as second,
+    ):  # fmt: skip
+        held = app.state_holder
+        for visitor in (first, second):
             photo = visitor.upload("photo.jpg", sharp_photo(1))
             visitor.press("photo-a", "photo", path=photo["path"])
             visitor.press("photo-b", "draw", seed=7)
@@ -346,13 +327,9 @@ def test_visitors_of_a_running_page_share_one_memory(tiny_checkpoint: Path) -> N
             assert held.bytes > 3_000_000  # a face of 1,024 pixels
             held.most_bytes = int(1.5 * held[visitor.session].bytes)
         assert held.bytes <= held.most_bytes
-        assert [visitor.session in held for visitor in visitors] == [False, True]
+        assert [visitor.session in held for visitor in (first, second)] == [False, True]
         with pytest.raises(AppError, match="Choose a photo or a random face for A and B first"):
-            visitors[0].press("make-morph", "click")
-    finally:
-        for visitor in visitors:
-            visitor.close()
-        page.close(verbose=False)
+            first.press("make-morph", "click")
 
 
 def test_a_scene_is_gone_with_their_visitor(editor: Editor, photo: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -160,14 +162,14 @@ def test_the_mix_follows_its_sliders(open_tab: OpenTab, small: Editor, tmp_path:
     # One more than levels: the shape of the face, which is A's at first.
     assert live_ready(page, "#mix") == [*[1.0] * (levels // 2), *[0.0] * coarse, 0.0]
 
-    for name, picture in (("Everything from A", a), ("Everything from B", b)):
+    for name, picture in (("All A: Everything from A", a), ("All B: Everything from B", b)):
         button(page, name).click()
         settle(page)
         live_ready(page, "#mix")
         assert is_painted(page, picture, "#mix"), name
 
     # While a slider moves, pictures follow; the last value is the one that stays.
-    button(page, "Everything from A").click()
+    button(page, "All A: Everything from A").click()
     live_ready(page, "#mix")
     facts = page.evaluate(_SWEEP, ["#mix .live", 1])
     shown = live_ready(page, "#mix")
@@ -218,27 +220,27 @@ def test_the_mix_follows_its_sliders(open_tab: OpenTab, small: Editor, tmp_path:
 
 
 @pytest.fixture(scope="module")
-def direction_files(released: Editor, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def direction_files(small: Editor, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """A direction that means something by its own account, and a weak one."""
     folder = tmp_path_factory.mktemp("directions")
     generator = torch.Generator().manual_seed(5)
     files = []
     for name, accuracy in (("upward", 0.9), ("doubtful", 0.52)):
-        vector = torch.randn(released.model.flow.dims, generator=generator) * 0.2
+        vector = torch.randn(small.model.flow.dims, generator=generator) * 0.2
         facts = {"with": "more", "without": "less", "method": "mean"}
         facts |= {"accuracy": accuracy, "effect_size": 1.0, "counts": [500, 500]}
-        direction = Direction(name, vector, fingerprint=released.fingerprint, facts=facts)
+        direction = Direction(name, vector, fingerprint=small.fingerprint, facts=facts)
         files.append(directions.save(direction, folder / f"{name}.safetensors"))
     return files
 
 
 def test_edits_are_live_and_can_be_undone_saved_and_used(
-    open_released_tab: OpenTab, released: Editor, direction_files: list[Path], tmp_path: Path
+    open_tab: OpenTab, small: Editor, direction_files: list[Path], tmp_path: Path
 ) -> None:
-    page = open_released_tab()
+    page = open_tab()
     face = crop(page, "a")
     go(page, "Edit")
-    shipped = [0.0] * len(released.directions())
+    shipped = [0.0] * len(small.directions())
     assert live_ready(page, "#edit") == [0.0, *shipped]
     assert is_painted(page, face, "#edit")
 
@@ -259,8 +261,8 @@ def test_edits_are_live_and_can_be_undone_saved_and_used(
     set_live(page, "#edit", "Doubtful", -1)
     settle(page)
     assert live_ready(page, "#edit") == [0, *shipped, 1.5, -1]
-    loaded = [released.load_direction(file) for file in direction_files]
-    both = released.edit(face, [*zip(loaded, (1.5, -1), strict=True)]).pixels
+    loaded = [small.load_direction(file) for file in direction_files]
+    both = small.edit(face, [*zip(loaded, (1.5, -1), strict=True)]).pixels
     assert far(both, face) > 1
     assert is_painted(page, both, "#edit")
     saved = download(page, "Save picture", tmp_path)
@@ -277,7 +279,7 @@ def test_edits_are_live_and_can_be_undone_saved_and_used(
     set_live(page, "#edit", "Towards the average face", 1)
     settle(page)
     live_ready(page, "#edit")
-    middle = released.edit(face, toward=1).pixels
+    middle = small.edit(face, toward=1).pixels
     assert far(middle, face) > 3
     assert is_painted(page, middle, "#edit")
     button(page, "Original").hover()
@@ -318,7 +320,7 @@ def moved(page: Page) -> dict[str, float]:
 
 def unfold(page: Page, group: str) -> None:
     """Open a group of sliders, if it is not."""
-    box = page.locator(f"#edit details.group:has([aria-label='Reset {group}'])")
+    box = page.locator(f"#edit .grouped:has([aria-label='Reset {group}']) details")
     if box.get_attribute("open") is None:
         box.locator("summary").click(position={"x": 5, "y": 5})
     expect(box).to_have_attribute("open", "")
@@ -370,7 +372,7 @@ def test_sliders_stand_in_groups_that_are_put_back_alone(open_tab: OpenTab, smal
     settle(page)
     live_ready(page, "#edit")
     assert moved(page) == {first.name: both[first.name]}
-    unfolded = page.locator("#edit details.group:has([aria-label='Reset Pose'])")
+    unfolded = page.locator("#edit .grouped:has([aria-label='Reset Pose']) details")
     expect(unfolded).to_have_attribute("open", "")  # its button does not fold it
     button(page, "Undo").click()
     settle(page)
@@ -466,9 +468,9 @@ def test_an_animation_of_an_edit_opens_with_its_sliders_set(
 
 
 def test_an_example_sets_a_side_and_a_live_picture_gets_its_full_size_at_rest(
-    open_released_tab: OpenTab, released: Editor, tmp_path: Path
+    open_tab: OpenTab, small: Editor, tmp_path: Path
 ) -> None:
-    page = open_released_tab()
+    page = open_tab()
     expect(page.locator("#examples .face img").first).to_have_attribute("alt", "Example face 1")
     page.locator("#examples .face").nth(2).press("Enter")
     wait_card(page, "a", "example")
@@ -481,7 +483,7 @@ def test_an_example_sets_a_side_and_a_live_picture_gets_its_full_size_at_rest(
     go(page, "Edit")
     live_ready(page, "#edit")
     expect(page.locator("#edit .note")).to_have_text(
-        f"Drawn faces have the model's {released.image_size} pixels"
+        f"Drawn faces have the model's {small.image_size} pixels"
     )
     page.locator("#edit-examples .face").nth(3).click()
     live = page.locator("#edit .live")
@@ -512,8 +514,8 @@ def test_an_example_sets_a_side_and_a_live_picture_gets_its_full_size_at_rest(
 # ---- sample -------------------------------------------------------------------------------------
 
 
-def test_drawn_faces_are_chosen_and_used(open_released_tab: OpenTab, released: Editor) -> None:
-    page = open_released_tab()
+def test_drawn_faces_are_chosen_and_used(open_tab: OpenTab, small: Editor) -> None:
+    page = open_tab()
     go(page, "Sample")
     expect(page.locator("#gallery")).to_contain_text("Nobody here yet")
     page.locator("#sample-n input[type=number]").fill("8")
@@ -547,7 +549,7 @@ def test_drawn_faces_are_chosen_and_used(open_released_tab: OpenTab, released: E
     go(page, "Morph")
     wait_card(page, "b")
     expect(page.locator("#photo-b").get_by_label("Seed of face B")).to_have_value("2")
-    assert np.array_equal(crop(page, "b"), released.sampler.sample(1, 0.7, 2)[0])
+    assert np.array_equal(crop(page, "b"), small.sampler.sample(1, 0.7, 2)[0])
     go(page, "Journey")
     expect(page.locator("#faces .face-list")).to_have_attribute("data-count", "1")
 
@@ -555,24 +557,36 @@ def test_drawn_faces_are_chosen_and_used(open_released_tab: OpenTab, released: E
 # ---- many photos --------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def slow_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Four photos of which each takes a second to prepare, whatever tab it is for."""
-    prepare = Editor.prepare
+@dataclass
+class HeldPhotos:
+    """Photos that are prepared, whatever tab they are for, only as far as they are let."""
 
-    def slowly(self: Editor, source: Path, *args: object, **more: object) -> object:
-        time.sleep(1.0 if Path(source).name.startswith("slow") else 0)
+    files: list[Path]
+    turns: threading.Semaphore
+
+    def let(self, count: int) -> None:
+        self.turns.release(count)
+
+
+@pytest.fixture
+def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldPhotos]:
+    """Four of them. At the end of a test all may go on."""
+    prepare, photos = Editor.prepare, HeldPhotos([], threading.Semaphore(0))
+
+    def in_turn(self: Editor, source: Path, *args: object, **more: object) -> object:
+        assert not Path(source).name.startswith("held") or photos.turns.acquire(timeout=60)
         return prepare(self, source, *args, **more)
 
-    monkeypatch.setattr(Editor, "prepare", slowly)
-    files = [tmp_path / f"slow_{k}.jpg" for k in range(4)]
-    for file, example in zip(files, example_files(), strict=False):
-        file.write_bytes(example.read_bytes())
-    return files
+    monkeypatch.setattr(Editor, "prepare", in_turn)
+    for k, example in enumerate(example_files()[:4]):
+        photos.files.append(tmp_path / f"held_{k}.jpg")
+        photos.files[k].write_bytes(example.read_bytes())
+    yield photos
+    photos.let(100)
 
 
 def test_many_photos_keep_nobody_waiting_show_how_far_they_are_and_stop(
-    open_tab: OpenTab, slow_photos: list[Path], photos: list[Path], tmp_path: Path
+    open_tab: OpenTab, held: HeldPhotos, photos: list[Path], tmp_path: Path
 ) -> None:
     page, other = open_tab(), open_tab()
     go(page, "Edit")
@@ -587,41 +601,46 @@ def test_many_photos_keep_nobody_waiting_show_how_far_they_are_and_stop(
     average.set_input_files([bad] * 65)
     assert toast(page) == "At most 64 photos make an average here." and not sent
 
-    average.set_input_files([*slow_photos, bad])
+    average.set_input_files([*held.files, bad])
+    held.let(1)
     words = page.locator("#edit .long-text")
-    expect(words).to_contain_text(re.compile(r"Finding faces \d+ %"), timeout=WAIT_MS)
+    expect(words).to_contain_text(re.compile(r"Finding faces [1-9]\d* %"), timeout=WAIT_MS)
     other.locator("#photo-a input[type=file]").set_input_files(photos[0])
     wait_card(other, "a", "photo")
     assert status.inner_text() == "Reading…"  # the average is still under way
+    held.let(3)
     assert "bad.jpg" in toast(page)  # the others are averaged
     expect(page.locator("#edit .average")).to_be_visible(timeout=WAIT_MS)
     expect(status).to_have_text("")
     expect(words).to_be_hidden()
 
     before = page.locator("#edit .average").get_attribute("src") or ""
-    average.set_input_files(slow_photos[:2])
+    average.set_input_files(held.files[:2])
     expect(words).to_contain_text("Finding faces", timeout=WAIT_MS)
     page.locator("#edit .stop").click()
+    held.let(2)
     expect(status).to_have_text("", timeout=WAIT_MS)
     expect(page.locator("#edit .average")).to_have_attribute("src", before)
 
 
 def test_a_card_is_busy_until_the_last_of_its_photos_is_there(
-    open_tab: OpenTab, slow_photos: list[Path], photos: list[Path]
+    open_tab: OpenTab, held: HeldPhotos
 ) -> None:
     page = open_tab()
     card, chooser = page.locator("#photo-a .card"), page.locator("#photo-a input[type=file]")
-    chooser.set_input_files(slow_photos[0])
-    chooser.set_input_files(slow_photos[3])  # on top of it, as by a drop
+    chooser.set_input_files(held.files[0])
+    chooser.set_input_files(held.files[3])  # on top of it, as by a drop
+    held.let(1)
     expect(page.locator("#photo-a .source")).to_have_text("Your photo", timeout=WAIT_MS)
     expect(card).to_have_attribute("aria-busy", "true")  # the first is there
     shown = crop(page, "a")
+    held.let(1)
     wait_card(page, "a", "photo")
     assert crop(page, "a").shape != shown.shape or far(crop(page, "a"), shown) > 3
 
 
 def test_photos_of_a_journey_join_what_has_joined_meanwhile(
-    open_tab: OpenTab, slow_photos: list[Path], tmp_path: Path
+    open_tab: OpenTab, held: HeldPhotos, tmp_path: Path
 ) -> None:
     page = open_tab()
     go(page, "Journey")
@@ -629,23 +648,27 @@ def test_photos_of_a_journey_join_what_has_joined_meanwhile(
     bad, empty = tmp_path / "bad.jpg", tmp_path / "empty.jpg"
     bad.write_bytes(b"this is no picture")
     empty.touch()
-    add.set_input_files([slow_photos[0], bad, slow_photos[1], empty])
+    add.set_input_files([held.files[0], bad, held.files[1], empty])
     assert toast(page) == "Left out: empty.jpg is empty."
     expect(page.locator("#faces .long-text")).to_contain_text("Finding faces", timeout=WAIT_MS)
     page.locator("#journey-examples .face").nth(5).click()
     expect(tray).to_have_attribute("data-count", "1", timeout=WAIT_MS)
     expect(tray).to_have_attribute("aria-busy", "true")  # the photos are still on their way
+    held.let(2)
     assert "bad.jpg" in toast(page)
     expect(tray).to_have_attribute("data-count", "3", timeout=WAIT_MS)
     expect(page.locator("#faces .face-list:not([aria-busy])")).to_be_visible()
     expect(page.locator("#faces .long")).to_be_hidden()
 
-    add.set_input_files(slow_photos)
-    expect(page.locator("#faces .long-text")).to_contain_text(re.compile("2[5-9]|[3-9]. %"))
+    add.set_input_files(held.files)
+    held.let(1)
+    far_enough = re.compile("2[5-9]|[3-9]. %")
+    expect(page.locator("#faces .long-text")).to_contain_text(far_enough, timeout=WAIT_MS)
     page.locator("#faces .stop").click()  # those that are ready stay
+    held.let(3)
     expect(page.locator("#faces .face-list:not([aria-busy])")).to_be_visible(timeout=WAIT_MS)
     assert 4 <= int(tray.get_attribute("data-count") or 0) < 7
-    add.set_input_files(slow_photos + slow_photos[:2])
+    add.set_input_files(held.files + held.files[:2])
     assert "on this journey" in toast(page)
 
 

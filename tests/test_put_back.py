@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,27 +45,13 @@ def test_the_untouched_square_changes_nothing(photos_with_detail, portraits, sid
     assert difference.mean() < 1 and (side is not None or difference.max() == 0)
 
 
-def test_another_face_is_seen_and_the_rest_is_the_photo(photos_with_detail, portraits):
+def test_another_face_is_seen_and_lies_where_the_old_one_did(photos_with_detail, portraits):
     photo, one, other = photos_with_detail[0], portraits[0], portraits[1]
     whole = put_back(photo, one, other.full)
     assert whole.size == photo.size and whole.mode == "RGB"
     changed = np.abs(levels(whole) - levels(photo)).max(axis=-1)
-    inside = changed > 0
-    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-    square = np.array(
-        [
-            [0, 0],
-            2 * one.square.right,
-            2 * one.square.down,
-            2 * one.square.right + 2 * one.square.down,
-        ]
-    )
-    low, high = (one.square.corner + bound for bound in (square.min(axis=0), square.max(axis=0)))
-    assert low[0] <= columns[0] and columns[-1] <= high[0]
-    assert low[1] <= rows[0] and rows[-1] <= high[1]
-    assert changed[inside].mean() > 5
-
-    again = prepare(whole, 64, full=512)  # the new face lies where the old one did
+    assert changed[changed > 0].mean() > 5
+    again = prepare(whole, 64, full=512)
     assert np.abs(again.square.corner - one.square.corner).max() < 0.04 * one.square.side
 
 
@@ -178,15 +163,17 @@ def test_a_dot_lands_where_the_square_lies(side):
     assert np.abs(seen - wanted).max() < 0.6
 
 
-def test_a_face_that_leaves_the_photo():
+@pytest.mark.parametrize("centre", [(15.0, 35.0), (150.0, 100.0)])
+def test_a_face_that_leaves_the_photo(centre):
     picture = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
-    square = Square((15.0, 35.0), (50.0, 5.0))  # its corner: (-30, -20)
+    square = Square(centre, (50.0, 5.0))  # the first one's corner: (-30, -20)
     old = flat(128, 64)
     one = Face(old, old, True, 1, (), None, square)
     face = flat(128, 64)
     face[24:40, 24:40] = 220
     whole = levels(put_back(picture, one, face))
-    assert whole.shape == (120, 160, 3) and np.array_equal(whole[100:], picture[100:])
+    far = np.s_[100:, :] if centre[0] < 50 else np.s_[:, :80]
+    assert whole.shape == (120, 160, 3) and np.array_equal(whole[far], picture[far])
     assert not np.array_equal(whole, picture)
 
 
@@ -219,16 +206,16 @@ def test_a_large_photo_is_done_in_time(photos_with_detail, portraits):
 # -------------------------------------------------------------------------------------------- mask
 
 
-def test_the_mask_is_that_of_both_faces_and_soft():
+def test_the_mask_is_that_of_both_faces_soft_and_within_the_square():
     square = np.array([[0.2, 0.2], [0.8, 0.2], [0.8, 0.8], [0.2, 0.8]])
     both, one = seam_mask(square, square + 0.1), seam_mask(square)
-    for mask in (both, one, seam_mask()):
+    for mask in (both, one, seam_mask(square * 3 - 1), seam_mask()):
         assert mask.min() == 0 and mask.max() == 1
         assert max(np.abs(np.diff(mask, axis=k)).max() for k in (0, 1)) < 0.1
         assert mask[0].max() == mask[-1].max() == mask[:, 0].max() == mask[:, -1].max() == 0
     assert (both <= one + 1e-6).all() and both[128, 128] == 1
     side = len(one)
-    assert one[int(0.15 * side)].max() == 0 and both[:, int(0.25 * side)].max() == 0
+    assert one[: int(0.19 * side)].max() == 0 and both[:, int(0.25 * side)].max() == 0
 
 
 def test_what_cannot_be_put_back_is_refused(portraits):
@@ -240,6 +227,8 @@ def test_what_cannot_be_put_back_is_refused(portraits):
         put_back(small, Face(one.pixels, one.crop, True, 1), one.full)
     with pytest.raises(ValueError, match="a face must be"):
         put_back(small, one, one.full[:10])
+    with pytest.raises(ValueError, match="uint8"):
+        put_back(small, one, one.full.astype(float))
 
 
 # ------------------------------------------------------------------------------------------- files
@@ -308,16 +297,6 @@ def turned_square(
     return Face(crop[::2, ::2].copy(), crop, True, 1, full=crop, square=square)
 
 
-def test_what_was_cut_out_changes_nothing() -> None:
-    photo = scene()
-    prepared = turned_square(photo, (120.3, 60.8), 150.0, 0.2)
-    assert np.array_equal(np.asarray(put_back(photo, prepared, prepared.full)), photo)
-    # At another size it is a little softer, but the photo's grain is there to be seen.
-    larger = Image.fromarray(prepared.full).resize((200, 200), Image.Resampling.BICUBIC)
-    again = np.asarray(put_back(photo, prepared, np.asarray(larger)), int)
-    assert np.abs(again - photo).mean() < 0.5
-
-
 def test_another_face_comes_where_the_square_was_and_nowhere_else() -> None:
     photo = scene()
     prepared = turned_square(photo, (120.3, 60.8), 150.0, 0.2)
@@ -336,30 +315,6 @@ def test_another_face_comes_where_the_square_was_and_nowhere_else() -> None:
     assert np.array_equal(out[outside], photo[outside])
     ellipse = np.hypot((u - 0.5) / 0.47, (v - 0.5) / 0.55) > 1
     assert np.array_equal(out[ellipse], photo[ellipse])
-
-
-def test_colours_meet_along_the_seam() -> None:
-    photo = scene()
-    prepared = turned_square(photo, (120.0, 60.0), 150.0, 0.0)
-    brighter = (prepared.full.astype(int) + 25).clip(0, 255).astype(np.uint8)
-    out = np.asarray(put_back(photo, prepared, brighter), int)
-    assert np.abs(out - photo).max() <= 12  # the same face in another light has no seam
-    assert np.abs(out - photo).mean() < 1
-
-
-def test_a_face_at_the_border_of_its_photo() -> None:
-    photo = scene()
-    for corner in ((-40.0, -30.0), (280.0, 220.0)):
-        prepared = turned_square(photo, corner, 140.0, 0.1)
-        out = put_back(photo, prepared, prepared.full[:, ::-1].copy())
-        assert out.size == (360, 300)
-        assert not np.array_equal(np.asarray(out), photo)
-    with pytest.raises(UserError, match="does not lie in that photo"):
-        put_back(photo, turned_square(photo, (500.0, 20.0), 140.0, 0.0), prepared.full)
-    with pytest.raises(UserError, match="not known"):
-        put_back(photo, replace(prepared, square=None), prepared.full)
-    with pytest.raises(ValueError, match="uint8"):
-        put_back(photo, prepared, prepared.full.astype(float))
 
 
 @pytest.mark.parametrize("full", [0, 1024])
@@ -383,66 +338,22 @@ def test_a_face_needs_no_more_pixels_than_its_square_has() -> None:
     assert Face.of_pixels(np.zeros((64, 64, 3), np.uint8), 128).native == 64
 
 
-def test_the_mask_is_soft_and_stays_within_the_square() -> None:
-    points = np.array([[0.2, 0.2], [0.8, 0.2], [0.8, 0.8], [0.2, 0.8]])
-    for meshes in ((points,), (points * 3 - 1,), (points, points + 0.1), ()):
-        mask = seam_mask(*meshes)
-        assert mask.min() == 0 and mask.max() == 1
-        assert not mask[0].any() and not mask[:, -1].any()
-        assert np.abs(np.diff(mask, axis=0)).max() < 0.1
-    assert not seam_mask(points)[: int(0.19 * 256)].any()
-
-
 def test_a_face_found_in_a_photo_takes_its_outline(face_folder: Path) -> None:
     """Pixels of the outline and beyond stay those of the photo, whatever the new face's shape."""
     if not finder.available():
         pytest.skip("mediapipe is not installed")
-    crops = [
-        np.asarray(Image.open(f).convert("RGB").resize((256, 256)))
-        for f in list_pictures(face_folder)[:2]
-    ]
+    files = list_pictures(face_folder)[:2]
+    crops = [np.asarray(open_picture(file).resize((256, 256))) for file in files]
     assert all(find_shape(crop) is not None for crop in crops)
     photo = scene(400, 400)
     photo[60:316, 80:336] = crops[0]
     square = Square((208.0, 188.0), (128.0, 0.0))  # its corner: (80, 60)
     prepared = Face(crops[0], crops[0], True, 1, full=crops[0], square=square)
     out = np.asarray(put_back(photo, prepared, crops[1]))[60:316, 80:336].astype(int)
+    change = np.abs(out - crops[0])
     outline = find_shape(crops[0])[OUTLINE_POINTS]
     inside = outline[((outline > 0.01) & (outline < 0.99)).all(axis=1)]
     x, y = (inside * 256).astype(int).T
-    assert np.abs(out[y, x] - crops[0][y, x]).mean() < 3
-    nose = find_shape(crops[0])[4]
-    x, y = (nose * 256).astype(int)
-    assert (
-        np.abs(
-            out[y - 30 : y + 30, x - 30 : x + 30] - crops[0][y - 30 : y + 30, x - 30 : x + 30]
-        ).mean()
-        > 4
-    )
-
-
-@pytest.mark.parametrize("suffix", [".jpg", ".png"])
-def test_a_written_photo_says_nothing_of_its_making(tmp_path: Path, suffix: str) -> None:
-    exif = Image.Exif()
-    exif[0x010F], exif[0x0112] = "Camera", 6
-    exif.get_ifd(0x8825)[1] = "N"
-    source = tmp_path / "gps.jpg"
-    Image.fromarray(scene(360, 300)).save(
-        source, exif=exif, icc_profile=b"", comment=b"home", quality=95
-    )
-    assert b"Camera" in source.read_bytes()
-    prepared = prepare(source, 64, align="center", full=1024)
-    out = put_back(source, prepared, prepared.full)
-    assert out.size == (300, 360)  # upright
-    file = save_photo(out, tmp_path / f"out{suffix}")
-    with Image.open(file) as image:
-        assert image.size == (300, 360)
-        assert not image.getexif() and "comment" not in image.info
-        assert set(image.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
-        if suffix == ".png":
-            assert np.array_equal(np.asarray(image), np.asarray(out))
-        else:
-            assert np.abs(np.asarray(image, int) - np.asarray(out)).mean() < 3
-    assert b"Camera" not in file.read_bytes()
-    with pytest.raises(UserError, match="ending"):
-        save_photo(out, tmp_path / "out.gif")
+    assert change[y, x].mean() < 3
+    x, y = (find_shape(crops[0])[4] * 256).astype(int)  # the nose
+    assert change[y - 30 : y + 30, x - 30 : x + 30].mean() > 4

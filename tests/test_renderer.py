@@ -508,10 +508,6 @@ def test_edits_mixes_and_averages_do_without_landmarks(small, faceless):
 # ------------------------------------------------------------------------------------------- sizes
 
 
-def test_native_is_that_of_the_sharper_photo(pair, portraits):
-    assert pair.native == len(portraits[0].full) > len(portraits[1].full) > 64
-
-
 def grain(picture: np.ndarray) -> float:
     """Of its middle."""
     inner = picture[len(picture) // 3 : -len(picture) // 3, len(picture) // 3 : -len(picture) // 3]

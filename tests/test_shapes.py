@@ -15,8 +15,8 @@ from models import pretrained_path
 
 
 @pytest.fixture(scope="module")
-def editor() -> Editor:
-    return Editor(pretrained_path("faces128"), device="cpu")
+def editor(default: Editor) -> Editor:
+    return default
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from benchmarks.faults.visitor import Visitor
 from glow_app.editing.editor import Editor
 from glow_app.ui import page as page_module
 from glow_app.ui import uploads
-from glow_app.ui.page import build_page, launch_options
+from tests.page_tools import serving
 
 
 def left_in(folder: Path) -> list[Path]:
@@ -39,11 +40,9 @@ def test_everything_goes_when_its_time_has_come(
     monkeypatch.setattr(uploads.tempfile, "tempdir", str(tmp_path))
     for module in (page_module, uploads):
         monkeypatch.setattr(module, "DELETE_CACHE", (1, 2))
-    page = build_page(Editor(tiny_checkpoint, device="cpu"))
-    folder = Path(os.environ["GRADIO_TEMP_DIR"])
-    _, url, _ = page.launch(server_name="127.0.0.1", prevent_thread_lock=True, **launch_options())
-    visitor = Visitor(url)
-    try:
+    editor = Editor(tiny_checkpoint, device="cpu")
+    with serving(editor) as (_, url), closing(Visitor(url)) as visitor:
+        folder = Path(os.environ["GRADIO_TEMP_DIR"])
         photo = visitor.upload("photo.png", encoded(picture(64, 64), "PNG"))
         visitor.upload("never used.png", encoded(picture(72, 72), "PNG"))
         made, _ = visitor.call("edit", photo, {}, 0, 64)
@@ -57,7 +56,3 @@ def test_everything_goes_when_its_time_has_come(
         assert not left_in(folder)
         photo = visitor.upload("photo.png", encoded(picture(64, 64), "PNG"))  # and goes on
         visitor.call("edit", photo, {}, 0, 64)
-    finally:
-        visitor.close()
-        page.close(verbose=False)
-        monkeypatch.undo()

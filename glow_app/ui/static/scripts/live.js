@@ -193,7 +193,8 @@ export default function livePicture(host) {
     return { box, input };
   }
 
-  /** Rows under the headings of their groups, each with a button that puts its sliders back. */
+  /** Rows under the headings of their groups, each with a button that puts its sliders back: beside
+      the heading, for what is pressed must not hold another thing to press. */
   function grouped(rows, all) {
     const groups = new Map();
     rows.forEach((one) => {
@@ -211,12 +212,13 @@ export default function livePicture(host) {
         place(values().map((x, i) => (mine.has(i) ? all[i].first : x)));
         commit();
       };
-      head.append(makeButton('btn back', 'Reset', putBack, { ariaLabel: `Reset ${name}` }));
       box.append(head, ...some.map((one) => one.box));
       box.addEventListener('toggle', () => {
         if (box.open) openGroup = name;
       });
-      return [box];
+      const whole = make('div', 'grouped');
+      whole.append(box, makeButton('btn back', 'Reset', putBack, { ariaLabel: `Reset ${name}` }));
+      return [whole];
     });
   }
 
@@ -325,7 +327,8 @@ export default function livePicture(host) {
         commit();
       };
       const { label, title } = shortcut;
-      shortcuts.append(makeButton('btn', label, act, { title, ariaLabel: title }));
+      const ariaLabel = title.includes(label) ? title : `${label}: ${title}`;
+      shortcuts.append(makeButton('btn', label, act, { title, ariaLabel }));
     }
     if (original && original !== still) original.close();
     original = null;
