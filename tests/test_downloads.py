@@ -17,7 +17,7 @@ from glow_app.export.recipes import read_recipe
 from glow_app.ui import limits
 from glow_app.ui.components.base import size_options
 from glow_app.ui.downloads import animated, save_result
-from glow_app.ui.morphs import Result
+from glow_app.ui.page_faces import Result
 
 pytest_plugins = ["tests.full_size_faces"]
 

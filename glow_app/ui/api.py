@@ -1,16 +1,19 @@
 """The page's documented API, for scripts and other programs: what the tabs do, by name.
 
 Each public method of `Api` is an endpoint; its name, arguments, types, defaults and docstring are
-those of the endpoint, and Gradio publishes them.
+those of the endpoint, and Gradio publishes them. The annotation of an argument has, beside its
+type, words for the documentation and the check that makes of any value what the method gets.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import numpy as np
 from gradio import FileData
@@ -20,7 +23,7 @@ from gradio.events import api
 from glow_app.common.errors import UserError
 from glow_app.common.progress import Steps
 from glow_app.editing.directions import Direction
-from glow_app.editing.editor import Editor
+from glow_app.editing.editor import Editor, Still
 from glow_app.editing.options import GROUNDS, MorphOptions
 from glow_app.editing.paths import JOURNEYS, PATHS
 from glow_app.export.recipes import Origin, Recipe, read_recipe
@@ -39,26 +42,53 @@ __all__ = ["Api", "build_api"]
 _ANIMATIONS = ("gif", "webp", "png", "mp4")
 _PHOTOS = ("jpg", "png")
 
-# Types of arguments, with what a type alone cannot say.
+
+def _from(low: float, high: float, words: str = "{:g} to {:g}", whole: bool = False) -> Any:
+    """Return the type of a number in a range; ``words`` say the range."""
+    check = partial(limits.whole if whole else limits.between, low=low, high=high)
+    return Annotated[float, words.format(low, high), check]
+
+
+def _kappa(value: Any, name: str) -> float | None:
+    return None if value is None else limits.between(value, name, 0, 1)
+
+
+def _size(value: Any, name: str) -> Any:
+    """Return the size of a download as it came: what "native" is depends on the photos."""
+    limits.download_size(value, limits.MAX_SIZE)
+    return value
+
+
+# A check is called with a value and the name of its argument.
 _Size = Annotated[
     float | str,
     f'{limits.MIN_SIZE} to {limits.MAX_SIZE} pixels a side, or "native": as sharp as the photos',
+    _size,
 ]
-_Rate = Annotated[float, "1 to 50"]
-_Kappa = Annotated[float | None, "0 (from the photos) to 1 (from the model); null: the default"]
-_Place = Annotated[float, "{:g} to {:g}".format(*limits.BEYOND)]
-_Count = Annotated[float, f"1 to {limits.MAX_SAMPLES}"]
-_Temperature = Annotated[float, "0 to 1.5"]
-if TYPE_CHECKING:
-    _Format = _PhotoFormat = _Path = _JourneyPath = _Ground = str
-else:  # Gradio publishes the choices; type checkers want them spelled out
-    _Format = Annotated[Literal[_ANIMATIONS], "png is APNG"]
-    _PhotoFormat = Literal[_PHOTOS]
-    _Path, _JourneyPath, _Ground = Literal[PATHS], Literal[JOURNEYS], Literal[GROUNDS]
+_Kappa = Annotated[
+    float | None, "0 (from the photos) to 1 (from the model); null: the default", _kappa
+]
+_Yes = Annotated[bool, lambda value, name: bool(value)]
+_Seed = Annotated[float, lambda value, name: limits.seed(value)]
+_Temperature = Annotated[float, "0 to 1.5", lambda value, name: limits.temperature(value)]
+
+
+def _of(choices: tuple[str, ...], *words: str) -> Any:
+    """Return the type of one of the choices, which Gradio publishes."""
+    return Annotated[(Literal[choices], *words, partial(limits.one_of, choices=choices))]
+
+
+_Format, _PhotoFormat = _of(_ANIMATIONS, "png is APNG"), _of(_PHOTOS)
+_Path, _JourneyPath, _Ground = _of(PATHS), _of(JOURNEYS), _of(GROUNDS)
+_Frames = _from(2, limits.MAX_FRAMES, "{} to {}", whole=True)
+_LegFrames = _from(2, limits.FRAMES, "of a leg, {} to {}", whole=True)
+_Rate, _Place, _Share = _from(1, 50), _from(*limits.BEYOND), _from(0, 1)
+_AtoB = _from(0, 1, "{} (A) to {} (B)")
+_Count = _from(1, limits.MAX_SAMPLES, "{} to {}", whole=True)
 
 
 class Api:
-    """The endpoints, on one model. Arguments can be anything and are checked."""
+    """The endpoints, on one model. Its methods get checked arguments, but for files and rows."""
 
     def __init__(self, editor: Editor) -> None:
         self._editor = editor
@@ -69,18 +99,18 @@ class Api:
         self,
         photo_a: FileData,
         photo_b: FileData,
-        frames: Annotated[float, f"2 to {limits.MAX_FRAMES}"] = limits.FRAMES,
+        frames: _Frames = limits.FRAMES,
         path: _Path = "linear",
         format: _Format = "gif",
         size: _Size = 256,
         t_from: _Place = 0,
         t_to: _Place = 1,
-        constant_speed: bool = False,
+        constant_speed: _Yes = False,
         fps: _Rate = 25,
-        there_and_back: bool = True,
+        there_and_back: _Yes = True,
         ground: _Ground = "switch",
         kappa: _Kappa = None,
-        alone: bool = False,
+        alone: _Yes = False,
     ) -> tuple[FileData, dict[str, Any]]:
         """Morph photo A into photo B with the exact flow.
 
@@ -99,41 +129,32 @@ class Api:
         frame and level, finest first; 1 = a draw at temperature 1), and for each photo in photos:
         bits_per_dim (null when off the scale), roundtrip_max_levels (0 = exact), aligned, notes.
         """
-        count = limits.whole(frames, "frames", 2, limits.MAX_FRAMES)
-        limits.one_of(path, "path", PATHS)
-        limits.one_of(format, "format", _ANIMATIONS)
-        least = limits.download_size(size, limits.MIN_SIZE)  # native shows only with the photos
-        limits.affordable(count, least)
-        rate = limits.between(fps, "fps", 1, 50)
-        first, last = (
-            limits.between(t, name, *limits.BEYOND)
-            for name, t in (("t_from", t_from), ("t_to", t_to))
-        )
-        prepared = self._prepared(photo_a=photo_a, photo_b=photo_b)
+        self._check_affordable(frames, size)
         how = MorphOptions(
             path=path,
-            t_range=(first, last),
-            constant_speed=bool(constant_speed),
-            alone=bool(alone),
-            frames=count,
-            **_drawn(ground, kappa),
+            t_range=(t_from, t_to),
+            constant_speed=constant_speed,
+            alone=alone,
+            frames=frames,
+            ground=ground,
+            kappa=kappa,
         )
-        pace = {"fps": rate, "there_and_back": bool(there_and_back)}
-        return self._written(prepared, how, size, pace, format)
+        prepared = self._prepared(photo_a=photo_a, photo_b=photo_b)
+        return self._written(prepared, how, size, format, fps=fps, there_and_back=there_and_back)
 
     def journey(
         self,
         photos: list[FileData],
-        frames: Annotated[float, f"of a leg, 2 to {limits.FRAMES}"] = limits.LEG_FRAMES,
+        frames: _LegFrames = limits.LEG_FRAMES,
         path: _JourneyPath = "cubic",
-        loop: bool = True,
-        constant_speed: bool = False,
+        loop: _Yes = True,
+        constant_speed: _Yes = False,
         format: _Format = "gif",
         size: _Size = 256,
         fps: _Rate = 25,
         ground: _Ground = "switch",
         kappa: _Kappa = None,
-        alone: bool = False,
+        alone: _Yes = False,
     ) -> tuple[FileData, dict[str, Any]]:
         """Morph through two to eight photos.
 
@@ -144,23 +165,19 @@ class Api:
         Returns [0] the animation, one way; [1] facts as /morph, and stops: the frame of each
         photo.
         """
-        count = limits.whole(frames, "frames", 2, limits.FRAMES)
-        limits.one_of(path, "path", JOURNEYS)
-        limits.one_of(format, "format", _ANIMATIONS)
-        least = limits.download_size(size, limits.MIN_SIZE)  # native shows only with the photos
-        limits.affordable(count, least)
-        rate = limits.between(fps, "fps", 1, 50)
-        prepared = self._several(photos, 2, limits.MAX_FACES)
+        self._check_affordable(frames, size)
         how = MorphOptions(
             kind="journey",
             path=path,
-            loop=bool(loop),
-            constant_speed=bool(constant_speed),
-            alone=bool(alone),
-            frames=count,
-            **_drawn(ground, kappa),
+            loop=loop,
+            constant_speed=constant_speed,
+            alone=alone,
+            frames=frames,
+            ground=ground,
+            kappa=kappa,
         )
-        return self._written(prepared, how, size, {"fps": rate}, format)
+        prepared = self._several(photos, 2, limits.MAX_FACES)
+        return self._written(prepared, how, size, format, fps=fps)
 
     # ---- single pictures ------------------------------------------------------------------------
 
@@ -184,24 +201,19 @@ class Api:
         if not isinstance(weights, list) or len(weights) != levels:
             raise UserError(f"weights must be a list of {levels} numbers, finest level first.")
         row = [limits.between(weight, "A weight", *limits.BEYOND) for weight in weights]
-        limits.download_size(size, limits.MAX_SIZE)
         if shape is not None:
             shape = limits.between(shape, "shape", 0, 1)
         a, b = self._prepared(photo_a=photo_a, photo_b=photo_b)
         mixed = self._editor.mix(a, b, row, shape)
-        side = limits.download_size(size, mixed.native)
-        faces = (Origin(), Origin())
-        recipe = Recipe.of(
-            self._editor, "mix", faces=faces, weights=tuple(row), shape=shape, size=side
-        )
+        picture = self._picture(mixed, size, "mix", 2, weights=tuple(row), shape=shape)
         shapes = [shape[1:] for shape in self._editor.model.level_shapes]
-        return _still(mixed.at(side), recipe), {"clamped": mixed.clamped, "levels": shapes}
+        return picture, {"clamped": mixed.clamped, "levels": shapes}
 
     def edit(
         self,
         photo: FileData,
         strengths: dict[str, float] | None = None,
-        toward: Annotated[float, "0 to 1"] = 0,
+        toward: _Share = 0,
         size: _Size = 256,
     ) -> tuple[FileData, dict[str, Any]]:
         """Edit a photo: move it along learned directions.
@@ -212,26 +224,17 @@ class Api:
         Returns [0] the picture (PNG); [1] facts: clamped (share of colours that were clipped).
         """
         row, moves = self._moves(strengths)
-        share = limits.between(toward, "toward", 0, 1)
-        limits.download_size(size, limits.MAX_SIZE)
         (prepared,) = self._prepared(photo=photo)
-        edited = self._editor.edit(prepared, moves, toward=share)
-        side = limits.download_size(size, edited.native)
-        recipe = Recipe.of(
-            self._editor,
-            "edit",
-            faces=(Origin(),),
-            directions=tuple(row.items()),
-            toward=share,
-            size=side,
-        )
-        return _still(edited.at(side), recipe), {"clamped": edited.clamped}
+        edited = self._editor.edit(prepared, moves, toward=toward)
+        row = tuple(row.items())
+        picture = self._picture(edited, size, "edit", 1, directions=row, toward=toward)
+        return picture, {"clamped": edited.clamped}
 
     def put_back(
         self,
         photo_a: FileData,
         photo_b: FileData | None = None,
-        t: Annotated[float, "0 (A) to 1 (B)"] = 0.5,
+        t: _AtoB = 0.5,
         strengths: dict[str, float] | None = None,
         format: _PhotoFormat = "jpg",
     ) -> FileData:
@@ -243,23 +246,20 @@ class Api:
 
         Returns the photo in its full size, jpg (quality 95) or png, without any of its metadata.
         """
-        limits.one_of(format, "format", _PHOTOS)
         row, moves = self._moves(strengths)
-        place = limits.between(t, "t", 0, 1)
         if photo_b and moves:
             raise UserError("Give strengths or photo_b, not both.")
-        names = {"photo_a": photo_a, **({"photo_b": photo_b} if photo_b else {})}
-        prepared, origins = self._prepared(**names), (Origin(),) * len(names)
-        which = int(len(prepared) == 2 and place >= 0.5)
-        side = prepared[which].native
+        photos = {"photo_a": photo_a, **({"photo_b": photo_b} if photo_b else {})}
+        prepared = self._prepared(**photos)
+        which = int(bool(photo_b) and t >= 0.5)
         if photo_b:
-            result = self._editor.morph_frames(prepared[0], prepared[1], [place])
-            recipe = Recipe.of(self._editor, "morph", faces=origins, way="photos", t=place)
+            result = self._editor.morph_frames(prepared[0], prepared[1], [t])
+            recipe = self._recipe("morph", 2, way="photos", t=t)
         else:
             result = self._editor.edit(prepared[0], moves)
-            recipe = Recipe.of(self._editor, "edit", faces=origins, directions=tuple(row.items()))
-        face, shape = result.enlarged(side)[0], result.points[0].shape
-        whole = put_back(_arrived(list(names.values())[which]), prepared[which], face, shape)
+            recipe = self._recipe("edit", 1, directions=tuple(row.items()))
+        face, shape = result.enlarged(prepared[which].native)[0], result.points[0].shape
+        whole = put_back(_arrived(list(photos.values())[which]), prepared[which], face, shape)
         return _made(save_photo(whole, outgoing(recipe.file_name(f"-in-photo.{format}"))))
 
     def directions(self) -> list[dict[str, Any]]:
@@ -269,13 +269,10 @@ class Api:
         (words for both ends), and truth: what was measured on held-out faces (slope: measured over
         asked; spread).
         """
+        plain = ("name", "group", "unit", "low", "high")
         return [
             {
-                "name": direction.name,
-                "group": direction.group,
-                "unit": direction.unit,
-                "low": direction.low,
-                "high": direction.high,
+                **{name: getattr(direction, name) for name in plain},
                 "with": direction.with_words,
                 "without": direction.without_words,
                 "truth": direction.facts.get("truth", {}),
@@ -288,11 +285,8 @@ class Api:
 
         Returns the picture (PNG).
         """
-        limits.download_size(size, limits.MAX_SIZE)
         average = self._editor.average(self._several(photos, 1, limits.MAX_AVERAGE))
-        side = limits.download_size(size, average.native)
-        recipe = Recipe.of(self._editor, "edit", toward=1.0, average="photos", size=side)
-        return _still(average.at(side), recipe)
+        return self._picture(average, size, "edit", 0, toward=1.0, average="photos")
 
     # ---- drawn faces ----------------------------------------------------------------------------
 
@@ -300,7 +294,7 @@ class Api:
         self,
         n: _Count = 1,
         temperature: _Temperature = TEMPERATURE,
-        seed: Annotated[float, "of the first face"] = 0,
+        seed: Annotated[_Seed, "of the first face"] = 0,
     ) -> list[FileData]:
         """Draw faces that do not exist from the model's prior.
 
@@ -308,23 +302,14 @@ class Api:
 
         Returns the faces as PNG files at the model's size.
         """
-        count = limits.whole(n, "n", 1, limits.MAX_SAMPLES)
-        first = limits.seed(seed)
-        spread = limits.temperature(temperature)
-        faces = self._editor.sampler.sample(count, temperature=spread, seed=first)
-        origins = [Origin(first + i, spread) for i in range(count)]
-        return [
-            _still(
-                face, Recipe.of(self._editor, "samples", faces=(origin,), temperatures=(spread,))
-            )
-            for face, origin in zip(faces, origins, strict=True)
-        ]
+        faces = self._editor.sampler.sample(n, temperature=temperature, seed=seed)
+        return [_still(face, self._sheet(seed + i, temperature)) for i, face in enumerate(faces)]
 
     def neighbours(
         self,
-        seed: float = 0,
+        seed: _Seed = 0,
         n: _Count = 8,
-        radius: Annotated[float, "0 to 1"] = 0.3,
+        radius: _Share = 0.3,
         temperature: _Temperature = TEMPERATURE,
     ) -> list[FileData]:
         """Draw faces near the face of a seed.
@@ -333,17 +318,8 @@ class Api:
 
         Returns n PNG files at the model's size.
         """
-        count = limits.whole(n, "n", 1, limits.MAX_SAMPLES)
-        middle, spread = limits.seed(seed), limits.temperature(temperature)
-        reach = limits.between(radius, "radius", 0, 1)
-        faces = self._editor.sampler.neighbours(middle, count, reach, spread)
-        recipe = Recipe.of(
-            self._editor,
-            "samples",
-            faces=(Origin(middle, spread),),
-            temperatures=(spread,),
-            radius=reach,
-        )
+        faces = self._editor.sampler.neighbours(seed, n, radius, temperature)
+        recipe = self._sheet(seed, temperature, radius=radius)
         return [_still(face, recipe) for face in faces]
 
     # ---- files ----------------------------------------------------------------------------------
@@ -360,7 +336,7 @@ class Api:
         facts["path_kind"] = facts.pop("path")  # clients take an object with that key for a file
         return facts
 
-    # ---- arguments ------------------------------------------------------------------------------
+    # ---- photos in, files out -------------------------------------------------------------------
 
     def _prepared(self, **photos: FileData | None) -> list[Face]:
         """Prepare photos by the names of their arguments; none may be missing."""
@@ -398,13 +374,26 @@ class Api:
         }
         return row, [(known[name], strength) for name, strength in row.items()]
 
+    def _check_affordable(self, frames: int, size: Any) -> None:
+        least = limits.download_size(size, limits.MIN_SIZE)  # native shows only with the photos
+        limits.affordable(frames, least)
+
+    def _recipe(self, kind: Any, photos: int, **more: Any) -> Recipe:
+        """Return what a file says that was made of so many photos."""
+        return Recipe.of(self._editor, kind, faces=(Origin(),) * photos, **more)
+
+    def _sheet(self, seed: int, temperature: float, **more: Any) -> Recipe:
+        origin = Origin(seed, temperature)
+        return Recipe.of(
+            self._editor, "samples", faces=(origin,), temperatures=(temperature,), **more
+        )
+
+    def _picture(self, still: Still, size: Any, kind: str, photos: int, **more: Any) -> FileData:
+        side = limits.download_size(size, still.native)
+        return _still(still.at(side), self._recipe(kind, photos, size=side, **more))
+
     def _written(
-        self,
-        prepared: list[Face],
-        how: MorphOptions,
-        size: Any,
-        pace: dict[str, Any],
-        format: str,
+        self, prepared: list[Face], how: MorphOptions, size: Any, format: str, **pace: Any
     ) -> tuple[FileData, dict[str, Any]]:
         *_, result = self._editor.travel(prepared, how)
         size = limits.download_size(size, result.native)
@@ -436,15 +425,6 @@ class Api:
         }
 
 
-def _drawn(ground: Any, kappa: Any) -> dict[str, Any]:
-    """Return ground and κ as they came, checked."""
-    limits.one_of(ground, "ground", GROUNDS)
-    return {
-        "ground": ground,
-        "kappa": None if kappa is None else limits.between(kappa, "kappa", 0, 1),
-    }
-
-
 def _arrived(file: Any) -> Path:
     """Return the uploaded file that an argument stands for, which can be anything.
 
@@ -460,13 +440,11 @@ def _arrived(file: Any) -> Path:
 
 
 def _made(path: str | Path) -> FileData:
-    """Return a file for the client to fetch."""
     path = Path(path)
     return FileData(path=str(path), orig_name=path.name, size=path.stat().st_size)
 
 
 def _still(pixels: np.ndarray, recipe: Recipe) -> FileData:
-    """Write one picture and return its file for the client."""
     return _made(written(recipe, save_still, pixels))
 
 
@@ -489,21 +467,34 @@ def _endpoint(handler: Callable[..., Any], how: dict[str, Any]) -> None:
     """Add ``handler`` under its name to the Blocks whose context is open.
 
     Arguments, types and defaults are those of its signature, an ``Annotated`` type says what a
-    type alone cannot, and the docstring is the description. The types are for the documentation:
-    values arrive as the client sent them, and the handler checks each.
+    type alone cannot, and the docstring is the description. Values arrive as the client sent them:
+    the checks in the annotations come first.
 
     Args:
         how: one of the kinds in `events`.
     """
     signature = inspect.signature(handler, eval_str=True)
-    answer = event_handler(handler)
+
+    @functools.wraps(handler)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(*args, **kwargs)
+        given.apply_defaults()
+        for name, value in given.arguments.items():
+            for check in getattr(signature.parameters[name].annotation, "__metadata__", ()):
+                if callable(check):
+                    value = check(value, name)
+            given.arguments[name] = value
+        return handler(*given.args, **given.kwargs)
+
+    answer = event_handler(checked)
     answer.__signature__ = signature  # Gradio would take the type of the result for a text
     answer.__annotations__ = get_type_hints(handler)
     added = api(answer, api_name=handler.__name__, api_description=inspect.getdoc(handler), **how)
     page: Any = get_blocks_context()
     inputs: list[Any] = page.fns[added["id"]].inputs
     for component, (name, about) in zip(inputs, signature.parameters.items(), strict=True):
-        component.label = ", ".join([name, *getattr(about.annotation, "__metadata__", ())])
+        words = getattr(about.annotation, "__metadata__", ())
+        component.label = ", ".join([name, *(w for w in words if isinstance(w, str))])
         kind = answer.__annotations__[name]
         if "FileData" in str(kind):  # or the documentation would write "..." for a file
             example = [_EXAMPLE, _EXAMPLE] if "list" in str(kind) else _EXAMPLE

@@ -6,7 +6,7 @@ A face chosen in one tab is there in the others.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,14 @@ from glow_app.faces.alignment import Square
 from glow_app.faces.face import Face
 from glow_app.faces.opening import open_picture
 from glow_app.ui import limits
-from glow_app.ui.components.card import card_value, crop_editor, crop_value, photo_card
-from glow_app.ui.components.face_lists import example_row
-from glow_app.ui.events import (
-    LIGHT,
-    QUIET,
-    STATE_SECONDS,
-    event_handler,
-    field,
-    notify_ended,
+from glow_app.ui.components.faces import (
+    card_value,
+    crop_editor,
+    crop_value,
+    example_row,
+    photo_card,
 )
+from glow_app.ui.events import LIGHT, QUIET, STATE_SECONDS, connect, event_handler, field
 from glow_app.ui.examples import OpeningMorph
 from glow_app.ui.on_demand import FullFrames, Scenes
 from glow_app.ui.page_faces import drawn_face, photo_face
@@ -39,6 +37,7 @@ __all__ = [
     "FaceHolder",
     "PageContext",
     "Pair",
+    "choice",
     "crop_again",
     "crop_choices",
     "pair_examples",
@@ -79,10 +78,10 @@ class FaceHolder:
     """One face of the page: its state, and a card for it in each place that shows it.
 
     Args:
-        name: as for `components.card.photo_card`.
+        name: as for `components.faces.photo_card`.
         cards: elem_id of each of its cards; a tab puts its own where it belongs with
             ``holder.cards[elem_id].render()``.
-        tag: as for `components.card.photo_card`.
+        tag: as for `components.faces.photo_card`.
     """
 
     def __init__(
@@ -121,37 +120,29 @@ class FaceHolder:
 
         @event_handler
         def photo(event: gr.EventData) -> list[Any]:
-            """Show the crop of a chosen photo that the model sees, and its reading."""
             return self.values(photo_face(self.editor, uploaded_file(field(event, "path"))))
 
         @event_handler
         def draw(temperature: float, event: gr.EventData) -> list[Any]:
-            """Draw a random face by seed."""
             seed = limits.seed(field(event, "seed"))
             return self.values(drawn_face(self.editor, seed, limits.temperature(temperature)))
 
         @event_handler
-        def crop(face: Face | None) -> dict[str, Any]:
-            """Open the editor of the crop."""
-            return crop_choices(face)
-
-        @event_handler
         def use(face: Face | None, event: gr.EventData) -> list[Any]:
-            """Cut the face out as the editor says."""
             return self.values(crop_again(self.editor, face, event))
 
         self.cropper.render()
         for elem_id, card in self.cards.items():
-            events = {
-                "photo": card.photo(photo, None, self.outputs, trigger_mode="multiple", **LIGHT),
-                "draw": card.draw(draw, temperature, self.outputs, **LIGHT),
-                "crop": card.crop(crop, self.state, self.cropper, **LIGHT),
-            }
-            for name, event in events.items():
-                notify_ended(event, f"#{elem_id} .card", name)
+            connect(
+                card,
+                f"#{elem_id} .card",
+                photo=(photo, None, self.outputs, {"trigger_mode": "multiple", **LIGHT}),
+                draw=(draw, temperature, self.outputs, LIGHT),
+                crop=(event_handler(crop_choices), self.state, self.cropper, LIGHT),
+            )
             card.remove(lambda: self.values(None), None, self.outputs, **QUIET)
-        done = self.cropper.use(use, self.state, self.outputs, **LIGHT)
-        notify_ended(done, f'.cropper[data-name="{self.name}"]', "use")
+        where = f'.cropper[data-name="{self.name}"]'
+        connect(self.cropper, where, use=(use, self.state, self.outputs, LIGHT))
 
 
 class Pair:
@@ -163,7 +154,6 @@ class Pair:
 
     @property
     def states(self) -> list[gr.State]:
-        """The states of A and B."""
         return [self.a.state, self.b.state]
 
     @property
@@ -188,6 +178,16 @@ class Pair:
         self.b.wire(temperature)
 
 
+def choice(labels: Mapping[str, str], label: str, **kwargs: Any) -> gr.Radio:
+    """Make radio buttons of ``{value: label}``; the first is chosen, unless ``value`` says other.
+
+    Args:
+        kwargs: as for ``gr.Radio``.
+    """
+    choices = [(label, value) for value, label in labels.items()]
+    return gr.Radio(choices, label=label, **{"value": choices[0][1], **kwargs})
+
+
 # ---- the crop of a photo ------------------------------------------------------------------------
 
 
@@ -195,7 +195,7 @@ def crop_choices(face: Face | None, number: int | None = None) -> dict[str, Any]
     """Return the whole photo of a face, all faces on it and its crop, for the crop editor.
 
     Args:
-        number: as ``face`` of `components.card.crop_value`.
+        number: as ``face`` of `components.faces.crop_value`.
 
     Raises:
         UserError: it has no photo, or that is gone.
@@ -253,20 +253,14 @@ def try_example(
         index = limits.whole(field(event, "index"), "The example's number", 0, last)
         return use(examples.face(index), *values)
 
-    notify_ended(row.pick(pick, inputs, outputs, **LIGHT), f"#{elem_id} .examples", "pick")
+    connect(row, f"#{elem_id} .examples", pick=(pick, inputs, outputs, LIGHT))
 
 
 def pair_examples(context: PageContext, elem_id: str) -> None:
     """Add a row whose faces become photo A or B, whichever is empty or was set longest ago."""
     pair = context.pair
 
-    def use(
-        face: Face,
-        a: Face | None,
-        b: Face | None,
-        turn_a: int | None,
-        turn_b: int | None,
-    ) -> list[Any]:
+    def use(face: Face, a: Any, b: Any, turn_a: int | None, turn_b: int | None) -> list[Any]:
         to_a = a is None or (b is not None and (turn_a or 0) <= (turn_b or 0))
         return pair.values_at("a" if to_a else "b", face)
 

@@ -1,10 +1,13 @@
-"""Downloads: every format, with how it was made inside, and faces put back into their photos."""
+"""Downloads: every format, with how it was made inside, and faces put back into their photos.
+
+What players and live pictures are asked for is declared here, for all tabs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 import numpy as np
@@ -20,17 +23,51 @@ from glow_app.faces.face import Face
 from glow_app.faces.put_back import put_back
 from glow_app.ui import limits
 from glow_app.ui.components.base import download_value
-from glow_app.ui.events import field
+from glow_app.ui.events import BESIDE, LIGHT, connect, event_handler, field
 from glow_app.ui.jobs import JOBS
-from glow_app.ui.morphs import Result
 from glow_app.ui.on_demand import Scene
+from glow_app.ui.page_faces import Result, still_face
 from glow_app.ui.uploads import outgoing
 
-__all__ = ["animated", "put_result", "put_scene", "save_result", "written"]
+if TYPE_CHECKING:
+    from glow_app.ui.context import PageContext
+
+__all__ = [
+    "animated",
+    "put_result",
+    "put_scene",
+    "save_result",
+    "wire_live",
+    "wire_player",
+    "written",
+]
 
 _ANIMATIONS = {"gif": ".gif", "webp": ".webp", "apng": ".png", "mp4": ".mp4"}
 _KINDS = (*_ANIMATIONS, "png", "strip", "sheet")
 _GONE = "The photo is no longer here: choose it again."
+
+
+# ---- a player -----------------------------------------------------------------------------------
+
+
+def wire_player(context: PageContext, screen: gr.HTML, shown: gr.State) -> None:
+    """Add the events ``save`` and ``put`` of a player.
+
+    Args:
+        shown: holds the `Result` that it shows.
+    """
+
+    @event_handler
+    def save(shown: Result | None, event: gr.EventData) -> dict[str, Any]:
+        return save_result(context.editor, shown, event)
+
+    @event_handler
+    def put(shown: Result | None, event: gr.EventData) -> dict[str, Any]:
+        return put_result(context.editor, shown, event)
+
+    out = context.downloads
+    where = f"#{screen.elem_id} .player"
+    connect(screen, where, save=(save, shown, out, BESIDE), put=(put, shown, out, BESIDE))
 
 
 def save_result(editor: Editor, shown: Result | None, event: gr.EventData) -> dict[str, Any]:
@@ -47,9 +84,9 @@ def save_result(editor: Editor, shown: Result | None, event: gr.EventData) -> di
             recipe = shown.recipe(editor, size=size, **pace)
             return download_value(animated(morph, recipe, _ANIMATIONS[kind], job.progress))
         if kind == "png":
-            t, picture = _picture_at(editor, shown, event, size)
-            recipe = shown.recipe(editor, size=size, t=t)
-            return download_value(written(recipe, save_still, picture))
+            frame, row = _frame_at(editor, shown, event)
+            recipe = shown.recipe(editor, size=size, t=float(frame.t[row]))
+            return download_value(written(recipe, save_still, frame.enlarged(size, [row])[0]))
         count = len(morph.frames)
         rows = [int(i) for i in strip_frames(count)] if kind == "strip" else list(range(count))
         limits.affordable(len(rows), size)
@@ -59,6 +96,90 @@ def save_result(editor: Editor, shown: Result | None, event: gr.EventData) -> di
             return download_value(written(recipe, save_strip, frames, ending))
         captions = [f"{100 * t:.0f} %" for t in morph.t]
         return download_value(written(recipe, save_sheet, frames, ending, captions=captions))
+
+
+def put_result(editor: Editor, shown: Result | None, event: gr.EventData) -> dict[str, Any]:
+    """Write a photo with the face that a player shows, as its ``put`` event asks.
+
+    Raises:
+        UserError: nothing is shown, the event is not sensible, or the photo is gone.
+    """
+    if shown is None:
+        raise UserError("There is no face yet: make something first.")
+    face, photo, kind = _asked(shown.faces, event)
+    morph, row = _frame_at(editor, shown, event)
+    picture = morph.enlarged(face.native, [row])[0]
+    name = shown.recipe(editor, t=float(morph.t[row])).file_name(f"-in-photo.{kind}")
+    return _with_face(photo, face, picture, morph.points[row].shape, name)
+
+
+def _frame_at(editor: Editor, shown: Result, event: gr.EventData) -> tuple[Morph, int]:
+    """Return the frame at the slider's place, see `Result.at`."""
+    place = field(event, "place")
+    place = limits.between(place, "The place of the frame", 0, len(shown.morph.frames))
+    return shown.at(editor, place)
+
+
+# ---- a live picture -----------------------------------------------------------------------------
+
+
+def wire_live(context: PageContext, screen: gr.HTML, scene: gr.State, source: str) -> None:
+    """Add the events ``save``, ``use`` and ``put`` of a live picture.
+
+    Args:
+        scene: holds the scene that it shows.
+        source: what its pictures are called where they are used.
+    """
+    editor = context.editor
+
+    def asked(scene: Scene | None, event: gr.EventData) -> tuple[Scene, list[float]]:
+        if scene is None:
+            raise UserError("There is no picture yet: choose a face first.")
+        return scene, scene.check(field(event, "values"))
+
+    @event_handler
+    def save(scene: Scene | None, event: gr.EventData) -> dict[str, Any]:
+        scene, values = asked(scene, event)
+        size = limits.download_size(field(event, "size"))
+        recipe = scene.recipe(editor, values, size=size)
+        picture = scene.render(editor, values).at(size)
+        return download_value(written(recipe, save_still, picture))
+
+    @event_handler
+    def use(scene: Scene | None, event: gr.EventData) -> list[Any]:
+        scene, values = asked(scene, event)
+        face = still_face(editor, scene.render(editor, values), source)
+        return context.pair.values_at(field(event, "to"), face)
+
+    @event_handler
+    def put(scene: Scene | None, event: gr.EventData) -> dict[str, Any]:
+        return put_scene(editor, *asked(scene, event), event)
+
+    connect(
+        screen,
+        f"#{screen.elem_id} .live",
+        used=["use"],
+        save=(save, scene, context.downloads, BESIDE),
+        put=(put, scene, context.downloads, BESIDE),
+        use=(use, scene, context.pair.outputs, LIGHT),
+    )
+
+
+def put_scene(
+    editor: Editor, scene: Scene, values: list[float], event: gr.EventData
+) -> dict[str, Any]:
+    """Write a photo with the face of a live picture, as its ``put`` event asks.
+
+    Raises:
+        UserError: as `put_result`.
+    """
+    face, photo, kind = _asked(scene.faces, event)
+    still = scene.render(editor, values)
+    name = scene.recipe(editor, values).file_name(f"-in-photo.{kind}")
+    return _with_face(photo, face, still.at(face.native), still.shape, name)
+
+
+# ---- files --------------------------------------------------------------------------------------
 
 
 def animated(morph: Morph, recipe: Recipe, ending: str, progress: Progress | None = None) -> Path:
@@ -94,50 +215,6 @@ def written(
     file = outgoing(recipe.file_name(ending))
     save(pictures, file, metadata=recipe.to_metadata(), **{"size": recipe.size, **options})
     return file
-
-
-def _picture_at(
-    editor: Editor, shown: Result, event: gr.EventData, size: int
-) -> tuple[float, np.ndarray]:
-    """Return t and the picture at the slider's place, see `Result.at`."""
-    last = len(shown.morph.frames) - 1
-    place = limits.between(field(event, "place"), "The place of the frame", 0, last + 1)
-    morph, row = shown.at(editor, place)
-    return float(morph.t[row]), morph.enlarged(size, [row])[0]
-
-
-# ---- put it back --------------------------------------------------------------------------------
-
-
-def put_result(editor: Editor, shown: Result | None, event: gr.EventData) -> dict[str, Any]:
-    """Write a photo with the face that a player shows, as its ``put`` event asks.
-
-    Raises:
-        UserError: nothing is shown, the event is not sensible, or the photo is gone.
-    """
-    if shown is None:
-        raise UserError("There is no face yet: make something first.")
-    face, photo, kind = _asked(shown.faces, event)
-    most = len(shown.morph.frames)
-    place = limits.between(field(event, "place"), "The place of the frame", 0, most)
-    morph, row = shown.at(editor, place)
-    picture = morph.enlarged(face.native, [row])[0]
-    name = shown.recipe(editor, t=float(morph.t[row])).file_name(f"-in-photo.{kind}")
-    return _with_face(photo, face, picture, morph.points[row].shape, name)
-
-
-def put_scene(
-    editor: Editor, scene: Scene, values: list[float], event: gr.EventData
-) -> dict[str, Any]:
-    """Write a photo with the face of a live picture, as its ``put`` event asks.
-
-    Raises:
-        UserError: as `put_result`.
-    """
-    face, photo, kind = _asked(scene.faces, event)
-    still = scene.render(editor, values)
-    name = scene.recipe(editor, values).file_name(f"-in-photo.{kind}")
-    return _with_face(photo, face, still.at(face.native), still.shape, name)
 
 
 def _asked(faces: tuple[Face, ...], event: gr.EventData) -> tuple[Face, Path, str]:

@@ -6,8 +6,8 @@ import functools
 import html
 import inspect
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,12 +25,12 @@ __all__ = [
     "LONG",
     "QUIET",
     "STATE_SECONDS",
+    "connect",
     "each_of",
     "event_handler",
     "field",
     "files_of",
     "notify_ended",
-    "notify_used",
 ]
 
 HEAVY: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}  # decode many frames
@@ -65,56 +65,68 @@ def event_handler(handler: Callable[..., Any]) -> Callable[..., Any]:
 
         @functools.wraps(handler)
         def generator(*args: Any, **kwargs: Any) -> Any:
-            try:
-                with JOBS.run() as job, closing(handler(*args, **kwargs)) as steps:
-                    while True:
-                        # Gradio takes each step in a context of its own: none lasts over a yield.
-                        with stopped_when(job.is_stopped):
-                            try:
-                                shown = next(steps)
-                            except StopIteration:
-                                return
-                        yield shown
-            except Stopped:
-                return
-            except gr.Error:
-                raise
-            except Exception as error:
-                raise _toast(error) from error
+            with _in_words(), JOBS.run() as job, closing(handler(*args, **kwargs)) as steps:
+                while True:
+                    # Gradio takes each step in a context of its own: none lasts over a yield.
+                    with stopped_when(job.is_stopped):
+                        try:
+                            shown = next(steps)
+                        except StopIteration:
+                            return
+                    yield shown
 
         return generator
 
     @functools.wraps(handler)
     def function(*args: Any, **kwargs: Any) -> Any:
-        try:
-            with JOBS.run() as job, stopped_when(job.is_stopped):
-                return handler(*args, **kwargs)
-        except Stopped:
-            return gr.skip()
-        except gr.Error:
-            raise
-        except Exception as error:
-            raise _toast(error) from error
+        with _in_words(), JOBS.run() as job, stopped_when(job.is_stopped):
+            return handler(*args, **kwargs)
+        return gr.skip()  # it was stopped
 
     return function
 
 
-def _toast(error: Exception) -> gr.Error:
-    """Return the message for ``error``: its own sentence if it was written for people."""
-    if is_for_people(error):
-        text = str(error)
-    else:
-        _log.error("unexpected error in the page", exc_info=error)
-        text = _UNEXPECTED
-    # Gradio shows messages as HTML, and a file's name may be part of one.
-    text = html.escape(text, quote=False)
-    return gr.Error(text, duration=_SECONDS, print_exception=False)
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Turn an error inside into a message for people; work that was stopped just ends."""
+    try:
+        yield
+    except Stopped:
+        return
+    except gr.Error:
+        raise
+    except Exception as error:
+        if is_for_people(error):
+            text = str(error)
+        else:
+            _log.error("unexpected error in the page", exc_info=error)
+            text = _UNEXPECTED
+        # Gradio shows messages as HTML, and a file's name may be part of one.
+        text = html.escape(text, quote=False)
+        raise gr.Error(text, duration=_SECONDS, print_exception=False) from error
 
 
 # ---- telling components in the browser ----------------------------------------------------------
 
 
-def notify_ended(event: Any, selector: str, name: str, first: Any = None) -> None:
+def connect(
+    component: Any, selector: str, used: Sequence[str] = (), **events: tuple[Any, ...]
+) -> None:
+    """Add events of a component, which is told in the browser when each has ended.
+
+    Args:
+        selector: finds it there.
+        used: those that set a face elsewhere on the page: `notify_ended` says so.
+        events: by name: handler, inputs, outputs and lane, one of `HEAVY`, `LIGHT`, ….
+    """
+    for name, (handler, inputs, outputs, lane) in events.items():
+        event = getattr(component, name)(handler, inputs, outputs, **lane)
+        notify_ended(event, selector, name, used=name in used)
+
+
+def notify_ended(
+    event: Any, selector: str, name: str, first: Any = None, used: bool = False
+) -> None:
     """Send components in the browser the DOM event ``ended`` when their event ends, even badly.
 
     Args:
@@ -122,23 +134,17 @@ def notify_ended(event: Any, selector: str, name: str, first: Any = None) -> Non
         selector: finds the components.
         name: of the event, since others of theirs may go on.
         first: an event that leads to this one: where it fails, both have ended.
+        used: where it ends well they get ``used`` instead.
     """
     # Gradio 6.31 leaves "then" out after a failure.
     ends = [event.success, event.failure, *([] if first is None else [first.failure])]
-    _dispatch(ends, selector, "ended", name)
-
-
-def notify_used(event: Any, selector: str, name: str) -> None:
-    """As `notify_ended`, but ``used`` where the event has set a face elsewhere on the page."""
-    _dispatch([event.success], selector, "used", name)
-    _dispatch([event.failure], selector, "ended", name)
-
-
-def _dispatch(triggers: list[Any], selector: str, kind: str, name: str) -> None:
-    event = f"new CustomEvent('{kind}', {{ detail: '{name}' }})"
-    each = f"document.querySelectorAll('{selector}').forEach((e) => e.dispatchEvent({event}))"
-    for trigger in triggers:
-        trigger(None, None, None, js=f"() => {{ {each}; }}", **QUIET)
+    for end in ends:
+        kind = "used" if used and end is ends[0] else "ended"
+        dom_event = f"new CustomEvent('{kind}', {{ detail: '{name}' }})"
+        each = (
+            f"document.querySelectorAll('{selector}').forEach((e) => e.dispatchEvent({dom_event}))"
+        )
+        end(None, None, None, js=f"() => {{ {each}; }}", **QUIET)
 
 
 # ---- what a browser sends -----------------------------------------------------------------------

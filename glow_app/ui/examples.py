@@ -19,8 +19,14 @@ from glow_app.editing.options import MorphOptions
 from glow_app.faces import finder
 from glow_app.faces.face import Face
 from glow_app.ui.jobs import JOBS
-from glow_app.ui.morphs import Result, morph_steps
-from glow_app.ui.page_faces import EXAMPLE, TEMPERATURE, drawn_face, photo_face
+from glow_app.ui.page_faces import (
+    EXAMPLE,
+    TEMPERATURE,
+    Result,
+    drawn_face,
+    morph_steps,
+    photo_face,
+)
 from glow_app.ui.sessions import SHARED
 
 __all__ = ["SEEDS", "Examples", "OpeningMorph", "example_files"]
@@ -88,7 +94,6 @@ class OpeningMorph:
         self._closed = False
 
     def faces(self) -> tuple[Face, Face]:
-        """Return the two faces."""
         with self._drawing:
             if self._faces is None:
                 if self._seeds is None and len(self.examples.files) > max(_EXAMPLES):
@@ -125,7 +130,7 @@ class OpeningMorph:
         try:
             if self._morph is None:
                 making, measuring = partial(report, 0), partial(report, 1)
-                *_, (whole, _) = morph_steps(self._editor, a, b, MorphOptions(), making)
+                *_, (whole, _) = morph_steps(self._editor, (a, b), MorphOptions(), making)
                 self._morph = whole.measured(self._editor, measuring)
                 SHARED.add(self._morph)
             return self._morph

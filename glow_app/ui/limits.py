@@ -67,7 +67,6 @@ def whole(value: Any, name: str, low: int, high: int) -> int:
 
 
 def seed(value: Any) -> int:
-    """Return ``value`` as a seed for drawing faces."""
     return whole(value, "The seed", 0, MAX_SEED)
 
 

@@ -173,7 +173,6 @@ class MixScene:
 
     @property
     def faces(self) -> tuple[Face, ...]:
-        """Return the faces that it is made of."""
         return self.a, self.b
 
     def check(self, values: Any) -> list[float]:
@@ -217,7 +216,6 @@ class EditScene:
 
     @property
     def faces(self) -> tuple[Face, ...]:
-        """Return the faces that it is made of."""
         return (self.face,)
 
     def check(self, values: Any) -> list[float]:

@@ -17,7 +17,7 @@ from glow_app.editing.options import KAPPA
 from glow_app.export.recipes import Origin, Recipe, read_recipe
 from glow_app.faces.face import Face
 from glow_app.ui import limits
-from glow_app.ui.components.live import Setting
+from glow_app.ui.components.pictures import Setting
 from glow_app.ui.context import PageContext
 from glow_app.ui.events import LIGHT, event_handler
 from glow_app.ui.page_faces import TEMPERATURE, drawn_face

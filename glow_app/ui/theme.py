@@ -45,6 +45,24 @@ _STONE = Color(
 _SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial")
 _MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
+_LIGHT_DARK = {
+    "body_background_fill": ("*neutral_50", "*neutral_950"),
+    "body_text_color": ("*neutral_900", "*neutral_100"),
+    "body_text_color_subdued": ("*neutral_600", "*neutral_400"),
+    "background_fill_primary": ("white", "*neutral_900"),
+    "background_fill_secondary": ("*neutral_100", "*neutral_800"),
+    "border_color_primary": ("*neutral_200", "*neutral_800"),
+    "block_background_fill": ("white", "*neutral_900"),
+    "button_primary_background_fill": ("*primary_600", "*primary_400"),
+    "button_primary_background_fill_hover": ("*primary_700", "*primary_300"),
+    "button_primary_text_color": ("white", "*neutral_950"),
+    "button_secondary_background_fill": ("white", "*neutral_800"),
+    "button_secondary_background_fill_hover": ("*neutral_100", "*neutral_700"),
+    "button_secondary_border_color": ("*neutral_300", "*neutral_700"),
+    "slider_color": ("*primary_600", "*primary_400"),
+    "link_text_color": ("*primary_700", "*primary_300"),
+}
+
 
 def build_theme() -> Base:
     """Return the theme of the page; every font is already on the visitor's machine."""
@@ -57,42 +75,16 @@ def build_theme() -> Base:
         radius_size=sizes.radius_md,
     )
     theme.custom_css = component_styles()
+    colours = {name: light for name, (light, _) in _LIGHT_DARK.items()}
+    dark = {f"{name}_dark": dark for name, (_, dark) in _LIGHT_DARK.items()}
     return theme.set(
-        body_background_fill="*neutral_50",
-        body_background_fill_dark="*neutral_950",
-        body_text_color="*neutral_900",
-        body_text_color_dark="*neutral_100",
-        body_text_color_subdued="*neutral_600",
-        body_text_color_subdued_dark="*neutral_400",
-        background_fill_primary="white",
-        background_fill_primary_dark="*neutral_900",
-        background_fill_secondary="*neutral_100",
-        background_fill_secondary_dark="*neutral_800",
-        border_color_primary="*neutral_200",
-        border_color_primary_dark="*neutral_800",
-        block_background_fill="white",
-        block_background_fill_dark="*neutral_900",
+        **colours,
+        **dark,
         block_border_width="1px",
         block_shadow="none",
-        button_primary_background_fill="*primary_600",
-        button_primary_background_fill_hover="*primary_700",
-        button_primary_background_fill_dark="*primary_400",
-        button_primary_background_fill_hover_dark="*primary_300",
-        button_primary_text_color="white",
-        button_primary_text_color_dark="*neutral_950",
-        button_secondary_background_fill="white",
-        button_secondary_background_fill_hover="*neutral_100",
-        button_secondary_background_fill_dark="*neutral_800",
-        button_secondary_background_fill_hover_dark="*neutral_700",
-        button_secondary_border_color="*neutral_300",
-        button_secondary_border_color_dark="*neutral_700",
         button_border_width="1px",
         button_large_radius="10px",
         button_medium_radius="10px",
         block_radius="14px",
-        slider_color="*primary_600",
-        slider_color_dark="*primary_400",
         color_accent="*primary_600",
-        link_text_color="*primary_700",
-        link_text_color_dark="*primary_300",
     )

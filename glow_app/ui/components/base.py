@@ -36,15 +36,7 @@ _LIMITS = {  # what scripts are given as `limits`
     "pull": limits.FULL_FRAMES,
     "full_sizes": limits.FULL_SIZES,
 }
-_STYLES = {  # style sheets of each component, in this order
-    "card": ("card",),
-    "crop": ("crop",),
-    "examples": ("examples",),
-    "gallery": ("gallery", "long_work"),
-    "journey_faces": ("long_work", "journey_faces"),
-    "live": ("live", "long_work"),
-    "player": ("player", "plot", "long_work"),
-}
+_OWN_STYLES = ("card", "crop", "examples", "gallery", "journey_faces", "live", "player")
 
 
 def component(
@@ -89,14 +81,14 @@ def component(
 def component_styles() -> str:
     """Return the style sheet of all components.
 
-    The rules of each hold inside of it alone, with the weight of an id, so that neither Gradio's
-    rules nor those of ``page.css`` win over them.
+    The rules of each hold inside of it alone (those of ``parts.css`` inside of all), with the
+    weight of an id, so that neither Gradio's rules nor those of ``page.css`` win over them.
     """
-    sheets = []
-    for name, files in _STYLES.items():
-        texts = [(STATIC / "styles" / f"{file}.css").read_text(encoding="utf-8") for file in files]
-        sheets.append(f":is(#ui, .ui-{name}) {{\n{''.join(texts)}}}\n")
-    return "".join(sheets)
+    folder = STATIC / "styles"
+    texts = {name: (folder / f"{name}.css").read_text("utf-8") for name in ("parts", *_OWN_STYLES)}
+    everywhere = ", ".join(f".ui-{name}" for name in _OWN_STYLES)
+    where = {name: f".ui-{name}" for name in _OWN_STYLES} | {"parts": everywhere}
+    return "".join(f":is(#ui, {where[name]}) {{\n{text}}}\n" for name, text in texts.items())
 
 
 def long_work() -> str:
@@ -131,7 +123,6 @@ def size_options(native: int) -> str:
 
 
 def options(numbers: Iterable[int], chosen: int) -> str:
-    """Return the options of an HTML select."""
     return "".join(
         f"<option{' selected' if number == chosen else ''}>{number}</option>" for number in numbers
     )

@@ -10,22 +10,22 @@ from glow_app.common.errors import UserError
 from glow_app.editing.directions import Direction
 from glow_app.faces.face import Face
 from glow_app.ui import limits
-from glow_app.ui.components.live import Setting, live_picture, live_slider, live_value
+from glow_app.ui.components.pictures import Setting, Slider, live_picture, live_value
 from glow_app.ui.context import PageContext, try_example
+from glow_app.ui.downloads import wire_live
 from glow_app.ui.events import (
     LIGHT,
     LONG,
     QUIET,
     STATE_SECONDS,
+    connect,
     each_of,
     event_handler,
     field,
     files_of,
-    notify_ended,
 )
 from glow_app.ui.jobs import JOBS
 from glow_app.ui.on_demand import EditScene
-from glow_app.ui.tabs.live_events import wire_live
 
 __all__ = ["AVERAGE_ID", "build_edit_tab", "direction_id"]
 
@@ -55,7 +55,7 @@ def build_edit_tab(context: PageContext) -> gr.State:
     """Add the tab's components and events to the page, whose context is open.
 
     Returns:
-        a state that takes a `components.live.Setting` for the sliders.
+        a state that takes a `Setting` for the sliders.
     """
     editor = context.editor
     shipped = tuple(editor.directions())
@@ -67,26 +67,14 @@ def build_edit_tab(context: PageContext) -> gr.State:
         edited = context.edited
         try_example(context, "edit-examples", edited.values, [], edited.outputs)
         edited.cards["edit-photo"].render()
-        screen = live_picture(
-            context.scenes,
-            kind="edit",
-            native=editor.image_size,
-            elem_id="edit",
-            elem_classes=["screen-area"],
-        )
+        screen = live_picture(context.scenes, "edit", editor.image_size)
 
     @event_handler
-    def follow(
-        face: Face | None,
-        loaded: tuple[Direction, ...],
-        average: Any,
-        setting: Setting | None,
-    ) -> tuple[Any, Any]:
+    def follow(face: Face | None, loaded: Any, average: Any, setting: Any) -> tuple[Any, Any]:
         """Edit anew when face, directions or average have changed; sliders keep their places."""
         if face is None:
             return None, None
         scene = EditScene(face, (*shipped, *loaded), average)
-        context.scenes.add(scene)
         return scene, _value(context, scene, setting)
 
     @event_handler
@@ -102,7 +90,6 @@ def build_edit_tab(context: PageContext) -> gr.State:
 
     @event_handler
     def take_average(event: gr.EventData) -> Any:
-        """Return the average face of the visitor's photos."""
         paths = files_of(event, limits.MAX_AVERAGE, "photos make an average here")
         with JOBS.run(field(event, "job")) as job:
             return editor.average(each_of(paths, editor.prepare, job.progress))
@@ -116,26 +103,27 @@ def build_edit_tab(context: PageContext) -> gr.State:
         strengths = editor.expression(face, like)
         return Setting({direction_id(d.name): round(s, 2) for d, s in strengths}, keep=True)
 
+    asked = [context.edited.state, loaded, average, setting]
     gr.on(
-        [state.change for state in (context.edited.state, loaded, average, setting)],
+        [state.change for state in asked],
         follow,
-        [context.edited.state, loaded, average, setting],
+        asked,
         [scene, screen],
         trigger_mode="always_last",
         **QUIET,
     )
-    for name, handler, inputs, outputs, how in (
-        ("directions", load, loaded, loaded, LIGHT),
-        ("average", take_average, None, average, LONG),
-        ("expression", take_expression, context.edited.state, setting, LIGHT),
-    ):
-        notify_ended(getattr(screen, name)(handler, inputs, outputs, **how), "#edit .live", name)
-    wire_live(context, screen, scene, "#edit .live", _SOURCE)
+    connect(
+        screen,
+        "#edit .live",
+        directions=(load, loaded, loaded, LIGHT),
+        average=(take_average, None, average, LONG),
+        expression=(take_expression, context.edited.state, setting, LIGHT),
+    )
+    wire_live(context, screen, scene, _SOURCE)
     return setting
 
 
 def direction_id(name: str) -> str:
-    """Return the id of a direction's slider."""
     return f"direction-{name}"
 
 
@@ -143,36 +131,29 @@ def _value(context: PageContext, scene: EditScene, setting: Setting | None) -> d
     """Return the value of the picture: sliders to the average, then for each direction."""
     editor = context.editor
     whose = "of your photos" if scene.average is not None else "of the model"
-    toward = live_slider(
-        AVERAGE_ID,
-        "Towards the average face",
-        low=0.0,
-        high=1.0,
-        detail=whose,
-        percent=True,
-    )
+    toward = Slider(AVERAGE_ID, "Towards the average face", detail=whose, percent=True)
     strengths = [
-        live_slider(
+        Slider(
             direction_id(direction.name),
             direction.name.capitalize(),
-            low=direction.low,
-            high=direction.high,
+            min=direction.low,
+            max=direction.high,
+            step=_STEPS.get(direction.unit, 0.05),
             detail=_truth(direction),
-            words=(direction.without_words, direction.with_words),
+            low=direction.without_words,
+            high=direction.with_words,
             weak=_warning(direction),
             group=direction.group,
             unit=direction.unit,
-            step=_STEPS.get(direction.unit, 0.05),
         )
         for direction in scene.directions
     ]
     average = None if scene.average is None else scene.average.pixels
     return live_value(
-        scene.key,
+        context.scenes,
+        scene,
         editor.image_size,
         [toward, *strengths],
-        sizes=context.scenes.sizes(scene),
-        faces=scene.faces,
         shortcuts=_presets(scene),
         compare=True,
         about=_ABOUT if strengths else _NONE_YET,

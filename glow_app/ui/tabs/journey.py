@@ -11,22 +11,20 @@ from typing import Any
 import gradio as gr
 
 from glow_app.common.errors import UserError
-from glow_app.editing.options import GROUNDS, MorphOptions
 from glow_app.editing.paths import JOURNEYS
 from glow_app.faces.face import Face
 from glow_app.ui import limits
-from glow_app.ui.components.card import crop_editor
-from glow_app.ui.components.face_lists import journey_faces, journey_faces_value
-from glow_app.ui.components.player import player, player_value
-from glow_app.ui.context import PageContext, crop_again, crop_choices, try_example
-from glow_app.ui.downloads import put_result, save_result
+from glow_app.ui.components.faces import crop_editor, journey_faces, journey_faces_value
+from glow_app.ui.components.pictures import player, player_value
+from glow_app.ui.context import PageContext, choice, crop_again, crop_choices, try_example
+from glow_app.ui.downloads import wire_player
 from glow_app.ui.events import (
-    BESIDE,
     HEAVY,
     LIGHT,
     LONG,
     QUIET,
     STATE_SECONDS,
+    connect,
     each_of,
     event_handler,
     field,
@@ -34,9 +32,8 @@ from glow_app.ui.events import (
     notify_ended,
 )
 from glow_app.ui.jobs import JOBS
-from glow_app.ui.morphs import Result, journey_steps
-from glow_app.ui.page_faces import TEMPERATURE, drawn_face, photo_face
-from glow_app.ui.tabs.morph import WAY_LABELS, player_steps
+from glow_app.ui.page_faces import TEMPERATURE, Result, drawn_face, photo_face
+from glow_app.ui.tabs.morph import WAY_LABELS, morph_options, player_steps
 
 __all__ = ["JourneyTab", "Stop", "build_journey_tab", "new_stop"]
 
@@ -58,7 +55,6 @@ Stop = tuple[int, Face]  # a face of a journey; the number tells the browser's t
 
 
 def new_stop(face: Face) -> Stop:
-    """Return a new stop at a face."""
     return next(_ids), face
 
 
@@ -98,19 +94,12 @@ def build_journey_tab(context: PageContext) -> JourneyTab:
             [stops],
             [stops, faces],
         )
-        screen = player(
-            context.full_frames,
-            kind="journey",
-            native=context.editor.image_size,
-            elem_id="journey",
-            elem_classes=["screen-area"],
-        )
+        screen = player(context.full_frames, "journey", context.editor.image_size, "journey")
         with gr.Column(elem_classes=["side-area"]):
             go = gr.Button("Make the journey", variant="primary", elem_classes=["primary-action"])
-            path = gr.Radio(
-                [(_PATH_LABELS[name], name) for name in JOURNEYS],
-                value="cubic",
-                label="Path",
+            path = choice(
+                _PATH_LABELS,
+                "Path",
                 info="The smooth curve turns softly at every face; straight legs have corners.",
                 elem_id="journey-path",
             )
@@ -132,50 +121,38 @@ def build_journey_tab(context: PageContext) -> JourneyTab:
                 label="Even speed",
                 info="The same change of the picture from frame to frame. Takes twice as long.",
             )
-            way = gr.Radio(
-                [(label, name) for name, label in WAY_LABELS.items()],
-                value="photos",
-                label="What the frames are made of",
-                elem_id="journey-way",
-            )
-
-            ground = gr.Radio(
-                [(label, name) for name, label in _GROUND_LABELS.items()],
-                value="switch",
-                label="Hair, clothes and background of each leg",
+            way = choice(WAY_LABELS, "What the frames are made of", elem_id="journey-way")
+            ground = choice(
+                _GROUND_LABELS,
+                "Hair, clothes and background of each leg",
                 elem_id="journey-ground",
             )
 
     tab = JourneyTab(stops, faces, [path, loop, leg, steady, way, ground])
     does = _Handlers(context)
-    for event, handler, inputs, outputs, name in (
-        (faces.draw, does.draw, stops, tab.outputs, "draw"),
-        (faces.pair, does.pair, [stops, *context.pair.states], tab.outputs, "pair"),
-        (faces.arrange, does.arrange, stops, tab.outputs, "arrange"),
-        (faces.crop, does.crop, stops, cropper, "crop"),
-    ):
-        notify_ended(event(handler, inputs, outputs, **LIGHT), "#faces .face-list", name)
+    connect(
+        faces,
+        "#faces .face-list",
+        draw=(does.draw, stops, tab.outputs, LIGHT),
+        pair=(does.pair, [stops, *context.pair.states], tab.outputs, LIGHT),
+        arrange=(does.arrange, stops, tab.outputs, LIGHT),
+        crop=(does.crop, stops, cropper, LIGHT),
+    )
     # Two events: while photos are prepared, which takes long, others may join.
     photos = faces.photos(does.prepare, stops, fresh, **LONG)
     joined = photos.success(does.join, [stops, fresh], [*tab.outputs, fresh], **LIGHT)
     notify_ended(joined, "#faces .face-list", "photos", first=photos)
-    cut = cropper.use(does.use_crop, stops, tab.outputs, **LIGHT)
-    notify_ended(cut, "#crop-journey .cropper", "use")
+    connect(cropper, "#crop-journey .cropper", use=(does.use_crop, stops, tab.outputs, LIGHT))
     press = go.click(does.make, [stops, *tab.options, shown], [screen, shown], **HEAVY, **QUIET)
-    saving = screen.save(does.save, shown, context.downloads, **BESIDE)
-    putting = screen.put(does.put, shown, context.downloads, **BESIDE)
-    for name, event in {"make": press, "save": saving, "put": putting}.items():
-        notify_ended(event, "#journey .player", name)
+    notify_ended(press, "#journey .player", "make")
+    wire_player(context, screen, shown)
     return tab
 
 
 class _Handlers:
-    """The handlers of the tab's events."""
-
     def __init__(self, context: PageContext) -> None:
         self.context = context
         self.editor = context.editor
-        self.full = context.full_frames
 
     @event_handler
     def prepare(self, stops: tuple[Stop, ...], event: gr.EventData) -> tuple[Stop, ...]:
@@ -190,7 +167,6 @@ class _Handlers:
 
     @event_handler
     def join(self, stops: tuple[Stop, ...], fresh: tuple[Stop, ...]) -> list[Any]:
-        """Add the photos at the end."""
         room = limits.MAX_FACES - len(stops)
         if len(fresh) > room:  # others have joined meanwhile
             gr.Warning(f"Others have joined meanwhile: {len(fresh) - room} photos were left out.")
@@ -198,20 +174,17 @@ class _Handlers:
 
     @event_handler
     def draw(self, stops: tuple[Stop, ...], event: gr.EventData) -> list[Any]:
-        """Add a face that the model draws at the end."""
         side = drawn_face(self.editor, limits.seed(field(event, "seed")), TEMPERATURE)
         return JourneyTab.values((*stops, new_stop(side)))
 
     @event_handler
     def pair(self, stops: tuple[Stop, ...], a: Face | None, b: Face | None) -> list[Any]:
-        """Add photo A and photo B at the end."""
         if a is None or b is None:
             raise UserError("Choose photo A and photo B on the Morph tab first.")
         return JourneyTab.values((*stops, new_stop(a), new_stop(b)))
 
     @event_handler
     def arrange(self, stops: tuple[Stop, ...], event: gr.EventData) -> list[Any]:
-        """Put the faces in another order, or remove some."""
         known = {stop[0]: stop for stop in stops}
         order = field(event, "order")
         fair = isinstance(order, list) and all(isinstance(id, int) for id in order)
@@ -221,13 +194,11 @@ class _Handlers:
 
     @event_handler
     def crop(self, stops: tuple[Stop, ...], event: gr.EventData) -> dict[str, Any]:
-        """Open the editor of one photo's crop."""
         number, face = _asked(stops, event)
         return crop_choices(face, number)
 
     @event_handler
     def use_crop(self, stops: tuple[Stop, ...], event: gr.EventData) -> list[Any]:
-        """Cut one photo out anew."""
         stop = _asked(stops, event)
         other = stop[0], crop_again(self.editor, stop[1], event)
         return JourneyTab.values(tuple(other if s is stop else s for s in stops))
@@ -247,35 +218,23 @@ class _Handlers:
         """Decode the journey, and show it moving once."""
         if len(stops) < 2:
             raise UserError("A journey needs at least two faces: add some first.")
-        how = MorphOptions(
+        how = morph_options(
+            way,
+            ground,
+            steady,
             kind="journey",
             path=limits.one_of(path, "The path", JOURNEYS),
             loop=bool(loop),
             frames=limits.whole(leg, "Frames from face to face", 2, limits.FRAMES),
-            alone=limits.one_of(way, "The way", tuple(WAY_LABELS)) == "model",
-            ground=limits.one_of(ground, "The ground", GROUNDS),
-            constant_speed=bool(steady),
         )
         faces = tuple(face for _, face in stops)
         if shown is not None and shown.is_for(faces, how):
-            yield player_value(shown, self.full, final=True, play=True), gr.skip()
-            return
-        steps = partial(journey_steps, self.editor, faces, how)
-        yield from player_steps(self.context, "make", steps, play_first=False, play=True)
-
-    @event_handler
-    def save(self, shown: Result | None, event: gr.EventData) -> dict[str, Any]:
-        """Write what the player shows."""
-        return save_result(self.editor, shown, event)
-
-    @event_handler
-    def put(self, shown: Result | None, event: gr.EventData) -> dict[str, Any]:
-        """Write a photo with the face that the player shows."""
-        return put_result(self.editor, shown, event)
+            yield player_value(shown, self.context.full_frames, final=True, play=True), gr.skip()
+        else:
+            yield from player_steps(self.context, "make", faces, how, play=True)
 
 
 def _asked(stops: tuple[Stop, ...], event: gr.EventData) -> Stop:
-    """Return the face that an event names."""
     face = field(event, "face")
     for stop in stops:
         if stop[0] == face:

@@ -201,7 +201,6 @@ class _Lessons:
     # ---- 3 ----------------------------------------------------------------------------------
 
     def points(self, asked: dict[str, Any]) -> Any:
-        """Return the points of a data set that are drawn."""
         name = limits.one_of(asked.get("data"), "The data set", tuple(plane.DATASETS))
         return {"span": plane.SPAN, "data": plane.shown_points(plane.DATASETS[name])}
 
@@ -222,12 +221,10 @@ class _Lessons:
     # ---- 4 ----------------------------------------------------------------------------------
 
     def chain(self, asked: dict[str, Any]) -> Any:
-        """Return the chain of the flow that comes with the page."""
         with self._lock:
             return _chain_value(self._flow)
 
     def faces(self, asked: dict[str, Any]) -> Any:
-        """Return the chain of the face model, on one face."""
         z = self.editor.model.encode(self.opening.faces()[0].pixels)
         with self.editor.model.locked() as model:
             walked = chain.chain(model, z, whole_steps=True)
@@ -328,7 +325,6 @@ def _pair(values: Any) -> list[Any]:
 
 
 def _coordinate(value: Any) -> float:
-    """Return a coordinate of a point that is moved about."""
     if not isinstance(value, int | float) or not math.isfinite(value):
         raise UserError("A coordinate is a finite number.")
     return min(_REACH, max(-_REACH, float(value)))
@@ -366,7 +362,6 @@ class _Colours(Formatter):
 
 
 def _coloured(one: Listing) -> str:
-    """Return source as HTML."""
     return highlight(one.text.rstrip("\n"), PythonLexer(ensurenl=False), _Colours())
 
 

@@ -8,11 +8,11 @@ import gradio as gr
 
 from glow_app.editing import paths
 from glow_app.faces.face import Face
-from glow_app.ui.components.live import Setting, live_picture, live_slider, live_value
+from glow_app.ui.components.pictures import Setting, Slider, live_picture, live_value
 from glow_app.ui.context import PageContext, pair_examples
+from glow_app.ui.downloads import wire_live
 from glow_app.ui.events import QUIET, STATE_SECONDS, event_handler
 from glow_app.ui.on_demand import MixScene
-from glow_app.ui.tabs.live_events import wire_live
 
 __all__ = ["SHAPE_ID", "build_mix_tab", "level_id"]
 
@@ -25,7 +25,7 @@ def build_mix_tab(context: PageContext) -> gr.State:
     """Add the tab's components and events to the page, whose context is open.
 
     Returns:
-        a state that takes a `components.live.Setting` for the sliders.
+        a state that takes a `Setting` for the sliders.
     """
     pair = context.pair
     scene = gr.State(None, time_to_live=STATE_SECONDS)
@@ -34,13 +34,7 @@ def build_mix_tab(context: PageContext) -> gr.State:
         pair_examples(context, "mix-examples")
         pair.a.cards["mix-photo-a"].render()
         pair.b.cards["mix-photo-b"].render()
-        screen = live_picture(
-            context.scenes,
-            kind="mix",
-            native=context.editor.image_size,
-            elem_id="mix",
-            elem_classes=["screen-area"],
-        )
+        screen = live_picture(context.scenes, "mix", context.editor.image_size)
 
     @event_handler
     def follow(a: Face | None, b: Face | None, setting: Setting | None) -> tuple[Any, Any]:
@@ -49,7 +43,6 @@ def build_mix_tab(context: PageContext) -> gr.State:
             return None, None
         shaped = context.editor.have_landmarks(a, b)
         scene = MixScene(a, b, len(context.editor.model.level_shapes), shaped)
-        context.scenes.add(scene)
         return scene, _value(context, scene, setting)
 
     gr.on(
@@ -60,12 +53,11 @@ def build_mix_tab(context: PageContext) -> gr.State:
         trigger_mode="always_last",
         **QUIET,
     )
-    wire_live(context, screen, scene, "#mix .live", _SOURCE)
+    wire_live(context, screen, scene, _SOURCE)
     return setting
 
 
 def level_id(level: int) -> str:
-    """Return the id of a level's slider."""
     return f"level-{level}"
 
 
@@ -77,30 +69,18 @@ def _value(context: PageContext, scene: MixScene, setting: Setting | None) -> di
     first = paths.coarse_fine(count, count // 2)
     names = {0: "Finest detail", count - 1: "Coarse structure"}
     sliders = [
-        live_slider(
+        Slider(
             level_id(level),
             names.get(level, f"Level {level + 1}"),
-            low=0.0,
-            high=1.0,
             first=first[level],
-            detail=f"level {level + 1}, {shape[1]}×{shape[2]}"
-            if level in names
-            else f"{shape[1]}×{shape[2]}",
+            detail=f"level {level + 1}, " * (level in names) + f"{shape[1]}×{shape[2]}",
             percent=True,
         )
         for level, shape in enumerate(shapes)
     ]
     if scene.shaped:
-        shape = live_slider(
-            SHAPE_ID,
-            "Shape of the face",
-            low=0.0,
-            high=1.0,
-            detail="both are warped to it",
-            words=("A", "B"),
-            percent=True,
-        )
-        sliders.append(shape)
+        words = {"detail": "both are warped to it", "low": "A", "high": "B"}
+        sliders.append(Slider(SHAPE_ID, "Shape of the face", percent=True, **words))
     shortcuts = [
         {
             "label": {0: "All A", count: "All B"}.get(cut, str(cut)),
@@ -113,11 +93,10 @@ def _value(context: PageContext, scene: MixScene, setting: Setting | None) -> di
         for cut in range(count + 1)
     ]
     return live_value(
-        scene.key,
+        context.scenes,
+        scene,
         editor.image_size,
         sliders,
-        sizes=context.scenes.sizes(scene),
-        faces=scene.faces,
         shortcuts=shortcuts,
         setting=setting,
     )

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from glow_app.common.errors import UserError
-from glow_app.common.progress import Progress
 from glow_app.editing.options import FRAMES, GROUNDS, KAPPA, MorphOptions
 from glow_app.editing.paths import PATHS
 from glow_app.faces.face import Face
 from glow_app.ui import limits
 from glow_app.ui.components.base import working_value
-from glow_app.ui.components.player import player, player_value
-from glow_app.ui.context import PageContext, pair_examples
-from glow_app.ui.downloads import put_result, save_result
-from glow_app.ui.events import BESIDE, HEAVY, QUIET, STATE_SECONDS, event_handler, notify_ended
+from glow_app.ui.components.pictures import player, player_value
+from glow_app.ui.context import PageContext, choice, pair_examples
+from glow_app.ui.downloads import wire_player
+from glow_app.ui.events import HEAVY, QUIET, STATE_SECONDS, event_handler, notify_ended
 from glow_app.ui.jobs import JOBS
-from glow_app.ui.morphs import Result, morph_steps
-from glow_app.ui.page_faces import TEMPERATURE, drawn_face
+from glow_app.ui.page_faces import TEMPERATURE, drawn_face, morph_steps
 
-__all__ = ["WAY_LABELS", "MorphTab", "build_morph_tab", "player_steps"]
+__all__ = ["WAY_LABELS", "MorphTab", "build_morph_tab", "morph_options", "player_steps"]
 
 _PATH_LABELS = {"linear": "Straight line", "spherical": "Arc"}
 WAY_LABELS = {"photos": "Photos, changed by the model", "model": "The model alone"}
-GROUND_LABELS = {"switch": "Change over half way", "a": "Keep A's", "b": "Take B's"}
+_GROUND_LABELS = {"switch": "Change over half way", "a": "Keep A's", "b": "Take B's"}
 _BETWEEN = (0.0, 1.0)  # the range of t from A to B
 _GREETING = "Put your own photo on either side"
 
@@ -64,13 +61,7 @@ def build_morph_tab(demo: gr.Blocks, context: PageContext) -> MorphTab:
             morph = gr.Button(
                 "Morph", variant="primary", elem_id="make-morph", elem_classes=["primary-action"]
             )
-        screen = player(
-            context.full_frames,
-            kind="morph",
-            native=context.editor.image_size,
-            elem_id="player",
-            elem_classes=["screen-area"],
-        )
+        screen = player(context.full_frames, "morph", context.editor.image_size, "player")
         with gr.Accordion("Options", open=False, elem_id="options", elem_classes=["options"]):
             way, ground, kappa, path, beyond, steady, temperature = _options()
 
@@ -83,10 +74,7 @@ def build_morph_tab(demo: gr.Blocks, context: PageContext) -> MorphTab:
     # Whatever changes a side only changes its state; the morph follows from there. While one is
     # being made, more changes wait as one ("always_last"), so the last pair is what stays.
     follow = gr.on(
-        [
-            *(state.change for state in pair.states),
-            *(option.change for option in options),
-        ],
+        [part.change for part in (*pair.states, *options)],
         tab.follow,
         asked,
         result,
@@ -95,13 +83,11 @@ def build_morph_tab(demo: gr.Blocks, context: PageContext) -> MorphTab:
         **QUIET,
     )
     press = morph.click(tab.morph, asked, result, **HEAVY, **QUIET)
-    saving = screen.save(tab.save, shown, context.downloads, **BESIDE)
-    putting = screen.put(tab.put, shown, context.downloads, **BESIDE)
     opening = demo.load(tab.start, None, [*pair.outputs, *context.edited.outputs], **QUIET)
     opening.failure(lambda: None, None, screen, **QUIET)
-    events = {"follow": follow, "morph": press, "save": saving, "put": putting}
-    for name, event in events.items():
+    for name, event in {"follow": follow, "morph": press}.items():
         notify_ended(event, "#player .player", name)
+    wire_player(context, screen, shown)
     swap.click(tab.swap, asked, [*pair.outputs, *result], **QUIET)
     return MorphTab(options, beyond, temperature, open_file)
 
@@ -109,18 +95,16 @@ def build_morph_tab(demo: gr.Blocks, context: PageContext) -> MorphTab:
 def _options() -> tuple[Any, ...]:
     """Add and return the options: way, ground, kappa, path, beyond, steady, temperature."""
     with gr.Row():
-        way = gr.Radio(
-            [(label, name) for name, label in WAY_LABELS.items()],
-            value="photos",
-            label="What the frames are made of",
+        way = choice(
+            WAY_LABELS,
+            "What the frames are made of",
             info="The photos carry the picture, the model decides what changes. The model alone "
             "draws each point of the straight line between the codes: no photo, no warp.",
             elem_id="way",
         )
-        ground = gr.Radio(
-            [(label, name) for name, label in GROUND_LABELS.items()],
-            value="switch",
-            label="Hair, clothes and background",
+        ground = choice(
+            _GROUND_LABELS,
+            "Hair, clothes and background",
             info="They come from one photo at a time: two laid over each other look like ghosts.",
             elem_id="ground",
         )
@@ -134,10 +118,9 @@ def _options() -> tuple[Any, ...]:
             info="0: the face between is the photos' average. 1: the model's whole change.",
             elem_id="kappa",
         )
-        path = gr.Radio(
-            [(_PATH_LABELS[name], name) for name in PATHS],
-            value="linear",
-            label="Path from A to B",
+        path = choice(
+            _PATH_LABELS,
+            "Path from A to B",
             info="Of the code: straight from z_a to z_b, or round on an arc.",
             elem_id="path",
         )
@@ -172,7 +155,6 @@ class _Handlers:
     def __init__(self, context: PageContext) -> None:
         self.context = context
         self.editor = context.editor
-        self.full = context.full_frames
         self.opening = context.opening
 
     @event_handler
@@ -183,7 +165,7 @@ class _Handlers:
         back = None if shown is None or shown.bits is None else shown.reversed()
         if back is None or not back.is_for((b, a), _how(*options)):
             return *pair, gr.skip(), gr.skip()
-        return *pair, player_value(back, self.full, final=True), back
+        return *pair, player_value(back, self.context.full_frames, final=True), back
 
     @event_handler
     def morph(self, a: Face | None, b: Face | None, *asked: Any) -> Iterator[tuple[Any, Any]]:
@@ -194,7 +176,7 @@ class _Handlers:
             raise UserError(f"Choose a photo or a random face for {' and '.join(missing)} first.")
         how = _how(*options)
         if shown is not None and shown.is_for((a, b), how):
-            yield player_value(shown, self.full, final=True, play=True), gr.skip()
+            yield player_value(shown, self.context.full_frames, final=True, play=True), gr.skip()
         else:
             yield from self._steps(a, b, how, "morph", play=True)
 
@@ -204,12 +186,10 @@ class _Handlers:
         *options, shown = asked
         if a is None or b is None:
             yield None, None
-            return
-        how = _how(*options)
-        if shown is not None and shown.is_for((a, b), how):
+        elif shown is not None and shown.is_for((a, b), _how(*options)):
             yield gr.skip(), gr.skip()
         else:
-            yield from self._steps(a, b, how, "follow", play=shown is None)
+            yield from self._steps(a, b, _how(*options), "follow", play=shown is None)
 
     def _steps(
         self, a: Face, b: Face, how: MorphOptions, event: str, play: bool
@@ -221,10 +201,10 @@ class _Handlers:
                     yield working_value(event, name), gr.skip()
                     self.opening.morph(job.progress)
             morph = self.opening.morph()
-            yield player_value(morph, self.full, final=True, play=play, note=_GREETING), morph
+            full = self.context.full_frames
+            yield player_value(morph, full, final=True, play=play, note=_GREETING), morph
             return
-        steps = partial(morph_steps, self.editor, a, b, how)
-        yield from player_steps(self.context, event, steps, play_first=play, play=play)
+        yield from player_steps(self.context, event, (a, b), how, play=play)
 
     @event_handler
     def start(self, request: gr.Request) -> list[Any]:
@@ -242,61 +222,53 @@ class _Handlers:
             a, b = self.opening.faces()
         return [*self.context.pair.values(a, b), *self.context.edited.values(a)]
 
-    @event_handler
-    def save(self, shown: Result | None, event: gr.EventData) -> dict[str, Any]:
-        """Write what the player shows."""
-        return save_result(self.editor, shown, event)
-
-    @event_handler
-    def put(self, shown: Result | None, event: gr.EventData) -> dict[str, Any]:
-        """Write a photo with the face that the player shows."""
-        return put_result(self.editor, shown, event)
-
 
 def player_steps(
-    context: PageContext,
-    event: str,
-    steps: Callable[[Progress], Iterator[tuple[Result, bool]]],
-    *,
-    play_first: bool,
-    play: bool,
+    context: PageContext, event: str, faces: tuple[Face, ...], how: MorphOptions, *, play: bool
 ) -> Iterator[tuple[Any, Any]]:
     """Make a morph or a journey as a job, step by step.
 
     Args:
         event: which asked for it.
-        steps: makes it, as `morphs.morph_steps` does.
-        play_first, play: whether its first few frames, and then all of them, shall play.
+        play: whether it shall play: a morph from its first few frames on, a journey at the end.
 
     Yields:
         the values of the player and of the state with its `Result`.
     """
-    name, made = JOBS.new_name(), None
+    full, name, made = context.full_frames, JOBS.new_name(), None
     with JOBS.run(name) as job:
         yield working_value(event, name), gr.skip()
-        for made, final in steps(job.progress):
-            value = player_value(
-                made, context.full_frames, final=final, play=play if final else play_first
-            )
+        for made, final in morph_steps(context.editor, faces, how, job.progress):
+            plays = play and (final or how.kind == "morph")
+            value = player_value(made, full, final=final, play=plays)
             yield value, made if final else gr.skip()
     if made is None:
         return
     # The plot's bits/dim take as long again: the frames do not wait for them.
     with JOBS.run() as job:
         whole = made.measured(context.editor, job.progress)
-    yield player_value(whole, context.full_frames, final=True), whole
+    yield player_value(whole, full, final=True), whole
+
+
+def morph_options(way: Any, ground: Any, steady: Any, **more: Any) -> MorphOptions:
+    """Return options of which these came from the browser, checked; ``more`` are the others."""
+    return MorphOptions(
+        alone=limits.one_of(way, "The way", tuple(WAY_LABELS)) == "model",
+        ground=limits.one_of(ground, "The ground", GROUNDS),
+        constant_speed=bool(steady),
+        **more,
+    )
 
 
 def _how(way: Any, ground: Any, kappa: Any, path: Any, t_range: Any, steady: Any) -> MorphOptions:
-    """Return the options as they came from the browser, checked."""
     k = limits.between(kappa, "How much comes from the model", 0, 1)
     low, high = _BETWEEN if t_range is None else t_range  # None: it has expired
-    return MorphOptions(
+    return morph_options(
+        way,
+        ground,
+        steady,
         path=limits.one_of(path, "The path", PATHS),
         t_range=(low, high),
-        alone=limits.one_of(way, "The way", tuple(WAY_LABELS)) == "model",
-        ground=limits.one_of(ground, "The ground", GROUNDS),
         kappa=None if k == KAPPA else k,
-        constant_speed=bool(steady),
         frames=round((FRAMES - 1) * (high - low)) + 1,
     )

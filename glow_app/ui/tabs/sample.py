@@ -14,8 +14,8 @@ from glow_app.export.sheets import save_sheet
 from glow_app.faces.face import Face
 from glow_app.ui import limits
 from glow_app.ui.components.base import download_value, working_value
-from glow_app.ui.components.face_lists import gallery, gallery_value
-from glow_app.ui.context import PageContext
+from glow_app.ui.components.faces import gallery, gallery_value
+from glow_app.ui.context import PageContext, choice
 from glow_app.ui.downloads import written
 from glow_app.ui.events import (
     BESIDE,
@@ -23,10 +23,10 @@ from glow_app.ui.events import (
     LIGHT,
     QUIET,
     STATE_SECONDS,
+    connect,
     event_handler,
     field,
     notify_ended,
-    notify_used,
 )
 from glow_app.ui.jobs import JOBS
 from glow_app.ui.page_faces import DRAWN, TEMPERATURE, made_face
@@ -65,12 +65,7 @@ def build_sample_tab(context: PageContext, journey: JourneyTab) -> None:
     sheet = gr.State(None, time_to_live=STATE_SECONDS)
     with gr.Column(elem_classes=["stage", "stage-sample"]):
         with gr.Column(elem_classes=["side-area"]):
-            mode = gr.Radio(
-                [(label, name) for name, label in _MODES.items()],
-                value="grid",
-                label="Show",
-                elem_id="sample-mode",
-            )
+            mode = choice(_MODES, "Show", elem_id="sample-mode")
             seed = gr.Number(0, label="First seed", precision=0, minimum=0, elem_id="sample-seed")
             count = gr.Slider(4, 32, value=12, step=4, label="How many seeds", elem_id="sample-n")
             temperature = gr.Slider(
@@ -97,29 +92,27 @@ def build_sample_tab(context: PageContext, journey: JourneyTab) -> None:
     does = _Handlers(context)
     result = [screen, sheet]
     draw = go.click(does.draw, [mode, seed, count, temperature], result, **HEAVY, **QUIET)
-    near = screen.near(does.near, [sheet, radius], result, **HEAVY, **QUIET)
-    saving = screen.save(does.save, sheet, context.downloads, **BESIDE)
-    for event, name in ((draw, "draw"), (near, "near"), (saving, "save")):
-        notify_ended(event, "#gallery .gallery", name)
-    for event, handler, inputs, outputs, name in (
-        (screen.pair, does.pair, sheet, context.pair.outputs, "pair"),
-        (screen.edit, does.edit, sheet, context.edited.outputs, "edit"),
-        (screen.journey, does.journey, [sheet, journey.stops], journey.outputs, "journey"),
-    ):
-        notify_used(event(handler, inputs, outputs, **LIGHT), "#gallery .gallery", name)
+    notify_ended(draw, "#gallery .gallery", "draw")
+    connect(
+        screen,
+        "#gallery .gallery",
+        used=["pair", "edit", "journey"],
+        near=(does.near, [sheet, radius], result, {**HEAVY, **QUIET}),
+        save=(does.save, sheet, context.downloads, BESIDE),
+        pair=(does.pair, sheet, context.pair.outputs, LIGHT),
+        edit=(does.edit, sheet, context.edited.outputs, LIGHT),
+        journey=(does.journey, [sheet, journey.stops], journey.outputs, LIGHT),
+    )
     mode.change(lambda mode: gr.Slider(interactive=mode == "grid"), mode, temperature, **QUIET)
 
 
 class _Handlers:
-    """The handlers of the tab's events."""
-
     def __init__(self, context: PageContext) -> None:
         self.context = context
         self.editor = context.editor
 
     @event_handler
     def draw(self, mode: Any, seed: Any, count: Any, temperature: Any) -> Any:
-        """Draw a grid of seeds, or the same seeds once for each temperature."""
         limits.one_of(mode, "What to show", tuple(_MODES))
         n = limits.whole(count, "How many", 1, limits.MAX_SAMPLES)
         first = limits.seed(seed)
@@ -170,24 +163,20 @@ class _Handlers:
 
     @event_handler
     def pair(self, sheet: Sheet | None, event: gr.EventData) -> list[Any]:
-        """Use the chosen face as photo A or B."""
         return self.context.pair.values_at(field(event, "to"), _chosen(self.context, sheet, event))
 
     @event_handler
     def edit(self, sheet: Sheet | None, event: gr.EventData) -> list[Any]:
-        """Edit the chosen face."""
         return self.context.edited.values(_chosen(self.context, sheet, event))
 
     @event_handler
     def journey(
         self, sheet: Sheet | None, stops: tuple[Stop, ...], event: gr.EventData
     ) -> list[Any]:
-        """Add the chosen face to the journey."""
         return JourneyTab.values((*stops, new_stop(_chosen(self.context, sheet, event))))
 
     @event_handler
     def save(self, sheet: Sheet | None, event: gr.EventData) -> dict[str, Any]:
-        """Write the whole sheet as one picture."""
         if sheet is None:
             raise UserError("Draw some faces first, then save them.")
         look = {"captions": sheet.captions, "columns": sheet.columns}
@@ -196,7 +185,6 @@ class _Handlers:
 
 
 def _chosen(context: PageContext, sheet: Sheet | None, event: gr.EventData) -> Face:
-    """Return the face that an event of the gallery names."""
     sheet, index = _asked(sheet, event)
     return sheet.face(context, index)
 

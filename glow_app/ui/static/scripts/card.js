@@ -1,26 +1,16 @@
 // One face of the page: choose a photo (file, drop, paste, camera) or draw a face by seed.
 // Events to Python: photo {path}, draw {seed}, crop {}, remove {}. The value: card_value in
-// components/card.py.
+// components/faces.py.
 
-import { flag, makeButton, make, within } from './dom.js';
+import { flag, makeButton, make, onFiles, within } from './dom.js';
 import { refusal } from './long_work.js';
 
 export default function card(host) {
   const { element, trigger, props, upload, watch, limits } = host;
-  const { find } = within(element);
-  const card = find('.card');
-  const [crop, seen, see, live, busy, camera] = [
-    '.crop',
-    '.seen',
-    '.see',
-    '.live',
-    '.busy',
-    '.camera',
-  ].map(find);
-  const [fileInput, seedInput, removeButton] = ['.upload input', '.seed input', '.remove'].map(
-    find,
-  );
-  const recropButton = find('.recrop');
+  const { find, parts } = within(element);
+  const { card, crop, seen, see, live, busy, camera, notes } = parts;
+  const { remove: removeButton, recrop: recropButton } = parts;
+  const [fileInput, seedInput] = ['.upload input', '.seed input'].map(find);
 
   let preview = null; // object URL of a picture on its way to the server
   let seedTyped = false; // the seed was typed since the last face was drawn
@@ -64,14 +54,9 @@ export default function card(host) {
       seedInput.value = seed;
       seedTyped = false;
     }
-    find('.notes').replaceChildren(
-      ...((value && value.notes) || []).map((text) => make('li', '', text)),
-    );
-    const first = find('.notes li');
-    if (value && value.recrop && first) {
-      // the first note says what is amiss
-      first.append(makeButton('btn', value.recrop, recrop));
-    }
+    notes.replaceChildren(...(value ? value.notes : []).map((text) => make('li', '', text)));
+    // The first note says what is amiss.
+    if (value && value.recrop) notes.firstChild?.append(makeButton('btn', value.recrop, recrop));
   }
 
   /** Show what the model sees in place of what the photo has. */
@@ -95,8 +80,6 @@ export default function card(host) {
     show();
     trigger('error', sentence);
   };
-  const isBusy = () => running > 0;
-
   function begin(text) {
     running += 1;
     setBusy(text);
@@ -111,7 +94,6 @@ export default function card(host) {
   // ---- a photo ------------------------------------------------------------------------------
 
   async function send(file) {
-    if (!file) return;
     stopCamera();
     const refused = refusal(file, limits.upload_mb);
     if (refused) return fail(refused);
@@ -131,10 +113,7 @@ export default function card(host) {
   crop.addEventListener('error', () => {
     crop.hidden = true;
   });
-  fileInput.addEventListener('change', () => {
-    send(fileInput.files[0]);
-    fileInput.value = ''; // so that the same file can be chosen again
-  });
+  onFiles(fileInput, ([file]) => send(file));
   find('.well').addEventListener('click', (event) => {
     if (!event.target.closest('button, video')) fileInput.click();
   });
@@ -242,7 +221,7 @@ export default function card(host) {
 
   /** A typed seed is used once as it stands; otherwise each click draws a new one. */
   function draw() {
-    if (isBusy()) return;
+    if (running) return;
     stopCamera();
     const typed = seedTyped && seedInput.value !== '';
     const seed = typed ? seedInput.value : Math.floor(Math.random() * 1e6);
@@ -261,7 +240,7 @@ export default function card(host) {
 
   /** Ask for the editor of the crop. */
   function recrop() {
-    if (isBusy()) return;
+    if (running) return;
     recropButton.focus({ preventScroll: true }); // where the editor returns to: notes are made anew
     begin('Opening the photo…');
     trigger('crop', {});

@@ -94,16 +94,21 @@ export class Axes {
   inside(paint) {
     this.paper.save();
     this.paper.beginPath();
-    this.paper.rect(this.left, this.top, this.right - this.left, this.bottom - this.top);
+    this.paper.rect(...this.box);
     this.paper.clip();
     paint();
     this.paper.restore();
   }
 
+  /** The rectangle: left, top, width, height. */
+  get box() {
+    return [this.left, this.top, this.right - this.left, this.bottom - this.top];
+  }
+
   ground(colour) {
     this.paper.fillStyle = colour;
     this.paper.beginPath();
-    this.paper.roundRect(this.left, this.top, this.right - this.left, this.bottom - this.top, 8);
+    this.paper.roundRect(...this.box, 8);
     this.paper.fill();
   }
 
@@ -122,15 +127,47 @@ export class Axes {
     paper.setLineDash([]);
   }
 
-  /** The area between a line and `bottom`, a place of the paper. */
-  under(xs, ys, bottom, colour) {
+  /** The area inside of places of the paper. */
+  area(places, colour) {
     const { paper } = this;
     paper.fillStyle = colour;
     paper.beginPath();
-    paper.moveTo(this.x(xs[0]), bottom);
-    xs.forEach((x, i) => paper.lineTo(this.x(x), this.y(ys[i])));
-    paper.lineTo(this.x(xs[xs.length - 1]), bottom);
+    for (const place of places) paper.lineTo(...place);
     paper.fill();
+  }
+
+  /** A bar between two values of x and two of y, at least `least` pixels high. */
+  bar([x0, x1], [y0, y1], colour, least = 0) {
+    const [left, right] = [this.x(x0), this.x(x1)].sort((a, b) => a - b);
+    const [top, bottom] = [this.y(y0), this.y(y1)].sort((a, b) => a - b);
+    this.paper.fillStyle = colour;
+    this.paper.fillRect(left, top, right - left, Math.max(least, bottom - top));
+  }
+
+  /** Words in a corner: 'top left', 'bottom right'; `dx` and `dy` are pixels from it. */
+  corner(where, words, colour, dx = 10, dy = 8) {
+    const [row, side] = where.split(' ');
+    const px = side === 'left' ? this.left + dx : this.right - dx;
+    this.text(words, px, row === 'top' ? this.top + dy : this.bottom - dy, colour, side, row);
+  }
+
+  /** Words in the middle. */
+  middle(words, colour) {
+    const [left, top, width, height] = this.box;
+    this.text(words, left + width / 2, top + height / 2, colour, 'center', 'middle');
+  }
+
+  /** A square grid of opacities, 0 to 1, row by row from the top, in one colour. */
+  cells(alphas, colour, smooth) {
+    const side = Math.sqrt(alphas.length);
+    const image = new ImageData(side, side);
+    const tint = rgb(colour);
+    alphas.forEach((alpha, k) => image.data.set([...tint, 255 * alpha], 4 * k));
+    const small = new OffscreenCanvas(side, side);
+    small.getContext('2d').putImageData(image, 0, 0);
+    this.paper.imageSmoothingEnabled = smooth;
+    this.paper.imageSmoothingQuality = 'high';
+    this.paper.drawImage(small, ...this.box);
   }
 
   dot(x, y, radius, colour, edge = '') {
@@ -166,16 +203,19 @@ export class Axes {
     paper.fillText(words, px, py);
   }
 
-  ticksX(values, colour, name = (v) => `${v}`.replace('-', '−')) {
+  ticksX(values, colour, name = String) {
     for (const v of values)
-      this.text(name(v), this.x(v), this.bottom + 5, colour, 'center', 'top');
+      this.text(minus(name(v)), this.x(v), this.bottom + 5, colour, 'center', 'top');
   }
 
-  ticksY(values, colour, name = (v) => `${v}`.replace('-', '−')) {
+  ticksY(values, colour, name = String) {
     for (const v of values)
-      this.text(name(v), this.left - 5, this.y(v), colour, 'right', 'middle');
+      this.text(minus(name(v)), this.left - 5, this.y(v), colour, 'right', 'middle');
   }
 }
+
+/** A number's text with a true minus sign. */
+export const minus = (text) => text.replace('-', '−');
 
 /** About `count` round numbers between two values. */
 export function ticks(low, high, count = 4) {

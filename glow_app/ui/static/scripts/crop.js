@@ -1,6 +1,6 @@
 // The crop of a photo, changed by hand: over the whole photo lies a square that can be moved, sized
 // and turned by mouse, touch and keyboard, or set by its eyes. The value: crop_value in
-// components/card.py. Event to Python: use {crop, face}.
+// components/faces.py. Event to Python: use {crop, face}.
 
 import { cropOfEyes, eyesOf, isNear, limited, pinched, radians } from './crop_geometry.js';
 import { flag, make, makeButton, within } from './dom.js';
@@ -17,17 +17,9 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 
 export default function crop(host) {
   const { element, trigger, props, watch } = host;
-  const { find, findAll } = within(element);
-  const dialog = find('.cropper');
-  const [field, whole, square, preview, found, hint] = [
-    '.field',
-    '.whole',
-    '.square',
-    '.preview',
-    '.found',
-    '.crop-hint',
-  ].map(find);
-  const [eyesButton, undo, use] = ['.eyes', '.undo', '.use'].map(find);
+  const { find, findAll, parts } = within(element);
+  const { cropper: dialog, field, whole, square, preview, found, cropHint: hint } = parts;
+  const { eyes: eyesButton, undo, use } = parts;
   const eyes = findAll('.eye');
 
   let crop = null; // {x, y, side, turn}
@@ -132,9 +124,7 @@ export default function crop(host) {
     draw();
   }
   undo.addEventListener('click', back);
-  find('.again').addEventListener('click', () => {
-    changed('', props.value.first);
-  });
+  find('.again').addEventListener('click', () => changed('', props.value.first));
 
   /** One step of a kind that leaves the eyes: change the crop by `more`. */
   function changed(kind, more) {
@@ -302,7 +292,6 @@ export default function crop(host) {
     const value = props.value;
     if (!value || value.rev === opened) return;
     opened = value.rev;
-    if (value.done) return shut();
     whole.src = value.src;
     await whole.decode().catch(() => {});
     crop = { ...value.crop };
@@ -336,9 +325,7 @@ export default function crop(host) {
     }
   }
 
-  function shut() {
-    if (dialog.open) dialog.close();
-  }
+  const shut = () => dialog.close(); // of one that is not open nothing comes
 
   use.addEventListener('click', () => {
     use.disabled = true;

@@ -1,10 +1,47 @@
 // Finding and making elements.
 
-/** `find` and `findAll` among the descendants of an element. */
-export const within = (element) => ({
-  find: (selector) => element.querySelector(selector),
-  findAll: (selector) => [...element.querySelectorAll(selector)],
-});
+/**
+ * `find` and `findAll` among the descendants of an element, and `parts`, from which those with a
+ * class can be taken by its name: `const { play, stopFull } = parts`.
+ */
+export function within(element) {
+  const find = (selector) => element.querySelector(selector);
+  const findAll = (selector) => [...element.querySelectorAll(selector)];
+  const dashed = (name) => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  const parts = new Proxy({}, { get: (_, name) => find(`.${dashed(name)}`) });
+  return { find, findAll, parts };
+}
+
+/** Call `act(event)` when one of the elements (or one element) gets the event. */
+export function on(elements, type, act) {
+  for (const element of [elements].flat()) element.addEventListener(type, act);
+}
+
+/** Call `take(files)` with what is chosen in a file input; the same file can be chosen again. */
+export function onFiles(input, take) {
+  input.addEventListener('change', () => {
+    const files = [...input.files];
+    input.value = '';
+    if (files.length) take(files);
+  });
+}
+
+/**
+ * Call `act(x, y, event)` while an element is pressed with the main button or a finger and the
+ * pointer moves: x and y are pixels from its top left.
+ */
+export function onDrag(element, act) {
+  const follow = (event) => {
+    if (!(event.buttons & 1)) return;
+    const box = element.getBoundingClientRect();
+    act(event.clientX - box.left, event.clientY - box.top, event);
+  };
+  element.addEventListener('pointerdown', (event) => {
+    element.setPointerCapture(event.pointerId);
+    follow(event);
+  });
+  element.addEventListener('pointermove', follow);
+}
 
 /** An element with a class and a text. */
 export function make(tag, className = '', text = '') {

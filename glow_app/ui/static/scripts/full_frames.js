@@ -26,8 +26,7 @@ export class FullFrames {
    */
   constructor({ element, server, limits }, { player, frames, place, arrived }) {
     Object.assign(this, { server, limits, player, frames, place, arrived, pull: null });
-    const { find } = within(element);
-    [this.text, this.stopButton] = ['.far', '.stop-full'].map(find);
+    ({ far: this.text, stopFull: this.stopButton } = within(element).parts);
     this.stopButton.addEventListener('click', () => this.stop());
   }
 

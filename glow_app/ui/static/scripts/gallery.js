@@ -1,5 +1,5 @@
 // A wall of drawn faces, one of which can be chosen and used elsewhere. The value: gallery_value in
-// components/face_lists.py, or {working: true, event, job}, or null. Events to Python: pair {index,
+// components/faces.py, or {working: true, event, job}, or null. Events to Python: pair {index,
 // to}, edit, journey and near {index}, save {}.
 
 import { make, makeButton, within } from './dom.js';
@@ -21,10 +21,9 @@ export function columnsOf(n, asked, onPhone) {
 
 export default function gallery(host) {
   const { element, trigger, props, watch } = host;
-  const { find, findAll } = within(element);
+  const { find, findAll, parts } = within(element);
   const work = new LongWork(host);
-  const gallery = find('.gallery');
-  const [tiles, who, status, save] = ['.tiles', '.who', '.status', '.save'].map(find);
+  const { gallery, tiles, who, status, save } = parts;
   const uses = findAll('.use');
   const PHONE = matchMedia('(max-width: 720px)');
   let shown = null; // the value that the tiles came with

@@ -1,8 +1,8 @@
 // The faces of a journey in their order. The value: journey_faces_value in
-// components/face_lists.py. Events to Python: photos {paths, job}, draw {seed}, pair {}, arrange
+// components/faces.py. Events to Python: photos {paths, job}, draw {seed}, pair {}, arrange
 // {order: [ids]}, crop {face: id}.
 
-import { flag, make, makeButton, within } from './dom.js';
+import { flag, make, makeButton, onFiles, within } from './dom.js';
 import { LongWork, newJob } from './long_work.js';
 
 const ICONS = {
@@ -14,10 +14,10 @@ const ICONS = {
 
 export default function journeyFaces(host) {
   const { element, trigger, props, watch, limits } = host;
-  const { find } = within(element);
+  const { find, parts } = within(element);
   const longWork = new LongWork(host);
-  const area = find('.face-list');
-  const [list, note, count, fileInput] = ['.row', '.note', '.count', '.upload input'].map(find);
+  const { faceList: area, row: list, note, count } = parts;
+  const fileInput = find('.upload input');
 
   const tiles = new Map(); // by id: they stay, so that focus comes back to their buttons
   let held = null; // the id that is dragged
@@ -132,17 +132,14 @@ export default function journeyFaces(host) {
     arrange(ids);
   }
 
-  /** Ask for the editor of a photo's crop. */
-  function recrop(id) {
-    if (busy()) return;
-    work('crop');
-    trigger('crop', { face: id });
-  }
+  const recrop = (id) => ask('crop', { face: id }); // for the editor of a photo's crop
+  const arrange = (ids) => ask('arrange', { order: ids });
 
-  function arrange(ids) {
+  /** Send an event to Python, unless another is under way. */
+  function ask(event, more = {}, text = '') {
     if (busy()) return;
-    work('arrange');
-    trigger('arrange', { order: ids });
+    work(event, text);
+    trigger(event, more);
   }
 
   function work(event, text = '') {
@@ -174,10 +171,7 @@ export default function journeyFaces(host) {
     trigger('photos', { paths, job });
   }
 
-  fileInput.addEventListener('change', () => {
-    send([...fileInput.files]);
-    fileInput.value = '';
-  });
+  onFiles(fileInput, send);
   area.addEventListener('dragover', (event) => {
     event.preventDefault();
     if (held === null) area.classList.add('over');
@@ -190,16 +184,10 @@ export default function journeyFaces(host) {
     area.classList.remove('over');
     if (held === null) send([...event.dataTransfer.files]);
   });
-  find('.random').addEventListener('click', () => {
-    if (busy()) return;
-    work('draw', 'Drawing…');
-    trigger('draw', { seed: Math.floor(Math.random() * 1e6) });
-  });
-  find('.pair').addEventListener('click', () => {
-    if (busy()) return;
-    work('pair');
-    trigger('pair', {});
-  });
+  find('.random').addEventListener('click', () =>
+    ask('draw', { seed: Math.floor(Math.random() * 1e6) }, 'Drawing…'),
+  );
+  find('.pair').addEventListener('click', () => ask('pair'));
 
   // 'ended' comes from the page when an event has ended, well or badly.
   area.addEventListener('ended', ({ detail }) => {

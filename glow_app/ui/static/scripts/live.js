@@ -1,11 +1,11 @@
 // A picture that follows its sliders: each new value asks the server for one picture, and while
 // one is under way only the latest values wait. At rest one more is asked for, at full size.
-// The value: live_value in components/live.py, or null. server.picture({key, values}) -> {rgb, size,
+// The value: live_value in components/pictures.py, or null. server.picture({key, values}) -> {rgb, size,
 // clamped}; with full: size -> {src, size, clamped}; or {error}. Events to Python: save {values,
 // size}, use {values, to}, put {values, face, kind}, directions {paths}, average {paths, job},
 // expression {paths}.
 
-import { make, makeButton, setDisabled, within } from './dom.js';
+import { make, makeButton, on, onFiles, setDisabled, within } from './dom.js';
 import { LongWork, newJob } from './long_work.js';
 import { bitmapOf, fitCanvas, offerNativeSize, showClipped, sizeForScreen } from './pictures.js';
 import { LatestWins, retryWhileBusy } from './requests.js';
@@ -16,7 +16,7 @@ const REST_MS = 150; // without a new value; then the picture is asked for at fu
 
 const same = (a, b) => a.length === b.length && a.every((x, i) => x === b[i]);
 
-/** What stands beside a slider of live_slider for a value, and what is read aloud. */
+/** What stands beside a slider for a value, and what is read aloud. */
 export function valueTexts(value, { step, percent, unit }) {
   const whole = Math.round(100 * value);
   if (percent) return { text: `${whole} %`, spoken: `${whole} percent` };
@@ -29,21 +29,12 @@ export function valueTexts(value, { step, percent, unit }) {
 
 export default function livePicture(host) {
   const { element, trigger, props, watch, server, limits } = host;
-  const { find, findAll } = within(element);
+  const { find, findAll, parts } = within(element);
   const work = new LongWork(host);
-  const live = find('.live');
+  const { live, sliders, shortcuts, status, about, average, note, backs } = parts;
+  const { undo, redo, reset, compare, save } = parts;
   const canvas = find('canvas');
   const paper = canvas.getContext('2d', { alpha: false });
-  const [sliders, shortcuts, status, about, average] = [
-    '.sliders',
-    '.shortcuts',
-    '.status',
-    '.about',
-    '.average',
-  ].map(find);
-  const [undo, redo, reset, compare, save] = ['.undo', '.redo', '.reset', '.compare', '.save'].map(
-    find,
-  );
   const uses = findAll('.use');
   const puts = findAll('.put');
 
@@ -101,7 +92,8 @@ export default function livePicture(host) {
   function arrest() {
     clearTimeout(resting);
     if (!props.value || !still || failed) return;
-    const full = fullSize();
+    const { sizes } = props.value; // none: the photos have no more
+    const full = sizes.length ? sizeForScreen(sizes) : null;
     const next =
       full && live.dataset.full !== String(full)
         ? { full }
@@ -112,12 +104,6 @@ export default function livePicture(host) {
       resting = setTimeout(() => {
         if (!pictures.busy) ask(next);
       }, REST_MS);
-  }
-
-  /** Pixels a side that are worth asking for on this screen; null: the photos have no more. */
-  function fullSize() {
-    const { sizes } = props.value;
-    return sizes.length ? sizeForScreen(sizes) : null;
   }
 
   function paint(bitmap) {
@@ -197,10 +183,10 @@ export default function livePicture(host) {
       the heading, for what is pressed must not hold another thing to press. */
   function grouped(rows, all) {
     const groups = new Map();
-    rows.forEach((one) => {
-      const name = all[inputs.indexOf(one.input)].group;
-      groups.set(name, [...(groups.get(name) || []), one]);
-    });
+    for (const one of rows) {
+      const { group } = all[inputs.indexOf(one.input)];
+      groups.set(group, [...(groups.get(group) ?? []), one]);
+    }
     return [...groups].flatMap(([name, some]) => {
       if (!name) return some.map((one) => one.box);
       const box = make('details', 'group');
@@ -296,7 +282,7 @@ export default function livePicture(host) {
   }
   compare.addEventListener('pointerdown', () => look(true));
   for (const end of ['pointerup', 'pointerleave', 'pointercancel', 'blur', 'keyup'])
-    compare.addEventListener(end, () => look(false));
+    on(compare, end, () => look(false));
   compare.addEventListener('keydown', (event) => {
     if (event.key === ' ' || event.key === 'Enter') look(true);
   });
@@ -334,7 +320,7 @@ export default function livePicture(host) {
     original = null;
     compare.disabled = true;
     delete live.dataset.full;
-    find('.note').textContent = value.note;
+    note.textContent = value.note;
     offerNativeSize(find('.size'), value.native > value.size && value.native);
     puts.forEach((button, i) => {
       button.hidden = !value.photos[i];
@@ -343,7 +329,7 @@ export default function livePicture(host) {
           ? `Put it back into photo ${'AB'[i]}`
           : 'Put it back into the photo';
     });
-    find('.backs').hidden = !value.photos.some(Boolean);
+    backs.hidden = !value.photos.some(Boolean);
     about.textContent = value.about || '';
     average.hidden = !value.average;
     if (value.average) average.src = value.average;
@@ -362,12 +348,12 @@ export default function livePicture(host) {
   function clear() {
     pictures.forget();
     still = original = null;
-    find('.note').textContent = '';
-    find('.backs').hidden = true;
+    note.textContent = '';
+    backs.hidden = true;
     live.dataset.state = 'empty';
     find('.clipped').hidden = true;
-    const shortcutButtons = shortcuts.querySelectorAll('.btn');
-    setDisabled([save, compare, reset, ...uses, ...puts, ...inputs, ...shortcutButtons], true);
+    setDisabled([save, compare, reset, ...uses, ...puts, ...inputs], true);
+    setDisabled(shortcuts.querySelectorAll('.btn'), true);
     canvas.setAttribute('aria-label', 'The picture will stand here');
   }
 
@@ -409,7 +395,7 @@ export default function livePicture(host) {
   );
 
   async function send(event, files) {
-    if (!files.length || doing.has(event)) return;
+    if (doing.has(event)) return;
     if (event === 'average' && files.length > limits.average)
       return trigger('error', `At most ${limits.average} photos make an average here.`);
     begin(event, 'Reading…');
@@ -419,16 +405,9 @@ export default function livePicture(host) {
     work.begin(event, 'Finding faces', job);
     trigger(event, { paths, job });
   }
-  for (const [selector, event] of [
-    ['.direction-file input', 'directions'],
-    ['.average-files input', 'average'],
-    ['.expression-file input', 'expression'],
-  ]) {
-    find(selector).addEventListener('change', (change) => {
-      send(event, [...change.target.files]);
-      change.target.value = '';
-    });
-  }
+  onFiles(find('.direction-file input'), (files) => send('directions', files));
+  onFiles(find('.average-files input'), (files) => send('average', files));
+  onFiles(find('.expression-file input'), (files) => send('expression', files));
 
   // 'ended' comes from the page when an event has ended, 'used' when it set photo A or B.
   function end(event) {

@@ -1,5 +1,5 @@
 // The player: frames arrive once as a sheet, then slider, canvas and keyboard live here.
-// The value: player_value in components/player.py, or {working: true, event, job}, or null. Events
+// The value: player_value in components/pictures.py, or {working: true, event, job}, or null. Events
 // to Python: save {kind, place, size, fps, back, job}, put {face, place, kind}.
 
 import { flag, make, setDisabled, within } from './dom.js';
@@ -32,22 +32,14 @@ const number = (value, digits) => (Number.isFinite(value) ? value.toFixed(digits
 
 export default function morphPlayer(host) {
   const { element, trigger, props, watch, limits } = host;
-  const { find, findAll } = within(element);
+  const { find, findAll, parts } = within(element);
   const work = new LongWork(host);
-  const player = find('.player');
-  const canvas = find('canvas');
+  const { player, play: playButton, percent, t: place, status, note, backs } = parts;
+  const { size: sizeSelect, rate: rateSelect, way: waySelect } = parts;
+  const [canvas, range, levels] = ['canvas', 'input', '.m-norm dd'].map(find);
   const paper = canvas.getContext('2d', { alpha: false });
-  const [range, playButton, percent, place, status] = [
-    'input',
-    '.play',
-    '.percent',
-    '.t',
-    '.status',
-  ].map(find);
-  const [sizeSelect, rateSelect, waySelect] = ['.size', '.rate', '.way'].map(find);
   const saveButtons = findAll('.save');
   const putButtons = findAll('.put');
-  const note = find('.note');
   const calm = matchMedia('(prefers-reduced-motion: reduce)');
 
   let frames = []; // one ImageBitmap a frame: a tile of the sheet never bleeds into its neighbour
@@ -71,7 +63,7 @@ export default function morphPlayer(host) {
   });
   const plot = morphPlot({
     plot: find('.plot'),
-    levels: find('.m-norm dd'),
+    levels,
     range,
     limits,
     state: () => ({ shown, count: frames.length }),
@@ -100,7 +92,7 @@ export default function morphPlayer(host) {
     const part = at - Math.floor(at);
     paper.imageSmoothingQuality = 'high';
     if (part > 0) {
-      // between two frames: fade
+      // Between two frames: fade.
       const side = Math.max(frames[left].width, frames[right].width);
       if (blend.canvas.width !== side) blend.canvas.width = blend.canvas.height = side;
       blend.imageSmoothingQuality = 'high';
@@ -143,11 +135,9 @@ export default function morphPlayer(host) {
   function tellMeasures() {
     find('.m-bits dd').textContent =
       shown && shown.bits ? number(measured(shown.bits.map((b) => b ?? NaN)), 2) : '–';
-    find('.m-norm dd')
-      .querySelectorAll('b')
-      .forEach((text, level) => {
-        text.textContent = number(measured(shown.norms[level]), 2);
-      });
+    levels.querySelectorAll('b').forEach((text, level) => {
+      text.textContent = number(measured(shown.norms[level]), 2);
+    });
   }
 
   // ---- places of the faces -------------------------------------------------------------------
@@ -253,11 +243,11 @@ export default function morphPlayer(host) {
     [range.min, range.max, range.value] = [0, 1, 0];
     setDisabled([range, playButton, ...saveButtons], true);
     rest();
-    find('.backs').hidden = true;
+    backs.hidden = true;
     flag(player, 'data-marks', !letters()); // its faces are numbered
     find('.stops').replaceChildren();
     plot.repaint();
-    find('.m-norm dd').textContent = '–';
+    levels.textContent = '–';
     tell();
     player.dataset.state = 'empty';
     player.dataset.frames = 0;
@@ -371,7 +361,7 @@ export default function morphPlayer(host) {
   /** Where the face can be put back: into both photos of a morph, the nearest one of a journey. */
   function tellPut() {
     const photos = shown ? shown.photos : [];
-    find('.backs').hidden = !photos.some(Boolean);
+    backs.hidden = !photos.some(Boolean);
     putButtons.forEach((button, i) => {
       const face = letters() ? i : nearest();
       button.dataset.face = face;

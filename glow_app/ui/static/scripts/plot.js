@@ -1,9 +1,9 @@
 // What the model measures along the way, drawn under the player's slider; a click moves it there.
 
 import { Axes, Chart, faint } from './charts.js';
-import { make } from './dom.js';
+import { make, onDrag } from './dom.js';
 
-const BITS = [13, 36]; // pixels: top and bottom of the lanes, as plot.css names them
+const BITS = [13, 36]; // pixels: top and bottom of the lanes, as player.css names them
 const NORMS = [52, 71];
 const UNDER = 3; // the area below bits/dim reaches so far below its lane
 const CLIPS = 5; // pixels above the ground, where clipped frames are marked
@@ -48,14 +48,16 @@ export function morphPlot({ plot, levels, range, limits, state }) {
     if (known.length > 1) {
       const bits = lane(paper, width, BITS, wide, extent(known, 0.4));
       const [xs, ys] = points(shown.bits, shown.loop);
-      bits.under(xs, ys, bits.bottom + UNDER, faint(colour.ink, 0.07));
+      const line = xs.map((x, i) => [bits.x(x), bits.y(ys[i])]);
+      const [from, to] = [line[0][0], line.at(-1)[0]];
+      const ground = bits.bottom + UNDER;
+      bits.area([[from, ground], ...line, [to, ground]], faint(colour.ink, 0.07));
       bits.line(xs, ys, colour.ink, 2);
     }
-    paper.fillStyle = colour.warn;
     shown.clamped.forEach((lost, i) => {
       if (!(lost > limits.clipped)) return;
-      const [from, to] = [Math.max(0, i - 0.5), Math.min(wide, i + 0.5)].map((at) => whole.x(at));
-      paper.fillRect(from, height - CLIPS, to - from, CLIPS - 1);
+      const place = [Math.max(0, i - 0.5), Math.min(wide, i + 0.5)];
+      whole.bar(place, [1, CLIPS], colour.warn);
     });
   });
 
@@ -68,30 +70,19 @@ export function morphPlot({ plot, levels, range, limits, state }) {
     levels.replaceChildren(
       ...shown.norms.map((_, level) => {
         const text = make('b', `level level-${level}`);
-        const end = level
-          ? level === shown.norms.length - 1
-            ? ', the coarsest'
-            : ''
-          : ', the finest';
+        const end = { 0: ', the finest', [shown.norms.length - 1]: ', the coarsest' }[level] ?? '';
         text.title = `Level ${level + 1}${end}`;
         return text;
       }),
     );
   }
 
-  function follow(event) {
-    if (!state().count || !(event.buttons & 1)) return;
-    const box = plot.getBoundingClientRect();
-    const part = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
+  onDrag(plot, (x, y, event) => {
+    if (!state().count) return;
+    if (event.type === 'pointerdown') range.focus({ preventScroll: true });
+    const part = Math.min(1, Math.max(0, x / plot.clientWidth));
     range.value = Number(range.min) + part * (range.max - range.min);
     range.dispatchEvent(new Event('input'));
-  }
-  plot.addEventListener('pointerdown', (event) => {
-    if (!state().count) return;
-    plot.setPointerCapture(event.pointerId);
-    range.focus({ preventScroll: true });
-    follow(event);
   });
-  plot.addEventListener('pointermove', follow);
   return { repaint: () => lanes.ask(), update };
 }

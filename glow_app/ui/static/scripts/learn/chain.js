@@ -2,15 +2,16 @@
 // Between two layers the points are drawn on straight ways, to follow them by eye.
 
 import { Axes, Chart, TAU, faint, squareAxes, ticks } from '../charts.js';
+import { on } from '../dom.js';
 import { unpack } from '../requests.js';
-import { fixed, openLesson } from './lesson.js';
+import { fixed, openLesson, thousands } from './lesson.js';
 
 const RINGED = 7; // the point whose log-determinants are shown
 
 export default function chain(host) {
   const { props, watch } = host;
-  const { lesson, find, ask, fact, whenSeen } = openLesson(host);
-  const [layer, step] = ['.layer', '.step'].map(find);
+  const { lesson, find, parts, ask, tellFacts, whenSeen } = openLesson(host);
+  const { layer, step } = parts;
   const images = { state: find('.state-picture'), decided: find('.decided') };
   let walked = null; // points: {names, states, log_dets, log_det_g, span}
   let face = null; // {names, levels, pictures, decided, log_dets}
@@ -38,14 +39,8 @@ export default function chain(host) {
       }
       frame.dot(...at(RINGED), 5, 'transparent', colour.ink);
     });
-    frame.text(
-      place === 0 ? 'z ~ N(0, I)' : place >= stages - 1 ? 'x = g(z)' : '',
-      frame.left + 10,
-      frame.top + 10,
-      colour.ink,
-      'left',
-      'top',
-    );
+    const words = place === 0 ? 'z ~ N(0, I)' : place >= stages - 1 ? 'x = g(z)' : '';
+    frame.corner('top left', words, colour.ink, 10, 10);
   });
 
   /** Bars of single log-determinants and the line of their sum, up to `place`. */
@@ -62,37 +57,21 @@ export default function chain(host) {
       [low - room, high + room],
     );
     box.ground(colour.sunken);
-    box.ticksY(ticks(low - room, high + room, 4), colour.muted, (v) =>
-      v.toLocaleString('en').replace('-', '−'),
-    );
+    box.ticksY(ticks(low - room, high + room, 4), colour.muted, (v) => v.toLocaleString('en'));
     box.line([0, values.length], [0, 0], colour.strong, 1);
-    values.forEach((v, k) => {
-      paper.fillStyle = faint(colour.z, k < place ? 0.85 : 0.25);
-      const [top, bottom] = [box.y(Math.max(0, v)), box.y(Math.min(0, v))];
-      paper.fillRect(box.x(k + 0.18), top, box.x(0.64) - box.x(0), Math.max(1, bottom - top));
-    });
+    values.forEach((v, k) =>
+      box.bar([k + 0.18, k + 0.82], [0, v], faint(colour.z, k < place ? 0.85 : 0.25), 1),
+    );
     const done = Math.floor(place);
     box.line([...sums.keys()], sums, faint(colour.x, 0.3), 2);
     box.line([...sums.keys()].slice(0, done + 1), sums.slice(0, done + 1), colour.x, 2.4);
     box.dot(done, sums[done], 4, colour.x, colour.surface);
-    const highUp = sums[Math.min(2, sums.length - 1)] > (low + high) / 2;
-    box.text(
-      'each layer',
-      box.left + 10,
-      highUp ? box.bottom - 24 : box.top + 8,
-      colour.z,
-      'left',
-      highUp ? 'bottom' : 'top',
-    );
-    box.text(
-      'their sum',
-      box.left + 10,
-      highUp ? box.bottom - 8 : box.top + 24,
-      colour.x,
-      'left',
-      highUp ? 'bottom' : 'top',
-    );
+    const row = sums[Math.min(2, sums.length - 1)] > (low + high) / 2 ? 'bottom' : 'top';
+    const [first, second] = row === 'bottom' ? [24, 8] : [8, 24];
+    box.corner(`${row} left`, 'each layer', colour.z, 10, first);
+    box.corner(`${row} left`, 'their sum', colour.x, 10, second);
   }
+  const total = (values, count) => values.slice(0, count).reduce((a, b) => a + b, 0);
   const ofRinged = () => walked.names.map((_, k) => walked.log_dets[k * walked.count + RINGED]);
   const layerBars = new Chart(find('.bars'), (paper, w, h, colour) => {
     if (walked) bars(paper, w, h, colour, ofRinged(), layer.valueAsNumber);
@@ -106,16 +85,12 @@ export default function chain(host) {
     const done = Math.floor(layer.valueAsNumber + 1e-9);
     const each = ofRinged();
     const name = done ? walked.names[done - 1] : 'none yet: noise';
-    fact('layer', done ? `${done} of ${each.length}: ${name}` : name);
-    fact('one', done ? fixed(each[done - 1], 4) : '–');
-    fact(
-      'sum',
-      fixed(
-        each.slice(0, done).reduce((a, b) => a + b, 0),
-        4,
-      ),
-    );
-    fact('total', fixed(walked.log_det_g[RINGED], 4));
+    tellFacts({
+      layer: done ? `${done} of ${each.length}: ${name}` : name,
+      one: done ? fixed(each[done - 1], 4) : '–',
+      sum: fixed(total(each, done), 4),
+      total: fixed(walked.log_det_g[RINGED], 4),
+    });
     layer.setAttribute('aria-valuetext', `${done} of ${each.length} layers, ${name}`);
     lesson.dataset.layer = done;
     cloud.ask();
@@ -124,22 +99,21 @@ export default function chain(host) {
   function tellFace() {
     if (!face) return;
     const done = step.valueAsNumber;
-    const sum = face.log_dets.slice(0, done).reduce((a, b) => a + b, 0);
     const name = done ? face.names[done - 1] : 'none yet: z, laid out as a picture';
     const joined = face.decided.length - (done ? face.levels[done - 1] : face.decided.length);
     images.state.src = face.pictures[done];
     images.state.alt = `The state after ${done} steps of g`;
     images.decided.src = face.decided[joined];
     images.decided.alt = `The face that ${joined + 1} of ${face.decided.length} levels decide`;
-    fact(
-      'face-step',
-      `${done ? `${done} of ${face.names.length}: ` : ''}${name}. Sum of log |det| so far: ${Math.round(sum).toLocaleString('en').replace('-', '−')}.`,
-    );
+    const sum = thousands(total(face.log_dets, done));
+    tellFacts({
+      'face-step': `${done ? `${done} of ${face.names.length}: ` : ''}${name}. Sum of log |det| so far: ${sum}.`,
+    });
     step.setAttribute('aria-valuetext', `${done} of ${face.names.length} steps, ${name}`);
     faceBars.ask();
   }
-  layer.addEventListener('input', tell);
-  step.addEventListener('input', tellFace);
+  on(layer, 'input', tell);
+  on(step, 'input', tellFace);
 
   function take(value) {
     walked = { ...value, count: value.log_det_g.length, stages: value.names.length + 1 };

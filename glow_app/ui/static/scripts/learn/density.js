@@ -2,20 +2,27 @@
 // moving the strip only looks them up.
 
 import { Axes, Chart, faint, ticks } from '../charts.js';
+import { on } from '../dom.js';
 import { LatestWins } from '../requests.js';
-import { fixed, openLesson } from './lesson.js';
+import { fixed, openLesson, thousands } from './lesson.js';
 
 export default function density(host) {
-  const { lesson, find, ask, fact, whenSeen } = openLesson(host);
-  const [base, map, where, width] = ['.base', '.map', '.where', '.width'].map(find);
+  const { lesson, find, parts, ask, tellFacts, whenSeen } = openLesson(host);
+  const { base, map, where, width } = parts;
   let view = null;
+
+  /** The first and the last number of the strip. */
+  function ends() {
+    const from = where.valueAsNumber;
+    return [from, Math.min(view.z.length - 1, from + width.valueAsNumber)];
+  }
 
   const chart = new Chart(find('canvas'), (paper, w, h, colour) => {
     if (!view) return;
     const { z, x } = view;
     const last = z.length - 1;
-    const i = where.valueAsNumber;
-    const j = Math.min(last, i + width.valueAsNumber);
+    const [i, j] = ends();
+    const strip = Array.from({ length: j - i + 1 }, (_, k) => i + k);
     const small = w < 420;
     const [left, bottom, gap] = [small ? 30 : 40, 26, small ? 10 : 16];
     const column = left + (w - left) * 0.64;
@@ -39,112 +46,61 @@ export default function density(host) {
 
     // The strip from dz up to the curve and across to dx.
     main.inside(() => {
-      paper.fillStyle = faint(colour.z, 0.2);
-      paper.beginPath();
-      paper.moveTo(main.x(z[i]), main.bottom);
-      for (let k = i; k <= j; k += 1) paper.lineTo(main.x(z[k]), main.y(x[k]));
-      paper.lineTo(main.x(z[j]), main.bottom);
-      paper.fill();
-      paper.fillStyle = faint(colour.x, 0.2);
-      paper.beginPath();
-      paper.moveTo(main.right, main.y(x[i]));
-      for (let k = i; k <= j; k += 1) paper.lineTo(main.x(z[k]), main.y(x[k]));
-      paper.lineTo(main.right, main.y(x[j]));
-      paper.fill();
+      const curve = strip.map((k) => [main.x(z[k]), main.y(x[k])]);
+      const [[left0], [left1]] = [curve[0], curve.at(-1)];
+      main.area([[left0, main.bottom], ...curve, [left1, main.bottom]], faint(colour.z, 0.2));
+      const [top0, top1] = [main.y(x[i]), main.y(x[j])];
+      main.area([[main.right, top0], ...curve, [main.right, top1]], faint(colour.x, 0.2));
       main.line(z, x, colour.ink, 2.2);
       main.line(z.slice(i, j + 1), x.slice(i, j + 1), colour.surface, 5);
       main.line(z.slice(i, j + 1), x.slice(i, j + 1), colour.ink, 3.4);
     });
-
     below.inside(() => {
-      bars(
-        view.histogram_z,
-        rangeZ,
-        (a, b, height) => [
-          below.x(a),
-          below.y(height),
-          below.x(b) - below.x(a),
-          below.bottom - below.y(height),
-        ],
-        colour.z,
-      );
-      shade(
-        below,
-        (k) => [below.x(z[k]), below.y(Math.min(view.p_z[k], 9 * topZ))],
-        [below.x(z[i]), below.bottom],
-        [below.x(z[j]), below.bottom],
-        i,
-        j,
-        colour.z,
-      );
+      bars(view.histogram_z, rangeZ, colour.z, (...bar) => below.bar(...bar));
+      const curve = strip.map((k) => [below.x(z[k]), below.y(Math.min(view.p_z[k], 9 * topZ))]);
+      const [from, to] = [z[i], z[j]].map((v) => [below.x(v), below.bottom]);
+      below.area([from, ...curve, to], faint(colour.z, 0.62));
       below.line(z, view.p_z, colour.z, 2.4);
     });
     beside.inside(() => {
-      bars(
-        view.histogram_x,
-        rangeX,
-        (a, b, height) => [
-          beside.left,
-          beside.y(b),
-          beside.x(height) - beside.left,
-          beside.y(a) - beside.y(b),
-        ],
-        colour.x,
+      const heights = view.p_x.map((p) => Math.min(p, 9 * topX));
+      bars(view.histogram_x, rangeX, colour.x, (place, height, tint) =>
+        beside.bar(height, place, tint),
       );
-      shade(
-        beside,
-        (k) => [beside.x(Math.min(view.p_x[k], 9 * topX)), beside.y(x[k])],
-        [beside.left, beside.y(x[i])],
-        [beside.left, beside.y(x[j])],
-        i,
-        j,
-        colour.x,
-      );
-      const height = view.p_x.map((p) => Math.min(p, 9 * topX));
-      beside.line(height, x, colour.x, 2.4);
+      const curve = strip.map((k) => [beside.x(heights[k]), beside.y(x[k])]);
+      const [from, to] = [x[i], x[j]].map((v) => [beside.left, beside.y(v)]);
+      beside.area([from, ...curve, to], faint(colour.x, 0.62));
+      beside.line(heights, x, colour.x, 2.4);
     });
 
     below.ticksX(ticks(...rangeZ, small ? 3 : 5), colour.z);
     main.ticksY(ticks(...rangeX, small ? 4 : 6), colour.x);
-    main.text('x = g(z)', main.left + 10, main.top + 10, colour.ink, 'left', 'top');
-    below.text('p(z)', below.left + 10, below.top + 8, colour.z, 'left', 'top');
-    beside.text('p(x)', beside.right - 8, beside.top + 10, colour.x, 'right', 'top');
-    const words = [
-      `${view.samples.toLocaleString('en')} draws`,
-      'as bars, the',
-      'formula as',
-      'a line',
-    ];
-    words.forEach((line, k) =>
-      below.text(line, column + gap, below.top + 6 + 16 * k, colour.muted, 'left', 'top'),
+    main.corner('top left', 'x = g(z)', colour.ink, 10, 10);
+    below.corner('top left', 'p(z)', colour.z);
+    beside.corner('top right', 'p(x)', colour.x, 8, 10);
+    [`${thousands(view.samples)} draws`, 'as bars, the', 'formula as', 'a line'].forEach(
+      (line, k) =>
+        below.text(line, column + gap, below.top + 6 + 16 * k, colour.muted, 'left', 'top'),
     );
 
-    function bars(heights, [low, high], box, tint) {
-      paper.fillStyle = faint(tint, 0.22);
+    function bars(heights, [low, high], tint, draw) {
       const step = (high - low) / heights.length;
       heights.forEach((height, k) =>
-        paper.fillRect(...box(low + k * step, low + (k + 1) * step, height)),
+        draw([low + k * step, low + (k + 1) * step], [0, height], faint(tint, 0.22)),
       );
-    }
-    function shade(frame, point, start, end, from, to, tint) {
-      paper.fillStyle = faint(tint, 0.62);
-      paper.beginPath();
-      paper.moveTo(...start);
-      for (let k = from; k <= to; k += 1) paper.lineTo(...point(k));
-      paper.lineTo(...end);
-      paper.fill();
     }
   });
 
   function tell() {
     if (!view) return;
-    const i = where.valueAsNumber;
-    const j = Math.min(view.z.length - 1, i + width.valueAsNumber);
+    const [i, j] = ends();
     const [dz, dx] = [view.z[j] - view.z[i], view.x[j] - view.x[i]];
-    fact('area-z', fixed(view.mass_z[j] - view.mass_z[i], 4));
-    fact('area-x', fixed(view.mass_x[j] - view.mass_x[i], 4));
-    fact('slope', fixed(dx / dz, 3));
-    fact('integral', fixed(view.integral, 5));
+    tellFacts({
+      'area-z': fixed(view.mass_z[j] - view.mass_z[i], 4),
+      'area-x': fixed(view.mass_x[j] - view.mass_x[i], 4),
+      slope: fixed(dx / dz, 3),
+      integral: fixed(view.integral, 5),
+    });
     const range = (from, to) => `${fixed(from, 2)} to ${fixed(to, 2)}`;
     where.setAttribute(
       'aria-valuetext',
@@ -162,7 +118,7 @@ export default function density(host) {
     lesson.dataset.shows = `${base.value} ${map.value}`;
     tell();
   });
-  for (const menu of [base, map]) menu.addEventListener('change', () => choosing.want());
-  for (const slider of [where, width]) slider.addEventListener('input', tell);
+  on([base, map], 'change', () => choosing.want());
+  on([where, width], 'input', tell);
   whenSeen(() => choosing.want());
 }

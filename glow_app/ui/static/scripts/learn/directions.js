@@ -2,12 +2,13 @@
 // leafs through. Event to Python: walk {kind, side?, path? | seed?}.
 
 import { Axes, Chart, TAU, faint, squareAxes, ticks } from '../charts.js';
+import { on, onFiles } from '../dom.js';
 import { unpack } from '../requests.js';
 import { fixed, openLesson } from './lesson.js';
 
 export default function directions(host) {
   const { props, trigger, upload, watch } = host;
-  const { lesson, find, findAll, ask, fact, whenSeen } = openLesson(host);
+  const { lesson, find, findAll, ask, tellFacts, whenSeen } = openLesson(host);
   const slider = find('.t');
   const radios = findAll('input[type=radio]');
   const face = find('img.face');
@@ -45,21 +46,16 @@ export default function directions(host) {
       ramp.addColorStop(1, colour.x);
       frame.line(xs.slice(between, end), ys.slice(between, end), ramp, 3);
       frame.dot(0, 0, 3, colour.muted);
-      frame.dot(a[0], a[1], 6, colour.z, colour.surface);
-      frame.dot(b[0], b[1], 6, colour.x, colour.surface);
+      frame.dot(...a, 6, colour.z, colour.surface);
+      frame.dot(...b, 6, colour.x, colour.surface);
       frame.dot(xs[at], ys[at], 7, colour.ink, colour.surface);
     });
     frame.text('0', frame.x(0) + 7, frame.y(0) + 3, colour.muted, 'left', 'top');
     frame.text('A', frame.x(a[0]), frame.y(a[1]) + 11, colour.z, 'center', 'top');
     frame.text('B', frame.x(b[0]), frame.y(b[1]) + 11, colour.x, 'center', 'top');
-    frame.text(
-      w < 240 ? 'shell' : 'shell of Gaussian samples',
-      frame.x(0),
-      frame.y(-shell.radius) - 30,
-      colour.muted,
-      'center',
-      'bottom',
-    );
+    const words = w < 240 ? 'shell' : 'shell of Gaussian samples';
+    const top = frame.y(-shell.radius) - 30;
+    frame.text(words, frame.x(0), top, colour.muted, 'center', 'bottom');
   });
 
   const norms = new Chart(find('.norms'), (paper, w, h, colour) => {
@@ -68,35 +64,19 @@ export default function directions(host) {
     const low = Math.min(...view.norms, shell.low);
     const high = Math.max(...view.norms, shell.high);
     const room = 0.1 * (high - low);
-    const last = t.length - 1;
-    const box = new Axes(
-      paper,
-      [44, 6, w - 70, h - 22],
-      [t[0], t[last]],
-      [low - room, high + room],
-    );
+    const frame = [44, 6, w - 70, h - 22];
+    const box = new Axes(paper, frame, [t[0], t.at(-1)], [low - room, high + room]);
     box.ground(colour.sunken);
     box.inside(() => {
-      paper.fillStyle = faint(colour.ink, 0.16);
-      paper.fillRect(
-        box.left,
-        box.y(shell.high),
-        box.right - box.left,
-        box.y(shell.low) - box.y(shell.high),
-      );
+      box.bar([t[0], t.at(-1)], [shell.low, shell.high], faint(colour.ink, 0.16));
       for (const end of [0, 1])
         box.line([end, end], [low - room, high + room], colour.strong, 1, [3, 4]);
       box.line(t, view.norms, colour.muted, 2);
       view.norms.forEach((norm, k) => {
         if (view.inside[k]) box.dot(t[k], norm, 2.6, colour.ink);
       });
-      box.dot(
-        t[slider.valueAsNumber],
-        view.norms[slider.valueAsNumber],
-        5,
-        colour.ink,
-        colour.surface,
-      );
+      const at = slider.valueAsNumber;
+      box.dot(t[at], view.norms[at], 5, colour.ink, colour.surface);
     });
     // Beside it, on the same scale: norms of samples of N(0, I).
     const bins = new Map();
@@ -113,14 +93,7 @@ export default function directions(host) {
     box.text('N(0, I)', w - 2, box.y(shell.low) + 6, colour.muted, 'right', 'top');
     box.ticksY(ticks(low, high, 4), colour.muted);
     box.ticksX([0, 0.5, 1], colour.muted);
-    box.text(
-      w < 420 ? '‖z‖' : '‖z‖ along the path',
-      box.left + 8,
-      box.bottom - 8,
-      colour.muted,
-      'left',
-      'bottom',
-    );
+    box.corner('bottom left', w < 420 ? '‖z‖' : '‖z‖ along the path', colour.muted, 8, 8);
   });
 
   function tell() {
@@ -129,8 +102,7 @@ export default function directions(host) {
     const norm = view.norms[k];
     face.src = view.frames[k];
     face.alt = `The face at t = ${view.t[k].toFixed(2)}`;
-    fact('t', fixed(view.t[k], 2));
-    fact('norm', `${fixed(norm, 1)}, ${outside(norm)}`);
+    tellFacts({ t: fixed(view.t[k], 2), norm: `${fixed(norm, 1)}, ${outside(norm)}` });
     slider.setAttribute(
       'aria-valuetext',
       `t = ${view.t[k].toFixed(2)}, norm ${norm.toFixed(1)}, ${outside(norm)}`,
@@ -146,10 +118,12 @@ export default function directions(host) {
       side.querySelector('img').src = view.faces[k];
       side.querySelector('.source').textContent = view.sources[k];
     });
-    fact('radius', fixed(view.shell.radius, 1));
-    fact('shell', `${fixed(view.shell.low, 1)} to ${fixed(view.shell.high, 1)}`);
-    fact('delta', `${fixed(view.distance, 1)}, ${fixed(view.angle, 0)}°`);
-    fact('verdict', verdict());
+    tellFacts({
+      radius: fixed(view.shell.radius, 1),
+      shell: `${fixed(view.shell.low, 1)} to ${fixed(view.shell.high, 1)}`,
+      delta: `${fixed(view.distance, 1)}, ${fixed(view.angle, 0)}°`,
+      verdict: verdict(),
+    });
     find('.state').textContent = view.notes.join(' ');
     lesson.dataset.kind = view.kind;
     tell();
@@ -164,7 +138,7 @@ export default function directions(host) {
     const share =
       off.length === way.length
         ? 'The whole way from A to B is off the shell'
-        : `From t = ${view.t[off[0]].toFixed(2)} to ${view.t[off[off.length - 1]].toFixed(2)} the path is off the shell`;
+        : `From t = ${view.t[off[0]].toFixed(2)} to ${view.t[off.at(-1)].toFixed(2)} the path is off the shell`;
     return `${share}; at t = ${view.t[lowest].toFixed(2)} it is nearest to the origin, at ${((100 * view.norms[lowest]) / view.shell.radius).toFixed(0)} % of √D.`;
   }
 
@@ -176,30 +150,22 @@ export default function directions(host) {
     find('.state').textContent = 'Decoding the path…';
     trigger('walk', { kind: kind(), ...more });
   }
-  radios.forEach((radio) => radio.addEventListener('change', () => walk()));
+  on(radios, 'change', () => walk());
   findAll('[data-side]').forEach((box) => {
     const { side } = box.dataset;
-    box.querySelector('.random').addEventListener('click', () => {
-      walk({ side, seed: Math.floor(Math.random() * 2 ** 32) });
-    });
-    const input = box.querySelector('input');
-    input.addEventListener('change', async () => {
-      const [file] = input.files;
-      input.value = '';
-      if (!file) return;
-      try {
-        const { path } = await upload(file);
-        walk({ side, path });
-      } catch {
-        /* Gradio has shown its own message about the upload */
-      }
+    on(box.querySelector('.random'), 'click', () =>
+      walk({ side, seed: Math.floor(Math.random() * 2 ** 32) }),
+    );
+    onFiles(box.querySelector('input'), async ([file]) => {
+      const sent = await upload(file).catch(() => null); // Gradio shows its own message about it
+      if (sent) walk({ side, path: sent.path });
     });
   });
-  lesson.addEventListener('ended', () => {
+  on(lesson, 'ended', () => {
     lesson.toggleAttribute('data-busy', false);
     if (view) find('.state').textContent = view.notes.join(' ');
   });
-  slider.addEventListener('input', tell);
+  on(slider, 'input', tell);
   watch('value', () => {
     if (props.value) show(unpack(props.value));
   });

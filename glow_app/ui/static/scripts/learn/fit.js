@@ -2,23 +2,17 @@
 // glow_app.lessons.fit, with running and stopped). Event to Python: train {data, points, job};
 // server.job({job, stop: true}) ends it.
 
-import { Axes, Chart, faint, rgb, squareAxes, ticks } from '../charts.js';
-import { setDisabled } from '../dom.js';
+import { Axes, Chart, faint, squareAxes, ticks } from '../charts.js';
+import { on, onDrag, setDisabled } from '../dom.js';
 import { newJob } from '../long_work.js';
 import { LatestWins, unpack } from '../requests.js';
-import { fixed, openLesson } from './lesson.js';
+import { fixed, openLesson, thousands } from './lesson.js';
 
 export default function fit(host) {
   const { props, trigger, watch, server } = host;
-  const { lesson, find, findAll, ask, say, fact, whenSeen } = openLesson(host);
-  const [trainButton, haltButton, clearButton, state] = [
-    '.train',
-    '.halt',
-    '.clear',
-    '.state',
-  ].map(find);
+  const { lesson, find, findAll, parts, ask, say, tellFacts, whenSeen } = openLesson(host);
+  const { train, halt, clear, state, data } = parts;
   const radios = findAll('input[type=radio]');
-  const dataCanvas = find('.data');
   let span = 2.5;
   let shown = new Float32Array(); // the data that are drawn: x0, y0, x1, y1, …
   let clicked = []; // the visitor's own points
@@ -32,7 +26,7 @@ export default function fit(host) {
   const chosen = () => radios.find((radio) => radio.checked).value;
   const isOwn = () => chosen() === 'points';
 
-  const dataChart = new Chart(dataCanvas, (paper, w, h, colour) => {
+  const dataChart = new Chart(data, (paper, w, h, colour) => {
     frame = squareAxes(paper, w, h, span);
     frame.ground(colour.sunken);
     frame.inside(() => {
@@ -44,28 +38,18 @@ export default function fit(host) {
         frame.line([x, x], [y - 0.15, y + 0.15], colour.ink, 1.5);
       }
     });
-    if (isOwn() && !clicked.length)
-      frame.text('click or drag here', w / 2, h / 2, colour.muted, 'center', 'middle');
+    if (isOwn() && !clicked.length) frame.middle('click or drag here', colour.muted);
   });
 
-  const cells = document.createElement('canvas'); // one pixel a cell, scaled up
   const learnedChart = new Chart(find('.learned'), (paper, w, h, colour) => {
     const box = squareAxes(paper, w, h, span);
     box.ground(colour.sunken);
-    if (!shot) return box.text('press Train', w / 2, h / 2, colour.muted, 'center', 'middle');
-    const side = Math.sqrt(shot.density.length);
-    cells.width = cells.height = side;
-    const image = new ImageData(side, side);
-    const [red, green, blue] = rgb(colour.x);
+    if (!shot) return box.middle('press Train', colour.muted);
     const peak =
       [...shot.density].sort((a, b) => a - b)[Math.floor(0.995 * shot.density.length)] || 1;
-    shot.density.forEach((p, k) => {
-      image.data.set([red, green, blue, 235 * Math.min(1, p / peak) ** 0.6], 4 * k);
-    });
-    cells.getContext('2d').putImageData(image, 0, 0);
+    const shades = shot.density.map((p) => (235 / 255) * Math.min(1, p / peak) ** 0.6);
     box.inside(() => {
-      paper.imageSmoothingQuality = 'high';
-      paper.drawImage(cells, box.left, box.top, box.right - box.left, box.bottom - box.top);
+      box.cells(shades, colour.x, true);
       box.dots(shot.samples, 1.3, faint(colour.ink, 0.6));
     });
   });
@@ -88,14 +72,14 @@ export default function fit(host) {
       );
     box.ticksY(ticks(low - room, high + room, 3), colour.muted);
     box.ticksX(ticks(0, lasts, 4), colour.muted);
-    box.text('∑ log p(xᵢ)', box.left + 8, box.top + 6, colour.muted, 'left', 'top');
+    box.corner('top left', '∑ log p(xᵢ)', colour.muted, 8, 6);
     box.line(
       history.map(([step]) => step),
       sums,
       colour.x,
       2.2,
     );
-    box.dot(...history[history.length - 1], 4, colour.x, colour.surface);
+    box.dot(...history.at(-1), 4, colour.x, colour.surface);
   });
   const charts = [dataChart, learnedChart, curveChart];
 
@@ -109,37 +93,30 @@ export default function fit(host) {
     dataChart.ask();
   });
   function changeData() {
-    clearButton.hidden = find('.hint-points').hidden = !isOwn();
-    dataCanvas.tabIndex = isOwn() ? 0 : -1;
-    dataCanvas.toggleAttribute('data-own', isOwn());
+    clear.hidden = find('.hint-points').hidden = !isOwn();
+    data.tabIndex = isOwn() ? 0 : -1;
+    data.toggleAttribute('data-own', isOwn());
     say('');
     dataChart.ask();
     fetching.want();
   }
-  radios.forEach((radio) => radio.addEventListener('change', changeData));
+  on(radios, 'change', changeData);
 
   function put(place) {
     const within = place.map((v) => Math.min(span, Math.max(-span, v)));
     if (clicked.length < 2000) clicked.push(within.map((v) => Number(v.toFixed(4))));
-    dataCanvas.setAttribute('aria-label', `Your data: ${clicked.length} points`);
+    data.setAttribute('aria-label', `Your data: ${clicked.length} points`);
     dataChart.ask();
   }
   let lastPlace = null;
-  function pointer(event) {
-    if (!isOwn() || !frame || !(event.buttons & 1)) return;
-    const box = dataCanvas.getBoundingClientRect();
-    const place = [event.clientX - box.left, event.clientY - box.top];
-    const far = !lastPlace || Math.hypot(place[0] - lastPlace[0], place[1] - lastPlace[1]) > 7;
+  onDrag(data, (x, y, event) => {
+    if (!isOwn() || !frame) return;
+    const far = !lastPlace || Math.hypot(x - lastPlace[0], y - lastPlace[1]) > 7;
     if (event.type === 'pointermove' && !far) return;
-    lastPlace = place;
-    put(frame.at(...place));
-  }
-  dataCanvas.addEventListener('pointerdown', (event) => {
-    dataCanvas.setPointerCapture(event.pointerId);
-    pointer(event);
+    lastPlace = [x, y];
+    put(frame.at(x, y));
   });
-  dataCanvas.addEventListener('pointermove', pointer);
-  dataCanvas.addEventListener('keydown', (event) => {
+  on(data, 'keydown', (event) => {
     if (!isOwn()) return;
     const step = {
       ArrowLeft: [-0.1, 0],
@@ -154,11 +131,11 @@ export default function fit(host) {
     else put(cursor);
     dataChart.ask();
   });
-  dataCanvas.addEventListener('blur', () => {
+  on(data, 'blur', () => {
     cursor = null;
     dataChart.ask();
   });
-  clearButton.addEventListener('click', () => {
+  on(clear, 'click', () => {
     clicked = [];
     dataChart.ask();
   });
@@ -166,13 +143,13 @@ export default function fit(host) {
   // ---- training -----------------------------------------------------------------------------
 
   function setRunning(running) {
-    trainButton.disabled = running;
-    haltButton.disabled = !running;
+    train.disabled = running;
+    halt.disabled = !running;
     setDisabled(radios, running);
     lesson.toggleAttribute('data-running', running);
   }
 
-  trainButton.addEventListener('click', () => {
+  on(train, 'click', () => {
     if (isOwn() && !clicked.length)
       return say('Put some points on the left picture first: click or drag.');
     say('');
@@ -183,8 +160,8 @@ export default function fit(host) {
     job = newJob();
     trigger('train', { data: chosen(), points: isOwn() ? clicked : null, job });
   });
-  haltButton.addEventListener('click', () => {
-    haltButton.disabled = true;
+  on(halt, 'click', () => {
+    halt.disabled = true;
     state.textContent = 'Stopping…';
     server.job({ job, stop: true });
   });
@@ -196,20 +173,16 @@ export default function fit(host) {
     waiting = false;
     history.push([shot.step, shot.log_prob]);
     const cell = (2 * span) ** 2 / shot.density.length;
-    fact('sum', fixed(shot.log_prob, 1));
-    fact('steps', shot.step.toLocaleString('en'));
-    fact('time', `${shot.seconds.toFixed(1)} s`);
-    fact(
-      'mass',
-      fixed(
-        shot.density.reduce((sum, p) => sum + p * cell, 0),
-        3,
-      ),
-    );
+    tellFacts({
+      sum: fixed(shot.log_prob, 1),
+      steps: thousands(shot.step),
+      time: `${shot.seconds.toFixed(1)} s`,
+      mass: fixed(cell * shot.density.reduce((sum, p) => sum + p, 0), 3),
+    });
     setRunning(shot.running);
-    if (shot.running) state.textContent = `Training: ${Math.round(100 * shot.done)} %`;
-    else
-      state.textContent = `${shot.stopped ? 'Stopped' : 'Done'} after ${shot.step.toLocaleString('en')} steps in ${shot.seconds.toFixed(1)} s. Lesson 4 now takes this flow apart.`;
+    state.textContent = shot.running
+      ? `Training: ${Math.round(100 * shot.done)} %`
+      : `${shot.stopped ? 'Stopped' : 'Done'} after ${thousands(shot.step)} steps in ${shot.seconds.toFixed(1)} s. Lesson 4 now takes this flow apart.`;
     lesson.dataset.step = shot.step;
     charts.forEach((chart) => chart.ask());
   }

@@ -1,37 +1,24 @@
 // Lesson 5. Python measures couplings of growing size, then one of the face model, once; the
 // slider leafs through what was measured.
 
-import { Axes, Chart, faint, rgb, squareAxes } from '../charts.js';
-import { duration, fixed, openLesson } from './lesson.js';
+import { Axes, Chart, faint, squareAxes } from '../charts.js';
+import { on } from '../dom.js';
+import { duration, fixed, openLesson, thousands } from './lesson.js';
 
 export default function jacobian(host) {
-  const { lesson, find, ask, fact, whenSeen } = openLesson(host);
+  const { lesson, find, parts, ask, tellFacts, whenSeen } = openLesson(host);
   const WHOLE = Number(lesson.dataset.dims); // numbers in a face of this model
   const SIZES = [4, 8, 16, 32, 64, 128, 256, 512, 1024, 'face'];
-  const [dims, measureButton, state] = ['.dims', '.measure', '.state'].map(find);
+  const { dims, measure: measureButton, state } = parts;
   let costs = []; // one for each of SIZES, as they come
 
-  const cells = document.createElement('canvas');
   const map = new Chart(find('.map'), (paper, w, h, colour) => {
     const cost = costs[dims.valueAsNumber];
     const frame = squareAxes(paper, w, h, 1);
     frame.ground(colour.sunken);
-    if (!cost) return frame.text('measuring…', w / 2, h / 2, colour.muted, 'center', 'middle');
-    const side = Math.sqrt(cost.heat_map.length);
-    cells.width = cells.height = side;
-    const image = new ImageData(side, side);
-    const [red, green, blue] = rgb(colour.z);
-    cost.heat_map.forEach((v, k) => image.data.set([red, green, blue, 255 * v], 4 * k));
-    cells.getContext('2d').putImageData(image, 0, 0);
+    if (!cost) return frame.middle('measuring…', colour.muted);
     frame.inside(() => {
-      paper.imageSmoothingEnabled = side > w;
-      paper.drawImage(
-        cells,
-        frame.left,
-        frame.top,
-        frame.right - frame.left,
-        frame.bottom - frame.top,
-      );
+      frame.cells(cost.heat_map, colour.z, Math.sqrt(cost.heat_map.length) > w);
       frame.line([-1, 1], [0, 0], faint(colour.ink, 0.25), 1);
       frame.line([0, 0], [-1, 1], faint(colour.ink, 0.25), 1);
     });
@@ -50,13 +37,9 @@ export default function jacobian(host) {
       { logX: true, logY: true },
     );
     box.ground(colour.sunken);
-    box.ticksX([4, 64, 1024, WHOLE], colour.muted, (v) => v.toLocaleString('en'));
+    box.ticksX([4, 64, 1024, WHOLE], colour.muted, thousands);
     box.ticksY([1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1, 10, 100], colour.muted, (v) =>
-      v >= 1
-        ? `${v.toLocaleString('en')} s`
-        : v >= 1e-3
-          ? `${1e3 * v} ms`
-          : `${Math.round(1e6 * v)} µs`,
+      v >= 1 ? `${v} s` : v >= 1e-3 ? `${1e3 * v} ms` : `${Math.round(1e6 * v)} µs`,
     );
     if (!row.length) return;
     box.line([WHOLE, WHOLE], [1e-5, 1e3], colour.strong, 1, [3, 4]);
@@ -69,7 +52,7 @@ export default function jacobian(host) {
         box.line(sizes, values, tint, 2.2);
         values.forEach((v, k) => box.dot(sizes[k], v, 3, tint));
       }
-      const last = row[row.length - 1];
+      const last = row.at(-1);
       if (last.dims >= 1024 && WHOLE > last.dims) {
         // where D³ leads from what was measured
         const cubes = [last.dims, WHOLE];
@@ -89,17 +72,10 @@ export default function jacobian(host) {
       const cost = costs[dims.valueAsNumber];
       if (cost) box.line([cost.dims, cost.dims], [1e-5, 1e3], faint(colour.ink, 0.5), 1);
     });
-    box.text('Jacobian and elimination', box.left + 8, box.top + 8, colour.x, 'left', 'top');
-    box.text('the coupling itself', box.left + 8, box.top + 25, colour.z, 'left', 'top');
-    box.text(
-      'dashed: elimination, by D³',
-      box.left + 8,
-      box.top + 42,
-      colour.muted,
-      'left',
-      'top',
-    );
-    box.text('D', box.right - 2, box.bottom - 5, colour.muted, 'right', 'bottom');
+    box.corner('top left', 'Jacobian and elimination', colour.x, 8, 8);
+    box.corner('top left', 'the coupling itself', colour.z, 8, 25);
+    box.corner('top left', 'dashed: elimination, by D³', colour.muted, 8, 42);
+    box.corner('bottom right', 'D', colour.muted, 2, 5);
   });
 
   function tell() {
@@ -109,22 +85,22 @@ export default function jacobian(host) {
       size === 'face'
         ? `of the face model, level ${lesson.dataset.level}`
         : `of a coupling of ${size}`;
-    fact('title', `· ${title}`);
     dims.setAttribute('aria-valuetext', cost ? `${title}, ${cost.dims} dimensions` : title);
-    const words = cost && {
-      flow: fixed(cost.log_det, 6),
-      diagonal: fixed(cost.log_det_diagonal, 6),
-      brute: fixed(cost.log_det_brute_force, 6),
-      above: String(cost.above),
-      seconds: duration(cost.seconds),
-      'brute-seconds': `${duration(cost.jacobian_seconds)} + ${duration(cost.elimination_seconds)}`,
-    };
-    for (const name of ['flow', 'diagonal', 'brute', 'above', 'seconds', 'brute-seconds'])
-      fact(name, words ? words[name] : '–');
+    tellFacts({
+      title: `· ${title}`,
+      flow: cost ? fixed(cost.log_det, 6) : '–',
+      diagonal: cost ? fixed(cost.log_det_diagonal, 6) : '–',
+      brute: cost ? fixed(cost.log_det_brute_force, 6) : '–',
+      above: cost ? cost.above : '–',
+      seconds: cost ? duration(cost.seconds) : '–',
+      'brute-seconds': cost
+        ? `${duration(cost.jacobian_seconds)} + ${duration(cost.elimination_seconds)}`
+        : '–',
+    });
     map.ask();
     times.ask();
   }
-  dims.addEventListener('input', tell);
+  on(dims, 'input', tell);
 
   async function measure() {
     measureButton.disabled = true;
@@ -139,12 +115,12 @@ export default function jacobian(host) {
     }
     const face = costs[SIZES.indexOf('face')];
     state.textContent = face
-      ? `At D = ${face.dims.toLocaleString('en')} the coupling is ${Math.round(brute(face) / face.seconds).toLocaleString('en')} times as fast.`
+      ? `At D = ${thousands(face.dims)} the coupling is ${thousands(brute(face) / face.seconds)} times as fast.`
       : '';
     lesson.dataset.measured = costs.filter(Boolean).length;
     measureButton.disabled = false;
   }
-  measureButton.addEventListener('click', measure);
+  on(measureButton, 'click', measure);
   tell();
   whenSeen(measure);
 }

@@ -1,10 +1,14 @@
 // What the lessons share.
 
+import { minus } from '../charts.js';
 import { within } from '../dom.js';
 import { unpack } from '../requests.js';
 
 /** A number as text, with a true minus sign. */
-export const fixed = (value, digits = 3) => value.toFixed(digits).replace('-', '−');
+export const fixed = (value, digits = 3) => minus(value.toFixed(digits));
+
+/** A whole number with its thousands apart. */
+export const thousands = (value) => minus(Math.round(value).toLocaleString('en'));
 
 /** Seconds as people say them. */
 export function duration(seconds) {
@@ -16,7 +20,7 @@ export function duration(seconds) {
 
 /** The parts of the lesson in a component; the paths above its listings show whole files. */
 export function openLesson({ element, server }) {
-  const { find, findAll } = within(element);
+  const { find, findAll, parts } = within(element);
   const lesson = find('.lesson');
 
   /** Ask the server; an error becomes the lesson's one sentence and null. */
@@ -33,9 +37,10 @@ export function openLesson({ element, server }) {
     place.hidden = !sentence;
   }
 
-  /** Set a readout: every element of class `fact-name`. */
-  function fact(name, words) {
-    for (const place of findAll(`.fact-${name}`)) place.textContent = words;
+  /** Set readouts: every element of class `fact-NAME` gets the words of that name. */
+  function tellFacts(words) {
+    for (const [name, text] of Object.entries(words))
+      for (const place of findAll(`.fact-${name}`)) place.textContent = text;
   }
 
   /** Begin a lesson only when somebody comes near it: a long page costs nothing unseen. */
@@ -60,5 +65,5 @@ export function openLesson({ element, server }) {
         (block.scrollHeight * (button.dataset.line - 1)) / found.text.split('\n').length;
     });
   }
-  return { lesson, find, findAll, ask, say, fact, whenSeen };
+  return { lesson, find, findAll, parts, ask, say, tellFacts, whenSeen };
 }

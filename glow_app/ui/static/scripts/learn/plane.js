@@ -1,6 +1,7 @@
 // Lesson 2. Every move of a point asks Python, latest wins: f and g run there, both ways.
 
 import { Chart, faint, squareAxes } from '../charts.js';
+import { on, onDrag } from '../dom.js';
 import { LatestWins } from '../requests.js';
 import { fixed, openLesson } from './lesson.js';
 
@@ -18,7 +19,7 @@ export function tiny(value) {
 }
 
 export default function plane(host) {
-  const { lesson, find, ask, fact, whenSeen } = openLesson(host);
+  const { lesson, find, ask, tellFacts, whenSeen } = openLesson(host);
   const sliders = Object.fromEntries(
     ['x1', 'x2', 'z1', 'z2'].map((name) => [name, find(`.${name}`)]),
   );
@@ -36,7 +37,7 @@ export default function plane(host) {
       if (!probe) return;
       const ring = inX ? probe.ring_x : probe.ring_z;
       frame.line([...even(ring), ring[0]], [...odd(ring), ring[1]], colour.ink, 2);
-      frame.dot(probe[side][0], probe[side][1], 3, colour.ink);
+      frame.dot(...probe[side], 3, colour.ink);
     });
     return frame;
   }
@@ -68,12 +69,14 @@ export default function plane(host) {
       if (side in wish) continue; // the sliders that are being moved belong to the visitor
       [sliders[`${side}1`].value, sliders[`${side}2`].value] = probe[side];
     }
-    fact('x', couple(probe.x));
-    fact('z', couple(probe.z));
-    fact('off', tiny(probe.off));
-    fact('log-prob', fixed(probe.log_prob, 2));
-    fact('det', fixed(Math.exp(probe.log_det), 3));
-    fact('stretch', fixed(probe.stretch, 3));
+    tellFacts({
+      x: couple(probe.x),
+      z: couple(probe.z),
+      off: tiny(probe.off),
+      'log-prob': fixed(probe.log_prob, 2),
+      det: fixed(Math.exp(probe.log_det), 3),
+      stretch: fixed(probe.stretch, 3),
+    });
     lesson.dataset.probe = [...probe.x, ...probe.z].map((v) => v.toFixed(3)).join(' ');
     charts.x.ask();
     charts.z.ask();
@@ -81,23 +84,16 @@ export default function plane(host) {
   for (const side of ['x', 'z']) {
     const pair = [sliders[`${side}1`], sliders[`${side}2`]];
     const wish = () => moving.want({ [side]: pair.map((slider) => slider.valueAsNumber) });
-    pair.forEach((slider) => slider.addEventListener('input', wish));
-    const canvas = charts[side].canvas;
-    const drag = (event) => {
-      // the same point, by mouse or finger
-      if (!frames[side] || !(event.buttons & 1)) return;
-      const box = canvas.getBoundingClientRect();
-      const place = frames[side].at(event.clientX - box.left, event.clientY - box.top);
+    on(pair, 'input', wish);
+    // The same point, by mouse or finger.
+    onDrag(charts[side].canvas, (x, y) => {
+      if (!frames[side]) return;
+      const place = frames[side].at(x, y);
       pair.forEach((slider, k) => {
         slider.value = place[k];
       });
       wish();
-    };
-    canvas.addEventListener('pointerdown', (event) => {
-      canvas.setPointerCapture(event.pointerId);
-      drag(event);
     });
-    canvas.addEventListener('pointermove', drag);
   }
 
   whenSeen(async () => {
@@ -106,10 +102,9 @@ export default function plane(host) {
     find('.face').src = still.face;
     find('.face-code').src = still.face_code;
     find('.face-back').src = still.face_back;
-    fact(
-      'face',
-      `${still.face_dims.toLocaleString('en')} numbers each; after the round trip the largest difference is ${still.face_levels} of 255 levels.`,
-    );
+    tellFacts({
+      face: `${still.face_dims.toLocaleString('en')} numbers each; after the round trip the largest difference is ${still.face_levels} of 255 levels.`,
+    });
     find('.trip').hidden = false;
     moving.want({ x: [sliders.x1.valueAsNumber, sliders.x2.valueAsNumber] });
   });
