@@ -572,6 +572,26 @@ def test_what_is_brighter_than_white_is_rolled_off(curve):
     assert np.abs(linear(row[:24]) - light[0, :24]).max() < 0.02
 
 
+@pytest.mark.parametrize("curve", [PQ, HLG])
+def test_ten_bits_of_a_high_dynamic_range_are_used(curve):
+    """One code of 256 is four levels here: it gave skin and grey walls a cast."""
+    heif = pytest.importorskip("pillow_heif")
+    opening._register_heif()
+    rng = np.random.default_rng(0)
+    flats = rng.integers(150, 220, (4, 4, 1)) + rng.integers(-12, 13, (4, 4, 3))
+    image = np.kron(flats, np.ones((32, 32, 1))).astype(np.uint8)
+    light = linear(image) @ TO_BT2020.T
+    code = pq_code(203 * light) if curve == PQ else hlg_code(0.26496 * light)
+    data = (code * 65535 + 0.5).astype("<u2").tobytes()
+    codes = {"color_primaries": BT2020, "transfer_characteristics": curve}
+    file = io.BytesIO()
+    stored = heif.from_bytes(mode="RGB;16", size=(128, 128), data=data)
+    stored.save(file, quality=100, chroma="444", matrix_coefficients=9, full_range_flag=1, **codes)
+    opened = np.asarray(open_picture(file.getvalue())).astype(float)
+    off = opened.reshape(4, 32, 4, 32, 3).mean(axis=(1, 3)) - flats
+    assert np.abs(off).max() < 3.5 and np.abs(off).mean() < 0.8
+
+
 def test_gamma_of_a_png_counts_as_in_browsers(colourful):
     plain = encoded(colourful, "PNG")
     straight = struct.pack(">I", 100_000)  # levels are linear light

@@ -21,7 +21,15 @@ from PIL import Image, ImageCms, ImageFilter
 
 from glow_app.common.errors import UserError
 
-__all__ = ["CODES", "code_points", "eight_bits", "split_alpha", "to_srgb"]
+__all__ = [
+    "CODES",
+    "code_points",
+    "deep_to_srgb",
+    "eight_bits",
+    "is_hdr",
+    "split_alpha",
+    "to_srgb",
+]
 
 CODES: Final = "cicp"  # the key in a picture's info under which `code_points` is kept
 
@@ -51,6 +59,7 @@ _SAME: Final = 0.002  # in x and y: primaries that are nearer are the same
 _WHITE: Final = 203.0  # cd/m²: reference white of PQ (BT.2408)
 _HLG_WHITE: Final = 0.75  # code of reference white (BT.2408)
 _BRIGHTEST: Final = 0.999  # share of the picture that is not brighter than its peak
+_EVEN: Final = 2.4  # exponent of codes in even steps for the eye
 _GRID: Final = 65  # colours a side of the table
 _LOOK: Final = 256  # pixels: long side of the copy on which the peak is measured
 _BAND = 1_000_000  # pixels
@@ -156,6 +165,41 @@ def to_srgb(colour: Image.Image, info: Mapping[Any, Any]) -> Image.Image:
     return colour.convert("RGB")
 
 
+def is_hdr(info: Mapping[Any, Any]) -> bool:
+    """Say whether a picture has a high dynamic range, by what its decoder says of it.
+
+    Args:
+        info: as for `to_srgb`.
+    """
+    encoding = None if info.get("icc_profile") else _encoding_of(info)
+    return encoding is not None and encoding.curve in ("pq", "hlg")
+
+
+def deep_to_srgb(codes: np.ndarray, info: Mapping[Any, Any]) -> Image.Image:
+    """Convert a picture with a high dynamic range to mode RGB, without the steps of 8 bits.
+
+    Where PQ has only 256 codes, one of them more or less is four levels of sRGB: skin and grey
+    walls turn greenish.
+
+    Args:
+        codes: (H, W, 3) uint16, from 0 to 65535.
+        info: of a picture that `is_hdr`.
+    """
+    encoding = _encoding_of(info)
+    assert encoding is not None
+    peak = encoding.peak(codes[:: _step(codes), :: _step(codes)] / 65535)
+    # As 8 bits of a power the codes are in even steps for the eye; what is brighter than twice the
+    # peak is white in the end.
+    evenly = _Encoding(encoding.primaries, _EVEN, scale=2 * peak if peak > 1 else 1.0)
+    light = encoding.light(np.arange(65536) / 65535) / evenly.scale
+    table = _levels(light.clip(0, 1) ** (1 / _EVEN))
+    return evenly.converted(Image.fromarray(table[codes]), peak)
+
+
+def _step(codes: np.ndarray) -> int:
+    return max(1, max(codes.shape) // _LOOK)
+
+
 def _managed(colour: Image.Image, profile: bytes | None) -> Image.Image:
     """Convert to sRGB by a profile; pictures that are sRGB already stay as they are."""
     if colour.mode == "LAB":
@@ -205,11 +249,13 @@ class _Encoding:
         primaries: x and y of white, red, green and blue.
         curve: "srgb", "pq" (SMPTE ST 2084), "hlg" (ARIB STD-B67), or the exponent of a power.
         full_range: whether 0 and 255 are black and white; else 16 and 235 are.
+        scale: the light of the last code of a power, in (reference) whites.
     """
 
     primaries: Chromaticities = _PRIMARIES[1]
     curve: Curve = "srgb"
     full_range: bool = True
+    scale: float = 1.0
 
     @property
     def is_srgb(self) -> bool:
@@ -230,10 +276,16 @@ class _Encoding:
             return image.convert("RGB")
         if isinstance(self.curve, float) and self._has_srgb_primaries:
             codes = np.arange(256) / 255
-            levels = _levels(_srgb_code(self._light(codes)))  # exact, and grey stays grey
+            levels = _levels(_srgb_code(self.light(codes)))  # exact, and grey stays grey
             return image.point(levels.tolist() * len(image.getbands())).convert("RGB")
         image = image.convert("RGB")
-        peak = self._peak(image) if self.curve in ("pq", "hlg") else 1.0
+        peak = 1.0
+        if self.curve in ("pq", "hlg"):
+            peak = self.peak(np.asarray(image.reduce(max(1, max(image.size) // _LOOK))) / 255)
+        return self.converted(image, peak)
+
+    def converted(self, image: Image.Image, peak: float) -> Image.Image:
+        """Convert a picture of mode RGB to sRGB by a table; `peak` as for `_converted`."""
         steps = np.linspace(0, 1, _GRID)
         blue, green, red = np.meshgrid(steps, steps, steps, indexing="ij")
         table = self._converted(np.stack([red, green, blue], -1), peak).astype(np.float32)
@@ -245,19 +297,18 @@ class _Encoding:
         Args:
             peak: the brightness that becomes white, in reference whites; at least 1.
         """
-        light = self._light(codes) @ _between(self.primaries, _PRIMARIES[1]).T
+        light = self.light(codes) @ _between(self.primaries, _PRIMARIES[1]).T
         if peak > 1:
             size = _brightness(light.clip(0))
             light = light * (_rolled_off(size, peak) / size.clip(1e-6))
         return _srgb_code(light)
 
-    def _peak(self, image: Image.Image) -> float:
-        """Measure how bright the picture gets, in reference whites; at least 1."""
-        small = image.reduce(max(1, max(image.size) // _LOOK))
-        light = self._light(np.asarray(small) / 255) @ _between(self.primaries, _PRIMARIES[1]).T
+    def peak(self, codes: np.ndarray) -> float:
+        """Measure how bright codes (H, W, 3) from 0 to 1 get, in reference whites; at least 1."""
+        light = self.light(codes) @ _between(self.primaries, _PRIMARIES[1]).T
         return max(1.0, float(np.quantile(_brightness(light.clip(0)), _BRIGHTEST)))
 
-    def _light(self, codes: np.ndarray) -> np.ndarray:
+    def light(self, codes: np.ndarray) -> np.ndarray:
         """Convert codes from 0 to 1 to linear light; 1 is (reference) white.
 
         Of HLG it is the light of the scene: on a screen of 330 cd/m², about what most have, its
@@ -271,7 +322,7 @@ class _Encoding:
             return _hlg_light(codes) / _hlg_light(np.array(_HLG_WHITE))
         if self.curve == "srgb":
             return np.where(codes <= 0.04045, codes / 12.92, ((codes + 0.055) / 1.055) ** 2.4)
-        return codes**self.curve
+        return self.scale * codes**self.curve
 
 
 def _encoding_of(info: Mapping[Any, Any]) -> _Encoding | None:

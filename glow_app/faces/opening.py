@@ -29,7 +29,15 @@ from PIL import Image, ImageOps, JpegImagePlugin
 
 from glow_app.common.errors import UserError
 from glow_app.common.files import LFS_HINT, is_lfs_pointer
-from glow_app.faces.colour import CODES, code_points, eight_bits, split_alpha, to_srgb
+from glow_app.faces.colour import (
+    CODES,
+    code_points,
+    deep_to_srgb,
+    eight_bits,
+    is_hdr,
+    split_alpha,
+    to_srgb,
+)
 
 __all__ = [
     "MAX_BYTES", "MAX_PIXELS", "PICTURE_SUFFIXES", "RESAMPLE", "JpegTables", "Opened", "Source",
@@ -60,6 +68,7 @@ _LARGE: Final = {
     "PNG": 50_000_000, "TIFF": 50_000_000,
 }  # fmt: skip
 _SLOW: Final = {"JPEG2000": 16_000_000, "WEBP": 30_000_000, "RGBA": 30_000_000}
+_MAX_DEEP: Final = 26_000_000  # pixels of which more than 8 bits are read, which takes 800 MiB
 _SIGNATURES: Final = (
     b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP", b"qoif",
 )  # fmt: skip
@@ -264,6 +273,10 @@ def _decode(data: bytes, name: str) -> tuple[Image.Image, JpegTables | None, int
         if by > 1 and isinstance(image, JpegImagePlugin.JpegImageFile):
             image.draft(image.mode, (size[0] // by, size[1] // by))
         drafted = image.size != size
+        if image.format == "HEIF" and is_hdr(image.info) and size[0] * size[1] <= _MAX_DEEP:
+            deep = _deep(data) if image.info.get("bit_depth", 8) > 8 else None
+            if deep is not None:
+                return deep_to_srgb(deep, image.info), None, 1
         image.load()
         _check_size(image.size, name, image.format, image.mode)
         codes = code_points(data) if image.format in ("PNG", "AVIF") else None
@@ -311,6 +324,14 @@ def _register_heif() -> None:
     except ImportError:
         return
     register_heif_opener()
+
+
+def _deep(data: bytes) -> np.ndarray | None:
+    """Return all bits of a HEIC file, (H, W, 3) uint16 from 0 to 65535; None if it has alpha."""
+    from pillow_heif import open_heif
+
+    file = open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
+    return np.asarray(file) if file.mode == "RGB;16" else None
 
 
 def _formats() -> list[str]:
