@@ -120,8 +120,6 @@ def test_beyond_a_morph_the_code_goes_on_and_the_photos_stay(walked, people):
         torch.testing.assert_close(point.z, z[0] + u * (z[1] - z[0]))
         assert point.weights == weights and point.photo is None
         np.testing.assert_allclose(point.shape, a + t * (b - a))  # no farther than a quarter
-    with pytest.raises(ValueError, match="between 0 and 2"):
-        walked(3).at(2.5)
 
 
 # --------------------------------------------------------------------------------------- ground
