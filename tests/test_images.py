@@ -491,6 +491,28 @@ def test_useless_profiles_are_ignored(colourful):
     assert opened.mode == "RGB"
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.uint16, np.int32])
+def test_greys_of_more_than_8_bits_are_scaled_by_the_plain_formula(dtype, monkeypatch):
+    """However it is made fast: in bands, by a table, with and without what is no number."""
+    monkeypatch.setattr(colour, "_BAND", 1000)
+    values = np.random.default_rng(0).uniform(0, 3e4, (99, 70)).astype(dtype)
+    if dtype == np.float32:
+        values[50, :3] = np.nan, np.inf, -np.inf
+    numbers = np.nan_to_num(values.astype(np.float32), nan=0, posinf=65535, neginf=0)
+    expected = (np.clip(numbers * (255 / 65535.0), 0, 255) + 0.5).astype(np.uint8)
+    made = colour.eight_bits(Image.fromarray(values), "x")
+    assert made.mode == "L" and np.array_equal(np.asarray(made), expected)
+
+
+def test_the_middle_of_a_huge_picture_is_as_if_resampled_at_once(colourful, monkeypatch):
+    image = colourful.resize((900, 1100), Image.Resampling.BICUBIC)
+    plain = prepare(image, 64, "center", full=200)
+    monkeypatch.setattr("glow_app.faces.face._HUGE", 800)
+    fast = prepare(image, 64, "center", full=200)
+    assert far(fast.full, plain.full) <= 3 and far(fast.crop, plain.crop) <= 3
+    assert not np.array_equal(fast.crop, plain.crop)
+
+
 # ----------------------------------------------------------------------- colours without a profile
 
 P3_D65, BT2020, SRGB, PQ, HLG = 12, 9, 13, 16, 18  # code points of H.273
