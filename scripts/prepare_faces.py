@@ -129,11 +129,12 @@ def main(argv: list[str] | None = None) -> None:
     photos = find_photos(source, out)
     if not finder.available():
         raise UserError(finder.MISSING)
-    photos, copies = without_copies(photos)
     targets = name_targets(list(photos), plan.suffix, args.all_faces)
     originals = {path.resolve() for path in photos.values()}
     if any((out / target).resolve() in originals for target in targets.values()):
         raise UserError("--out must be another folder: a photo would be overwritten.")
+    photos, copies = without_copies(photos)
+    targets = {name: targets[name] for name in photos}
     before = find_pictures(source, out)
     check_frame(out, before, plan)
     check_folder(out)
