@@ -411,10 +411,10 @@ def tone_of(picture: np.ndarray) -> Tone | None:
 
 def mixed_tone(shares: Sequence[tuple[Tone | None, float]]) -> Tone | None:
     """Return the tone between pictures, each with its share; None if one of them has colours."""
-    curves = [(tone.curve, share) for tone, share in shares if tone is not None]
+    curves = [np.float32(share) * tone.curve for tone, share in shares if tone is not None]
     if not curves or len(curves) < len(shares):
         return None
-    return Tone(sum((np.float32(share) * curve for curve, share in curves), start=np.float32(0)))
+    return Tone(np.stack(curves).sum(axis=0))
 
 
 def _luminance(picture: np.ndarray) -> np.ndarray:
