@@ -345,9 +345,9 @@ class Editor:
         )
         found: dict[str, Direction] = {}
         for path in paths:
-            with suppress(UserError):  # of other weights
-                direction = self.load_direction(path)
-                found.setdefault(direction.name, direction)
+            if path.name not in found:
+                with suppress(UserError):  # of other weights
+                    found[path.name] = self.load_direction(path)
         order = {group: place for place, group in enumerate(directions.GROUPS)}
         return tuple(
             sorted(found.values(), key=lambda d: (order[d.group], d.facts.get("order", 0), d.name))

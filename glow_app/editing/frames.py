@@ -300,10 +300,8 @@ class _Rendering:
         """
         looks = looks.copy()
         for point, look in zip(points, looks, strict=True):
-            shares = [
-                (face, w) for face, w in zip(self._walk.faces, point.weights, strict=True) if w
-            ]
-            tone = mixed_tone([(face.tone, w) for face, w in shares])
+            weights = zip(self._walk.faces, point.weights, strict=True)
+            tone = mixed_tone([(face.tone, w) for face, w in weights if w])
             if tone is not None and point.photo is None:
                 look[:] = (tone.of(look) + 0.5).clip(0, 255)
         return looks
