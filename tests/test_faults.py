@@ -144,3 +144,9 @@ def test_a_lost_worker_ends_the_job_and_it_goes_on(tmp_path: Path) -> None:
     said: list[str] = []
     row = Trainings(tmp_path, said.append).worker_lost(1)
     assert row.survived == row.tried == 1, said
+
+
+def test_steps_with_nan_are_skipped(tmp_path: Path) -> None:
+    said: list[str] = []
+    row = Trainings(tmp_path, said.append).poisoned([(3, 22, "nan")])
+    assert row.survived == row.tried == 1, said

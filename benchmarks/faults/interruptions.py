@@ -30,11 +30,15 @@ _STEPS: Final = 30  # of the runs that are not killed
 _SAVE_OFTEN: Final = ("--checkpoint-minutes", "0")
 _SCRIPT: Final = (sys.executable, str(_ROOT / "scripts" / "train.py"))
 
+_ALWAYS: Final = 99_999
+_POISONS: Final = ((7, 7, "nan"), (7, 7, "inf"), (3, 22, "nan"), (5, _ALWAYS, "nan"))
+
 # scripts/train.py with pictures times NaN or infinity in some steps.
-_POISONED: Final = """
+_POISONED: Final = f"""
 import sys
+sys.path.insert(0, {str(_ROOT / "scripts")!r})
+import train
 from glow_app.training import loop
-from scripts import train
 from glow_app.common import cli
 first, last, value = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
 real, calls = loop.dequantize, []
@@ -141,21 +145,24 @@ class Trainings:
             self._judge(row, survived, done, f"checkpoint with {way}")
         return row
 
-    def poisoned(self) -> Row:
-        """Steps with NaN or infinity must be skipped; if all are, the run must end and say so."""
+    def poisoned(self, ways: Sequence[tuple[int, int, str]] = _POISONS) -> Row:
+        """Steps with NaN or infinity must be skipped; if all are, the run must end and say so.
+
+        Args:
+            ways: first and last step, and what their pictures are multiplied by.
+        """
         row = Row("Training: NaN and infinity injected")
-        for first, last, value in ((7, 7, "nan"), (7, 7, "inf"), (3, 22, "nan")):
-            name = f"poisoned-{last}-{value}"
+        for first, last, value in ways:
+            name, always = f"poisoned-{last}-{value}", last == _ALWAYS
             code = [sys.executable, "-c", _POISONED, str(first), str(last), value]
-            done = self._run(name, steps=_STEPS, command=code)
-            records = _records(self.folder / name)
-            skipped = bool(records) and records[-1]["skipped"] == last - first + 1
-            finite = done.returncode == 0 and _all_finite(self.folder / name)
-            self._judge(row, skipped and finite, done, f"{value} in steps {first} to {last}")
-        code = [sys.executable, "-c", _POISONED, "5", "99999", "nan"]
-        done = self._run("poisoned-always", steps=5000, command=code)
-        sentence = done.returncode == 2 and "lower --lr" in done.stderr
-        self._judge(row, sentence, done, "nan in all steps")
+            done = self._run(name, steps=5000 if always else _STEPS, command=code)
+            if always:
+                survived = done.returncode == 2 and "lower --lr" in done.stderr
+            else:
+                records = _records(self.folder / name)
+                skipped = bool(records) and records[-1]["skipped"] == last - first + 1
+                survived = skipped and done.returncode == 0 and _all_finite(self.folder / name)
+            self._judge(row, survived, done, f"{value} in steps {first} to {last}")
         return row
 
     def worker_lost(self, times: int = 3) -> Row:

@@ -59,8 +59,8 @@ _FORMATS: Final = (
     "AVIF", "BMP", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "QOI", "TIFF",
     "WEBP",
 )  # fmt: skip
-# Pixels that take two seconds or a gigabyte at most, by format or mode; 108 megapixels of a JPEG
-# take 0.3 s and 110 MiB, progressive and with all colours 1.7 s and 730, 48 of PNG or HEIC 1.2 s.
+# Pixels that take two seconds (four of a slow core) or a gigabyte at most, by format or mode: 108
+# megapixels of a JPEG take 110 MiB, progressive and with all colours 730.
 _IN_MEMORY: Final = "memory"
 _LARGE: Final = {
     _IN_MEMORY: 110_000_000,

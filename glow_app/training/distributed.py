@@ -7,6 +7,7 @@ their own, so that asking whether to stop never makes a host wait for its GPU.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -114,6 +115,8 @@ def join_world(device: torch.device) -> Iterator[World]:
     except RuntimeError as error:
         if not _is_lost_peer(error):
             raise
+        # torchrun sends it to those that are left, perhaps before the sentence is out.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise UserError(
             "Another process of this run was lost, so this one ends as well; the same command "
             "goes on from the last checkpoint."
