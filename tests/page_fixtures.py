@@ -71,7 +71,9 @@ def photos(face_folder: Path) -> list[Path]:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """A headless Chromium; without one the tests fail, because the page would go untested."""
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    # Loading the page costs the headless shell two thirds of what it costs the whole browser.
+    known = ("chromium-headless-shell", "chromium", "google-chrome")
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, known)), None)
     with sync_playwright() as playwright:
         try:
             browser = playwright.chromium.launch(executable_path=path, args=_CHROMIUM_ARGS)
