@@ -115,8 +115,9 @@ def join_world(device: torch.device) -> Iterator[World]:
     except RuntimeError as error:
         if not _is_lost_peer(error):
             raise
-        # torchrun sends it to those that are left, perhaps before the sentence is out.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if "TORCHELASTIC_RUN_ID" in os.environ:
+            # torchrun sends it to those that are left, perhaps before the sentence is out.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise UserError(
             "Another process of this run was lost, so this one ends as well; the same command "
             "goes on from the last checkpoint."
