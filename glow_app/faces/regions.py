@@ -45,6 +45,8 @@ _CHEEKS: Final = (
 _CORNERS: Final = ((33, 133), (362, 263))  # of the eyes, outer and inner
 
 _GLASSES: Final = -0.3  # score from which on; a few faces without count as well, at no harm
+_MIRRORED: Final = -0.5  # the same where less than _LENS_SKIN of what lies about the eyes is skin
+_LENS_SKIN: Final = 0.63
 _SIDE: Final = 256  # pixels a side at which a photo is looked at
 _DARK: Final = 0.57  # of the skin's lightness: what is darker is hardly skin
 _FAR: Final = 2.6  # deviations of colour: beyond this it is hardly skin
@@ -95,9 +97,21 @@ def glasses_score(look: np.ndarray) -> float:
     return float((histogram - face_data()["glasses_middle"]) @ face_data()["glasses_weights"])
 
 
-def wears_glasses(look: np.ndarray) -> bool:
-    """Say whether a face in the mean shape (N, N, 3) wears glasses, or sunglasses."""
-    return glasses_score(look) > _GLASSES
+def wears_glasses(look: np.ndarray, shape: np.ndarray) -> bool:
+    """Say whether a face in the mean shape (256, 256, 3) wears glasses, or sunglasses.
+
+    Mirrors hide their frames from gradients but have no colour of skin.
+
+    Args:
+        shape: (478, 2), the mean shape.
+    """
+    score = glasses_score(look)
+    if not _MIRRORED < score <= _GLASSES:
+        return score > _GLASSES
+    lenses = cv2.erode(np.round(eyewear_mask(shape, _SIDE)), _disc(25))
+    lenses *= 1 - np.maximum(_grown(EYES, shape, 5), _grown(_BROWS, shape, 7))
+    skin = skin_likeness(look, shape)
+    return float((skin * lenses).sum()) < _LENS_SKIN * float(lenses.sum())
 
 
 def eyewear_mask(shape: np.ndarray, side: int) -> np.ndarray:
