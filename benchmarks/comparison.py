@@ -33,19 +33,6 @@ from benchmarks.measuring import (
 from glow_app.training.optimization import Objective, graphed
 from models import PRESETS, Glow, GlowConfig, bits_per_dim
 
-__all__ = [
-    "FLOWS",
-    "Flow",
-    "NormflowsGlow",
-    "OurGlow",
-    "Workload",
-    "compare",
-    "growth",
-    "memory_curve",
-    "step_memory",
-    "step_memory_apart",
-]
-
 MISSING = "normflows is not installed: pip install --no-deps -r requirements-benchmark.txt"
 _ALONE = "convolutions"
 _INIT_IMAGES = 256  # for the actnorms

@@ -29,8 +29,6 @@ from glow_app.editing.labels import read_table
 from glow_app.faces.landmarks import MEASURES, find_shape, mean_shape, measured, pose
 from glow_app.faces.warp import reshaped
 
-__all__ = ["LIGHT", "Judge", "fitted_on", "light", "read_tables", "tracked"]
-
 _SIDE: Final = 128
 _CELL: Final = 16
 _RIDGE: Final = 0.3

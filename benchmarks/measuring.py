@@ -18,18 +18,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from models import Glow
 from models.layers import exact_float32
 
-__all__ = [
-    "Work",
-    "adamw_step",
-    "convolutions_of",
-    "flops_of",
-    "flops_per_frame",
-    "hardware",
-    "interleaved",
-    "peak_bytes",
-    "seconds_of",
-]
-
 Work = Callable[[], object]
 Name = TypeVar("Name", bound=Hashable)
 

@@ -23,23 +23,6 @@ from glow_app.faces.face import Face, prepare
 from glow_app.faces.landmarks import SHAPE_POINTS, find_shape
 from glow_app.faces.warp import between
 
-__all__ = [
-    "SIDE",
-    "Dissolve",
-    "Row",
-    "Way",
-    "all_ways",
-    "contrast",
-    "draw_pairs",
-    "ghosting",
-    "measure_way",
-    "morph_table",
-    "one_half",
-    "read_faces",
-    "real_face",
-    "saturated",
-]
-
 SIDE = 384  # pixels a side of the frames that are marked, like those that judges marked
 _INNER: Final = (0.25, 0.5, 0.75)
 _HALF: Final = _INNER.index(0.5)

@@ -24,8 +24,6 @@ import numpy as np
 from glow_app.faces.landmarks import INNER_LIPS, SHAPE_POINTS
 from glow_app.faces.warp import between
 
-__all__ = ["Faults", "faults", "mark"]
-
 _SIDE: Final = 256  # pixels a side of what is measured; lengths below are in these
 _EDGE: Final = 1.0  # standard deviation of the blur under a gradient
 _NEARBY: Final = 5  # side of the square in which the photos may have the same edge

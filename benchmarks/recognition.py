@@ -17,8 +17,6 @@ from PIL import Image
 from glow_app.faces import finder
 from glow_app.faces.alignment import is_aligned
 
-__all__ = ["available", "describe", "one_face_in_place"]
-
 _CHIP: Final = 150  # pixels a side of what the network takes
 _WEIGHTS: Final = Path("models", "dlib_face_recognition_resnet_model_v1.dat")
 _SIDE = 256  # pixels: 64 px are few for a finder

@@ -14,8 +14,6 @@ from glow_app.faces.coding import resized, to_tensor
 from glow_app.faces.face import Face
 from models import Glow, bin_centers, bits_per_dim
 
-__all__ = ["measure_released"]
-
 _FIRST = 9  # frames that the page decodes first
 _FULL = 512  # pixels a side
 

@@ -16,8 +16,6 @@ from glow_app.common import cli
 from glow_app.common.errors import UserError
 from glow_app.ui.users import read_users
 
-__all__ = ["command", "find_port", "main"]
-
 _FIRST_PORT, _TRIES = 7860, 40
 
 

@@ -9,8 +9,6 @@ from torch import Tensor
 
 from models.glow import Glow
 
-__all__ = ["bin_centers", "bits_by_part", "bits_per_dim", "dequantize", "to_levels"]
-
 
 def bin_centers(levels: Tensor, n_bits: int = 8) -> Tensor:
     """Map uint8 pictures to the middle of each bin, (level + 0.5) / 2^n_bits, float32 in (0, 1).

@@ -24,15 +24,6 @@ from models.config import GlowConfig
 from models.glow import Glow
 from models.ranges import StateRange
 
-__all__ = [
-    "CheckpointError",
-    "load",
-    "pretrained_path",
-    "read_safetensors",
-    "save",
-    "write_safetensors",
-]
-
 _FORMAT = "glow-studio"
 _VERSION = "1"
 _LFS = b"version https://git-lfs"  # the first bytes of a file that Git has not fetched

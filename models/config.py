@@ -9,8 +9,6 @@ from typing import Any
 
 from models.nets import NETS
 
-__all__ = ["PRESETS", "GlowConfig"]
-
 # Fields that older files still have, each with the one value that is still supported.
 _REMOVED: dict[str, Any] = {"dropout": 0.0, "scale_map": "tanh"}
 

@@ -15,8 +15,6 @@ from models.levels import DetailLevel, Level, make_levels
 from models.nets import Net
 from models.ranges import RangeRecorder, StateRange
 
-__all__ = ["CENTRE", "Glow"]
-
 # Photos have codes within 8 deviations; white noise and worse are far beyond this many, where the
 # flow is so steep that even float32 rounding inside the nets moves a pixel by a level.
 _OUTLIER = 30.0

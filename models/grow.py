@@ -14,8 +14,6 @@ from models.config import GlowConfig
 from models.glow import Glow
 from models.steps import FlowStep
 
-__all__ = ["add_detail_level", "grow", "put_on_base"]
-
 
 @torch.no_grad()
 def grow(model: Glow, steps: tuple[int, ...]) -> Glow:

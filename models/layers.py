@@ -19,28 +19,6 @@ from torch import Tensor, nn
 
 from models.nets import Net
 
-__all__ = [
-    "ActNorm",
-    "AffineCoupling",
-    "Bijection",
-    "ContextPrior",
-    "Haar",
-    "InvertibleConv",
-    "Mixing",
-    "SplitPrior",
-    "Squeeze",
-    "TopPrior",
-    "by_channels",
-    "channels_matrix",
-    "exact_float32",
-    "fold",
-    "halves",
-    "join_channels",
-    "log_normal",
-    "mix_channels",
-    "shift_and_log_scale",
-]
-
 _SMALLEST_STD = 1e-4  # a channel that is constant over the first batch must not get scale 1/0
 
 

@@ -23,8 +23,6 @@ from models.layers import (
 from models.nets import NETS, LinearNet, Net, ResidualNet
 from models.steps import FlowStep, FlowSteps
 
-__all__ = ["DetailLevel", "Level", "make_levels"]
-
 _TO_UNIT_VARIANCE = 4.0  # images around 0 have a deviation of about a quarter
 
 

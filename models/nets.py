@@ -17,8 +17,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["NETS", "ConvNet", "LinearNet", "Net", "PointNet", "ResidualNet"]
-
 _ATTENTION_UP_TO = 16  # pixels a side; above, convolutions give more for their time
 _HEADS = 4
 

@@ -16,8 +16,6 @@ from torch import Tensor
 
 from models.config import GlowConfig
 
-__all__ = ["RangeRecorder", "StateRange", "clamp_channels", "usual_range"]
-
 
 @dataclass(frozen=True, eq=False)
 class StateRange:

@@ -27,8 +27,6 @@ from models.layers import (
 if TYPE_CHECKING:
     from models.steps import FlowStep, FlowSteps
 
-__all__ = ["ReversibleChain"]
-
 
 class ReversibleChain(torch.autograd.Function):
     """The steps of a level as one function, which stores its output alone for backward.

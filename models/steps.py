@@ -12,8 +12,6 @@ from models.layers import ActNorm, AffineCoupling, Bijection, InvertibleConv, Mi
 from models.ranges import clamp_channels
 from models.reversible import ReversibleChain
 
-__all__ = ["FlowStep", "FlowSteps"]
-
 
 class FlowStep(Bijection):
     """One step of flow: actnorm, invertible 1x1 convolution, affine coupling (Glow, figure 2a).

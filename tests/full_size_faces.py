@@ -16,8 +16,6 @@ from glow_app.faces.coding import Coding, code_and_reduce, resized
 from glow_app.faces.face import Face
 from glow_app.faces.landmarks import OUTLINE_POINTS
 
-__all__ = ["painted", "photo_of", "photos_with_detail", "portraits"]
-
 Colour = tuple[int, int, int]
 
 _LOWER_LIP = (

@@ -14,8 +14,6 @@ from typing import Any, Final, Literal
 import numpy as np
 from PIL import Image, ImageCms, PngImagePlugin, features
 
-__all__ = ["Case", "corpus", "encoded", "picture", "png_header", "wholes", "with_chunk"]
-
 Made = Iterator[tuple[str, str, bytes, str]]  # kind, name, content, and how reading must end
 
 _ORIENTATION: Final = 274  # the EXIF tag

@@ -22,8 +22,6 @@ from safetensors.torch import load_file
 
 from benchmarks.faults import Row
 
-__all__ = ["Trainings"]
-
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _PATIENCE: Final = 600.0  # seconds for one run
 _STEPS: Final = 30  # of the runs that are not killed

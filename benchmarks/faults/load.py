@@ -26,8 +26,6 @@ from benchmarks.faults.hostile import encoded
 from benchmarks.faults.visitor import Visitor
 from glow_app.ui.examples import example_files
 
-__all__ = ["serving", "sharp_photo", "under_load"]
-
 MAX_GROWTH: Final = 0.10  # of memory, from before to after
 MAX_VISITOR_MIB: Final = 30.0  # of memory, with two sharp photos and their morph
 MAX_HEALTH_S: Final = 0.200  # at the 95th percentile

@@ -17,11 +17,6 @@ from hypothesis import strategies as st
 from benchmarks.faults import Row
 from benchmarks.faults.hostile import Case, corpus, wholes
 
-__all__ = [
-    "HUGE_SECONDS", "MAX_MIB", "MAX_SECONDS", "Finding", "Reader", "each_mutation", "fuzz",
-    "hostile",
-]  # fmt: skip
-
 MAX_SECONDS: Final = 2.0  # of processor time for one picture
 HUGE_SECONDS: Final = 4.0  # the same, of 29 to 108 megapixels: decoding alone takes up to 1.5
 MAX_MIB: Final = 1024.0  # of memory of the process, loaded modules included

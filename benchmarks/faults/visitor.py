@@ -10,8 +10,6 @@ from typing import Any
 import httpx
 from gradio_client import Client
 
-__all__ = ["Visitor"]
-
 _TIMEOUT = httpx.Timeout(30.0, read=180.0)  # seconds; an answer may have to wait for its turn
 
 

@@ -28,18 +28,6 @@ if TYPE_CHECKING:
     from glow_app.common.progress import Progress
     from glow_app.editing.editor import Editor
 
-__all__ = [
-    "Parser",
-    "add_model_arguments",
-    "number",
-    "open_editor",
-    "reporter",
-    "run",
-    "say",
-    "shown",
-    "whole",
-]
-
 T = TypeVar("T")
 Number = TypeVar("Number", int, float)
 

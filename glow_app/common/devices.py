@@ -17,8 +17,6 @@ from glow_app.common.errors import UserError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["cores", "pick_device", "pick_precision", "spread"]
-
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 

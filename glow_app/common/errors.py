@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["UserError", "is_for_people"]
-
 
 class UserError(ValueError):
     """Something that the user can mend, said in one sentence.

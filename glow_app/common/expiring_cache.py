@@ -12,8 +12,6 @@ import time
 from collections import OrderedDict
 from typing import Generic, TypeVar
 
-__all__ = ["ExpiringCache"]
-
 Value = TypeVar("Value")
 
 

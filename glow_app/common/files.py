@@ -10,16 +10,6 @@ from pathlib import Path
 
 from glow_app.common.errors import UserError
 
-__all__ = [
-    "LFS_HINT",
-    "check_writable",
-    "is_lfs_pointer",
-    "refuse_lfs_pointer",
-    "replacing",
-    "write_bytes",
-    "write_text",
-]
-
 #: Said after the name of a file that Git LFS has not fetched.
 LFS_HINT = "is a pointer of Git LFS and not the file itself: fetch it with git lfs pull."
 

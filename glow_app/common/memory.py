@@ -12,8 +12,6 @@ import ctypes
 import threading
 from collections.abc import Callable
 
-__all__ = ["return_unused", "return_unused_soon"]
-
 _DELAY = 2.0  # seconds: busy pages pay the milliseconds that it takes at most so often
 
 _lock = threading.Lock()

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-__all__ = ["Progress", "Steps", "Stopped", "stopped_when"]
-
 #: Called as ``progress(done, total)``, first with 0 and last with `total`, in the thread that does
 #: the work, never while a lock is held. An exception that it raises ends the work, leaves nothing
 #: half done and reaches the caller unchanged: raise `Stopped` there when the user presses Stop.

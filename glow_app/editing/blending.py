@@ -19,8 +19,6 @@ from typing import Final
 import cv2
 import numpy as np
 
-__all__ = ["by_bands", "filled", "joined", "limited", "luminance", "matched"]
-
 _LOWEST: Final = 8  # pixels a side of the last picture of a pyramid, about
 _WINDOW: Final = 4.0  # pixels of a band: deviation of the window in which energy is measured
 _MOST_GAIN: Final = 1.6

@@ -34,21 +34,6 @@ from glow_app.common.errors import UserError
 from glow_app.faces.landmarks import LANDMARKS, differences, turned
 from models.checkpoint import read_safetensors, write_safetensors
 
-__all__ = [
-    "FOLDS",
-    "GROUPS",
-    "METHODS",
-    "Direction",
-    "combined",
-    "expression",
-    "learn",
-    "load",
-    "pretrained_folder",
-    "save",
-    "span",
-    "without_noise",
-]
-
 METHODS: tuple[str, ...] = ("mean", "lda")
 GROUPS: tuple[str, ...] = ("Expression", "Shape", "Pose", "Look", "Light", "Your own")
 FOLDS = 5

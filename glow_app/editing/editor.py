@@ -30,8 +30,6 @@ from glow_app.faces.alignment import Square
 from glow_app.faces.face import Face
 from models import StateRange
 
-__all__ = ["Editor", "Morph", "Reading", "Still"]
-
 Picture = np.ndarray | Face
 
 

@@ -25,8 +25,6 @@ from glow_app.faces.coding import resized
 from glow_app.faces.face import mixed_tone
 from models import StateRange
 
-__all__ = ["Enlarged", "Frames", "Morph", "Still", "make_even_frames", "make_frames", "make_still"]
-
 
 @dataclass(frozen=True, eq=False)
 class Frames:

@@ -21,8 +21,6 @@ from glow_app.common.errors import UserError
 from glow_app.common.files import refuse_lfs_pointer
 from glow_app.faces.opening import printable
 
-__all__ = ["balanced", "condition", "read_labels", "read_table"]
-
 Row = dict[str, str]
 
 FILE = "file"

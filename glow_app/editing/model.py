@@ -32,8 +32,6 @@ from glow_app.faces.looks import Looks
 from glow_app.faces.opening import printable
 from models import StateRange
 
-__all__ = ["CORES", "RELEASED", "Align", "Coded", "FaceModel", "Reading", "generator"]
-
 RELEASED = "faces128"  # the weights that are used where nobody names others
 CACHED_CODES = 64  # 192 KiB each at 128 px
 CACHED_SECONDS = 900.0  # a code is as private as the photo it decodes to

@@ -13,8 +13,6 @@ import numpy as np
 from glow_app.common.errors import UserError
 from glow_app.editing.paths import JOURNEYS, PATHS, T_RANGE, journey_positions
 
-__all__ = ["FRAMES", "GROUNDS", "KAPPA", "MAX_FRAMES", "Ground", "MorphOptions", "check_positions"]
-
 Ground = Literal["switch", "a", "b"]
 GROUNDS: Final[tuple[str, ...]] = get_args(Ground)
 KAPPA: Final = 0.5  # by blind marks as good as the photos alone; 1 is a little worse

@@ -16,21 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = [
-    "JOURNEYS",
-    "PATHS",
-    "T_RANGE",
-    "JourneyPath",
-    "Path",
-    "coarse_fine",
-    "even_positions",
-    "journey",
-    "journey_positions",
-    "mix",
-    "near",
-    "path",
-]
-
 Path = Literal["linear", "spherical"]
 JourneyPath = Literal["cubic", "linear", "spherical"]
 PATHS: tuple[str, ...] = get_args(Path)

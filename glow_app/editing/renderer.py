@@ -37,8 +37,6 @@ from glow_app.faces.landmarks import SHAPE_POINTS
 from glow_app.faces.looks import Looks
 from glow_app.faces.warp import Triangulation, reshaped
 
-__all__ = ["Renderer"]
-
 # Frames are made side by side, one a core; OpenCV's own threads would only get in their way.
 cv2.setNumThreads(1)
 

@@ -31,8 +31,6 @@ from glow_app.faces.landmarks import LANDMARKS
 from glow_app.faces.warp import reshaped
 from models.checkpoint import read_safetensors, write_safetensors
 
-__all__ = ["COMPONENTS", "MAX_SEED", "SAMPLE_PASS", "Sampler", "ShapePrior", "pretrained_file"]
-
 MAX_SEED: Final = 2**32 - 1  # torch's CPU generator looks at no more bits of a seed
 SAMPLE_PASS: Final = 8  # samples a pass on a GPU, always just as many: see `Sampler.sample`
 COMPONENTS: Final = 40  # of 956 numbers of a shape: 99.7 % of the variance

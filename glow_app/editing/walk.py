@@ -19,8 +19,6 @@ from glow_app.faces.face import Face
 from glow_app.faces.landmarks import turned, without_crossings
 from models import StateRange
 
-__all__ = ["Average", "Edit", "Journey", "Mix", "Point", "Walk"]
-
 # How far beyond what the photos' states reach a state may go, as a share of that range: between
 # photos, and where one photo is edited.
 _MARGIN, _EDIT_MARGIN = 0.25, 0.1

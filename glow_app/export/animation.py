@@ -40,8 +40,6 @@ from glow_app.export.writing import (
     writing,
 )
 
-__all__ = ["save_animation"]
-
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 _MP4_CRF: Final = "18"  # x264's "visually lossless"

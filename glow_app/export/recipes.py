@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from glow_app.editing.editor import Editor
     from glow_app.faces.face import Face
 
-__all__ = ["KINDS", "Origin", "Recipe", "read_recipe"]
-
 Kind = Literal["morph", "journey", "mix", "edit", "samples"]
 KINDS: tuple[str, ...] = get_args(Kind)
 MADE_WITH = "Glow Studio"

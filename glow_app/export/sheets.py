@@ -29,18 +29,6 @@ from glow_app.export.writing import (
     write,
 )
 
-__all__ = [
-    "PHOTO_FORMATS",
-    "check_sheet",
-    "save_grid",
-    "save_photo",
-    "save_sheet",
-    "save_still",
-    "save_strip",
-    "strip_frames",
-    "tiled",
-]
-
 PHOTO_FORMATS: tuple[str, ...] = (".jpg", ".jpeg", ".png")
 STRIP_COLUMNS = 9
 SHEET_COLUMNS = 8

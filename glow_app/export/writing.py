@@ -23,28 +23,6 @@ from glow_app.common.errors import UserError
 from glow_app.common.files import check_writable, refuse_lfs_pointer, replacing
 from glow_app.faces.opening import RESAMPLE, printable
 
-__all__ = [
-    "FORMATS",
-    "MAX_SIZE",
-    "MP4_HINT",
-    "MP4_KEY",
-    "Pictures",
-    "available_formats",
-    "check_folder",
-    "check_pictures",
-    "check_size",
-    "check_target",
-    "need_pyav",
-    "pillow_options",
-    "pyav",
-    "read_comment",
-    "reason",
-    "resized",
-    "to_comment",
-    "write",
-    "writing",
-]
-
 FORMATS: tuple[str, ...] = (".gif", ".webp", ".png", ".mp4")  # .png is an animated PNG (APNG)
 MAX_SIZE = 2048  # pixels a side of one frame; a larger one is a slip of the finger
 MP4_HINT = "Writing .mp4 needs PyAV: pip install av, or choose .gif or .webp."

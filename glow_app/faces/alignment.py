@@ -25,11 +25,6 @@ from PIL import Image
 from glow_app.common.errors import UserError
 from glow_app.faces.opening import MAX_PIXELS, RESAMPLE
 
-__all__ = [
-    "DOWN", "EYES_APART", "LARGEST", "SMALLEST", "ZOOM", "FoundFace", "Point", "Square", "cut",
-    "is_aligned", "rot90",
-]  # fmt: skip
-
 Point = tuple[float, float]
 
 ZOOM: Final = 0.62  # of FFHQ's size, 2 max(2.0 |E|, 1.8 |M|)

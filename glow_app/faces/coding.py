@@ -24,8 +24,6 @@ from glow_app.faces.opening import RESAMPLE, JpegTables, jpeg_tables
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Coding", "code_and_reduce", "coding_at", "resized", "to_pictures", "to_tensor"]
-
 _FACT: Final = "coding"  # the key in the facts of a checkpoint
 _SUBSAMPLINGS: Final = ("4:4:4", "4:2:2", "4:2:0")
 

@@ -21,16 +21,6 @@ from PIL import Image, ImageCms, ImageFilter
 
 from glow_app.common.errors import UserError
 
-__all__ = [
-    "CODES",
-    "code_points",
-    "deep_to_srgb",
-    "eight_bits",
-    "is_hdr",
-    "split_alpha",
-    "to_srgb",
-]
-
 CODES: Final = "cicp"  # the key in a picture's info under which `code_points` is kept
 
 Chromaticities = tuple[float, float, float, float, float, float, float, float]  # x, y each

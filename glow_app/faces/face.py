@@ -27,8 +27,6 @@ from glow_app.faces.landmarks import find_shape, mean_shape, mouth_opening
 from glow_app.faces.opening import RESAMPLE, Opened, Source, name_of, open_source
 from glow_app.faces.warp import reshaped
 
-__all__ = ["FULL", "Face", "Tone", "mixed_tone", "prepare", "prepare_all", "tone_of"]
-
 FULL: Final = 1024  # pixels a side up to which a face is kept as sharp as its photo has it
 
 _SOFT: Final = 0.75  # a face or picture below this fraction of the target side looks soft

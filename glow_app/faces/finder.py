@@ -27,8 +27,6 @@ from PIL import Image
 
 from glow_app.faces.alignment import FoundFace, Point, rot90
 
-__all__ = ["DOUBTFUL", "MISSING", "Search", "available", "find_faces", "find_landmarks", "search"]
-
 MISSING: Final = "Finding faces needs mediapipe: pip install mediapipe==0.10.21."
 
 # Face mesh points: the two iris centres and the two mouth corners make the template; the outer

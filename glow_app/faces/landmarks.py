@@ -19,13 +19,6 @@ from PIL import Image
 
 from glow_app.faces import finder
 
-__all__ = [
-    "EYES", "INNER_LIPS", "LANDMARKS", "MEASURES", "OUTER_LIPS", "OUTLINE_POINTS", "RIGID",
-    "SHAPE_POINTS", "differences", "face_data", "face_depth", "find_shape", "mean_shape",
-    "measure_spread", "measured", "mirror", "mouth_opening", "pose", "turned",
-    "without_crossings",
-]  # fmt: skip
-
 LANDMARKS: Final = 478  # points of the face mesh with its irises
 
 _OUTLINE: Final = (

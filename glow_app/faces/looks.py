@@ -28,8 +28,6 @@ from glow_app.faces.face import Face
 from glow_app.faces.landmarks import LANDMARKS, mean_shape
 from glow_app.faces.opening import printable
 
-__all__ = ["CROPS", "Looks", "ReferenceFrame", "require_crops"]
-
 _MEAN_SHAPE: Final = "mean_shape"  # the keys in the facts of a checkpoint
 _SHAPE: Final = "shape"
 _CROP, _MEAN = "crop", "mean"  # the values of the second

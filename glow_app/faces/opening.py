@@ -39,11 +39,6 @@ from glow_app.faces.colour import (
     to_srgb,
 )
 
-__all__ = [
-    "MAX_BYTES", "MAX_PIXELS", "PICTURE_SUFFIXES", "RESAMPLE", "JpegTables", "Opened", "Source",
-    "jpeg_tables", "list_pictures", "name_of", "open_picture", "open_source", "printable",
-]  # fmt: skip
-
 Source = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray
 
 RESAMPLE: Final = Image.Resampling.LANCZOS

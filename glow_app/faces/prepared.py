@@ -25,8 +25,6 @@ from glow_app.faces.face import FULL, Face, prepare, prepare_all
 from glow_app.faces.looks import CROPS, Looks, ReferenceFrame
 from glow_app.faces.opening import name_of
 
-__all__ = ["Job", "Leftovers", "Outcome", "Plan", "Record", "digest_of", "write_faces"]
-
 _KEY: Final = "photo"  # of the text in a PNG
 _MOST: Final = 60_000  # characters of it
 

@@ -28,8 +28,6 @@ from glow_app.faces.landmarks import OUTLINE_POINTS, find_shape
 from glow_app.faces.opening import RESAMPLE, Source, open_source
 from glow_app.faces.warp import reshaped
 
-__all__ = ["put_back", "seam_mask"]
-
 _GRID: Final = 256  # pixels a side of the mask and of the field
 _STRIP: Final = 256  # rows of the photo at a time
 

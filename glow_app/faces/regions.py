@@ -27,11 +27,6 @@ from glow_app.faces.landmarks import (
     face_data,
 )  # fmt: skip
 
-__all__ = [
-    "eyewear_mask", "face_mask", "glasses_score", "inner_mouth_mask", "skin_colour",
-    "skin_likeness", "visible_face", "wears_glasses",
-]  # fmt: skip
-
 _BROWS: Final = (
     (70, 63, 105, 66, 107, 55, 65, 52, 53, 46),
     (336, 296, 334, 293, 300, 276, 283, 282, 295, 285),

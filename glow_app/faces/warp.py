@@ -22,8 +22,6 @@ import numpy as np
 
 from glow_app.faces.landmarks import SHAPE_POINTS
 
-__all__ = ["Triangulation", "between", "reshaped"]
-
 _OUTSIDE: Final = 0.1  # of the crop: how far beyond it the fixed points lie
 _PER_SIDE: Final = 4  # intervals between the fixed points of a side: 16 points in all
 _MARGIN: Final = 0.02  # of the crop: control points nearer to the fixed ones crowd them

@@ -16,8 +16,6 @@ from models.layers import Bijection, Squeeze, exact_float32, join_channels
 from models.levels import DetailLevel
 from models.steps import FlowSteps
 
-__all__ = ["Chain", "Link", "chain", "links", "pictures", "so_far"]
-
 
 @dataclass(frozen=True)
 class Link:

@@ -20,16 +20,6 @@ from torch.distributions import (
 
 from glow_app.common.errors import UserError
 
-__all__ = [
-    "BASES",
-    "MAPS",
-    "ChangeOfVariables",
-    "DensityView",
-    "LineMap",
-    "density_view",
-    "derivative",
-]
-
 _VIEW = 0.005  # the view leaves out this share of the samples at either open end
 _TAIL = 1e-9  # and an integral "over everything" this one
 _VIEW_CELLS = 240

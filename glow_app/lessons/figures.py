@@ -21,16 +21,6 @@ from glow_app.lessons.jacobian import Cost
 from glow_app.lessons.plane import Snapshot, shown_points
 from models import Glow
 
-__all__ = [
-    "chain_figure",
-    "density_figure",
-    "directions_figure",
-    "face_chain_figure",
-    "fit_figure",
-    "jacobian_figure",
-    "plane_figure",
-]
-
 _Z, _X, _INK = "#0e7c77", "#b0532a", "#182021"  # the page's colours: teal is z, copper is x
 _CELL = (60, 84)
 _CHAIN_POINTS = 1500

@@ -14,18 +14,6 @@ from torch import Tensor, nn
 from models import NETS, Glow
 from models.layers import AffineCoupling, Bijection, exact_float32
 
-__all__ = [
-    "DIMS",
-    "Cost",
-    "cost",
-    "face_coupling",
-    "heat_map",
-    "jacobian",
-    "log_det_brute_force",
-    "log_det_diagonal",
-    "random_coupling",
-]
-
 #: Sizes at which the two ways to a log-determinant are compared.
 DIMS = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _HEAT_MAP = 192  # cells a side, at most

@@ -19,29 +19,6 @@ import models
 from glow_app.training.optimization import learning_rate, progress
 from models import Glow, GlowConfig
 
-__all__ = [
-    "DATASETS",
-    "FLOW",
-    "GRID",
-    "SHOWN",
-    "SPAN",
-    "Draw",
-    "FitConfig",
-    "Probe",
-    "Snapshot",
-    "area",
-    "as_images",
-    "as_points",
-    "density_on_grid",
-    "example_flow",
-    "fit",
-    "grid_lines",
-    "probe_x",
-    "probe_z",
-    "scattered",
-    "shown_points",
-]
-
 #: Eight steps of actnorm, 1x1 (a 2x2 matrix here) and affine coupling: the faces' own layers.
 FLOW = GlowConfig(
     image_size=1, channels=2, steps=(8,), widths=(128,), blocks=(0,), net="point", squeeze=False

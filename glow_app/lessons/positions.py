@@ -11,8 +11,6 @@ from torch import Tensor
 
 from glow_app.editing import paths
 
-__all__ = ["PathView", "PriorShell", "path_view", "plane", "project", "shell"]
-
 _WIDTH = 3.0  # deviations of the norm that the shell is thick, either way
 _SAMPLES = 512
 _NO_LENGTH = 1e-9  # a vector shorter than this has no direction

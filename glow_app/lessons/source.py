@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Listing", "file_text", "listing"]
-
 _ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -12,8 +12,6 @@ from glow_app.training.data import PackedPictures
 from glow_app.training.distributed import World
 from models import dequantize
 
-__all__ = ["Batches", "means_of", "mixture", "reduced"]
-
 _SUPPORT = 3  # lobes of the Lanczos filter, as Pillow's
 _FIXED_POINT = 2**22  # of Pillow's coefficients
 

@@ -9,8 +9,6 @@ from typing import Any
 from glow_app.faces.coding import Coding
 from models import GlowConfig
 
-__all__ = ["TrainConfig"]
-
 
 @dataclass(frozen=True)
 class TrainConfig:

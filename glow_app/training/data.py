@@ -31,8 +31,6 @@ from glow_app.faces.looks import CROPS, ReferenceFrame
 from glow_app.faces.opening import list_pictures
 from glow_app.training.run_folder import is_run_folder
 
-__all__ = ["PackedPictures", "from_celeba", "from_source", "import_torchvision", "is_held_out"]
-
 _PACK_VERSION = 1  # raise it when prepare changes what it returns
 _HASH_SPACE = 2**32
 _AHEAD = 256  # pictures handed to the threads at a time

@@ -20,8 +20,6 @@ from torch import distributed as dist
 
 from glow_app.common.errors import UserError
 
-__all__ = ["World", "join_world"]
-
 _TIMEOUT = timedelta(hours=2)  # while the first process packs a data set or measures all of it
 
 

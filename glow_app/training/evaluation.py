@@ -28,15 +28,6 @@ from models import (
     usual_range,
 )
 
-__all__ = [
-    "Evaluation",
-    "calibrate",
-    "calibrate_on",
-    "held_out_bits",
-    "morph_strip",
-    "sample_grid",
-]
-
 _GRID = (4, 8)  # rows and columns of the sample grid
 _STRIP = 9  # frames of the morph strip
 _CALIBRATED_ON = 1024  # training pictures, at most

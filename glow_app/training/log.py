@@ -16,8 +16,6 @@ from torch import Tensor
 from glow_app.common.files import write_text
 from glow_app.training.distributed import World
 
-__all__ = ["Meter", "RunLog"]
-
 
 class Meter:
     """Mean bits/dim, mean gradient norm and time since the last line of the log.

@@ -37,8 +37,6 @@ from glow_app.training.optimization import (
 from glow_app.training.run_folder import RunFolder, TrainState
 from models import Glow, dequantize
 
-__all__ = ["train"]
-
 _INIT_IMAGES = 512  # for actnorm; at least 256
 _GIVE_UP_AFTER = 200  # skipped steps in a row
 

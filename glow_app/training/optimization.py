@@ -16,18 +16,6 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from glow_app.training.config import TrainConfig
 from models import Glow, bits_per_dim
 
-__all__ = [
-    "Ema",
-    "GradientGuard",
-    "Objective",
-    "ema_decay",
-    "graphed",
-    "learning_rate",
-    "make_optimizer",
-    "progress",
-    "tuned_convolutions",
-]
-
 _FLOOR = 0.01  # the cooldown ends at this fraction of the base rate
 _WINDOW = 100  # gradient norms of which the median is usual
 _EXPLODES = 10.0  # times the usual norm: the step is skipped (STARFlow's grad_skip)

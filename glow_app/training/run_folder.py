@@ -33,8 +33,6 @@ try:
 except ImportError:  # Windows: two runs in one folder go unnoticed there
     fcntl = None
 
-__all__ = ["RunFolder", "TrainState", "is_run_folder"]
-
 _SETTINGS, _CHECKPOINTS = "config.json", "checkpoint"
 _FRAME = "frame"  # entry of the settings: the frame of the pictures, as facts
 _ORIGIN = "started_from"  # entry of the settings: the facts of the weights of --init or --base

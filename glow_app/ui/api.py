@@ -37,8 +37,6 @@ from glow_app.ui.events import HEAVY, LONG, event_handler
 from glow_app.ui.page_faces import TEMPERATURE
 from glow_app.ui.uploads import outgoing, uploaded_file
 
-__all__ = ["Api", "build_api"]
-
 _ANIMATIONS = ("gif", "webp", "png", "mp4")
 _PHOTOS = ("jpg", "png")
 

@@ -33,17 +33,6 @@ from glow_app.ui.on_demand import FullFrames, Scenes
 from glow_app.ui.page_faces import drawn_face, photo_face
 from glow_app.ui.uploads import uploaded_file
 
-__all__ = [
-    "FaceHolder",
-    "PageContext",
-    "Pair",
-    "choice",
-    "crop_again",
-    "crop_choices",
-    "pair_examples",
-    "try_example",
-]
-
 _MOST_FOUND = 8  # faces of a photo to choose from
 _turns = itertools.count(1)
 

@@ -32,16 +32,6 @@ from glow_app.ui.uploads import outgoing
 if TYPE_CHECKING:
     from glow_app.ui.context import PageContext
 
-__all__ = [
-    "animated",
-    "put_result",
-    "put_scene",
-    "save_result",
-    "wire_live",
-    "wire_player",
-    "written",
-]
-
 _ANIMATIONS = {"gif": ".gif", "webp": ".webp", "apng": ".png", "mp4": ".mp4"}
 _KINDS = (*_ANIMATIONS, "png", "strip", "sheet")
 _GONE = "The photo is no longer here: choose it again."

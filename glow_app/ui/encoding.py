@@ -16,17 +16,6 @@ from torch import Tensor
 
 from glow_app.export.sheets import tiled
 
-__all__ = [
-    "face_uri",
-    "finite",
-    "jpeg",
-    "next_revision",
-    "packed",
-    "photo_uri",
-    "picture_uri",
-    "sheet",
-]
-
 _COLUMNS = 9  # tiles a row of the sheet: keeps 129 frames of 64 pixels below any texture limit
 _revisions = itertools.count(1)
 

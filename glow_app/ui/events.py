@@ -18,21 +18,6 @@ from glow_app.common.progress import Progress, Steps, Stopped, stopped_when
 from glow_app.ui.jobs import JOBS
 from glow_app.ui.uploads import uploaded_file
 
-__all__ = [
-    "BESIDE",
-    "HEAVY",
-    "LIGHT",
-    "LONG",
-    "QUIET",
-    "STATE_SECONDS",
-    "connect",
-    "each_of",
-    "event_handler",
-    "field",
-    "files_of",
-    "notify_ended",
-]
-
 HEAVY: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}  # decode many frames
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 # One face at a time does not wait for a morph under way: the editor's own lock lets it in between.

@@ -29,8 +29,6 @@ from glow_app.ui.page_faces import (
 )
 from glow_app.ui.sessions import SHARED
 
-__all__ = ["SEEDS", "Examples", "OpeningMorph", "example_files"]
-
 _FOLDER = Path(__file__).resolve().parent.parent / "examples"
 _MOST = 8
 _EXAMPLES = (0, 1)  # numbers of the example faces

@@ -20,8 +20,6 @@ from gradio.context import LocalContext
 from glow_app.common.memory import return_unused_soon
 from glow_app.common.progress import Stopped
 
-__all__ = ["JOBS", "Job", "Jobs"]
-
 _SHORTEST, _LONGEST = 16, 64  # characters of a name that a browser may choose
 _PATIENCE = 5.0  # seconds that work has to end when the program does
 

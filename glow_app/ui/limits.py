@@ -7,31 +7,6 @@ from typing import Any
 
 from glow_app.common.errors import UserError
 
-__all__ = [
-    "BEYOND",
-    "CLIPPED",
-    "FRAMES",
-    "FULL_FRAMES",
-    "FULL_SIZES",
-    "LEG_FRAMES",
-    "MAX_AVERAGE",
-    "MAX_FACES",
-    "MAX_FRAMES",
-    "MAX_PIXELS",
-    "MAX_SAMPLES",
-    "MAX_SEED",
-    "MAX_SIZE",
-    "MAX_UPLOAD_MB",
-    "MIN_SIZE",
-    "affordable",
-    "between",
-    "download_size",
-    "one_of",
-    "seed",
-    "temperature",
-    "whole",
-]
-
 FRAMES = 33  # what the player shows: 32 steps, which halve evenly down to the first five
 MAX_FRAMES = 129
 FULL_SIZES = (512, 1024)  # pixels a side of frames on ordinary and on dense screens

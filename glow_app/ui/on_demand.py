@@ -29,8 +29,6 @@ from glow_app.faces.face import Face
 from glow_app.ui import limits
 from glow_app.ui.encoding import photo_uri, picture_uri
 
-__all__ = ["EditScene", "FullFrames", "MixScene", "Scene", "Scenes", "offered_sizes"]
-
 _PATIENCE = 5.0  # seconds to wait for pictures of others
 
 _log = logging.getLogger(__name__)

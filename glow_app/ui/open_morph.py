@@ -27,8 +27,6 @@ from glow_app.ui.tabs.mix import SHAPE_ID, level_id
 from glow_app.ui.tabs.morph import MorphTab
 from glow_app.ui.uploads import uploaded_file
 
-__all__ = ["wire_open_morph"]
-
 _SECONDS = 8
 _OTHER_MODEL = "This file was made with another model, whose seeds draw other faces. "
 _PHOTOS = "Photos are never stored in a file: choose them again. "

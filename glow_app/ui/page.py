@@ -30,8 +30,6 @@ from glow_app.ui.theme import build_theme
 from glow_app.ui.uploads import DELETE_CACHE, fetch_nothing, private_folder, sweep_always
 from glow_app.ui.users import Users
 
-__all__ = ["build_page", "launch_options"]
-
 _VISITORS = 200  # whose faces and morphs are kept, within the bytes that `sessions` allows
 _QUEUE = 32  # events that may wait; one more is told to try again
 

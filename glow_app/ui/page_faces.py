@@ -23,22 +23,6 @@ if TYPE_CHECKING:
     from glow_app.common.progress import Progress
     from glow_app.editing.editor import Editor, Still
 
-__all__ = [
-    "DRAWN",
-    "EXAMPLE",
-    "PHOTO",
-    "TEMPERATURE",
-    "Result",
-    "drawn_face",
-    "familiarity",
-    "made_face",
-    "morph_steps",
-    "no_more_than",
-    "photo_face",
-    "roundtrip",
-    "still_face",
-]
-
 PHOTO, DRAWN, EXAMPLE = "Your photo", "Drawn by the model", "An example face"
 TEMPERATURE = 0.7  # of faces that are drawn where no other is asked for
 _COARSE = 4  # steps between the frames that are decoded first, so that the slider is live at once

@@ -13,8 +13,6 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-__all__ = ["FOR_GOOD", "ROUTES", "STATIC", "preloads", "publish", "script_address", "template"]
-
 STATIC = Path(__file__).parent / "static"  # scripts, styles and HTML templates
 
 _PREFIX = "ui"  # of all addresses

@@ -30,8 +30,6 @@ from glow_app.ui import limits
 from glow_app.ui.routes import FOR_GOOD
 from glow_app.ui.users import Users
 
-__all__ = ["AccessControl", "is_loopback", "with_access_control"]
-
 _log = logging.getLogger(__name__)
 
 _API = "/gradio_api"

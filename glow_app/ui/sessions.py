@@ -14,8 +14,6 @@ from typing import Any
 
 from gradio.state_holder import SessionState, StateHolder
 
-__all__ = ["SHARED", "BoundedSessions", "bounding_sessions", "bytes_of"]
-
 _MOST_BYTES = 2 * 2**30
 
 #: Faces and morphs that are kept for all visitors anyway: they weigh nothing in any one's memory.

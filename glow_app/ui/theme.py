@@ -12,8 +12,6 @@ from gradio.themes.utils.colors import Color
 
 from glow_app.ui.components.base import component_styles
 
-__all__ = ["build_theme"]
-
 _TEAL = Color(
     name="teal",
     c50="#eefaf9",

@@ -22,16 +22,6 @@ from glow_app.common.errors import UserError
 from glow_app.common.memory import return_unused
 from glow_app.faces.opening import printable
 
-__all__ = [
-    "DELETE_CACHE",
-    "fetch_nothing",
-    "outgoing",
-    "private_folder",
-    "sweep",
-    "sweep_always",
-    "uploaded_file",
-]
-
 _OURS = "glow-studio-"  # how folders of ours begin
 
 # Every ten minutes what is older than fifty goes: nothing stays for more than an hour.

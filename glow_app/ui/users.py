@@ -17,8 +17,6 @@ from pathlib import Path
 
 from glow_app.common.errors import UserError
 
-__all__ = ["MARK", "Users", "line_for", "read_users"]
-
 MARK = "scrypt$"
 
 # 16 MiB and some 50 ms a guess, as OWASP has it for scrypt where memory is dear.

@@ -15,18 +15,6 @@ from glow_app.ui.encoding import next_revision
 from glow_app.ui.jobs import JOBS
 from glow_app.ui.routes import STATIC, script_address, template
 
-__all__ = [
-    "component",
-    "component_styles",
-    "download_value",
-    "downloader",
-    "job",
-    "long_work",
-    "options",
-    "size_options",
-    "working_value",
-]
-
 _DOWNLOAD_SIZES = (128, 256, 512, limits.MAX_SIZE)  # pixels
 _LIMITS = {  # what scripts are given as `limits`
     "upload_mb": limits.MAX_UPLOAD_MB,

@@ -21,18 +21,6 @@ from glow_app.ui.components.base import component, job, long_work
 from glow_app.ui.encoding import face_uri, jpeg, next_revision, photo_uri, picture_uri, sheet
 from glow_app.ui.routes import publish, template
 
-__all__ = [
-    "card_value",
-    "crop_editor",
-    "crop_value",
-    "example_row",
-    "gallery",
-    "gallery_value",
-    "journey_faces",
-    "journey_faces_value",
-    "photo_card",
-]
-
 _PHOTO_SIDE = 1024  # pixels: the long side of a photo whose crop is edited
 _EXAMPLE_SIDE = 112  # pixels of an example, for dense screens, too
 _KINDS = {page_faces.PHOTO: "photo", page_faces.EXAMPLE: "example"}

@@ -24,8 +24,6 @@ from glow_app.ui.on_demand import FullFrames, Scene, Scenes
 from glow_app.ui.page_faces import Result, no_more_than
 from glow_app.ui.routes import template
 
-__all__ = ["Setting", "Slider", "live_picture", "live_value", "player", "player_value"]
-
 _WORDS = {
     "mix": {
         "name": "The mix of photo A and photo B",

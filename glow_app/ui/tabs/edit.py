@@ -27,8 +27,6 @@ from glow_app.ui.events import (
 from glow_app.ui.jobs import JOBS
 from glow_app.ui.on_demand import EditScene
 
-__all__ = ["AVERAGE_ID", "build_edit_tab", "direction_id"]
-
 AVERAGE_ID = "average"  # of the slider towards the average
 _SOURCE = "An edited face"
 _MAX_DIRECTIONS = 48  # on the page at once

@@ -35,8 +35,6 @@ from glow_app.ui.jobs import JOBS
 from glow_app.ui.page_faces import TEMPERATURE, Result, drawn_face, photo_face
 from glow_app.ui.tabs.morph import WAY_LABELS, morph_options, player_steps
 
-__all__ = ["JourneyTab", "Stop", "build_journey_tab", "new_stop"]
-
 _PATH_LABELS = {
     "cubic": "Smooth curve",
     "linear": "Straight legs",

@@ -41,8 +41,6 @@ from models import Glow
 from models.layers import AffineCoupling, InvertibleConv, fold
 from models.steps import FlowStep
 
-__all__ = ["build_learn_tab", "code_html"]
-
 _MAX_CLICKED = 2000  # points that a visitor can draw
 _CHAIN_POINTS = 500
 _MAX_DIMS = max(jacobian.DIMS)

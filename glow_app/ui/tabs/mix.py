@@ -14,8 +14,6 @@ from glow_app.ui.downloads import wire_live
 from glow_app.ui.events import QUIET, STATE_SECONDS, event_handler
 from glow_app.ui.on_demand import MixScene
 
-__all__ = ["SHAPE_ID", "build_mix_tab", "level_id"]
-
 SHAPE_ID = "shape"  # of the slider of the shape
 
 _SOURCE = "A mix of two faces"

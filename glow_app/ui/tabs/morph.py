@@ -21,8 +21,6 @@ from glow_app.ui.events import HEAVY, QUIET, STATE_SECONDS, event_handler, notif
 from glow_app.ui.jobs import JOBS
 from glow_app.ui.page_faces import TEMPERATURE, drawn_face, morph_steps
 
-__all__ = ["WAY_LABELS", "MorphTab", "build_morph_tab", "morph_options", "player_steps"]
-
 _PATH_LABELS = {"linear": "Straight line", "spherical": "Arc"}
 WAY_LABELS = {"photos": "Photos, changed by the model", "model": "The model alone"}
 _GROUND_LABELS = {"switch": "Change over half way", "a": "Keep A's", "b": "Take B's"}

@@ -32,8 +32,6 @@ from glow_app.ui.jobs import JOBS
 from glow_app.ui.page_faces import DRAWN, TEMPERATURE, made_face
 from glow_app.ui.tabs.journey import JourneyTab, Stop, new_stop
 
-__all__ = ["build_sample_tab"]
-
 _SERIES = (0.3, 0.5, 0.7, 0.9)  # temperatures that are compared
 _NEAR = 11  # neighbours of a face, beside the face itself
 _MODES = {
