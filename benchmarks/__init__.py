@@ -1,1 +1,2 @@
-"""Measurements of the program: speed and memory, morphs, edits, faults; and experiments."""
+"""Measurements of the program (speed and memory, morphs, edits, faults), and what goes with them:
+training on a rented machine, screenshots. The commands are run in the project's folder."""

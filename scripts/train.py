@@ -13,12 +13,10 @@ from typing import Any
 
 import _project  # noqa: F401
 
-import models
 from glow_app.common import cli
 from glow_app.common.devices import pick_device, pick_precision
 from glow_app.common.errors import UserError
 from glow_app.export.writing import check_folder
-from glow_app.faces.coding import Coding, coding_at
 from glow_app.training import (
     PackedPictures,
     TrainConfig,
@@ -28,7 +26,7 @@ from glow_app.training import (
     join_world,
     train,
 )
-from glow_app.training.run_folder import RunFolder
+from glow_app.training.run_folder import RunFolder, pick_coding
 from models import NETS, PRESETS
 
 
@@ -222,24 +220,6 @@ def main(argv: list[str] | None = None) -> int:
 def _is_own(source: Path, out: Path) -> bool:
     """Whether `source` holds, or would hold, what the run in `out` draws."""
     return source == out or (source / "x").is_relative_to(RunFolder(out).samples)
-
-
-def pick_coding(
-    choice: str, size: int, init: Path | None = None, run: Path | None = None
-) -> Coding | None:
-    """Return the JPEG coding of the pictures that a model of `size` pixels learns from.
-
-    Args:
-        choice: "auto" or "none", as of --coding.
-        init: weights whose own coding a new run takes over.
-        run: folder of a run, whose coding goes on if it has begun.
-    """
-    if choice == "none":
-        return None
-    if run is not None and (settings := RunFolder(run).settings()) is not None:
-        return Coding.from_facts(settings)
-    known = Coding.from_facts(models.load(init).facts) if init is not None else Coding()
-    return coding_at(known, size)
 
 
 def _shared_pictures(

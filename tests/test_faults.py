@@ -1,4 +1,4 @@
-"""Hostile files, and the tools that count them; `scripts/dev/faults.py` does far more of it."""
+"""Hostile files, and the tools that count them; `python -m benchmarks.faults` does far more."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks.faults import Row, markdown, uploads
+from benchmarks.faults import __main__ as faults
 from benchmarks.faults.hostile import Case, encoded, picture, wholes
 from benchmarks.faults.interruptions import Trainings
 from benchmarks.faults.uploads import Reader, each_mutation, fuzz, hostile
 from glow_app.common.errors import UserError
 from glow_app.faces.opening import MAX_SCANS, open_picture
-from scripts.dev import faults
 
 
 def test_sixty_mutated_files_are_pictures_or_one_sentence(tmp_path: Path) -> None:

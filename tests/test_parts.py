@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 
 import models
+from benchmarks import rental
+from benchmarks.rental import join_file, pack_pictures, split_file
+from glow_app.common import cli
 from glow_app.common.errors import UserError
 from glow_app.faces.looks import CROPS, ReferenceFrame
 from glow_app.training import from_source
-from scripts.dev import rental
-from scripts.dev.rental import join_file, pack_pictures, split_file
 
 
 @pytest.fixture(scope="module")
@@ -82,23 +83,23 @@ def test_pieces_join_to_the_same_file_or_to_none(tmp_path: Path) -> None:
 
 
 def test_a_rented_machine_goes_on_where_another_stopped(
-    here, pictures: Path, tmp_path: Path, monkeypatch, capsys
+    pictures: Path, tmp_path: Path, monkeypatch, capfd
 ) -> None:
     """Pack, train, carry the pieces to an empty folder, go on there: exactly, or by weights."""
 
-    def rental(*arguments: object, cwd: Path) -> str:
+    def run(*arguments: str, cwd: Path) -> str:
         monkeypatch.chdir(cwd)
-        capsys.readouterr()
-        assert here("dev/rental", *arguments) == 0
-        return capsys.readouterr().out
+        capfd.readouterr()
+        assert cli.run(rental.main, argv=list(arguments)) == 0
+        return capfd.readouterr().out
 
-    rental("pack", "--data", pictures, "--out", "packed", "--size", 16, cwd=tmp_path)
+    run("pack", "--data", str(pictures), "--out", "packed", "--size", "16", cwd=tmp_path)
     common = ["--data", str(tmp_path / "packed"), "--val", str(tmp_path / "packed")]
     model = ["--", "--preset", "tiny", "--batch", "8", "--device", "cpu", "--warmup-steps", "5"]
     first, second, third = (tmp_path / name for name in ("first", "second", "third"))
     for folder in (first, second, third):
         folder.mkdir()
-    rental("train", *common, "--minutes", "0.02", "--out", "out", "--state", *model, cwd=first)
+    run("train", *common, "--minutes", "0.02", "--out", "out", "--state", *model, cwd=first)
     left = json.loads((first / "out/stats.jsonl").read_text().splitlines()[-1])
     assert max(f.stat().st_size for f in (first / "out").iterdir()) < 16 * 2**20
     for name, half in (("model.safetensors", False), ("model-half.safetensors", True)):
@@ -106,10 +107,10 @@ def test_a_rented_machine_goes_on_where_another_stopped(
         assert joined.facts["steps"] == left["step"], half
     carried = shutil.copytree(first / "out", tmp_path / "carried")
     more = ["--minutes", "0.02", "--out", "out", "--from", str(carried)]
-    said = rental("train", *common, *more, *model, cwd=second)
+    said = run("train", *common, *more, *model, cwd=second)
     assert f"from step {left['step']:,}." in said
     records = [json.loads(r) for r in (second / "out/stats.jsonl").read_text().splitlines()]
     assert records[-1]["step"] > left["step"] and records[-1]["minutes"] > left["minutes"]
     for piece in carried.glob("state*"):
         piece.unlink()
-    assert "from step 0." in rental("train", *common, *more, *model, cwd=third)
+    assert "from step 0." in run("train", *common, *more, *model, cwd=third)

@@ -28,10 +28,10 @@ from glow_app.training import PackedPictures, TrainConfig, from_celeba, from_sou
 from glow_app.training.data import import_torchvision, is_held_out
 from glow_app.training.distributed import World
 from glow_app.training.loop import train
+from glow_app.training.run_folder import pick_coding
 from models import PRESETS, Glow
 from models.checkpoint import write_safetensors
 from scripts import train as train_script
-from scripts.train import pick_coding
 
 ROOT = Path(__file__).resolve().parents[1]
 CPU = torch.device("cpu")

@@ -1,6 +1,6 @@
 """Faults made on purpose: hostile uploads, many visitors at once, and interrupted training.
 
-`scripts/dev/faults.py` runs all of it and prints one table.
+`python -m benchmarks.faults` runs all of it and prints one table.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ def from_source(
     """Open the pictures of a folder (nested, any format, any size) or of a packed ``.npy`` file.
 
     A folder is packed into ``cache`` the first time and whenever its files have changed; it may
-    also hold the ``part-NNN.zip`` archives that ``scripts/dev/rental.py pack`` writes. Pictures
+    also hold the ``part-NNN.zip`` archives that ``benchmarks.rental`` packs. Pictures
     that cannot be read are reported and left out, and so is what runs have drawn whose folders
     lie in this one.
 

@@ -22,10 +22,11 @@ from torch import Tensor
 
 from glow_app.common.errors import UserError
 from glow_app.common.files import write_text
+from glow_app.faces.coding import Coding, coding_at
 from glow_app.faces.looks import CROPS, ReferenceFrame
 from glow_app.training.config import TrainConfig
 from glow_app.training.optimization import Ema, GradientGuard
-from models import CheckpointError, Glow, GlowConfig
+from models import CheckpointError, Glow, GlowConfig, load
 from models.checkpoint import read_safetensors, write_safetensors
 
 try:
@@ -303,3 +304,21 @@ def _updated(name: str, value: Any) -> Any:
         return json.loads(json.dumps(GlowConfig.from_dict(value).to_dict()))
     except (TypeError, ValueError):
         return value
+
+
+def pick_coding(
+    choice: str, size: int, init: Path | None = None, run: Path | None = None
+) -> Coding | None:
+    """Return the JPEG coding of the pictures that a model of `size` pixels learns from.
+
+    Args:
+        choice: "auto" or "none", as of --coding.
+        init: weights whose own coding a new run takes over.
+        run: folder of a run, whose coding goes on if it has begun.
+    """
+    if choice == "none":
+        return None
+    if run is not None and (settings := RunFolder(run).settings()) is not None:
+        return Coding.from_facts(settings)
+    known = Coding.from_facts(load(init).facts) if init is not None else Coding()
+    return coding_at(known, size)

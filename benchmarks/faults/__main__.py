@@ -1,9 +1,8 @@
-#!/usr/bin/env python3
 """Make faults on purpose and print one table of how often the program survived them.
 
-python scripts/dev/faults.py                     # all of it: about 25 minutes
-python scripts/dev/faults.py uploads training    # some of it
-python scripts/dev/faults.py --short             # in a small size, two minutes
+python -m benchmarks.faults                     # all of it: about 25 minutes
+python -m benchmarks.faults uploads training    # some of it
+python -m benchmarks.faults --short             # in a small size, two minutes
 """
 
 from __future__ import annotations
@@ -17,8 +16,6 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import _project  # noqa: F401
-
 from benchmarks.faults import Row, markdown
 from glow_app.common import cli
 
@@ -26,7 +23,8 @@ _PARTS = ("uploads", "load", "training")
 
 
 def parser() -> argparse.ArgumentParser:
-    p = cli.Parser(description=__doc__.split("\n")[0])
+    description = __doc__.split("\n")[0]
+    p = cli.Parser(prog="python -m benchmarks.faults", description=description)
     p.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(_PARTS)} (default: all)")
     p.add_argument("--short", action="store_true", help="a small size of everything")
     p.add_argument("--files", type=cli.whole(1), help="mutated files (default 10,000)")

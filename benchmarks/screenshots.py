@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """Take screenshots of the page for the README, with faces that the model draws.
 
-    python scripts/dev/screenshots.py --out docs
+    python -m benchmarks.screenshots --out docs
 
 Writes screenshot-{light,dark}.png (1280 px wide) and screenshot-phone-{light,dark}.png (380 px).
 It needs Playwright and a Chromium (CHROMIUM names one).
@@ -14,8 +13,6 @@ import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import _project  # noqa: F401
 
 from glow_app.common import cli
 
@@ -34,7 +31,11 @@ _SHARP_MS = 12_000  # for frames of full size, which come one by one
 
 
 def parser() -> cli.Parser:
-    p = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = cli.Parser(
+        prog="python -m benchmarks.screenshots",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     p.add_argument("--out", default="docs", metavar="DIR", help="folder to write to (docs)")
     cli.add_model_arguments(p)
     return p

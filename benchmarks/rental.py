@@ -1,9 +1,8 @@
-#!/usr/bin/env python3
 """Train on a machine that is rented by the minute and takes and returns only small files.
 
-    python scripts/dev/rental.py pack --data FACES --out packed          # at home
-    python scripts/dev/rental.py pack --data HELD_OUT --out packed-val
-    python scripts/dev/rental.py train --data packed --val packed-val --minutes 9 --out "$OUT"
+    python -m benchmarks.rental pack --data FACES --out packed          # at home
+    python -m benchmarks.rental pack --data HELD_OUT --out packed-val
+    python -m benchmarks.rental train --data packed --val packed-val --minutes 9 --out "$OUT"
 
 `pack` prepares pictures for a model of --size and writes them into a few files of bounded size.
 train.py also takes such a folder as data, with the same pixels.
@@ -21,14 +20,14 @@ import hashlib
 import io
 import json
 import shutil
+import subprocess
+import sys
 import tempfile
 import zipfile
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import _project  # noqa: F401
 
 from glow_app.common import cli
 from glow_app.common.errors import UserError
@@ -38,12 +37,17 @@ if TYPE_CHECKING:
     import numpy as np
 
 PIECE, PART = 15 * 2**20, 60 * 2**20  # bytes of a file that is brought back, or packed
+_TRAIN = Path(__file__).resolve().parents[1] / "scripts" / "train.py"
 _MANIFEST = ".parts.json"
 _STATE, _WEIGHTS = "state.safetensors", "model.safetensors"
 
 
 def parser() -> cli.Parser:
-    p = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = cli.Parser(
+        prog="python -m benchmarks.rental",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = p.add_subparsers(required=True, metavar="{pack,train}")
     p_pack = commands.add_parser("pack", help="pictures into a few files, at home")
     p_pack.set_defaults(command=pack)
@@ -67,15 +71,15 @@ def parser() -> cli.Parser:
     return p
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> int | None:
     args = parser().parse_args(argv)
-    args.command(args)
+    return args.command(args)
 
 
 def pack(args: argparse.Namespace) -> None:
     """Write the pictures, prepared as for training, into parts."""
     from glow_app.training import from_source
-    from scripts.train import pick_coding
+    from glow_app.training.run_folder import pick_coding
 
     coding = pick_coding(args.coding, args.size, Path(args.init) if args.init else None)
     with tempfile.TemporaryDirectory() as cache:
@@ -90,11 +94,10 @@ def pack(args: argparse.Namespace) -> None:
     print(f"{args.out}: {len(pictures):,} pictures in {len(parts)} parts, {size:.1f} MiB")
 
 
-def train(args: argparse.Namespace) -> None:
-    """Resume the run for some minutes, and write its results in pieces."""
+def train(args: argparse.Namespace) -> int:
+    """Resume the run for some minutes, write its results in pieces, return train.py's status."""
     from glow_app.export.writing import check_folder
     from models.checkpoint import read_safetensors
-    from scripts import train as training_script
 
     run, out = Path(args.run), check_folder(args.out)
     (run / "checkpoint").mkdir(parents=True, exist_ok=True)
@@ -103,9 +106,11 @@ def train(args: argparse.Namespace) -> None:
     minutes = args.minutes
     if state.exists():
         minutes += float(json.loads(read_safetensors(state)[1]["counters"])["minutes"])
-    data = ["--data", args.data, "--val", args.val, "--out", str(run)]
-    training_script.main([*data, "--minutes", str(minutes), *init, *args.more])
-    _write(run, out, args.state)
+    data = ["--data", args.data, "--val", args.val, "--out", run, "--minutes", str(minutes)]
+    status = subprocess.call([sys.executable, _TRAIN, *data, *init, *args.more])
+    if status == 0:
+        _write(run, out, args.state)
+    return status
 
 
 def _take_over(run: Path, source: Path) -> list[str]:
