@@ -43,8 +43,8 @@ def main(argv: list[str] | None = None) -> None:
     print("Starting…", flush=True)
     editor = cli.open_editor(options)
 
-    from glow_app.ui.examples import OpeningMorph
     from glow_app.ui.page import build_page, launch_options
+    from glow_app.ui.page_faces import OpeningMorph
 
     opening = OpeningMorph(editor)
     page = build_page(editor, opening)

@@ -10,8 +10,7 @@
 from models.bits import bin_centers, bits_by_part, bits_per_dim, dequantize, to_levels
 from models.checkpoint import CheckpointError, load, pretrained_path, save
 from models.config import PRESETS, GlowConfig
-from models.glow import Glow
-from models.grow import add_detail_level, grow, put_on_base
+from models.glow import Glow, add_detail_level, grow, put_on_base
 from models.nets import NETS
 from models.ranges import StateRange, usual_range
 

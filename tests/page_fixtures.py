@@ -34,7 +34,7 @@ def _greeting(editor: Editor, face_folder: Path) -> Iterator[str]:
 
     Drawn faces greet there: most tests compare with what the model draws.
     """
-    from glow_app.ui.examples import SEEDS, Examples, OpeningMorph, example_files
+    from glow_app.ui.page_faces import SEEDS, Examples, OpeningMorph, example_files
 
     files = example_files() or [f for f in face_folder.rglob("*") if f.is_file()][:8]
     opening = OpeningMorph(editor, SEEDS, Examples(editor, files))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from glow_app.editing.editor import Editor
-    from glow_app.ui.examples import OpeningMorph
+    from glow_app.ui.page_faces import OpeningMorph
 
 WAIT_MS = 20_000  # for what the model does; the machine may be busy
 FRAMES = 33  # of a morph

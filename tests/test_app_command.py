@@ -124,7 +124,7 @@ def test_it_starts_beside_proxies_on_ipv6_and_under_any_name(
 
 
 def test_a_folder_for_uploads_without_a_name_in_utf8_is_refused(monkeypatch) -> None:
-    from glow_app.ui.uploads import private_folder
+    from glow_app.ui.visitors import private_folder
 
     monkeypatch.setenv("GRADIO_TEMP_DIR", os.fsdecode(b"caf\xe9"))
     with pytest.raises(UserError, match=r"caf\?.* not UTF-8: set TMPDIR"):

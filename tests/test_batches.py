@@ -13,7 +13,7 @@ from PIL import Image
 from glow_app.faces.coding import to_tensor
 from glow_app.faces.face import prepare
 from glow_app.training import PackedPictures, TrainConfig, World
-from glow_app.training.batches import Batches, means_of, mixture, reduced
+from glow_app.training.data import Batches, means_of, mixture, reduced
 from glow_app.training.loop import train
 from models import PRESETS, dequantize
 

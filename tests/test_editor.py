@@ -18,7 +18,7 @@ import torch
 
 import models
 from glow_app.common.errors import UserError
-from glow_app.common.expiring_cache import ExpiringCache
+from glow_app.common.memory import ExpiringCache
 from glow_app.common.progress import Stopped
 from glow_app.editing import model as model_module
 from glow_app.editing.directions import Direction

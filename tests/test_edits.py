@@ -25,7 +25,7 @@ from glow_app.editing.editor import Editor
 from glow_app.faces import landmarks, regions
 from glow_app.faces.face import Face
 from glow_app.faces.landmarks import MEASURES, differences, find_shape
-from glow_app.ui.examples import example_files
+from glow_app.ui.page_faces import example_files
 
 _ROOT = Path(__file__).resolve().parents[1]
 SIDE = 256  # pixels at which edited pictures are measured

@@ -19,7 +19,7 @@ import models
 from glow_app.editing.editor import Editor
 from glow_app.lessons import chain, jacobian
 from glow_app.training import TrainConfig
-from glow_app.training.batches import mixture
+from glow_app.training.data import mixture
 from glow_app.training.optimization import (
     Ema,
     GradientGuard,

@@ -21,7 +21,7 @@ from glow_app.editing.editor import Editor
 from glow_app.lessons import chain, jacobian, plane, positions, source
 from glow_app.lessons.density import BASES, MAPS, ChangeOfVariables, density_view, derivative
 from glow_app.ui.encoding import packed
-from glow_app.ui.examples import OpeningMorph
+from glow_app.ui.page_faces import OpeningMorph
 from glow_app.ui.routes import STATIC, template
 from glow_app.ui.tabs import learn as learn_tab
 from glow_app.ui.tabs.learn import code_html

@@ -12,7 +12,7 @@ from PIL import Image, ImageSequence
 from glow_app.common.errors import UserError
 from glow_app.editing.editor import Editor
 from glow_app.faces.face import Face
-from glow_app.ui.uploads import uploaded_file
+from glow_app.ui.visitors import uploaded_file
 from tests.page_tools import far
 
 pytest_plugins = ["tests.page_fixtures"]

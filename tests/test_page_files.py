@@ -13,7 +13,7 @@ from PIL import Image, ImageSequence
 from playwright.sync_api import Page, expect
 
 from glow_app.export import animation, recipes, writing
-from glow_app.ui.examples import SEEDS
+from glow_app.ui.page_faces import SEEDS
 from tests.page_tools import (
     FRAMES,
     WAIT_MS,

@@ -26,12 +26,11 @@ from glow_app.editing.editor import Editor
 from glow_app.faces.coding import resized
 from glow_app.faces.face import Face
 from glow_app.ui.downloads import put_scene
-from glow_app.ui.examples import SEEDS, Examples, OpeningMorph
 from glow_app.ui.jobs import Jobs
 from glow_app.ui.on_demand import EditScene, FullFrames, MixScene, Scenes
 from glow_app.ui.page import build_page
-from glow_app.ui.page_faces import EXAMPLE, drawn_face, photo_face
-from glow_app.ui.sessions import BoundedSessions, bytes_of
+from glow_app.ui.page_faces import EXAMPLE, SEEDS, Examples, OpeningMorph, drawn_face, photo_face
+from glow_app.ui.visitors import BoundedSessions, bytes_of
 from tests.page_tools import serving
 
 pytest_plugins = ["tests.full_size_faces"]

@@ -22,7 +22,7 @@ from glow_app.editing.directions import Direction
 from glow_app.editing.editor import Editor
 from glow_app.editing.model import FaceModel
 from glow_app.export import recipes
-from glow_app.ui.examples import example_files
+from glow_app.ui.page_faces import example_files
 from tests.page_tools import (
     WAIT_MS,
     OpenTab,

@@ -18,7 +18,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from glow_app.editing.editor import Editor
-from glow_app.ui.examples import OpeningMorph
+from glow_app.ui.page_faces import OpeningMorph
 from tests.page_tools import canvas, choose, download, far, move_to, serving
 
 pytest_plugins = ["tests.page_fixtures"]

@@ -35,7 +35,7 @@ from glow_app.faces.face import FULL, prepare
 from glow_app.faces.looks import ReferenceFrame
 from glow_app.faces.opening import list_pictures
 from glow_app.faces.put_back import put_back
-from glow_app.ui.examples import example_files
+from glow_app.ui.page_faces import example_files
 
 pytest_plugins = ["tests.full_size_faces"]
 

@@ -24,7 +24,7 @@ from PIL import Image
 from benchmarks.faults import Row
 from benchmarks.faults.hostile import encoded
 from benchmarks.faults.visitor import Visitor
-from glow_app.ui.examples import example_files
+from glow_app.ui.page_faces import example_files
 
 MAX_GROWTH: Final = 0.10  # of memory, from before to after
 MAX_VISITOR_MIB: Final = 30.0  # of memory, with two sharp photos and their morph

@@ -23,7 +23,7 @@ from torch import Tensor
 import models
 from glow_app.common.devices import cores, pick_device
 from glow_app.common.errors import UserError
-from glow_app.common.expiring_cache import ExpiringCache
+from glow_app.common.memory import ExpiringCache
 from glow_app.common.progress import Progress, Steps
 from glow_app.faces.alignment import Square
 from glow_app.faces.coding import Coding, to_pictures, to_tensor

@@ -17,12 +17,10 @@ from torch import Tensor, nn
 import models
 from glow_app.common.errors import UserError
 from glow_app.faces.looks import ReferenceFrame
-from glow_app.training.batches import Batches, means_of, mixture
 from glow_app.training.config import TrainConfig
-from glow_app.training.data import PackedPictures
+from glow_app.training.data import Batches, PackedPictures, means_of, mixture
 from glow_app.training.distributed import World
-from glow_app.training.evaluation import Evaluation
-from glow_app.training.log import Meter, RunLog
+from glow_app.training.evaluation import Evaluation, Meter, RunLog
 from glow_app.training.optimization import (
     Ema,
     GradientGuard,
@@ -321,7 +319,7 @@ def _grown(given: Glow, path: Path, config: TrainConfig) -> Glow:
     if {**given.config.to_dict(), "steps": None} != {**wanted.to_dict(), "steps": None}:
         raise UserError(f"{path.name} has another configuration than this run.")
     try:
-        return models.grow(given, wanted.steps)
+        return models.glow(given, wanted.steps)
     except ValueError as error:
         raise UserError(f"{path.name} does not fit this run. {error}") from error
 

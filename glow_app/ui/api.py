@@ -35,7 +35,7 @@ from glow_app.ui.downloads import animated, written
 from glow_app.ui.encoding import finite
 from glow_app.ui.events import HEAVY, LONG, event_handler
 from glow_app.ui.page_faces import TEMPERATURE
-from glow_app.ui.uploads import outgoing, uploaded_file
+from glow_app.ui.visitors import outgoing, uploaded_file
 
 _ANIMATIONS = ("gif", "webp", "png", "mp4")
 _PHOTOS = ("jpg", "png")

@@ -28,10 +28,9 @@ from glow_app.ui.components.faces import (
     photo_card,
 )
 from glow_app.ui.events import LIGHT, QUIET, STATE_SECONDS, connect, event_handler, field
-from glow_app.ui.examples import OpeningMorph
 from glow_app.ui.on_demand import FullFrames, Scenes
-from glow_app.ui.page_faces import drawn_face, photo_face
-from glow_app.ui.uploads import uploaded_file
+from glow_app.ui.page_faces import OpeningMorph, drawn_face, photo_face
+from glow_app.ui.visitors import uploaded_file
 
 _MOST_FOUND = 8  # faces of a photo to choose from
 _turns = itertools.count(1)

@@ -27,7 +27,7 @@ from glow_app.ui.events import BESIDE, LIGHT, connect, event_handler, field
 from glow_app.ui.jobs import JOBS
 from glow_app.ui.on_demand import Scene
 from glow_app.ui.page_faces import Result, still_face
-from glow_app.ui.uploads import outgoing
+from glow_app.ui.visitors import outgoing
 
 if TYPE_CHECKING:
     from glow_app.ui.context import PageContext

@@ -16,7 +16,7 @@ import gradio as gr
 from glow_app.common.errors import UserError, is_for_people
 from glow_app.common.progress import Progress, Steps, Stopped, stopped_when
 from glow_app.ui.jobs import JOBS
-from glow_app.ui.uploads import uploaded_file
+from glow_app.ui.visitors import uploaded_file
 
 HEAVY: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}  # decode many frames
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}

@@ -1,4 +1,7 @@
-"""The whole page: header, tabs, API, and how it is launched."""
+"""The whole page: header, tabs, API, how it is launched, and how a file made here is opened again.
+
+Files hold settings and the seeds of drawn faces, never photos: those are chosen again.
+"""
 
 from __future__ import annotations
 
@@ -8,29 +11,41 @@ from typing import Any
 
 import gradio as gr
 
+from glow_app.common.errors import UserError
+from glow_app.editing import paths
 from glow_app.editing.editor import Editor
+from glow_app.editing.options import KAPPA
+from glow_app.export.recipes import Origin, Recipe, read_recipe
+from glow_app.faces.face import Face
 from glow_app.ui import limits
 from glow_app.ui.api import build_api
 from glow_app.ui.components.base import downloader
+from glow_app.ui.components.pictures import Setting
 from glow_app.ui.context import FaceHolder, PageContext, Pair
-from glow_app.ui.examples import OpeningMorph
+from glow_app.ui.events import LIGHT, event_handler
 from glow_app.ui.jobs import JOBS
 from glow_app.ui.on_demand import FullFrames, Scenes
-from glow_app.ui.open_morph import wire_open_morph
+from glow_app.ui.page_faces import TEMPERATURE, OpeningMorph, drawn_face
 from glow_app.ui.routes import ROUTES, STATIC, preloads, script_address
 from glow_app.ui.security import with_access_control
-from glow_app.ui.sessions import bounding_sessions
-from glow_app.ui.tabs.edit import build_edit_tab
-from glow_app.ui.tabs.journey import build_journey_tab
+from glow_app.ui.tabs.edit import AVERAGE_ID, build_edit_tab, direction_id
+from glow_app.ui.tabs.journey import JourneyTab, build_journey_tab, new_stop
 from glow_app.ui.tabs.learn import build_learn_tab
-from glow_app.ui.tabs.mix import build_mix_tab
-from glow_app.ui.tabs.morph import build_morph_tab
+from glow_app.ui.tabs.mix import SHAPE_ID, build_mix_tab, level_id
+from glow_app.ui.tabs.morph import MorphTab, build_morph_tab
 from glow_app.ui.tabs.sample import build_sample_tab
 from glow_app.ui.theme import build_theme
-from glow_app.ui.uploads import DELETE_CACHE, fetch_nothing, private_folder, sweep_always
 from glow_app.ui.users import Users
+from glow_app.ui.visitors import (
+    DELETE_CACHE,
+    bounding_sessions,
+    fetch_nothing,
+    private_folder,
+    sweep_always,
+    uploaded_file,
+)
 
-_VISITORS = 200  # whose faces and morphs are kept, within the bytes that `sessions` allows
+_VISITORS = 200  # whose faces and morphs are kept, within the bytes that `visitors` allows
 _QUEUE = 32  # events that may wait; one more is told to try again
 
 _TIP = (
@@ -79,7 +94,7 @@ def build_page(editor: Editor, opening: OpeningMorph | None = None) -> gr.Blocks
                 build_learn_tab(editor, opening)
         context.pair.wire(morph.temperature)
         context.edited.wire(morph.temperature)
-        wire_open_morph(context, tabs, morph, journey, mix_setting, edit_setting)
+        _wire_open_morph(context, tabs, morph, journey, mix_setting, edit_setting)
         gr.HTML(f"<p>{_TIP}</p>", elem_id="tip")
         page.unload(JOBS.left)
     page.queue(max_size=_QUEUE)
@@ -147,3 +162,110 @@ def _masthead(editor: Editor) -> str:
         "<p>Morph one face into another with a model that can be run backwards, exactly.</p>"
         f'</div><span class="model" title="Model, picture size, device">{model}</span></header>'
     )
+
+
+# ---- open a morph -------------------------------------------------------------------------------
+
+_SECONDS = 8
+_OTHER_MODEL = "This file was made with another model, whose seeds draw other faces. "
+_PHOTOS = "Photos are never stored in a file: choose them again. "
+_OWN = "It went along a direction of its maker's own, {}: load it, then open this file again. "
+_AVERAGE = "It went towards the average of somebody's photos: load these again, too."
+
+
+def _wire_open_morph(
+    context: PageContext,
+    tabs: gr.Tabs,
+    morph: MorphTab,
+    journey: JourneyTab,
+    mix_setting: gr.State,
+    edit_setting: gr.State,
+) -> None:
+    """Add the event of the button, once all tabs are there."""
+    editor, pair = context.editor, context.pair
+
+    def set_faces(recipe: Recipe) -> dict[Any, Any]:
+        """Photo A and B as far as their seeds are known."""
+        changes: dict[Any, Any] = {}
+        for holder, face in zip((pair.a, pair.b), recipe.faces, strict=False):
+            if face.seed is not None:
+                drawn = _drawn(editor, face)
+                changes.update(zip(holder.outputs, holder.values(drawn), strict=True))
+        return changes
+
+    def open_morph(recipe: Recipe) -> dict[Any, Any]:
+        low, high = t_range = tuple(recipe.t_range)
+        path = recipe.path if recipe.path in paths.PATHS else "linear"
+        kappa = KAPPA if recipe.kappa is None else recipe.kappa
+        values = (recipe.way, recipe.ground, kappa, path, t_range, recipe.constant_speed)
+        changes = {**set_faces(recipe), **dict(zip(morph.options, values, strict=True))}
+        return {**changes, morph.beyond: low < 0 or high > 1}
+
+    def open_journey(recipe: Recipe) -> dict[Any, Any]:
+        leg = limits.LEG_FRAMES if recipe.frames is None else min(recipe.frames, limits.FRAMES)
+        steady, way = recipe.constant_speed, recipe.way
+        values = (recipe.path, recipe.loop, leg, steady, way, recipe.ground)
+        changes = dict(zip(journey.options, values, strict=True))
+        drawn = [face for face in recipe.faces if face.seed is not None]
+        stops = tuple(new_stop(_drawn(editor, face)) for face in drawn[: limits.MAX_FACES])
+        return {**changes, **dict(zip(journey.outputs, journey.values(stops), strict=True))}
+
+    def open_mix(recipe: Recipe) -> dict[Any, Any]:
+        weights = {level_id(level): weight for level, weight in enumerate(recipe.weights)}
+        weights[SHAPE_ID] = recipe.shape or 0.0
+        return {**set_faces(recipe), mix_setting: Setting(weights)}
+
+    def open_edit(recipe: Recipe) -> dict[Any, Any]:
+        strengths = {direction_id(name): strength for name, strength in recipe.directions}
+        changes: dict[Any, Any] = {edit_setting: Setting({AVERAGE_ID: recipe.toward, **strengths})}
+        for face in recipe.faces[:1]:
+            if face.seed is not None:
+                values = context.edited.values(_drawn(editor, face))
+                changes.update(zip(context.edited.outputs, values, strict=True))
+        return changes
+
+    ways = {"morph": open_morph, "journey": open_journey, "mix": open_mix, "edit": open_edit}
+
+    @event_handler
+    def open_file(path: str | None) -> dict[Any, Any]:
+        if not path:
+            raise UserError("The file did not arrive: please try again.")
+        recipe = read_recipe(uploaded_file(path))
+        if recipe.kind not in ways:
+            raise UserError("This is a sheet of samples: its caption names the seeds to draw.")
+        # What morph.py --edit makes is a morph, and its sliders are those of the edit.
+        kind = "edit" if recipe.kind == "morph" and recipe.directions else recipe.kind
+        changes = ways[kind](recipe)
+        notes = _OTHER_MODEL if recipe.fingerprint not in {"", editor.fingerprint} else ""
+        if any(face.seed is None for face in recipe.faces):
+            notes += _PHOTOS
+        shipped = {direction.name for direction in editor.directions()}
+        if own := [name for name, _ in recipe.directions if name not in shipped]:
+            notes += _OWN.format(html.escape(", ".join(own)))  # a toast shows HTML
+        if recipe.average:
+            notes += _AVERAGE
+        if notes:
+            gr.Info(notes, duration=_SECONDS)
+        return {**changes, tabs: gr.Tabs(selected=kind)}
+
+    morph.open_file.upload(
+        open_file,
+        morph.open_file,
+        [
+            tabs,
+            *pair.outputs,
+            *context.edited.outputs,
+            *morph.options,
+            morph.beyond,
+            *journey.outputs,
+            *journey.options,
+            mix_setting,
+            edit_setting,
+        ],
+        **LIGHT,
+    )
+
+
+def _drawn(editor: Editor, face: Origin) -> Face:
+    temperature = TEMPERATURE if face.temperature is None else face.temperature
+    return drawn_face(editor, limits.seed(face.seed), limits.temperature(temperature))

@@ -32,11 +32,10 @@ from glow_app.ui import limits
 from glow_app.ui.components.base import component, job
 from glow_app.ui.encoding import packed, picture_uri
 from glow_app.ui.events import QUIET, STATE_SECONDS, event_handler, field, notify_ended
-from glow_app.ui.examples import OpeningMorph
 from glow_app.ui.jobs import JOBS
-from glow_app.ui.page_faces import TEMPERATURE, drawn_face, photo_face
+from glow_app.ui.page_faces import TEMPERATURE, OpeningMorph, drawn_face, photo_face
 from glow_app.ui.routes import template
-from glow_app.ui.uploads import uploaded_file
+from glow_app.ui.visitors import uploaded_file
 from models import Glow
 from models.layers import AffineCoupling, InvertibleConv, fold
 from models.steps import FlowStep
