@@ -135,37 +135,20 @@ PRESETS: dict[str, GlowConfig] = {
     # makes faces hang together; the steps above, which cost most, are worth most bits/dim
     # (docs/architecture.md). Reached 2.732 bits/dim on 1,281 held-out faces after 515,520 images
     # on two CPU cores, the first 340,000 of them with 2/4/8/10 steps.
-    "faces64": GlowConfig(
-        image_size=64,
-        steps=(6, 6, 8, 10),
-        widths=(64, 96, 160, 128),
-    ),
+    "faces64": GlowConfig(image_size=64, steps=(6, 6, 8, 10), widths=(64, 96, 160, 128)),
     # faces64 and a detail level on it, which is half of the work for each picture.
     "faces128": GlowConfig(
-        image_size=128,
-        steps=(6, 6, 6, 8, 10),
-        widths=(64, 64, 96, 160, 128),
-        details=1,
+        image_size=128, steps=(6, 6, 6, 8, 10), widths=(64, 64, 96, 160, 128), details=1
     ),
     # Under half of the parameters and of the work of faces64, for a few thousand pictures.
-    "small64": GlowConfig(
-        image_size=64,
-        steps=(4, 4, 6, 8),
-        widths=(48, 64, 96, 96),
-    ),
+    "small64": GlowConfig(image_size=64, steps=(4, 4, 6, 8), widths=(48, 64, 96, 96)),
     # small64 and a detail level on it.
     "small128": GlowConfig(
-        image_size=128,
-        steps=(4, 4, 4, 6, 8),
-        widths=(48, 48, 64, 96, 96),
-        details=1,
+        image_size=128, steps=(4, 4, 4, 6, 8), widths=(48, 48, 64, 96, 96), details=1
     ),
     # faces128 and a second detail level, half as wide: sharp pictures of that size are few.
     "faces256": GlowConfig(
-        image_size=256,
-        steps=(6, 6, 6, 6, 8, 10),
-        widths=(32, 64, 64, 96, 160, 128),
-        details=2,
+        image_size=256, steps=(6, 6, 6, 6, 8, 10), widths=(32, 64, 64, 96, 160, 128), details=2
     ),
     # Kingma & Dhariwal (2018): 32 steps a level, published nets of width 512. For comparison
     # only: at 64x64 it costs about twenty times as much a frame as faces64.
@@ -177,10 +160,5 @@ PRESETS: dict[str, GlowConfig] = {
         net="conv",
     ),
     # Trains in seconds on a laptop; for tests and for trying things out.
-    "tiny": GlowConfig(
-        image_size=16,
-        steps=(2, 2),
-        widths=(16, 16),
-        prior_width=16,
-    ),
+    "tiny": GlowConfig(image_size=16, steps=(2, 2), widths=(16, 16), prior_width=16),
 }

@@ -352,12 +352,7 @@ class Haar(Bijection):
         # Views of the four pixels of every block, row by row.
         a, b, c, d = (x[..., row::2, column::2] for row in (0, 1) for column in (0, 1))
         top, bottom, left, right = a + b, c + d, a - b, c - d
-        parts = [
-            (top + bottom) / 4,
-            (left + right) / 2,
-            (top - bottom) / 2,
-            (left - right) / 2,
-        ]
+        parts = [(top + bottom) / 4, (left + right) / 2, (top - bottom) / 2, (left - right) / 2]
         y = by_channels(torch.cat(parts, dim=1))
         return y, y.new_full((len(x),), -math.log(2.0) * math.prod(parts[0].shape[1:]))
 

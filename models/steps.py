@@ -149,10 +149,7 @@ class FlowSteps(Bijection, nn.ModuleList):
         return x, log_det
 
     def inverse(
-        self,
-        y: Tensor,
-        within: tuple[Tensor, Tensor] | None = None,
-        context: Tensor | None = None,
+        self, y: Tensor, within: tuple[Tensor, Tensor] | None = None, context: Tensor | None = None
     ) -> Tensor:
         """Undo :meth:`forward`.
 

@@ -120,9 +120,7 @@ def parser() -> cli.Parser:
         "--there-and-back", action="store_true", help="then back the way it came, to play forever"
     )
     ends.add_argument(
-        "--loop",
-        action="store_true",
-        help="then from the last photo on to A, to play forever",
+        "--loop", action="store_true", help="then from the last photo on to A, to play forever"
     )
     path.add_argument(
         "--align",

@@ -84,11 +84,7 @@ def number(low: float, high: float = math.inf) -> Callable[[str], float]:
     return _ranged(float, "a number", low, high)
 
 
-def run(
-    main: Callable[[list[str] | None], int | None],
-    *,
-    argv: list[str] | None = None,
-) -> int:
+def run(main: Callable[[list[str] | None], int | None], *, argv: list[str] | None = None) -> int:
     """Run `main(argv)` and return the exit status, for `raise SystemExit(run(main))`.
 
     Errors for the user (`glow_app.common.errors`), OSError and MemoryError become one line on

@@ -93,10 +93,8 @@ class Direction:
 
     @property
     def weak(self) -> bool:
-        """Whether held-out pictures of two classes are told apart hardly better than by chance.
-
-        Below 60 %, or within two standard errors of one half.
-        """
+        """Whether held-out pictures of two classes are told apart hardly better than by chance:
+        below 60 %, or within two standard errors of one half."""
         if self.accuracy is None:
             return False
         with_, without = self.facts["counts"]
@@ -167,11 +165,8 @@ def expression(
     apart, chosen = differences(own, other), []
     for slider in sliders:
         names, _ = slider.facts.get("measure", ([], 1))
-        if slider.group not in ("Expression", "Pose") or not names:
-            continue
-        if slider.name.startswith("wink"):  # "eyes wide" moves both eyes
-            continue
-        if set(names) <= set(apart):
+        fits = slider.group in ("Expression", "Pose") and names and set(names) <= set(apart)
+        if fits and not slider.name.startswith("wink"):  # "eyes wide" moves both eyes
             chosen.append(slider)
     if not chosen:
         raise UserError("No sliders of expression come with this model.")
@@ -191,8 +186,8 @@ def _by_slider(sliders: Sequence[Direction], apart: dict[str, float]) -> np.ndar
 
 def _moved(shape: np.ndarray, slider: Direction) -> np.ndarray:
     """Return a shape (478, 2) that is moved by one unit of a slider."""
-    moved = shape if slider.shape is None else shape + slider.shape
-    return turned(moved, *slider.turn) if any(slider.turn) else moved
+    shape = shape if slider.shape is None else shape + slider.shape
+    return turned(shape, *slider.turn) if any(slider.turn) else shape
 
 
 # --------------------------------------------------------------------------------------- learning
@@ -217,8 +212,7 @@ def learn(
     the other four.
 
     Args:
-        z_with: (N, D) codes of looks, N ≥ 5.
-        z_without: (M, D) codes of looks, M ≥ 5.
+        z_with, z_without: (N, D) and (M, D) codes of looks, N and M ≥ 5.
         levels: (C, H, W) of each level of a code, finest first (`FaceModel.level_shapes`).
         shapes: landmarks (N, 478, 2) and (M, 478, 2) of the same pictures; None: the shape of a
             face does not move.
@@ -298,12 +292,8 @@ def _unit_direction(
 def _shrunk_difference(classes: list[Tensor], levels: Sequence[tuple[int, int, int]]) -> Tensor:
     """Return the difference of the class means, without most of its noise.
 
-    Of D numbers each carries the noise of two means, so a few hundred pictures make a direction
-    that is mostly noise, and hides that a smile is in some places of the code and nowhere else.
-    Each position of each level is shrunk by the share of its energy that noise explains
-    (positive-part James-Stein): d · max(0, 1 - noise/energy). Energy and noise are averaged over
-    a window of half the level's side: of a few positions, every second has more energy than
-    noise by chance alone, and a fine level has thousands.
+    A few hundred pictures make a direction that is mostly noise, which hides that a smile is in
+    some places of the code and nowhere else.
     """
     with_, without = classes
     difference = with_.mean(dim=0) - without.mean(dim=0)
@@ -312,7 +302,11 @@ def _shrunk_difference(classes: list[Tensor], levels: Sequence[tuple[int, int, i
 
 
 def without_noise(vector: Tensor, noise: Tensor, levels: Sequence[tuple[int, int, int]]) -> Tensor:
-    """Shrink an estimated direction, each position of each level by the share of noise in it.
+    """Shrink an estimated direction, each position of each level by the share of its energy that
+    noise explains (positive-part James-Stein): d · max(0, 1 - noise/energy).
+
+    Both are averaged over a window of half the level's side: of a few positions, every second has
+    more energy than noise by chance alone, and a fine level has thousands.
 
     Args:
         vector: (D,).
@@ -382,7 +376,7 @@ def _effect_size(with_: Tensor, without: Tensor) -> float:
 
 
 def pretrained_folder() -> Path:
-    """Return where the directions of released weights are: for each a folder of .safetensors."""
+    """Return where the directions of released weights are, in a folder for each."""
     return models.pretrained_path().parent / "directions"
 
 

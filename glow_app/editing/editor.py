@@ -169,12 +169,9 @@ class Editor:
             constant_speed: choose as many positions anew, between those ends; see
                 `frames.make_even_frames`.
             progress: counts frames.
-            coarse: without constant speed, yield every coarse-th frame first; nothing is made
-                twice.
+            coarse: without constant speed, yield every coarse-th frame first and then all;
+                nothing is made twice.
             kappa: see `MorphOptions`.
-
-        Yields:
-            the coarse frames if asked for, then all.
         """
         if constant_speed:
             yield make_even_frames(self.model, walk, u, progress, kappa)
@@ -189,10 +186,7 @@ class Editor:
         progress: Progress | None = None,
         coarse: int = 0,
     ) -> Iterator[Morph]:
-        """Make the frames of a morph or a journey; the arguments are those of `walk` and `along`.
-
-        Picture k is frame `stops[k]` of the result.
-        """
+        """Make the frames of a morph or a journey; arguments are those of `walk` and `along`."""
         walk = self.walk(pictures, options)
         u = options.positions(walk.legs)
         return self.along(walk, u, options.constant_speed, progress, coarse, options.kappa)
@@ -295,11 +289,8 @@ class Editor:
         return self.face_of(make_still(self.model, Average(*self._encoded(pictures))))
 
     def face_of(self, still: Still, **known: Any) -> Face:
-        """Return a picture that was made here as a face, with all the detail of its photos.
-
-        Args:
-            known: more fields of the face.
-        """
+        """Return a picture that was made here as a face, with all the detail of its photos;
+        `known` are more of its fields."""
         side = self.image_size
         full = still.at(still.native) if still.native > side else None
         crop = still.at(max(self.model.crop_size, side))
@@ -346,9 +337,9 @@ class Editor:
             if path.name not in found:
                 with suppress(UserError):  # of other weights
                     found[path.name] = self.load_direction(path)
-        order = {group: place for place, group in enumerate(directions.GROUPS)}
+        place = directions.GROUPS.index
         return tuple(
-            sorted(found.values(), key=lambda d: (order[d.group], d.facts.get("order", 0), d.name))
+            sorted(found.values(), key=lambda d: (place(d.group), d.facts.get("order", 0), d.name))
         )
 
     def _check_length(self, direction: Direction) -> None:

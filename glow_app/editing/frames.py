@@ -57,10 +57,7 @@ class Frames:
         return side if self.renderer is None else max(side, self.renderer.native)
 
     def enlarged(
-        self,
-        size: int,
-        rows: Sequence[int] | None = None,
-        progress: Progress | None = None,
+        self, size: int, rows: Sequence[int] | None = None, progress: Progress | None = None
     ) -> np.ndarray:
         """Return the frames, or some of them, at ``size``: (T, size, size, 3) uint8."""
         each = self.each(size, rows, progress)
@@ -82,15 +79,9 @@ class Frames:
 
 @dataclass(frozen=True, eq=False)
 class Enlarged:
-    """Frames at another size, made one by one each time that they are iterated over.
+    """Frames of `source` at another size, made one by one each time that they are iterated over.
 
     It has the shape and the dtype of the array of them all, and rows can be chosen as there.
-
-    Attributes:
-        source: the frames at the model's size.
-        size: pixels a side.
-        rows: numbers of the frames.
-        progress: counts them as they are made.
     """
 
     source: Frames
@@ -153,18 +144,11 @@ class Morph(Frames):
 
     def reversed(self) -> Morph:
         """Return the same walk from its end: the same codes, so the same pictures."""
+        names = ("frames", "looks", "points", "clamped_frames", "u", "norms")
+        back = {name: getattr(self, name)[::-1] for name in names}
         last = len(self.frames) - 1
-        return replace(
-            self,
-            frames=self.frames[::-1],
-            looks=self.looks[::-1],
-            points=self.points[::-1],
-            clamped_frames=self.clamped_frames[::-1],
-            t=(1 - self.t)[::-1],
-            u=self.u[::-1],
-            norms=self.norms[::-1],
-            stops=tuple(last - stop for stop in reversed(self.stops)),
-        )
+        stops = tuple(last - stop for stop in reversed(self.stops))
+        return replace(self, **back, t=(1 - self.t)[::-1], stops=stops)
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,12 +186,8 @@ def make_frames(
     Args:
         u: (T,) float64.
         steps: counts frames, pass by pass.
-        coarse: yield every coarse-th frame first, if that includes both ends; nothing is made
-            twice. 0: all at once.
-        kappa: see `options.MorphOptions`.
-
-    Yields:
-        the coarse frames if asked for, then all.
+        coarse: yield every coarse-th frame first, if that includes both ends, then all; nothing
+            is made twice. 0: all at once.
     """
     rows, first = np.arange(len(u)), np.zeros(len(u), bool)
     job = _Rendering(model, walk, u, kappa)

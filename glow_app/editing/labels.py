@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import io
 import operator
 import random
 import re
@@ -35,11 +34,7 @@ _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
 
 
 def read_labels(path: str | Path) -> list[Row]:
-    """Read a table as `read_table` does; paths in "file" are taken as relative to its folder.
-
-    Raises:
-        UserError: as `read_table`.
-    """
+    """Read a table as `read_table` does; paths in "file" are taken as relative to its folder."""
     path = Path(path)
     return [{**row, FILE: str(path.parent / row[FILE])} for row in read_table(path)]
 
@@ -59,7 +54,9 @@ def read_table(path: str | Path) -> list[Row]:
     name = printable(path.name)
     refuse_lfs_pointer(path)
     try:
-        text = _decoded(path.read_bytes())
+        content = path.read_bytes()
+        marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = content.decode("utf-16" if marked else "utf-8-sig")
     except OSError as error:
         raise UserError(f"{name} cannot be read as a table: {error.strerror}.") from error
     except UnicodeError as error:
@@ -69,9 +66,9 @@ def read_table(path: str | Path) -> list[Row]:
         spaced = delimiter != "\t"  # people write "file, age"
         lines = csv.reader(
             io.StringIO(text, newline=""),
+            strict=True,
             delimiter=delimiter,
             skipinitialspace=spaced,
-            strict=True,
         )
         header = [column.strip() for column in next(lines, [])]
         while header and not header[-1]:  # spreadsheets write columns that were emptied
@@ -90,12 +87,6 @@ def read_table(path: str | Path) -> list[Row]:
     if not rows:
         raise UserError(f"{name} has a header and no rows below it.")
     return rows
-
-
-def _decoded(content: bytes) -> str:
-    """Decode UTF-8 or UTF-16; raise UnicodeError."""
-    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return content.decode("utf-16" if marked else "utf-8-sig")
 
 
 def _delimiter(text: str) -> str:

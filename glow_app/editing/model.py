@@ -85,7 +85,6 @@ class FaceModel:
 
     Attributes:
         flow: the `models.Glow`, in evaluation mode on `device`.
-        device: where it runs.
         image_size: S, the side of its pictures in pixels.
         name: the file name of the checkpoint without its ending, with ? for what is not text.
         facts: training facts stored in the checkpoint.
@@ -139,11 +138,7 @@ class FaceModel:
 
     def prepare(self, source: Any, align: Align = "auto", crop: Square | None = None) -> Face:
         """Open a photo and cut out its face, for this model and at full size; see
-        `faces.face.prepare`.
-
-        Raises:
-            UserError: the picture cannot be used.
-        """
+        `faces.face.prepare`."""
         return prepare(source, self.image_size, align, self.coding, full=FULL, square=crop)
 
     def face(self, picture: np.ndarray | Face) -> Face:
@@ -192,9 +187,7 @@ class FaceModel:
             UserError: wrong shape or type, or the device ran out of memory.
         """
         pictures = self._check_pictures(pixels)
-        keys = [
-            hashlib.blake2b(picture.tobytes(), digest_size=16).digest() for picture in pictures
-        ]
+        keys = [hashlib.blake2b(one.tobytes(), digest_size=16).digest() for one in pictures]
         with self._lock:
             known = {key: row for key in keys if (row := self._codes.get(key)) is not None}
             missing = {k: p for k, p in zip(keys, pictures, strict=True) if k not in known}
@@ -220,9 +213,9 @@ class FaceModel:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Decode codes, and report how much had to be clamped.
 
-        Codes made by hand can leave the region where g is well conditioned. Infinite and
-        undefined numbers in z become the nearest finite ones and 0, in x black, white and grey;
-        x is clamped to [0, 1]. Nothing of that happens to the code of a picture.
+        Codes made by hand can leave the region where g is well conditioned. Infinite and undefined
+        numbers in z become the nearest finite ones and 0, in x black, white and grey; x is clamped
+        to [0, 1].
 
         Args:
             z: (N, D) or (D,), any float type, any device.
@@ -234,8 +227,7 @@ class FaceModel:
 
         Returns:
             frames (N, S, S, 3) uint8, and for each of them (N,) float32 the share, 0 to 1, of
-            numbers of x outside [0, 1] or not finite (numbers of z that were not finite count as
-            well).
+            numbers of x outside [0, 1], or not finite in x or z.
 
         Raises:
             UserError: wrong shape, or the device ran out of memory.
@@ -325,9 +317,8 @@ class FaceModel:
 
     def norms(self, z: Tensor) -> np.ndarray:
         """Return (N, L) float32, ‖z_l‖/√d_l of each level of codes (N, D), finest first."""
-        levels = self.flow.split_levels(z)
-        norms = [level.flatten(1).square().mean(dim=1).sqrt() for level in levels]
-        return torch.stack(norms, dim=1).numpy()
+        levels = [level.flatten(1) for level in self.flow.split_levels(z)]
+        return torch.stack([one.square().mean(dim=1).sqrt() for one in levels], dim=1).numpy()
 
     @contextmanager
     def locked(self) -> Iterator[models.Glow]:
@@ -368,11 +359,8 @@ class FaceModel:
             # Rows by number are copies: a view would keep the whole batch.
             return [Coded(z[[i]], states[i]) for i in range(len(z))]
 
-        coded: list[Coded] = []
-        for chunk in self._centres(pictures).split(self.batch):
-            for rows in self._on_cores(part, chunk):
-                coded += rows
-        return coded
+        chunks = self._centres(pictures).split(self.batch)
+        return [row for chunk in chunks for rows in self._on_cores(part, chunk) for row in rows]
 
     def _decode(
         self, z: Tensor, within: StateRange | None = None
@@ -388,8 +376,8 @@ class FaceModel:
             x = torch.nan_to_num(x, nan=0.5, posinf=1.0, neginf=0.0)
             return to_pictures(models.to_levels(x, self._n_bits)), shares.cpu().numpy()
 
-        parts = self._on_cores(part, z, within)
-        return np.concatenate([p for p, _ in parts]), np.concatenate([s for _, s in parts])
+        pixels, shares = zip(*self._on_cores(part, z, within), strict=True)
+        return np.concatenate(pixels), np.concatenate(shares)
 
     def _on_cores(
         self, work: Callable[..., _Result], rows: Tensor, *more: StateRange | None

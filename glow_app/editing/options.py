@@ -1,7 +1,4 @@
-"""The choices of a morph or a journey, for the page, the API, the command line and recipes.
-
-`MorphOptions` checks itself when it is made, so whoever has one need not check again.
-"""
+"""The choices of a morph or a journey, for the page, the API, the command line and recipes."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ MAX_FRAMES: Final = 2000  # of one morph; at 128 px they and their looks have 20
 
 @dataclass(frozen=True)
 class MorphOptions:
-    """How to go from face to face.
+    """How to go from face to face; checked when it is made.
 
     Attributes:
         kind: "morph", from A to B, or "journey", through K ≥ 2 faces.

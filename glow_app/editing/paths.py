@@ -26,12 +26,7 @@ T_RANGE: tuple[float, float] = (-0.5, 1.5)  # farther out there are hardly any f
 _MIN_SIN = 1e-6
 
 
-def path(
-    z_a: Tensor,
-    z_b: Tensor,
-    t: Tensor | Sequence[float],
-    kind: str = "linear",
-) -> Tensor:
+def path(z_a: Tensor, z_b: Tensor, t: Tensor | Sequence[float], kind: str = "linear") -> Tensor:
     """Return points of one path from `z_a` (t = 0) to `z_b` (t = 1).
 
     - `"linear"`: z_t = z_a + t·Δ with Δ = z_b - z_a. In high dimension two independent codes are
@@ -43,8 +38,7 @@ def path(
       Parallel, antiparallel and zero codes have no great circle of their own: linear is used.
 
     Args:
-        z_a: (D,) code of A.
-        z_b: (D,) code of B.
+        z_a, z_b: (D,) codes of A and B.
         t: (T,) positions; 0 and 1 give `z_a` and `z_b` bit for bit, other finite values are
             allowed and extrapolate.
         kind: one of `PATHS`.
@@ -97,8 +91,7 @@ def journey(
         points = keys.new_empty(len(places), keys.shape[1])
         for k in leg.unique().tolist():
             here = leg == k
-            end = keys[(k + 1) % len(keys)]
-            points[here] = path(keys[k], end, along[here], kind)
+            points[here] = path(keys[k], keys[(k + 1) % len(keys)], along[here], kind)
     exact = places == places.round()
     points[exact] = keys[places[exact].long() % len(keys)]
     return points
@@ -174,11 +167,7 @@ def mix(
 
 
 def coarse_fine(levels: int, cut: int) -> tuple[float, ...]:
-    """Return weights for `mix`: the `cut` finest levels of B on the coarser ones of A.
-
-    Args:
-        cut: 0 (all A) to `levels` (all B).
-    """
+    """Return weights for `mix`: the `cut` finest of `levels` of B on the coarser ones of A."""
     return (1.0,) * cut + (0.0,) * (levels - cut)
 
 
@@ -190,8 +179,7 @@ def near(z: Tensor, noise: Tensor, radius: float) -> Tensor:
     al. 2013, arXiv:1202.0709). The correlation of z' with z is √(1 - r²).
 
     Args:
-        z: (D,) or (N, D).
-        noise: like z.
+        z, noise: (D,) or (N, D).
         radius: r in [0, 1]: 0 is z itself, 1 has nothing to do with it.
     """
     return math.sqrt(1 - radius**2) * z + radius * noise
@@ -228,7 +216,10 @@ def _spherical(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 
 def _cubic(keys: Tensor, leg: Tensor, s: Tensor, loop: bool) -> Tensor:
     """Catmull-Rom between keys[leg] and the next one at s in [0, 1]; keys (K, D) float64."""
-    padded = _padded(keys, loop)
+    if loop:  # what a spline needs at either end: keys across the seam, or mirror images
+        padded = torch.cat([keys[-1:], keys, keys[:2]])
+    else:
+        padded = torch.cat([2 * keys[:1] - keys[1:2], keys, 2 * keys[-1:] - keys[-2:-1]])
     basis = torch.stack(
         [-s + 2 * s**2 - s**3, 2 - 5 * s**2 + 3 * s**3, s + 4 * s**2 - 3 * s**3, s**3 - s**2],
         dim=1,
@@ -236,10 +227,3 @@ def _cubic(keys: Tensor, leg: Tensor, s: Tensor, loop: bool) -> Tensor:
     weights = torch.zeros(len(s), len(padded), dtype=torch.float64)
     weights = weights.scatter_(1, leg[:, None] + torch.arange(4), basis / 2).to(keys.device)
     return weights @ padded
-
-
-def _padded(keys: Tensor, loop: bool) -> Tensor:
-    """Add the keys that a spline needs at either end: those across the seam, or mirror images."""
-    if loop:
-        return torch.cat([keys[-1:], keys, keys[:2]])
-    return torch.cat([2 * keys[:1] - keys[1:2], keys, 2 * keys[-1:] - keys[-2:-1]])

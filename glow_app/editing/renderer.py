@@ -35,7 +35,7 @@ from glow_app.faces.coding import resized
 from glow_app.faces.face import Face
 from glow_app.faces.landmarks import SHAPE_POINTS
 from glow_app.faces.looks import Looks
-from glow_app.faces.warp import Triangulation, reshaped
+from glow_app.faces.warp import Triangulation, between, reshaped
 
 # Frames are made side by side, one a core; OpenCV's own threads would only get in their way.
 cv2.setNumThreads(1)
@@ -74,10 +74,7 @@ class Renderer:
         return max(face.native for face in self.faces)
 
     def frames(
-        self,
-        points: Sequence[Point],
-        decoded: Sequence[np.ndarray] | np.ndarray,
-        size: int,
+        self, points: Sequence[Point], decoded: Sequence[np.ndarray] | np.ndarray, size: int
     ) -> np.ndarray:
         """Return the frames of points: (T, size, size, 3) uint8.
 
@@ -127,14 +124,12 @@ class Renderer:
 
         Those of two faces do not depend on the shape asked for, so every frame has the same.
         """
-        own = [_shape(self.faces[i])[SHAPE_POINTS] for i in chosen]
+        own = [self.faces[i].known_shape[SHAPE_POINTS] for i in chosen]
         if len(own) != 2:
             return Triangulation([*own, shape[SHAPE_POINTS]])
         with self._lock:
             if chosen not in self._meshes:
-                a, b = own
-                between = [a + t * (b - a) for t in np.linspace(*_OVERSHOOT, 9)]
-                self._meshes[chosen] = Triangulation(between)
+                self._meshes[chosen] = between(own[0], own[1], *_OVERSHOOT)
             return self._meshes[chosen]
 
 
@@ -248,7 +243,7 @@ class _Scene:
         mesh = self.renderer.mesh(self.chosen, shape)
         goal = mesh.points(shape[SHAPE_POINTS])
         for i in self.chosen:
-            own = mesh.points(_shape(faces[i])[SHAPE_POINTS])
+            own = mesh.points(faces[i].known_shape[SHAPE_POINTS])
             if np.array_equal(own, goal):
                 yield i, None, None
             else:
@@ -262,8 +257,7 @@ class _Scene:
         (N, N, 3); () where it is 0.
         """
         kappa, looks = self.renderer.kappa, self.renderer.looks
-        nothing = self.point.look is not None if self.single else not kappa
-        if nothing:
+        if self.point.look is not None if self.single else not kappa:
             return np.zeros((), np.float32)
         base = np.zeros(decoded.shape, np.float32)
         for i, weight in self.weights.items():
@@ -306,10 +300,9 @@ class _Scene:
         near = np.clip(1 - away / _NEAR, 0, 1).astype(np.float32)
         share = self.skin[ground] * _sized(near, self.side)
         if everywhere:
-            face = float(
-                (self.grey[ground] * self.outline).sum() / max(float(self.outline.sum()), 1e-6)
-            )
-            lit = np.minimum(self.grey[ground] / max(face, 1.0), 1.2)
+            grey, outline = self.grey[ground], self.outline
+            face = float((grey * outline).sum() / max(float(outline.sum()), 1e-6))
+            lit = np.minimum(grey / max(face, 1.0), 1.2)
             share = np.maximum(share, everywhere * lit)
         return share[..., None] * colour
 
@@ -348,12 +341,6 @@ class _Scene:
         around = cv2.GaussianBlur(frame[box] - own, (0, 0), side / 40)
         frame[box] = blending.joined(frame[box], own + 0.5 * around - frame[box], mask)
         return frame
-
-
-def _shape(face: Face) -> np.ndarray:
-    """Return the landmarks (478, 2) of a face of a walk that is warped."""
-    assert face.shape is not None
-    return face.shape
 
 
 def _weighted(weights: Sequence[float], pictures: Sequence[np.ndarray]) -> np.ndarray:

@@ -70,11 +70,7 @@ class Sampler:
         return None
 
     def sample(
-        self,
-        n: int = 1,
-        temperature: float = 0.7,
-        seed: int = 0,
-        progress: Progress | None = None,
+        self, n: int = 1, temperature: float = 0.7, seed: int = 0, progress: Progress | None = None
     ) -> np.ndarray:
         """Draw new faces (n, S, S, 3) uint8: z_l = T_l·ε_l, ε ~ N(0, I), in a shape drawn too.
 
@@ -95,10 +91,7 @@ class Sampler:
 
         Row r is `sample(n, temperatures[r], seed)`.
         """
-        _check_count(n)
-        for temperature in temperatures:
-            _check_temperature(temperature)
-        _check_seed(seed, n)
+        _check(n, seed, *temperatures, last=seed + n - 1)
         steps = Steps(n * len(temperatures), progress)
         rows = []
         for temperature in temperatures:
@@ -110,8 +103,7 @@ class Sampler:
     def draw(self, seed: int, temperature: float = 0.7) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the picture of `sample(1, temperature, seed)`, and its landmarks (478, 2) where
         its shape was drawn."""
-        _check_temperature(temperature)
-        _check_seed(seed)
+        _check(1, seed, temperature)
         codes = iter([self._tempered(self._noise(generator(seed)), temperature)])
         pictures, shapes = self._decode(1, codes, Steps(1))
         return pictures[0], shapes[0]
@@ -131,9 +123,7 @@ class Sampler:
         Args:
             radius: r in [0, 1], see `paths.near`: 0 is the face itself, 1 any other.
         """
-        _check_count(n)
-        _check_temperature(temperature)
-        _check_seed(seed)
+        _check(n, seed, temperature)
         if not 0 <= radius <= 1:
             raise UserError(f"The radius lies between 0 and 1, not at {radius}.")
         centre, others = self._noise(generator(seed)), generator(seed ^ _NEIGHBOUR_SALT)
@@ -176,29 +166,25 @@ class Sampler:
             if not on_cpu:  # filled up
                 z = torch.cat([z, z.new_zeros(size - count, dims)])
             for look, row in zip(model.decode(z, batch=size), rows, strict=False):
-                picture, shape = look, None
+                shape = None
                 if self.shapes is not None:
                     shape = self.shapes.at(row[:dims], row[dims:])
-                    picture = reshaped(look, model.looks.mean, shape)
-                pictures.append(picture)
+                    look = reshaped(look, model.looks.mean, shape)
+                pictures.append(look)
                 shapes.append(shape)
             steps.advance(count)
         return np.stack(pictures), shapes
 
 
-def _check_seed(seed: int, n: int = 1) -> None:
-    if not 0 <= seed <= MAX_SEED + 1 - n:
-        raise UserError(f"Seeds are whole numbers from 0 to {MAX_SEED}, not {seed}.")
-
-
-def _check_count(n: int) -> None:
+def _check(n: int, seed: int, *temperatures: float, last: int | None = None) -> None:
+    """Refuse what cannot be drawn; `last`: the seed of the last picture, if it is another."""
     if n < 1:
         raise UserError(f"At least one sample must be asked for, not {n}.")
-
-
-def _check_temperature(temperature: float) -> None:
-    if not (math.isfinite(temperature) and temperature >= 0):
-        raise UserError(f"The temperature must be a number from 0 up, not {temperature}.")
+    for temperature in temperatures:
+        if not (math.isfinite(temperature) and temperature >= 0):
+            raise UserError(f"The temperature must be a number from 0 up, not {temperature}.")
+    if not 0 <= seed <= (seed if last is None else last) <= MAX_SEED:
+        raise UserError(f"Seeds are whole numbers from 0 to {MAX_SEED}, not {seed}.")
 
 
 # ------------------------------------------------------------------------------------------ shapes
@@ -264,13 +250,10 @@ class ShapePrior:
 
     def save(self, path: str | Path) -> Path:
         """Write it; half precision is enough for what is large."""
-        tensors = {
-            "mean": torch.from_numpy(self.mean).float(),
-            "components": torch.from_numpy(self.components).half().contiguous(),
-            "offset": torch.from_numpy(self.offset).float(),
-            "weights": torch.from_numpy(self.weights).half().contiguous(),
-            "noise": torch.from_numpy(self.noise).float(),
-        }
+        names = ("mean", "components", "offset", "weights", "noise")
+        tensors = {name: torch.from_numpy(getattr(self, name)).float() for name in names}
+        for large in ("components", "weights"):
+            tensors[large] = tensors[large].half().contiguous()
         about = {"format": _FORMAT, "fingerprint": self.fingerprint}
         write_safetensors(tensors, {"about": json.dumps(about)}, Path(path))
         return Path(path)

@@ -193,9 +193,7 @@ class Mix(Walk):
         """Return the point at a share u of the way."""
         weights = [u * w for w in self.levels]
         a, b = (z.split(list(self.sizes)) for z in self.coded.z)
-        shape = None
-        if self.warped:
-            shape = _between(self.shapes[0], self.shapes[1], u * self.shape)
+        shape = _between(self.shapes[0], self.shapes[1], u * self.shape) if self.warped else None
         bands = tuple(min(max(w, 0.0), 1.0) for w in weights)
         photo = None
         for k in (0, 1):
@@ -287,10 +285,7 @@ class Edit(Walk):
             shape = shape + u * self.toward * (self.target_shape - shape)
         if self.shift is not None and self.shift.any():
             shape = without_crossings(shape + u * self.shift, own)
-        if any(self.turn):
-            turn, nod, tilt = (u * degrees for degrees in self.turn)
-            shape = turned(shape, turn, nod, tilt)
-        return shape
+        return turned(shape, *(u * d for d in self.turn)) if any(self.turn) else shape
 
 
 def _between(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:

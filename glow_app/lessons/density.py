@@ -73,10 +73,7 @@ def _logistic(scale: float) -> Distribution:
 #: Base densities of z by name: words for people, and the distribution in float64.
 BASES: dict[str, tuple[str, Distribution]] = {
     "uniform": ("uniform on (0, 2)", Uniform(_number(0.0), _number(2.0), validate_args=False)),
-    "symmetric": (
-        "uniform on (−1, 1)",
-        Uniform(_number(-1.0), _number(1.0), validate_args=False),
-    ),
+    "symmetric": ("uniform on (−1, 1)", Uniform(_number(-1.0), _number(1.0), validate_args=False)),
     "normal": ("normal N(0, 1)", Normal(_number(0.0), _number(1.0), validate_args=False)),
     "exponential": ("exponential, rate 2", Exponential(_number(2.0), validate_args=False)),
     "logistic": ("logistic, scale ½", _logistic(0.5)),

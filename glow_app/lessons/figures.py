@@ -95,8 +95,7 @@ def fit_figure(draw: plane.Draw, shots: Sequence[Snapshot]) -> Figure:
     _square(axes[1], span, "learned density and samples")
     axes[2].plot([s.step for s in shots], [s.log_prob for s in shots], color=_X)
     axes[2].set(
-        xlabel="step",
-        title=f"Σ log p(x), {last.log_prob:.0f} nats after {last.seconds:.0f} s",
+        xlabel="step", title=f"Σ log p(x), {last.log_prob:.0f} nats after {last.seconds:.0f} s"
     )
     return figure
 

@@ -243,9 +243,7 @@ class Snapshot:
 
 
 def fit(
-    draw: Draw,
-    config: FitConfig | None = None,
-    stopped: Callable[[], bool] = lambda: False,
+    draw: Draw, config: FitConfig | None = None, stopped: Callable[[], bool] = lambda: False
 ) -> Iterator[tuple[Glow, Snapshot]]:
     r"""Maximise :math:`\sum_i \log p(x_i)` over fresh batches of points.
 

@@ -25,15 +25,7 @@ from glow_app.training.config import TrainConfig
 from glow_app.training.data import PackedPictures, means_of, reduced
 from glow_app.training.distributed import World
 from glow_app.training.run_folder import RunFolder, TrainState
-from models import (
-    Glow,
-    StateRange,
-    bin_centers,
-    bits_by_part,
-    dequantize,
-    to_levels,
-    usual_range,
-)
+from models import Glow, StateRange, bin_centers, bits_by_part, dequantize, to_levels, usual_range
 
 
 class Meter:
@@ -308,11 +300,7 @@ def calibrate_on(
 
 @torch.no_grad()
 def held_out_bits(
-    model: Glow,
-    pictures: PackedPictures,
-    world: World,
-    means: int = 0,
-    reduce: int = 0,
+    model: Glow, pictures: PackedPictures, world: World, means: int = 0, reduce: int = 0
 ) -> tuple[float, list[float]]:
     """Measure ``pictures`` with fixed dequantisation noise, the same on any ``world``.
 

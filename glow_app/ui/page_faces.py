@@ -186,10 +186,7 @@ class Result:
 
 
 def morph_steps(
-    editor: Editor,
-    faces: tuple[Face, ...],
-    how: MorphOptions,
-    progress: Progress | None = None,
+    editor: Editor, faces: tuple[Face, ...], how: MorphOptions, progress: Progress | None = None
 ) -> Iterator[tuple[Result, bool]]:
     """Yield a morph or a journey as ``how`` has it, rough first; nothing is decoded twice.
 

@@ -42,7 +42,7 @@ _ROUTES = re.compile(
     r"/|/(health|config|theme\.css|favicon\.ico|robots\.txt|manifest\.json)/?|/(assets|static|svelte|ui)/.+"
     rf"|{_API}/(info|openapi\.json|app_id|startup-events|theme\.css|login_check|user)/?"
     rf"|{_API}/(upload|upload_progress|component_server|cancel|reset)/?"
-    rf"|{_API}/(heartbeat|queue|call|run|api)/.+|{_FILE}([A-Za-z]:)?[^:]*",  # no other scheme
+    rf"|{_API}/(heartbeat|queue|call|run|api)/.+|{_FILE}([A-Za-z]:)?[^:]*"  # no other scheme
 )
 _MAX_BODY = 16_000_000  # bytes of a call; photos come as uploads
 _MAX_UPLOAD = limits.MAX_FACES * limits.MAX_UPLOAD_MB * 1_000_000 + 1_000_000  # of one request

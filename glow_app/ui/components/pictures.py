@@ -192,12 +192,7 @@ def player(full_frames: FullFrames, kind: str, native: int, elem_id: str) -> gr.
 
 
 def player_value(
-    shown: Result,
-    full_frames: FullFrames,
-    *,
-    final: bool,
-    play: bool = False,
-    note: str = "",
+    shown: Result, full_frames: FullFrames, *, final: bool, play: bool = False, note: str = ""
 ) -> dict[str, Any]:
     """Return a morph for the player, its frames as one lossless sheet: what it shows is exact.
 

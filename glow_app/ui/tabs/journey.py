@@ -35,11 +35,7 @@ from glow_app.ui.jobs import JOBS
 from glow_app.ui.page_faces import TEMPERATURE, Result, drawn_face, photo_face
 from glow_app.ui.tabs.morph import WAY_LABELS, morph_options, player_steps
 
-_PATH_LABELS = {
-    "cubic": "Smooth curve",
-    "linear": "Straight legs",
-    "spherical": "Arcs",
-}
+_PATH_LABELS = {"cubic": "Smooth curve", "linear": "Straight legs", "spherical": "Arcs"}
 _GROUND_LABELS = {
     "switch": "Change over half way",
     "a": "Keep the first face's",

@@ -58,10 +58,7 @@ def build_learn_tab(editor: Editor, opening: OpeningMorph) -> None:
         _lesson("density", [density.ChangeOfVariables], [lessons.density])
         _lesson("plane", [plane.probe_x, Glow.f, Glow.g], [lessons.plane, lessons.probe])
         fitting = _lesson(
-            "fit",
-            [plane.fit, FlowStep, fold, Glow.log_prob],
-            [lessons.points],
-            events=("train",),
+            "fit", [plane.fit, FlowStep, fold, Glow.log_prob], [lessons.points], events=("train",)
         )
         chaining = _lesson("chain", [chain.chain, chain.so_far], [lessons.chain, lessons.faces])
         _lesson(

@@ -91,10 +91,5 @@ def _value(context: PageContext, scene: MixScene, setting: Setting | None) -> di
         for cut in range(count + 1)
     ]
     return live_value(
-        context.scenes,
-        scene,
-        editor.image_size,
-        sliders,
-        shortcuts=shortcuts,
-        setting=setting,
+        context.scenes, scene, editor.image_size, sliders, shortcuts=shortcuts, setting=setting
     )
