@@ -319,7 +319,7 @@ def _grown(given: Glow, path: Path, config: TrainConfig) -> Glow:
     if {**given.config.to_dict(), "steps": None} != {**wanted.to_dict(), "steps": None}:
         raise UserError(f"{path.name} has another configuration than this run.")
     try:
-        return models.glow(given, wanted.steps)
+        return models.grow(given, wanted.steps)
     except ValueError as error:
         raise UserError(f"{path.name} does not fit this run. {error}") from error
 
