@@ -249,20 +249,13 @@ class Mixing:
 
     The way back is :math:`x = W^{-1} y - W^{-1} b`. :func:`fold` makes the mixings of K steps at
     once: all attributes then have a leading dimension K, until :meth:`unbind`.
-
-    Attributes:
-        weight: W, (C, C).
-        bias: b, (C,).
-        log_det: (), :math:`\log|\det W|`, for one pixel.
-        inverse_weight: :math:`W^{-1}`, or None before :meth:`inverted`.
-        inverse_bias: :math:`-W^{-1} b`, likewise.
     """
 
-    weight: Tensor
-    bias: Tensor
-    log_det: Tensor
-    inverse_weight: Tensor | None = None
-    inverse_bias: Tensor | None = None
+    weight: Tensor  # W, (C, C)
+    bias: Tensor  # b, (C,)
+    log_det: Tensor  # (), :math:`\log|\det W|`, for one pixel
+    inverse_weight: Tensor | None = None  # :math:`W^{-1}`, or None before :meth:`inverted`
+    inverse_bias: Tensor | None = None  # :math:`-W^{-1} b`, likewise
 
     def mix(self, x: Tensor) -> Tensor:
         """Map ``x`` (N, C, H, W) to y, in new memory."""

@@ -25,15 +25,12 @@ class StateRange:
     :meth:`models.Glow.g`. K is the sum over all steps of the channels of their states
     (``sum(config.state_channels())``), finest level first and steps in flow order.
 
-    Attributes:
-        low, high: (N, K) float32, on one device.
-
     Raises:
         ValueError: they are not two matrices of one shape.
     """
 
-    low: Tensor
-    high: Tensor
+    low: Tensor  # (N, K) float32, on one device
+    high: Tensor  # (N, K) float32, on one device
 
     def __post_init__(self) -> None:
         if self.low.ndim != 2 or self.low.shape != self.high.shape:

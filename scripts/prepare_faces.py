@@ -293,23 +293,14 @@ def _complaint(path: str, sentence: str) -> str:
 
 @dataclass
 class Tally:
-    """Counts of what was done.
+    """Counts of what was done."""
 
-    Attributes:
-        written: faces that were written.
-        turned: how many of these lay on their side or head in their photo.
-        there: photos that were done before.
-        removed: outdated pictures that were deleted.
-        missed: how many more faces the photos may show.
-        left_out: a sentence about each photo that was left out.
-    """
-
-    written: int = 0
-    turned: int = 0
-    there: int = 0
-    removed: int = 0
-    missed: int = 0
-    left_out: list[str] = field(default_factory=list)
+    written: int = 0  # faces that were written
+    turned: int = 0  # how many of these lay on their side or head in their photo
+    there: int = 0  # photos that were done before
+    removed: int = 0  # outdated pictures that were deleted
+    missed: int = 0  # how many more faces the photos may show
+    left_out: list[str] = field(default_factory=list)  # a sentence for each photo that was
 
     def add(self, name: Path, outcome: Outcome) -> None:
         """Count the outcome of the photo `name`."""

@@ -50,15 +50,10 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, eq=False)
 class Coded:
-    """Codes, and the range of states in which each is to be decoded.
+    """Codes, and the range of states in which each is to be decoded."""
 
-    Attributes:
-        z: (N, D) float32 on the CPU.
-        within: N rows, or one for all; None for no limits.
-    """
-
-    z: Tensor
-    within: StateRange | None = None
+    z: Tensor  # (N, D) float32 on the CPU
+    within: StateRange | None = None  # N rows, or one for all; None for no limits
 
 
 @dataclass(frozen=True)

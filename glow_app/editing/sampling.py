@@ -192,23 +192,14 @@ def _check(n: int, seed: int, *temperatures: float, last: int | None = None) -> 
 
 @dataclass(frozen=True, eq=False)
 class ShapePrior:
-    """p(S | z) = mean + (b + W·z_coarse + C·ε)·components, ε ~ N(0, I).
+    """p(S | z) = mean + (b + W·z_coarse + C·ε)·components, ε ~ N(0, I)."""
 
-    Attributes:
-        mean: (478, 2) float64, in fractions of the crop.
-        components: (K, 956), orthonormal rows.
-        offset: (K,) b.
-        weights: (K, F) W, for the last F numbers of a code, which are its coarsest.
-        noise: (K, K) C, lower triangular.
-        fingerprint: of the weights whose codes it was fitted on (`FaceModel.fingerprint`).
-    """
-
-    mean: np.ndarray
-    components: np.ndarray
-    offset: np.ndarray
-    weights: np.ndarray
-    noise: np.ndarray
-    fingerprint: str = ""
+    mean: np.ndarray  # (478, 2) float64, in fractions of the crop
+    components: np.ndarray  # (K, 956), orthonormal rows
+    offset: np.ndarray  # (K,) b
+    weights: np.ndarray  # (K, F) W, for the last F numbers of a code, which are its coarsest
+    noise: np.ndarray  # (K, K) C, lower triangular
+    fingerprint: str = ""  # of the weights whose codes it was fitted on (`FaceModel.fingerprint`)
 
     @classmethod
     def fitted(

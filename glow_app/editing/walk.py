@@ -62,27 +62,17 @@ class Walk:
     """A way from face to face, or from a face to what becomes of it.
 
     A kind of walk is a subclass that says what is `at` each position.
-
-    Attributes:
-        faces: that it leads through or is made of.
-        coded: their codes, one row each, and the range of states that each reaches.
-        usual: range of the states of the training faces; None where it is not known.
-        warped: faces are warped; False where one has no landmarks, or the model draws alone.
-        alone: frames are g(z) and nothing else, but for the tone between photos of one tone.
-        legs: length; positions go from 0 to `legs`.
-        loop: it ends where it begins.
-        path: of the code, "" for a straight line.
     """
 
-    faces: tuple[Face, ...]
-    coded: Coded
-    usual: StateRange | None = None
-    warped: bool = True
-    alone: bool = False
+    faces: tuple[Face, ...]  # that it leads through or is made of
+    coded: Coded  # their codes, one row each, and the range of states that each reaches
+    usual: StateRange | None = None  # range of the training faces' states; None: not known
+    warped: bool = True  # not where a face has no landmarks, or the model draws alone
+    alone: bool = False  # frames are g(z) and nothing else, but for the tone of photos of one tone
 
-    legs: int = 1
-    loop: bool = False
-    path: str = ""
+    legs: int = 1  # length; positions go from 0 to `legs`
+    loop: bool = False  # it ends where it begins
+    path: str = ""  # of the code, "" for a straight line
 
     def at(self, u: float) -> Point:
         """Return the point at a position, in legs."""
@@ -106,14 +96,10 @@ class Journey(Walk):
     """Through K ≥ 2 faces at positions 0, 1, …; with two it is a morph, which goes on beyond.
 
     z_t = z_a + t·Δ on the straight line, and the shape likewise; other paths bend both.
-
-    Attributes:
-        path: "linear", "spherical" (an arc between codes) or "cubic" (a smooth curve through all).
-        ground: see `options.MorphOptions`.
     """
 
-    path: str = "linear"
-    ground: str = "switch"
+    path: str = "linear"  # or "spherical", an arc, or "cubic", a smooth curve through all
+    ground: str = "switch"  # see `options.MorphOptions`
 
     def at(self, u: float) -> Point:
         """Return the point at a position; whole numbers are the photos themselves."""
@@ -177,17 +163,11 @@ class Journey(Walk):
 
 @dataclass(frozen=True, eq=False)
 class Mix(Walk):
-    """From face A (0) to a mix of A and B (1), level by level: z_l = z_a,l + w_l·(z_b,l - z_a,l).
+    """From face A (0) to a mix of A and B (1): z_l = z_a,l + w_l·(z_b,l - z_a,l) at each level."""
 
-    Attributes:
-        sizes: numbers of each level of a code, finest first.
-        levels: w_l of each level; 0 is A's, 1 is B's.
-        shape: of the mix, from A's (0) to B's (1).
-    """
-
-    sizes: tuple[int, ...] = ()
-    levels: tuple[float, ...] = ()
-    shape: float = 0.0
+    sizes: tuple[int, ...] = ()  # numbers of each level of a code, finest first
+    levels: tuple[float, ...] = ()  # w_l of each level; 0 is A's, 1 is B's
+    shape: float = 0.0  # of the mix, from A's (0) to B's (1)
 
     def at(self, u: float) -> Point:
         """Return the point at a share u of the way."""
@@ -230,26 +210,15 @@ class Average(Walk):
 
 @dataclass(frozen=True, eq=False)
 class Edit(Walk):
-    """From a face (0) to its edited self (1): z + w·(average - z) + Σ s_i·d_i, and its shape
-    likewise.
+    """From a face (0) to its edited self (1): z + w·(average - z) + Σ s_i·d_i; so its shape."""
 
-    Attributes:
-        move: (D,) Σ s_i·d_i; None: the look stays, and nothing has to be decoded.
-        shift: (478, 2) by which the landmarks move; None: not at all.
-        turn: degrees by which the head turns, nods and tilts.
-        toward: w, 0 to 1.
-        target: (D,) code of the average; None: z = 0.
-        target_shape: (478, 2) of the average; None leaves the shape as it is.
-        everywhere: see `Point`.
-    """
-
-    move: Tensor | None = None
-    shift: np.ndarray | None = None
-    turn: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    toward: float = 0.0
-    target: Tensor | None = None
-    target_shape: np.ndarray | None = None
-    everywhere: float = 0.0
+    move: Tensor | None = None  # (D,) Σ s_i·d_i; None: the look stays and is not decoded
+    shift: np.ndarray | None = None  # (478, 2) by which the landmarks move; None: not at all
+    turn: tuple[float, float, float] = (0.0, 0.0, 0.0)  # degrees: turn, nod, tilt
+    toward: float = 0.0  # w, 0 to 1
+    target: Tensor | None = None  # (D,) code of the average; None: z = 0
+    target_shape: np.ndarray | None = None  # (478, 2) of the average; None: it stays
+    everywhere: float = 0.0  # see `Point`
 
     def at(self, u: float) -> Point:
         """Return the point at a share u of the way."""

@@ -71,7 +71,7 @@ class Origin:
     """Where one of the faces of a file came from.
 
     Attributes:
-        seed: of a drawn face; None for a photo, of which nothing is stored.
+        seed: of a drawn face; None: a photo.
         temperature: of a drawn face.
     """
 

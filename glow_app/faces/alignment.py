@@ -49,15 +49,10 @@ def rot90(v: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Square:
-    """A square of an upright photo, whichever way it is turned, possibly partly beside the photo.
+    """A square of an upright photo, whichever way it is turned, perhaps partly beside it."""
 
-    Attributes:
-        centre: (x, y) in pixels of the photo.
-        half: (x, y) in pixels, from the centre to the middle of the right-hand side.
-    """
-
-    centre: Point
-    half: Point
+    centre: Point  # (x, y) in pixels of the photo
+    half: Point  # (x, y) in pixels, from the centre to the middle of the right-hand side
 
     @classmethod
     def at(cls, centre: Point, side: float, turn: float = 0.0) -> Square:

@@ -32,18 +32,13 @@ _SUBSAMPLINGS: Final = ("4:4:4", "4:2:2", "4:2:0")
 class Coding:
     """The JPEG coding of the square pictures that a model learned from.
 
-    Attributes:
-        size: side C of the square in pixels; at least that of the model.
-        quality: as Pillow and libjpeg count it, 1 to 100.
-        subsampling: of the chroma.
-
     Raises:
         ValueError: a value is out of range.
     """
 
-    size: int = 128
-    quality: int = 86
-    subsampling: Literal["4:4:4", "4:2:2", "4:2:0"] = "4:2:0"
+    size: int = 128  # side C of the square in pixels; at least that of the model
+    quality: int = 86  # as Pillow and libjpeg count it, 1 to 100
+    subsampling: Literal["4:4:4", "4:2:2", "4:2:0"] = "4:2:0"  # of the chroma
 
     def __post_init__(self) -> None:
         for name, value, most in (("size", self.size, 4096), ("quality", self.quality, 100)):

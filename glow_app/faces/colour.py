@@ -233,19 +233,12 @@ def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
 
 @dataclass(frozen=True)
 class _Encoding:
-    """How the levels of a picture stand for colours.
+    """How the levels of a picture stand for colours."""
 
-    Attributes:
-        primaries: x and y of white, red, green and blue.
-        curve: "srgb", "pq" (SMPTE ST 2084), "hlg" (ARIB STD-B67), or the exponent of a power.
-        full_range: whether 0 and 255 are black and white; else 16 and 235 are.
-        scale: the light of the last code of a power, in (reference) whites.
-    """
-
-    primaries: Chromaticities = _PRIMARIES[1]
-    curve: Curve = "srgb"
-    full_range: bool = True
-    scale: float = 1.0
+    primaries: Chromaticities = _PRIMARIES[1]  # x and y of white, red, green and blue
+    curve: Curve = "srgb"  # or "pq" (SMPTE ST 2084), "hlg" (ARIB STD-B67), the exponent of a power
+    full_range: bool = True  # whether 0 and 255 are black and white; else 16 and 235 are
+    scale: float = 1.0  # the light of the last code of a power, in (reference) whites
 
     @property
     def is_srgb(self) -> bool:

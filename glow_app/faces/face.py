@@ -268,19 +268,12 @@ def prepare_all(
 
 @dataclass(frozen=True)
 class _Maker:
-    """Makes faces of one opened picture.
+    """Makes faces of one opened picture."""
 
-    Attributes:
-        opened: the picture.
-        size: side S of the model's pictures.
-        coding: of its training pictures, None for none.
-        full: largest side of `Face.full`.
-    """
-
-    opened: Opened
-    size: int
-    coding: Coding | None
-    full: int
+    opened: Opened  # the picture
+    size: int  # side S of the model's pictures
+    coding: Coding | None  # of its training pictures, None for none
+    full: int  # largest side of `Face.full`
 
     def on_template(self, found: FoundFace, among: int) -> Face:
         """Make a face that was found; among: how many were."""

@@ -183,18 +183,12 @@ class View:
 
 @dataclass(frozen=True)
 class Views:
-    """Cuts square views out of a picture, antialiased, from a reduced copy if that is enough.
+    """Cuts square views out of a picture, antialiased, from a reduced copy if that is enough."""
 
-    Attributes:
-        image: mode RGB, any size.
-        overview: the same reduced by `factor`.
-        quarters: by which all views are turned counterclockwise.
-    """
-
-    image: Image.Image
-    overview: Image.Image
+    image: Image.Image  # mode RGB, any size
+    overview: Image.Image  # the same reduced by `factor`
     factor: int
-    quarters: int = 0
+    quarters: int = 0  # by which all views are turned counterclockwise
 
     @classmethod
     def of(cls, image: Image.Image) -> Views:

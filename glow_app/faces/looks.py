@@ -37,17 +37,11 @@ _SAME: Final = 1e-4  # of the crop: facts are rounded to 1e-5
 
 @dataclass(frozen=True, eq=False)
 class Looks:
-    """How one model of looks sees faces.
+    """How one model of looks sees faces."""
 
-    Attributes:
-        size: S, the side of its pictures in pixels.
-        coding: of its training pictures; None for a model of uncoded ones.
-        mean: (478, 2) float64, the mean shape, in fractions of the crop.
-    """
-
-    size: int
-    coding: Coding | None
-    mean: np.ndarray
+    size: int  # S, the side of its pictures in pixels
+    coding: Coding | None  # of its training pictures; None for a model of uncoded ones
+    mean: np.ndarray  # (478, 2) float64, the mean shape, in fractions of the crop
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any], size: int) -> Looks:

@@ -84,15 +84,10 @@ PICTURE_SUFFIXES: Final = frozenset((
 
 @dataclass(frozen=True)
 class JpegTables:
-    """How a JPEG file was coded, as far as that shows in its pixels.
+    """How a JPEG file was coded, as far as that shows in its pixels."""
 
-    Attributes:
-        quantization: (number, 64 values) of each table, by number.
-        sampling: of the chroma: 0 for 4:4:4, 1 for 4:2:2, 2 for 4:2:0, -1 for anything else.
-    """
-
-    quantization: tuple[tuple[int, tuple[int, ...]], ...]
-    sampling: int
+    quantization: tuple[tuple[int, tuple[int, ...]], ...]  # number and 64 values of each
+    sampling: int  # of the chroma: 0 for 4:4:4, 1 for 4:2:2, 2 for 4:2:0, -1 for anything else
 
 
 @dataclass(frozen=True, eq=False)

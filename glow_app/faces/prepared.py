@@ -31,22 +31,13 @@ _MOST: Final = 60_000  # characters of it
 
 @dataclass(frozen=True)
 class Plan:
-    """How faces are to be written.
+    """How faces are to be written."""
 
-    Attributes:
-        size: side of the pictures in pixels. Looks of 128 pixels are the JPEGs that models learn
-            from (`faces.coding`).
-        format: "png", or "jpg" for quality 95 without chroma subsampling; not of coded looks.
-        all_faces: all of a photo and not only the largest.
-        shape: "crop": as they are cut out; "mean": looks, warped to the mean shape.
-        aligned: the photos are aligned crops already, taken as they lie.
-    """
-
-    size: int = 128
-    format: str = "png"
-    all_faces: bool = False
-    shape: str = "crop"
-    aligned: bool = False
+    size: int = 128  # pixels a side; looks of 128 are the JPEGs that models learn from
+    format: str = "png"  # or "jpg" of quality 95, 4:4:4; not of coded looks
+    all_faces: bool = False  # all of a photo and not only the largest
+    shape: str = "crop"  # "crop": as they are cut out; "mean": looks, warped to the mean shape
+    aligned: bool = False  # the photos are aligned crops already, taken as they lie
 
     @property
     def frame(self) -> ReferenceFrame:
@@ -67,22 +58,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class Record:
-    """Which photo a picture was made of, and how.
+    """Which photo a picture was made of, and how."""
 
-    Attributes:
-        photo: its path below the folder of photos, with slashes.
-        picture: that of the picture below the folder of pictures, when it was written.
-        size, changed: bytes and time of change (ns) of the photo.
-        digest: of its bytes, 32 hexadecimal digits.
-        plan: the `Plan` as a dict.
-    """
-
-    photo: str
-    picture: str
-    size: int
-    changed: int
-    digest: str
-    plan: dict[str, Any]
+    photo: str  # its path below the folder of photos, with slashes
+    picture: str  # that of the picture below the folder of pictures, when it was written
+    size: int  # bytes and time of change (ns) of the photo
+    changed: int  # bytes and time of change (ns) of the photo
+    digest: str  # of its bytes, 32 hexadecimal digits
+    plan: dict[str, Any]  # the `Plan` as a dict
 
     @classmethod
     def read(cls, path: Path) -> Record | None:
@@ -105,44 +88,26 @@ class Record:
 
 @dataclass(frozen=True)
 class Job:
-    """One photo, and where its faces go.
+    """One photo, and where its faces go."""
 
-    Attributes:
-        path: where the photo lies.
-        photo: its path below the folder of photos.
-        out: the folder of pictures.
-        picture: the path of the (first) face below that.
-        plan: how they are written.
-    """
-
-    path: Path
-    photo: Path
-    out: Path
-    picture: Path
-    plan: Plan
+    path: Path  # where the photo lies
+    photo: Path  # its path below the folder of photos
+    out: Path  # the folder of pictures
+    picture: Path  # the path of the (first) face below that
+    plan: Plan  # how they are written
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a photo.
+    """What became of a photo."""
 
-    Attributes:
-        pictures: of its faces, relative to the folder of pictures.
-        new: whether they were written now and not by an earlier run.
-        digest: of the photo's bytes; "" if it could not be read.
-        left_out: a sentence why there are none.
-        outdated: what shows the photo that was under this name before, relative likewise.
-        turned: how many of its new pictures show a face that lay on its side or head.
-        missed: how many more faces it may show.
-    """
-
-    pictures: tuple[Path, ...] = ()
-    new: bool = False
-    digest: str = ""
-    left_out: str = ""
-    outdated: tuple[Path, ...] = ()
-    turned: int = 0
-    missed: int = 0
+    pictures: tuple[Path, ...] = ()  # of its faces, relative to the folder of pictures
+    new: bool = False  # whether they were written now and not by an earlier run
+    digest: str = ""  # of the photo's bytes; "" if it could not be read
+    left_out: str = ""  # a sentence why there are none
+    outdated: tuple[Path, ...] = ()  # what shows the photo that had this name before, likewise
+    turned: int = 0  # how many of its new pictures show a face that lay on its side or head
+    missed: int = 0  # how many more faces it may show
 
 
 def write_faces(job: Job) -> Outcome:

@@ -31,17 +31,11 @@ _BINS = 48
 
 @dataclass(frozen=True)
 class LineMap:
-    """A map x = g(z) of the line and the inverse of its increasing branch.
+    """A map x = g(z) of the line and the inverse of its increasing branch."""
 
-    Attributes:
-        formula: g(z) for people.
-        g: z to x, elementwise.
-        inverse: x to z, elementwise.
-    """
-
-    formula: str
-    g: Callable[[Tensor], Tensor]
-    inverse: Callable[[Tensor], Tensor]
+    formula: str  # g(z) for people
+    g: Callable[[Tensor], Tensor]  # z to x, elementwise
+    inverse: Callable[[Tensor], Tensor]  # x to z, elementwise
 
 
 #: Maps by the name that the page and the script give them.
@@ -162,30 +156,21 @@ class ChangeOfVariables:
 
 @dataclass(frozen=True)
 class DensityView:
-    """The numbers of lesson 1. All arrays are float64; K cells have K + 1 edges.
-
-    Attributes:
-        z, x: (K + 1,) edges of the cells and their images.
-        p_z, p_x: (K + 1,) the densities there; p_x may be infinite at an end.
-        slope: (K + 1,) g′(z).
-        mass_z, mass_x: (K + 1,) area to the left of each edge, found under p_z and under p_x.
-        histogram_z, histogram_x: (B,) densities of samples in B equal bins over the view.
-        integral: of p_x over all x.
-    """
+    """The numbers of lesson 1. All arrays are float64; K cells have K + 1 edges."""
 
     base: str
     formula: str
-    z: np.ndarray
-    x: np.ndarray
-    p_z: np.ndarray
-    p_x: np.ndarray
-    slope: np.ndarray
-    mass_z: np.ndarray
-    mass_x: np.ndarray
-    histogram_z: np.ndarray
-    histogram_x: np.ndarray
+    z: np.ndarray  # (K + 1,) edges of the cells
+    x: np.ndarray  # (K + 1,) their images
+    p_z: np.ndarray  # (K + 1,) the density there
+    p_x: np.ndarray  # (K + 1,) likewise; may be infinite at an end
+    slope: np.ndarray  # (K + 1,) g′(z)
+    mass_z: np.ndarray  # (K + 1,) area to the left of each edge, found under p_z
+    mass_x: np.ndarray  # (K + 1,) the same, found under p_x
+    histogram_z: np.ndarray  # (B,) density of samples in B equal bins over the view
+    histogram_x: np.ndarray  # (B,) likewise
     samples: int
-    integral: float
+    integral: float  # of p_x over all x
 
 
 def density_view(base: str, line_map: str) -> DensityView:

@@ -23,28 +23,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Cost:
-    """The log-determinant of one coupling, found in two ways.
+    """The log-determinant of one coupling, found in two ways."""
 
-    Attributes:
-        dims: numbers D in its input.
-        log_det: as the flow finds it, with y: the sum of the log-scales.
-        log_det_diagonal: Σ log |J_ii| of the whole Jacobian.
-        log_det_brute_force: log |det J| by Gaussian elimination, ignorant of the triangle.
-        seconds: of the flow's way; y comes with it.
-        jacobian_seconds, elimination_seconds: of the two parts of the other way.
-        heat_map: (M, M) float32 in [0, 1], see :func:`heat_map`.
-        above: largest |J_ij| above the diagonal: 0 if the matrix is triangular.
-    """
-
-    dims: int
-    log_det: float
-    log_det_diagonal: float
-    log_det_brute_force: float
-    seconds: float
-    jacobian_seconds: float
-    elimination_seconds: float
-    heat_map: np.ndarray
-    above: float
+    dims: int  # numbers D in its input
+    log_det: float  # as the flow finds it, with y: the sum of the log-scales
+    log_det_diagonal: float  # Σ log |J_ii| of the whole Jacobian
+    log_det_brute_force: float  # log |det J| by Gaussian elimination, ignorant of the triangle
+    seconds: float  # of the flow's way; y comes with it
+    jacobian_seconds: float  # of the first part of the other way
+    elimination_seconds: float  # of its second part
+    heat_map: np.ndarray  # (M, M) float32 in [0, 1], see :func:`heat_map`
+    above: float  # largest |J_ij| above the diagonal: 0 if the matrix is triangular
 
 
 def jacobian(bijection: Bijection, x: Tensor) -> Tensor:

@@ -129,27 +129,17 @@ def shown_points(draw: Draw, seed: int = 0) -> Tensor:
 
 @dataclass(frozen=True)
 class Probe:
-    """One point, sent there and back.
+    """One point, sent there and back."""
 
-    Attributes:
-        x, z: (2,) the point and its code, z = f(x).
-        back: (2,) where the round trip ends: g(f(x)), or f(g(z)) if z was given.
-        off: largest coordinate of the difference to where it began.
-        log_prob: log p(x) in nats.
-        log_det: log |det ∂f/∂x| at x.
-        ring_x, ring_z: (M, 2) a small ring around x, and where f takes it.
-        stretch: area inside ring_z over the area inside ring_x; nearly exp(log_det).
-    """
-
-    x: np.ndarray
-    z: np.ndarray
-    back: np.ndarray
-    off: float
-    log_prob: float
-    log_det: float
-    ring_x: np.ndarray
-    ring_z: np.ndarray
-    stretch: float
+    x: np.ndarray  # (2,) the point
+    z: np.ndarray  # (2,) its code, f(x)
+    back: np.ndarray  # (2,) where the round trip ends: g(f(x)), or f(g(z)) if z was given
+    off: float  # largest coordinate of the difference to where it began
+    log_prob: float  # log p(x) in nats
+    log_det: float  # log |det ∂f/∂x| at x
+    ring_x: np.ndarray  # (M, 2) a small ring around x
+    ring_z: np.ndarray  # (M, 2) where f takes it
+    stretch: float  # area inside ring_z over the area inside ring_x; nearly exp(log_det)
 
 
 def probe_x(model: Glow, x: Tensor) -> Probe:
@@ -223,23 +213,14 @@ class FitConfig:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A flow in training, as lesson 3 draws it.
+    """A flow in training, as lesson 3 draws it."""
 
-    Attributes:
-        step: optimizer steps taken.
-        seconds: since the start, drawing included.
-        done: share of the training that is over, 0 to 1.
-        log_prob: Σ log p(x_i) over the ``SHOWN`` points that are drawn, in nats.
-        density: (GRID, GRID) float32, p(x) at the cells' centres; row 0 is the top.
-        samples: (SHOWN, 2) float32, x = g(z) for the same z in every snapshot.
-    """
-
-    step: int
-    seconds: float
-    done: float
-    log_prob: float
-    density: np.ndarray
-    samples: np.ndarray
+    step: int  # optimizer steps taken
+    seconds: float  # since the start, drawing included
+    done: float  # share of the training that is over, 0 to 1
+    log_prob: float  # Σ log p(x_i) over the ``SHOWN`` points that are drawn, in nats
+    density: np.ndarray  # (GRID, GRID) float32, p(x) at the cells' centres; row 0 is the top
+    samples: np.ndarray  # (SHOWN, 2) float32, x = g(z) for the same z in every snapshot
 
 
 def fit(

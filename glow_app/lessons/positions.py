@@ -18,18 +18,12 @@ _NO_LENGTH = 1e-9  # a vector shorter than this has no direction
 
 @dataclass(frozen=True)
 class PriorShell:
-    """The shell around the origin, of radius about √D, that holds nearly all z ~ N(0, I_D).
+    """The shell around the origin, of radius about √D, that holds nearly all z ~ N(0, I_D)."""
 
-    Attributes:
-        radius: √D.
-        low, high: three deviations of ‖z‖ (1/√2 each, whatever D) to either side of its mean.
-        norms: (S,) float64, ‖z‖ of S samples.
-    """
-
-    radius: float
-    low: float
-    high: float
-    norms: np.ndarray
+    radius: float  # √D
+    low: float  # three deviations of ‖z‖ (1/√2 each, whatever D) below its mean
+    high: float  # three above it
+    norms: np.ndarray  # (S,) float64, ‖z‖ of S samples
 
     def contains(self, norm: np.ndarray) -> np.ndarray:
         """Whether codes of these norms lie in the shell: bool of the same shape."""

@@ -13,19 +13,12 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Listing:
-    """The source of a function or class.
+    """The source of a function or class."""
 
-    Attributes:
-        name: qualified, such as ``AffineCoupling.forward``.
-        path: of its file, from the root of the repository.
-        line: its first line there, counted from 1.
-        text: the source, without the indentation of its class.
-    """
-
-    name: str
-    path: str
-    line: int
-    text: str
+    name: str  # qualified, such as ``AffineCoupling.forward``
+    path: str  # of its file, from the root of the repository
+    line: int  # its first line there, counted from 1
+    text: str  # the source, without the indentation of its class
 
 
 def file_text(path: str) -> str:

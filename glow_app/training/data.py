@@ -48,23 +48,14 @@ Show = Callable[[Iterable[Any], int, str], Iterable[Any]]
 
 @dataclass(frozen=True)
 class PackedPictures:
-    """Pictures of one size with their names, or a subset of them.
+    """Pictures of one size with their names, or a subset of them."""
 
-    Attributes:
-        pixels: (N, S, S, 3) uint8, usually mapped from disk.
-        names: N names.
-        skipped: name and reason of each picture that was left out.
-        fingerprint: changes when any of the N pictures does.
-        frame: the frame of the faces (`glow_app.faces.looks`).
-        rows: which of the N are in the subset; None for all.
-    """
-
-    pixels: np.ndarray
-    names: tuple[str, ...]
-    skipped: tuple[tuple[str, str], ...]
-    fingerprint: str
-    frame: ReferenceFrame = CROPS
-    rows: np.ndarray | None = None
+    pixels: np.ndarray  # (N, S, S, 3) uint8, usually mapped from disk
+    names: tuple[str, ...]  # N names
+    skipped: tuple[tuple[str, str], ...]  # name and reason of each picture that was left out
+    fingerprint: str  # changes when any of the N pictures does
+    frame: ReferenceFrame = CROPS  # the frame of the faces (`glow_app.faces.looks`)
+    rows: np.ndarray | None = None  # which of the N are in the subset; None for all
 
     def __len__(self) -> int:
         return len(self.pixels if self.rows is None else self.rows)

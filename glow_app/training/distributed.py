@@ -25,19 +25,12 @@ _TIMEOUT = timedelta(hours=2)  # while the first process packs a data set or mea
 
 @dataclass(frozen=True)
 class World:
-    """The processes of a run. A single process needs no network.
+    """The processes of a run. A single process needs no network."""
 
-    Attributes:
-        device: where this process computes.
-        rank: number of this process, from 0.
-        size: number of processes.
-        group: the gloo group for messages between hosts; None for a single process.
-    """
-
-    device: torch.device
-    rank: int = 0
-    size: int = 1
-    group: Any = None
+    device: torch.device  # where this process computes
+    rank: int = 0  # number of this process, from 0
+    size: int = 1  # number of processes
+    group: Any = None  # the gloo group for messages between hosts; None for a single process
 
     def __str__(self) -> str:
         return f"{self.size} processes on {self.device}" if self.size > 1 else str(self.device)

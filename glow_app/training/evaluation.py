@@ -196,9 +196,6 @@ class Evaluation:
     """Measures the weight average and writes samples, a morph strip and model.safetensors.
 
     Every process measures its share of the pictures; the main one writes.
-
-    Attributes:
-        facts: facts about the data, to be saved with the weights.
     """
 
     config: TrainConfig
@@ -206,7 +203,7 @@ class Evaluation:
     training: PackedPictures
     held_out: PackedPictures
     world: World
-    facts: dict[str, Any]
+    facts: dict[str, Any]  # facts about the data, to be saved with the weights
 
     def quick(self, state: TrainState, log: RunLog) -> dict[str, Any]:
         """Evaluate on ``config.eval_images`` held-out pictures; return entries for the log."""

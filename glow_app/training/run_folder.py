@@ -50,21 +50,15 @@ _DEFAULTS = {
 
 @dataclass
 class TrainState:
-    """All that changes in a run.
-
-    Attributes:
-        step: optimizer steps taken, skipped ones included: the position in the data.
-        minutes: time spent on steps, over all sittings.
-        lr: learning rate of the last step.
-    """
+    """All that changes in a run."""
 
     model: Glow
     ema: Ema
     optimizer: torch.optim.Optimizer
     guard: GradientGuard
-    step: int = 0
-    minutes: float = 0.0
-    lr: float = 0.0
+    step: int = 0  # optimizer steps taken, skipped ones included: the position in the data
+    minutes: float = 0.0  # time spent on steps, over all sittings
+    lr: float = 0.0  # learning rate of the last step
 
     def save(self, path: Path) -> None:
         """Write atomically. Raises OSError; the file that was there survives."""

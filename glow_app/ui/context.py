@@ -38,25 +38,15 @@ _turns = itertools.count(1)
 
 @dataclass(frozen=True)
 class PageContext:
-    """The things that all tabs of one page share; the page's context must be open.
+    """The things that all tabs of one page share; the page's context must be open."""
 
-    Attributes:
-        editor: the model.
-        opening: the faces and the morph that a visitor sees first, and the example faces.
-        scenes: pictures that follow their sliders.
-        full_frames: frames that players ask for at full size.
-        pair: photo A and photo B.
-        edited: the face on the edit tab.
-        downloads: saves the file that it is given.
-    """
-
-    editor: Editor
-    opening: OpeningMorph
-    scenes: Scenes
-    full_frames: FullFrames
-    pair: Pair
-    edited: FaceHolder
-    downloads: gr.HTML
+    editor: Editor  # the model
+    opening: OpeningMorph  # what a visitor sees first, and the example faces
+    scenes: Scenes  # pictures that follow their sliders
+    full_frames: FullFrames  # frames that players ask for at full size
+    pair: Pair  # photo A and photo B
+    edited: FaceHolder  # the face on the edit tab
+    downloads: gr.HTML  # saves the file that it is given
 
 
 # ---- faces --------------------------------------------------------------------------------------

@@ -126,19 +126,12 @@ def no_more_than(faces: Iterable[Face]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What a player shows, and what it was made from.
+    """What a player shows, and what it was made from."""
 
-    Attributes:
-        faces: A and B, or all faces of a journey.
-        how: the way between them.
-        morph: its frames, and what was measured on them.
-        bits: (T,) bits/dim of the look on each frame, once it is measured.
-    """
-
-    faces: tuple[Face, ...]
-    how: MorphOptions
-    morph: Morph
-    bits: np.ndarray | None = None
+    faces: tuple[Face, ...]  # A and B, or all faces of a journey
+    how: MorphOptions  # the way between them
+    morph: Morph  # its frames, and what was measured on them
+    bits: np.ndarray | None = None  # (T,) bits/dim of the look on each frame, once it is measured
 
     def is_for(self, faces: tuple[Face | None, ...], how: MorphOptions) -> bool:
         """Return whether this is the way asked for, between these very faces."""
