@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from models.nets import Net
 
 _SMALLEST_STD = 1e-4  # a channel that is constant over the first batch must not get scale 1/0
+_PRIOR_BOUND = 3.0  # largest absolute log-deviation of a prior
 
 
 class Bijection(nn.Module):
@@ -429,20 +430,18 @@ class ContextPrior(Bijection):
 
     Args:
         net: maps the features, ``context``, to twice the channels of x.
-        bound: largest absolute log-deviation.
     """
 
-    def __init__(self, net: Net, bound: float = 3.0) -> None:
+    def __init__(self, net: Net) -> None:
         super().__init__()
         self.net = net
-        self.bound = bound
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        mean, log_std = shift_and_log_scale(self.net(context), self.bound)
+        mean, log_std = shift_and_log_scale(self.net(context), _PRIOR_BOUND)
         return (x - mean) / log_std.exp(), -log_std.sum(dim=(1, 2, 3), dtype=x.dtype)
 
     def inverse(self, y: Tensor, context: Tensor | None = None) -> Tensor:
-        mean, log_std = shift_and_log_scale(self.net(context), self.bound)
+        mean, log_std = shift_and_log_scale(self.net(context), _PRIOR_BOUND)
         return y * log_std.exp() + mean
 
 
@@ -459,7 +458,6 @@ class SplitPrior(ContextPrior):
 
     Args:
         net: maps ``channels // 2`` channels to ``2 * (channels - channels // 2)``.
-        bound: largest absolute log-deviation.
     """
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -480,23 +478,21 @@ class TopPrior(Bijection):
 
     Args:
         channels: number of channels C of (N, C, H, W) inputs.
-        bound: largest absolute log-deviation.
     """
 
-    def __init__(self, channels: int, bound: float = 3.0) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.mean = nn.Parameter(torch.zeros(channels))
         self.raw_log_std = nn.Parameter(torch.zeros(channels))
-        self.bound = bound
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        log_std = bounded(self.raw_log_std.to(x.dtype), self.bound)
+        log_std = bounded(self.raw_log_std.to(x.dtype), _PRIOR_BOUND)
         y = (x - self.mean.view(1, -1, 1, 1)) * torch.exp(-log_std).view(1, -1, 1, 1)
         log_det = -log_std.sum() * (x.shape[2] * x.shape[3])
         return y, log_det.expand(x.shape[0])
 
     def inverse(self, y: Tensor) -> Tensor:
-        std = bounded(self.raw_log_std.to(y.dtype), self.bound).exp()
+        std = bounded(self.raw_log_std.to(y.dtype), _PRIOR_BOUND).exp()
         return y * std.view(1, -1, 1, 1) + self.mean.view(1, -1, 1, 1)
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 _ATTENTION_UP_TO = 16  # pixels a side; above, convolutions give more for their time
 _HEADS = 4
+_FREQUENCY = 3.0  # of a `PointNet`: its first convolution starts at so many times its usual size
 
 
 class Net(nn.Module):
@@ -65,11 +66,7 @@ def _low_precision(device: torch.device, dtype: torch.dtype | None) -> Iterator[
 
 
 class LinearNet(Net):
-    """A single 3x3 convolution, the published net of the split priors (openai/glow).
-
-    Args:
-        in_channels, out_channels: channels before and after.
-    """
+    """A single 3x3 convolution, the published net of the split priors (openai/glow)."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -80,11 +77,7 @@ class LinearNet(Net):
 
 
 class ConvNet(Net):
-    """The published net: 3x3 - ReLU - 1x1 - ReLU - 3x3 (Glow, section 5).
-
-    Args:
-        in_channels, width, out_channels: channels before, inside and after.
-    """
+    """The published net: 3x3 - ReLU - 1x1 - ReLU - 3x3 (Glow, section 5)."""
 
     def __init__(self, in_channels: int, width: int, out_channels: int) -> None:
         super().__init__()
@@ -107,17 +100,14 @@ class PointNet(Net):
 
     Args:
         in_channels, width, out_channels: channels before, inside and after.
-        frequency: the first convolution starts at this multiple of its usual size.
     """
 
-    def __init__(
-        self, in_channels: int, width: int, out_channels: int, frequency: float = 3.0
-    ) -> None:
+    def __init__(self, in_channels: int, width: int, out_channels: int) -> None:
         super().__init__()
         self.conv_in = nn.Conv2d(in_channels, width, 1)
         with torch.no_grad():
             for parameter in self.conv_in.parameters():
-                parameter.mul_(frequency)
+                parameter.mul_(_FREQUENCY)
         self.conv_mid = nn.Conv2d(width, width, 1)
         self.conv_out = _zeroed(nn.Conv2d(width, out_channels, 1))
 
@@ -162,9 +152,7 @@ class ResidualNet(Net):
     ) -> None:
         super().__init__()
         self.conv_in = nn.Conv2d(in_channels, width, 3, padding=1)
-        self.position = None
-        if size is not None:
-            self.position = nn.Parameter(torch.zeros(1, width, size, size))
+        self.position = None if size is None else nn.Parameter(torch.zeros(1, width, size, size))
         self.conv_context = nn.Conv2d(context, width, 1, bias=False) if context else None
         self.blocks = nn.ModuleList(_ResidualBlock(width) for _ in range(blocks))
         if attention:

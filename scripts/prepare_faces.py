@@ -25,6 +25,7 @@ import argparse
 import hashlib
 import os
 import re
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -262,11 +263,9 @@ def name_targets(names: list[Path], suffix: str, all_faces: bool = False) -> dic
     """
     ending = f"-face1.{suffix}" if all_faces else f".{suffix}"
     short = {name: name.with_name(name.stem + ending) for name in names}
-    uses: dict[str, int] = {}
-    for target in short.values():
-        uses[_key(target)] = uses.get(_key(target), 0) + 1
+    uses = Counter(_key(target) for target in short.values())
     targets: dict[Path, Path] = {}
-    taken = {_key(target) for target in short.values() if uses[_key(target)] == 1}
+    taken = {key for key, count in uses.items() if count == 1}
     for name in names:
         target, number = short[name], 1
         if uses[_key(target)] > 1:

@@ -323,11 +323,10 @@ class _Maker:
         picture = image if whole else image.crop((left, top, left + side, top + side))
 
         def sized(wanted: int) -> np.ndarray:
+            if side == wanted:
+                return np.array(picture)
             gap = _GAP if side > _HUGE else None
-            small = picture
-            if side != wanted:
-                small = picture.resize((wanted, wanted), RESAMPLE, reducing_gap=gap)
-            return np.array(small)  # only now: as an array all 40 megapixels take half a second
+            return np.array(picture.resize((wanted, wanted), RESAMPLE, reducing_gap=gap))
 
         crop = sized(self._wide)
         done = self.coding is not None and whole and self.coding.made(picture, jpeg)
@@ -405,7 +404,7 @@ def mixed_tone(shares: Sequence[tuple[Tone | None, float]]) -> Tone | None:
     curves = [np.float32(share) * tone.curve for tone, share in shares if tone is not None]
     if not curves or len(curves) < len(shares):
         return None
-    return Tone(np.stack(curves).sum(axis=0))
+    return Tone(np.sum(curves, axis=0))
 
 
 def _luminance(picture: np.ndarray) -> np.ndarray:

@@ -465,16 +465,15 @@ def _others(files: list[Path]) -> str:
 def _walk(root: Path) -> Iterator[Path]:
     seen = {os.path.realpath(root)}
     for here, folders, files in os.walk(root, followlinks=True):
-        real = {name: os.path.realpath(os.path.join(here, name)) for name in sorted(folders)}
-        folders[:] = []
-        for name, target in real.items():
+        unseen = []
+        for name in sorted(folders):
+            target = os.path.realpath(os.path.join(here, name))
             if not name.startswith(".") and target not in seen:
                 seen.add(target)
-                folders.append(name)
-        for name in files:
-            path = Path(here, name)
-            if not name.startswith(".") and path.is_file():
-                yield path
+                unseen.append(name)
+        folders[:] = unseen
+        paths = (Path(here, name) for name in files if not name.startswith("."))
+        yield from (path for path in paths if path.is_file())
 
 
 # ---------------------------------------------------------------------------------------- warnings

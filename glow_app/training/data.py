@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -323,14 +324,10 @@ def _prepared(
             return name, str(error)
 
     with ThreadPoolExecutor(cores()) as pool:
+        rest = iter(entries)
         # Bounded: Executor.map would open the whole folder ahead of the writer.
-        batch: list[Entry] = []
-        for entry in entries:
-            batch.append(entry)
-            if len(batch) == _AHEAD:
-                yield from pool.map(one, batch)
-                batch = []
-        yield from pool.map(one, batch)
+        while batch := list(islice(rest, _AHEAD)):
+            yield from pool.map(one, batch)
 
 
 def _open_packed(path: Path, size: int, coding: Coding | None) -> PackedPictures:

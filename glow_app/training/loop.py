@@ -59,9 +59,7 @@ def train(
 
     Args:
         out: the run folder: config.json, stats.jsonl, samples/, checkpoint/, model.safetensors.
-        training: the pictures to train on.
         held_out: pictures for validation; nothing is learned from them.
-        world: the processes that train together, and the device of this one.
         init: weights to start a new run from, instead of random ones; with fewer steps of flow
             they are grown. Their facts stay in the new ones as "started_from". They may be of
             another frame than the pictures (`glow_app.faces.looks`), which is logged.
@@ -111,7 +109,6 @@ def _run(
 
     Args:
         trained: the objective, as it is called in training.
-        evaluation: what is to be done at evaluations, and all that does not change in a run.
         notice: a line for the log or None.
     """
     config, folder, world = evaluation.config, evaluation.folder, evaluation.world
@@ -281,10 +278,6 @@ def _start(
 
     Returns:
         the state; its objective, as it is called in training; a notice for the log or None.
-
-    Raises:
-        UserError: ``init`` or ``base`` does not fit this run.
-        CheckpointError: the run cannot go on, as all its checkpoints are damaged.
     """
     resumed, notice = bool(folder.checkpoints(from_constant)), None
     torch.manual_seed(config.seed)

@@ -158,11 +158,7 @@ def wire_live(context: PageContext, screen: gr.HTML, scene: gr.State, source: st
 def put_scene(
     editor: Editor, scene: Scene, values: list[float], event: gr.EventData
 ) -> dict[str, Any]:
-    """Write a photo with the face of a live picture, as its ``put`` event asks.
-
-    Raises:
-        UserError: as `put_result`.
-    """
+    """Write a photo with the face of a live picture, as its ``put`` event asks."""
     face, photo, kind = _asked(scene.faces, event)
     still = scene.render(editor, values)
     name = scene.recipe(editor, values).file_name(f"-in-photo.{kind}")

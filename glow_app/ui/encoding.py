@@ -17,6 +17,7 @@ from torch import Tensor
 from glow_app.export.sheets import tiled
 
 _COLUMNS = 9  # tiles a row of the sheet: keeps 129 frames of 64 pixels below any texture limit
+_SMALL = 256  # pixels a side, at most, of a photo in a small place
 _revisions = itertools.count(1)
 
 
@@ -65,18 +66,17 @@ def photo_uri(pixels: np.ndarray, quality: int = 92) -> str:
     return _data_uri(jpeg(pixels, quality), "jpeg")
 
 
-def face_uri(pixels: np.ndarray, full: np.ndarray | None, side: int = 256) -> str:
+def face_uri(pixels: np.ndarray, full: np.ndarray | None) -> str:
     """Return a face for a small place of the page, as a data URI.
 
     Args:
         pixels: (S, S, 3) uint8, as the model sees it.
         full: (F, F, 3) uint8, as its photo has it; None where that is no more.
-        side: pixels at most, where the photo is shown.
     """
     if full is None:
         return picture_uri(pixels)
     image = Image.fromarray(full)
-    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    image.thumbnail((_SMALL, _SMALL), Image.Resampling.LANCZOS)
     return photo_uri(np.asarray(image))
 
 

@@ -18,8 +18,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from glow_app.common.errors import UserError
 from glow_app.editing.directions import Direction
 from glow_app.editing.editor import Editor, Still
@@ -125,7 +123,9 @@ class FullFrames:
             morph, rows, size = self._asked(question)
             with _turn_of(self._turn, "The server is busy: full size comes later."):
                 made = morph.enlarged(size, rows)
-            return {"frames": [[i, _frame_uri(morph, i, made[k])] for k, i in enumerate(rows)]}
+            # Photos themselves are exact.
+            uri = {i: picture_uri if i in morph.stops else photo_uri for i in rows}
+            return {"frames": [[i, uri[i](p)] for i, p in zip(rows, made, strict=True)]}
 
         failed = "The frames could not be made at full size."
         return _answered(answer, "frames at full size", failed)
@@ -144,11 +144,6 @@ class FullFrames:
         if type(size) is not int or size not in offered_sizes(morph.native, morph.frames.shape[1]):
             raise UserError("The size must be one of those that were offered.")
         return morph, rows, size
-
-
-def _frame_uri(morph: Morph, row: int, picture: np.ndarray) -> str:
-    """Return a frame (S, S, 3) as a data URI, exact where it is a photo itself."""
-    return picture_uri(picture) if row in morph.stops else photo_uri(picture)
 
 
 # ---- mixes and edits ----------------------------------------------------------------------------
@@ -174,11 +169,8 @@ class MixScene:
         return self.a, self.b
 
     def check(self, values: Any) -> list[float]:
-        """Return the weights in ``values``, which can be anything.
-
-        Raises:
-            UserError: they are not one number from 0 to 1 for each slider.
-        """
+        """Return the weights in ``values``, which can be anything; refuse all but one number from
+        0 to 1 for each slider."""
         return _row(values, [(0.0, 1.0)] * (self.levels + self.shaped))
 
     def render(self, editor: Editor, values: list[float]) -> Still:
@@ -217,11 +209,8 @@ class EditScene:
         return (self.face,)
 
     def check(self, values: Any) -> list[float]:
-        """Return the values, which can be anything, as numbers.
-
-        Raises:
-            UserError: they are not one number in range for each slider.
-        """
+        """Return the values, which can be anything; refuse all but one number in range for each
+        slider."""
         return _row(values, [(0.0, 1.0), *[(d.low, d.high) for d in self.directions]])
 
     def render(self, editor: Editor, values: list[float]) -> Still:

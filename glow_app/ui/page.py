@@ -58,9 +58,7 @@ _TIP = (
 def build_page(editor: Editor, opening: OpeningMorph | None = None) -> gr.Blocks:
     """Build the page for ``editor``; launch it with :func:`launch_options`.
 
-    Args:
-        editor: the model that everything on the page uses.
-        opening: the morph that is shown first, if it is already being prepared.
+    ``opening`` is the morph that is shown first, if it is already being prepared.
     """
     private_folder()
     fetch_nothing()

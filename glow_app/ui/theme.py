@@ -12,34 +12,15 @@ from gradio.themes.utils.colors import Color
 
 from glow_app.ui.components.base import component_styles
 
+# From the lightest, 50, over 100, 200, … to the darkest, 950.
 _TEAL = Color(
-    name="teal",
-    c50="#eefaf9",
-    c100="#d3f1ef",
-    c200="#a8e2df",
-    c300="#74cdc9",
-    c400="#45b3ae",
-    c500="#23958f",
-    c600="#0e7c77",
-    c700="#0c6562",
-    c800="#0d514f",
-    c900="#0c4342",
-    c950="#042928",
-)
+    "#eefaf9", "#d3f1ef", "#a8e2df", "#74cdc9", "#45b3ae", "#23958f",
+    "#0e7c77", "#0c6562", "#0d514f", "#0c4342", "#042928", name="teal",
+)  # fmt: skip
 _STONE = Color(
-    name="stone",
-    c50="#f6f8f7",
-    c100="#edf1f0",
-    c200="#dde4e3",
-    c300="#c3cdcc",
-    c400="#95a4a3",
-    c500="#687877",
-    c600="#516060",
-    c700="#3a4747",
-    c800="#253031",
-    c900="#182021",
-    c950="#0f1516",
-)
+    "#f6f8f7", "#edf1f0", "#dde4e3", "#c3cdcc", "#95a4a3", "#687877",
+    "#516060", "#3a4747", "#253031", "#182021", "#0f1516", name="stone",
+)  # fmt: skip
 _SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial")
 _MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 

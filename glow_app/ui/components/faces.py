@@ -46,7 +46,6 @@ def card_value(face: Face, look: np.ndarray, facts: Mapping[str, Any]) -> dict[s
     """Return what a card shows of a face.
 
     Args:
-        face: the face.
         look: (S, S, 3) uint8, what the model sees of it, and what its reading is about.
         facts: the checkpoint's training facts, the yardstick for the face's bits/dim.
     """
