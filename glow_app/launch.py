@@ -14,7 +14,6 @@ import webbrowser
 from glow_app import __version__
 from glow_app.common import cli
 from glow_app.common.errors import UserError
-from glow_app.ui.users import read_users
 
 _FIRST_PORT, _TRIES = 7860, 40
 
@@ -33,10 +32,10 @@ def main(argv: list[str] | None = None) -> None:
         UserError: the file of users, the address or the port is of no use.
     """
     options = _parse(argv)
+    from glow_app.ui.security import is_loopback, read_users
+
     users = read_users(options.auth) if options.auth else None
     find_port(options.host, options.port)  # before the model is loaded, which takes seconds
-    from glow_app.ui.security import is_loopback
-
     if users is None and (options.name or not is_loopback(options.host)):
         whoever = f"who reaches {options.name[0]}" if options.name else "in your network"
         cli.say(f"Everybody {whoever} can use this page: --auth FILE asks for a password.")

@@ -14,7 +14,7 @@ import _project  # noqa: F401
 from glow_app.common import cli
 from glow_app.common.errors import UserError
 from glow_app.common.files import check_writable, replacing
-from glow_app.ui.users import line_for, read_users
+from glow_app.ui.security import line_for, read_users
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 import models
 from glow_app.common.errors import UserError
 from glow_app.editing.editor import Editor
-from glow_app.lessons import chain, jacobian, plane, positions, source
+from glow_app.lessons import chain, jacobian, plane, positions
 from glow_app.lessons.density import BASES, MAPS, ChangeOfVariables, density_view, derivative
 from glow_app.ui.encoding import packed
 from glow_app.ui.page_faces import OpeningMorph
@@ -387,7 +387,7 @@ def test_equal_codes_have_a_plane_without_directions() -> None:
 
 def test_a_listing_is_the_code_as_it_stands_in_its_file() -> None:
     for thing in (chain.chain, models.Glow.f, jacobian.random_coupling):
-        found = source.listing(thing)
+        found = learn_tab.listing(thing)
         lines = (ROOT / found.path).read_text(encoding="utf-8").splitlines()
         shown = found.text.splitlines()
         there = lines[found.line - 1 : found.line - 1 + len(shown)]
@@ -397,11 +397,11 @@ def test_a_listing_is_the_code_as_it_stands_in_its_file() -> None:
 
 def test_only_shown_files_are_sent() -> None:
     for thing in (plane.fit, models.Glow.g):
-        found = source.listing(thing)
-        assert found.text.splitlines()[-1] in source.file_text(found.path)
+        found = learn_tab.listing(thing)
+        assert found.text.splitlines()[-1] in learn_tab.file_text(found.path)
     for wrong in ("README.md", "models/../app.py", "/etc/passwd", "glow_app/ui/page.py", "None"):
         with pytest.raises(ValueError, match="not among"):
-            source.file_text(wrong)
+            learn_tab.file_text(wrong)
 
 
 def test_code_survives_the_templates_it_goes_through() -> None:
@@ -411,7 +411,7 @@ def test_code_survives_the_templates_it_goes_through() -> None:
     assert 'data-path="models/glow.py"' in page
     assert not set("{}$`\\") & set(page)
     text = html.unescape(re.sub(r"<[^>]*>", "", page))
-    assert source.listing(ChangeOfVariables).text.strip() in text
+    assert learn_tab.listing(ChangeOfVariables).text.strip() in text
 
 
 def test_arrays_travel_as_float32() -> None:

@@ -21,8 +21,7 @@ from starlette.testclient import TestClient
 from glow_app.common.errors import UserError
 from glow_app.ui import limits
 from glow_app.ui.routes import publish, script_address
-from glow_app.ui.security import AccessControl
-from glow_app.ui.users import MARK, line_for, read_users
+from glow_app.ui.security import MARK, AccessControl, line_for, read_users
 from tests.page_tools import serving
 
 pytest_plugins = ["tests.page_fixtures"]

@@ -27,7 +27,7 @@ from glow_app.ui.jobs import JOBS
 from glow_app.ui.on_demand import FullFrames, Scenes
 from glow_app.ui.page_faces import TEMPERATURE, OpeningMorph, drawn_face
 from glow_app.ui.routes import ROUTES, STATIC, preloads, script_address
-from glow_app.ui.security import with_access_control
+from glow_app.ui.security import Users, with_access_control
 from glow_app.ui.tabs.edit import AVERAGE_ID, build_edit_tab, direction_id
 from glow_app.ui.tabs.journey import JourneyTab, build_journey_tab, new_stop
 from glow_app.ui.tabs.learn import build_learn_tab
@@ -35,7 +35,6 @@ from glow_app.ui.tabs.mix import SHAPE_ID, build_mix_tab, level_id
 from glow_app.ui.tabs.morph import MorphTab, build_morph_tab
 from glow_app.ui.tabs.sample import build_sample_tab
 from glow_app.ui.theme import build_theme
-from glow_app.ui.users import Users
 from glow_app.ui.visitors import (
     DELETE_CACHE,
     bounding_sessions,

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import functools
 import html
+import inspect
 import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -26,8 +29,7 @@ from glow_app.editing import paths
 from glow_app.editing.editor import Editor
 from glow_app.faces.coding import to_pictures
 from glow_app.faces.face import Face
-from glow_app.lessons import chain, density, jacobian, plane, positions, source
-from glow_app.lessons.source import Listing, listing
+from glow_app.lessons import chain, density, jacobian, plane, positions
 from glow_app.ui import limits
 from glow_app.ui.components.base import component, job
 from glow_app.ui.encoding import packed, picture_uri
@@ -125,7 +127,7 @@ def _answering(method: Callable[[dict[str, Any]], Any]) -> Callable[[Any], Any]:
 def source_file(asked: dict[str, Any]) -> dict[str, str]:
     """Return a whole file of the code that lessons show."""
     try:
-        return {"text": source.file_text(str(asked.get("path")))}
+        return {"text": file_text(str(asked.get("path")))}
     except ValueError as error:
         raise UserError(str(error)) from error
 
@@ -325,6 +327,43 @@ def _coordinate(value: Any) -> float:
 
 
 # ---- listings of the code -----------------------------------------------------------------------
+
+_ROOT = Path(__file__).resolve().parents[3]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The source of a function or class."""
+
+    name: str  # qualified, such as ``AffineCoupling.forward``
+    path: str  # of its file, from the root of the repository
+    line: int  # its first line there, counted from 1
+    text: str  # the source, without the indentation of its class
+
+
+def file_text(path: str) -> str:
+    """Return the whole file at ``path``, one of those that a :class:`Listing` may name.
+
+    Raises:
+        ValueError: it is not one of the files that lessons show; one sentence.
+    """
+    shown = [*(_ROOT / "models").glob("*.py"), *Path(plane.__file__).parent.glob("*.py")]
+    for file in shown:
+        if file.relative_to(_ROOT).as_posix() == path:
+            return file.read_text(encoding="utf-8")
+    raise ValueError("This file is not among those that the lessons show.")
+
+
+def listing(thing: Callable[..., Any]) -> Listing:
+    """Return the source of a function, a method or a class of this project."""
+    lines, first = inspect.getsourcelines(inspect.unwrap(thing))
+    path = Path(inspect.getsourcefile(inspect.unwrap(thing)) or "").resolve()
+    return Listing(
+        name=thing.__qualname__,
+        path=path.relative_to(_ROOT).as_posix(),
+        line=first,
+        text=inspect.cleandoc("\n" + "".join(lines)) if lines[0][:1].isspace() else "".join(lines),
+    )
 
 
 def code_html(things: Sequence[Callable[..., Any]]) -> str:
