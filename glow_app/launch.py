@@ -27,10 +27,7 @@ def command() -> int:
 
 def main(argv: list[str] | None = None) -> None:
     """Serve the page until Ctrl+C.
-
-    Raises:
-        UserError: the file of users, the address or the port is of no use.
-    """
+    Raises UserError: the file of users, the address or the port is of no use."""
     options = _parse(argv)
     from glow_app.ui.security import is_loopback, read_users
 
@@ -138,10 +135,7 @@ def _root_path(text: str) -> str:
 
 def find_port(host: str, wanted: int | None) -> int:
     """Return ``wanted`` if it is free, or the first free port when none is asked for.
-
-    Raises:
-        UserError: no such port is free, or the host is none of this machine's addresses.
-    """
+    Raises UserError: no such port is free, or the host is none of this machine's addresses."""
     for port in [wanted] if wanted else range(_FIRST_PORT, _FIRST_PORT + _TRIES):
         try:
             family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

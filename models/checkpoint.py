@@ -221,10 +221,7 @@ def read_safetensors(
     path: Path, most: int = _MAX_STATE
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read all tensors and the metadata of a safetensors file of at most ``most`` bytes.
-
-    Raises:
-        CheckpointError: the file is missing, larger, damaged or of another kind; one sentence.
-    """
+    Raises CheckpointError: the file is missing, larger, damaged or of another kind."""
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint at {path}.")
     if path.stat().st_size > most:
@@ -258,10 +255,7 @@ def _utf8_name(path: Path) -> Iterator[str]:
 
 def write_safetensors(state: dict[str, Tensor], metadata: dict[str, str], path: Path) -> None:
     """Write a safetensors file atomically: to a temporary name, flushed to disk, then renamed.
-
-    Raises:
-        OSError: the disk is full or the folder missing; an older file at ``path`` survives.
-    """
+    Raises OSError: the disk is full or the folder missing; an older file at ``path`` survives."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
     try:

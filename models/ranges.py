@@ -60,10 +60,7 @@ class StateRange:
 
     def widened(self, margin: float) -> StateRange:
         """Return the range with both ends moved outwards by ``margin`` ≥ 0 times its width.
-
-        Raises:
-            ValueError: the margin is below 0 or not finite.
-        """
+        Raises ValueError: the margin is below 0 or not finite."""
         if not 0 <= margin < math.inf:
             raise ValueError(f"A margin is a finite number of at least 0, not {margin}.")
         more = margin * (self.high - self.low)

@@ -229,10 +229,7 @@ def find_pictures(source: Path, out: Path) -> list[Path]:
 
 def check_frame(out: Path, before: list[Path], plan: Plan) -> None:
     """Check that looks and whole crops do not come into one folder.
-
-    Raises:
-        UserError: `out` holds pictures `before` that are of another frame than the plan's.
-    """
+    Raises UserError: `out` holds pictures `before` that are of another frame than the plan's."""
     from glow_app.faces.looks import ReferenceFrame
 
     if before:

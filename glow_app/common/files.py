@@ -23,10 +23,7 @@ def is_lfs_pointer(content: bytes) -> bool:
 
 def refuse_lfs_pointer(path: Path) -> None:
     """Check that a file which could not be read is not a pointer of Git LFS.
-
-    Raises:
-        UserError: it is one.
-    """
+    Raises UserError: it is one."""
     with suppress(OSError), path.open("rb") as file:
         if is_lfs_pointer(file.read(100)):
             raise UserError(f"{path.name} {LFS_HINT}")
@@ -34,10 +31,7 @@ def refuse_lfs_pointer(path: Path) -> None:
 
 def check_writable(folder: Path) -> None:
     """Check that ``folder`` takes a file, by making one: permissions do not tell of a full disk.
-
-    Raises:
-        OSError: it takes none.
-    """
+    Raises OSError: it takes none."""
     probe = folder / f".{secrets.token_hex(8)}.tmp"
     probe.open("xb").close()
     probe.unlink()

@@ -382,10 +382,7 @@ def pretrained_folder() -> Path:
 
 def save(direction: Direction, path: str | Path) -> Path:
     """Write a direction atomically, as float16: its own noise is far coarser than that.
-
-    Raises:
-        OSError: the folder is missing or the disk full; an older file at `path` survives.
-    """
+    Raises OSError: the folder is missing or the disk full; an older file at `path` survives."""
     path = Path(path)
     known = {
         key: getattr(direction, key)

@@ -377,11 +377,8 @@ class FaceModel:
     def _on_cores(
         self, work: Callable[..., _Result], rows: Tensor, *more: StateRange | None
     ) -> list[_Result]:
-        """Call `work` on one pass of rows, shared out among the cores of a CPU.
-
-        Args:
-            more: further arguments of `work`: of as many rows, of one for all, or None.
-        """
+        """Call `work` on one pass of rows, shared out among the cores of a CPU. `more`: further
+        arguments of `work`: of as many rows, of one for all, or None."""
         count = min(CORES, len(rows)) if self.device.type == "cpu" else 1
         ends = [len(rows) * k // count for k in range(count + 1)]
 

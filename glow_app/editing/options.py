@@ -72,10 +72,7 @@ class MorphOptions:
 
     def positions(self, legs: int = 1) -> np.ndarray:
         """Return the evenly spaced positions of the frames on a walk, (T,) float64 in legs.
-
-        Raises:
-            UserError: a journey of so many legs has no such number of frames.
-        """
+        Raises UserError: a journey of so many legs has no such number of frames."""
         if self.kind == "morph":
             # Rounded, so that a 0 or a 1 on the way is exact and meets its photo.
             return np.linspace(*self.t_range, self.frames).round(12)
@@ -91,10 +88,7 @@ class MorphOptions:
 
 def check_positions(t: np.ndarray) -> np.ndarray:
     """Return positions t of a morph, any numbers within `paths.T_RANGE`, as (T,) float64.
-
-    Raises:
-        UserError: they are no such row.
-    """
+    Raises UserError: they are no such row."""
     low, high = T_RANGE
     t = np.asarray(t, dtype=np.float64)
     if t.ndim != 1 or not 1 <= len(t) <= MAX_FRAMES:

@@ -229,10 +229,7 @@ class _Container:
 
     def frame(self, coded: bytes, box: Box, delay: int) -> None:
         """Write one frame: this box of it, from `encode`, and its delay.
-
-        Raises:
-            struct.error, OverflowError: the file cannot hold such a delay.
-        """
+        Raises struct.error, OverflowError: the file cannot hold such a delay."""
         raise NotImplementedError
 
     def end(self) -> None:

@@ -172,10 +172,7 @@ class Recipe:
     @classmethod
     def from_metadata(cls, about: Any, source: str = "This file") -> Recipe:
         """Return the recipe that `to_metadata` made; `source` is its name in messages.
-
-        Raises:
-            UserError: this is not such data, or a value in it is out of range.
-        """
+        Raises UserError: this is not such data, or a value in it is out of range."""
         if about is None:
             raise UserError(
                 f"{source} holds no settings: either it was not made by Glow Studio, or a program "

@@ -94,10 +94,7 @@ def check_target(path: str | Path, formats: Sequence[str] = FORMATS) -> Path:
 
 def check_folder(path: str | Path) -> Path:
     """Make a folder to write into, or refuse it, before any work is spent on its content.
-
-    Raises:
-        UserError: it cannot be made, or nothing can be written into it.
-    """
+    Raises UserError: it cannot be made, or nothing can be written into it."""
     folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)

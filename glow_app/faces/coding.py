@@ -31,10 +31,7 @@ _SUBSAMPLINGS: Final = ("4:4:4", "4:2:2", "4:2:0")
 @dataclass(frozen=True)
 class Coding:
     """The JPEG coding of the square pictures that a model learned from.
-
-    Raises:
-        ValueError: a value is out of range.
-    """
+    Raises ValueError: a value is out of range."""
 
     size: int = 128  # side C of the square in pixels; at least that of the model
     quality: int = 86  # as Pillow and libjpeg count it, 1 to 100
@@ -50,10 +47,7 @@ class Coding:
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Coding | None:
         """Read the coding that the facts of a checkpoint name; None where they name none.
-
-        Raises:
-            UserError: they name one that is not of this kind.
-        """
+        Raises UserError: they name one that is not of this kind."""
         known = facts.get(_FACT)
         if known is None:
             return None

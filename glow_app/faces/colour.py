@@ -251,10 +251,7 @@ class _Encoding:
 
     def to_srgb(self, image: Image.Image) -> Image.Image:
         """Convert a picture of mode RGB or L to sRGB, mode RGB.
-
-        Raises:
-            ValueError: there are no such primaries.
-        """
+        Raises ValueError: there are no such primaries."""
         if self.is_srgb:
             return image.convert("RGB")
         if isinstance(self.curve, float) and self._has_srgb_primaries:
@@ -275,11 +272,8 @@ class _Encoding:
         return image.filter(ImageFilter.Color3DLUT(_GRID, table.ravel(), _copy_table=False))
 
     def _converted(self, codes: np.ndarray, peak: float) -> np.ndarray:
-        """Convert codes (..., 3) from 0 to 1 to those of sRGB.
-
-        Args:
-            peak: the brightness that becomes white, in reference whites; at least 1.
-        """
+        """Convert codes (..., 3) from 0 to 1 to those of sRGB. `peak`: the brightness that becomes
+        white, in reference whites; at least 1."""
         light = self.light(codes) @ _between(self.primaries, _PRIMARIES[1]).T
         if peak > 1:
             size = _brightness(light.clip(0))

@@ -367,11 +367,8 @@ class _Finder:
         return Search(tuple(sighting.faces[:_MAX_FACES]), missed)
 
     def _seen(self, views: Views, patience: int) -> _Sighting:
-        """Look at the picture in one turn.
-
-        Args:
-            patience: how many sizes of tiles are tried while no face is seen that is one surely.
-        """
+        """Look at the picture in one turn. `patience`: how many sizes of tiles are tried while no
+        face is seen that is one surely."""
         sighting = _Sighting()
         self._add(sighting, views, self._detect(self._near, views.whole(1 + 2 * _PAD)))
         self._add(sighting, views, self._detect(self._far, views.whole(1.0)))

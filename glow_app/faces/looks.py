@@ -46,10 +46,7 @@ class Looks:
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any], size: int) -> Looks:
         """Read the facts of a checkpoint; the program's own mean shape where they say nothing.
-
-        Raises:
-            UserError: they hold no shape.
-        """
+        Raises UserError: they hold no shape."""
         try:
             mean = _mean_in(facts)
         except ValueError as error:
@@ -81,10 +78,7 @@ class Looks:
 
 def _mean_in(facts: Mapping[str, Any]) -> np.ndarray:
     """Read the mean shape that facts name, (478, 2) float64; the program's own if they name none.
-
-    Raises:
-        ValueError: they name one that is no shape.
-    """
+    Raises ValueError: they name one that is no shape."""
     known = facts.get(_MEAN_SHAPE)
     try:
         mean = np.asarray(mean_shape() if known is None else known, np.float64)
@@ -220,10 +214,7 @@ CROPS: Final = ReferenceFrame()
 
 def require_crops(folder: Path, files: Iterable[Path]) -> None:
     """Refuse pictures `files` below `folder` that are looks, where whole crops or photos are due.
-
-    Raises:
-        UserError: they are looks already, or of several frames.
-    """
+    Raises UserError: they are looks already, or of several frames."""
     if (frame := ReferenceFrame.of_pictures(folder, files)).mean is not None:
         raise UserError(
             f"{printable(str(folder))} holds {frame.words}; give the photos or whole crops that "

@@ -112,10 +112,7 @@ class Outcome:
 
 def write_faces(job: Job) -> Outcome:
     """Write the faces of a photo, unless an earlier run has done so and the photo is the same.
-
-    Raises:
-        OSError: the disk is full, or the folder may not be written to.
-    """
+    Raises OSError: the disk is full, or the folder may not be written to."""
     size, changed, digest = 0, 0, ""
     done = Record.read(job.out / job.picture)
     try:

@@ -168,10 +168,7 @@ def _carried(change: np.ndarray, rim: np.ndarray) -> np.ndarray:
 
 def _box(square: Square, size: tuple[int, int]) -> tuple[int, int, int, int]:
     """Return the part of a photo that a square covers: left, top, right, bottom in pixels.
-
-    Raises:
-        UserError: it covers none.
-    """
+    Raises UserError: it covers none."""
     right, down = 2 * square.right, 2 * square.down
     corners = square.corner + np.array([0 * right, right, down, right + down])
     left, top = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0).tolist()

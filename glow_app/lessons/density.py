@@ -175,10 +175,7 @@ class DensityView:
 
 def density_view(base: str, line_map: str) -> DensityView:
     """Compute everything that lesson 1 shows for a base density and a map, given by name.
-
-    Raises:
-        UserError: the map is not increasing where z lives.
-    """
+    Raises UserError: the map is not increasing where z lives."""
     change = ChangeOfVariables(base, line_map)
     z = torch.linspace(*change.quantiles(_VIEW), _VIEW_CELLS + 1, dtype=torch.float64)
     x = change.map.g(z)

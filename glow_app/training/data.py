@@ -193,10 +193,7 @@ def import_torchvision() -> Any:
 
 def _without_samples(files: list[Path], source: Path) -> list[Path]:
     """Return ``files`` without what lies in the folder of a run, whose pictures were drawn.
-
-    Raises:
-        UserError: nothing is left.
-    """
+    Raises UserError: nothing is left."""
     runs: dict[Path, bool] = {}
 
     def in_run(folder: Path) -> bool:

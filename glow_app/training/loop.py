@@ -321,10 +321,7 @@ def _change_of_frame(
     given: Glow, path: Path, config: TrainConfig, frame: ReferenceFrame
 ) -> str | None:
     """Return a notice if the weights of one frame go on in another, None if they do not.
-
-    Raises:
-        UserError: a part of them does not learn and would stay in its own.
-    """
+    Raises UserError: a part of them does not learn and would stay in its own."""
     known = ReferenceFrame.from_facts(given.facts)
     if known.same_as(frame):
         return None

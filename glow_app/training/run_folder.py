@@ -81,10 +81,7 @@ class TrainState:
 
     def load(self, path: Path) -> None:
         """Take over what :meth:`save` wrote.
-
-        Raises:
-            CheckpointError: the file is damaged or of another model; one sentence.
-        """
+        Raises CheckpointError: the file is damaged or of another model."""
         tensors, metadata = read_safetensors(path)
         if metadata.get("format") != _FORMAT:
             raise CheckpointError(f"{path} is not a training state of this program.")
@@ -164,10 +161,7 @@ class RunFolder:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes out of the folder; the lock ends with the process at the latest.
-
-        Raises:
-            UserError: another process holds the lock.
-        """
+        Raises UserError: another process holds the lock."""
         self.path.mkdir(parents=True, exist_ok=True)
         with open(self.path / "lock", "ab") as file:
             try:

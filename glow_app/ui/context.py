@@ -187,10 +187,7 @@ def crop_choices(face: Face | None, number: int | None = None) -> dict[str, Any]
 
 def crop_again(editor: Editor, face: Face | None, event: gr.EventData) -> Face:
     """Return the face cut out of the same photo as the crop editor's event says.
-
-    Raises:
-        UserError: it has no photo, that is gone, or the crop is not sensible.
-    """
+    Raises UserError: it has no photo, that is gone, or the crop is not sensible."""
     face, file, _ = _photographed(face)
     crop = Square.read(field(event, "crop"), open_picture(file).size)
     return photo_face(editor, file, face.source, crop)

@@ -90,10 +90,7 @@ def save_result(editor: Editor, shown: Result | None, event: gr.EventData) -> di
 
 def put_result(editor: Editor, shown: Result | None, event: gr.EventData) -> dict[str, Any]:
     """Write a photo with the face that a player shows, as its ``put`` event asks.
-
-    Raises:
-        UserError: nothing is shown, the event is not sensible, or the photo is gone.
-    """
+    Raises UserError: nothing is shown, the event is not sensible, or the photo is gone."""
     if shown is None:
         raise UserError("There is no face yet: make something first.")
     face, photo, kind = _asked(shown.faces, event)

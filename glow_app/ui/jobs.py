@@ -41,11 +41,7 @@ class Job:
         return self.stopped
 
     def progress(self, done: int, total: int) -> None:
-        """Note how far the work is.
-
-        Raises:
-            Stopped: nobody wants it any more.
-        """
+        """Note how far the work is. Raises Stopped: nobody wants it any more."""
         if self.stopped:
             raise Stopped
         self.done, self.total = done, total

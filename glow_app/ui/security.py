@@ -72,10 +72,7 @@ class Users:
 
 def line_for(name: str, password: str) -> str:
     """Return the line of the file for a new user, with a fresh salt.
-
-    Raises:
-        UserError: the name cannot stand in such a file, or the password is empty.
-    """
+    Raises UserError: the name cannot stand in such a file, or the password is empty."""
     if not password:
         raise UserError("A password is needed.")
     if not _sound(name):
@@ -85,12 +82,8 @@ def line_for(name: str, password: str) -> str:
 
 
 def read_users(path: str | Path) -> Users:
-    """Read a file of users.
-
-    Raises:
-        UserError: it is missing, others can read it, it names no user, or a line is malformed; one
-            sentence.
-    """
+    """Read a file of users. Raises UserError: it is missing, others can read it, it names no user,
+    or a line is malformed."""
     path = Path(path)
     try:
         if not path.is_file():

@@ -343,10 +343,7 @@ class Listing:
 
 def file_text(path: str) -> str:
     """Return the whole file at ``path``, one of those that a :class:`Listing` may name.
-
-    Raises:
-        ValueError: it is not one of the files that lessons show; one sentence.
-    """
+    Raises ValueError: it is not one of the files that lessons show."""
     shown = [*(_ROOT / "models").glob("*.py"), *Path(plane.__file__).parent.glob("*.py")]
     for file in shown:
         if file.relative_to(_ROOT).as_posix() == path:
