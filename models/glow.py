@@ -38,9 +38,6 @@ class Glow(nn.Module):
     The state dict has the names and the order of the files on disk, which group the tensors by
     kind (``details``, ``levels``, ``splits``, ``top``) and not by level.
 
-    Args:
-        config: the architecture, kept as ``Glow.config``.
-
     Attributes:
         levels: a :class:`DetailLevel` or :class:`Level` for each scale, finest first.
         facts: what is known about the weights (training data, bits/dim, ...), saved and

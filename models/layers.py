@@ -118,9 +118,6 @@ class ActNorm(Bijection):
     :math:`h w \sum_c s_c`. The map is the identity until :meth:`initialize` has seen data or
     trained weights are loaded. ``forward`` never changes parameters, so it may be compiled,
     wrapped by DistributedDataParallel and called in any order.
-
-    Args:
-        channels: number of channels C of (N, C, H, W) inputs.
     """
 
     initialized: Tensor
@@ -165,9 +162,6 @@ class InvertibleConv(Bijection):
     triangular L and a strictly upper triangular U (Glow, section 3.2, equation 10), so that
     :math:`\log|\det| = h w \sum \log|s|` costs nothing. The permutation P and the signs are
     buffers: they are discrete and do not learn. W starts as a random rotation.
-
-    Args:
-        channels: number of channels C of (N, C, H, W) inputs.
     """
 
     permutation: Tensor
@@ -475,9 +469,6 @@ class TopPrior(Bijection):
 
     One mean and one deviation for each channel, as in openai/glow's ``prior`` with
     ``learntop``; :math:`\log\sigma` is bounded.
-
-    Args:
-        channels: number of channels C of (N, C, H, W) inputs.
     """
 
     def __init__(self, channels: int) -> None:

@@ -97,9 +97,6 @@ class PointNet(Net):
     Sines of several frequencies (Sitzmann et al. 2020, SIREN) learn the fine detail of a function
     of one number far sooner than ReLUs, and draw no creases. Computed as matrix products:
     libraries take ten times as long for a convolution of a single pixel.
-
-    Args:
-        in_channels, width, out_channels: channels before, inside and after.
     """
 
     def __init__(self, in_channels: int, width: int, out_channels: int) -> None:
@@ -132,7 +129,6 @@ class ResidualNet(Net):
     on aligned faces. A net without one works on any size.
 
     Args:
-        in_channels, width, out_channels: channels before, inside and after.
         size: height and width of the inputs, for the learned position; None: no position.
         blocks: number of residual blocks, 0 or more.
         attention: add self-attention over all positions after the blocks.

@@ -102,12 +102,9 @@ class FlowSteps(Bijection, nn.ModuleList):
     otherwise once, with the inverses, and the result is cached until a number that it was made of
     changes.
 
-    Args:
-        steps: the steps, in the order of the flow direction.
-
     Attributes:
-        reversible: train in memory that does not grow with the number of steps, see
-            :class:`~models.steps.ReversibleChain`.
+        reversible: train by a :class:`ReversibleChain`, in memory that does not grow with the
+            number of steps.
     """
 
     def __init__(self, steps: Iterable[FlowStep]) -> None:

@@ -156,11 +156,7 @@ def to_srgb(colour: Image.Image, info: Mapping[Any, Any]) -> Image.Image:
 
 
 def is_hdr(info: Mapping[Any, Any]) -> bool:
-    """Say whether a picture has a high dynamic range, by what its decoder says of it.
-
-    Args:
-        info: as for `to_srgb`.
-    """
+    """Say whether a picture has a high dynamic range, by what its decoder says of it."""
     encoding = None if info.get("icc_profile") else _encoding_of(info)
     return encoding is not None and encoding.curve in ("pq", "hlg")
 

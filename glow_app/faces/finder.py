@@ -162,7 +162,6 @@ class View:
         """Return the middle of it as it is seen once the picture is turned counterclockwise.
 
         Args:
-            degrees: any.
             share: of its side; above 0.7 the corners of the part may be empty.
         """
         n, side = len(self.pixels), round(share * len(self.pixels))

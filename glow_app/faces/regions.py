@@ -128,12 +128,8 @@ def eyewear_mask(shape: np.ndarray, side: int) -> np.ndarray:
 
 
 def skin_colour(crop: np.ndarray, shape: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Measure the colour of a face's skin: median and spread, (3,) each in CIELAB (L 0 to 100).
-
-    Args:
-        crop: (N, N, 3) uint8.
-        shape: (478, 2).
-    """
+    """Measure the colour of a face's skin on a crop (N, N, 3) uint8: median and spread, (3,) each
+    in CIELAB (L 0 to 100)."""
     lab = _lab(crop)
     where = _filled([shape[list(points)] for points in _CHEEKS], len(crop), 0) > 0.5
     pixels = lab[where] if where.sum() > 50 else lab.reshape(-1, 3)

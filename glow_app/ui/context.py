@@ -56,10 +56,9 @@ class FaceHolder:
     """One face of the page: its state, and a card for it in each place that shows it.
 
     Args:
-        name: as for `components.faces.photo_card`.
+        name, tag: as for `components.faces.photo_card`.
         cards: elem_id of each of its cards; a tab puts its own where it belongs with
             ``holder.cards[elem_id].render()``.
-        tag: as for `components.faces.photo_card`.
     """
 
     def __init__(
@@ -90,11 +89,8 @@ class FaceHolder:
         return [face, next(_turns), *[shown for _ in self.cards]]
 
     def wire(self, temperature: gr.Slider) -> None:
-        """Add the events of the cards and of the crop editor, once all cards are rendered.
-
-        Args:
-            temperature: of random faces.
-        """
+        """Add the events of the cards and of the crop editor, once all cards are rendered;
+        ``temperature`` is that of random faces."""
 
         @event_handler
         def photo(event: gr.EventData) -> list[Any]:
@@ -157,11 +153,7 @@ class Pair:
 
 
 def choice(labels: Mapping[str, str], label: str, **kwargs: Any) -> gr.Radio:
-    """Make radio buttons of ``{value: label}``; the first is chosen, unless ``value`` says other.
-
-    Args:
-        kwargs: as for ``gr.Radio``.
-    """
+    """Make radio buttons of ``{value: label}``; the first is chosen, unless ``value`` differs."""
     choices = [(label, value) for value, label in labels.items()]
     return gr.Radio(choices, label=label, **{"value": choices[0][1], **kwargs})
 

@@ -41,11 +41,7 @@ _GONE = "The photo is no longer here: choose it again."
 
 
 def wire_player(context: PageContext, screen: gr.HTML, shown: gr.State) -> None:
-    """Add the events ``save`` and ``put`` of a player.
-
-    Args:
-        shown: holds the `Result` that it shows.
-    """
+    """Add the events ``save`` and ``put`` of a player, whose `Result` is in ``shown``."""
 
     @event_handler
     def save(shown: Result | None, event: gr.EventData) -> dict[str, Any]:
@@ -191,7 +187,6 @@ def written(
 
     Args:
         save: a saver of `export.animation` or `export.sheets`.
-        pictures: what that saver takes.
         ending: of the file's name, with the suffix.
         options: for the saver; the size is that of the recipe unless there is one here.
     """

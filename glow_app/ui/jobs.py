@@ -85,11 +85,8 @@ class Jobs:
         return secrets.token_urlsafe(16)
 
     def ask(self, question: Any) -> dict[str, int] | None:
-        """Return how far a job is, or None if it is over; stop it if the question says so.
-
-        Args:
-            question: ``{"job": name, "stop": bool}``, from a browser, so it can be anything.
-        """
+        """Return how far a job is, or None if it is over; stop it if the question says so. That is
+        ``{"job": name, "stop": bool}``, but from a browser, so it can be anything."""
         if not isinstance(question, dict) or not isinstance(question.get("job"), str):
             return None
         job = next((job for job in self._all() if job.name == question["job"]), None)

@@ -66,14 +66,11 @@ def _turn_of(lock: threading.Lock, busy: str) -> Iterator[None]:
 
 
 def offered_sizes(native: int, model: int) -> list[int]:
-    """Return the sizes at which a picture can be asked for, smallest first.
+    """Return the sizes at which a picture can be asked for, smallest first; none where its photos
+    have no detail beyond the pixels that the model draws.
 
     Args:
-        native: pixels a side up to which its photos have detail.
-        model: pixels a side that the model draws.
-
-    Returns:
-        none where the photos have no more than the model.
+        native, model: pixels a side of those and of these.
     """
     if native <= model:
         return []

@@ -41,11 +41,8 @@ _COARSE = 4  # steps between the frames that are decoded first, so that the slid
 def photo_face(
     editor: Editor, photo: Path, source: str = PHOTO, crop: Square | None = None
 ) -> Face:
-    """Align a photo as the model saw its training faces, and read it.
-
-    Args:
-        crop: the square that the visitor chose in place of the largest face.
-    """
+    """Align a photo as the model saw its training faces, and read it; ``crop`` is the square that
+    the visitor chose in place of the largest face."""
     return _read(editor, replace(editor.prepare(photo, crop=crop), source=source, photo=photo))
 
 
@@ -181,11 +178,8 @@ class Result:
 def morph_steps(
     editor: Editor, faces: tuple[Face, ...], how: MorphOptions, progress: Progress | None = None
 ) -> Iterator[tuple[Result, bool]]:
-    """Yield a morph or a journey as ``how`` has it, rough first; nothing is decoded twice.
-
-    Yields:
-        the frames so far and whether they are all.
-    """
+    """Yield a morph or a journey as ``how`` has it, rough first, and whether these are all its
+    frames; nothing is decoded twice."""
     # Both ends must be among the rough frames; the last one of a loop lies short of the seam.
     rough = _COARSE
     if how.kind == "journey":
@@ -213,9 +207,7 @@ def example_files() -> tuple[Path, ...]:
 class Examples:
     """The example faces as photos of the page, each prepared on its first use, for everyone.
 
-    Args:
-        editor: the model.
-        files: their pictures; None for those that come with the program.
+    ``files`` are their pictures, by default those that come with the program.
     """
 
     def __init__(self, editor: Editor, files: Sequence[Path] | None = None) -> None:
@@ -237,7 +229,6 @@ class OpeningMorph:
     """Two faces and their morph, made on first use and then there for everyone.
 
     Args:
-        editor: the model.
         seeds: of face A and face B. None: they are two of the example faces, or drawn where the
             program comes without those.
         examples: the example faces, which all tabs offer; None for those of the program.

@@ -54,11 +54,7 @@ class Users:
     """Names and salted hashes of passwords; the passwords themselves are not kept."""
 
     def __init__(self, stored: Mapping[str, tuple[bytes, bytes]]) -> None:
-        """
-        Args:
-            stored: (salt, digest) of each name, see :func:`read_users`.
-        """
-        self._stored = dict(stored)
+        self._stored = dict(stored)  # (salt, digest) of each name
         self._nobody = _fresh(secrets.token_hex())
 
     def __len__(self) -> int:
@@ -221,7 +217,7 @@ def with_access_control(
 
 
 class AccessControl:
-    """An ASGI application around another one.
+    """An ASGI application around another one; host, users and names as in `page.launch_options`.
 
     Refused are, in this order: a host that is not this page's (a stranger's name that was made to
     lead here, DNS rebinding), a request that another site's page makes, one without the password
@@ -231,13 +227,6 @@ class AccessControl:
     def __init__(
         self, app: ASGIApp, host: str, users: Users | None = None, names: Iterable[str] = ()
     ) -> None:
-        """
-        Args:
-            app: the one inside.
-            host: where it listens.
-            users: who may use it; None for everybody who reaches it.
-            names: by which a proxy in front of it is reached, lower case.
-        """
         self._app = app
         self._given = frozenset(names)
         self._names = {"localhost", host.lower(), *_own_names(host), *self._given}

@@ -195,11 +195,8 @@ class _Session(SessionState):
 
 
 def bounding_sessions(inner: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Return a lifespan for Gradio's application that gives it `BoundedSessions`.
-
-    Args:
-        inner: another lifespan, which it runs inside.
-    """
+    """Return a lifespan for Gradio's application that gives it `BoundedSessions`, and runs another
+    one inside."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[None]:

@@ -50,11 +50,8 @@ _STEPS = {"years": 1.0, "degrees": 0.5}
 
 
 def build_edit_tab(context: PageContext) -> gr.State:
-    """Add the tab's components and events to the page, whose context is open.
-
-    Returns:
-        a state that takes a `Setting` for the sliders.
-    """
+    """Add the tab's components and events to the page, whose context is open; return a state that
+    takes a `Setting` for the sliders."""
     editor = context.editor
     shipped = tuple(editor.directions())
     scene = gr.State(None, time_to_live=STATE_SECONDS)

@@ -20,11 +20,8 @@ _SOURCE = "A mix of two faces"
 
 
 def build_mix_tab(context: PageContext) -> gr.State:
-    """Add the tab's components and events to the page, whose context is open.
-
-    Returns:
-        a state that takes a `Setting` for the sliders.
-    """
+    """Add the tab's components and events to the page, whose context is open; return a state that
+    takes a `Setting` for the sliders."""
     pair = context.pair
     scene = gr.State(None, time_to_live=STATE_SECONDS)
     setting = gr.State(None, time_to_live=STATE_SECONDS)
