@@ -145,6 +145,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 _CROPS = 64  # pixels a side
+_AS_GIVEN = ("means", "mixed", "steps", "minutes", "seed", "reversible")  # options of that name
 
 _TUNING = {
     "batch": cli.whole(1),
@@ -193,17 +194,11 @@ def main(argv: list[str] | None = None) -> int:
         model=shape,
         details_only=alone,
         crops=crops,
-        means=args.means,
-        mixed=args.mixed,
         coding=pick_coding(args.coding, shape.image_size * 2**args.means, init or base, out),
-        steps=args.steps,
-        minutes=args.minutes,
-        seed=args.seed,
         precision=pick_precision(args.precision, device),
-        reversible=args.reversible,
         compile=device.type == "cuda" if args.compile is None else args.compile,
         graph=device.type == "cuda" if args.graph is None else args.graph,
-        **{name: getattr(args, name) for name in _TUNING},
+        **{name: getattr(args, name) for name in (*_TUNING, *_AS_GIVEN)},
     )
     try:
         config = TrainConfig(**settings)
