@@ -132,17 +132,19 @@ def test_a_folder_for_uploads_without_a_name_in_utf8_is_refused(monkeypatch) -> 
 
 
 def test_files_and_ports_of_no_use_are_one_sentence(
-    refusal, taken_port: int, tmp_path: Path
+    refusal, taken_port: int, tmp_path: Path, monkeypatch
 ) -> None:
     foreign, users = tmp_path / "foreign.safetensors", tmp_path / "users"
     foreign.write_bytes(b"something else entirely")
     users.write_text("ann:x\n")
     users.chmod(0o644)
+    monkeypatch.setenv("HOME", str(tmp_path))
     for arguments, words in (
         (("--checkpoint", foreign), "foreign.safetensors"),
         (("--checkpoint", tmp_path / "nowhere.safetensors"), "nowhere"),
         (("--port", taken_port), f"Port {taken_port} is in use: choose another with --port"),
         (("--auth", users), "chmod 600"),
+        (("--auth=~/users",), "chmod 600"),
     ):
         message = refusal(*arguments)
         assert is_one_line(message) and words in message, arguments

@@ -203,6 +203,23 @@ def test_a_large_photo_is_done_in_time(photos_with_detail, portraits):
     assert whole.size == large.size
 
 
+def test_a_photo_that_is_taken_in_reduced_form_comes_back_so(
+    photos_with_detail, portraits, monkeypatch
+):
+    photo, other = photos_with_detail[0], portraits[1]
+    file = io.BytesIO()
+    photo.save(file, "PNG")
+    monkeypatch.setattr("glow_app.faces.opening.MAX_PIXELS", photo.width * photo.height // 2)
+    one = prepare(file.getvalue(), 64, full=512)
+    assert one.aligned
+    whole = put_back(file.getvalue(), one, other.full)
+    assert whole.size == (photo.width // 2, photo.height // 2)
+    untouched = open_picture(file.getvalue())
+    changed = np.abs(levels(whole) - levels(untouched)).max(axis=-1)
+    assert changed[changed > 0].mean() > 5
+    assert np.abs(levels(put_back(file.getvalue(), one, one.full)) - levels(untouched)).mean() < 1
+
+
 # -------------------------------------------------------------------------------------------- mask
 
 
