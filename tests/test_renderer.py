@@ -189,6 +189,33 @@ def test_frames_change_little_but_where_the_ground_does(small, examples):
         assert steps[still].max() < np.abs(a.pixels.astype(int) - b.pixels).mean() / 16
 
 
+def test_glasses_stay_straight_while_the_face_changes_its_shape(small, painted):
+    """A line across both eyes, half way to a face whose brows and temples are elsewhere."""
+    a, b = painted(LIGHT, RED), painted(LIGHT, GREEN)
+    height = a.landmarks[[33, 133, 362, 263], 1].mean()
+    row = round(height * SIDE)
+    a.full[row - 2 : row + 2] = (20, 20, 160)
+    a = Face(a.pixels, a.crop, full=a.full, landmarks=a.landmarks)
+    elsewhere = b.landmarks.copy()
+    elsewhere[:, 1] += 0.03 * np.sin(18 * elsewhere[:, 0])
+    b = Face(b.pixels, b.crop, full=b.full, landmarks=elsewhere)
+
+    def bend(worn: bool) -> float:
+        """By how many pixels the line leaves the straight one that fits it best."""
+        for face, glasses in ((a, worn), (b, False)):
+            face.__dict__.update(glasses=glasses)
+            face.__dict__.pop("seen", None)
+        frame = small.morph_frames(a, b, [0.5], ground="a").enlarged(SIDE)[0]
+        columns = np.arange(70, 186)
+        blue = frame[row - 25 : row + 25, columns].astype(float) @ [-1, 0, 1]
+        weights = np.maximum(blue, 0) ** 2
+        middle = (weights * np.arange(50)[:, None]).sum(axis=0) / weights.sum(axis=0)
+        straight = np.polyval(np.polyfit(columns, middle, 1), columns)
+        return float(np.abs(middle - straight).max())
+
+    assert bend(worn=True) < 1 < 3 < bend(worn=False)
+
+
 # -------------------------------------------------------------------------------------- the ground
 
 

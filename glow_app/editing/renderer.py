@@ -44,6 +44,7 @@ _GRID: Final = 256  # pixels a side of masks, and of what is smooth
 _TEETH: Final = 0.02  # of the crop: lips farther apart than this show teeth
 _OVERSHOOT: Final = (-0.05, 1.05)  # of a leg: shapes of smooth curves go a little beyond
 _SHUT: Final = 0.012  # of the crop: lips that are nearer show nothing between them
+_STIFF: Final = 0.3  # of the crop: how far from glasses the warp is as everywhere else
 _NEAR: Final = 0.45  # of the crop: how far from the face the ground's skin takes on its colour
 
 # Pixels of a look: the band of the flow's correction between photos. Its specks are finer; what is
@@ -248,6 +249,8 @@ class _Scene:
                 yield i, None, None
             else:
                 small = mesh.sources(own, goal, grid)
+                if faces[i].glasses and not self.single:
+                    small = _with_stiff_glasses(small, faces[i].known_shape, shape)
                 yield i, mesh.enlarged(small, self.side), small
 
     def _change(self, decoded: np.ndarray) -> np.ndarray:
@@ -341,6 +344,24 @@ class _Scene:
         around = cv2.GaussianBlur(frame[box] - own, (0, 0), side / 40)
         frame[box] = blending.joined(frame[box], own + 0.5 * around - frame[box], mask)
         return frame
+
+
+def _with_stiff_glasses(sources: np.ndarray, own: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    """Return where pixels come from (G, G, 2) such that glasses stay straight: about the eyes the
+    warp from `own` to `shape` (478, 2) is one affine map, as nothing else is seen there."""
+    side = len(sources)
+    worn = regions.eyewear_mask(shape, side) > 0.5
+    away = cv2.distanceTransform((~worn).astype(np.uint8), cv2.DIST_L2, 5) / (_STIFF * side)
+    share = np.clip(1 - away, 0, 1)
+    share = share * share * (3 - 2 * share)
+    points = np.column_stack([shape[SHAPE_POINTS], np.ones(len(SHAPE_POINTS))])
+    places = np.clip((points[:, :2] * side).astype(int), 0, side - 1)
+    weights = share[places[:, 1], places[:, 0]][:, None]
+    affine = np.linalg.lstsq(weights * points, weights * own[SHAPE_POINTS], rcond=None)[0]
+    middles = (np.arange(side) + 0.5) / side
+    x, y = middles[None, :, None], middles[:, None, None]
+    stiff = (x * affine[0] + y * affine[1] + affine[2]) * side - 0.5
+    return (sources + share[..., None] * (stiff - sources)).astype(np.float32)
 
 
 def _weighted(weights: Sequence[float], pictures: Sequence[np.ndarray]) -> np.ndarray:
