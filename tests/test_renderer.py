@@ -216,6 +216,25 @@ def test_glasses_stay_straight_while_the_face_changes_its_shape(small, painted):
     assert bend(worn=True) < 1 < 3 < bend(worn=False)
 
 
+def test_teeth_stay_straight_while_lips_change_their_shape(small, painted):
+    """A line across an open mouth, half way to one whose lips are wavy."""
+    across = np.full((SIDE, SIDE, 3), 250, np.uint8)
+    across[195:199] = (20, 20, 160)
+    a = painted(LIGHT, RED, mouth=0.08, inside=across)
+    b = painted(LIGHT, GREEN, mouth=0.06)
+    lips = np.array((*landmarks.INNER_LIPS, *landmarks.OUTER_LIPS))
+    wavy = b.landmarks.copy()
+    wavy[lips, 1] += 0.02 * np.sin(40 * (wavy[lips, 0] - 0.5))
+    b = Face(b.pixels, b.crop, full=b.full, landmarks=wavy)
+    frame = small.morph_frames(a, b, [0.5], ground="a").enlarged(SIDE)[0]
+    columns = np.arange(112, 145)
+    dark = 255 - frame[188:206, columns].astype(float)[..., 0]
+    weights = np.maximum(dark - 100, 0) ** 2
+    middle = (weights * np.arange(18)[:, None]).sum(axis=0) / weights.sum(axis=0)
+    straight = np.polyval(np.polyfit(columns, middle, 1), columns)
+    assert np.abs(middle - straight).max() < 0.7
+
+
 # -------------------------------------------------------------------------------------- the ground
 
 

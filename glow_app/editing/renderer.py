@@ -33,7 +33,7 @@ from glow_app.editing.walk import Point
 from glow_app.faces import landmarks, regions
 from glow_app.faces.coding import resized
 from glow_app.faces.face import Face
-from glow_app.faces.landmarks import SHAPE_POINTS
+from glow_app.faces.landmarks import INNER_LIPS, OUTER_LIPS, SHAPE_POINTS
 from glow_app.faces.looks import Looks
 from glow_app.faces.warp import Triangulation, between, reshaped
 
@@ -46,6 +46,9 @@ _OVERSHOOT: Final = (-0.05, 1.05)  # of a leg: shapes of smooth curves go a litt
 _SHUT: Final = 0.012  # of the crop: lips that are nearer show nothing between them
 _STIFF: Final = 0.3  # of the crop: how far from glasses the warp is as everywhere else
 _NEAR: Final = 0.45  # of the crop: how far from the face the ground's skin takes on its colour
+
+_LIPS: Final = np.array(INNER_LIPS + OUTER_LIPS)
+_UPPER_LIP: Final = (191, 80, 81, 82, 13, 312, 311, 310, 415)  # its inner border
 
 # Pixels of a look: the band of the flow's correction between photos. Its specks are finer; what is
 # broader is mostly that a picture half way between two codes is darker than both.
@@ -322,6 +325,17 @@ class _Scene:
         mask = mask * min(opened / _SHUT, 1.0)
         return frame + mask[..., None] * (self._placed(self.decoded) - frame)
 
+    def _teeth(self, face: int, shape: np.ndarray, box: tuple[slice, slice]) -> np.ndarray:
+        """Return the photo of a face placed by its lips, (rows, columns, 3) of a box, so that
+        teeth stay straight. They hang behind the upper lip, which counts more than the lower."""
+        own = self.renderer.faces[face].known_shape
+        if np.array_equal(own[SHAPE_POINTS], shape[SHAPE_POINTS]):
+            return self.photos[face][box]
+        weights = np.where(np.isin(_LIPS, _UPPER_LIP), 3.0, 1.0)
+        sources = _affine(own[_LIPS], shape[_LIPS], weights, self.side, box)
+        photo = self.renderer.faces[face].at(self.side)
+        return Triangulation.remap(photo, sources).astype(np.float32)
+
     def _with_mouth(self, frame: np.ndarray, ground: int, shape: np.ndarray) -> np.ndarray:
         """Show one photo inside the lips: the ground's, or one whose mouth is open as far."""
         faces, side = self.renderer.faces, self.side
@@ -339,11 +353,33 @@ class _Scene:
             slice(max(rows[0] - more, 0), rows[-1] + more + 1),
             slice(max(columns[0] - more, 0), columns[-1] + more + 1),
         )
-        own, mask = self._coloured(self.photos[mouth][box]), mask[box]
+        own, mask = self._coloured(self._teeth(mouth, shape, box)), mask[box]
         # Colours lie half way between those of that photo and those of the frame.
         around = cv2.GaussianBlur(frame[box] - own, (0, 0), side / 40)
         frame[box] = blending.joined(frame[box], own + 0.5 * around - frame[box], mask)
         return frame
+
+
+def _affine(
+    own: np.ndarray,
+    shape: np.ndarray,
+    weights: np.ndarray,
+    side: int,
+    box: tuple[slice, slice] = (slice(None), slice(None)),
+) -> np.ndarray:
+    """Return where pixels of a box come from, (rows, columns, 2), by the affine map that fits best.
+
+    Args:
+        own, shape: (P, 2), where points come from and where they lie, in fractions of the crop.
+        weights: (P,), how much each counts.
+        side: N, of the whole picture.
+        box: rows and columns of it.
+    """
+    points = np.column_stack([shape, np.ones(len(shape))])
+    affine = np.linalg.lstsq(weights[:, None] * points, weights[:, None] * own, rcond=None)[0]
+    middles = (np.arange(side) + 0.5) / side
+    x, y = middles[box[1]][None, :, None], middles[box[0]][:, None, None]
+    return ((x * affine[0] + y * affine[1] + affine[2]) * side - 0.5).astype(np.float32)
 
 
 def _with_stiff_glasses(sources: np.ndarray, own: np.ndarray, shape: np.ndarray) -> np.ndarray:
@@ -354,14 +390,10 @@ def _with_stiff_glasses(sources: np.ndarray, own: np.ndarray, shape: np.ndarray)
     away = cv2.distanceTransform((~worn).astype(np.uint8), cv2.DIST_L2, 5) / (_STIFF * side)
     share = np.clip(1 - away, 0, 1)
     share = share * share * (3 - 2 * share)
-    points = np.column_stack([shape[SHAPE_POINTS], np.ones(len(SHAPE_POINTS))])
-    places = np.clip((points[:, :2] * side).astype(int), 0, side - 1)
-    weights = share[places[:, 1], places[:, 0]][:, None]
-    affine = np.linalg.lstsq(weights * points, weights * own[SHAPE_POINTS], rcond=None)[0]
-    middles = (np.arange(side) + 0.5) / side
-    x, y = middles[None, :, None], middles[:, None, None]
-    stiff = (x * affine[0] + y * affine[1] + affine[2]) * side - 0.5
-    return (sources + share[..., None] * (stiff - sources)).astype(np.float32)
+    points = shape[SHAPE_POINTS]
+    places = np.clip((points * side).astype(int), 0, side - 1)
+    stiff = _affine(own[SHAPE_POINTS], points, share[places[:, 1], places[:, 0]], side)
+    return sources + share[..., None] * (stiff - sources)
 
 
 def _weighted(weights: Sequence[float], pictures: Sequence[np.ndarray]) -> np.ndarray:
