@@ -367,7 +367,7 @@ def _affine(
     side: int,
     box: tuple[slice, slice] = (slice(None), slice(None)),
 ) -> np.ndarray:
-    """Return where pixels of a box come from, (rows, columns, 2), by the affine map that fits best.
+    """Return where pixels of a box come from, (rows, columns, 2), by the best affine map.
 
     Args:
         own, shape: (P, 2), where points come from and where they lie, in fractions of the crop.
