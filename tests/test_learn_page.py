@@ -146,6 +146,5 @@ def test_training_is_watched_and_stopped(
     board.get_by_role("button", name="Stop").click()
     expect(board.get_by_role("status")).to_contain_text("Stopped after", timeout=WAIT_MS)
     expect(board.get_by_role("button", name="Train")).to_be_enabled()
-    assert float(fact(board, "sum").replace("−", "-")) > first
     chained = lesson(page, "chain")
     expect(chained).to_have_attribute("data-flow", "trained", timeout=WAIT_MS)
