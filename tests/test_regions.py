@@ -197,7 +197,7 @@ def test_frames_about_the_eyes_count_as_glasses(people):
         look = face.in_shape(landmarks.mean_shape())
         bare, with_ = regions.glasses_score(look), regions.glasses_score(framed(look))
         assert with_ > bare + 0.5
-        worn += regions.wears_glasses(framed(look), landmarks.mean_shape())
+        worn += regions.wears_glasses(framed(look))
     assert worn >= len(people) - 2
 
 
@@ -209,12 +209,12 @@ def test_mirrors_count_as_glasses_where_gradients_are_in_doubt(people, monkeypat
     mean = landmarks.mean_shape()
     for face in people:
         look = face.in_shape(mean)
-        assert not regions.wears_glasses(look, mean)
+        assert not regions.wears_glasses(look)
         for outer, inner in ((33, 133), (362, 263)):
             x, y = ((mean[outer] + mean[inner]) / 2 * 256).astype(int)
             look[y - 20 : y + 4, x - 32 : x + 32] = (120, 170, 220)
             look[y + 4 : y + 30, x - 32 : x + 32] = (60, 120, 50)
-        assert regions.wears_glasses(look, mean)
+        assert regions.wears_glasses(look)
 
 
 @needs_mediapipe

@@ -49,6 +49,7 @@ _NEAR: Final = 0.45  # of the crop: how far from the face the ground's skin take
 
 _LIPS: Final = np.array(INNER_LIPS + OUTER_LIPS)
 _UPPER_LIP: Final = (191, 80, 81, 82, 13, 312, 311, 310, 415)  # its inner border
+_LIP_WEIGHTS: Final = np.where(np.isin(_LIPS, _UPPER_LIP), 3.0, 1.0)  # of where teeth hang
 
 # Pixels of a look: the band of the flow's correction between photos. Its specks are finer; what is
 # broader is mostly that a picture half way between two codes is darker than both.
@@ -331,8 +332,7 @@ class _Scene:
         own = self.renderer.faces[face].known_shape
         if np.array_equal(own[SHAPE_POINTS], shape[SHAPE_POINTS]):
             return self.photos[face][box]
-        weights = np.where(np.isin(_LIPS, _UPPER_LIP), 3.0, 1.0)
-        sources = _affine(own[_LIPS], shape[_LIPS], weights, self.side, box)
+        sources = _affine(own[_LIPS], shape[_LIPS], _LIP_WEIGHTS, self.side, box)
         photo = self.renderer.faces[face].at(self.side)
         return Triangulation.remap(photo, sources).astype(np.float32)
 
@@ -388,8 +388,7 @@ def _with_stiff_glasses(sources: np.ndarray, own: np.ndarray, shape: np.ndarray)
     side = len(sources)
     worn = regions.eyewear_mask(shape, side) > 0.5
     away = cv2.distanceTransform((~worn).astype(np.uint8), cv2.DIST_L2, 5) / (_STIFF * side)
-    share = np.clip(1 - away, 0, 1)
-    share = share * share * (3 - 2 * share)
+    share = regions.falling(away, 0, 1)
     points = shape[SHAPE_POINTS]
     places = np.clip((points * side).astype(int), 0, side - 1)
     stiff = _affine(own[SHAPE_POINTS], points, share[places[:, 1], places[:, 0]], side)

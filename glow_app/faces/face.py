@@ -161,7 +161,7 @@ class Face:
     @cached_property
     def glasses(self) -> bool:
         """Whether it wears some. It must have landmarks."""
-        return regions.wears_glasses(self.in_shape(mean_shape()), mean_shape())
+        return regions.wears_glasses(self.in_shape(mean_shape()))
 
     @cached_property
     def seen(self) -> np.ndarray:

@@ -25,6 +25,7 @@ from glow_app.faces.landmarks import (
     OUTER_LIPS,
     OUTLINE_POINTS,
     face_data,
+    mean_shape,
 )  # fmt: skip
 
 _BROWS: Final = (
@@ -92,15 +93,12 @@ def glasses_score(look: np.ndarray) -> float:
     return float((histogram - face_data()["glasses_middle"]) @ face_data()["glasses_weights"])
 
 
-def wears_glasses(look: np.ndarray, shape: np.ndarray) -> bool:
+def wears_glasses(look: np.ndarray) -> bool:
     """Say whether a face in the mean shape (256, 256, 3) wears glasses, or sunglasses.
 
     Mirrors hide their frames from gradients but have no colour of skin.
-
-    Args:
-        shape: (478, 2), the mean shape.
     """
-    score = glasses_score(look)
+    score, shape = glasses_score(look), mean_shape()
     if not _MIRRORED < score <= _GLASSES:
         return score > _GLASSES
     lenses = cv2.erode(np.round(eyewear_mask(shape, _SIDE)), _disc(25))
@@ -143,8 +141,8 @@ def skin_likeness(crop: np.ndarray, shape: np.ndarray) -> np.ndarray:
     lab = _lab(crop)
     middle, spread = skin_colour(crop, shape)
     away = np.sqrt(np.square((lab[..., 1:] - middle[1:]) / spread[1:]).mean(axis=-1))
-    colour = _falling(away / _FAR, 0.8, 1.4)
-    light = _falling(_DARK * middle[0] / np.maximum(lab[..., 0], 1), 0.88, 1.15)
+    colour = falling(away / _FAR, 0.8, 1.4)
+    light = falling(_DARK * middle[0] / np.maximum(lab[..., 0], 1), 0.88, 1.15)
     return colour * light
 
 
@@ -217,7 +215,7 @@ def _disc(wide: int) -> np.ndarray:
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (wide, wide))
 
 
-def _falling(x: np.ndarray, low: float, high: float) -> np.ndarray:
+def falling(x: np.ndarray, low: float, high: float) -> np.ndarray:
     """Fall smoothly from 1 at `low` to 0 at `high`."""
     x = np.clip((high - x) / (high - low), 0, 1)
     return x * x * (3 - 2 * x)
