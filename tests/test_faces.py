@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.faults.hostile import encoded
 from glow_app.common.errors import UserError
 from glow_app.faces import finder
 from glow_app.faces.alignment import FoundFace, cut, is_aligned
-from glow_app.faces.face import prepare, prepare_all
+from glow_app.faces.face import Face, prepare, prepare_all
 from glow_app.faces.finder import find_faces
 from glow_app.faces.landmarks import find_shape
 from glow_app.faces.opening import RESAMPLE, list_pictures, open_picture
@@ -33,13 +34,23 @@ TEMPLATE = np.array([(0.30, 0.29), (0.70, 0.29), (0.33, 0.71), (0.67, 0.71)])
 PLAIN = FoundFace((82, 100), (118, 100), (85, 140), (115, 140))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def portraits(face_folder) -> list[Image.Image]:
     """Photos of one face each, not aligned: real ones, or aligned faces put into a larger one."""
     if PHOTOS.is_dir() and not os.environ.get("GLOW_DRAWN_FACES"):
         return [open_picture(file) for file in sorted(PHOTOS.glob("[ps]*_0[0-4].jpg"))]
     crops = [open_picture(file) for file in list_pictures(face_folder)[:8]]
     return [in_a_photo(crop, turn=5.0 * i - 15) for i, crop in enumerate(crops)]
+
+
+@pytest.fixture(scope="module")
+def found(portraits) -> list[FoundFace]:
+    return [find_faces(photo)[0] for photo in portraits]
+
+
+@pytest.fixture(scope="module")
+def upright(portraits) -> list[Face]:
+    return [prepare(photo, 128, "face") for photo in portraits]
 
 
 def in_a_photo(face: Image.Image, turn: float, side: int = 260) -> Image.Image:
@@ -56,10 +67,23 @@ def points(face: FoundFace) -> np.ndarray:
     return np.array([face.left_eye, face.right_eye, face.mouth_left, face.mouth_right])
 
 
+def corners(face: FoundFace) -> np.ndarray:
+    """(4, 2), of its square."""
+    c, x, y = face.square.centre, face.square.right, face.square.down
+    return np.array([c - x - y, c + x - y, c + x + y, c - x + y])
+
+
+def face_at(four: np.ndarray, **more) -> FoundFace:
+    return FoundFace(*(tuple(v) for v in four), **more)
+
+
 def moved(face: FoundFace, scale: float = 1.0, degrees: float = 0.0, by=(0.0, 0.0)) -> FoundFace:
     c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    p = points(face) @ (scale * np.array([[c, s], [-s, c]])) + by
-    return FoundFace(*(tuple(v) for v in p), yaw=face.yaw)
+    return face_at(points(face) @ (scale * np.array([[c, s], [-s, c]])) + by, yaw=face.yaw)
+
+
+def centred(face: FoundFace, at) -> FoundFace:
+    return moved(face, by=np.subtract(at, face.square.centre))
 
 
 # ------------------------------------------------------------------------------------ the template
@@ -74,21 +98,10 @@ def test_the_formula_by_hand():
     in_square = (points(PLAIN) - (centre - x - y)) / PLAIN.size
     assert np.allclose(in_square[:2], [[0.298, 0.29], [0.702, 0.29]], atol=0.005)
     assert np.allclose(in_square[2:], [[0.332, 0.738], [0.668, 0.738]], atol=0.005)
-
-
-@pytest.mark.parametrize("degrees", [0, 20, 90, 200])
-@pytest.mark.parametrize("scale", [0.3, 7.0])
-def test_the_square_moves_with_the_face(degrees, scale):
-    face = moved(PLAIN, scale, degrees, by=(30, -10))
-    expected = moved(
-        FoundFace(*((tuple(v)) for v in corners(PLAIN))), scale, degrees, by=(30, -10)
-    )
-    assert np.allclose(corners(face), points(expected))
-
-
-def corners(face: FoundFace) -> np.ndarray:
-    c, x, y = face.square.centre, face.square.right, face.square.down
-    return np.array([c - x - y, c + x - y, c + x + y, c - x + y])
+    for degrees, scale in ((0, 0.3), (20, 7.0), (90, 0.3), (200, 7.0)):
+        face = moved(PLAIN, scale, degrees, by=(30, -10))
+        expected = moved(face_at(corners(PLAIN)), scale, degrees, by=(30, -10))
+        assert np.allclose(corners(face), points(expected))
 
 
 def test_align_cuts_exactly_the_square():
@@ -96,15 +109,13 @@ def test_align_cuts_exactly_the_square():
     rng = np.random.default_rng(0)
     noise = Image.fromarray(rng.integers(0, 256, (25, 25, 3), np.uint8))
     picture = noise.resize((400, 400), Image.Resampling.BICUBIC)
-    face = FoundFace(
-        (164, 184), (236, 184), (170, 264), (230, 264)
-    )  # its square: 99.2..300.8, both
+    face = FoundFace((164, 184), (236, 184), (170, 264), (230, 264))  # its square: 99.2..300.8
     centre, x = np.array(face.square.centre), face.square.right
     left, top = centre - x[0]
-    crop, invented = cut(picture, face.square, 64)
+    crop, outside = cut(picture, face.square, 64)
     side = 2 * x[0]
     plain = picture.resize((64, 64), RESAMPLE, box=(left, top, left + side, top + side))
-    assert invented == 0
+    assert outside == 0
     assert np.abs(np.asarray(crop).astype(int) - np.asarray(plain)).max() <= 4
 
 
@@ -112,8 +123,7 @@ def test_align_cuts_exactly_the_square():
 def test_align_undoes_a_known_turn_at_any_scale(size):
     y, x = np.mgrid[0:700, 0:700]
     centre = np.array([340.0, 360.0])
-    face = moved(PLAIN, 2.5, 25)
-    face = moved(face, by=centre - face.square.centre)
+    face = centred(moved(PLAIN, 2.5, 25), centre)
     across = face.square.right
     unit = across / math.hypot(*across)
     along = ((x + 0.5 - centre[0]) * unit[0] + (y + 0.5 - centre[1]) * unit[1]) / face.size + 0.5
@@ -127,76 +137,105 @@ def test_align_is_antialiased():
     fine = np.zeros((1200, 1200, 3), np.uint8)
     fine[::2, ::2] = 255  # a mean of 64
     face = moved(PLAIN, 6, 10, by=(100, -130))
-    crop, invented = cut(Image.fromarray(fine), face.square, 64)
-    assert invented == 0
+    crop, outside = cut(Image.fromarray(fine), face.square, 64)
+    assert outside == 0
     assert np.abs(np.asarray(crop).astype(int) - 64).max() <= 6
 
 
 def test_beyond_the_border_the_picture_is_mirrored():
     rng = np.random.default_rng(1)
     picture = Image.fromarray(rng.integers(100, 200, (128, 128, 3), np.uint8))
-    half = PLAIN.size / 2
-    face = moved(PLAIN, 128 / PLAIN.size, by=(-64, 0))
-    face = moved(face, by=np.subtract((0, 64), face.square.centre))  # centred on the left edge
-    crop, invented = cut(picture, face.square, 64)
+    face = centred(moved(PLAIN, 128 / PLAIN.size, by=(-64, 0)), (0, 64))  # on the left edge
+    crop, outside = cut(picture, face.square, 64)
     pixels = np.asarray(crop).astype(int)
-    assert half > 0 and invented == pytest.approx(0.5, abs=0.02)
+    assert outside == pytest.approx(0.5, abs=0.02)
     assert pixels.min() > 80  # nothing black
     assert np.abs(pixels[:, 31:15:-1] - pixels[:, 32:48]).mean() < 15
-
-
-def test_a_square_wholly_outside_still_works():
     picture = Image.new("RGB", (40, 30), (50, 60, 70))
-    crop, invented = cut(picture, moved(PLAIN, 2, by=(500, 900)).square, 32)
-    assert crop.size == (32, 32) and invented == 1
+    crop, outside = cut(picture, moved(PLAIN, 2, by=(500, 900)).square, 32)
+    assert crop.size == (32, 32) and outside == 1
     assert (np.asarray(crop) == (50, 60, 70)).all()
 
 
 def test_only_a_face_on_the_template_counts_as_aligned():
-    on = moved(PLAIN, 50 / PLAIN.square.half[0])
-    on = moved(on, by=np.subtract(50, on.square.centre))
+    on = centred(moved(PLAIN, 50 / PLAIN.square.half[0]), 50)
     picture = Image.new("RGB", (100, 100))
     assert is_aligned(picture, on)
     assert is_aligned(picture, moved(on, 1.03, 1, by=(-2, 0)))
     assert not is_aligned(Image.new("RGB", (100, 101)), on)
-    for off in (moved(on, by=(8, 0)), moved(on, by=(0, -8)), moved(on, 0.8, by=(10, 10))):
+    for off in (
+        moved(on, by=(8, 0)), moved(on, by=(0, -8)), moved(on, 0.8, by=(10, 10)),
+        centred(moved(on, 1, 8), 50),
+    ):  # fmt: skip
         assert not is_aligned(picture, off)
-    tilted = moved(on, 1, 8)
-    assert not is_aligned(picture, moved(tilted, by=np.subtract(50, tilted.square.centre)))
 
 
 # -------------------------------------------------------------------------------------- the finder
 
 
 @needs_mediapipe
-def test_faces_come_to_lie_on_the_template(portraits):
-    off = []
-    for photo in portraits:
-        prepared = prepare(photo, 256, align="face")
-        assert prepared.aligned and prepared.faces == 1
+def test_faces_come_to_lie_on_the_template_and_keep_their_bits(found, upright):
+    """Our own crops, and pictures laid out like the training data, are not aligned again."""
+    off, kept = [], 0
+    for face, prepared in zip(found, upright, strict=True):
+        assert prepared.aligned and prepared.faces == 1 and prepared.yaw == face.yaw
         again = find_faces(Image.fromarray(prepared.pixels))
         assert len(again) == 1
-        off.append(points(again[0]) / 256 - TEMPLATE)
+        off.append(points(again[0]) / 128 - TEMPLATE)
+        kept += (prepare(prepared.pixels, 128).pixels == prepared.pixels).all()
+        # The landmarks of the photo, in fractions of the square, are those that the crop shows.
+        square = prepared.square
+        across = prepared.shape @ np.array([2 * square.right, 2 * square.down])
+        np.testing.assert_allclose(across + square.corner, face.mesh, atol=0.01)
+        assert np.abs(find_shape(prepared.crop) - prepared.shape).mean() < 0.02
     off = np.array(off)
     # How far apart the eyes are depends on the length of the face: long ones set the scale.
     assert np.abs(off[:, :2]).max() < 0.03 and np.abs(off[:, :2].mean(0)).max() < 0.01
     assert np.abs(off[:, 2:]).max() < 0.08 and np.abs(off[:, 2:].mean(0)).max() < 0.03
+    assert kept >= len(found) - 1
 
 
 @needs_mediapipe
-@pytest.mark.parametrize("turn", [-60, -25, 40])
-def test_a_turned_photo_gives_the_same_crop(portraits, turn):
-    photo = portraits[1]
-    turned = photo.rotate(turn, Image.Resampling.BICUBIC, expand=True, fillcolor=(128, 128, 128))
-    a, b = (prepare(p, 64, align="face").pixels.astype(int) for p in (photo, turned))
-    middle = np.s_[12:-12, 12:-12]
-    assert np.abs(a[middle] - b[middle]).mean() < 8
+def test_aligned_crops_are_found_and_keep_their_bits(face_folder):
+    files = list_pictures(face_folder)
+    files = files[:: max(1, len(files) // 6)][:6]
+    kept = []
+    for file in files:
+        crop = prepare(file, 128, align="center").pixels
+        prepared, small = prepare(crop, 128), prepare(crop, 64)
+        expected = prepare(crop, 64, align="center").pixels
+        kept.append(
+            prepared.faces > 0
+            and (prepared.pixels == crop).all()
+            and (small.pixels == expected).all()
+        )
+    assert sum(kept) >= len(files) - 1
 
 
 @needs_mediapipe
-def test_left_is_left_in_the_picture_and_mirrors_agree(portraits):
-    for photo in portraits[:4]:
-        face = find_faces(photo)[0]
+def test_a_turned_photo_gives_the_same_crop(portraits, upright):
+    photo, grey = portraits[1], (128, 128, 128)
+    for turn in (-60, -25, 40):
+        turned = photo.rotate(turn, Image.Resampling.BICUBIC, expand=True, fillcolor=grey)
+        pixels = prepare(turned, 128, align="face").pixels.astype(int)
+        assert np.abs(pixels - upright[1].pixels)[24:-24, 24:-24].mean() < 8
+
+
+@needs_mediapipe
+def test_a_photo_on_its_side_or_head_is_turned_upright(portraits, upright):
+    turns = Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270
+    for i, (photo, own) in enumerate(zip(portraits[:6], upright, strict=False)):
+        face = prepare(photo.transpose(turns[i % 3]), 128, "face")
+        # The wrong way up costs about 40 levels, a shift by one pixel about 12.
+        assert np.abs(face.pixels.astype(int) - own.pixels).mean() < 8
+        assert np.abs(face.shape - own.shape).max() < 0.03
+        assert face.turned and face.notes[0] == "This face was turned upright."
+        assert not own.turned and "This face was turned upright." not in own.notes
+
+
+@needs_mediapipe
+def test_left_is_left_in_the_picture_and_mirrors_agree(portraits, found):
+    for photo, face in zip(portraits[:4], found, strict=False):
         mirrored = find_faces(photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT))[0]
         back = points(mirrored)[[1, 0, 3, 2]]
         back[:, 0] = photo.width - back[:, 0]
@@ -206,11 +245,10 @@ def test_left_is_left_in_the_picture_and_mirrors_agree(portraits):
 
 
 @needs_mediapipe
-def test_finding_is_repeatable_in_any_order_and_thread(portraits):
-    first = [find_faces(photo) for photo in portraits[:4]]
-    assert [find_faces(photo) for photo in reversed(portraits[:4])] == first[::-1]
-    with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(find_faces, portraits[:4])) == first
+def test_finding_is_repeatable_in_any_order_and_thread(portraits, found):
+    assert [find_faces(photo) for photo in portraits[2::-1]] == [[f] for f in found[2::-1]]
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(find_faces, portraits[:3])) == [[face] for face in found[:3]]
 
 
 @needs_mediapipe
@@ -218,48 +256,12 @@ def test_the_largest_of_several_comes_first(portraits):
     canvas = Image.new("RGB", (1500, 900), (150, 155, 160))
     for photo, side, at in zip(portraits[:3], (300, 520, 380), (20, 420, 1050), strict=True):
         canvas.paste(photo.resize((side, side)), (at, 100))
-    found = find_faces(canvas)
-    assert len(found) == 3
-    assert [f.size for f in found] == sorted((f.size for f in found), reverse=True)
-    assert 420 < found[0].left_eye[0] < 940
     prepared = prepare(canvas, 64)
     assert prepared.faces == 3 and "3 faces" in prepared.notes[0]
     everyone, left = prepare_all(canvas, 64)
     assert len(everyone) == 3 and left == 0 and (everyone[0].pixels == prepared.pixels).all()
-
-
-@needs_mediapipe
-def test_a_small_face_in_a_large_photo(portraits):
-    canvas = Image.new("RGB", (4000, 3000), (150, 155, 160))
-    canvas.paste(portraits[0].resize((500, 500)), (2700, 1700))
-    (face,) = find_faces(canvas)
-    assert 2700 < face.left_eye[0] < face.right_eye[0] < 3200
-
-
-@needs_mediapipe
-def test_sixteen_small_faces_in_a_large_photo(portraits):
-    """Squares of 2.8 % of the long side, as in a photo of a class; four of them were found."""
-    canvas = Image.new("RGB", (3000, 2000), (150, 155, 160))
-    for i in range(16):
-        photo = portraits[i % min(4, len(portraits))]
-        scale = 85 / find_faces(photo)[0].size
-        small = photo.resize([round(scale * side) for side in photo.size], RESAMPLE)
-        canvas.paste(small, (60 + 740 * (i % 4), 50 + 490 * (i // 4)))
-    assert 15 <= len(find_faces(canvas)) <= 16
-
-
-@needs_mediapipe
-@pytest.mark.parametrize("quarters", [1, 2, 3])
-def test_a_photo_on_its_side_or_head_is_turned_upright(portraits, quarters):
-    turn = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
-    for photo in portraits:
-        upright, lying = prepare(photo, 64, "face"), photo.transpose(turn[quarters - 1])
-        face = prepare(lying, 64, "face")
-        # The wrong way up costs about 40 levels, a shift by one pixel about 12.
-        assert np.abs(face.pixels.astype(int) - upright.pixels).mean() < 8
-        assert np.abs(face.shape - upright.shape).max() < 0.03
-        assert face.turned and face.notes[0] == "This face was turned upright."
-        assert not upright.turned and "This face was turned upright." not in upright.notes
+    sizes = [face.square.side for face in everyone]
+    assert sizes == sorted(sizes, reverse=True) and 420 < everyone[0].square.centre[0] < 940
 
 
 @needs_mediapipe
@@ -274,9 +276,22 @@ def test_of_several_faces_each_has_its_own_way_up(portraits):
 
 
 @needs_mediapipe
-def test_a_face_that_may_be_either_way_up_is_not_written(portraits, monkeypatch):
+def test_small_faces_in_a_large_photo(portraits, found):
+    """Squares of 2.8 % of the long side, as in a photo of a class; a quarter of them was found."""
+    canvas = Image.new("RGB", (3000, 1000), (150, 155, 160))
+    for i in range(8):
+        photo, scale = portraits[i % 4], 85 / found[i % 4].size
+        small = photo.resize([round(scale * side) for side in photo.size], RESAMPLE)
+        canvas.paste(small, (60 + 740 * (i % 4), 50 + 490 * (i // 4)))
+    several = find_faces(canvas)
+    assert 7 <= len(several) <= 8
+    assert {int(face.left_eye[0] - 60) // 740 for face in several} == {0, 1, 2, 3}
+
+
+@needs_mediapipe
+def test_a_face_that_may_be_either_way_up_is_not_written(portraits, found, monkeypatch):
     photo = portraits[0]
-    doubtful = FoundFace(*(tuple(p) for p in points(find_faces(photo)[0])), sure=0.3)
+    doubtful = face_at(points(found[0]), confidence=0.3)
     monkeypatch.setattr(finder, "find_faces", lambda _: [doubtful])
     monkeypatch.setattr(finder, "search", lambda _: finder.Search((doubtful,), 0))
     assert "not clear which way up" in prepare(photo, 64).notes[0]
@@ -286,55 +301,16 @@ def test_a_face_that_may_be_either_way_up_is_not_written(portraits, monkeypatch)
 
 
 @needs_mediapipe
-def test_aligned_crops_keep_their_bits(portraits, face_folder):
-    """Our own crops, and pictures laid out like the training data, are not aligned again."""
-    kept = 0
-    crops = [prepare(photo, 128, align="face").pixels for photo in portraits]
-    files = list_pictures(face_folder)
-    for file in files[:: max(1, len(files) // 6)][:6]:
-        crops.append(prepare(file, 128, align="center").pixels)
-    for crop in crops:
-        kept += (prepare(crop, 128).pixels == crop).all()
-        small = prepare(crop, 64).pixels
-        kept += (small == prepare(crop, 64, align="center").pixels).all()
-    assert kept >= 2 * len(crops) - 1
-
-
-@needs_mediapipe
-def test_faces_in_tight_crops_are_found(face_folder):
-    files = list_pictures(face_folder)
-    files = files[:: max(1, len(files) // 12)][:12]
-    found = sum(bool(find_faces(open_picture(file))) for file in files)
-    assert found >= len(files) - 1
-
-
-@needs_mediapipe
-def test_a_found_face_brings_its_landmarks_into_the_crop(portraits):
-    """Those of the photo, in fractions of the square, are those that the crop shows."""
-    for photo in portraits[:6]:
-        prepared = prepare(photo, 64, align="face", full=256)
-        (face,) = find_faces(photo)
-        assert prepared.yaw == face.yaw
-        own = np.column_stack([face.mesh, np.ones(len(face.mesh))])
-        square = prepared.square
-        corners_of = np.column_stack([2 * square.right, 2 * square.down, square.corner])
-        back = np.column_stack([prepared.shape, np.ones(len(own))]) @ corners_of.T
-        np.testing.assert_allclose(back, own[:, :2], atol=0.01)
-        again = find_shape(prepared.crop)
-        assert again is not None and np.abs(again - prepared.shape).mean() < 0.02
-
-
-@needs_mediapipe
-def test_notes_tell_of_poor_crops(portraits, monkeypatch):
-    photo = portraits[0]
-    face = find_faces(photo)[0]
-    turned = FoundFace(*(tuple(p) for p in points(face)), yaw=35.0)
-    monkeypatch.setattr(finder, "find_faces", lambda _: [turned])
-    assert "turned far to the side" in " ".join(prepare(photo, 64).notes)
-    assert "pixels wide" in " ".join(prepare(photo, 2048).notes)
-    edge = moved(turned, by=(-face.left_eye[0], 0))
-    monkeypatch.setattr(finder, "find_faces", lambda _: [edge])
-    assert "outside the photo" in " ".join(prepare(photo, 64).notes)
+def test_notes_tell_of_poor_crops(portraits, found, monkeypatch):
+    turned = face_at(points(found[0]), yaw=35.0)
+    edge = moved(turned, by=(-turned.left_eye[0], 0))
+    for face, size, says in (
+        (turned, 64, "turned far to the side"),
+        (turned, 2048, "pixels wide"),
+        (edge, 64, "outside the photo"),
+    ):
+        monkeypatch.setattr(finder, "find_faces", lambda _, face=face: [face])
+        assert says in " ".join(prepare(portraits[0], size).notes)
 
 
 @needs_mediapipe
@@ -346,19 +322,21 @@ def test_pictures_without_faces():
 
 
 @needs_mediapipe
-def test_the_finder_is_silent_and_needs_no_network(portraits, tmp_path):
-    portraits[0].save(tmp_path / "a.png")
+def test_opening_and_finding_are_silent_and_need_no_network(portraits, tmp_path):
+    """Nor does Pillow warn of odd metadata."""
+    odd = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x0e\x01\x02\0\xff\0\0\0\x1a\0\0\0"
+    (tmp_path / "a.jpg").write_bytes(encoded(portraits[0], "JPEG", exif=odd))
     code = (
         "import socket, sys, warnings; warnings.simplefilter('error', UserWarning)\n"
         "def refuse(*_, **__): raise AssertionError('network')\n"
         "socket.socket.connect = socket.getaddrinfo = refuse\n"
         "from glow_app.faces.face import prepare\n"
         "assert 'mediapipe' not in sys.modules\n"
-        f"prepare({str(tmp_path / 'a.png')!r}, 64, 'face')\n"
-        "print('heard', file=sys.stderr)"
+        f"prepare({str(tmp_path / 'a.jpg')!r}, 64, 'face')\n"
+        "print('done', file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "heard\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "done\n")
 
 
 def test_without_mediapipe(monkeypatch):
@@ -368,7 +346,7 @@ def test_without_mediapipe(monkeypatch):
     monkeypatch.setitem(sys.modules, "mediapipe", None)
     finder._face_mesh_module.cache_clear()
     try:
-        assert not finder.available()
+        assert not finder.available() and find_shape(np.asarray(blank)) is None
         with pytest.raises(RuntimeError, match="pip install mediapipe"):
             find_faces(blank)
         prepared = prepare(blank, 32)

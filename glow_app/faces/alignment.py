@@ -1,11 +1,11 @@
-"""Squares of a photo: that of a face by its landmarks, one that somebody chose, and cutting them.
+"""Squares of a photo: that of a face by its landmarks or one that a user chose, and cutting them.
 
 **Template.** Direction and size after the FFHQ recipe (Karras et al. 2019) at 0.62 of its size, by
 a similarity transform only; the middle of the eyes lies 0.42 of half a side above the centre. The
 eyes come to lie at (0.30, 0.29) and (0.70, 0.29) of the square, the mouth corners near
 (0.33, 0.71) and (0.67, 0.71), as in the training pictures of the released model: on 280 of them
-the height of the eyes is 0.2905 with a deviation of 0.0016. A model draws and morphs faces where
-it has seen them, so these numbers must not be tuned by taste.
+the height of the eyes is 0.2905 with a deviation of 0.0016. A model expects faces where it learned
+them, so these numbers must not be tuned by taste.
 
 Coordinates are in pixels with y pointing down, and (0, 0) is the outer corner of the first pixel,
 not its centre.
@@ -32,11 +32,10 @@ DOWN: Final = 0.42  # from the middle of the eyes to the centre, in half-sides
 EYES_APART: Final = 1 / (4 * ZOOM)  # of the side, where the mouth is not far below the eyes
 
 SMALLEST: Final = 16  # pixels a side of a chosen square, or the short side of a smaller photo
-LARGEST: Final = 1.5  # in long sides of the photo: what lies beside it is reflected
-_WRONG: Final = "The crop must be four finite numbers: x, y, side and turn."
+LARGEST: Final = 1.5  # in long sides of the photo, which is reflected at its borders
 
-# How far the square of a face may be from the whole picture for the picture to count as aligned
-# already. Landmarks found again in an aligned crop of 64 to 256 px stay within this in 99 of 100.
+# How far the square of a face may be from the whole picture for that to count as aligned already.
+# Landmarks found again in an aligned crop of 64 to 256 px stay within this in 99 of 100.
 _SAME_SHIFT: Final = 0.05  # of the side
 _SAME_SCALE: Final = 0.08  # of the side
 _SAME_TILT: Final = 4.0  # degrees
@@ -49,7 +48,7 @@ def rot90(v: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Square:
-    """A square of an upright photo, whichever way it is turned, perhaps partly beside it."""
+    """A square of an upright photo, turned by any angle, perhaps partly beside it."""
 
     centre: Point  # (x, y) in pixels of the photo
     half: Point  # (x, y) in pixels, from the centre to the middle of the right-hand side
@@ -58,39 +57,37 @@ class Square:
     def at(cls, centre: Point, side: float, turn: float = 0.0) -> Square:
         """Make a square of `side` pixels, turned clockwise by `turn` degrees."""
         angle = math.radians(turn)
-        x = np.array([math.cos(angle), math.sin(angle)]) * side / 2
-        return cls(centre, (float(x[0]), float(x[1])))
+        return cls(centre, (math.cos(angle) * side / 2, math.sin(angle) * side / 2))
 
     @classmethod
     def read(cls, given: Any, size: tuple[int, int]) -> Square:
         """Check a square that a browser sent, which can be anything.
 
         Args:
-            given: an object with x, y and side in long sides of the photo, and turn in degrees;
-                numbers beyond what makes sense are brought near as `within` does.
+            given: an object with x, y and side in long sides of the photo, and turn in degrees,
+                which is limited as by `within`.
             size: width and height of the photo, pixels.
 
         Raises:
             UserError: it is not such an object.
         """
-        names = ("x", "y", "side", "turn")
-        if not isinstance(given, Mapping) or not all(name in given for name in names):
-            raise UserError(_WRONG)
-        values = [given[name] for name in names]
+        values: list[Any] = [None]
+        if isinstance(given, Mapping):
+            values = [given.get(name) for name in ("x", "y", "side", "turn")]
         if not all(type(value) in (int, float) and abs(value) < 1e6 for value in values):
-            raise UserError(_WRONG)  # neither NaN nor infinity is below that
+            raise UserError("The crop must be four finite numbers: x, y, side and turn.")
         x, y, side = (float(value) * max(size) for value in values[:3])
         return cls.at((x, y), _fitting(side, size), float(values[3]) % 360).within(size)
 
     def within(self, size: tuple[int, int]) -> Square:
-        """Return the nearest square with its centre in a photo of this size, neither tiny nor
-        vast."""
+        """Return the nearest square whose centre lies in a photo of this size and whose side is
+        between `SMALLEST` and `LARGEST`."""
         x, y = (float(min(max(v, 0), most)) for v, most in zip(self.centre, size, strict=True))
         scale = _fitting(self.side, size) / self.side
         return Square((x, y), (self.half[0] * scale, self.half[1] * scale))
 
     def relative(self, size: tuple[int, int]) -> dict[str, float]:
-        """Return what `read` takes, for a photo of this size."""
+        """Return what `read` takes."""
         long = max(size)
         x, y = self.centre
         return {"x": x / long, "y": y / long, "side": self.side / long, "turn": self.turn}
@@ -126,12 +123,8 @@ class Square:
         return (np.asarray(points) - self.corner) @ into.T
 
     def is_about(self, side: int, shift: float, scale: float, tilt: float) -> bool:
-        """Say whether it nearly is the whole of a picture of `side` pixels.
-
-        Args:
-            shift, scale: what its centre and its side may be off by, in fractions of the side.
-            tilt: degrees by which it may be turned.
-        """
+        """Say whether it nearly is the whole of a picture of `side` pixels: with at most these
+        differences of its centre and side, in fractions of `side`, and of its turn, in degrees."""
         return bool(
             np.abs(np.array(self.centre) / side - 0.5).max() <= shift
             and abs(self.side / side - 1) <= scale
@@ -140,7 +133,6 @@ class Square:
 
 
 def _fitting(side: float, size: tuple[int, int]) -> float:
-    """Bring the side of a chosen square between `SMALLEST` and `LARGEST`."""
     return min(max(side, min(SMALLEST, *size)), LARGEST * max(size))
 
 
@@ -154,8 +146,8 @@ class FoundFace:
         mouth_left, mouth_right: mouth corners.
         yaw: degrees the head is turned to the side, about; 0 is frontal, positive when the face
             looks towards the right of the picture.
-        mesh: (478, 2) float64, all its landmarks in pixels; None where they are not known.
-        sure: 0 to 1, how sure it is that it was taken the right way up.
+        mesh: (478, 2) float64, all its landmarks in pixels, if known.
+        confidence: that it was found the right way up, 0 to 1.
     """
 
     left_eye: Point
@@ -164,7 +156,7 @@ class FoundFace:
     mouth_right: Point
     yaw: float = 0.0
     mesh: np.ndarray | None = field(default=None, compare=False, repr=False)
-    sure: float = 1.0
+    confidence: float = 1.0
 
     @cached_property
     def square(self) -> Square:
@@ -186,16 +178,14 @@ class FoundFace:
 
     @cached_property
     def size(self) -> float:
-        """Side in pixels of its square."""
+        """Side of its square in pixels."""
         return self.square.side
 
 
 def is_aligned(image: Image.Image, face: FoundFace) -> bool:
-    """Say whether a picture already is its face's template square, give or take the noise of
-    finding.
+    """Say whether a picture already is its face's template square, up to the noise of landmarks.
 
-    Such a picture must not be aligned again: that would blur it, and the same picture would get
-    other bits each time it goes round.
+    Aligning it again would blur it and change its bits each time it is read.
     """
     width, height = image.size
     return width == height and face.square.is_about(width, _SAME_SHIFT, _SAME_SCALE, _SAME_TILT)
@@ -215,13 +205,12 @@ def cut(image: Image.Image, square: Square, size: int) -> tuple[Image.Image, flo
 
     Returns:
         The crop (size x size, mode RGB) and the fraction of it, in [0, 1], that lies outside the
-        picture and was invented by reflection.
+        picture and is a reflection.
     """
     outside = _fraction_outside(image.size, square)
     centre, x, y = np.array(square.centre), square.right, square.down
-    # What lies beside a photo is reflected, so a square larger than the photo, and turned, would
-    # need many times its pixels: 3 GB for one of 12 megapixels. A square that lies in its photo
-    # never does, however it is turned, so the bits of its face stay as they are.
+    # With its reflections a large turned square would need many times the pixels of the photo:
+    # 3 GB for 12 megapixels. No square inside a photo is reduced here, whatever its turn.
     by = math.ceil(math.sqrt(np.prod(2.0 * (np.abs(x) + np.abs(y))) / MAX_PIXELS))
     if by > 1:
         image, centre, x, y = image.reduce(by), centre / by, x / by, y / by
@@ -245,8 +234,8 @@ def cut(image: Image.Image, square: Square, size: int) -> tuple[Image.Image, flo
 def _surroundings(
     image: Image.Image, centre: np.ndarray, reach: np.ndarray, shrink: int
 ) -> tuple[Image.Image, np.ndarray]:
-    """Return the picture around `centre`, reduced by `shrink`, and where its first corner lay."""
-    margin = 4 * shrink  # what bicubic interpolation looks at beyond the square
+    """Return the picture around `centre`, reduced by `shrink`, and where its first corner was."""
+    margin = 4 * shrink  # for bicubic interpolation
     first = np.floor(centre - reach).astype(int) - margin
     count = np.ceil((centre + reach + margin - first) / shrink).astype(int)
     columns = _reflect(np.arange(first[0], first[0] + count[0] * shrink), image.width)

@@ -1,21 +1,22 @@
 """Turn crops into what a model takes: one resizer, the coding of its training pictures, tensors.
 
-A flow learns everything that is the same in all its pictures, the traces of a JPEG as well. The
-released model learned from 128 x 128 JPEGs of quality 86 with 4:2:0 chroma, reduced to 64, and a
-sharp photo without that coding costs it about 1.2 bits/dim more than the same photo with it. So
-pictures on their way to a model are coded once, in memory, as its training pictures were. The
-coding is kept with the weights; weights that name none get none.
+A flow learns everything that its pictures share, the traces of a JPEG as well. The released model
+learned from 128 x 128 JPEGs of quality 86 with 4:2:0 chroma, reduced to 64, and a sharp photo
+without that coding costs it about 1.2 bits/dim more than the same photo with it. So pictures on
+their way to a model are coded once, in memory, as its training pictures were. The coding is stored
+with the weights; a model whose weights name none gets uncoded pictures.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
+import pydantic
 from PIL import Image
 
 from glow_app.common.errors import UserError
@@ -25,34 +26,26 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _FACT: Final = "coding"  # the key in the facts of a checkpoint
-_SUBSAMPLINGS: Final = ("4:4:4", "4:2:2", "4:2:0")
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config={"strict": True, "extra": "forbid"})
 class Coding:
     """The JPEG coding of the square pictures that a model learned from.
     Raises ValueError: a value is out of range."""
 
-    size: int = 128  # side C of the square in pixels; at least that of the model
-    quality: int = 86  # as Pillow and libjpeg count it, 1 to 100
+    size: int = pydantic.Field(default=128, ge=1, le=4096)  # side C in pixels
+    quality: int = pydantic.Field(default=86, ge=1, le=100)  # as Pillow and libjpeg count it
     subsampling: Literal["4:4:4", "4:2:2", "4:2:0"] = "4:2:0"  # of the chroma
-
-    def __post_init__(self) -> None:
-        for name, value, most in (("size", self.size, 4096), ("quality", self.quality, 100)):
-            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-                raise ValueError(f"{name} of a coding must be 1 to {most}, not {value!r}")
-        if self.subsampling not in _SUBSAMPLINGS:
-            raise ValueError(f"subsampling must be one of {_SUBSAMPLINGS}: {self.subsampling!r}")
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Coding | None:
-        """Read the coding that the facts of a checkpoint name; None where they name none.
-        Raises UserError: they name one that is not of this kind."""
-        known = facts.get(_FACT)
-        if known is None:
+        """Read the coding from the facts of a checkpoint; None where they name none.
+        Raises UserError: they name an invalid one."""
+        stored = facts.get(_FACT)
+        if stored is None:
             return None
         try:
-            return cls(**known)
+            return cls(**stored)
         except (TypeError, ValueError) as error:
             raise UserError("The weights ask for a picture coding that is not known.") from error
 
@@ -61,22 +54,19 @@ class Coding:
         return {_FACT: asdict(self)}
 
     def apply(self, picture: np.ndarray) -> np.ndarray:
-        """Encode a picture (C, C, 3) uint8, sRGB, as JPEG and decode it again; 0.2 ms at 128 px.
-
-        Any other side works as well.
-        """
+        """Encode a picture (N, N, 3) uint8 as JPEG and decode it again; 0.2 ms at 128 px."""
         return np.array(Image.open(io.BytesIO(self.encoded(picture)), formats=["JPEG"]))
 
     def made(self, image: Image.Image, tables: JpegTables | None) -> bool:
-        """Say whether a picture already is the output of this coding: a square JPEG of this size
-        with these tables. `tables`: those that `open_source` found in its file."""
+        """Say whether a picture is an output of this coding: a square of its size that was read
+        from a JPEG with its tables."""
         return image.size == (self.size, self.size) and tables == _tables_of(self)
 
     def encoded(self, picture: np.ndarray, comment: str = "") -> bytes:
-        """Return the JPEG file of a picture (C, C, 3) uint8, which `apply` decodes again.
+        """Return the JPEG file of a picture (N, N, 3) uint8, which `apply` decodes again.
 
         Args:
-            comment: ASCII to keep in the file, below 64 KB; the pixels are the same with any.
+            comment: ASCII to store in the file, below 64 KB; it does not change the pixels.
         """
         file = io.BytesIO()
         Image.fromarray(picture).save(
@@ -93,8 +83,8 @@ def _tables_of(coding: Coding) -> JpegTables | None:
 
 
 def coding_at(coding: Coding | None, size: int) -> Coding | None:
-    """Return the coding for pictures of `size` pixels: none if they are larger than it, for then
-    they would have to be enlarged from coded ones, which no training picture was."""
+    """Return the coding for pictures of `size` pixels: none above its own size, since no training
+    picture was enlarged from a coded one."""
     return coding if coding is not None and size <= coding.size else None
 
 
@@ -126,7 +116,7 @@ def resized(
         enlarging: the filter where S is above C; below it is `RESAMPLE`.
 
     Returns:
-        (S, S, 3) uint8; the very array if it has that size.
+        (S, S, 3) uint8; the same array if it has that size already.
     """
     if len(picture) == side:
         return picture

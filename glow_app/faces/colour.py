@@ -1,18 +1,17 @@
 """Convert pictures of any mode to 8-bit sRGB: more bits, transparency, colours of any kind.
 
-Colours are converted by the embedded profile, or where there is none by numbers that say what the
-levels mean: HEIC, AVIF and newer PNG files name primaries and curve by the code points of ITU-T
-H.273 (nclx, cICP), older PNG files give them as numbers (cHRM, gAMA). Wide gamuts are converted to
-sRGB. So are pictures with a high dynamic range (PQ and HLG, ITU-R BT.2100): their reference white
-(BT.2408) is white, and what is brighter is rolled off by the curve of BT.2390 as far as the
+Colours are converted by the embedded profile. Without one HEIC, AVIF and newer PNG files name
+primaries and curve by the code points of ITU-T H.273 (nclx, cICP), and older PNG files give them
+as numbers (cHRM, gAMA). In a high dynamic range (PQ and HLG, ITU-R BT.2100) the reference white
+(BT.2408) becomes white, and brighter light is rolled off by the curve of BT.2390 as far as the
 picture needs it.
 """
 
 from __future__ import annotations
 
 import io
-import struct
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -39,41 +38,64 @@ _PRIMARIES: Final[Mapping[int, Chromaticities]] = {
     12: (*_D65, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),  # Display P3
     22: (*_D65, 0.630, 0.340, 0.295, 0.605, 0.155, 0.077),
 }
-# The curves of BT.709, 601 and 2020 count as that of sRGB, as browsers have it: what they encode
-# was meant for a screen.
+# As in browsers, the curves of BT.709, 601 and 2020 count as that of sRGB.
 _CURVES: Final[Mapping[int, Curve]] = {4: 2.2, 5: 2.8, 8: 1.0, 16: "pq", 17: 2.6, 18: "hlg"}
-_SCREEN: Final = 2.2  # exponent that a gAMA chunk stands for if it was written without thought
-_NO_MATTER: Final = 0.05  # relative: exponents that are nearer to it are not corrected (libpng)
+_SCREEN: Final = 2.2  # exponent of the usual gAMA chunk
+_SAME_GAMMA: Final = 0.05  # relative: exponents nearer to it are not corrected (libpng)
 _SAME: Final = 0.002  # in x and y: primaries that are nearer are the same
 
 _WHITE: Final = 203.0  # cd/m²: reference white of PQ (BT.2408)
 _HLG_WHITE: Final = 0.75  # code of reference white (BT.2408)
 _BRIGHTEST: Final = 0.999  # share of the picture that is not brighter than its peak
-_EVEN: Final = 2.4  # exponent of codes in even steps for the eye
+_EVEN: Final = 2.4  # exponent that makes steps of 8 bits even for the eye
 _GRID: Final = 65  # colours a side of the table
-_LOOK: Final = 256  # pixels: long side of the copy on which the peak is measured
-_BAND = 1_000_000  # pixels
+_PEAK_SIDE: Final = 256  # pixels: long side of the copy on which the peak is measured
 
 # ------------------------------------------------------------------------------ modes and profiles
+
+
+def to_rgb(image: Image.Image, name: str) -> tuple[Image.Image, Image.Image | None]:
+    """Convert any mode to RGB: greys to 8 bits, colours to sRGB, transparency on white, without
+    metadata. Also return the alpha channel (mode L) where the picture is transparent."""
+    info, alpha = image.info, None
+    if image.mode == "F" or image.mode.startswith("I"):
+        image = eight_bits(image, name)
+    if image.has_transparency_data:
+        mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
+        both = image if image.mode == f"{mode}A" else image.convert(f"{mode}A")
+        image, alpha = both.convert(mode), both.getchannel("A")
+    colour = _to_srgb(image, info)
+    if alpha is None or alpha.getextrema()[0] == 255:
+        alpha = None
+    else:
+        background = Image.new("RGB", colour.size, (255, 255, 255))
+        background.paste(colour, mask=alpha)
+        colour = background
+    # A profile or an orientation that stays would be applied once more by the next reader.
+    colour.info = {}
+    return colour, alpha
 
 
 def eight_bits(image: Image.Image, name: str) -> Image.Image:
     """Convert greys of more than 8 bits to mode L (or LA); Pillow's own conversion clips them.
 
-    The range is the smallest usual one that holds the values; what fits none is stretched.
+    The range is the smallest usual one that holds the values, or else that of the values.
     """
     values = np.asarray(image)
-    low, high = _range(values, name)
+    numbers = values
+    if not np.isfinite([values.min(), values.max()]).all():  # a NaN makes both of them NaN
+        numbers = values[np.isfinite(values)]
+    if not numbers.size:
+        raise UserError(f"{name} holds no numbers.")
+    low, high = (float(np.float32(end)) for end in (numbers.min(), numbers.max()))
     top = next((top for top in _usual_tops(image) if high <= 1.05 * top), None)
     if top is not None and low >= -0.05 * top:  # resampling overshoots a little
         low, high = 0.0, top
     if values.dtype == np.uint16:  # a table is three times as fast
-        grey = Image.fromarray(_scaled(np.arange(65536), low, high)[values])
+        levels = _scaled(np.arange(65536), low, high)[values]
     else:
-        levels = np.empty(values.shape, np.uint8)
-        for rows in _bands(values):
-            levels[rows] = _scaled(values[rows], low, high)
-        grey = Image.fromarray(levels)
+        levels = _scaled(values, low, high)
+    grey = Image.fromarray(levels)
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
@@ -81,8 +103,8 @@ def eight_bits(image: Image.Image, name: str) -> Image.Image:
 
 
 def _scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Return values of any shape as levels from 0 for `low` to 255 for `high`, uint8."""
-    scaled = values.astype(np.float32)
+    """Return values as levels from 0 for `low` to 255 for `high`, uint8; NaN is black."""
+    scaled = values.astype(np.float32)  # then all in place: 40 megapixels take 160 MB
     if values.dtype.kind == "f":
         np.nan_to_num(scaled, copy=False, nan=low, posinf=high, neginf=low)
     scaled -= low
@@ -92,53 +114,17 @@ def _scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
     return scaled.astype(np.uint8)
 
 
-def _bands(values: np.ndarray) -> list[slice]:
-    """Split rows into those worked on together: in one piece 40 megapixels take a gigabyte."""
-    step = max(1, _BAND // values.shape[1])
-    return [slice(first, first + step) for first in range(0, len(values), step)]
-
-
-def _range(values: np.ndarray, name: str) -> tuple[float, float]:
-    """Return the smallest and the largest of the finite values (H, W)."""
-    low, high = np.inf, -np.inf
-    for rows in _bands(values):
-        part = values[rows]
-        if not np.isfinite([part.min(), part.max()]).all():  # a NaN makes both of them NaN
-            part = part[np.isfinite(part)]
-        if part.size:
-            low, high = min(low, part.min()), max(high, part.max())
-    if low > high:
-        raise UserError(f"{name} holds no numbers.")
-    return float(np.float32(low)), float(np.float32(high))
-
-
 def _usual_tops(image: Image.Image) -> tuple[float, ...]:
-    """Return the values that may stand for white, smallest first."""
+    """Return the usual values of white, smallest first."""
     if image.mode == "F":
         return (1.0, 255.0, 65535.0)
     bits = getattr(image, "tag_v2", {}).get(258)  # BitsPerSample of a TIFF
     return (255.0, 4095.0) if bits == (12,) else (255.0, 65535.0)
 
 
-def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """Return the colours, without alpha, and the alpha channel (mode L) if there is one."""
-    if not image.has_transparency_data:
-        return image, None
-    if image.mode in ("1", "L", "LA", "La"):
-        both = image if image.mode == "LA" else image.convert("LA")
-        return both.convert("L"), both.getchannel("A")
-    both = image if image.mode == "RGBA" else image.convert("RGBA")
-    return both.convert("RGB"), both.getchannel("A")
-
-
-def to_srgb(colour: Image.Image, info: Mapping[Any, Any]) -> Image.Image:
-    """Convert colours of any mode without alpha to mode RGB.
-
-    Args:
-        colour: the picture without its alpha.
-        info: what the decoder and `code_points` say of it. An embedded profile counts before all
-            else, if it is of use.
-    """
+def _to_srgb(colour: Image.Image, info: Mapping[Any, Any]) -> Image.Image:
+    """Convert colours of any mode without alpha to mode RGB, by the `info` of their file. A usable
+    embedded profile has precedence over `code_points`."""
     profile, encoding = info.get("icc_profile"), _encoding_of(info)
     if colour.mode not in ("1", "L", "RGB", "CMYK", "LAB"):
         colour = colour.convert("RGB")
@@ -156,16 +142,16 @@ def to_srgb(colour: Image.Image, info: Mapping[Any, Any]) -> Image.Image:
 
 
 def is_hdr(info: Mapping[Any, Any]) -> bool:
-    """Say whether a picture has a high dynamic range, by what its decoder says of it."""
+    """Say whether a picture with this info of its decoder has a high dynamic range."""
     encoding = None if info.get("icc_profile") else _encoding_of(info)
     return encoding is not None and encoding.curve in ("pq", "hlg")
 
 
 def deep_to_srgb(codes: np.ndarray, info: Mapping[Any, Any]) -> Image.Image:
-    """Convert a picture with a high dynamic range to mode RGB, without the steps of 8 bits.
+    """Convert a picture with a high dynamic range to mode RGB from all its bits.
 
-    Where PQ has only 256 codes, one of them more or less is four levels of sRGB: skin and grey
-    walls turn greenish.
+    Among only 256 codes of PQ neighbours are four levels of sRGB apart, which tints skin and grey
+    walls.
 
     Args:
         codes: (H, W, 3) uint16, from 0 to 65535.
@@ -173,17 +159,13 @@ def deep_to_srgb(codes: np.ndarray, info: Mapping[Any, Any]) -> Image.Image:
     """
     encoding = _encoding_of(info)
     assert encoding is not None
-    peak = encoding.peak(codes[:: _step(codes), :: _step(codes)] / 65535)
-    # As 8 bits of a power the codes are in even steps for the eye; what is brighter than twice the
-    # peak is white in the end.
+    step = max(1, max(codes.shape) // _PEAK_SIDE)
+    peak = encoding.peak(codes[::step, ::step] / 65535)
+    # As 8 bits of a power the steps are even for the eye; light above twice the peak is white.
     evenly = _Encoding(encoding.primaries, _EVEN, scale=2 * peak if peak > 1 else 1.0)
     light = encoding.light(np.arange(65536) / 65535) / evenly.scale
     table = _levels(light.clip(0, 1) ** (1 / _EVEN))
-    return evenly.converted(Image.fromarray(table[codes]), peak)
-
-
-def _step(codes: np.ndarray) -> int:
-    return max(1, max(codes.shape) // _LOOK)
+    return evenly.by_table(Image.fromarray(table[codes]), peak)
 
 
 def _managed(colour: Image.Image, profile: bytes | None) -> Image.Image:
@@ -192,7 +174,7 @@ def _managed(colour: Image.Image, profile: bytes | None) -> Image.Image:
         source = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
     else:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile or b""))
-        opened: Any = source.profile  # which the types of Pillow do not know
+        opened: Any = source.profile  # Pillow does not declare its type
         if opened.xcolor_space.strip() == "RGB":
             colour = colour.convert("RGB")  # greys are often tagged with an RGB profile
     transform = ImageCms.buildTransform(
@@ -212,10 +194,7 @@ def _managed(colour: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
-    """Say whether a conversion is sRGB to sRGB up to rounding.
-
-    There are dozens of sRGB profiles; going through one would cost a level here and there.
-    """
+    """Say whether a conversion is sRGB to sRGB up to rounding, of which there are dozens."""
     steps = np.arange(0, 256, 17, dtype=np.uint8)
     probe = Image.fromarray(np.stack(np.meshgrid(steps, steps, steps), -1).reshape(64, 64, 3))
     probe = probe if mode == "RGB" else probe.convert(mode)
@@ -229,57 +208,50 @@ def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
 
 @dataclass(frozen=True)
 class _Encoding:
-    """How the levels of a picture stand for colours."""
+    """What the levels of a picture mean."""
 
     primaries: Chromaticities = _PRIMARIES[1]  # x and y of white, red, green and blue
     curve: Curve = "srgb"  # or "pq" (SMPTE ST 2084), "hlg" (ARIB STD-B67), the exponent of a power
     full_range: bool = True  # whether 0 and 255 are black and white; else 16 and 235 are
     scale: float = 1.0  # the light of the last code of a power, in (reference) whites
 
-    @property
-    def is_srgb(self) -> bool:
-        """Whether nothing has to be converted."""
-        return self.curve == "srgb" and self.full_range and self._has_srgb_primaries
-
-    @property
-    def _has_srgb_primaries(self) -> bool:
-        return bool(np.abs(np.subtract(self.primaries, _PRIMARIES[1])).max() <= _SAME)
-
     def to_srgb(self, image: Image.Image) -> Image.Image:
         """Convert a picture of mode RGB or L to sRGB, mode RGB.
-        Raises ValueError: there are no such primaries."""
-        if self.is_srgb:
+        Raises ValueError: the primaries are invalid."""
+        same_primaries = np.abs(np.subtract(self.primaries, _PRIMARIES[1])).max() <= _SAME
+        if same_primaries and self.curve == "srgb" and self.full_range:
             return image.convert("RGB")
-        if isinstance(self.curve, float) and self._has_srgb_primaries:
+        if same_primaries and isinstance(self.curve, float):
             codes = np.arange(256) / 255
             levels = _levels(_srgb_code(self.light(codes)))  # exact, and grey stays grey
             return image.point(levels.tolist() * len(image.getbands())).convert("RGB")
         image = image.convert("RGB")
         peak = 1.0
         if self.curve in ("pq", "hlg"):
-            peak = self.peak(np.asarray(image.reduce(max(1, max(image.size) // _LOOK))) / 255)
-        return self.converted(image, peak)
+            small = image.reduce(max(1, max(image.size) // _PEAK_SIDE))
+            peak = self.peak(np.asarray(small) / 255)
+        return self.by_table(image, peak)
 
-    def converted(self, image: Image.Image, peak: float) -> Image.Image:
-        """Convert a picture of mode RGB to sRGB by a table; `peak` as for `_converted`."""
+    def by_table(self, image: Image.Image, peak: float) -> Image.Image:
+        """Convert a picture of mode RGB to sRGB. `peak`: the brightness that becomes white, in
+        reference whites, at least 1."""
         steps = np.linspace(0, 1, _GRID)
         blue, green, red = np.meshgrid(steps, steps, steps, indexing="ij")
-        table = self._converted(np.stack([red, green, blue], -1), peak).astype(np.float32)
-        return image.filter(ImageFilter.Color3DLUT(_GRID, table.ravel(), _copy_table=False))
-
-    def _converted(self, codes: np.ndarray, peak: float) -> np.ndarray:
-        """Convert codes (..., 3) from 0 to 1 to those of sRGB. `peak`: the brightness that becomes
-        white, in reference whites; at least 1."""
-        light = self.light(codes) @ _between(self.primaries, _PRIMARIES[1]).T
+        light = self._srgb_light(np.stack([red, green, blue], -1))
         if peak > 1:
             size = _brightness(light.clip(0))
             light = light * (_rolled_off(size, peak) / size.clip(1e-6))
-        return _srgb_code(light)
+        table = _srgb_code(light).astype(np.float32).ravel()
+        return image.filter(ImageFilter.Color3DLUT(_GRID, table, _copy_table=False))
 
     def peak(self, codes: np.ndarray) -> float:
-        """Measure how bright codes (H, W, 3) from 0 to 1 get, in reference whites; at least 1."""
-        light = self.light(codes) @ _between(self.primaries, _PRIMARIES[1]).T
+        """Measure how bright codes (H, W, 3) from 0 to 1 get, in reference whites, at least 1."""
+        light = self._srgb_light(codes)
         return max(1.0, float(np.quantile(_brightness(light.clip(0)), _BRIGHTEST)))
+
+    def _srgb_light(self, codes: np.ndarray) -> np.ndarray:
+        """Convert codes (..., 3) from 0 to 1 to linear light of the primaries of sRGB."""
+        return self.light(codes) @ _between(self.primaries, _PRIMARIES[1]).T
 
     def light(self, codes: np.ndarray) -> np.ndarray:
         """Convert codes from 0 to 1 to linear light; 1 is (reference) white.
@@ -299,10 +271,8 @@ class _Encoding:
 
 
 def _encoding_of(info: Mapping[Any, Any]) -> _Encoding | None:
-    """Return how a picture was encoded by what its decoder and `code_points` say, None if unknown.
-
-    Of a PNG its cICP chunk counts before all else, gAMA and cHRM only without an sRGB chunk.
-    """
+    """Return the encoding by the info of the decoder and `code_points`, None if unknown. gAMA and
+    cHRM count only without an sRGB chunk."""
     if CODES in info:
         return _of_codes(*info[CODES])
     nclx = info.get("nclx_profile")
@@ -312,96 +282,37 @@ def _encoding_of(info: Mapping[Any, Any]) -> _Encoding | None:
         return None
     primaries, gamma = info.get("chromaticity", _PRIMARIES[1]), info.get("gamma", 1 / _SCREEN)
     curve: Curve = "srgb"
-    if gamma > 0 and abs(gamma * _SCREEN - 1) > _NO_MATTER:
+    if gamma > 0 and abs(gamma * _SCREEN - 1) > _SAME_GAMMA:
         curve = float(np.clip(1 / gamma, 0.1, 10))
     return _Encoding(tuple(primaries), curve)
 
 
 def _of_codes(primaries: int, curve: int, full: bool) -> _Encoding:
-    known = _PRIMARIES.get(primaries, _PRIMARIES[1])
-    return _Encoding(known, _CURVES.get(curve, "srgb"), full)
+    points = _PRIMARIES.get(primaries, _PRIMARIES[1])
+    return _Encoding(points, _CURVES.get(curve, "srgb"), full)
 
 
-# ------------------------------------------------------------------------------------- reading
+_CICP: Final = re.compile(rb"\0\0\0\x04cICP(.)(.).(.)", re.DOTALL)
+_NCLX: Final = re.compile(rb"colrnclx(..)(..)", re.DOTALL)
 
 
 def code_points(data: bytes) -> tuple[int, int, bool] | None:
-    """Read primaries, curve (both by H.273) and whether the range is full from a PNG or AVIF file.
+    """Read primaries, curve (both by H.273) and whether the range is full from a PNG or AVIF file,
+    of which Pillow reads none. None where the file has none.
 
-    Pillow tells them of neither. None where the file does not say.
+    An AVIF file may hold several pictures; the first that is described is the one shown.
     """
     if data.startswith(b"\x89PNG"):
-        return _of_png(data)
-    if data[4:8] == b"ftyp":
-        return _of_avif(data)
-    return None
+        found = _CICP.search(data, 0, data.find(b"IDAT"))
+        return found and (found[1][0], found[2][0], found[3] != b"\0")
+    found = _NCLX.search(data, data.find(b"ipco"))
+    if found is None:
+        return None
+    primaries, curve = (int.from_bytes(code, "big") for code in found.groups())
+    return primaries, curve, True  # pixels come in the full range
 
 
-def _of_png(data: bytes) -> tuple[int, int, bool] | None:
-    place = 8
-    while place + 8 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, place)
-        if kind == b"cICP" and length == 4 and place + 12 <= len(data):
-            primaries, curve, _, full = data[place + 8 : place + 12]
-            return primaries, curve, bool(full)
-        if kind == b"IDAT":
-            return None
-        place += length + 12
-    return None
-
-
-def _of_avif(data: bytes) -> tuple[int, int, bool] | None:
-    """Read those of its primary item (ISO/IEC 23008-12): pitm names it, ipma its properties."""
-    try:
-        meta = dict(_boxes(data, *dict(_boxes(data, 0, len(data)))[b"meta"], skip=4))
-        place, _ = meta[b"pitm"]
-        primary = int.from_bytes(data[place + 4 : place + (8 if data[place] else 6)], "big")
-        inside = dict(_boxes(data, *meta[b"iprp"]))
-        properties = list(_boxes(data, *inside[b"ipco"]))
-        for number in _associated(data, inside[b"ipma"][0], primary):
-            kind, (place, _) = properties[number - 1]
-            if number and kind == b"colr" and data[place : place + 4] == b"nclx":
-                primaries, curve = struct.unpack_from(">HH", data, place + 4)
-                return primaries, curve, True  # pixels come in the full range
-    except (KeyError, IndexError, struct.error):
-        pass  # whatever is wrong with it, the decoder will say so
-    return None
-
-
-def _boxes(
-    data: bytes, first: int, last: int, skip: int = 0
-) -> Iterator[tuple[bytes, tuple[int, int]]]:
-    """Yield the kind, and first and last byte inside, of the boxes between two places."""
-    place = first + skip
-    while place + 8 <= last:
-        size, kind = struct.unpack_from(">I4s", data, place)
-        head = 8
-        if size == 1:
-            size, head = struct.unpack_from(">Q", data, place + 8)[0], 16
-        end = last if size == 0 else min(place + size, last)
-        yield kind, (place + head, end)
-        if end < place + head:
-            return
-        place = end
-
-
-def _associated(data: bytes, place: int, item: int) -> list[int]:
-    """Return which properties an item has by an ipma box, counted from 1."""
-    version, wide = data[place], data[place + 3] & 1
-    (count,) = struct.unpack_from(">I", data, place + 4)
-    place += 8
-    for _ in range(count):
-        (this,) = struct.unpack_from(">I" if version else ">H", data, place)
-        place += 4 if version else 2
-        many, step = data[place], 2 if wide else 1
-        if this == item:
-            numbers = struct.unpack_from(f">{many}{'H' if wide else 'B'}", data, place + 1)
-            return [number & (0x7FFF if wide else 0x7F) for number in numbers]
-        place += 1 + many * step
-    return []
-
-
-# ------------------------------------------------------------------------------------- colours
+# ------------------------------------------------------------------------------------------ curves
 
 _A: Final = 0.17883277  # of HLG
 _B: Final = 1 - 4 * _A
@@ -432,8 +343,8 @@ def _pq_code(light: np.ndarray | float) -> np.ndarray:
 
 
 def _rolled_off(light: np.ndarray, peak: float) -> np.ndarray:
-    """Bend light by the curve of BT.2390 that brings `peak` to 1, both in reference whites; what
-    is dark stays as it is."""
+    """Compress light by the curve of BT.2390 so that `peak` becomes 1, both in reference whites;
+    dark light stays as it is."""
     top = _pq_code(peak * _WHITE)
     code, most = _pq_code(light * _WHITE) / top, _pq_code(_WHITE) / top
     knee = 1.5 * most - 0.5
@@ -444,7 +355,7 @@ def _rolled_off(light: np.ndarray, peak: float) -> np.ndarray:
 
 
 def _brightness(light: np.ndarray) -> np.ndarray:
-    """Reduce (..., 3) to (..., 1): near the largest, but smooth about grey, as tables need it."""
+    """Reduce (..., 3) to (..., 1): near the maximum, but smooth about grey, as tables need it."""
     return (light**3).sum(axis=-1, keepdims=True) / np.square(light).sum(
         axis=-1, keepdims=True
     ).clip(1e-12)

@@ -1,9 +1,9 @@
 """Find faces and their landmarks. The only module that knows MediaPipe.
 
 `search(image)` finds all faces of a picture, `find_landmarks(image)` the one face that fills it.
-Write others with the same signatures, and nothing else has to change but the numbers of the points
-in `landmarks`. Two detectors propose squares, and the face mesh says whether and where there is a
-face in each; all get small square parts of the picture (`View`), turned if need be.
+Another finder needs the same two functions and the numbers of its points in `landmarks`. Two
+detectors propose squares, and the face mesh decides whether and where there is a face in each; all
+get small square parts of the picture (`View`), turned if need be.
 
 Coordinates are in pixels with y pointing down, and (0, 0) is the outer corner of the first pixel,
 not its centre.
@@ -17,7 +17,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Final
@@ -29,33 +29,33 @@ from glow_app.faces.alignment import FoundFace, Point, rot90
 
 MISSING: Final = "Finding faces needs mediapipe: pip install mediapipe==0.10.21."
 
-# Face mesh points: the two iris centres and the two mouth corners make the template; the outer
-# corners of the eyes lie on bone, so their depth tells the yaw whatever the mouth does.
+# Points of the face mesh: iris centres and mouth corners make the template; the outer corners of
+# the eyes lie on bone, so their depth gives the yaw whatever the mouth does.
 _IRISES: Final = (468, 473)
 _MOUTH: Final = (61, 291)
 _EYE_CORNERS: Final = (33, 263)
 
 _PAD: Final = 0.25  # of the long side: the short-range detector misses faces that fill the picture
-# Shares of the long side: where all faces are below the first, look again in tiles of the second,
-# if those have so many pixels: smaller ones show hardly more than larger ones do.
+# Shares of the long side: while all faces are below the first, search tiles of the second, if
+# those have so many pixels: smaller ones show hardly more than larger ones do.
 _TILES: Final = ((0.25, 0.5, 0), (0.125, 0.25, 300), (0.0625, 0.125, 300))
 _MAX_FACES: Final = 128
 
-# How sure it is that a face was taken the right way up, from 0 to 1: what the detector thinks of
-# it once it is upright and turned a little both ways, less how far its landmarks wander then. Of
-# 60 photos the upright ones have 0.79 to 0.93, those on their head up to 0.76 and always 0.12
-# less than the same face upright; on its side a face is either taken rightly or has next to none.
+# The confidence, 0 to 1, that a face was found the right way up is the score of the detector on
+# the upright face, turned a little both ways, less how far its landmarks move then. Of 60 photos
+# the upright ones have 0.79 to 0.93, those upside down at most 0.76 and always 0.12 less than the
+# same face upright; a face on its side is either found upright or has next to none.
 _TURNS: Final = (-15.0, 15.0)  # degrees
-_PLAIN: Final = 0.8  # above this no other turn is tried
+_CERTAIN: Final = 0.8  # from here on no other turn is tried
 DOUBTFUL: Final = 0.6  # below this it is not known which way up the face is
-_WANDER: Final = 4.0  # for landmarks that are off by the whole side of the face's square
-_LOST: Final = 0.2  # of that side: as far off as landmarks can be
+_MOVE_COST: Final = 4.0  # of landmarks that move by the whole side of the face's square
+_MAX_MOVE: Final = 0.2  # of that side: what landmarks are taken to move by if they are not found
 
-# Sides of the windows, in those of the picture, in which the mesh of a face that fills it is
-# looked for: the first shows it as `find_faces` does at last, the others find what that misses.
+# Sides of windows, in those of the picture, in which the mesh of a face that fills it is searched:
+# the first shows it as `search` does in the end, the others are for faces that this misses.
 _CLOSE_UPS: Final = (1.3, 1.6, 2.0, 1.0)
 
-_OVERVIEW: Final = 1280  # pixels: faces are looked for on a copy with at most this long a side
+_OVERVIEW: Final = 1280  # pixels: largest side of the copy on which large faces are searched
 _WINDOW: Final = 256  # pixels: side of the picture that the mesh gets, about one face
 
 Spot = tuple[float, float, float]  # centre x, y and side of an upright square, in pixels
@@ -66,34 +66,30 @@ class Search:
     """The result of a search for faces.
 
     Attributes:
-        faces: largest first, and last those that are not known to be taken the right way up
-            (`FoundFace.sure` below `DOUBTFUL`).
-        missed: how many more places there may be that show a face.
+        faces: largest first, and after the others those of which it is not clear which way up
+            they are (`FoundFace.confidence` below `DOUBTFUL`).
+        unconfirmed: how many places look like a face to a detector but gave no landmarks.
     """
 
     faces: tuple[FoundFace, ...]
-    missed: int
+    unconfirmed: int
 
 
 def available() -> bool:
-    """Say whether faces can be found here: mediapipe is installed and can be imported.
-
-    The first call imports it, which takes about two seconds.
-    """
+    """Say whether mediapipe can be imported. The first call imports it: about two seconds."""
     return _face_mesh_module() is not None
 
 
 def find_faces(image: Image.Image) -> list[FoundFace]:
-    """Return the faces of `search` alone; arguments and errors are the same."""
+    """Return the faces of `search`; arguments and errors are the same."""
     return list(search(image).faces)
 
 
 def search(image: Image.Image) -> Search:
     """Find all faces in a picture, whichever way up they are.
 
-    Where a face was not plainly taken the right way up, the picture is looked at in all four
-    turns, and of what is seen in one place that is kept which stays the same when it is turned a
-    little.
+    Unless all faces are certain to be upright, the picture is searched in all four turns, and of
+    several results in one place the one of the highest confidence is kept.
 
     Args:
         image: mode RGB, any size.
@@ -159,11 +155,8 @@ class View:
         return View(pixels, (origin[0], origin[1]), across)
 
     def turned(self, degrees: float, share: float) -> View:
-        """Return the middle of it as it is seen once the picture is turned counterclockwise.
-
-        Args:
-            share: of its side; above 0.7 the corners of the part may be empty.
-        """
+        """Return the middle of it, turned counterclockwise. `share`: of its side; above 0.7 its
+        corners may be empty."""
         n, side = len(self.pixels), round(share * len(self.pixels))
         angle = math.radians(degrees)
         right = np.array([math.cos(angle), math.sin(angle)])
@@ -182,7 +175,7 @@ class View:
 
 @dataclass(frozen=True)
 class Views:
-    """Cuts square views out of a picture, antialiased, from a reduced copy if that is enough."""
+    """Cuts square views out of a picture, antialiased, from a reduced copy if that suffices."""
 
     image: Image.Image  # mode RGB, any size
     overview: Image.Image  # the same reduced by `factor`
@@ -191,17 +184,16 @@ class Views:
 
     @classmethod
     def of(cls, image: Image.Image) -> Views:
-        """Make the reduced copy of a picture."""
         factor = max(1, math.ceil(max(image.size) / _OVERVIEW))
         return cls(image, image.reduce(factor) if factor > 1 else image, factor)
 
     @property
     def long(self) -> int:
-        """The long side of the picture, in pixels."""
+        """The long side of the picture in pixels."""
         return max(self.image.size)
 
     def turned(self, quarters: int) -> Views:
-        """Turn all views by this many quarters in all."""
+        """Return views turned by this many quarters in all."""
         return replace(self, quarters=quarters)
 
     def whole(self, side: float) -> View:
@@ -218,8 +210,7 @@ class Views:
     def window(self, x: float, y: float, side: float) -> View:
         """Cut out a square about (x, y), in pixels of the picture, as _WINDOW x _WINDOW pixels.
 
-        What lies outside repeats the nearest pixel of the border: a reflection would be one more
-        face to find.
+        Beyond the border its nearest pixel is repeated: a reflection could show one more face.
         """
         coarse = side >= _WINDOW * self.factor
         source, factor = (self.overview, self.factor) if coarse else (self.image, 1)
@@ -265,7 +256,7 @@ def _with_finder(find: Callable[[_Finder, Image.Image], Any], image: Image.Image
         raise RuntimeError(MISSING)
     with _lock:  # neither the models nor the muting of stderr can be shared by threads
         finder = _finder()
-        with finder.muted():
+        with _muted_stderr() if finder.noisy else nullcontext():
             return find(finder, image)
 
 
@@ -283,34 +274,36 @@ def _finder() -> _Finder:
 
 
 @dataclass(eq=False)
-class _Sighting:
-    """The faces seen in one turn of a picture, or in several."""
+class _Found:
+    """The faces found so far in one turn of a picture, or in several."""
 
     faces: list[FoundFace] = field(default_factory=list)
-    missed: list[Spot] = field(default_factory=list)  # a detector sees a face, the mesh does not
+    unconfirmed: list[Spot] = field(default_factory=list)  # detected, but without a mesh
 
-    def join(self, other: _Sighting) -> None:
-        """Keep of what both see in one place the surer; add what only the other sees, if sure."""
-        enough = _PLAIN if self.any(_PLAIN) else DOUBTFUL
+    def join(self, other: _Found) -> None:
+        """Keep the more confident of two faces in one place; add others if they are certain, or
+        not doubtful where none is certain."""
+        least = _CERTAIN if self.any(_CERTAIN) else DOUBTFUL
         for face in other.faces:
             same = [
                 one
                 for one in self.faces
                 if _near(one, *face.square.centre, 0.5) or _near(face, *one.square.centre, 0.5)
             ]
-            if all(face.sure > one.sure for one in same) if same else face.sure >= enough:
+            rivals = [one.confidence for one in same]
+            if face.confidence > max(rivals) if rivals else face.confidence >= least:
                 self.faces = [one for one in self.faces if one not in same] + [face]
 
-    def any(self, sure: float) -> bool:
-        """Say whether there is a face that is as sure as that."""
-        return any(face.sure >= sure for face in self.faces)
+    def any(self, confidence: float) -> bool:
+        """Say whether there is a face of at least this confidence."""
+        return any(face.confidence >= confidence for face in self.faces)
 
-    def count_missed(self) -> int:
-        """Count the places that may show a face that was not found."""
+    def count_unconfirmed(self) -> int:
+        """Count the different places where something was detected but no face was found."""
         places: list[Spot] = []
-        for x, y, side in self.missed:
-            known = any(_near(face, x, y, 0.5) for face in self.faces)
-            if not known and all(math.dist((x, y), other[:2]) > side / 2 for other in places):
+        for x, y, side in self.unconfirmed:
+            found = any(_near(face, x, y, 0.5) for face in self.faces)
+            if not found and all(math.dist((x, y), other[:2]) > side / 2 for other in places):
                 places.append((x, y, side))
         return len(places)
 
@@ -324,9 +317,9 @@ class _Finder:
 
     def __init__(self) -> None:
         detection = importlib.import_module("mediapipe.python.solutions.face_detection")
-        self._heard = True  # the libraries write notices until the first face has gone through
+        self.noisy = True  # the libraries write notices until the first face has gone through
         with _muted_stderr():
-            self._near, self._far = (
+            self._short, self._full = (
                 detection.FaceDetection(model_selection=k, min_detection_confidence=0.5)
                 for k in (0, 1)
             )
@@ -337,12 +330,8 @@ class _Finder:
                 min_detection_confidence=0.3,
             )
             blank = np.zeros((64, 64, 3), np.uint8)
-            for model in (self._near, self._far, self._mesh):
+            for model in (self._short, self._full, self._mesh):
                 model.process(blank)
-
-    def muted(self) -> AbstractContextManager[None]:
-        """Return a context without stderr, as long as the libraries may write to it."""
-        return _muted_stderr() if self._heard else nullcontext()
 
     def close_up(self, image: Image.Image) -> tuple[FoundFace, np.ndarray] | None:
         """See `find_landmarks`."""
@@ -356,73 +345,68 @@ class _Finder:
     def search(self, image: Image.Image) -> Search:
         """See the function `search`."""
         views = Views.of(image)
-        sighting = self._seen(views, patience=2)
-        if not sighting.faces or any(face.sure < _PLAIN for face in sighting.faces):
-            patience = 1 if sighting.faces else 0  # where nothing is seen there seldom is a face
+        found = self._scan(views, min_tilings=2)
+        if not found.faces or any(face.confidence < _CERTAIN for face in found.faces):
+            tilings = 1 if found.faces else 0  # a picture without a result seldom has a face
             for quarters in (1, 2, 3):
-                sighting.join(self._seen(views.turned(quarters), patience))
-        sighting.faces.sort(key=lambda face: (face.sure < DOUBTFUL, -face.size))
-        missed = sighting.count_missed() + max(0, len(sighting.faces) - _MAX_FACES)
-        return Search(tuple(sighting.faces[:_MAX_FACES]), missed)
+                found.join(self._scan(views.turned(quarters), tilings))
+        found.faces.sort(key=lambda face: (face.confidence < DOUBTFUL, -face.size))
+        more = found.count_unconfirmed() + max(0, len(found.faces) - _MAX_FACES)
+        return Search(tuple(found.faces[:_MAX_FACES]), more)
 
-    def _seen(self, views: Views, patience: int) -> _Sighting:
-        """Look at the picture in one turn. `patience`: how many sizes of tiles are tried while no
-        face is seen that is one surely."""
-        sighting = _Sighting()
-        self._add(sighting, views, self._detect(self._near, views.whole(1 + 2 * _PAD)))
-        self._add(sighting, views, self._detect(self._far, views.whole(1.0)))
+    def _scan(self, views: Views, min_tilings: int) -> _Found:
+        """Search the picture in one turn. `min_tilings`: how many sizes of tiles are searched even
+        if all faces are doubtful."""
+        found = _Found()
+        self._add(found, views, self._short, views.whole(1 + 2 * _PAD))
+        self._add(found, views, self._full, views.whole(1.0))
         for size, (small, share, pixels) in enumerate(_TILES):
-            if share * views.long < pixels or (size >= patience and not sighting.any(DOUBTFUL)):
+            if share * views.long < pixels or (size >= min_tilings and not found.any(DOUBTFUL)):
                 break
-            if all(face.size < small * views.long for face in sighting.faces):
+            if all(face.size < small * views.long for face in found.faces):
                 for tile in views.tiles(share):
-                    self._add(sighting, views, self._detect(self._far, tile))
-        return sighting
+                    self._add(found, views, self._full, tile)
+        return found
 
-    def _detect(self, detector: Any, view: View) -> list[Spot]:
-        """Return squares about each face that a detector sees."""
-        result = detector.process(view.pixels)
-        boxes = [d.location_data.relative_bounding_box for d in result.detections or ()]
-        return [
-            view.spot(b.xmin + b.width / 2, b.ymin + b.height / 2, max(b.width, b.height))
-            for b in boxes
-        ]
-
-    def _add(self, sighting: _Sighting, views: Views, spots: list[Spot]) -> None:
-        """Add the faces that the mesh finds at these spots and that are not known yet."""
-        faces = sighting.faces
-        for x, y, side in spots:
+    def _add(self, found: _Found, views: Views, detector: Any, part: View) -> None:
+        """Add the new faces that the mesh finds where a detector sees one in a part."""
+        for detection in detector.process(part.pixels).detections or ():
+            box = detection.location_data.relative_bounding_box
+            x, y, side = part.spot(
+                box.xmin + box.width / 2, box.ymin + box.height / 2, max(box.width, box.height)
+            )
+            faces = found.faces
             if len(faces) >= 2 * _MAX_FACES or any(_near(face, x, y, 0.25) for face in faces):
                 continue
-            found = self._landmarks(views.window(x, y, 2 * side))
-            if found is None:
-                sighting.missed.append((x, y, side))
+            face = self._landmarks(views.window(x, y, 2 * side))
+            if face is None:
+                found.unconfirmed.append((x, y, side))
                 continue
-            # Landmarks depend a little on the window, so the last one is set by the face itself:
-            # then the same face gives the same points however it was come by and however it lies.
-            upright = views.turned(round(found.square.turn / 90))
-            again = upright.window(*found.square.centre, 1.3 * found.size)
-            face = self._landmarks(again) or found
+            # Landmarks depend a little on the window. The last one is set by the face itself, so
+            # that one face always has the same points, however it was detected and turned.
+            upright = views.turned(round(face.square.turn / 90))
+            again = upright.window(*face.square.centre, 1.3 * face.size)
+            face = self._landmarks(again) or face
             if not any(_near(other, *face.square.centre, 0.25) for other in faces):
-                faces.append(replace(face, sure=self._sureness(views, face)))
+                faces.append(replace(face, confidence=self._confidence(views, face)))
 
-    def _sureness(self, views: Views, face: FoundFace) -> float:
-        """Measure how sure it is that a face was taken the right way up; see `_PLAIN`."""
+    def _confidence(self, views: Views, face: FoundFace) -> float:
+        """Measure the confidence that a face was found the right way up; see `_CERTAIN`."""
         around = views.turned(0).window(*face.square.centre, 1.5 * 1.3 * face.size)
         marks = []
-        for more in _TURNS:
-            view = around.turned(face.square.turn + more, 1 / 1.5)
-            seen = self._near.process(view.pixels).detections or ()
-            score = max((one.score[0] for one in seen), default=0.0)
+        for turn in _TURNS:
+            view = around.turned(face.square.turn + turn, 1 / 1.5)
+            detections = self._short.process(view.pixels).detections or ()
+            score = max((one.score[0] for one in detections), default=0.0)
             again = self._landmarks(view)
-            off = _LOST if again is None else _wandered(face, again)
-            marks.append(score - _WANDER * min(off, _LOST))
+            move = _MAX_MOVE if again is None else _moved(face, again)
+            marks.append(score - _MOVE_COST * min(move, _MAX_MOVE))
         return float(np.clip(np.mean(marks), 0, 1))
 
     def _landmarks(self, view: View) -> FoundFace | None:
         """Return the face nearest to the middle of a view, if the mesh finds one near there."""
         found = self._mesh.process(view.pixels).multi_face_landmarks or ()
-        self._heard = self._heard and not found
+        self.noisy = self.noisy and not found
         faces = [_face_of(view, mesh.landmark) for mesh in found]
         x, y, _ = view.spot(0.5, 0.5, 1.0)
         near = [face for face in faces if _near(face, x, y, 0.4)]
@@ -433,8 +417,8 @@ def _face_of(view: View, landmarks: Any) -> FoundFace:
     mesh = view.points(np.array([(p.x, p.y) for p in landmarks]))
     eyes, mouth = [mesh[k] for k in _IRISES], [mesh[k] for k in _MOUTH]
     down = sum(mouth) / 2 - sum(eyes) / 2
-    # "Right" is where the mouth lies a quarter turn clockwise of it. For every face tilted by less
-    # than 90 degrees this is the order of x; beyond that x alone would turn it upside down.
+    # The mouth lies a quarter turn clockwise of "right", which holds for any tilt of the face. The
+    # order of x would turn faces upside down that are tilted by more than 90 degrees.
     if rot90(eyes[1] - eyes[0]) @ down < 0:
         eyes.reverse()
     if (mouth[1] - mouth[0]) @ (eyes[1] - eyes[0]) < 0:
@@ -446,7 +430,7 @@ def _face_of(view: View, landmarks: Any) -> FoundFace:
     return FoundFace(left, right, mouth_left, mouth_right, yaw=yaw, mesh=mesh)
 
 
-def _wandered(face: FoundFace, again: FoundFace) -> float:
+def _moved(face: FoundFace, again: FoundFace) -> float:
     """Measure how far the landmarks moved, in sides of the face's square."""
     moved = np.asarray(again.mesh) - np.asarray(face.mesh)
     return float(np.sqrt(np.square(moved).sum(axis=1).mean())) / face.size
@@ -459,7 +443,7 @@ def _near(face: FoundFace, x: float, y: float, fraction: float) -> bool:
 
 @contextmanager
 def _muted_stderr() -> Iterator[None]:
-    """Send the process's stderr to nowhere: TFLite and absl write there whatever they are told."""
+    """Redirect the process's stderr to nowhere: no setting stops TFLite and absl from writing."""
     try:
         sys.stderr.flush()
         saved = os.dup(2)

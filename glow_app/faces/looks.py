@@ -1,13 +1,12 @@
-"""Looks: faces warped to the mean shape, which is what a model of looks learns.
+"""Looks: faces warped to the mean shape, which a model of looks learns.
 
 An active appearance model (Cootes, Edwards & Taylor 2001) splits a face into shape and appearance;
-here the appearance model is an exact flow. The mean shape is kept with the weights, and a look
+here the appearance model is an exact flow. The mean shape is stored with the weights, and a look
 goes through the same coding as their training pictures.
 
-A flow learns one of two kinds of pictures: whole crops, in which every face has its own shape, or
-looks. What was learned of one is not mixed with the other by oversight, so both say which it is
-(`ReferenceFrame`): weights in their facts, folders in a small file beside their pictures. Where
-nothing is said, pictures are whole crops.
+A flow learns either whole crops, in which every face has its own shape, or looks. Against mixing
+the two by accident, weights store their `ReferenceFrame` in their facts, and folders in a file
+beside their pictures. Without either, pictures are whole crops.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ from glow_app.faces.opening import printable
 _MEAN_SHAPE: Final = "mean_shape"  # the keys in the facts of a checkpoint
 _SHAPE: Final = "shape"
 _CROP, _MEAN = "crop", "mean"  # the values of the second
-_FILE: Final = "frame.json"  # what folders of looks say, in the same keys
+_FILE: Final = "frame.json"  # in folders of looks, with the same keys
 _SAME: Final = 1e-4  # of the crop: facts are rounded to 1e-5
 
 
 @dataclass(frozen=True, eq=False)
 class Looks:
-    """How one model of looks sees faces."""
+    """Makes the looks of faces for one model."""
 
     size: int  # S, the side of its pictures in pixels
     coding: Coding | None  # of its training pictures; None for a model of uncoded ones
@@ -45,8 +44,8 @@ class Looks:
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any], size: int) -> Looks:
-        """Read the facts of a checkpoint; the program's own mean shape where they say nothing.
-        Raises UserError: they hold no shape."""
+        """Read the facts of a checkpoint; without a mean shape it is the program's own.
+        Raises UserError: the mean shape is invalid."""
         try:
             mean = _mean_in(facts)
         except ValueError as error:
@@ -77,11 +76,10 @@ class Looks:
 
 
 def _mean_in(facts: Mapping[str, Any]) -> np.ndarray:
-    """Read the mean shape that facts name, (478, 2) float64; the program's own if they name none.
-    Raises ValueError: they name one that is no shape."""
-    known = facts.get(_MEAN_SHAPE)
+    """Return the mean shape of facts, or the program's own. Raises ValueError: it is invalid."""
+    stored = facts.get(_MEAN_SHAPE)
     try:
-        mean = np.asarray(mean_shape() if known is None else known, np.float64)
+        mean = np.asarray(mean_shape() if stored is None else stored, np.float64)
     except TypeError as error:
         raise ValueError("no numbers") from error
     if mean.shape != (LANDMARKS, 2) or not np.isfinite(mean).all():
@@ -91,18 +89,13 @@ def _mean_in(facts: Mapping[str, Any]) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class ReferenceFrame:
-    """The shape in which the faces of pictures, or of a model of them, lie.
+    """The shape of all faces on some pictures, or of those that a model learned from."""
 
-    Attributes:
-        mean: (478, 2) float64, the shape that all faces have, in fractions of the crop; None of
-            whole crops.
-    """
-
-    mean: np.ndarray | None = None
+    mean: np.ndarray | None = None  # (478, 2) float64, in fractions of the crop; None: whole crops
 
     @classmethod
     def looks(cls) -> ReferenceFrame:
-        """Return that of looks in the program's own mean shape."""
+        """Return the frame of looks in the program's own mean shape."""
         return cls(np.asarray(mean_shape(), np.float64))
 
     @property
@@ -112,39 +105,32 @@ class ReferenceFrame:
 
     @cached_property
     def words(self) -> str:
-        """What to call such pictures in a sentence."""
+        """The name of such pictures in a sentence."""
         if self.mean is None:
             return "whole crops"
         own = self.same_as(ReferenceFrame.looks())
-        return "looks in the mean shape" if own else "looks in another mean shape"
+        return f"looks in {'the' if own else 'another'} mean shape"
 
     def same_as(self, other: ReferenceFrame) -> bool:
-        """Say whether pictures of both are alike."""
+        """Say whether both are the same frame."""
         if self.mean is None or other.mean is None:
             return self.mean is other.mean
         return bool(np.abs(self.mean - other.mean).max() < _SAME)
 
-    # ----------------------------------------------------------------------------- of weights
-
     @classmethod
-    def from_facts(cls, facts: Mapping[str, Any]) -> ReferenceFrame:
+    def from_facts(
+        cls,
+        facts: Mapping[str, Any],
+        wrong: str = "The weights are of pictures in a shape that is not known.",
+    ) -> ReferenceFrame:
         """Read the facts of a checkpoint.
 
-        A mean shape alone does not make them looks: weights of whole crops keep the one to which
+        A mean shape alone does not make them looks: weights of whole crops have the one to which
         the page warps for them.
 
         Raises:
-            UserError: they name a shape that is not known here.
+            UserError: with the sentence `wrong`; the shape is invalid.
         """
-        return cls._known(facts, "The weights are of pictures in a shape that is not known.")
-
-    def to_facts(self) -> dict[str, Any]:
-        """Return what `from_facts` reads, to be joined with the other facts of a checkpoint."""
-        mean = {} if self.mean is None else Looks.to_facts(self.mean)
-        return {_SHAPE: self.shape, **mean}
-
-    @classmethod
-    def _known(cls, facts: Mapping[str, Any], wrong: str) -> ReferenceFrame:
         shape = facts.get(_SHAPE, _CROP)
         if shape == _CROP:
             return CROPS
@@ -155,21 +141,21 @@ class ReferenceFrame:
         except ValueError as error:
             raise UserError(wrong) from error
 
-    # ----------------------------------------------------------------------------- of folders
+    def to_facts(self) -> dict[str, Any]:
+        """Return what `from_facts` reads, to be joined with the other facts of a checkpoint."""
+        mean = {} if self.mean is None else Looks.to_facts(self.mean)
+        return {_SHAPE: self.shape, **mean}
 
     @classmethod
     def of_pictures(cls, root: Path, files: Iterable[Path]) -> ReferenceFrame:
-        """Read what the folders of `files`, all below `root`, say.
-
-        The file nearest above a picture counts, up to `root` itself.
+        """Return the frame of picture files, all below `root`: that of the nearest note above
+        each, up to `root` itself.
 
         Raises:
-            UserError: a file of these is damaged, or the pictures are of several frames.
+            UserError: a note is damaged, or the pictures are of several frames.
         """
-        known: dict[Path, ReferenceFrame] = {}
-        for folder in {file.parent for file in files}:
-            known[folder] = cls._of_folder(root, folder)
-        ordered = sorted(known.items())
+        folders = sorted({file.parent for file in files})
+        ordered = [(folder, cls._of_folder(root, folder)) for folder in folders]
         for folder, frame in ordered[1:]:
             first, other = ordered[0]
             if not frame.same_as(other):
@@ -184,10 +170,10 @@ class ReferenceFrame:
         for above in (folder, *folder.parents):
             wrong = f"{printable(str(above / _FILE))} is damaged."
             try:
-                said = json.loads((above / _FILE).read_text(encoding="utf-8"))
-                if not isinstance(said, dict):
-                    raise ValueError(said)
-                return cls._known(said, wrong)
+                note = json.loads((above / _FILE).read_text(encoding="utf-8"))
+                if not isinstance(note, dict):
+                    raise ValueError(note)
+                return cls.from_facts(note, wrong)
             except (FileNotFoundError, NotADirectoryError):
                 pass
             except ValueError as error:
@@ -197,10 +183,9 @@ class ReferenceFrame:
         return CROPS
 
     def write(self, folder: Path) -> None:
-        """Note in `folder` of which frame its pictures are; for whole crops there is no note.
+        """Write a note of the frame into `folder`, or delete it for whole crops.
 
-        A note that says the same already is left alone, so that several machines may write into
-        one folder.
+        A note of the same frame is left alone, so that several machines may write into a folder.
         """
         path = folder / _FILE
         if self.mean is None:
@@ -213,8 +198,7 @@ CROPS: Final = ReferenceFrame()
 
 
 def require_crops(folder: Path, files: Iterable[Path]) -> None:
-    """Refuse pictures `files` below `folder` that are looks, where whole crops or photos are due.
-    Raises UserError: they are looks already, or of several frames."""
+    """Raise UserError where pictures `files` below `folder` are looks, or of several frames."""
     if (frame := ReferenceFrame.of_pictures(folder, files)).mean is not None:
         raise UserError(
             f"{printable(str(folder))} holds {frame.words}; give the photos or whole crops that "

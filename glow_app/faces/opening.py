@@ -1,9 +1,8 @@
-"""Open any picture that people have as a plain upright RGB one, or say in a sentence why not.
+"""Open any picture as an upright 8-bit RGB one, or say in one sentence why that fails.
 
-What is larger than MAX_PIXELS, as telephones make it, is taken at a half of its size or less: a
-JPEG by its decoder, which skips the finest frequencies, all else once it is decoded. Below that a
-JPEG is always decoded in full: its decoder scales with another filter, so the same face would get
-other bits from a larger file.
+Pictures larger than MAX_PIXELS are reduced by a whole number: JPEGs by their decoder, others after
+decoding. Smaller JPEGs are always decoded in full, because the decoder reduces with another filter
+and the same face would get other bits from a larger file.
 """
 
 from __future__ import annotations
@@ -14,11 +13,9 @@ import math
 import os
 import re
 import stat
-import threading
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -29,16 +26,10 @@ from PIL import Image, ImageOps, JpegImagePlugin
 
 from glow_app.common.errors import UserError
 from glow_app.common.files import LFS_HINT, is_lfs_pointer
-from glow_app.faces.colour import (
-    CODES,
-    code_points,
-    deep_to_srgb,
-    eight_bits,
-    is_hdr,
-    split_alpha,
-    to_srgb,
-)
+from glow_app.faces.colour import CODES, code_points, deep_to_srgb, is_hdr, to_rgb
 
+# Number and 64 values of each table; sampling of the chroma as Pillow counts it, 2 for 4:2:0.
+JpegTables = tuple[tuple[tuple[int, tuple[int, ...]], ...], int]
 Source = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray
 
 RESAMPLE: Final = Image.Resampling.LANCZOS
@@ -48,14 +39,14 @@ MAX_SCANS: Final = 32  # of a JPEG; progressive ones have ten
 MIN_SIDE: Final = 16  # pixels
 MAX_ASPECT: Final = 16  # long side / short side
 
-# Pillow knows more formats. Those left out run other programs (EPS), or have no signature and so
-# take any file for theirs (TGA, PCX).
+warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\b")  # odd metadata, many pixels
+
+# Left out are formats that run other programs (EPS) or have no signature (TGA, PCX).
 _FORMATS: Final = (
     "AVIF", "BMP", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "QOI", "TIFF",
     "WEBP",
 )  # fmt: skip
-# Pixels that take two seconds (four of a slow core) or a gigabyte at most, by format or mode: 108
-# megapixels of a JPEG take 110 MiB, progressive and with all colours 730.
+# Most pixels by format or mode, which take at most two seconds (a slow core: four) and a gigabyte.
 _IN_MEMORY: Final = "memory"
 _LARGE: Final = {
     _IN_MEMORY: 110_000_000,
@@ -70,7 +61,7 @@ _SIGNATURES: Final = (
 _HEIF_BRANDS: Final = frozenset((  # ISO/IEC 23008-12
     b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1",
 ))  # fmt: skip
-# Pillow would open the thumbnail in these, as if it were the picture.
+# Of these Pillow would open the thumbnail.
 _RAW_SUFFIXES: Final = frozenset((
     ".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2",
 ))  # fmt: skip
@@ -82,24 +73,15 @@ PICTURE_SUFFIXES: Final = frozenset((
 ))  # fmt: skip
 
 
-@dataclass(frozen=True)
-class JpegTables:
-    """How a JPEG file was coded, as far as that shows in its pixels."""
-
-    quantization: tuple[tuple[int, tuple[int, ...]], ...]  # number and 64 values of each
-    sampling: int  # of the chroma: 0 for 4:4:4, 1 for 4:2:2, 2 for 4:2:0, -1 for anything else
-
-
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """An opened picture, and what its pixels alone do not tell.
+    """An opened picture.
 
     Attributes:
         image: upright, mode RGB, without metadata.
-        jpeg: how it was coded, if it comes straight from a JPEG file (or from a Pillow picture
-            of one); else None.
-        alpha: mode L, as large as the image, where it is transparent; None: nowhere.
-        reduced: what its width and height were divided by, since it was so large; 1: by nothing.
+        jpeg: its tables, if it comes unreduced from a JPEG file (or a Pillow picture of one).
+        alpha: mode L, as large as the image; None where nothing is transparent.
+        reduced: what width and height were divided by because the picture was so large.
     """
 
     image: Image.Image
@@ -112,7 +94,7 @@ class Opened:
 
 
 def open_picture(source: Source) -> Image.Image:
-    """Return the picture of `open_source` alone; arguments and errors are the same."""
+    """Return the image of `open_source`; arguments and errors are the same."""
     return open_source(source).image
 
 
@@ -124,49 +106,40 @@ def open_source(source: Source) -> Opened:
     by their colour profile or code points.
 
     Args:
-        source: a path; the bytes of a file; a binary file, read from where it stands; a Pillow
-            picture, which is left as it is and whose current frame counts; or an array
+        source: a path; the bytes of a file; a binary file, read from its current position; a
+            Pillow picture, which is not changed and whose current frame counts; or an array
             (H, W, 3) uint8.
 
     Returns:
-        A new picture, mode RGB, without metadata and with MAX_PIXELS at most; the tables of a
-        JPEG; where it is transparent.
+        A new picture of at most MAX_PIXELS.
 
     Raises:
-        UserError: what was given is no picture that can be used: not there, not a picture,
-            damaged, larger than MAX_BYTES or than what its format may have (known before it is
-            decoded; 110 megapixels of a JPEG), smaller than MIN_SIDE or narrower than 1 :
-            MAX_ASPECT.
+        UserError: the file is missing, damaged, not a picture, larger than MAX_BYTES or than its
+            format may be (checked before decoding), smaller than MIN_SIDE, or narrower than
+            1 : MAX_ASPECT.
         TypeError: `source` is none of the above.
     """
     name = name_of(source)
+    kinds = (str, os.PathLike, bytes, bytearray, memoryview, Image.Image, np.ndarray)
+    if not isinstance(source, kinds) and not hasattr(source, "read"):
+        raise TypeError(f"cannot open a picture from {type(source).__name__}")
     try:
-        with _no_warnings():
-            image, jpeg, reduced = _load(source, name)
-            colour, alpha = _to_rgb(image, name)
-            return Opened(colour, jpeg, alpha, reduced)
+        image, jpeg, reduced = _load(source, name)
+        colour, alpha = to_rgb(image, name)
+        return Opened(colour, jpeg, alpha, reduced)
     except UserError:
         raise
     except MemoryError as error:
         raise UserError(f"There is not enough memory for {name}.") from error
     except Image.DecompressionBombError as error:
         raise _too_many_pixels(name) from error
-    except TypeError as error:
-        if not _is_source(source):
-            raise
-        raise _damaged(name) from error
     except Exception as error:  # decoders raise nearly anything on damaged files
         raise _damaged(name) from error
 
 
-def _is_source(source: object) -> bool:
-    kinds = (str, os.PathLike, bytes, bytearray, memoryview, Image.Image, np.ndarray)
-    return isinstance(source, kinds) or hasattr(source, "read")
-
-
 def _load(source: Any, name: str) -> tuple[Image.Image, JpegTables | None, int]:
-    """Return the decoded first frame in its own mode, upright, how it was coded, and by how much
-    it was reduced; never the caller's own object."""
+    """Return the upright first frame in its own mode, its JPEG tables, and what it was reduced by.
+    The picture is never the caller's own object."""
     jpeg, reduced = None, 1
     if isinstance(source, np.ndarray):
         if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3:
@@ -179,35 +152,29 @@ def _load(source: Any, name: str) -> tuple[Image.Image, JpegTables | None, int]:
         image = Image.fromarray(np.ascontiguousarray(source))
     elif isinstance(source, Image.Image):
         _check_size(source.size, name, _IN_MEMORY, source.mode)
-        image = source.copy()
-        jpeg = jpeg_tables(source)
-    elif _is_source(source):
-        image, jpeg, reduced = _decode(_read(source, name), name)
+        image, jpeg = source.copy(), jpeg_tables(source)
     else:
-        raise TypeError(f"cannot open a picture from {type(source).__name__}")
+        image, jpeg, reduced = _decode(_read(source, name), name)
     try:
         ImageOps.exif_transpose(image, in_place=True)
     except Exception:  # broken metadata is no reason to refuse a picture
         image.info.pop("exif", None)
-    by = _too_large_by(image.size)
-    if by > 1:
-        image, jpeg, reduced = image.reduce(by), None, by * reduced
+    factor = _reduction(image.size)
+    if factor > 1:
+        image, jpeg, reduced = image.reduce(factor), None, factor * reduced
     return image, jpeg, reduced
 
 
-def _too_large_by(size: tuple[int, int]) -> int:
-    """Return by what width and height have to be divided for MAX_PIXELS."""
+def _reduction(size: tuple[int, int]) -> int:
+    """Return what width and height must be divided by for MAX_PIXELS."""
     return max(1, math.ceil(math.sqrt(size[0] * size[1] / MAX_PIXELS)))
 
 
 def _read(source: Any, name: str) -> bytes:
-    """Return the bytes of a file, at most MAX_BYTES."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         data = bytes(source)
     elif hasattr(source, "read"):
         data = source.read(MAX_BYTES + 1)
-        if not isinstance(data, bytes):
-            raise TypeError("the file must be opened in binary mode")
     else:
         data = _read_path(Path(source), name)
     if len(data) > MAX_BYTES:
@@ -222,7 +189,7 @@ def _read_path(path: Path, name: str) -> bytes:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             raise UserError(f"{name} is a folder, not a picture.")
-        if not stat.S_ISREG(status.st_mode):  # a pipe would wait for ever
+        if not stat.S_ISREG(status.st_mode):  # a pipe would block
             raise UserError(f"{name} is not a file.")
         if status.st_size > MAX_BYTES:
             raise _too_many_bytes(name)
@@ -242,8 +209,7 @@ def _read_path(path: Path, name: str) -> bytes:
 
 
 def _decode(data: bytes, name: str) -> tuple[Image.Image, JpegTables | None, int]:
-    """Return the first frame of a file as it is stored, how it was coded, and by how much it was
-    reduced."""
+    """Return the first frame of a file, its JPEG tables, and what it was reduced by."""
     if _brand(data) in _HEIF_BRANDS:
         _register_heif()
     scans = _scans(data)
@@ -254,44 +220,47 @@ def _decode(data: bytes, name: str) -> tuple[Image.Image, JpegTables | None, int
     except Image.UnidentifiedImageError as error:
         raise _unidentified(data, name) from error
     with image:
-        size = image.size
-        _check_size(size, name, image.format, image.mode)  # nothing has been decoded yet
-        most = MAX_SCANS * MAX_PIXELS // (size[0] * size[1])
-        if scans > most:
+        size, info, kind = image.size, image.info, image.format or ""
+        pixels, factor = size[0] * size[1], _reduction(size)
+        _check_size(size, name, kind, image.mode)  # nothing has been decoded yet
+        if scans > MAX_SCANS * MAX_PIXELS // pixels:
             raise UserError(f"{name} is too laborious: {scans} scans of a JPEG of its size.")
-        by = _too_large_by(size)
-        if by > 1 and isinstance(image, JpegImagePlugin.JpegImageFile):
-            image.draft(image.mode, (size[0] // by, size[1] // by))
+        if factor > 1 and isinstance(image, JpegImagePlugin.JpegImageFile):
+            image.draft(image.mode, (size[0] // factor, size[1] // factor))
         drafted = image.size != size
-        if image.format == "HEIF" and is_hdr(image.info) and size[0] * size[1] <= _MAX_DEEP:
-            deep = _deep(data) if image.info.get("bit_depth", 8) > 8 else None
-            if deep is not None:
-                return deep_to_srgb(deep, image.info), None, 1
+        deep = kind == "HEIF" and info.get("bit_depth", 8) > 8 and pixels <= _MAX_DEEP
+        if deep and is_hdr(info):
+            from pillow_heif import open_heif
+
+            file = open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
+            if file.mode == "RGB;16":  # without alpha
+                return deep_to_srgb(np.asarray(file), info), None, 1
         image.load()
-        _check_size(image.size, name, image.format, image.mode)
-        codes = code_points(data) if image.format in ("PNG", "AVIF") else None
+        _check_size(image.size, name, kind, image.mode)
+        codes = code_points(data) if kind in ("PNG", "AVIF") else None
         if codes is not None:
             image.info[CODES] = codes
-            if image.format == "PNG":  # there it has precedence (PNG, third edition)
+            if kind == "PNG":  # there it has precedence (PNG, third edition)
                 image.info.pop("icc_profile", None)
         if drafted:
             return image, None, round(size[0] / image.width)
         return image, jpeg_tables(image), 1
 
 
-_MARKER: Final = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)  # but stuffing, restarts
+# Neither byte stuffing nor restart markers.
+_MARKER: Final = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)
 
 
 def _scans(data: bytes) -> int:
-    """Count how often a JPEG goes over its whole picture, up to MAX_SCANS + 1; 0 for other files.
+    """Count the scans of a JPEG, up to MAX_SCANS + 1; 0 for other files.
 
-    Each takes time for all pixels and may have no more than some bytes: a file of 0.2 MB with
-    thousand scans of 40 megapixels took 26 s.
+    Each goes over all pixels and may have only some bytes: a file of 0.2 MB with a thousand scans
+    of 40 megapixels took 26 s.
     """
     count, place = 0, 2
     while data.startswith(b"\xff\xd8") and count <= MAX_SCANS:
         found = _MARKER.search(data, place)
-        if found is None or found[1] == b"\xd9":  # the end; an appended picture or film may follow
+        if found is None or found[1] == b"\xd9":  # the end, though more may be appended
             break
         count += found[1] == b"\xda"
         place = found.end() + max(2, int.from_bytes(data[found.end() : found.end() + 2], "big"))
@@ -299,16 +268,16 @@ def _scans(data: bytes) -> int:
 
 
 def jpeg_tables(image: Image.Image) -> JpegTables | None:
-    """Return how the file of a picture was coded; None unless Pillow read it from a JPEG file."""
+    """Return the tables of a picture that Pillow read from a JPEG file, None for others."""
     if not isinstance(image, JpegImagePlugin.JpegImageFile):
         return None
     tables = sorted((number, tuple(table)) for number, table in image.quantization.items())
-    return JpegTables(tuple(tables), JpegImagePlugin.get_sampling(image))
+    return tuple(tables), JpegImagePlugin.get_sampling(image)
 
 
 @lru_cache(maxsize=1)
 def _register_heif() -> None:
-    """Teach Pillow HEIC, where the optional plug-in is installed; takes a moment, so on demand."""
+    """Register the optional HEIC plug-in with Pillow; not at import, since it takes time."""
     try:
         from pillow_heif import register_heif_opener
     except ImportError:
@@ -316,26 +285,18 @@ def _register_heif() -> None:
     register_heif_opener()
 
 
-def _deep(data: bytes) -> np.ndarray | None:
-    """Return all bits of a HEIC file, (H, W, 3) uint16 from 0 to 65535; None if it has alpha."""
-    from pillow_heif import open_heif
-
-    file = open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
-    return np.asarray(file) if file.mode == "RGB;16" else None
-
-
 def _formats() -> list[str]:
-    """Return the formats that this installation of Pillow can read, of those we want."""
+    """Return those of `_FORMATS` that this installation of Pillow can read."""
     Image.init()
     return [name for name in _FORMATS if name in Image.OPEN]
 
 
-def _check_size(size: tuple[int, int], name: str, kind: str | None, mode: str) -> None:
-    """Refuse what is too large for its format and mode, too small or too narrow."""
+def _check_size(size: tuple[int, int], name: str, kind: str, mode: str) -> None:
+    """Refuse pictures that are too large for their format and mode, too small or too narrow."""
     width, height = size
-    most = min(_SLOW.get(of or "", MAX_PIXELS) for of in (kind, mode))
+    most = min(_SLOW.get(kind, MAX_PIXELS), _SLOW.get(mode, MAX_PIXELS))
     if most == MAX_PIXELS and mode in ("L", "RGB", "CMYK"):
-        most = _LARGE.get(kind or "", MAX_PIXELS)
+        most = _LARGE.get(kind, MAX_PIXELS)
     if width * height > most:
         raise _too_many_pixels(name, most)
     if min(width, height) < MIN_SIDE:
@@ -347,30 +308,11 @@ def _check_size(size: tuple[int, int], name: str, kind: str | None, mode: str) -
         raise UserError(f"{name} is too narrow: {width} x {height} pixels.")
 
 
-def _to_rgb(image: Image.Image, name: str) -> tuple[Image.Image, Image.Image | None]:
-    """Convert any mode to RGB: greys to 8 bits, colours to sRGB, transparency on white, without
-    metadata; the second picture is that transparency (mode L)."""
-    info = image.info
-    if image.mode == "F" or image.mode.startswith("I"):
-        image = eight_bits(image, name)
-    colour, alpha = split_alpha(image)
-    colour = to_srgb(colour, info)
-    if alpha is not None and alpha.getextrema()[0] == 255:
-        alpha = None
-    if alpha is not None:
-        background = Image.new("RGB", colour.size, (255, 255, 255))
-        background.paste(colour, mask=alpha)
-        colour = background
-    # A profile or an orientation that stays behind would be applied once more by the next reader.
-    colour.info = {}
-    return colour, alpha
-
-
 # ----------------------------------------------------------------------------- names and sentences
 
 
 def name_of(source: object) -> str:
-    """Return what to call a source in a sentence: its file name, or "The picture"."""
+    """Return the file name of a source, or "The picture", for use in a sentence."""
     if isinstance(source, (bytes, bytearray, memoryview, np.ndarray)):
         return "The picture"
     if not isinstance(source, (str, os.PathLike)):
@@ -380,7 +322,7 @@ def name_of(source: object) -> str:
 
 
 def printable(text: str) -> str:
-    """Shape a file name for a sentence: on one line, not too long, and fit for any terminal."""
+    """Return a file name on one line, at most 120 characters, without control characters."""
     text = "".join(c if c.isprintable() else "?" for c in text)
     return text if len(text) <= 120 else f"{text[:60]}…{text[-50:]}"
 
@@ -398,7 +340,7 @@ def _damaged(name: str) -> UserError:
 
 
 def _unidentified(data: bytes, name: str) -> UserError:
-    """Say why Pillow did not know a file."""
+    """Say why Pillow did not recognise a file."""
     if is_lfs_pointer(data):
         return UserError(f"{name} {LFS_HINT}")
     head = data[:4096].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
@@ -429,29 +371,29 @@ def _brand(data: bytes) -> bytes:
 
 
 def list_pictures(folder: str | os.PathLike[str]) -> list[Path]:
-    """List all files below a folder whose names end like a picture's, sorted by path.
+    """List all files below a folder whose suffix is that of a picture, sorted by path.
 
     Hidden files and folders are skipped; links to folders are followed, each folder once.
 
     Raises:
         UserError: the folder is missing or holds no picture.
     """
-    root = Path(folder)
+    root, name = Path(folder), printable(str(folder))
     if not root.exists():
-        raise UserError(f"There is no folder {printable(str(folder))}.")
+        raise UserError(f"There is no folder {name}.")
     if not root.is_dir():
-        raise UserError(f"{printable(str(folder))} is not a folder.")
+        raise UserError(f"{name} is not a folder.")
     if not os.access(root, os.R_OK | os.X_OK):
-        raise UserError(f"{printable(str(folder))} may not be read: permission denied.")
+        raise UserError(f"{name} may not be read: permission denied.")
     files = list(_walk(root))
     found = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES]
     if not found:
-        raise UserError(f"There is no picture in {printable(str(folder))}{_others(files)}.")
+        raise UserError(f"There is no picture in {name}{_suffixes(files)}.")
     return sorted(found, key=lambda path: path.relative_to(root).parts)
 
 
-def _others(files: list[Path]) -> str:
-    """Say what a folder without pictures holds instead, at the end of a sentence."""
+def _suffixes(files: list[Path]) -> str:
+    """Return a clause with the suffixes of files that are no pictures."""
     if not files:
         return ""
     endings = Counter(printable(path.suffix) or "none" for path in files)
@@ -474,34 +416,3 @@ def _walk(root: Path) -> Iterator[Path]:
         folders[:] = unseen
         paths = (Path(here, name) for name in files if not name.startswith("."))
         yield from (path for path in paths if path.is_file())
-
-
-# ---------------------------------------------------------------------------------------- warnings
-
-_quiet_lock = threading.Lock()
-_quiet_depth = 0
-_quiet_filters: warnings.catch_warnings | None = None
-
-
-@contextmanager
-def _no_warnings() -> Iterator[None]:
-    """Keep Pillow's warnings (odd metadata, many pixels) from the user.
-
-    The filters belong to the whole process, so the first thread to come in sets them and the last
-    to leave restores them; `catch_warnings` alone could leave them set for ever.
-    """
-    global _quiet_depth, _quiet_filters
-    with _quiet_lock:
-        if _quiet_depth == 0:
-            _quiet_filters = warnings.catch_warnings()
-            _quiet_filters.__enter__()
-            warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\b")
-        _quiet_depth += 1
-    try:
-        yield
-    finally:
-        with _quiet_lock:
-            _quiet_depth -= 1
-            if _quiet_depth == 0 and _quiet_filters is not None:
-                _quiet_filters.__exit__(None, None, None)
-                _quiet_filters = None

@@ -1,8 +1,8 @@
-"""Prepared faces on the disk: write those of a photo, and remember which photo it was.
+"""Prepared faces on the disk: write those of a photo, and record which photo it was.
 
-Each picture names its photo in its file (a text of a PNG, the comment of a JPEG). So another run
-knows what is done, what has to be done anew, and which pictures show the same faces under an older
-name, however many machines wrote into the folder.
+Each picture stores its `Record` (in a text chunk of a PNG, the comment of a JPEG). From these
+another run knows what is done, what has to be done again, and which pictures show the same faces
+under an older name, however many machines wrote into the folder.
 """
 
 from __future__ import annotations
@@ -37,18 +37,17 @@ class Plan:
     format: str = "png"  # or "jpg" of quality 95, 4:4:4; not of coded looks
     all_faces: bool = False  # all of a photo and not only the largest
     shape: str = "crop"  # "crop": as they are cut out; "mean": looks, warped to the mean shape
-    aligned: bool = False  # the photos are aligned crops already, taken as they lie
+    aligned: bool = False  # the photos are aligned crops already
 
     @property
     def frame(self) -> ReferenceFrame:
-        """The one that the pictures lie in."""
+        """That of the pictures."""
         return CROPS if self.shape == "crop" else ReferenceFrame.looks()
 
     @property
     def coding(self) -> Coding | None:
-        """The coding that the files themselves have."""
-        coding = coding_at(Coding(), self.size)
-        return coding if self.shape == "mean" else None
+        """The coding of the files themselves."""
+        return coding_at(Coding(), self.size) if self.shape == "mean" else None
 
     @property
     def suffix(self) -> str:
@@ -62,14 +61,14 @@ class Record:
 
     photo: str  # its path below the folder of photos, with slashes
     picture: str  # that of the picture below the folder of pictures, when it was written
-    size: int  # bytes and time of change (ns) of the photo
-    changed: int  # bytes and time of change (ns) of the photo
+    size: int  # of the photo, bytes
+    changed: int  # time of change of the photo, ns
     digest: str  # of its bytes, 32 hexadecimal digits
     plan: dict[str, Any]  # the `Plan` as a dict
 
     @classmethod
     def read(cls, path: Path) -> Record | None:
-        """Read it from a picture; None if that is not there, or this program did not write it."""
+        """Read it from a picture; None if that is missing or not written by this program."""
         try:
             with Image.open(path, formats=["PNG", "JPEG"]) as image:
                 text = image.info.get(_KEY) or image.info.get("comment", b"")
@@ -82,7 +81,7 @@ class Record:
         return record if all(isinstance(name, str) for name in names) else None
 
     def text(self) -> str:
-        """Return it as ASCII, also of names that are no text."""
+        """Return it as ASCII, whatever characters the names have."""
         return json.dumps(asdict(self))
 
 
@@ -99,24 +98,24 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a photo."""
+    """The result for one photo."""
 
     pictures: tuple[Path, ...] = ()  # of its faces, relative to the folder of pictures
     new: bool = False  # whether they were written now and not by an earlier run
     digest: str = ""  # of the photo's bytes; "" if it could not be read
     left_out: str = ""  # a sentence why there are none
-    outdated: tuple[Path, ...] = ()  # what shows the photo that had this name before, likewise
+    outdated: tuple[Path, ...] = ()  # pictures of another photo that had this name before
     turned: int = 0  # how many of its new pictures show a face that lay on its side or head
     missed: int = 0  # how many more faces it may show
 
 
 def write_faces(job: Job) -> Outcome:
-    """Write the faces of a photo, unless an earlier run has done so and the photo is the same.
+    """Write the faces of a photo, unless an earlier run did and the photo is the same.
     Raises OSError: the disk is full, or the folder may not be written to."""
     size, changed, digest = 0, 0, ""
     done = Record.read(job.out / job.picture)
     try:
-        status = os.stat(job.path)  # before it is read: what changes later is seen next time
+        status = os.stat(job.path)  # before it is read, so that the next run sees later changes
         size, changed = status.st_size, status.st_mtime_ns
         if done is not None and _is_of(done, job) and (done.size, done.changed) == (size, changed):
             return Outcome(_faces_there(job, done), digest=done.digest)
@@ -128,13 +127,13 @@ def write_faces(job: Job) -> Outcome:
     try:
         found, missed = _found(job)
         names = [job.picture, *(_sibling(job.picture, k) for k in range(2, len(found) + 1))]
-        # Face 1 comes last: its file tells the next run that this photo is done.
+        # Face 1 comes last: its file marks this photo as done.
         for name, face in reversed(list(zip(names, found, strict=True))):
             named = job.photo.as_posix(), name.as_posix()
             record = Record(*named, size, changed, digest, asdict(job.plan))
             _save(face, job.out / name, job.plan, record)
     except UserError as error:
-        # Of a photo that just cannot be read now, the face is still right.
+        # If the photo merely cannot be read now, its picture is still right.
         older = done is not None and _is_named(done, job) and digest not in ("", done.digest)
         outdated = (job.picture,) if older else ()
         return Outcome(digest=digest, left_out=str(error), outdated=outdated)
@@ -143,15 +142,12 @@ def write_faces(job: Job) -> Outcome:
 
 
 class Leftovers:
-    """Pictures that this program wrote under names that it would not choose any more.
-
-    Only those that still lie where they were written: copies are somebody's own.
+    """Pictures that this program wrote under names it would not choose now, except copies of them.
 
     Args:
         out: the folder of pictures.
-        pictures: what lies in it, relative to it.
-        names: (photo, picture) of all photos as they are now, relative to their folders; of the
-            first faces.
+        pictures: its files, relative to it.
+        names: the picture of the first face of each photo, relative to their folders.
     """
 
     def __init__(self, out: Path, pictures: Iterable[Path], names: Mapping[Path, Path]) -> None:
@@ -165,8 +161,8 @@ class Leftovers:
                 self._by_digest.setdefault(record.digest, []).append(record)
 
     def of(self, photo: Path, outcome: Outcome) -> set[Path]:
-        """Return the pictures to delete, now that a photo has this outcome: its faces under other
-        names, those of what was under its name before, those under an older name of its own."""
+        """Return the pictures to delete after this outcome of a photo: its faces under other
+        names, those of an earlier photo of its name, those under an older name of its own."""
         if not outcome.digest:
             return set()
         named = self._by_photo.get(photo.as_posix(), ())
@@ -181,7 +177,7 @@ class Leftovers:
 
 
 def _found(job: Job) -> tuple[list[Face], int]:
-    """Prepare the faces of a photo, and count what may be more of them."""
+    """Return the faces of a photo and how many more there may be."""
     plan = job.plan
     full = FULL if plan.shape == "mean" else 0  # as the page has it
     if plan.all_faces:
@@ -194,7 +190,7 @@ def _found(job: Job) -> tuple[list[Face], int]:
 
 
 def _save(face: Face, path: Path, plan: Plan, record: Record) -> None:
-    """Write a picture whole or not at all, in a folder that names its frame."""
+    """Write a picture atomically, in a folder that names its frame."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         frame, coding = plan.frame, plan.coding
@@ -220,12 +216,12 @@ def _save(face: Face, path: Path, plan: Plan, record: Record) -> None:
 
 
 def _is_named(record: Record, job: Job) -> bool:
-    """Say whether a picture was made of a photo of this name, and lies where it was written."""
+    """Say whether a picture was made of a photo of this name, and was not moved."""
     return (record.photo, record.picture) == (job.photo.as_posix(), job.picture.as_posix())
 
 
 def _is_of(record: Record, job: Job) -> bool:
-    """Say whether it also was made as it is to be made now."""
+    """Say whether it also was made by the same plan."""
     return _is_named(record, job) and record.plan == asdict(job.plan)
 
 

@@ -1,14 +1,13 @@
 """Put a face back into the whole photo that its square was cut out of.
 
-The new face is first given the outline of the photo's own, its features along with it, so that jaw
-and cheeks end where they did and what lies behind them stays. Then the square is laid back by the
-inverse of the alignment, through a soft mask inside that outline, after its colours were made to
-meet those of the photo along the seam: what differs there is carried inside by a smooth field,
-which is the idea of Poisson image editing (Pérez et al. 2003) in the closed form of Farbman et al.
-2009, "Coordinates for instant image cloning", with a simpler kernel.
+The new face is first warped to the outline of the photo's own, so that jaw and cheeks end where
+they did. Then the square is blended in by the inverse of the alignment, through a soft mask inside
+that outline. Its colours are first matched to the photo along the seam: the difference there is
+interpolated inside by a smooth field, the idea of Poisson image editing (Pérez et al. 2003) in the
+closed form of Farbman et al. 2009, "Coordinates for instant image cloning", with a simpler kernel.
 
-Mask and field are smooth, so they are worked out on a small grid over the square, and only the
-part of the photo that the square covers is touched, strip by strip.
+Mask and field are smooth, so they are computed on a small grid over the square. Only the part of
+the photo that the square covers is changed, in strips.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from glow_app.faces.coding import resized
 from glow_app.faces.face import Face
 from glow_app.faces.landmarks import OUTLINE_POINTS, find_shape
 from glow_app.faces.opening import RESAMPLE, Source, open_source
+from glow_app.faces.regions import smoothstep
 from glow_app.faces.warp import reshaped
 
 _GRID: Final = 256  # pixels a side of the mask and of the field
@@ -36,9 +36,9 @@ _MARGIN: Final = 0.01  # of the square: along its border the photo stays as it i
 _ELLIPSE: Final = (0.5, 0.5, 0.46, 0.54)  # centre and radii of a face without landmarks
 
 _LEVEL: Final = 0.03  # of the square: finer than this, the field does not follow the seam
-_ODD: Final = 40.0  # levels: a seam that differs by more is not one of skin, and counts less
-_STILL: Final = 0.005  # of the square: landmarks are not found more exactly than that
-_CHANGED: Final = (1.5, 5.0)  # levels: how much a place changes for the photo's own grain to go
+_ODD: Final = 40.0  # levels: where the seam differs by more it is not skin, and counts less
+_STILL: Final = 0.005  # of the square: precision of landmarks
+_CHANGED: Final = (1.5, 5.0)  # levels: change of a place at which the photo's own grain goes
 
 
 def put_back(
@@ -46,21 +46,20 @@ def put_back(
 ) -> Image.Image:
     """Return the whole photo with another face in the place of its own.
 
-    Where the face is the one that was cut out, nothing changes, bit for bit. Where it changed
-    little, what the photo shows beyond the sharpness of the face stays. A photo in black and white
-    or sepia takes no colours.
+    The face that was cut out changes nothing, bit for bit. Where the face changed little, finer
+    detail of the photo stays. A photo in black and white or sepia gets no other colours.
 
     Args:
         photo: the one that `own` was cut out of.
-        own: the face of the photo: where its square lies, and what was in it.
-        face: (F, F, 3) uint8, the new content of the square. `own.native` is the F that loses no
-            detail; any other works as well.
+        own: the face of the photo.
+        face: (F, F, 3) uint8, the new content of the square; with F = `own.native` it loses no
+            detail.
         shape: (478, 2) landmarks of that in fractions of the square; None: they are looked for.
             Without landmarks of both the mask is an ellipse.
 
     Returns:
-        Upright, as large as the photo as it was opened; mode RGB, or RGBA where it has
-        transparent places. Outside the mask it is the photo, bit for bit.
+        Upright, as large as the photo as it was opened; mode RGB, or RGBA if it is transparent
+        anywhere. Outside the mask it is the photo, bit for bit.
 
     Raises:
         UserError: the photo cannot be opened, or the square does not lie in it.
@@ -87,15 +86,10 @@ def put_back(
 
 
 def seam_mask(*meshes: np.ndarray) -> np.ndarray:
-    """Compute how much of the new face each place of the square shows.
+    """Compute the weight of the new face in each place of the square: (G, G) float32 in [0, 1].
 
-    Args:
-        meshes: (M, 2) points in fractions of the square, of each shape that the seam shall lie
-            inside; none: an ellipse.
-
-    Returns:
-        (G, G) float32 in [0, 1]: 1 well inside the hulls of all, 0 outside of any and along the
-        border of the square.
+    It is 1 well inside the hulls of all meshes, (M, 2) points in fractions of the square, and 0
+    outside of any and along the border of the square. Without a mesh there is an ellipse.
     """
     from scipy.spatial import ConvexHull
 
@@ -109,7 +103,7 @@ def seam_mask(*meshes: np.ndarray) -> np.ndarray:
         x, y, wide, high = _ELLIPSE
         away = np.hypot((points[..., 0] - x) / wide, (points[..., 1] - y) / high)
         depths.append((1 - away) * wide)
-    return np.prod([_smooth(depth / _FEATHER) for depth in depths], axis=0).astype(np.float32)
+    return np.prod([smoothstep(depth / _FEATHER) for depth in depths], axis=0).astype(np.float32)
 
 
 def _outlined(
@@ -117,16 +111,15 @@ def _outlined(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Warp the new face into the outline of the old one; return it and that outline (M, 2).
 
-    The outline goes where the old one is; all other landmarks follow the affine map that comes
-    nearest to that. Without landmarks of both faces the new one stays as it is, and there is no
-    outline.
+    All other landmarks follow the affine map nearest to the move of the outline. Without landmarks
+    of both faces the new one stays as it is, and the outline is None.
     """
     if mesh is None or own is None:
         return new, None
     outline = own[OUTLINE_POINTS]
-    known = np.column_stack([mesh, np.ones(len(mesh))])
-    affine, *_ = np.linalg.lstsq(known[OUTLINE_POINTS], outline, rcond=None)
-    goal = known @ affine
+    points = np.column_stack([mesh, np.ones(len(mesh))])
+    affine, *_ = np.linalg.lstsq(points[OUTLINE_POINTS], outline, rcond=None)
+    goal = points @ affine
     goal[OUTLINE_POINTS] = outline
     if np.square(goal - mesh).sum(axis=1).mean() < _STILL**2:
         return new, outline
@@ -134,24 +127,21 @@ def _outlined(
 
 
 def _blending(new: np.ndarray, old: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Work out on the grid how the new face is blended in: (G, G, 5) float32.
-
-    The planes are the mask, how much of the photo's grain stays, in [0, 1], and by what the three
-    colours of the new face are corrected, in levels.
-    """
+    """Return on the grid the mask, how much of the photo's grain stays, in [0, 1], and by what the
+    three colours of the new face are corrected, in levels: (G, G, 5) float32."""
     small, other = (resized(picture, _GRID, enlarging=RESAMPLE) for picture in (new, old))
     change = small.astype(np.float32) - other
     rim = 4 * mask * (1 - mask) / (1 + np.square(change / _ODD).mean(axis=-1)) ** 2
-    field = _carried(change, rim) if rim.any() else np.zeros_like(change)
+    field = _interpolated(change, rim) if rim.any() else np.zeros_like(change)
     fine = change - cv2.GaussianBlur(change, (0, 0), 4)
     rough = np.sqrt(cv2.GaussianBlur(np.square(fine).mean(axis=-1), (0, 0), 3).clip(0))
     low, high = _CHANGED
-    keep = 1 - _smooth((rough - low) / (high - low))
+    keep = 1 - smoothstep((rough - low) / (high - low))
     return np.dstack([mask, keep.astype(np.float32), field.astype(np.float32)])
 
 
-def _carried(change: np.ndarray, rim: np.ndarray) -> np.ndarray:
-    """Carry what is known along the rim everywhere, by a normalised convolution (Knutsson and
+def _interpolated(change: np.ndarray, rim: np.ndarray) -> np.ndarray:
+    """Extend the change along the rim to everywhere, by a normalised convolution (Knutsson and
     Westin 1993) whose kernel falls with the third power, as that of a membrane does."""
     offsets = np.arange(-_GRID, _GRID) / _GRID
     distance = np.hypot(offsets[:, None], offsets)
@@ -215,7 +205,7 @@ def _lay(
 
 
 def _off_white(image: Image.Image, alpha: Image.Image) -> Image.Image:
-    """Return the RGBA picture that looks on white as the image does; alpha: mode L."""
+    """Return the RGBA picture that on white looks like the image; alpha: mode L."""
     share = np.asarray(alpha, np.float32)[..., None] / 255
     partly = ((share > 0) & (share < 1))[..., 0]
     levels = np.array(image)
@@ -224,9 +214,3 @@ def _off_white(image: Image.Image, alpha: Image.Image) -> Image.Image:
     whole = Image.fromarray(levels)
     whole.putalpha(alpha)
     return whole
-
-
-def _smooth(x: np.ndarray) -> np.ndarray:
-    """Rise smoothly from 0 at 0 to 1 at 1."""
-    x = np.clip(x, 0, 1)
-    return x * x * (3 - 2 * x)

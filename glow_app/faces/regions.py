@@ -1,14 +1,13 @@
-"""Masks over a crop: what belongs to the face itself, and what hangs over it.
+"""Masks over a crop: the face itself, and what covers it.
 
 A morph mixes only what both people have: skin, eyes, brows, nose, lips. Hair, ears, clothes and
 the background come from one photo at a time, and so does what covers a face: a fringe, a hand, a
 scarf, a beard, glasses. Masks are float32 in [0, 1], soft at their borders.
 
-Polygons are drawn from landmarks. What covers skin is told by colour: the skin of a face is
-sampled on its cheeks and nose, and what differs from it too much, mostly by being darker, is not
-skin (a Gaussian model of skin colour, Vezhnevets et al. 2003, fitted to the one face). Glasses are
-told by a linear classifier on histograms of gradients about the eyes (Dalal & Triggs 2005), which
-was fitted on the training faces.
+Polygons are drawn from landmarks. Skin is recognised by colour: a Gaussian model (Vezhnevets et
+al. 2003) is fitted to cheeks and nose of the one face. Glasses are recognised by a linear
+classifier on histograms of gradients about the eyes (Dalal & Triggs 2005), fitted on the training
+faces.
 """
 
 from __future__ import annotations
@@ -40,10 +39,10 @@ _CHEEKS: Final = (
 )
 _CORNERS: Final = ((33, 133), (362, 263))  # of the eyes, outer and inner
 
-_GLASSES: Final = -0.3  # score from which on; a few faces without count as well, at no harm
-_MIRRORED: Final = -0.5  # the same where less than _LENS_SKIN of what lies about the eyes is skin
+_GLASSES: Final = -0.3  # least score; it harms nothing that it includes some faces without
+_MIRRORED: Final = -0.5  # the same where less than _LENS_SKIN of the lenses looks like skin
 _LENS_SKIN: Final = 0.63
-_SIDE: Final = 256  # pixels a side at which a photo is looked at
+_SIDE: Final = 256  # pixels a side at which a photo is measured
 _DARK: Final = 0.57  # of the skin's lightness: what is darker is hardly skin
 _FAR: Final = 2.6  # deviations of colour: beyond this it is hardly skin
 _LEAST_SPREAD: Final = 5.0  # of a and b in CIELAB, whose deviation on an even cheek is tiny
@@ -52,13 +51,11 @@ _LEAST_SPREAD: Final = 5.0  # of a and b in CIELAB, whose deviation on an even c
 def face_mask(
     shape: np.ndarray, side: int, shrink: float = 0.93, feather: float = 1 / 28
 ) -> np.ndarray:
-    """Draw the face inside its outline: (side, side).
+    """Draw the face of a shape (478, 2) inside its outline: (side, side).
 
     Args:
-        shape: (478, 2), in fractions of the crop.
-        side: pixels.
         shrink: of the outline about its middle.
-        feather: width of the soft border in fractions of the side; it lies inside the outline.
+        feather: width of the soft border inside the outline, in fractions of the side.
     """
     outline = shape[OUTLINE_POINTS]
     middle = (outline.max(axis=0) + outline.min(axis=0)) / 2
@@ -66,17 +63,14 @@ def face_mask(
 
 
 def inner_mouth_mask(shape: np.ndarray, side: int) -> np.ndarray:
-    """Draw what is inside the lips: (side, side)."""
+    """Draw the inside of the lips: (side, side)."""
     return _filled([shape[list(INNER_LIPS)]], side, blur=0.006)
 
 
 def glasses_score(look: np.ndarray) -> float:
-    """Score how much a face in the mean shape looks like one with glasses: above 0 it has some.
+    """Score a face in the mean shape (N, N, 3) uint8: above 0 it wears glasses.
 
     On 1,162 held-out faces 1 in 100 with glasses scores below 0, and 1 in 100 without above -0.1.
-
-    Args:
-        look: (N, N, 3) uint8; it is looked at with 128 pixels a side.
     """
     if len(look) != 128:
         look = cv2.resize(look, (128, 128), interpolation=cv2.INTER_AREA)
@@ -94,10 +88,8 @@ def glasses_score(look: np.ndarray) -> float:
 
 
 def wears_glasses(look: np.ndarray) -> bool:
-    """Say whether a face in the mean shape (256, 256, 3) wears glasses, or sunglasses.
-
-    Mirrors hide their frames from gradients but have no colour of skin.
-    """
+    """Say whether a face in the mean shape (256, 256, 3) wears glasses or sunglasses. Mirrored
+    lenses hide their frames from gradients, but do not look like skin."""
     score, shape = glasses_score(look), mean_shape()
     if not _MIRRORED < score <= _GLASSES:
         return score > _GLASSES
@@ -108,7 +100,7 @@ def wears_glasses(look: np.ndarray) -> bool:
 
 
 def eyewear_mask(shape: np.ndarray, side: int) -> np.ndarray:
-    """Draw where glasses are on a face that wears some, about both eyes: (side, side)."""
+    """Draw the area of glasses on a face that wears some: (side, side)."""
     mask = np.zeros((side, side), np.float32)
     for outer, inner in _CORNERS:
         a, b = shape[outer] * side, shape[inner] * side
@@ -116,18 +108,15 @@ def eyewear_mask(shape: np.ndarray, side: int) -> np.ndarray:
         turn = float(np.degrees(np.arctan2(*(b - a)[::-1])))
         centre = (a + b) / 2 + np.array([0, 0.25 * wide])
         axes = (round(1.3 * wide), round(1.12 * wide))
-        cv2.ellipse(
-            mask, tuple(np.round(centre).astype(int).tolist()), axes, turn, 0, 360, (1,), -1
-        )
-    left, right = (shape[outer] * side for outer, _ in _CORNERS)
-    bridge = np.array([left, right]).round().astype(np.int32)
-    cv2.line(mask, tuple(bridge[0].tolist()), tuple(bridge[1].tolist()), (1,), side // 12)
+        x, y = np.round(centre).astype(int).tolist()
+        cv2.ellipse(mask, (x, y), axes, turn, 0, 360, (1,), -1)
+    left, right = (shape[[outer for outer, _ in _CORNERS]] * side).round().astype(int).tolist()
+    cv2.line(mask, left, right, (1,), side // 12)
     return cv2.GaussianBlur(mask, (0, 0), 0.012 * side)
 
 
 def skin_colour(crop: np.ndarray, shape: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Measure the colour of a face's skin on a crop (N, N, 3) uint8: median and spread, (3,) each
-    in CIELAB (L 0 to 100)."""
+    """Measure the skin on a crop (N, N, 3) uint8: median and spread of CIELAB, (3,) each."""
     lab = _lab(crop)
     where = _filled([shape[list(points)] for points in _CHEEKS], len(crop), 0) > 0.5
     pixels = lab[where] if where.sum() > 50 else lab.reshape(-1, 3)
@@ -137,7 +126,7 @@ def skin_colour(crop: np.ndarray, shape: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def skin_likeness(crop: np.ndarray, shape: np.ndarray) -> np.ndarray:
-    """Score how much each place looks like the skin of this face: (N, N)."""
+    """Return how much each pixel looks like the skin of this face: (N, N)."""
     lab = _lab(crop)
     middle, spread = skin_colour(crop, shape)
     away = np.sqrt(np.square((lab[..., 1:] - middle[1:]) / spread[1:]).mean(axis=-1))
@@ -147,18 +136,13 @@ def skin_likeness(crop: np.ndarray, shape: np.ndarray) -> np.ndarray:
 
 
 def visible_face(crop: np.ndarray, shape: np.ndarray, glasses: bool) -> np.ndarray:
-    """Draw where the face itself is seen, and nothing in front of it: (256, 256).
-
-    Args:
-        crop: (N, N, 3) uint8.
-        shape: (478, 2).
-        glasses: whether it wears some.
-    """
+    """Draw where nothing covers the face on a crop (N, N, 3) uint8: (256, 256). `glasses`: whether
+    it wears some."""
     if len(crop) != _SIDE:
         how = cv2.INTER_AREA if len(crop) > _SIDE else cv2.INTER_CUBIC
         crop = cv2.resize(crop, (_SIDE, _SIDE), interpolation=how)
     seen = skin_likeness(crop, shape)
-    # Single dark pixels are pores and lashes; what covers a face is larger.
+    # Single dark pixels are pores and lashes.
     seen = cv2.morphologyEx(seen, cv2.MORPH_CLOSE, _disc(7))
     seen = cv2.morphologyEx(seen, cv2.MORPH_OPEN, _disc(5))
     brows = _grown(_BROWS, shape, 9)  # dark like a fringe, but skin is on both sides of them
@@ -198,13 +182,12 @@ def _filled(polygons: list[np.ndarray], side: int, blur: float) -> np.ndarray:
 
 def _soft(polygon: np.ndarray, side: int, feather: float) -> np.ndarray:
     """Draw a polygon's hull whose border falls from 1 to 0 over `feather` of the side."""
-    hard = np.zeros((side + 2, side + 2), np.uint8)  # what the crop cuts off is no border
+    hard = np.zeros((side + 2, side + 2), np.uint8)
     points = cv2.convexHull(np.round(polygon * side + 0.5).astype(np.int32))
     cv2.fillConvexPoly(hard, points, (255,))
     hard[0], hard[-1], hard[:, 0], hard[:, -1] = 0, 0, 0, 0
     depth = cv2.distanceTransform(hard, cv2.DIST_L2, 5)[1:-1, 1:-1]
-    x = np.clip(depth / max(2 * feather * side, 1), 0, 1)
-    return (x * x * (3 - 2 * x)).astype(np.float32)
+    return smoothstep(depth / max(2 * feather * side, 1)).astype(np.float32)
 
 
 def _lab(crop: np.ndarray) -> np.ndarray:
@@ -217,5 +200,10 @@ def _disc(wide: int) -> np.ndarray:
 
 def falling(x: np.ndarray, low: float, high: float) -> np.ndarray:
     """Fall smoothly from 1 at `low` to 0 at `high`."""
-    x = np.clip((high - x) / (high - low), 0, 1)
+    return smoothstep((high - x) / (high - low))
+
+
+def smoothstep(x: np.ndarray) -> np.ndarray:
+    """Rise smoothly from 0 at 0 to 1 at 1."""
+    x = np.clip(x, 0, 1)
     return x * x * (3 - 2 * x)

@@ -1,11 +1,10 @@
 """Give a face another shape: piecewise affine warps over one triangulation.
 
-Shapes are the same control points in different places: those landmarks that carry the shape of a
-face (`landmarks.SHAPE_POINTS`) and fixed points around the crop. They are triangulated once, on
-the mean of all shapes in question (Delaunay), and inside each triangle a picture is moved by the
-affine map that takes its corners along (Goshtasby 1986, "Piecewise linear mapping functions for
-image registration"). Control points that would turn a triangle inside out in one of the shapes are
-left out: eyelids that close, cheeks that a head turns away.
+Shapes are the same control points in different places: `landmarks.SHAPE_POINTS` and fixed points
+around the crop. They are triangulated once, on the mean of all shapes (Delaunay), and a picture
+is moved in each triangle by the affine map of its corners (Goshtasby 1986, "Piecewise linear
+mapping functions for image registration"). Control points that would turn a triangle inside out in
+one of the shapes are left out: eyelids that close, cheeks that a head turns away.
 
 Points are (x, y) in fractions of the crop, (0, 0) its outer top left corner. The fixed points lie
 a little outside of the crop, because the chin often lies on its border. SciPy is imported when
@@ -26,7 +25,7 @@ _OUTSIDE: Final = 0.1  # of the crop: how far beyond it the fixed points lie
 _PER_SIDE: Final = 4  # intervals between the fixed points of a side: 16 points in all
 _MARGIN: Final = 0.02  # of the crop: control points nearer to the fixed ones crowd them
 _THIN: Final = 5e-6  # of the crop: area below which a triangle counts as turned
-_GRID: Final = 256  # pixels a side up to which a warp is worked out for each pixel
+_GRID: Final = 256  # pixels a side up to which a warp is computed for each pixel
 _FRACTION: Final = 4  # bits of a pixel's fraction in which triangles are drawn
 
 
@@ -43,11 +42,26 @@ class Triangulation:
     """
 
     def __init__(self, shapes: Sequence[np.ndarray]) -> None:
-        all_ = np.stack([np.asarray(shape, np.float64) for shape in shapes])
+        from scipy.spatial import Delaunay
+
+        stacked = np.stack([np.asarray(shape, np.float64) for shape in shapes])
         low, high = _MARGIN - _OUTSIDE, 1 + _OUTSIDE - _MARGIN
-        self.used = ((all_ > low) & (all_ < high)).all(axis=(0, 2))  # NaN is not
+        self.used: np.ndarray = ((stacked > low) & (stacked < high)).all(axis=(0, 2))  # NaN is not
         self._fixed = _fixed_points()
-        self._triangulate(all_)
+        fixed = len(self._fixed)
+        while True:  # drop the points that turn a triangle, one by one
+            points = [self.points(shape) for shape in stacked]
+            mean = np.mean(points, axis=0)
+            self.triangles = Delaunay(mean).simplices
+            clockwise = _area(mean[self.triangles]) < 0
+            self.triangles[clockwise] = self.triangles[clockwise][:, ::-1]
+            bad = np.any([_area(p[self.triangles]) < _THIN for p in points], axis=0)
+            bad &= (self.triangles >= fixed).any(axis=1)  # those of fixed points never move
+            blame = np.bincount(self.triangles[bad].ravel(), minlength=len(mean))
+            blame[:fixed] = 0
+            if not blame.any():
+                return
+            self.used[np.flatnonzero(self.used)[blame.argmax() - fixed]] = False
 
     def points(self, shape: np.ndarray) -> np.ndarray:
         """Join the fixed points and those of a shape (P, 2) that are used: (Q, 2) float64."""
@@ -59,14 +73,13 @@ class Triangulation:
         """Warp a picture of a face from one shape to another.
 
         Args:
-            picture: (C, C) or (C, C, channels), uint8, int16 or float32. Above 256 pixels the warp
-                is worked out on a grid of 256, and smooth in between.
+            picture: (C, C) or (C, C, channels), uint8, int16 or float32, reflected at its border.
+                Above 256 pixels the warp is computed on a grid of 256 and interpolated.
             shape, target: (P, 2), where the points are and where they go.
             linear: bilinear instead of bicubic interpolation, for masks and smooth pictures.
 
         Returns:
-            The same shape and dtype; the very picture where nothing moves. Beyond its border it is
-            reflected.
+            The same shape and dtype; the same object where nothing moves.
         """
         own, goal = self.points(shape), self.points(target)
         if np.array_equal(own, goal):
@@ -75,10 +88,7 @@ class Triangulation:
 
     def sources(self, own: np.ndarray, goal: np.ndarray, side: int) -> np.ndarray:
         """Return from where each pixel of a warped picture comes: (side, side, 2) float32, pixels.
-
-        Args:
-            own, goal: (Q, 2), as `points` gives them.
-        """
+        `own`, `goal`: results of `points`."""
         grid = min(side, _GRID)
         affine = self._affine(own, goal).astype(np.float32)[self._drawn(goal, grid)]
         middles = (np.arange(grid, dtype=np.float32) + 0.5) / grid
@@ -111,27 +121,8 @@ class Triangulation:
         second: Any = None  # `sources` hold both coordinates
         return cv2.remap(picture, sources, second, how, borderMode=cv2.BORDER_REFLECT)
 
-    # ------------------------------------------------------------------------------ inside
-
-    def _triangulate(self, shapes: np.ndarray) -> None:
-        """Make triangles on the mean shape, and drop the points that turn one of them."""
-        from scipy.spatial import Delaunay
-
-        fixed = len(self._fixed)
-        while True:
-            points = [self.points(shape) for shape in shapes]
-            self.triangles = Delaunay(np.mean(points, axis=0)).simplices
-            self.triangles = _counterclockwise(self.triangles, np.mean(points, axis=0))
-            bad = np.any([_area(p[self.triangles]) < _THIN for p in points], axis=0)
-            bad &= (self.triangles >= fixed).any(axis=1)  # those of fixed points never move
-            blame = np.bincount(self.triangles[bad].ravel(), minlength=len(points[0]))
-            blame[:fixed] = 0
-            if not blame.any():
-                return
-            self.used[np.flatnonzero(self.used)[blame.argmax() - fixed]] = False
-
     def _affine(self, own: np.ndarray, goal: np.ndarray) -> np.ndarray:
-        """Return (T, 2, 3) maps from the goal's triangles, (x, y, 1), to where they come from."""
+        """Return (T, 2, 3) maps of (x, y, 1) in the goal's triangles to their sources."""
         corners = np.ones((len(self.triangles), 3, 3))
         corners[:, :2] = np.swapaxes(goal[self.triangles], 1, 2)
         flat = np.abs(np.linalg.det(corners)) < 1e-12  # between fixed points of one side
@@ -149,19 +140,14 @@ class Triangulation:
 
 
 def between(a: np.ndarray, b: np.ndarray, low: float = 0.0, high: float = 1.0) -> Triangulation:
-    """Make triangles for all shapes a + t·(b - a), t from `low` to `high`."""
+    """Triangulate for all shapes a + t·(b - a), t from `low` to `high`."""
     return Triangulation([a + t * (b - a) for t in np.linspace(low, high, 9)])
 
 
 def reshaped(
     picture: np.ndarray, shape: np.ndarray, target: np.ndarray, linear: bool = False
 ) -> np.ndarray:
-    """Warp a picture of a face to another shape, by triangles that serve these two alone.
-
-    Args:
-        picture, linear: as for `Triangulation.warp`.
-        shape, target: all landmarks (478, 2), of the face and as they are to lie.
-    """
+    """Warp a picture of a face from its landmarks (478, 2) to others; see `Triangulation.warp`."""
     own, goal = shape[SHAPE_POINTS], target[SHAPE_POINTS]
     return Triangulation([own, goal]).warp(picture, own, goal, linear)
 
@@ -170,8 +156,8 @@ def _fixed_points() -> np.ndarray:
     """Return points around the crop, corners among them: (16, 2)."""
     t = np.arange(_PER_SIDE) / _PER_SIDE
     zero, one = np.zeros_like(t), np.ones_like(t)
-    sides = ((t, zero), (one, t), (1 - t, one), (zero, 1 - t))
-    points = np.concatenate([np.stack(side, -1) for side in sides])
+    x, y = np.concatenate([t, one, 1 - t, zero]), np.concatenate([zero, t, one, 1 - t])
+    points = np.column_stack([x, y])
     return points * (1 + 2 * _OUTSIDE) - _OUTSIDE
 
 
@@ -179,10 +165,3 @@ def _area(corners: np.ndarray) -> np.ndarray:
     """Return the signed areas (T,) of triangles (T, 3, 2)."""
     (ax, ay), (bx, by) = ((corners[:, k] - corners[:, 0]).T for k in (1, 2))
     return (ax * by - ay * bx) / 2
-
-
-def _counterclockwise(triangles: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Order the corners of triangles so that all areas are positive."""
-    turned = _area(points[triangles]) < 0
-    triangles[turned] = triangles[turned][:, ::-1]
-    return triangles
