@@ -17,7 +17,8 @@ from glow_app.faces.landmarks import (
 
 POSE = ("turn", "nod", "tilt")
 # Upper and lower points of lips and lids, of which some are measured.
-PAIRS = ((13, 14), (82, 87), (312, 317), (159, 145), (158, 153), (386, 374), (385, 380))
+PAIRS = np.array([(13, 14), (82, 87), (312, 317), (159, 145), (158, 153), (386, 374), (385, 380)])
+UPPER, LOWER = PAIRS.T
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +32,18 @@ def uneven(mean: np.ndarray) -> np.ndarray:
     return mean + np.random.default_rng(0).normal(0, 0.004, mean.shape)
 
 
-def mirrored(shape: np.ndarray) -> np.ndarray:
-    shape = shape[landmarks.mirror()]
-    return np.column_stack([1 - shape[:, 0], shape[:, 1]])
+def test_the_mean_shape_is_symmetric_and_lies_on_the_template(mean):
+    mirror = landmarks.mirror()
+    assert mean.shape == (478, 2) and np.array_equal(mirror[mirror], np.arange(478))
+    np.testing.assert_allclose(mean[mirror] * (-1, 1) + (1, 0), mean, atol=1e-6)
+    assert np.abs(mean[[468, 473]].mean(axis=0) - (0.5, 0.29)).max() < 0.01
+    assert ((mean > -0.05) & (mean < 1.05)).all()
+    # Of eyes, mouth and outline the two sides belong together; the middle is its own mirror.
+    for one, other in ((468, 473), (33, 263), (61, 291), (234, 454), (4, 4), (152, 152)):
+        assert mirror[one] == other and mirror[other] == one
 
 
-def named(shape: np.ndarray) -> dict[str, float]:
-    return dict(zip((*MEASURES, *POSE), (*measured(shape), *pose(shape)), strict=True))
+# ---------------------------------------------------------------------------------------- measures
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.7])
@@ -48,19 +54,17 @@ def test_neither_size_nor_place_counts(uneven, scale):
 
 
 def test_a_mirror_image_has_mirrored_numbers(uneven):
-    own, other = named(uneven), named(mirrored(uneven))
+    mirrored = uneven[landmarks.mirror()] * (-1, 1) + (1, 0)
+    own, other = (
+        dict(zip((*MEASURES, *POSE), (*measured(shape), *pose(shape)), strict=True))
+        for shape in (uneven, mirrored)
+    )
     other["left eye"], other["right eye"] = other["right eye"], other["left eye"]
     for name in ("gaze", "turn", "tilt"):
         other[name] *= -1
     assert abs(own["turn"]) > 0.01 and abs(own["gaze"]) > 1e-4
     assert own["left eye"] != pytest.approx(own["right eye"], rel=1e-3)
-    for name in own:
-        assert other[name] == pytest.approx(own[name], abs=2e-3), name
-
-
-def test_every_number_has_a_spread():
-    spread = landmarks.measure_spread()
-    assert len(spread) == len(MEASURES) + 3 and (spread > 0).all()
+    assert other == pytest.approx(own, abs=2e-3)
 
 
 @pytest.mark.parametrize(
@@ -87,8 +91,12 @@ def test_differences_are_none_of_itself_and_turn_round(mean, uneven):
     assert set(differences(uneven, uneven).values()) == {0.0}
     there, back = differences(mean, uneven), differences(uneven, mean)
     assert any(abs(x) > 0.1 for x in there.values())
-    for name in there:
-        assert there[name] == pytest.approx(-back[name], abs=1e-12)
+    assert there == pytest.approx({name: -x for name, x in back.items()}, abs=1e-12)
+    spread = landmarks.measure_spread()
+    assert len(spread) == len(MEASURES) + 3 and (spread > 0).all()
+
+
+# -------------------------------------------------------------------------------------------- pose
 
 
 @pytest.mark.parametrize(
@@ -98,16 +106,13 @@ def test_what_is_turned_is_measured_as_turned(mean, angles):
     assert pose(turned(mean, *angles)) == pytest.approx(angles, abs=0.35)
 
 
-def test_angles_have_the_signs_that_are_promised(mean):
+def test_turning_has_the_promised_signs_keeps_the_place_and_can_be_undone(mean, uneven):
     """Turned to the right of the picture the nose goes right, upwards it goes up; a clockwise
     tilt brings the right side down."""
     nose, right_eye = 4, 263
     assert (turned(mean, 8, 0, 0) - mean)[nose, 0] > 0.01
     assert (turned(mean, 0, 8, 0) - mean)[nose, 1] < -0.01
     assert (turned(mean, 0, 0, 8) - mean)[right_eye, 1] > 0.01
-
-
-def test_turning_keeps_the_place_and_there_and_back_is_nearly_nothing(mean, uneven):
     np.testing.assert_allclose(turned(uneven, 0, 0, 0), uneven, atol=1e-9)
     away = turned(uneven, 5, 0, 0)
     assert np.abs(away - uneven).max() > 0.01
@@ -115,25 +120,24 @@ def test_turning_keeps_the_place_and_there_and_back_is_nearly_nothing(mean, unev
     assert np.abs(turned(away, -5, 0, 0) - uneven).mean() < 0.002
 
 
+# --------------------------------------------------------------------------------------- crossings
+
+
 @pytest.mark.parametrize("shut", [0.0, 0.01, 0.1])
 def test_lips_and_lids_never_cross(mean, shut):
     """However far they are shut; all other points stay, and the pair meets half way."""
     own = mean.copy()
-    for upper, lower in PAIRS:
-        middle = own[[upper, lower], 1].mean()
-        own[upper, 1], own[lower, 1] = middle - 0.01, middle + 0.01
+    own[UPPER, 1] = own[PAIRS, 1].mean(axis=1) - 0.01
+    own[LOWER, 1] = own[UPPER, 1] + 0.02
     crossed = own.copy()
-    for upper, lower in PAIRS:
-        crossed[upper, 1] += shut
-        crossed[lower, 1] -= shut
+    crossed[UPPER, 1] += shut
+    crossed[LOWER, 1] -= shut
     before = crossed.copy()
     made = without_crossings(crossed, own)
     np.testing.assert_array_equal(crossed, before)  # what came in stays what it was
-    for upper, lower in PAIRS:
-        assert made[lower, 1] >= made[upper, 1]
-        middle = [s[[upper, lower], 1].mean() for s in (made, crossed)]
-        assert middle[0] == pytest.approx(middle[1])
-    others = np.setdiff1d(np.arange(len(mean)), np.array(PAIRS).ravel())
+    assert (made[LOWER, 1] >= made[UPPER, 1]).all()
+    np.testing.assert_allclose(made[PAIRS, 1].mean(axis=1), crossed[PAIRS, 1].mean(axis=1))
+    others = np.setdiff1d(np.arange(len(mean)), PAIRS.ravel())
     np.testing.assert_array_equal(made[others], crossed[others])
     np.testing.assert_array_equal(made[:, 0], crossed[:, 0])
     if shut < 0.009:
@@ -148,13 +152,11 @@ def test_what_was_crossed_already_may_stay_so(mean):
 
 def test_shut_lips_stay_shut_until_they_come_apart_for_good(mean):
     """A smile does not open a mouth; a mouth that is asked to open does."""
-    own = mean.copy()
-    for upper, lower in PAIRS[:3]:
-        own[upper] = own[lower] = own[[upper, lower]].mean(axis=0)
+    own, upper, lower = mean.copy(), UPPER[:3], LOWER[:3]
+    own[upper] = own[lower] = own[PAIRS[:3]].mean(axis=1)
     for apart, stays in ((0.004, True), (0.06, False)):
         shape = own.copy()
-        for upper, lower in PAIRS[:3]:
-            shape[upper] += 0.01, -apart / 2
-            shape[lower] += 0.01, apart / 2
+        shape[upper] += 0.01, -apart / 2
+        shape[lower] += 0.01, apart / 2
         gap = landmarks.mouth_opening(without_crossings(shape, own))
         assert gap == pytest.approx(0 if stays else apart, abs=0.0021)

@@ -26,6 +26,7 @@ pytest_plugins = ["tests.full_size_faces"]
 needs_mediapipe = pytest.mark.skipif(not finder.available(), reason="mediapipe is not installed")
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "glow_app" / "examples"
+SKIN, BEHIND = (205, 150, 125), (200, 30, 30)
 INNER = [33, 133, 362, 263, 468, 473, 61, 291, 4, 1, 13, 14, 105, 334]  # eyes, brows, nose, lips
 
 
@@ -37,7 +38,9 @@ def examples(released: Editor) -> list[Face]:
 @needs_mediapipe
 def test_a_look_has_its_landmarks_at_the_mean_shape(released, examples):
     mean = landmarks.mean_shape()
+    assert released.model.coding == Coding()
     for face in examples:
+        assert np.array_equal(face.pixels, code_and_reduce(face.crop, 64, Coding()))
         look = released.model.looks.of(face)
         assert look.shape == (64, 64, 3) and look.dtype == np.uint8
         found = find_shape(resized(look, 256))
@@ -53,47 +56,29 @@ def test_looks_come_back_to_the_byte(released, examples, portraits):
     assert released.read(examples[0]) == released.read(looks[0])  # it is the look that is read
 
 
-def test_a_look_is_coded_like_the_training_pictures(painted):
-    face = painted((205, 150, 125), (200, 30, 30))
+def test_a_look_is_made_once_for_each_model_and_coded_like_its_training_pictures(painted):
+    face = painted(SKIN, BEHIND)
     face.full[::2, :, 1] ^= 31  # detail for the coding to lose
     looks = Looks(64, Coding(), face.shape)
     expected = code_and_reduce(resized(face.full, 128), 64, Coding())
-    assert np.array_equal(looks.of(face), expected)
+    assert np.array_equal(looks.of(face), expected) and looks.of(face) is looks.of(face)
     plain = Looks(64, None, face.shape).of(face)
-    assert np.array_equal(plain, resized(face.full, 64))
-    assert not np.array_equal(plain, expected)
-
-
-def test_a_look_is_made_once_for_each_model(painted):
-    face = painted((205, 150, 125), (200, 30, 30))
-    one, other = Looks(64, Coding(), landmarks.mean_shape()), Looks(64, Coding(), face.shape)
-    assert one.of(face) is one.of(face)
-    one.of(face)
+    assert np.array_equal(plain, resized(face.full, 64)) and not np.array_equal(plain, expected)
     wide = Looks(96, Coding(), landmarks.mean_shape())
-    assert wide.of(face).shape == (96, 96, 3) and one.of(face).shape == (64, 64, 3)
-    assert other.of(face) is not one.of(face)
-
-
-def test_a_face_without_landmarks_is_its_own_look():
-    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    face = Face.of_pixels(picture, 128)
-    assert Looks(64, Coding(), landmarks.mean_shape()).of(face) is face.pixels
+    assert wide.of(face).shape == (96, 96, 3)
 
 
 # ----------------------------------------------------------------------------------------- facts
 
 
 def test_the_mean_shape_travels_with_the_weights(tiny_checkpoint, tmp_path):
-    model = models.load(tiny_checkpoint)
     mean = 0.5 + 0.9 * (np.asarray(landmarks.mean_shape(), np.float64) - 0.5)
     facts = {**Coding().to_facts(), **Looks.to_facts(mean)}
-    editor = Editor(models.save(model, tmp_path / "looks.safetensors", facts), device="cpu")
+    path = models.save(models.load(tiny_checkpoint), tmp_path / "looks.safetensors", facts)
+    editor = Editor(path, device="cpu")
     np.testing.assert_allclose(editor.model.looks.mean, mean, atol=1e-5)
     assert editor.model.looks.size == editor.image_size and editor.model.looks.coding == Coding()
-
-
-def test_weights_that_know_no_shape_take_the_programs(tiny_checkpoint):
-    looks = Editor(tiny_checkpoint, device="cpu").model.looks
+    looks = Looks.from_facts({}, 64)  # weights that know no shape take the program's
     assert np.array_equal(looks.mean, np.float64(landmarks.mean_shape())) and looks.coding is None
 
 
@@ -116,12 +101,9 @@ def test_facts_that_hold_no_shape_are_refused_in_one_sentence(wrong):
 def test_weights_say_their_frame():
     looks = ReferenceFrame.looks()
     assert ReferenceFrame.from_facts(looks.to_facts()).same_as(looks)
-    assert (
-        ReferenceFrame.from_facts({}) is CROPS
-        and ReferenceFrame.from_facts({"shape": "crop"}) is CROPS
-    )
     # Weights of whole crops keep the mean shape at which the page warps for them.
-    assert ReferenceFrame.from_facts(Looks.to_facts(landmarks.mean_shape())) is CROPS
+    for facts in ({}, {"shape": "crop"}, Looks.to_facts(landmarks.mean_shape())):
+        assert ReferenceFrame.from_facts(facts) is CROPS
     other = ReferenceFrame(looks.mean * 0.9)
     assert not other.same_as(looks) and not CROPS.same_as(looks) and CROPS.same_as(CROPS)
     assert [frame.words for frame in (CROPS, looks, other)] == [
@@ -162,31 +144,23 @@ def test_folders_say_their_frame(tmp_path):
 # -------------------------------------------------------------------------------------- the face
 
 
-def test_a_face_of_one_picture_is_all_there_is():
+def test_a_face_of_one_picture_is_all_there_is(monkeypatch):
     picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     face = Face.of_pixels(picture, 128, source="drawn", seed=3)
     assert face.native == 64 and face.crop.shape == (128, 128, 3) and face.full is None
     assert face.at(64) is face.pixels and face.at(200).shape == (200, 200, 3)
     assert face.fine.shape == (256, 256, 3)
     assert (face.source, face.seed, face.square, face.shape) == ("drawn", 3, None, None)
-
-
-def test_known_landmarks_are_not_looked_for(monkeypatch):
+    # Without landmarks it is its own look; those that are known are not looked for.
+    assert Looks(64, Coding(), landmarks.mean_shape()).of(face) is face.pixels
     monkeypatch.setattr("glow_app.faces.face.find_shape", lambda _: pytest.fail("was looked for"))
     known = landmarks.mean_shape()
-    face = Face.of_pixels(np.zeros((64, 64, 3), np.uint8), landmarks=known)
+    face = Face.of_pixels(picture, landmarks=known)
     assert face.shape.dtype == np.float64 and np.array_equal(face.shape, known)
 
 
-@needs_mediapipe
-def test_photos_are_coded_like_the_training_pictures(released, examples):
-    assert released.model.coding == Coding()
-    for face in examples:
-        assert np.array_equal(face.pixels, code_and_reduce(face.crop, 64, Coding()))
-
-
 def test_how_far_the_lips_are_apart(painted):
-    narrow, wide = (painted((205, 150, 125), (200, 30, 30), mouth=m) for m in (0.0, 0.05))
+    narrow, wide = (painted(SKIN, BEHIND, mouth=m) for m in (0.0, 0.05))
     assert wide.mouth - narrow.mouth == pytest.approx(0.05)
 
 
@@ -204,7 +178,7 @@ def test_pictures_are_resized_as_everywhere():
 
 def test_codes_of_faces_are_those_of_their_looks(released, painted):
     """Where all can be warped; where one cannot, and alone, those of the crops as they are."""
-    a = painted((205, 150, 125), (200, 30, 30), scale=0.95)
+    a = painted(SKIN, BEHIND, scale=0.95)
     b = painted((120, 85, 65), (30, 160, 40))
     looks = released.model.encode(np.stack([released.model.looks.of(face) for face in (a, b)]))
     crops = released.model.encode(np.stack([a.pixels, b.pixels]))
