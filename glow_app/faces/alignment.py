@@ -146,7 +146,8 @@ class FoundFace:
         mouth_left, mouth_right: mouth corners.
         yaw: degrees the head is turned to the side, about; 0 is frontal, positive when the face
             looks towards the right of the picture.
-        mesh: (478, 2) float64, all its landmarks in pixels, if known.
+        mesh: (478, 2) float64, all its landmarks in pixels, if known: MediaPipe's canonical face
+            model, then five points for each iris. They may lie outside the picture.
         confidence: that it was found the right way up, 0 to 1.
     """
 

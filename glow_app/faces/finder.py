@@ -16,7 +16,7 @@ import math
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -97,24 +97,32 @@ def search(image: Image.Image) -> Search:
     Raises:
         RuntimeError: mediapipe is not installed; ask `available` first.
     """
-    return _with_finder(_Finder.search, image)
+    views = Views.of(image)
+    with _finder() as finder:
+        found = finder.scan(views, min_tilings=2)
+        if not found.faces or any(face.confidence < _CERTAIN for face in found.faces):
+            tilings = 1 if found.faces else 0  # a picture without a result seldom has a face
+            for quarters in (1, 2, 3):
+                found.join(finder.scan(views.turned(quarters), tilings))
+    found.faces.sort(key=lambda face: (face.confidence < DOUBTFUL, -face.size))
+    more = found.count_unconfirmed() + max(0, len(found.faces) - _MAX_FACES)
+    return Search(tuple(found.faces[:_MAX_FACES]), more)
 
 
-def find_landmarks(image: Image.Image) -> tuple[FoundFace, np.ndarray] | None:
-    """Find the face that fills a picture, such as an aligned crop, and all points of its mesh.
+def find_landmarks(image: Image.Image) -> FoundFace | None:
+    """Find the face that fills a picture, such as an aligned crop; None if there is none about the
+    middle.
 
     Args:
         image: mode RGB, any size; small ones are enlarged.
 
-    Returns:
-        The face, and (478, 2) float32 points (x, y) in pixels, which may lie outside the
-        picture: MediaPipe's canonical face model, then five points for each iris. None if the mesh
-        finds no face about the middle.
-
     Raises:
         RuntimeError: mediapipe is not installed; ask `available` first.
     """
-    return _with_finder(_Finder.close_up, image)
+    views = Views.of(image)
+    with _finder() as finder:
+        found = (finder.landmarks(views.whole(side)) for side in _CLOSE_UPS)
+        return next((face for face in found if face is not None), None)
 
 
 # ------------------------------------------------------------------------------ parts of a picture
@@ -251,13 +259,14 @@ def _centres(length: int, side: float) -> np.ndarray:
 _lock = threading.RLock()
 
 
-def _with_finder(find: Callable[[_Finder, Image.Image], Any], image: Image.Image) -> Any:
+@contextmanager
+def _finder() -> Iterator[_Finder]:
     if not available():
         raise RuntimeError(MISSING)
     with _lock:  # neither the models nor the muting of stderr can be shared by threads
-        finder = _finder()
+        finder = _load_finder()
         with _muted_stderr() if finder.noisy else nullcontext():
-            return find(finder, image)
+            yield finder
 
 
 @lru_cache(maxsize=1)
@@ -269,7 +278,7 @@ def _face_mesh_module() -> Any:
 
 
 @lru_cache(maxsize=1)
-def _finder() -> _Finder:
+def _load_finder() -> _Finder:
     return _Finder()
 
 
@@ -333,28 +342,7 @@ class _Finder:
             for model in (self._short, self._full, self._mesh):
                 model.process(blank)
 
-    def close_up(self, image: Image.Image) -> tuple[FoundFace, np.ndarray] | None:
-        """See `find_landmarks`."""
-        views = Views.of(image)
-        for side in _CLOSE_UPS:
-            found = self._landmarks(views.whole(side))
-            if found is not None and found.mesh is not None:
-                return found, found.mesh.astype(np.float32)
-        return None
-
-    def search(self, image: Image.Image) -> Search:
-        """See the function `search`."""
-        views = Views.of(image)
-        found = self._scan(views, min_tilings=2)
-        if not found.faces or any(face.confidence < _CERTAIN for face in found.faces):
-            tilings = 1 if found.faces else 0  # a picture without a result seldom has a face
-            for quarters in (1, 2, 3):
-                found.join(self._scan(views.turned(quarters), tilings))
-        found.faces.sort(key=lambda face: (face.confidence < DOUBTFUL, -face.size))
-        more = found.count_unconfirmed() + max(0, len(found.faces) - _MAX_FACES)
-        return Search(tuple(found.faces[:_MAX_FACES]), more)
-
-    def _scan(self, views: Views, min_tilings: int) -> _Found:
+    def scan(self, views: Views, min_tilings: int) -> _Found:
         """Search the picture in one turn. `min_tilings`: how many sizes of tiles are searched even
         if all faces are doubtful."""
         found = _Found()
@@ -378,7 +366,7 @@ class _Finder:
             faces = found.faces
             if len(faces) >= 2 * _MAX_FACES or any(_near(face, x, y, 0.25) for face in faces):
                 continue
-            face = self._landmarks(views.window(x, y, 2 * side))
+            face = self.landmarks(views.window(x, y, 2 * side))
             if face is None:
                 found.unconfirmed.append((x, y, side))
                 continue
@@ -386,7 +374,7 @@ class _Finder:
             # that one face always has the same points, however it was detected and turned.
             upright = views.turned(round(face.square.turn / 90))
             again = upright.window(*face.square.centre, 1.3 * face.size)
-            face = self._landmarks(again) or face
+            face = self.landmarks(again) or face
             if not any(_near(other, *face.square.centre, 0.25) for other in faces):
                 faces.append(replace(face, confidence=self._confidence(views, face)))
 
@@ -398,12 +386,12 @@ class _Finder:
             view = around.turned(face.square.turn + turn, 1 / 1.5)
             detections = self._short.process(view.pixels).detections or ()
             score = max((one.score[0] for one in detections), default=0.0)
-            again = self._landmarks(view)
+            again = self.landmarks(view)
             move = _MAX_MOVE if again is None else _moved(face, again)
             marks.append(score - _MOVE_COST * min(move, _MAX_MOVE))
         return float(np.clip(np.mean(marks), 0, 1))
 
-    def _landmarks(self, view: View) -> FoundFace | None:
+    def landmarks(self, view: View) -> FoundFace | None:
         """Return the face nearest to the middle of a view, if the mesh finds one near there."""
         found = self._mesh.process(view.pixels).multi_face_landmarks or ()
         self.noisy = self.noisy and not found

@@ -122,13 +122,10 @@ def find_shape(crop: np.ndarray) -> np.ndarray | None:
         raise ValueError(f"a crop must be (C, C, 3) uint8, not {crop.shape} {crop.dtype}")
     if not finder.available():
         return None
-    found = finder.find_landmarks(Image.fromarray(crop))
-    if found is None:
+    face, side = finder.find_landmarks(Image.fromarray(crop)), len(crop)
+    if face is None or not face.square.is_about(side, _MAX_SHIFT, _MAX_SCALE, _MAX_TILT):
         return None
-    face, points = found
-    side = len(crop)
-    near = face.square.is_about(side, _MAX_SHIFT, _MAX_SCALE, _MAX_TILT)
-    return points / np.float32(side) if near and np.isfinite(points).all() else None
+    return np.asarray(face.mesh, np.float32) / np.float32(side)
 
 
 # ---------------------------------------------------------------------------------------- measures

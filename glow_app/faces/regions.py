@@ -148,7 +148,10 @@ def visible_face(crop: np.ndarray, shape: np.ndarray, glasses: bool) -> np.ndarr
     brows = _grown(_BROWS, shape, 9)  # dark like a fringe, but skin is on both sides of them
     brows *= cv2.morphologyEx(seen, cv2.MORPH_CLOSE, _disc(27))
     seen = cv2.GaussianBlur(cv2.erode(seen, _disc(9)), (0, 0), 2.5)
-    seen = np.maximum.reduce([seen, _features(shape), cv2.GaussianBlur(brows, (0, 0), 3)])
+    # The colours of eyes, nose and lips are not those of skin.
+    features = np.maximum(_grown(EYES, shape, 23), _grown((OUTER_LIPS, _NOSE), shape, 11))
+    features, brows = (cv2.GaussianBlur(mask, (0, 0), 3) for mask in (features, brows))
+    seen = np.maximum.reduce([seen, features, brows])
     if glasses:
         seen *= 1 - eyewear_mask(shape, _SIDE)
     # Of a head that is turned away, parts of eyes and lips lie beyond the outline.
@@ -156,12 +159,6 @@ def visible_face(crop: np.ndarray, shape: np.ndarray, glasses: bool) -> np.ndarr
 
 
 # ------------------------------------------------------------------------------------- inside
-
-
-def _features(shape: np.ndarray) -> np.ndarray:
-    """Draw eyes, nose and lips, whose colours are not those of skin: (256, 256)."""
-    eyes, others = _grown(EYES, shape, 23), _grown((OUTER_LIPS, _NOSE), shape, 11)
-    return cv2.GaussianBlur(np.maximum(eyes, others), (0, 0), 3)
 
 
 def _grown(areas: Sequence[tuple[int, ...]], shape: np.ndarray, by: int) -> np.ndarray:
