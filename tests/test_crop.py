@@ -113,16 +113,18 @@ def test_what_makes_no_sense_is_brought_near(given: dict[str, float]) -> None:
 # ---- what is cut out ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("turn", [0, 90, 180])
+@pytest.mark.parametrize("turn", [0, 25, 90, 180])
 def test_the_square_that_was_asked_for_is_cut_out(turn: int) -> None:
-    """On a picture whose colours are its coordinates, the corners tell where they come from."""
-    photo, square = gradient(512, 512), Square.at((300.0, 200.0), 128.0, turn)
-    pixels = prepare(photo, 64, square=square).pixels.astype(float) * 512 / 255
-    centre, x, y = square.centre, square.right, square.down
-    for row, column in ((0, 0), (0, 63), (63, 0), (63, 63), (20, 40)):
-        u, v = ((index + 0.5) / 32 - 1 for index in (column, row))
-        expected = centre + u * x + v * y
-        assert pixels[row, column, :2] == pytest.approx(expected, abs=4)
+    """On a picture whose colours are its coordinates, they tell where each pixel comes from."""
+    photo, square = gradient(512, 512), Square.at((300.0, 200.0), 180.0, turn)
+    for size in (16, 64, 300):
+        crop = np.asarray(cut(photo, square, size)[0], float)[..., :2] * 512 / 255
+        across = ((np.arange(size) + 0.5) / size * 2 - 1)[:, None]
+        expected = square.centre + across * square.right + across[:, None] * square.down
+        assert np.abs(crop - (expected - 0.5)).max() < 4
+    assert np.array_equal(
+        prepare(photo, 64, square=square).pixels, np.asarray(cut(photo, square, 64)[0])
+    )
 
 
 def test_a_face_of_a_group_can_be_chosen_and_put_back() -> None:

@@ -119,20 +119,6 @@ def test_align_cuts_exactly_the_square():
     assert np.abs(np.asarray(crop).astype(int) - np.asarray(plain)).max() <= 4
 
 
-@pytest.mark.parametrize("size", [16, 64, 300])
-def test_align_undoes_a_known_turn_at_any_scale(size):
-    y, x = np.mgrid[0:700, 0:700]
-    centre = np.array([340.0, 360.0])
-    face = centred(moved(PLAIN, 2.5, 25), centre)
-    across = face.square.right
-    unit = across / math.hypot(*across)
-    along = ((x + 0.5 - centre[0]) * unit[0] + (y + 0.5 - centre[1]) * unit[1]) / face.size + 0.5
-    grey = np.clip(along * 200 + 20, 0, 255).astype(np.uint8)
-    crop, _ = cut(Image.fromarray(grey).convert("RGB"), face.square, size)
-    expected = (np.arange(size) + 0.5) / size * 200 + 19.5
-    assert np.abs(np.asarray(crop)[..., 0] - expected).max() < 2.5
-
-
 def test_align_is_antialiased():
     fine = np.zeros((1200, 1200, 3), np.uint8)
     fine[::2, ::2] = 255  # a mean of 64

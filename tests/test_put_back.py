@@ -17,7 +17,7 @@ from glow_app.export.sheets import save_photo
 from glow_app.faces import finder
 from glow_app.faces.alignment import Square
 from glow_app.faces.coding import resized
-from glow_app.faces.face import FULL, Face, prepare
+from glow_app.faces.face import Face, prepare
 from glow_app.faces.landmarks import OUTLINE_POINTS, find_shape
 from glow_app.faces.opening import list_pictures, open_picture
 from glow_app.faces.put_back import put_back, seam_mask
@@ -290,10 +290,10 @@ def test_a_centre_crop_goes_back_to_the_middle(full: int) -> None:
 
 
 def test_a_face_needs_no_more_pixels_than_its_square_has() -> None:
-    photo = Image.new("RGB", (1000, 1000))
-    for side, expected in ((30.0, 64), (150.2, 150), (1200.0, 1024)):
-        square = Square.at((500.0, 500.0), side, 17.0)
-        assert prepare(photo, 64, full=FULL, square=square).native == expected
+    photo = Image.new("RGB", (300, 300))
+    for side, expected in ((30.0, 64), (150.2, 150), (400.0, 256)):
+        square = Square.at((150.0, 150.0), side, 17.0)
+        assert prepare(photo, 64, full=256, square=square).native == expected
     assert Face.of_pixels(np.zeros((64, 64, 3), np.uint8), 128).native == 64
 
 
