@@ -11,7 +11,6 @@ from PIL import Image
 
 from benchmarks.faults.hostile import encoded
 from glow_app.common.errors import UserError
-from glow_app.editing.model import FaceModel
 from glow_app.faces import finder
 from glow_app.faces.coding import Coding, code_and_reduce, coding_at, to_pictures, to_tensor
 from glow_app.faces.face import prepare, prepare_all
@@ -185,10 +184,9 @@ def test_softness_is_judged_against_the_model(sharp):
     assert "40 pixels" in prepare(sharp[0].resize((40, 40)), 64, "center", CODING).notes[0]
 
 
-def test_the_released_model_knows_coded_pictures_better(sharp, released_checkpoint):
-    codec = FaceModel(released_checkpoint, "cpu")
+def test_the_released_model_knows_coded_pictures_better(sharp, released):
     bits = [
-        codec.bits_per_dim(
+        released.model.bits_per_dim(
             np.stack([prepare(p, 64, "center", coding).pixels for p in sharp[:4]]), range(4)
         )
         for coding in (None, CODING)

@@ -292,7 +292,7 @@ def test_notes_tell_of_poor_crops(portraits, found, monkeypatch):
     edge = moved(turned, by=(-turned.left_eye[0], 0))
     for face, size, says in (
         (turned, 64, "turned far to the side"),
-        (turned, 2048, "pixels wide"),
+        (turned, 1024, "pixels wide"),
         (edge, 64, "outside the photo"),
     ):
         monkeypatch.setattr(finder, "find_faces", lambda _, face=face: [face])
