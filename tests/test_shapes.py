@@ -8,15 +8,10 @@ import torch
 
 from glow_app.common.errors import UserError
 from glow_app.editing.editor import Editor
-from glow_app.editing.sampling import COMPONENTS, ShapePrior, pretrained_file
+from glow_app.editing.sampling import COMPONENTS, ShapePrior
 from glow_app.faces.landmarks import find_shape, mean_shape
 from glow_app.ui.page_faces import drawn_face
 from models import pretrained_path
-
-
-@pytest.fixture(scope="module")
-def editor(default: Editor) -> Editor:
-    return default
 
 
 @pytest.fixture(scope="module")
@@ -66,49 +61,47 @@ def test_kept_and_read_again(made, tmp_path):
     assert back.fingerprint == "abc"
 
 
-@pytest.mark.parametrize("content", [b"", b"no shapes", None])
-def test_other_files_are_refused(content, tmp_path):
-    path = tmp_path / "x.safetensors"
-    if content is None:
-        path = pretrained_path("faces128")
-    else:
-        path.write_bytes(content)
-    with pytest.raises((UserError, ValueError), match=r"no shapes|damaged"):
-        ShapePrior.load(path)
+def test_other_files_are_refused(tmp_path):
+    empty, text = tmp_path / "empty.safetensors", tmp_path / "text.safetensors"
+    empty.write_bytes(b"")
+    text.write_bytes(b"no shapes")
+    for path in (empty, text, pretrained_path("faces128")):
+        with pytest.raises((UserError, ValueError), match=r"no shapes|damaged"):
+            ShapePrior.load(path)
 
 
-def test_released_faces_have_shapes_of_their_own(editor, tiny_checkpoint):
+def test_released_faces_have_shapes_of_their_own(default, tiny_checkpoint):
     """What was drawn is what the face finder finds on the picture."""
-    assert editor.sampler.shapes is not None and editor.sampler.shapes.size == COMPONENTS
-    assert pretrained_file(editor.name).stat().st_size < 500_000
+    assert default.sampler.shapes is not None and default.sampler.shapes.size == COMPONENTS
+    assert (
+        pretrained_path().parent / f"shapes/{default.name}.safetensors"
+    ).stat().st_size < 500_000
     near, far, shapes = [], [], []
     for seed in range(6):
-        pixels, shape = editor.sampler.draw(seed, 0.7)
-        np.testing.assert_array_equal(pixels, editor.sampler.sample(1, 0.7, seed)[0])
+        pixels, shape = default.sampler.draw(seed, 0.7)
+        np.testing.assert_array_equal(pixels, default.sampler.sample(1, 0.7, seed)[0])
         shapes.append(shape)
         if (found := find_shape(pixels)) is not None:
             near.append(np.abs(found - shape).mean())
-            far.append(np.abs(found - editor.model.looks.mean).mean())
+            far.append(np.abs(found - default.model.looks.mean).mean())
     assert len(near) >= 5 and np.mean(near) < 0.02
     assert np.mean(near) < 0.75 * np.mean(far)
     assert np.ptp([width(shape) for shape in shapes]) > 0.01
     assert Editor(tiny_checkpoint, device="cpu").sampler.draw(0)[1] is None
 
 
-def test_without_temperature_it_is_the_middle(editor):
-    pixels, shape = editor.sampler.draw(0, 0.0)
-    np.testing.assert_array_equal(pixels, editor.sampler.draw(1, 0.0)[0])
-    assert np.abs(shape - editor.sampler.shapes.mean).mean() < 0.01
+def test_drawn_faces_know_their_landmarks(default):
+    face, (pixels, shape) = drawn_face(default, 3, 0.7), default.sampler.draw(3, 0.7)
+    np.testing.assert_array_equal(face.pixels, pixels)
+    np.testing.assert_array_equal(face.shape, shape)
+    pixels, shape = default.sampler.draw(0, 0.0)  # without temperature it is the middle
+    np.testing.assert_array_equal(pixels, default.sampler.draw(1, 0.0)[0])
+    assert np.abs(shape - default.sampler.shapes.mean).mean() < 0.01
 
 
-def test_a_drawn_face_knows_its_landmarks(editor):
-    face = drawn_face(editor, 3, 0.7)
-    np.testing.assert_array_equal(face.shape, editor.sampler.draw(3, 0.7)[1])
-
-
-def test_details_and_shapes_have_temperatures_of_their_own(editor):
-    sampler, noise = editor.sampler, torch.ones(editor.model.flow.dims + COMPONENTS)
-    z, shape = sampler._tempered(noise, 0.5).split([editor.model.flow.dims, COMPONENTS])
-    levels = editor.model.flow.split_levels(z[None])
+def test_details_and_shapes_have_temperatures_of_their_own(default):
+    sampler, noise = default.sampler, torch.ones(default.model.flow.dims + COMPONENTS)
+    z, shape = sampler._tempered(noise, 0.5).split([default.model.flow.dims, COMPONENTS])
+    levels = default.model.flow.split_levels(z[None])
     assert [float(level.unique()) for level in levels] == [1 / 4, 1 / 8, 1 / 8, 1 / 8, 1 / 2]
     assert float(shape.unique()) == 1 / 4
