@@ -416,23 +416,23 @@ def drawn(rng: np.random.Generator, marked: float) -> np.ndarray:
 def judged() -> SimpleNamespace:
     """A judge, and what it was not fitted on."""
     rng, mean = np.random.default_rng(0), np.array(landmarks.mean_shape(), float)
-    marks = np.clip(rng.normal(0, 1, 120), -2.5, 2.5)
+    marks = np.clip(rng.normal(0, 1, 96), -2.5, 2.5)
     crops = [drawn(rng, mark) for mark in marks]
     shapes = [mean + rng.normal(0, 0.003, mean.shape) for _ in marks]
-    known = np.where(np.arange(120) % 6 == 0, math.nan, marks)
-    attributes = {"marked": known, "nothing": rng.normal(0, 1, 120)}
-    fit = {name: values[:90] for name, values in attributes.items()}
-    judge = Judge.fitted(crops[:90], shapes[:90], fit)
+    known = np.where(np.arange(96) % 6 == 0, math.nan, marks)
+    attributes = {"marked": known, "nothing": rng.normal(0, 1, 96)}
+    fit = {name: values[:72] for name, values in attributes.items()}
+    judge = Judge.fitted(crops[:72], shapes[:72], fit)
     return SimpleNamespace(judge=judge, crops=crops, shapes=shapes, marks=marks)
 
 
 def test_the_judge_recovers_what_was_drawn(judged):
     judge = judged.judge
     assert judge.names == ("marked", "nothing", *COLUMNS, *LIGHT)
-    rows = [judge(c, s) for c, s in zip(judged.crops[90:], judged.shapes[90:], strict=True)]
+    rows = [judge(c, s) for c, s in zip(judged.crops[72:], judged.shapes[72:], strict=True)]
     rows = np.stack(rows)
-    assert rows.shape == (30, len(judge.names)) and np.isfinite(rows).all()
-    truth = judged.marks[90:]
+    assert rows.shape == (24, len(judge.names)) and np.isfinite(rows).all()
+    truth = judged.marks[72:]
     assert np.corrcoef(rows[:, 0], truth)[0, 1] > 0.9
     slope = (rows[:, 0] * truth).sum() / np.square(truth).sum()
     assert slope == pytest.approx(1, abs=0.35)  # a deviation is a deviation
@@ -440,7 +440,7 @@ def test_the_judge_recovers_what_was_drawn(judged):
 
 
 def test_the_judge_measures_shape_and_light_in_deviations(judged):
-    judge, crop, shape = judged.judge, judged.crops[90], judged.shapes[90]
+    judge, crop, shape = judged.judge, judged.crops[72], judged.shapes[72]
     before, column = judge(crop, shape), judge.names.index
     moved = shape.copy()
     moved[[61, 291], 1] -= 0.02

@@ -193,7 +193,7 @@ class Editor:
             options = MorphOptions(path=path, frames=int(frames), **choices)
             *_, morph = self.travel((a, b), options, progress)
             return morph
-        t, options = check_positions(np.asarray(frames)), MorphOptions(path=path, **choices)
+        t, options = check_positions(frames), MorphOptions(path=path, **choices)
         if options.constant_speed:
             raise UserError("Constant speed chooses the positions: give a number of frames.")
         walk = self.walk((a, b), options)

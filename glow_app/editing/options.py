@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -86,7 +87,7 @@ class MorphOptions:
         return np.arange(steps if self.loop else steps + 1) / (self.frames - 1)
 
 
-def check_positions(t: np.ndarray) -> np.ndarray:
+def check_positions(t: Sequence[float] | np.ndarray) -> np.ndarray:
     """Return positions t of a morph as (T,) float64.
     Raises UserError: they are no row of numbers within `paths.T_RANGE`."""
     low, high = T_RANGE

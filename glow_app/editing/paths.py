@@ -66,14 +66,15 @@ def journey(
     Args:
         zs: (K, D) or K codes (D,), K ≥ 2.
         u: (T,) positions in legs: k is code k, k + 0.5 is half way to the next one. From 0 to
-            K - 1, for a loop to K, which is code 0 again.
+            K - 1, for a loop to K, which is code 0 again; a straight or spherical open one goes
+            on beyond its ends.
         kind: one of `JOURNEYS`.
         loop: after the last code go back to the first.
     """
     keys = torch.stack(list(zs))
     legs = len(keys) if loop else len(keys) - 1
     places = torch.as_tensor(u, dtype=torch.float64).reshape(-1)
-    leg = places.floor().long().clamp(max=legs - 1)
+    leg = places.floor().long().clamp(0, legs - 1)
     along = places - leg
     if kind == "cubic":
         points = _cubic(keys.double(), leg, along, loop).to(keys.dtype)

@@ -127,18 +127,15 @@ class Journey(Walk):
         return self.coded.within[[leg, (leg + 1) % len(self.faces)]].merged().widened(_MARGIN)
 
     def _code(self, u: float) -> Tensor:
-        keys, place = self.coded.z, torch.tensor([u], dtype=torch.float64)
-        if len(keys) == 2 and not self.loop:
-            kind = "linear" if self.path == "cubic" else self.path
-            return paths.path(keys[0], keys[1], place, kind)[0]
-        return paths.journey(keys, place, self.path, self.loop)[0]
+        straight = self.path == "cubic" and len(self.faces) == 2 and not self.loop
+        kind = "linear" if straight else self.path
+        return paths.journey(self.coded.z, [u], kind, self.loop)[0]
 
     def _shape(self, leg: int, t: float) -> np.ndarray:
         shapes = self.shapes
         if self.path == "cubic" and len(shapes) > 2:
             flat = torch.from_numpy(np.stack(shapes).reshape(len(shapes), -1))
-            place = torch.tensor([leg + t], dtype=torch.float64)
-            return paths.journey(flat, place, "cubic", self.loop)[0].reshape(-1, 2).numpy()
+            return paths.journey(flat, [leg + t], "cubic", self.loop)[0].reshape(-1, 2).numpy()
         t = min(max(t, _SHAPE_ENDS[0]), _SHAPE_ENDS[1])
         return _between(shapes[leg], shapes[(leg + 1) % len(shapes)], t)
 
@@ -191,16 +188,20 @@ class Average(Walk):
     """The average of K faces, for every u: equal weights, the mean shape, the mean code."""
 
     def at(self, u: float) -> Point:
-        count = len(self.faces)
-        z, within = self.coded.z.double().mean(dim=0).float(), self.within(u)
-        if count == 1:
-            return Point(z, within, (1.0,), self.faces[0].shape, ((0, 1.0),), photo=0)
+        count, z = len(self.faces), self.coded.z.double().mean(dim=0).float()
         shape, nearest = None, 0
         if self.warped:
             shapes = np.stack(self.shapes)
             shape = shapes.mean(axis=0)
             nearest = int(np.abs(shapes - shape).mean(axis=(1, 2)).argmin())
-        return Point(z, within, (1 / count,) * count, shape, ((nearest, 1.0),))
+        return Point(
+            z,
+            self.within(u),
+            (1 / count,) * count,
+            shape,
+            ((nearest, 1.0),),
+            photo=0 if count == 1 else None,
+        )
 
 
 @dataclass(frozen=True, eq=False)
