@@ -4,6 +4,7 @@ faces that are painted about given landmarks, whose every colour is known."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -86,3 +87,10 @@ def photos_with_detail(released: Editor) -> list[Image.Image]:
 def portraits(released: Editor, photos_with_detail: list[Image.Image]) -> list[Face]:
     """The same, prepared."""
     return [released.prepare(photo) for photo in photos_with_detail]
+
+
+@pytest.fixture(scope="session")
+def examples(small: Editor) -> list[Face]:
+    """Three of the faces that come with the program."""
+    folder = Path(__file__).resolve().parents[1] / "glow_app" / "examples"
+    return [small.prepare(folder / f"face_{number}.jpg") for number in (1, 5, 4)]

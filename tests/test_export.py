@@ -110,22 +110,15 @@ def test_loop_has_no_jump_and_no_stop(frames, suffix):
     assert len(pictures) == 2 * count - 2
     for i in range(1, count - 1):  # the way back is the way there, mirrored
         np.testing.assert_array_equal(pictures[i], pictures[-i])
-    ring = [*pictures, pictures[0]]
-    moves = [np.abs(a.astype(int) - b).mean() for a, b in pairwise(ring)]
+    moves = [np.abs(a.astype(int) - b).mean() for a, b in pairwise([*pictures, pictures[0]])]
     assert min(moves) > 0.5  # no frame twice in a row, the seam included
     assert moves[-1] < 2 * np.median(moves) and moves[count - 1] < 2 * np.median(moves)
+    one_way, _ = opened(encoded(frames, suffix.upper(), size=48, there_and_back=False))
+    np.testing.assert_array_equal(one_way, pictures[:count])
 
 
 @pytest.mark.parametrize("suffix", LOOPING)
-def test_one_way_ends_on_the_last_frame(frames, suffix):
-    pictures, _ = opened(encoded(frames, suffix, size=48, there_and_back=False))
-    assert len(pictures) == len(frames)
-    assert psnr(averaged(pictures[0], 4), averaged(enlarged(frames[0], 48), 4)) > 35
-    assert psnr(averaged(pictures[-1], 4), averaged(enlarged(frames[-1], 48), 4)) > 35
-
-
-@pytest.mark.parametrize("suffix", LOOPING)
-@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("count", [1, 5])
 def test_one_picture_throughout_becomes_one_frame(suffix, count):
     """A morph of A into A. GIF keeps its time; in the others a still has none."""
     still = np.repeat(drawn(0.2)[None], count, axis=0)
@@ -156,17 +149,17 @@ def test_flat_and_extreme_pictures(frames):
             assert psnr(picture, enlarged(expected, 48)) > 35
 
 
-@pytest.mark.parametrize("fps", [7, 24, 25, 30, 50])
+@pytest.mark.parametrize("fps", [7, 30, 50])
 @pytest.mark.parametrize("suffix", LOOPING)
 def test_the_clip_keeps_time(frames, suffix, fps):
-    _, durations = opened(encoded(frames, suffix, size=None, fps=fps))
+    _, durations = opened(encoded(frames, suffix, size=8, fps=fps))
     unit = 10 if suffix == ".gif" else 1  # milliseconds
     assert abs(sum(durations) - len(durations) * 1000 / fps) <= unit / 2
     assert max(durations) - min(durations) <= unit
 
 
 def test_gif_never_asks_for_delays_that_browsers_ignore(frames):
-    _, durations = opened(encoded(frames, ".gif", size=None, fps=100))
+    _, durations = opened(encoded(frames, ".gif", size=8, fps=100))
     assert set(durations) == {20}
 
 
@@ -236,7 +229,8 @@ def test_without_pyav_mp4_is_not_offered(frames, tmp_path, monkeypatch):
 @pytest.mark.parametrize("suffix", LOOPING)
 @pytest.mark.parametrize("count", [1, 9])
 def test_metadata_comes_back(frames, suffix, count):
-    content = encoded(frames[:count], suffix, size=None, metadata=FACTS)
+    facts = {**FACTS, "words": "x" * 1000}  # in a GIF more than one 255-byte block
+    content = encoded(frames[:count], suffix, size=8, metadata=facts)
     with Image.open(io.BytesIO(content)) as image:
         image.load()
         note = {
@@ -244,21 +238,8 @@ def test_metadata_comes_back(frames, suffix, count):
             ".webp": lambda: image.getexif()[0x010E],
             ".png": lambda: image.text["glow"],
         }[suffix]()
-    assert json.loads(note) == FACTS
-
-
-def test_long_metadata_in_gif(frames):
-    facts = {"words": "x" * 1000}  # more than one 255-byte block
-    content = encoded(frames, ".gif", size=None, metadata=facts)
-    with Image.open(io.BytesIO(content)) as image:
-        assert json.loads(image.info["comment"]) == facts
-        assert image.n_frames == len(there_and_back(len(frames)))
-
-
-@pytest.mark.parametrize("suffix", LOOPING)
-def test_saved_file_is_the_encoded_bytes(frames, tmp_path, suffix):
-    path = animation.save_animation(frames, tmp_path / f"M{suffix.upper()}", size=48)
-    assert path.read_bytes() == encoded(frames, suffix, size=48)
+        assert json.loads(note) == facts
+        assert getattr(image, "n_frames", 1) == len(there_and_back(count))
 
 
 # ----------------------------------------------------------------------------------------- stills
@@ -355,23 +336,18 @@ def test_refusals_are_one_sentence_and_leave_nothing(frames, tmp_path, call, wor
     assert [p.name for p in tmp_path.iterdir()] == ["folder.gif"]
 
 
-@pytest.mark.skipif(not hasattr(os, "symlink"), reason="no symbolic links here")
-def test_special_files_are_never_replaced(frames, tmp_path):
+def test_a_link_stays_and_its_file_is_written_unless_it_is_special(frames, tmp_path):
     """os.replace on a device node would turn it into a picture."""
-    link = tmp_path / "full.png"
-    link.symlink_to("/dev/full")
-    with pytest.raises(UserError):
-        sheets.save_grid(frames, link)
-    assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
-
-
-def test_a_link_stays_and_its_file_is_written(frames, tmp_path):
-    target, link = tmp_path / "real.png", tmp_path / "link.png"
+    target, link, device = (tmp_path / name for name in ("real.png", "link.png", "full.png"))
     target.write_bytes(b"old")
     link.symlink_to(target)
     sheets.save_still(frames[0], link)
     assert link.is_symlink()
     np.testing.assert_array_equal(read_png(target), frames[0])
+    device.symlink_to("/dev/full")
+    with pytest.raises(UserError):
+        sheets.save_grid(frames, device)
+    assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
 
 
 def test_tiles_lie_row_by_row(frames):
@@ -381,15 +357,6 @@ def test_tiles_lie_row_by_row(frames):
         top, left = i // 3 * SIDE, i % 3 * SIDE
         np.testing.assert_array_equal(sheet[top : top + SIDE, left : left + SIDE], frame)
     assert not sheet[2 * SIDE :, SIDE:].any()  # what is left of the last row
-
-
-def test_files_get_ordinary_permissions(frames, tmp_path):
-    before = os.umask(0o027)
-    try:
-        path = sheets.save_still(frames[0], tmp_path / "a.png")
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
 @pytest.mark.parametrize("suffix", writing.available_formats())

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from glow_app.editing.options import MorphOptions
 from glow_app.editing.paths import (
     JOURNEYS,
     PATHS,
     coarse_fine,
     even_positions,
     journey,
-    journey_positions,
     mix,
     near,
     path,
@@ -25,6 +25,11 @@ D = 3 * 16 * 16
 
 def code(seed: int, scale: float = 1.0) -> torch.Tensor:
     return scale * torch.randn(D, generator=torch.Generator().manual_seed(seed))
+
+
+def positions(keys: int, frames: int, loop: bool) -> np.ndarray:
+    how = MorphOptions("journey", "linear", frames=frames, loop=loop)
+    return how.positions(keys if loop else keys - 1)
 
 
 def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
@@ -80,19 +85,15 @@ def test_spherical_without_a_great_circle_is_linear(factor):
 
 
 @pytest.mark.parametrize("turn", [1e-8, 1e-5, 1e-3])
-@pytest.mark.parametrize("sign", [1, -1])
-def test_spherical_is_finite_next_to_parallel(turn, sign):
+def test_spherical_is_finite_next_to_parallel(turn):
     a = code(1)
-    b = sign * (a + turn * code(2))
-    z = path(a, b, torch.linspace(0, 1, 9), "spherical")
-    assert z.isfinite().all()
-    assert z.norm(dim=1).max() <= 1.001 * max(a.norm(), b.norm())
-
-
-def test_spherical_extrapolation_never_turns_the_norm_negative():
-    a, b = code(1), code(2, 0.1)
-    z = path(a, b, [1.5], "spherical")[0]
-    assert z.isfinite().all() and z.norm() == 0  # 1 + 1.5·(0.1 - 1) < 0: stopped at 0
+    for sign in (1, -1):
+        b = sign * (a + turn * code(2))
+        z = path(a, b, torch.linspace(0, 1, 9), "spherical")
+        assert z.isfinite().all() and z.norm(dim=1).max() <= 1.001 * max(a.norm(), b.norm())
+    # An extrapolated norm never turns negative: 1 + 1.5·(0.1 - 1) < 0 is stopped at 0.
+    z = path(a, code(2, 0.1), [1.5], "spherical")[0]
+    assert z.isfinite().all() and z.norm() == 0
 
 
 # --------------------------------------------------------------------------------------- journeys
@@ -103,7 +104,7 @@ def test_spherical_extrapolation_never_turns_the_norm_negative():
 @pytest.mark.parametrize("loop", [False, True])
 def test_a_journey_hits_every_key_once(kind, keys, loop):
     zs = torch.stack([code(seed) for seed in range(keys)])
-    u = journey_positions(keys, 9, loop)
+    u = positions(keys, 9, loop)
     z = journey(zs, u, kind, loop)
     assert len(z) == len(u) == (keys * 8 if loop else (keys - 1) * 8 + 1)
     assert z.dtype == torch.float32 and z.isfinite().all()
@@ -116,7 +117,7 @@ def test_a_journey_hits_every_key_once(kind, keys, loop):
 def test_legs_of_a_journey_are_paths(kind):
     zs = [code(seed) for seed in range(3)]
     t = torch.linspace(0, 1, 9, dtype=torch.float64)
-    z = journey(zs, journey_positions(3, 9, loop=True), kind, loop=True)
+    z = journey(zs, positions(3, 9, loop=True), kind, loop=True)
     closing = path(zs[2], zs[0], t, kind)
     assert torch.equal(z[16:], closing[:-1])
 
@@ -155,7 +156,7 @@ def test_a_cubic_loop_is_smooth_at_every_key_and_over_the_seam(keys):
 def test_a_journey_through_equal_and_opposite_codes_is_finite(kind):
     a = code(1)
     zs = [a, a, -a, torch.zeros_like(a), -a]
-    u = journey_positions(5, 17, loop=True)
+    u = positions(5, 17, loop=True)
     assert journey(zs, u, kind, loop=True).isfinite().all()
 
 
@@ -200,11 +201,7 @@ def test_mix_takes_each_level_from_where_the_weight_says():
     mixed = mix(a, b, [1.0, 0.0, 0.25])
     assert same_bits(mixed[0], b[0]) and same_bits(mixed[1], a[1])
     torch.testing.assert_close(mixed[2], 0.75 * a[2] + 0.25 * b[2])
-
-
-def test_coarse_of_a_with_fine_of_b():
-    assert coarse_fine(4, 1) == (1, 0, 0, 0)
-    assert coarse_fine(4, 0) == (0,) * 4 and coarse_fine(4, 4) == (1,) * 4
+    assert [coarse_fine(4, cut) for cut in (0, 1, 4)] == [(0,) * 4, (1, 0, 0, 0), (1,) * 4]
 
 
 @pytest.mark.parametrize("radius", [0.0, 0.3, 1.0])

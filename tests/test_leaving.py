@@ -8,6 +8,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -26,7 +27,7 @@ def editor(tiny_checkpoint: Path) -> Editor:
     return Editor(tiny_checkpoint, device="cpu")
 
 
-def test_decoding_ends_after_the_pass_in_which_it_was_stopped(editor: Editor) -> None:
+def test_work_ends_after_the_pass_in_which_it_was_stopped(editor: Editor) -> None:
     passes: list[int] = []
 
     def progress(done: int, total: int) -> None:
@@ -35,9 +36,7 @@ def test_decoding_ends_after_the_pass_in_which_it_was_stopped(editor: Editor) ->
             raise Stopped
 
     with pytest.raises(Stopped):
-        editor.model.decode_with_report(
-            torch.zeros(33, editor.model.flow.dims), steps=Steps(33, progress)
-        )
+        editor.model.bits_per_dim(np.zeros((33, 16, 16, 3), np.uint8), progress=progress)
     assert passes == [0, editor.model.batch] and editor.model.batch <= 8
 
 

@@ -1,10 +1,10 @@
 """Blend photos, the change that the flow makes and one ground into a frame.
 
-Pure functions on float32 pictures (N, N, 3) in levels 0 to 255, all of them already warped to the
-shape of the frame. The steps of a frame of a morph:
+Pure functions on float32 pictures (N, N, 3) in levels 0 to 255, already warped to the shape of the
+frame. The steps of a frame of a morph:
 
 1. *average*: the photos, each with its weight. Where something covers one face (a fringe,
-   glasses) that photo has no say: the difference to the ground is filled in from around.
+   glasses) the difference of that photo to the ground is filled in from around.
 2. *matched*: averaging takes contrast away, and a flow adds specks. So in every band of a
    Laplacian pyramid, at every place, the luminance gets the energy that the photos have there.
 3. *joined*: the face is laid into its ground band by band (Burt & Adelson 1983, "A multiresolution
@@ -19,7 +19,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-_LOWEST: Final = 8  # pixels a side of the last picture of a pyramid, about
+_LOWEST: Final = 8  # pixels a side: a pyramid ends at a picture of no more
 _WINDOW: Final = 4.0  # pixels of a band: deviation of the window in which energy is measured
 _MOST_GAIN: Final = 1.6
 _FLOOR: Final = 0.3  # levels: energy below this is not measured
@@ -27,7 +27,7 @@ _COLOURS: Final = 4.0  # pixels of a look: blur of the colours of a change
 _SHARE: Final = 0.8  # of a photo's own contrast that a change of it may have
 _ALWAYS: Final = 3.0  # levels that a change may have anywhere
 _FILL: Final = 64  # pixels a side at which covered places are filled in
-_BANDS: Final = 5  # in which a face is joined to its ground
+_BANDS: Final = 5  # number of bands in which a face is joined to its ground
 
 
 def luminance(picture: np.ndarray) -> np.ndarray:
@@ -36,23 +36,18 @@ def luminance(picture: np.ndarray) -> np.ndarray:
 
 
 def filled(difference: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Fill in a difference of two pictures, where one is covered, from what is around it.
-
-    A normalised convolution (Knutsson & Westin 1993) at two widths.
-
-    Args:
-        difference: (N, N, 3).
-        seen: (N, N), 1 where it is to be trusted.
-    """
+    """Fill in a difference of two pictures (N, N, 3) from its surroundings where `seen` (N, N), 1
+    where neither is covered, is below 1: a normalised convolution (Knutsson & Westin 1993) at two
+    widths."""
     side = len(difference)
     share = seen[..., None]
     small = cv2.resize(difference * share, (_FILL, _FILL), interpolation=cv2.INTER_AREA)
     weight = cv2.resize(seen, (_FILL, _FILL), interpolation=cv2.INTER_AREA)
     around = np.zeros_like(small)
-    for sigma in (16.0, 4.0):  # the near one last, where it knows anything
-        known = cv2.GaussianBlur(weight, (0, 0), sigma)[..., None]
-        mean = cv2.GaussianBlur(small, (0, 0), sigma) / np.maximum(known, 1e-3)
-        trust = np.clip(known / 0.05, 0, 1)
+    for sigma in (16.0, 4.0):  # the narrow one last, where enough is seen
+        total = cv2.GaussianBlur(weight, (0, 0), sigma)[..., None]
+        mean = cv2.GaussianBlur(small, (0, 0), sigma) / np.maximum(total, 1e-3)
+        trust = np.clip(total / 0.05, 0, 1)
         around = trust * mean + (1 - trust) * around
     around = cv2.resize(around, (side, side), interpolation=cv2.INTER_LINEAR)
     return share * difference + (1 - share) * around
@@ -64,16 +59,13 @@ def matched(
     weights: Sequence[Sequence[float]],
     size: int,
 ) -> np.ndarray:
-    """Give the bands of a luminance, at every place, the energy that the photos have there.
+    """Give every band of a luminance but the lowest, at every place, the energy of the photos.
 
     Args:
         picture: (N, N) luminance of the mixed face.
         photos: each (N, N), luminance of the photos in its shape.
         weights: of each photo at each level of a flow of ``size`` pixels, finest first; one
             number if they are the same for all. At each level the sum is 1.
-
-    Returns:
-        (N, N). Its lowest band is that of `picture`.
     """
     bands, low = _laplacian(picture)
     energy = [np.zeros_like(band) for band in bands]
@@ -88,25 +80,12 @@ def matched(
 
 
 def joined(ground: np.ndarray, change: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Add a change to the ground inside a mask, blended band by band: the coarser, the wider.
-
-    Args:
-        ground, change: (N, N, 3); the changed face is their sum.
-        mask: (N, N), where it shall be seen.
-    """
-    sizes, parts = [], []
-    for _ in range(_BANDS):
-        if min(change.shape[:2]) < 2 * _LOWEST:
-            break
-        small = cv2.pyrDown(change)
-        wide = (change.shape[1], change.shape[0])
-        parts.append((change - cv2.pyrUp(small, dstsize=wide)) * mask[..., None])
-        sizes.append(wide)
-        change, mask = small, cv2.pyrDown(mask)
-    total: np.ndarray = change * mask[..., None]
-    for part, wide in zip(reversed(parts), reversed(sizes), strict=True):
-        total = cv2.pyrUp(total, dstsize=wide) + part
-    return ground + total
+    """Add a change (N, N, 3) to the ground inside a mask (N, N), coarser bands blended wider."""
+    bands, low = _laplacian(change, 2 * _LOWEST - 1, _BANDS)
+    for i, band in enumerate(bands):
+        bands[i] = band * mask[..., None]
+        mask = cv2.pyrDown(mask)
+    return ground + _collapsed(bands, low * mask[..., None])
 
 
 def by_bands(difference: np.ndarray, shares: Sequence[float], size: int) -> np.ndarray:
@@ -116,8 +95,8 @@ def by_bands(difference: np.ndarray, shares: Sequence[float], size: int) -> np.n
 
     Args:
         difference: (N, N, 3).
-        shares: of each level of a flow of ``size`` pixels, 0 to 1, finest first; all that is finer
-            goes with the first, all that is coarser with the last.
+        shares: of each level of a flow of ``size`` pixels, 0 to 1, finest first; the first also
+            of all finer bands, the last of all coarser ones.
     """
     grey = luminance(difference)
     colour = shares[-1] * (difference - grey[..., None])
@@ -128,14 +107,10 @@ def by_bands(difference: np.ndarray, shares: Sequence[float], size: int) -> np.n
 
 
 def limited(change: np.ndarray, photo: np.ndarray) -> np.ndarray:
-    """Limit a change of a picture, in every band, to the energy that the picture allows.
+    """Limit a change of a photo (N, N, 3), in every band, by the energy that the photo has there.
 
-    Where there is nothing to see a flow must not invent much: the root mean square of the change
-    stays below 0.8 of what the photo has there, and 3 levels. Its colours are blurred: fine ones
-    are specks, which burst out where light is hard.
-
-    Args:
-        change, photo: (N, N, 3).
+    On plain areas a flow must not invent much: the root mean square of the change stays below 0.8
+    of the photo's, and 3 levels. Its colours are blurred: fine ones are specks.
     """
     grey = luminance(change)[..., None]
     change = grey + cv2.GaussianBlur(change - grey, (0, 0), _COLOURS)
@@ -147,13 +122,12 @@ def limited(change: np.ndarray, photo: np.ndarray) -> np.ndarray:
     return _collapsed(bands, low)
 
 
-# ------------------------------------------------------------------------------------- inside
-
-
-def _laplacian(picture: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
-    """Return the bands of a picture, finest first, and what is left below them."""
+def _laplacian(
+    picture: np.ndarray, lowest: int = _LOWEST, most: int = 99
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Return the bands of a picture, at most so many, finest first, and the rest below them."""
     bands = []
-    while min(picture.shape[:2]) > _LOWEST:
+    while min(picture.shape[:2]) > lowest and len(bands) < most:
         small = cv2.pyrDown(picture)
         wide = (picture.shape[1], picture.shape[0])
         bands.append(picture - cv2.pyrUp(small, dstsize=wide))

@@ -3,24 +3,23 @@
 A direction of strength s moves the landmarks by s·shape, turns the head by s·turn and moves the
 code of the look by s·vector. Those that come with the program were learned by regression on
 measured attributes (`scripts/dev/learn_edits.py`), so that one attribute moves and the others are
-held. `learn` makes one from two classes of pictures, say smiling and neutral, by one of two
-methods. In both the vector is the normal of a linear classifier, whose held-out accuracy says how
-much there is to it:
+held. `learn` makes one from two classes of pictures, say smiling and neutral. The vector is the
+normal of a linear classifier (InterFaceGAN, Shen et al. 2020, arXiv:1907.10786), whose accuracy
+is measured on held-out pictures:
 
 - `"mean"`: the difference of the class means (Kingma & Dhariwal 2018, Glow, section 6), without
   most of its noise;
 - `"lda"`: linear discriminant analysis on top of it, with the covariance shrunk after Ledoit &
-  Wolf 2004 ("A well-conditioned estimator for large-dimensional covariance matrices"): what
-  varies within both classes is divided out. (The normal of a linear classifier as a direction:
-  InterFaceGAN, Shen et al. 2020, arXiv:1907.10786.) z is nearly white, so the two differ little.
+  Wolf 2004 ("A well-conditioned estimator for large-dimensional covariance matrices"), which
+  divides out the variation within both classes. z is nearly white, so the two differ little.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +44,7 @@ _MAX_BYTES = 16_000_000  # a direction of a 1024 px model in float32
 _MAX_NAME = 60
 _WEAK_ACCURACY = 0.6
 _LEAST_SHRINK = 1e-3
-_SPAN = 0.1  # of the norm of a typical code: as far as a picture usually stays whole
+_SPAN = 0.1  # of the norm of a typical code: moves up to this usually leave a picture intact
 _MOST = 1000.0  # of a slider's ends
 
 
@@ -59,15 +58,15 @@ class Direction:
         shape: (478, 2) float64, by which one unit moves the landmarks, in fractions of the crop;
             None: not at all.
         turn: degrees by which one unit turns the head: turn, nod, tilt.
-        fingerprint: `FaceModel.fingerprint` of the weights that `vector` was learned for; codes of
-            other weights mean something else. "" without a vector: shapes fit any weights.
+        fingerprint: `FaceModel.fingerprint` of the weights that `vector` was learned for; ""
+            without a vector, since shapes fit any weights.
         group: one of `GROUPS`.
-        unit: of the slider, such as "years"; "" for one that has none.
+        unit: of the slider, such as "years"; "" for none.
         low, high: ends of the slider, in units.
-        facts: what else is known, JSON data: the words for the ends ("with", "without"), what was
-            measured ("truth": slope, spread, what goes along, marks), of one that was learned
-            from two classes method, "accuracy" (balanced, of held-out pictures, 0.5 is chance),
-            "effect_size" (Cohen's d of them) and "counts" of pictures with and without.
+        facts: JSON data: words for the ends ("with", "without"), measurements ("truth": slope,
+            spread, along, marks); of one that was learned from two classes "method", "accuracy"
+            (balanced, of held-out pictures, 0.5 is chance), "effect_size" (Cohen's d of them) and
+            "counts" of pictures with and without.
     """
 
     name: str
@@ -83,18 +82,17 @@ class Direction:
 
     @property
     def everywhere(self) -> bool:
-        """Whether its tint falls on all of the picture, as light does, and not only on skin."""
+        """Whether its tint falls on all of the picture, as that of light, and not only on skin."""
         return bool(self.facts.get("everywhere"))
 
     @property
     def accuracy(self) -> float | None:
-        """Of telling two classes of held-out pictures apart; None where there were no classes."""
+        """On held-out pictures of two classes; None if it was not learned from such."""
         return self.facts.get("accuracy")
 
     @property
     def weak(self) -> bool:
-        """Whether held-out pictures of two classes are told apart hardly better than by chance:
-        below 60 %, or within two standard errors of one half."""
+        """Whether the accuracy is below 60 % or within two standard errors of chance."""
         if self.accuracy is None:
             return False
         with_, without = self.facts["counts"]
@@ -103,31 +101,24 @@ class Direction:
 
     @property
     def with_words(self) -> str:
-        """The words for faces at the positive end, "" where nobody said."""
+        """The words for faces at the positive end, or ""."""
         return str(self.facts.get("with", ""))
 
     @property
     def without_words(self) -> str:
-        """The words for faces at the negative end, "" where nobody said."""
+        """The words for faces at the negative end, or ""."""
         return str(self.facts.get("without", ""))
 
 
 def span(vector: Tensor) -> float:
-    """Return the strength up to which a picture usually stays whole, rounded to 0.5."""
+    """Return the strength up to which a picture usually stays intact, rounded to 0.5."""
     reach = _SPAN * math.sqrt(vector.numel()) / max(float(vector.norm()), 1e-12)
     return min(max(round(2 * reach) / 2, 0.5), 10.0)
 
 
-# ------------------------------------------------------------------------------------------- using
-
-
 def combined(strengths: Sequence[tuple[Direction, float]]) -> tuple[Direction, float]:
-    """Add up directions, each times its strength.
-
-    Returns:
-        The sum as a direction, and the share, 0 to 1, of its look whose tint falls on all of the
-        picture.
-    """
+    """Add up directions, each times its strength; return the sum, and the share of its look, 0 to
+    1, whose tint falls on all of the picture."""
     vector, shape, turn = None, None, np.zeros(3)
     lengths = {True: 0.0, False: 0.0}  # of looks, by whether they fall on everything
     for direction, strength in strengths:
@@ -151,46 +142,43 @@ def expression(
 ) -> list[tuple[Direction, float]]:
     """Return strengths of sliders that bring the expression and pose of another face to one's own.
 
-    The difference of the two shapes is measured, and the sliders of expression and pose make up
-    for it, each within its ends; what is the person's own (nose, jaw) stays.
-
     Args:
-        sliders: of which those of expression and pose that have a measure are used.
+        sliders: of which those of expression and pose that have a measure are used, each within
+            its ends.
         own, other: landmarks (478, 2).
         amount: 0 none of it, 1 all.
 
     Raises:
         UserError: there are no such sliders.
     """
-    apart, chosen = differences(own, other), []
-    for slider in sliders:
-        names, _ = slider.facts.get("measure", ([], 1))
-        fits = slider.group in ("Expression", "Pose") and names and set(names) <= set(apart)
-        if fits and not slider.name.startswith("wink"):  # "eyes wide" moves both eyes
-            chosen.append(slider)
+    apart = differences(own, other)
+    chosen = [
+        slider
+        for slider in sliders
+        if slider.group in ("Expression", "Pose")
+        and not slider.name.startswith("wink")  # "eyes wide" moves both eyes
+        and (names := slider.facts.get("measure", ([], 1))[0])
+        and set(names) <= set(apart)
+    ]
     if not chosen:
         raise UserError("No sliders of expression come with this model.")
-    # A smile widens the mouth, which has a slider of its own: the effect of each on the measures
-    # of all is taken into account, so that together they do not go too far.
-    effects = [_by_slider(chosen, differences(own, _moved(own, slider))) for slider in chosen]
-    wanted = amount * _by_slider(chosen, apart)
+    measures = [slider.facts["measure"] for slider in chosen]
+
+    def by_slider(apart: dict[str, float]) -> np.ndarray:
+        """Return `differences` by the measure of each slider: (K,)."""
+        means = [sign * sum(apart[n] for n in names) / len(names) for names, sign in measures]
+        return np.array(means)
+
+    # A smile widens the mouth, which has a slider of its own: the effect of one unit of each on
+    # the measures of all is taken into account, so that together they do not go too far.
+    effects = []
+    for slider in chosen:
+        moved = own if slider.shape is None else own + slider.shape
+        moved = turned(moved, *slider.turn) if any(slider.turn) else moved
+        effects.append(by_slider(differences(own, moved)))
+    wanted = amount * by_slider(apart)
     strengths = np.linalg.lstsq(np.stack(effects, axis=1), wanted, rcond=0.05)[0].tolist()
     return [(d, min(max(s, d.low), d.high)) for d, s in zip(chosen, strengths, strict=True)]
-
-
-def _by_slider(sliders: Sequence[Direction], apart: dict[str, float]) -> np.ndarray:
-    """Return `differences` by the measure of each slider: (K,)."""
-    measures = [slider.facts["measure"] for slider in sliders]
-    return np.array([sign * sum(apart[n] for n in names) / len(names) for names, sign in measures])
-
-
-def _moved(shape: np.ndarray, slider: Direction) -> np.ndarray:
-    """Return a shape (478, 2) that is moved by one unit of a slider."""
-    shape = shape if slider.shape is None else shape + slider.shape
-    return turned(shape, *slider.turn) if any(slider.turn) else shape
-
-
-# --------------------------------------------------------------------------------------- learning
 
 
 def learn(
@@ -207,22 +195,21 @@ def learn(
 ) -> Direction:
     """Learn a direction from codes of pictures with an attribute and without it.
 
-    The direction itself comes from all of them. Accuracy and effect size are cross-validated:
-    each fifth of either class, chosen at random, is judged by a direction that was learned from
-    the other four.
+    Accuracy and effect size are cross-validated: each fifth of either class, chosen at random, is
+    judged by a direction that was learned from the other four.
 
     Args:
         z_with, z_without: (N, D) and (M, D) codes of looks, N and M ≥ 5.
         levels: (C, H, W) of each level of a code, finest first (`FaceModel.level_shapes`).
         shapes: landmarks (N, 478, 2) and (M, 478, 2) of the same pictures; None: the shape of a
             face does not move.
-        name, fingerprint, facts: kept in the result; "method" is added to the facts.
+        name, fingerprint, facts: kept in the result.
         method: one of `METHODS`.
         seed: of the division into fifths.
 
     Raises:
         UserError: too few examples, codes that are not finite, or classes that do not differ
-            by more than chance would have them differ.
+            by more than chance.
     """
     if not _sound_name(name):
         raise UserError(f"A direction needs a name of 1 to {_MAX_NAME} printable characters.")
@@ -240,11 +227,12 @@ def learn(
     fold = [torch.randperm(len(z), generator=generator) % FOLDS for z in classes]
     scores: list[list[Tensor]] = [[], []]
     for k in range(FOLDS):
-        seen = [z[f != k] for z, f in zip(classes, fold, strict=True)]
-        score = _scorer(seen, _unit_direction(seen, levels, method))
+        learned_from = [z[f != k] for z, f in zip(classes, fold, strict=True)]
+        normal = _unit_direction(learned_from, levels, method)
+        middle = sum(z.mean(dim=0) @ normal for z in learned_from) / 2
         for of_class, z, f in zip(scores, classes, fold, strict=True):
-            of_class.append(score(z[f == k]))
-    held_out = [torch.cat(of_class) for of_class in scores]
+            of_class.append((z[f == k] @ normal - middle) / normal.norm().clamp(min=1e-12))
+    held_out = [torch.cat(of_class) for of_class in scores]  # above 0 where the attribute is
     reach = span(vector)
     return Direction(
         name=name,
@@ -264,8 +252,8 @@ def learn(
 
 
 def _shape_difference(with_: np.ndarray, without: np.ndarray) -> np.ndarray:
-    """Return the difference (478, 2) of the mean shapes, each point shrunk by its share of noise
-    (positive-part James-Stein, as of the codes)."""
+    """Return the difference (478, 2) of the mean shapes, without most of its noise, each point
+    shrunk as in `without_noise`."""
     difference = with_.mean(axis=0) - without.mean(axis=0)
     errors = [s.var(axis=0, ddof=1) / len(s) for s in (with_, without)]
     noise = (errors[0] + errors[1]).sum(axis=-1)
@@ -281,32 +269,26 @@ def _sound_name(name: str) -> bool:
 def _unit_direction(
     classes: list[Tensor], levels: Sequence[tuple[int, int, int]], method: str
 ) -> Tensor:
-    """Return a direction (D,) as long as the difference of the class means along it."""
-    difference = _shrunk_difference(classes, levels)
+    """Return a direction (D,) as long as the difference of the class means along it.
+
+    The difference is shrunk: of a few hundred pictures most of it is noise.
+    """
+    with_, without = classes
+    difference = with_.mean(dim=0) - without.mean(dim=0)
+    noise = with_.var(dim=0) / len(with_) + without.var(dim=0) / len(without)
+    difference = without_noise(difference, noise, levels)
     if method == "mean" or not difference.any():
         return difference
     normal = _shrunk_solve(torch.cat([z - z.mean(dim=0) for z in classes]), difference)
     return normal * (normal @ difference / normal.square().sum())
 
 
-def _shrunk_difference(classes: list[Tensor], levels: Sequence[tuple[int, int, int]]) -> Tensor:
-    """Return the difference of the class means, without most of its noise.
-
-    A few hundred pictures make a direction that is mostly noise, which hides that a smile is in
-    some places of the code and nowhere else.
-    """
-    with_, without = classes
-    difference = with_.mean(dim=0) - without.mean(dim=0)
-    noise = with_.var(dim=0) / len(with_) + without.var(dim=0) / len(without)
-    return without_noise(difference, noise, levels)
-
-
 def without_noise(vector: Tensor, noise: Tensor, levels: Sequence[tuple[int, int, int]]) -> Tensor:
     """Shrink an estimated direction, each position of each level by the share of its energy that
     noise explains (positive-part James-Stein): d · max(0, 1 - noise/energy).
 
-    Both are averaged over a window of half the level's side: of a few positions, every second has
-    more energy than noise by chance alone, and a fine level has thousands.
+    Both are averaged over a window of half the level's side: of single positions every second has
+    more energy than noise by chance alone.
 
     Args:
         vector: (D,).
@@ -317,16 +299,15 @@ def without_noise(vector: Tensor, noise: Tensor, levels: Sequence[tuple[int, int
     shrunk = []
     for d, n, shape in zip(vector.split(sizes), noise.split(sizes), levels, strict=True):
         window = max(3, shape[1] // 2 | 1)
-        energy, expected = (_around(x.view(shape).mean(dim=0), window) for x in (d.square(), n))
+        energy, expected = (
+            F.avg_pool2d(
+                x.view(shape).mean(dim=0)[None], window, 1, window // 2, count_include_pad=False
+            )
+            for x in (d.square(), n)
+        )
         keep = (1 - expected / energy).nan_to_num(0.0).clamp(min=0)
         shrunk.append((d.view(shape) * keep).flatten())
     return torch.cat(shrunk)
-
-
-def _around(x: Tensor, window: int) -> Tensor:
-    """Return the mean of the positions within a window around each of (H, W)."""
-    pad = window // 2
-    return F.avg_pool2d(x[None, None], window, 1, pad, count_include_pad=False)[0, 0]
 
 
 def _shrunk_solve(residuals: Tensor, difference: Tensor) -> Tensor:
@@ -352,14 +333,6 @@ def _shrunk_solve(residuals: Tensor, difference: Tensor) -> Tensor:
     return difference - residuals.T @ weights.to(residuals.dtype)
 
 
-def _scorer(classes: list[Tensor], vector: Tensor) -> Callable[[Tensor], Tensor]:
-    """Return a function from codes (N, D) to scores (N,), above 0 where the attribute is."""
-    with_, without = classes
-    middle = (with_.mean(dim=0) @ vector + without.mean(dim=0) @ vector) / 2
-    length = vector.norm().clamp(min=1e-12)
-    return lambda z: (z @ vector - middle) / length
-
-
 def _accuracy(with_: Tensor, without: Tensor) -> float:
     rates = [((side > 0) + 0.5 * (side == 0)).double().mean() for side in (with_, -without)]
     return float((rates[0] + rates[1]) / 2)  # a score of just 0 is a guess
@@ -372,9 +345,6 @@ def _effect_size(with_: Tensor, without: Tensor) -> float:
     return float((a.mean() - b.mean()) / spread) if spread > 0 else 0.0
 
 
-# ------------------------------------------------------------------------------------------- files
-
-
 def pretrained_folder() -> Path:
     """Return where the directions of released weights are, in a folder for each."""
     return models.pretrained_path().parent / "directions"
@@ -384,31 +354,25 @@ def save(direction: Direction, path: str | Path) -> Path:
     """Write a direction atomically, as float16: its own noise is far coarser than that.
     Raises OSError: the folder is missing or the disk full; an older file at `path` survives."""
     path = Path(path)
-    known = {
-        key: getattr(direction, key)
-        for key in ("name", "turn", "fingerprint", "group", "unit", "low", "high", "facts")
-    }
+    about = {f.name: getattr(direction, f.name) for f in fields(direction)}
+    del about["vector"], about["shape"]
     tensors = {}
     if direction.vector is not None:
         tensors[_LOOK] = direction.vector.half().contiguous()
     if direction.shape is not None:
         tensors[_SHAPE] = torch.from_numpy(direction.shape).half().contiguous()
-    metadata = {"format": _FORMAT, "version": _VERSION, "about": json.dumps(known)}
+    metadata = {"format": _FORMAT, "version": _VERSION, "about": json.dumps(about)}
     # A file of tensors has at least one.
     write_safetensors(tensors or {_SHAPE: torch.zeros(LANDMARKS, 2).half()}, metadata, path)
     return path
 
 
 def load(path: str | Path, fingerprint: str | None = None) -> Direction:
-    """Read a direction.
-
-    Args:
-        path: a file that `save` wrote.
-        fingerprint: of the weights it is wanted for; None takes any.
+    """Read a direction from a file that `save` wrote.
 
     Raises:
-        UserError: the file is missing, broken, no direction, or made for other weights; one
-            sentence.
+        UserError: the file is missing, broken, no direction, or made for weights of another
+            `fingerprint`, None being any.
     """
     path = Path(path)
     if not path.is_file():

@@ -1,9 +1,9 @@
 """Edit faces in latent space: morph, journey, mix, edit, average.
 
-No page, no files. A photo becomes a frame in these steps: `Editor.prepare` makes a `Face`,
-`Editor.walk` (or `mix_walk`, `edit_walk`) a `Walk` between faces, and `Walk.at` a `Point` of it;
-`model` decodes the code of the point, `renderer` makes its picture, and `frames` collects them in
-a `Morph` or a `Still`.
+A photo becomes a frame in these steps: `Editor.prepare` makes a `Face`, `Editor.walk` (or
+`mix_walk`, `edit_walk`) a `Walk` between faces, and `Walk.at` a `Point` of it; `model` decodes the
+code of the point, `renderer` makes its picture, and `frames` collects them in a `Morph` or a
+`Still`.
 """
 
 from __future__ import annotations
@@ -36,36 +36,28 @@ Picture = np.ndarray | Face
 class Editor:
     """A model, and everything that can be done with faces in its latent space.
 
-    Faces are given as what `prepare` returns or as pictures (S, S, 3) uint8 without a photo behind
-    them. Long work takes `progress`, see `glow_app.common.progress.Progress`, which also stops it.
-    Anything out of range raises `UserError`.
+    Faces are given as what `prepare` returns or as pictures (S, S, 3) uint8. Long work takes
+    `progress`, see `glow_app.common.progress.Progress`, which also stops it. Anything out of range
+    raises `UserError`.
 
     Args:
         checkpoint, device: see `FaceModel`.
 
     Attributes:
         model: encodes, decodes and measures pictures.
-        sampler: draws faces.
+        sampler: draws new faces.
+        name, image_size: those of the model.
     """
 
     def __init__(self, checkpoint: str | Path | None = None, device: str = "auto") -> None:
         self.model = FaceModel(checkpoint, device)
         self.sampler = Sampler(self.model)
-
-    @property
-    def name(self) -> str:
-        """See `FaceModel.name`."""
-        return self.model.name
+        self.name, self.image_size = self.model.name, self.model.image_size
 
     @property
     def fingerprint(self) -> str:
         """See `FaceModel.fingerprint`."""
         return self.model.fingerprint
-
-    @property
-    def image_size(self) -> int:
-        """See `FaceModel.image_size`."""
-        return self.model.image_size
 
     def prepare(self, source: Any, align: Align = "auto", crop: Square | None = None) -> Face:
         """See `FaceModel.prepare`."""
@@ -75,24 +67,18 @@ class Editor:
         """See `FaceModel.read`."""
         return self.model.read(picture)
 
-    # ------------------------------------------------------------------------------------ walks
-
     def walk(self, pictures: Sequence[Picture], options: MorphOptions) -> Walk:
-        """Return the walk through faces at positions 0, 1, …; a loop is back at 0 at the end.
+        """Return the walk through K ≥ 2 faces at positions 0, 1, …; a loop ends at 0 again.
 
         Where all have landmarks they are warped to shapes in between.
-
-        Raises:
-            UserError: wrong pictures, or fewer than two.
         """
         if len(pictures) < 2:
             raise UserError("A journey needs at least two pictures.")
-        legs = len(pictures) if options.loop else len(pictures) - 1
         return Journey(
             *self._encoded(pictures, alone=options.alone),
             path=options.path,
             ground=options.ground,
-            legs=legs,
+            legs=len(pictures) if options.loop else len(pictures) - 1,
             loop=options.loop,
         )
 
@@ -133,26 +119,21 @@ class Editor:
                 raise UserError(f"The direction {direction.name} is of another model.")
             self._check_length(direction)
         total, everywhere = directions.combined(strengths)
-        target, target_shape = None, self.model.looks.mean
-        if average is not None:
-            target = self.model.encode_faces([average], warped=True).z[0]
-            target_shape = average.shape
+        model = self.model
         return Edit(
             *self._encoded([picture]),
             move=total.vector,
             shift=total.shape,
             turn=total.turn,
             toward=toward,
-            target=target,
-            target_shape=target_shape,
+            target=None if average is None else model.encode_faces([average], warped=True).z[0],
+            target_shape=model.looks.mean if average is None else average.shape,
             everywhere=everywhere,
         )
 
     def have_landmarks(self, *pictures: Picture) -> bool:
         """Return whether all of these faces can be warped."""
         return all(self.model.face(picture).shape is not None for picture in pictures)
-
-    # ----------------------------------------------------------------------------------- frames
 
     def along(
         self,
@@ -166,11 +147,10 @@ class Editor:
         """Make the frames of a walk at positions `u` (T,), in legs.
 
         Args:
-            constant_speed: choose as many positions anew, between those ends; see
-                `frames.make_even_frames`.
+            constant_speed: choose as many positions anew, see `frames.make_even_frames`.
             progress: counts frames.
-            coarse: without constant speed, yield every coarse-th frame first and then all;
-                nothing is made twice.
+            coarse: without constant speed, yield every coarse-th frame first, see
+                `frames.make_frames`.
             kappa: see `MorphOptions`.
         """
         if constant_speed:
@@ -213,7 +193,7 @@ class Editor:
             options = MorphOptions(path=path, frames=int(frames), **choices)
             *_, morph = self.travel((a, b), options, progress)
             return morph
-        t, options = check_positions(np.asarray(frames)), MorphOptions(path=path, **choices)
+        t, options = check_positions(frames), MorphOptions(path=path, **choices)
         if options.constant_speed:
             raise UserError("Constant speed chooses the positions: give a number of frames.")
         walk = self.walk((a, b), options)
@@ -253,10 +233,10 @@ class Editor:
         The photos are mixed likewise, each band of them by the weight of its level.
 
         Args:
-            weights: one for each level of the flow, finest first, within `paths.T_RANGE`: 0
-                takes the level from A, 1 from B. `paths.coarse_fine` makes the usual ones.
-            shape: 0 to 1: warp both faces to a shape between A's (0) and B's (1), so that eyes lie
-                on eyes; where a face has no landmarks, and for None, nothing is warped.
+            weights: w_l, finest level first, within `paths.T_RANGE`: 0 takes the level from A, 1
+                from B. `paths.coarse_fine` makes the usual ones.
+            shape: warp both faces to a shape between A's (0) and B's (1), so that eyes lie on
+                eyes; None, or a face without landmarks: nothing is warped.
         """
         return make_still(self.model, self.mix_walk(a, b, weights, shape))
 
@@ -280,23 +260,17 @@ class Editor:
         return make_still(self.model, walk)
 
     def average(self, pictures: Sequence[Picture]) -> Face:
-        """Return the average of faces: their mean shape, and equal parts of all photos.
-
-        Faces without landmarks are laid over each other as they are.
-        """
+        """Return the average of faces, in their mean shape if all have landmarks."""
         if not len(pictures):
             raise UserError("An average needs at least one picture.")
         return self.face_of(make_still(self.model, Average(*self._encoded(pictures))))
 
-    def face_of(self, still: Still, **known: Any) -> Face:
-        """Return a picture that was made here as a face, with all the detail of its photos;
-        `known` are more of its fields."""
+    def face_of(self, still: Still, **fields: Any) -> Face:
+        """Return a still as a face, with all the detail of its photos; `fields` are of `Face`."""
         side = self.image_size
         full = still.at(still.native) if still.native > side else None
         crop = still.at(max(self.model.crop_size, side))
-        return Face(still.pixels, crop, faces=1, full=full, landmarks=still.shape, **known)
-
-    # ------------------------------------------------------------------------------- directions
+        return Face(still.pixels, crop, faces=1, full=full, landmarks=still.shape, **fields)
 
     def directions(self) -> list[Direction]:
         """Return the directions that come with the program and fit this model, in groups."""
@@ -311,15 +285,8 @@ class Editor:
     def expression(
         self, picture: Picture, like: Picture, amount: float = 1.0
     ) -> list[tuple[Direction, float]]:
-        """Return strengths that bring the expression and the pose of another face to this one.
-
-        Args:
-            like: the face whose expression is wanted.
-            amount: 0 none of it, 1 all.
-
-        Raises:
-            UserError: a face has no landmarks, or the model comes without these sliders.
-        """
+        """Return strengths that bring the expression and the pose of another face, `like`, to this
+        one; `amount` 0 is none of it, 1 all. Both need landmarks."""
         own, other = (self.model.face(p).shape for p in (picture, like))
         if own is None or other is None:
             raise UserError("The expression of a face needs landmarks, and one here has none.")
@@ -327,13 +294,13 @@ class Editor:
 
     @functools.cached_property
     def _shipped(self) -> tuple[Direction, ...]:
-        # The model's own come first; of shapes, which fit any weights, there is one of each name.
-        folders = directions.pretrained_folder()
-        paths = sorted(
-            folders.glob("*/*.safetensors"), key=lambda p: (p.parent.name != self.name, p)
+        # The model's own come first; shapes fit any weights, and each name is taken once.
+        files = sorted(
+            directions.pretrained_folder().glob("*/*.safetensors"),
+            key=lambda path: (path.parent.name != self.name, path),
         )
         found: dict[str, Direction] = {}
-        for path in paths:
+        for path in files:
             if path.name not in found:
                 with suppress(UserError):  # of other weights
                     found[path.name] = self.load_direction(path)

@@ -1,6 +1,6 @@
 """The frames of a walk: points are decoded and rendered pass by pass, at the model's size first.
 
-Larger frames are made of the same decoded looks when somebody asks for them.
+Larger frames are made of the same decoded looks when they are asked for.
 """
 
 from __future__ import annotations
@@ -61,10 +61,7 @@ class Frames:
     ) -> np.ndarray:
         """Return the frames, or some of them, at ``size``: (T, size, size, 3) uint8."""
         each = self.each(size, rows, progress)
-        made = np.empty(each.shape, np.uint8)
-        for i, frame in enumerate(each):
-            made[i] = frame
-        return made
+        return np.fromiter(each, np.dtype((np.uint8, each.shape[1:])), len(each))
 
     def each(
         self,
@@ -79,7 +76,7 @@ class Frames:
 
 @dataclass(frozen=True, eq=False)
 class Enlarged:
-    """Frames of `source` at another size, made one by one each time that they are iterated over.
+    """The frames `rows` of `source` at another size, made each time that they are iterated over.
 
     It has the shape and the dtype of the array of them all, and rows can be chosen as there.
     """
@@ -110,7 +107,7 @@ class Enlarged:
         source, rows = self.source, list(self.rows)
         if source.renderer is not None and self.size > source.frames.shape[1]:
             points = [source.points[row] for row in rows]
-            looks = [source.looks[row] for row in rows]
+            looks = [source.looks[row] for row in rows]  # a slice would be a copy of all
             yield from source.renderer.each(points, looks, self.size, self.progress)
             return
         steps = Steps(len(rows), self.progress)
@@ -129,8 +126,8 @@ class Morph(Frames):
             the share of the whole way.
         u: (T,) float64, positions on the walk, in legs.
         path: of the walk.
-        norms: (T, L) float32, ‖z_l‖/√d_l of each level of each frame's code, finest first. A draw
-            from the prior at temperature T has about T.
+        norms: (T, L) float32, ‖z_l‖/√d_l of each level of each frame's code, finest first; about
+            T for a draw from the prior at temperature T.
         stops: the frame of each photo that the path passes, in order.
         warped: whether the faces were warped to shapes in between.
     """
@@ -162,15 +159,12 @@ class Still(Frames):
 
     @property
     def shape(self) -> np.ndarray | None:
-        """(478, 2), of the face on it, where it is known."""
+        """(478, 2), of the face on it, if known."""
         return self.points[0].shape
 
     def at(self, size: int) -> np.ndarray:
         """Return the picture at ``size``: (size, size, 3) uint8."""
         return self.enlarged(size)[0]
-
-
-# ----------------------------------------------------------------------------------------- making
 
 
 def make_frames(
@@ -181,22 +175,62 @@ def make_frames(
     coarse: int = 0,
     kappa: float | None = None,
 ) -> Iterator[Morph]:
-    """Make the frames of a walk at positions `u`, in legs; with `coarse`, some first.
+    """Make the frames of a walk at positions `u`, (T,) float64, in legs.
 
     Args:
-        u: (T,) float64.
         steps: counts frames, pass by pass.
         coarse: yield every coarse-th frame first, if that includes both ends, then all; nothing
             is made twice. 0: all at once.
     """
-    rows, first = np.arange(len(u)), np.zeros(len(u), bool)
-    job = _Rendering(model, walk, u, kappa)
-    if coarse and len(u) > coarse and (len(u) - 1) % coarse == 0:
-        first[::coarse] = True
-        job.make(rows[first], steps)
-        yield job.morph(rows[first])
-    job.make(rows[~first], steps)
-    yield job.morph(rows)
+    side, count = model.image_size, len(u)
+    renderer = None
+    if not walk.alone:
+        renderer = Renderer(walk.faces, model.looks, KAPPA if kappa is None else kappa)
+    looks = np.empty((count, side, side, 3), np.uint8)
+    frames = looks if renderer is None else np.empty_like(looks)
+    clamped = np.zeros(count, np.float32)
+    norms = np.empty((count, len(model.level_shapes)), np.float32)
+    points: list[Any] = [None] * count  # of `Point`
+    photos = (u == u.round()) & (u >= 0) & (u <= walk.legs)
+
+    def make(rows: np.ndarray) -> None:
+        for first in range(0, len(rows), model.batch):
+            chunk = rows[first : first + model.batch]
+            at = [walk.at(float(place)) for place in u[chunk]]
+            made, shares, z = _decoded(model, walk, at)
+            if renderer is None:
+                _keep_tone(walk, at, made)
+                clamped[chunk] = shares
+            else:  # photos do not clip
+                frames[chunk] = renderer.frames(at, made, side)
+            looks[chunk], norms[chunk] = made, model.norms(z)
+            for row, point in zip(chunk.tolist(), at, strict=True):
+                points[row] = replace(point, z=None, within=None)
+            steps.advance(len(chunk))
+
+    def morph(rows: np.ndarray) -> Morph:
+        drawn = looks[rows]
+        return Morph(
+            frames=drawn if renderer is None else frames[rows],
+            looks=drawn,
+            points=tuple(points[row] for row in rows),
+            clamped_frames=clamped[rows],
+            renderer=renderer,
+            t=(u[rows] / walk.legs).astype(np.float32),
+            u=u[rows],
+            path=walk.path,
+            norms=norms[rows],
+            stops=tuple(np.flatnonzero(photos[rows]).tolist()),
+            warped=walk.warped,
+        )
+
+    rows = rest = np.arange(count)
+    if coarse and count > coarse and (count - 1) % coarse == 0:
+        make(rows[::coarse])
+        yield morph(rows[::coarse])
+        rest = rows[rows % coarse > 0]
+    make(rest)
+    yield morph(rows)
 
 
 def make_even_frames(
@@ -206,15 +240,10 @@ def make_even_frames(
     progress: Progress | None = None,
     kappa: float | None = None,
 ) -> Morph:
-    """Make as many frames as `u` has, between its ends, with equal changes of the picture.
-
-    How much changes where is measured on frames that are made first. Photos on the way stay among
-    the frames.
-
-    Raises:
-        UserError: too few frames for that.
-    """
-    closed = walk.loop and u[-1] < walk.legs  # the way home counts as well
+    """Make as many frames as `u` has, between its ends, with equal changes of the picture, which
+    are measured on frames that are made first. Photos on the way stay among the frames.
+    Raises UserError: too few frames for that."""
+    closed = walk.loop and u[-1] < walk.legs  # the way back to the first photo counts as well
     measured = np.append(u, float(walk.legs)) if closed else u
     inside = range(math.floor(measured[0]) + 1, math.ceil(measured[-1]))
     stops = [stop for stop in inside if 0 <= stop <= walk.legs]
@@ -234,86 +263,29 @@ def make_even_frames(
 
 def make_still(model: FaceModel, walk: Walk) -> Still:
     """Make the picture at the end of a walk of one leg."""
-    job = _Rendering(model, walk, np.ones(1), kappa=None)
-    job.make(np.arange(1), Steps(1))
-    return Still(job.frames, job.looks, tuple(job.points), job.clamped, job.renderer)
+    (one,) = make_frames(model, walk, np.ones(1), Steps(1))
+    return Still(one.frames, one.looks, one.points, one.clamped_frames, one.renderer)
 
 
-class _Rendering:
-    """The frames of one walk at positions `u`, filled in by `make` in any order."""
+def _decoded(
+    model: FaceModel, walk: Walk, points: Sequence[Point]
+) -> tuple[np.ndarray, np.ndarray, Tensor]:
+    """Return g of the codes of points, the share of each that was clamped, and the codes.
+    Looks of the faces themselves are not decoded."""
+    z = torch.stack([point.z for point in points if point.z is not None])
+    own = [walk.faces[point.look] for point in points if point.look is not None]
+    if len(own) == len(points):
+        return np.stack([*map(model.looks.of, own)]), np.zeros(len(points), np.float32), z
+    ranges = [point.within for point in points if point.within is not None]
+    within = StateRange.cat(ranges) if ranges else None
+    return *model.decode_with_report(z, within=within), z
 
-    def __init__(self, model: FaceModel, walk: Walk, u: np.ndarray, kappa: float | None) -> None:
-        side, count = model.image_size, len(u)
-        self._model, self._walk, self._u = model, walk, u
-        self.renderer: Renderer | None = None
-        if not walk.alone:
-            self.renderer = Renderer(walk.faces, model.looks, KAPPA if kappa is None else kappa)
-        self.looks = np.empty((count, side, side, 3), np.uint8)
-        self.frames = self.looks if self.renderer is None else np.empty_like(self.looks)
-        self.clamped = np.zeros(count, np.float32)
-        self.norms = np.empty((count, len(model.level_shapes)), np.float32)
-        self.points: list[Any] = [None] * count  # of `Point`, once they are made
 
-    def make(self, rows: np.ndarray, steps: Steps) -> None:
-        """Make the frames of these rows, as many at a time as the model takes in a pass."""
-        model = self._model
-        for first in range(0, len(rows), model.batch):
-            chunk = rows[first : first + model.batch]
-            points = [self._walk.at(float(place)) for place in self._u[chunk]]
-            looks, clamped, z = self._decode(points)
-            if self.renderer is None:
-                looks = self._toned(points, looks)
-            self.looks[chunk], self.norms[chunk] = looks, model.norms(z)
-            if self.renderer is None:
-                self.clamped[chunk] = clamped
-            else:  # photos do not clip
-                self.frames[chunk] = self.renderer.frames(points, looks, model.image_size)
-            for row, point in zip(chunk.tolist(), points, strict=True):
-                self.points[row] = replace(point, z=None, within=None)
-            steps.advance(len(chunk))
-
-    def _toned(self, points: Sequence[Point], looks: np.ndarray) -> np.ndarray:
-        """Give looks (T, S, S, 3) between photos of one tone each that tone, which the model does
-        not keep; between black and white ones it is grey. The photos themselves come as they are.
-        """
-        looks = looks.copy()
-        for point, look in zip(points, looks, strict=True):
-            weights = zip(self._walk.faces, point.weights, strict=True)
-            tone = mixed_tone([(face.tone, w) for face, w in weights if w])
-            if tone is not None and point.photo is None:
-                look[:] = (tone.of(look) + 0.5).clip(0, 255)
-        return looks
-
-    def morph(self, rows: np.ndarray) -> Morph:
-        """Return the frames of these rows, which were made."""
-        walk, u, looks = self._walk, self._u[rows], self.looks[rows]
-        photos = (u == u.round()) & (u >= 0) & (u <= walk.legs)
-        return Morph(
-            looks if self.renderer is None else self.frames[rows],
-            looks,
-            tuple(self.points[row] for row in rows),
-            self.clamped[rows],
-            self.renderer,
-            (u / walk.legs).astype(np.float32),
-            u,
-            walk.path,
-            self.norms[rows],
-            tuple(np.flatnonzero(photos).tolist()),
-            walk.warped,
-        )
-
-    def _decode(self, points: Sequence[Point]) -> tuple[np.ndarray, np.ndarray, Tensor]:
-        """Return g of the codes of points, the share of each that was clamped, and the codes.
-
-        What is the look of a photo itself is not decoded.
-        """
-        z = torch.stack([point.z for point in points if point.z is not None])
-        own = [point.look for point in points if point.look is not None]
-        if len(own) == len(points):
-            faces = [self._walk.faces[k] for k in own]
-            looks = np.stack([self._model.looks.of(face) for face in faces])
-            return looks, np.zeros(len(points), np.float32), z
-        ranges = [point.within for point in points if point.within is not None]
-        within = StateRange.cat(ranges) if ranges else None
-        looks, clamped = self._model.decode_with_report(z, within=within)
-        return looks, clamped, z
+def _keep_tone(walk: Walk, points: Sequence[Point], looks: np.ndarray) -> None:
+    """Give looks (T, S, S, 3) between photos in black and white or sepia their mixed tone, which
+    the model does not keep. The photos themselves are left as they are."""
+    for point, look in zip(points, looks, strict=True):
+        weights = zip(walk.faces, point.weights, strict=True)
+        tone = mixed_tone([(face.tone, w) for face, w in weights if w])
+        if tone is not None and point.photo is None:
+            look[:] = (tone.of(look) + 0.5).clip(0, 255)

@@ -1,8 +1,8 @@
 """Choose two classes of pictures from a table of labels, balanced in other columns.
 
-A direction learned from old faces of one collection and young faces of another would be a
-direction from one collection to the other. Balancing takes as many pictures of either class from
-each group of pictures that are alike in the given columns.
+A direction learned from old faces of one collection and young faces of another would lead from
+one collection to the other. Balancing takes as many pictures of either class from each group of
+pictures that have the same values in the given columns.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
 
 
 def read_labels(path: str | Path) -> list[Row]:
-    """Read a table as `read_table` does; paths in "file" are taken as relative to its folder."""
+    """Read a table with `read_table`, and take paths in "file" as relative to its folder."""
     path = Path(path)
     return [{**row, FILE: str(path.parent / row[FILE])} for row in read_table(path)]
 
@@ -43,13 +43,13 @@ def read_labels(path: str | Path) -> list[Row]:
 def read_table(path: str | Path) -> list[Row]:
     """Read the rows of a table with a header, as programs and spreadsheets write them.
 
-    It is in UTF-8 or UTF-16, with or without a byte order mark, with tabs, commas or semicolons
-    between columns. One column is called "file". An empty field, and one that a short row lacks,
-    means that nothing is known. Rows without any field are left out.
+    UTF-8 or UTF-16, with or without a byte order mark, with tabs, commas or semicolons between
+    columns, one of which is called "file". Missing fields are "". Rows without any field are left
+    out.
 
     Raises:
         UserError: the file is missing, no such table, or empty; a row has more fields than the
-            header, or no file; one sentence that names the line.
+            header, or no file.
     """
     path = Path(path)
     name = printable(path.name)
@@ -64,12 +64,11 @@ def read_table(path: str | Path) -> list[Row]:
         raise UserError(f"{name} is not text in UTF-8: save it as CSV in UTF-8.") from error
     try:
         delimiter = _delimiter(text)
-        spaced = delimiter != "\t"  # people write "file, age"
         lines = csv.reader(
             io.StringIO(text, newline=""),
             strict=True,
             delimiter=delimiter,
-            skipinitialspace=spaced,
+            skipinitialspace=delimiter != "\t",  # people write "file, age"
         )
         header = [column.strip() for column in next(lines, [])]
         while header and not header[-1]:  # spreadsheets write columns that were emptied
@@ -111,13 +110,12 @@ def _row(header: list[str], fields: list[str], name: str, line: int) -> Row:
 
 
 def condition(text: str, columns: Sequence[str]) -> Callable[[Row], bool]:
-    """Return a test of rows from text such as `age>=50` or `gender=m,source=utk`; commas join.
+    """Return a test of rows from text such as `age>=50` or, for both, `gender=m,source=utk`.
 
-    `=` and `!=` compare words, `<`, `<=`, `>` and `>=` numbers. A row that does not say is in no
-    class.
+    `=` and `!=` compare words, `<`, `<=`, `>` and `>=` numbers. No test holds for an empty field.
 
     Raises:
-        UserError: not a condition, a column that the table lacks, or a number that is none.
+        UserError: not a condition, a column that the table lacks, or a word instead of a number.
     """
     tests = [_one(part.strip(), columns) for part in text.split(",")]
     return lambda row: all(test(row) for test in tests)
@@ -131,7 +129,7 @@ def balanced(
     limit: int | None = None,
     seed: int = 0,
 ) -> tuple[list[str], list[str]]:
-    """Choose files of two classes, as many of either in every group that is alike in `columns`.
+    """Choose files with and without, as many of either in every group that is alike in `columns`.
 
     Args:
         rows: from `read_labels`.
@@ -139,9 +137,6 @@ def balanced(
         columns: to balance, numbers by decades; none takes all rows.
         limit: at most so many of either class, chosen at random.
         seed: of the choice.
-
-    Returns:
-        Files with and without, in the order of the table.
 
     Raises:
         UserError: a column that the table lacks, or a class without pictures.

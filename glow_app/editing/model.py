@@ -1,4 +1,4 @@
-"""Pictures to codes and back: one flow on its device, and what is known about it.
+"""Encode, decode and measure pictures with one flow on its device.
 
 Pictures are uint8 arrays (S, S, 3) at the model's size, codes are float32 tensors (N, D) on the
 CPU. `models` keeps the precision that this needs: encode then decode returns the very same bytes.
@@ -32,14 +32,14 @@ from glow_app.faces.looks import Looks
 from glow_app.faces.opening import printable
 from models import StateRange
 
-RELEASED = "faces128"  # the weights that are used where nobody names others
+RELEASED = "faces128"  # the default weights
 CACHED_CODES = 64  # 192 KiB each at 128 px
 CACHED_SECONDS = 900.0  # a code is as private as the photo it decodes to
 
-# Pictures a pass. Between passes work can be stopped, and other visitors' work gets in. On a CPU a
-# pass is shared out among its cores, a few pictures to each: on two cores 33 frames of faces128
-# took 1.06 s like that, and 1.27 to 1.83 s with PyTorch's own threads, which also make a single
-# picture slower (0.094 instead of 0.071 s). A GPU wants more at once.
+# Pictures per pass. Between passes work can be stopped, and other requests get their turn. On a
+# CPU a pass is shared among its cores, a few pictures each: on two cores 33 frames of faces128
+# took 1.06 s, and 1.27 to 1.83 s with PyTorch's own threads, which also make a single picture
+# slower (0.094 instead of 0.071 s). A GPU wants more at once.
 CORES = cores()
 _BATCH = {"cpu": 3 * CORES, "cuda": 64}
 
@@ -50,32 +50,26 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, eq=False)
 class Coded:
-    """Codes, and the range of states in which each is to be decoded."""
+    """Codes, and the range that the states of the flow took on the way to each."""
 
     z: Tensor  # (N, D) float32 on the CPU
-    within: StateRange | None = None  # N rows, or one for all; None for no limits
+    within: StateRange | None = None  # N rows, or one for all; None: not known
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What the model says about one picture.
+    """What the model measures on one picture."""
 
-    Attributes:
-        bits_per_dim: bits that a channel of a pixel needs under the model, lower for what is more
-            familiar; uniform dequantisation with fixed noise, as in `scripts/evaluate.py`.
-        roundtrip_max_levels: max |level - g(f(level))| over the picture, 0 when exact.
-    """
-
-    bits_per_dim: float
-    roundtrip_max_levels: int
+    bits_per_dim: float  # uniform dequantisation with fixed noise, as in `scripts/evaluate.py`
+    roundtrip_max_levels: int  # max |level - g(f(level))| over the picture, 0 when exact
 
 
 class FaceModel:
     """Encodes, decodes and measures pictures with one flow. Safe to call from several threads.
 
     Args:
-        checkpoint: a file written by `models.save`, or the name of released weights, which a file
-            of that name in the working folder goes before; None for `RELEASED`.
+        checkpoint: a file written by `models.save`, or the name of released weights (a file of
+            that name in the working folder comes first); None for `RELEASED`.
         device: "auto" (a CUDA GPU if there is one), "cpu", "cuda" or "cuda:1".
 
     Attributes:
@@ -83,10 +77,9 @@ class FaceModel:
         image_size: S, the side of its pictures in pixels.
         name: the file name of the checkpoint without its ending, with ? for what is not text.
         facts: training facts stored in the checkpoint.
-        coding: how its training pictures were coded (JPEG), None for uncoded ones; what it is
-            given is coded likewise.
-        looks: how faces with landmarks are shown to it.
-        batch: pictures or codes a pass, at first what is fastest on this kind of device.
+        coding: the JPEG coding of its training pictures, which its input gets too; None for none.
+        looks: warps faces to the shape that it was trained on.
+        batch: pictures or codes per pass, at first the fastest number on this kind of device.
 
     Raises:
         UserError: there is no such device.
@@ -112,7 +105,7 @@ class FaceModel:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that tell these weights from all others, whatever their file."""
+        """16 hexadecimal digits, a digest of the weights, whatever the name of their file."""
         digest = hashlib.blake2b(digest_size=8)
         for name, value in sorted(self.flow.state_dict().items()):
             digest.update(name.encode())
@@ -129,11 +122,8 @@ class FaceModel:
         """Pixels a side of the crops that are coded and reduced to the model's size."""
         return self.image_size if self.coding is None else self.coding.size
 
-    # ----------------------------------------------------------------------------------- faces
-
     def prepare(self, source: Any, align: Align = "auto", crop: Square | None = None) -> Face:
-        """Open a photo and cut out its face, for this model and at full size; see
-        `faces.face.prepare`."""
+        """Cut the face out of a photo; see `faces.face.prepare`."""
         return prepare(source, self.image_size, align, self.coding, full=FULL, square=crop)
 
     def face(self, picture: np.ndarray | Face) -> Face:
@@ -155,10 +145,8 @@ class FaceModel:
 
     def encode_faces(self, faces: Sequence[Face], warped: bool) -> Coded:
         """Encode the looks of faces, or with `warped` False their crops as they are."""
-        seen = [self.looks.of(face) if warped else face.pixels for face in faces]
-        return self.encode_with_range(np.stack(seen))
-
-    # -------------------------------------------------------------------------------- pictures
+        pictures = [self.looks.of(face) if warped else face.pixels for face in faces]
+        return self.encode_with_range(np.stack(pictures))
 
     def encode(self, pixels: np.ndarray) -> Tensor:
         """Return the codes alone of `encode_with_range`: (N, D) float32 on the CPU."""
@@ -172,7 +160,7 @@ class FaceModel:
 
         Args:
             pixels: (N, S, S, 3) or (S, S, 3) uint8.
-            cache: whether they are likely to be asked for again; False leaves the cache alone.
+            cache: whether to keep these codes for the next call.
 
         Returns:
             N codes, D = 3·S·S, and for each the range that the state takes after every step of
@@ -200,25 +188,20 @@ class FaceModel:
         return self.decode_with_report(z, batch)[0]
 
     def decode_with_report(
-        self,
-        z: Tensor,
-        batch: int | None = None,
-        steps: Steps | None = None,
-        within: StateRange | None = None,
+        self, z: Tensor, batch: int | None = None, within: StateRange | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Decode codes, and report how much had to be clamped.
 
-        Codes made by hand can leave the region where g is well conditioned. Infinite and undefined
+        An edited code can leave the region where g is well conditioned. Infinite and undefined
         numbers in z become the nearest finite ones and 0, in x black, white and grey; x is clamped
         to [0, 1].
 
         Args:
             z: (N, D) or (D,), any float type, any device.
-            batch: codes a pass; None for what is fastest on this device.
-            steps: counts the pictures, pass by pass.
+            batch: codes per pass; None for what is fastest on this device.
             within: the range, one row for all or one for each code, in which the state of the flow
-                is held; see `models.Glow.g`. A flow's inverse bursts where a state leaves what its
-                couplings have seen.
+                is held, since its inverse diverges outside of what its couplings were trained on;
+                see `models.Glow.g`.
 
         Returns:
             frames (N, S, S, 3) uint8, and for each of them (N,) float32 the share, 0 to 1, of
@@ -227,20 +210,18 @@ class FaceModel:
         Raises:
             UserError: wrong shape, or the device ran out of memory.
         """
-        z = self._check_codes(z)
-        steps = steps or Steps(len(z))
-        frames, clamped = [], []
-        size = batch or self.batch
-        for first in range(0, len(z), size):
+        codes = z[None] if z.ndim == 1 else z
+        if codes.ndim != 2 or codes.shape[1] != self.flow.dims or not len(codes):
+            raise UserError(f"Codes are (N, {self.flow.dims}) here, not {tuple(z.shape)}.")
+
+        size, steps, passes = batch or self.batch, Steps(len(codes)), []
+        for first in range(0, len(codes), size):
             rows = slice(first, first + size)
             held = within if within is None or len(within) == 1 else within[rows]
-            pixels, shares = self._decode(z[rows], held)
-            frames.append(pixels)
-            clamped.append(shares)
-            steps.advance(len(pixels))
+            passes.append(self._decode(codes[rows], held))
+            steps.advance(len(passes[-1][0]))
+        frames, clamped = zip(*passes, strict=True)
         return np.concatenate(frames), np.concatenate(clamped)
-
-    # --------------------------------------------------------------------------- measurements
 
     def read(self, picture: Face | np.ndarray) -> Reading:
         """Measure the look of a face, or a picture (S, S, 3) uint8 as it is.
@@ -252,63 +233,54 @@ class FaceModel:
         if len(pictures) != 1:
             raise UserError("One picture at a time can be read.")
         return Reading(
-            bits_per_dim=float(self.bits_along(pictures)[0]),
+            bits_per_dim=float(self.bits_per_dim(pictures)[0]),
             roundtrip_max_levels=int(self.roundtrip(pictures)[0]),
         )
 
     def bits_per_dim(
-        self, pixels: np.ndarray, seeds: Sequence[int], progress: Progress | None = None
+        self,
+        pixels: np.ndarray,
+        seeds: Sequence[int] | None = None,
+        progress: Progress | None = None,
     ) -> np.ndarray:
-        """Return bits a dimension of pictures under the model, with uniform dequantisation.
+        """Return bits per dimension of pictures under the model, with uniform dequantisation.
 
         Args:
             pixels: (N, S, S, 3) uint8.
             seeds: N seeds, one for the noise of each picture, so that neither order nor batch
-                changes a result.
+                changes a result; None: the noise of `read` for each.
             progress: counts the pictures, pass by pass.
 
         Returns:
             (N,) float64. NaN or infinite where the model breaks down.
         """
-        noisy, parts = self._dequantized(pixels, seeds), []
+        noisy = self._dequantized(pixels, [0] * len(pixels) if seeds is None else seeds)
+
+        def part(rows: slice) -> Tensor:
+            return self.flow.log_prob(noisy[rows].to(self.device)).cpu()
+
         steps = Steps(len(noisy), progress)
-        for chunk in noisy.split(self.batch):
-            parts += self._on_cores(lambda x: self.flow.log_prob(x.to(self.device)).cpu(), chunk)
-            steps.advance(len(chunk))
-        log_prob = torch.cat(parts).double()
+        log_prob = torch.cat(self._in_passes(part, len(noisy), steps=steps)).double()
         return models.bits_per_dim(log_prob, self.flow.dims, self._n_bits).numpy()
 
     def bits_by_part(self, pixels: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
-        """Return bits a number of the parts of pictures, with the noise of `bits_per_dim`.
-
-        Returns:
-            (N, P) float64: of the details of each detail level given their means, finest first,
-            and bits a dimension of the means behind them as a picture of its own; without detail
-            levels that is the picture itself.
-        """
+        """Return bits per dimension of the parts of pictures, (N, P) float64, with the noise of
+        `bits_per_dim`: of each detail level given its means, finest first, then of the means
+        behind them as a picture of its own, which without detail levels is the whole picture."""
         measured = []
         for chunk in self._dequantized(pixels, seeds).split(self.batch):
             with self._on_device():
                 measured.append(models.bits_by_part(self.flow, chunk.to(self.device))[1].cpu())
         return torch.cat(measured).numpy()
 
-    def bits_along(self, frames: np.ndarray, progress: Progress | None = None) -> np.ndarray:
-        """Return bits a dimension of each frame of a path, for a plot under it: (T,) float64.
-
-        The decoded picture is measured, (T, S, S, 3) uint8, every one with the noise of `read`, so
-        the curve begins and ends on the readings of the two photos. The density of the code itself
-        would differ from those: a code decodes to the middle of each bin, where the noise that
-        dequantisation has to pay for is missing. Takes about as long as decoding.
-        """
-        return self.bits_per_dim(frames, [0] * len(frames), progress)
-
     def roundtrip(self, pixels: np.ndarray) -> np.ndarray:
         """Return max |level - g(f(level))| of each picture (N, S, S, 3): (N,) int, 0 = exact."""
         pictures = self._check_pictures(pixels)
-        # A model of fewer bits promises the picture at its own depth.
-        promised = to_pictures(models.to_levels(self._centres(pictures), self._n_bits))
+        # A model of fewer bits returns the picture at its own depth.
+        centres = models.bin_centers(to_tensor(pictures), self._n_bits)
+        expected = to_pictures(models.to_levels(centres, self._n_bits))
         returned = self.decode(self.encode(pictures))
-        return np.abs(promised.astype(int) - returned).max(axis=(1, 2, 3))
+        return np.abs(expected.astype(int) - returned).max(axis=(1, 2, 3))
 
     def norms(self, z: Tensor) -> np.ndarray:
         """Return (N, L) float32, ‖z_l‖/√d_l of each level of codes (N, D), finest first."""
@@ -321,8 +293,6 @@ class FaceModel:
         with self._lock:
             yield self.flow
 
-    # --------------------------------------------------------------------------------- passes
-
     @contextmanager
     def _on_device(self) -> Iterator[None]:
         """Wrap every use of `flow`: one thread, no autograd, memory errors as `UserError`."""
@@ -334,6 +304,32 @@ class FaceModel:
                     "The GPU has not enough free memory: ask for less at once or use the CPU."
                 ) from error
 
+    def _in_passes(
+        self,
+        work: Callable[[slice], _Result],
+        count: int,
+        batch: int | None = None,
+        steps: Steps | None = None,
+    ) -> list[_Result]:
+        """Call `work` on slices of `count` rows, pass by pass, each shared among the cores of a
+        CPU; between passes `steps` are counted, and other threads may use the flow."""
+        results: list[_Result] = []
+        on_cpu, size = self.device.type == "cpu", batch or self.batch
+
+        def part(rows: slice) -> _Result:
+            with torch.inference_mode():  # of each thread
+                return work(rows)
+
+        for first in range(0, count, size):
+            rows = min(size, count - first)
+            shares = min(CORES, rows) if on_cpu else 1
+            ends = [first + rows * k // shares for k in range(shares + 1)]
+            with self._on_device():
+                results += (_workers().map if on_cpu else map)(part, map(slice, ends, ends[1:]))
+            if steps is not None:
+                steps.advance(rows)
+        return results
+
     def _dequantized(self, pixels: np.ndarray, seeds: Sequence[int]) -> Tensor:
         """Return images (N, 3, S, S) on the CPU, each with the noise of its own seed."""
         pictures = self._check_pictures(pixels)
@@ -344,56 +340,34 @@ class FaceModel:
             ]
         )
 
-    def _centres(self, pictures: np.ndarray) -> Tensor:
-        return models.bin_centers(to_tensor(pictures), self._n_bits)
-
     def _encode(self, pictures: np.ndarray) -> list[Coded]:
-        def part(x: Tensor) -> list[Coded]:
-            z, _, states = self.flow.f_with_range(x.to(self.device))
+        centres = models.bin_centers(to_tensor(pictures), self._n_bits)
+
+        def part(rows: slice) -> list[Coded]:
+            z, _, states = self.flow.f_with_range(centres[rows].to(self.device))
             z, states = z.cpu(), states.to("cpu")
             # Rows by number are copies: a view would keep the whole batch.
             return [Coded(z[[i]], states[i]) for i in range(len(z))]
 
-        chunks = self._centres(pictures).split(self.batch)
-        return [row for chunk in chunks for rows in self._on_cores(part, chunk) for row in rows]
+        return [row for rows in self._in_passes(part, len(centres)) for row in rows]
 
-    def _decode(
-        self, z: Tensor, within: StateRange | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Decode one pass: pictures, and of each the share out of range or not finite."""
+    def _decode(self, z: Tensor, within: StateRange | None) -> tuple[np.ndarray, np.ndarray]:
+        """Decode one pass, see `decode_with_report`."""
 
-        def part(z: Tensor, held: StateRange | None) -> tuple[np.ndarray, np.ndarray]:
-            z = z.to(self.device, torch.float32)
-            lost = (~z.isfinite()).sum(dim=1)
-            x = self.flow.g(torch.nan_to_num(z), None if held is None else held.to(self.device))
+        def part(rows: slice) -> tuple[np.ndarray, np.ndarray]:
+            codes = z[rows].to(self.device, torch.float32)
+            held = within if within is None or len(within) == 1 else within[rows]
+            lost = (~codes.isfinite()).sum(dim=1)
+            x = self.flow.g(
+                torch.nan_to_num(codes), None if held is None else held.to(self.device)
+            )
             outside = (~((x >= 0) & (x <= 1))).sum(dim=(1, 2, 3))
             shares = ((lost + outside) / self.flow.dims).clamp(max=1)
             x = torch.nan_to_num(x, nan=0.5, posinf=1.0, neginf=0.0)
             return to_pictures(models.to_levels(x, self._n_bits)), shares.cpu().numpy()
 
-        pixels, shares = zip(*self._on_cores(part, z, within), strict=True)
+        pixels, shares = zip(*self._in_passes(part, len(z), len(z)), strict=True)
         return np.concatenate(pixels), np.concatenate(shares)
-
-    def _on_cores(
-        self, work: Callable[..., _Result], rows: Tensor, *more: StateRange | None
-    ) -> list[_Result]:
-        """Call `work` on one pass of rows, shared out among the cores of a CPU. `more`: further
-        arguments of `work`: of as many rows, of one for all, or None."""
-        count = min(CORES, len(rows)) if self.device.type == "cpu" else 1
-        ends = [len(rows) * k // count for k in range(count + 1)]
-
-        def part(k: int) -> _Result:
-            some = slice(ends[k], ends[k + 1])
-            own = [m if m is None or len(m) == 1 else m[some] for m in more]
-            with torch.inference_mode():
-                return work(rows[some], *own)
-
-        with self._on_device():
-            if self.device.type != "cpu":
-                return [part(0)]
-            return list(_workers().map(part, range(count)))
-
-    # --------------------------------------------------------------------------------- checks
 
     def _check_one(self, picture: np.ndarray) -> np.ndarray:
         if np.ndim(picture) != 3:
@@ -410,15 +384,9 @@ class FaceModel:
             raise UserError(f"Pictures must be uint8, not {pictures.dtype}.")
         return pictures
 
-    def _check_codes(self, z: Tensor) -> Tensor:
-        codes = z[None] if z.ndim == 1 else z
-        if codes.ndim != 2 or codes.shape[1] != self.flow.dims or not len(codes):
-            raise UserError(f"Codes are (N, {self.flow.dims}) here, not {tuple(z.shape)}.")
-        return codes
-
 
 def _weights(checkpoint: str | Path | None) -> Path:
-    """Return the file of weights that are given by path, or by name if they are released ones."""
+    """Return the file of weights given by path, or by name if they are released ones."""
     path = Path(RELEASED if checkpoint is None else checkpoint)
     named = models.pretrained_path(path.name)
     return named if path == Path(path.name) and named.is_file() and not path.exists() else path
@@ -431,5 +399,5 @@ def _workers() -> ThreadPoolExecutor:
 
 
 def generator(seed: int) -> torch.Generator:
-    """Return a source of noise on the CPU, so that it is the same on every device."""
+    """Return a generator on the CPU, whose noise is the same on every device."""
     return torch.Generator().manual_seed(seed)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 import numpy as np
 
 from glow_app.common.errors import UserError
-from glow_app.editing.paths import JOURNEYS, PATHS, T_RANGE, journey_positions
+from glow_app.editing.paths import JOURNEYS, PATHS, T_RANGE
 
 Ground = Literal["switch", "a", "b"]
 GROUNDS: Final[tuple[str, ...]] = get_args(Ground)
-KAPPA: Final = 0.5  # by blind marks as good as the photos alone; 1 is a little worse
+KAPPA: Final = 0.5  # in blind judgements as good as the photos alone; 1 is a little worse
 FRAMES: Final = 33
-MAX_FRAMES: Final = 2000  # of one morph; at 128 px they and their looks have 200 MB
+MAX_FRAMES: Final = 2000  # of one morph; at 128 px they and their looks take 200 MB
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,7 @@ class MorphOptions:
         path: of the code, one of `paths.PATHS`; of a journey one of `paths.JOURNEYS`.
         t_range: of a morph, first and last t within `paths.T_RANGE`; 0 is A, 1 is B, and beyond
             the path goes on straight ahead.
-        alone: the model alone: codes of the crops as they are, and frames that are g(z) and
-            nothing else; no photo, no warp.
+        alone: frames are g(z) of codes between those of the crops, without photos and warps.
         ground: one of `GROUNDS`: whose hair, clothes and background are shown. "switch": those of
             the nearer face, changing about the middle; "a", "b": of the first or the second face
             of a leg, all but next to the other photo.
@@ -36,11 +36,11 @@ class MorphOptions:
             frame to frame (mean absolute difference of levels, measured on frames that are made
             first, which doubles the time). Photos on the way stay among the frames.
         loop: of a journey, go back to the first face, without repeating it.
-        frames: of a morph all of them, of a journey those of one leg with both its ends;
-            neighbouring legs share one.
+        frames: of a morph all of them; of a journey those of one leg with both its ends, which
+            neighbouring legs share.
 
     Raises:
-        UserError: a value out of range; one sentence.
+        UserError: a value out of range.
     """
 
     kind: str = "morph"
@@ -71,7 +71,8 @@ class MorphOptions:
             raise UserError(f"A morph needs 2 to {MAX_FRAMES} frames, not {self.frames}.")
 
     def positions(self, legs: int = 1) -> np.ndarray:
-        """Return the evenly spaced positions of the frames on a walk, (T,) float64 in legs.
+        """Return the evenly spaced positions of the frames on a walk, (T,) float64 in legs: of a
+        morph `t_range`, of a journey from 0 to `legs`, of a loop without the last.
         Raises UserError: a journey of so many legs has no such number of frames."""
         if self.kind == "morph":
             # Rounded, so that a 0 or a 1 on the way is exact and meets its photo.
@@ -82,13 +83,13 @@ class MorphOptions:
                 f"A journey has at most {MAX_FRAMES} frames: from one of these photos to the next "
                 f"2 to {most}, not {self.frames}."
             )
-        keys = legs if self.loop else legs + 1
-        return journey_positions(keys, self.frames, self.loop).numpy()
+        steps = legs * (self.frames - 1)
+        return np.arange(steps if self.loop else steps + 1) / (self.frames - 1)
 
 
-def check_positions(t: np.ndarray) -> np.ndarray:
-    """Return positions t of a morph, any numbers within `paths.T_RANGE`, as (T,) float64.
-    Raises UserError: they are no such row."""
+def check_positions(t: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Return positions t of a morph as (T,) float64.
+    Raises UserError: they are no row of numbers within `paths.T_RANGE`."""
     low, high = T_RANGE
     t = np.asarray(t, dtype=np.float64)
     if t.ndim != 1 or not 1 <= len(t) <= MAX_FRAMES:

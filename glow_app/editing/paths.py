@@ -1,9 +1,7 @@
-"""Paths and edits of latent codes: pure functions on z, no model, no pictures. They trust their
-arguments, which `MorphOptions` and the `Editor` have checked.
+"""Paths of latent codes, z ~ N(0, I) under the model (`models.Glow.f`): pure functions.
 
-A code is one row of whitened numbers, z ~ N(0, I) under the model (`models.Glow.f`). Every path
-here passes *exactly* through the codes it was given, so that a morph starts on photo A and ends
-on photo B to the byte.
+Every path passes *exactly* through the codes it was given, so that a morph starts on photo A and
+ends on photo B to the byte. Arguments are not checked: `MorphOptions` and the `Editor` do that.
 """
 
 from __future__ import annotations
@@ -20,18 +18,18 @@ Path = Literal["linear", "spherical"]
 JourneyPath = Literal["cubic", "linear", "spherical"]
 PATHS: tuple[str, ...] = get_args(Path)
 JOURNEYS: tuple[str, ...] = get_args(JourneyPath)
-T_RANGE: tuple[float, float] = (-0.5, 1.5)  # farther out there are hardly any faces
+T_RANGE: tuple[float, float] = (-0.5, 1.5)  # beyond, codes hardly decode to faces
 
 # Below this angle to (anti)parallel (radians) 1/sin blows up and slerp has no direction to take.
 _MIN_SIN = 1e-6
 
 
 def path(z_a: Tensor, z_b: Tensor, t: Tensor | Sequence[float], kind: str = "linear") -> Tensor:
-    """Return points of one path from `z_a` (t = 0) to `z_b` (t = 1).
+    """Return points of one path from `z_a` (t = 0) to `z_b` (t = 1): (T, D) as `z_a`.
 
-    - `"linear"`: z_t = z_a + t·Δ with Δ = z_b - z_a. In high dimension two independent codes are
-      nearly orthogonal, so ‖z_t‖ dips to about 1/√2 of its ends half way: the middle looks as if
-      sampled at a lower temperature.
+    - `"linear"`: z_t = z_a + t·(z_b - z_a). In high dimension two independent codes are nearly
+      orthogonal, so ‖z_t‖ dips to about 1/√2 of its ends half way: the middle looks as if sampled
+      at a lower temperature.
     - `"spherical"`: the direction turns at constant speed along the great circle (slerp:
       Shoemake 1985, "Animating rotation with quaternion curves"; for latent codes White 2016,
       arXiv:1609.04468) and the norm goes linearly from ‖z_a‖ to ‖z_b‖, so it never dips.
@@ -39,12 +37,8 @@ def path(z_a: Tensor, z_b: Tensor, t: Tensor | Sequence[float], kind: str = "lin
 
     Args:
         z_a, z_b: (D,) codes of A and B.
-        t: (T,) positions; 0 and 1 give `z_a` and `z_b` bit for bit, other finite values are
-            allowed and extrapolate.
+        t: (T,) positions; 0 and 1 give `z_a` and `z_b` bit for bit, others may extrapolate.
         kind: one of `PATHS`.
-
-    Returns:
-        (T, D) codes in the dtype and on the device of `z_a`.
     """
     times = torch.as_tensor(t, dtype=torch.float64, device=z_a.device).reshape(-1, 1)
     # float64: near-equal codes and long rows would lose digits of Δ and of the angle in float32.
@@ -61,29 +55,26 @@ def journey(
     kind: str = "cubic",
     loop: bool = False,
 ) -> Tensor:
-    """Return points of a journey A → B → C …; at whole numbers of `u` they are the codes.
+    """Return points of a journey A → B → C …, (T, D); at whole numbers `u` they are the codes.
 
     - `"linear"`, `"spherical"`: one `path` a leg, which turns sharply at each code.
     - `"cubic"`: a Catmull-Rom spline (Catmull & Rom 1974): the velocity at each code is half the
       way from the code before to the one after, so it goes through without a turn. An open
-      journey leaves its first code and reaches its last one straight; a loop is periodic, and
-      as smooth over the seam as anywhere. Codes of photos lie about equally far apart, so
-      the uniform spline has no reason to overshoot. Two codes, open, give the straight line.
+      journey leaves its first code and reaches its last one straight; a loop is periodic. Codes of
+      photos lie about equally far apart, so the uniform spline has no reason to overshoot.
 
     Args:
         zs: (K, D) or K codes (D,), K ≥ 2.
         u: (T,) positions in legs: k is code k, k + 0.5 is half way to the next one. From 0 to
-            K - 1, for a loop to K, which is code 0 again.
+            K - 1, for a loop to K, which is code 0 again; a straight or spherical open one goes
+            on beyond its ends.
         kind: one of `JOURNEYS`.
         loop: after the last code go back to the first.
-
-    Returns:
-        (T, D) codes in the dtype and on the device of the first.
     """
     keys = torch.stack(list(zs))
     legs = len(keys) if loop else len(keys) - 1
     places = torch.as_tensor(u, dtype=torch.float64).reshape(-1)
-    leg = places.floor().long().clamp(max=legs - 1)
+    leg = places.floor().long().clamp(0, legs - 1)
     along = places - leg
     if kind == "cubic":
         points = _cubic(keys.double(), leg, along, loop).to(keys.dtype)
@@ -97,40 +88,21 @@ def journey(
     return points
 
 
-def journey_positions(keys: int, frames: int = 33, loop: bool = False) -> Tensor:
-    """Return (T,) float64 positions `u` of a journey's frames, evenly spaced on each leg.
-
-    Args:
-        keys: number of codes K ≥ 2.
-        frames: frames a leg, both its ends included, ≥ 2; neighbouring legs share their joint.
-        loop: leave out the closing frame, which is the first one again: played round and round
-            no frame comes twice.
-
-    Returns:
-        T = (K-1)·(frames-1) + 1, or K·(frames-1) for a loop. Code k is row k·(frames-1).
-    """
-    steps = (keys if loop else keys - 1) * (frames - 1)
-    return torch.arange(steps if loop else steps + 1, dtype=torch.float64) / (frames - 1)
-
-
 def even_positions(
     t: np.ndarray, changes: np.ndarray, count: int, stops: Sequence[float] = ()
 ) -> np.ndarray:
-    """Return positions at which a path changes by equal amounts from one to the next.
+    """Return positions at which a path changes by equal amounts: (count,) float64 from t[0] to
+    t[-1], both exact.
 
-    The way covered is taken as growing linearly between the positions at which it was measured.
-    The parts between stops share the steps in proportion to their way, rounded to whole steps,
-    and within each part steps are equal.
+    The change is interpolated linearly between the positions at which it was measured. The parts
+    between stops share the steps in proportion to their change, rounded to whole steps, and
+    within each part steps are equal.
 
     Args:
         t: (T,) increasing positions, T ≥ 2.
         changes: (T-1,) how much changes from each position to the next, ≥ 0.
         count: how many positions are wanted; at least one step for each part.
         stops: positions between t[0] and t[-1] that must be among the result, exactly.
-
-    Returns:
-        (count,) float64 from t[0] to t[-1], both exact. Evenly spaced in t where nothing changes
-        at all.
     """
     way = np.concatenate([[0.0], np.cumsum(changes, dtype=np.float64)])
     if not way[-1] > 0:
@@ -149,16 +121,8 @@ def even_positions(
 def mix(
     levels_a: Sequence[Tensor], levels_b: Sequence[Tensor], weights: Sequence[float]
 ) -> list[Tensor]:
-    """Mix two codes level by level: z_l = z_a,l + w_l·(z_b,l - z_a,l).
-
-    Args:
-        levels_a, levels_b: the code of A and of B, as `models.Glow.split_levels` cuts them.
-        weights: one for each level; 0 is A's and 1 is B's, both bit for bit, and other finite
-            values extrapolate.
-
-    Returns:
-        The levels of the mix, for `models.Glow.join_levels`.
-    """
+    """Mix the levels of two codes: z_l = z_a,l + w_l·(z_b,l - z_a,l), where w_l = 0 gives A's and
+    1 B's bit for bit."""
     mixed = []
     for a, b, w in zip(levels_a, levels_b, weights, strict=True):
         between = _linear(a.double(), b.double(), w).to(a.dtype)
@@ -174,13 +138,9 @@ def coarse_fine(levels: int, cut: int) -> tuple[float, ...]:
 def near(z: Tensor, noise: Tensor, radius: float) -> Tensor:
     """Return a neighbour of `z`: z' = √(1 - r²)·z + r·noise.
 
-    For z and noise ~ N(0, I), z' ~ N(0, I) as well, whatever r is, so a neighbour is as likely
-    a face as z itself (the autoregressive proposal of preconditioned Crank-Nicolson: Cotter et
-    al. 2013, arXiv:1202.0709). The correlation of z' with z is √(1 - r²).
-
-    Args:
-        z, noise: (D,) or (N, D).
-        radius: r in [0, 1]: 0 is z itself, 1 has nothing to do with it.
+    For z and noise ~ N(0, I), z' ~ N(0, I) as well, whatever r in [0, 1] is, so a neighbour is as
+    likely a face as z itself (the autoregressive proposal of preconditioned Crank-Nicolson: Cotter
+    et al. 2013, arXiv:1202.0709). The correlation of z' with z is √(1 - r²).
     """
     return math.sqrt(1 - radius**2) * z + radius * noise
 

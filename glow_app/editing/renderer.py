@@ -7,9 +7,9 @@ and S the shape of the frame. The photos carry the picture, the flow decides the
 photo (w = 1, S = S_i, z = f(L_i)) the bracket vanishes, since g(f(L)) = L, and the frame is the
 photo, byte for byte.
 
-Only the face inside its outline is mixed like that; hair, ears, neck, clothes and background come
-from one photo at a time (the *ground*), and so does what is inside the lips: laying two of them
-over each other is what gives a morph away.
+Only the face inside its outline is mixed like that. Hair, ears, neck, clothes and background come
+from one photo at a time (the *ground*), and so does the inside of the mouth, where two photos on
+top of each other would be seen.
 """
 
 from __future__ import annotations
@@ -37,39 +37,33 @@ from glow_app.faces.landmarks import INNER_LIPS, OUTER_LIPS, SHAPE_POINTS
 from glow_app.faces.looks import Looks
 from glow_app.faces.warp import Triangulation, between, reshaped
 
-# Frames are made side by side, one a core; OpenCV's own threads would only get in their way.
+# Frames are made in parallel, one per core, which OpenCV's own threads would slow down.
 cv2.setNumThreads(1)
 
-_GRID: Final = 256  # pixels a side of masks, and of what is smooth
+_GRID: Final = 256  # pixels a side of masks and warps
 _TEETH: Final = 0.02  # of the crop: lips farther apart than this show teeth
-_OVERSHOOT: Final = (-0.05, 1.05)  # of a leg: shapes of smooth curves go a little beyond
+_OVERSHOOT: Final = (-0.05, 1.05)  # of a leg: shapes of cubic journeys go a little beyond
 _SHUT: Final = 0.012  # of the crop: lips that are nearer show nothing between them
-_STIFF: Final = 0.3  # of the crop: how far from glasses the warp is as everywhere else
+_STIFF: Final = 0.3  # of the crop: distance from glasses at which the warp is the usual one
 _NEAR: Final = 0.45  # of the crop: how far from the face the ground's skin takes on its colour
 
 _LIPS: Final = np.array(INNER_LIPS + OUTER_LIPS)
 _UPPER_LIP: Final = (191, 80, 81, 82, 13, 312, 311, 310, 415)  # its inner border
-_LIP_WEIGHTS: Final = np.where(np.isin(_LIPS, _UPPER_LIP), 3.0, 1.0)  # of where teeth hang
+_LIP_WEIGHTS: Final = np.where(np.isin(_LIPS, _UPPER_LIP), 3.0, 1.0)  # teeth move with the upper
 
-# Pixels of a look: the band of the flow's correction between photos. Its specks are finer; what is
-# broader is mostly that a picture half way between two codes is darker than both.
+# Pixels of a look: the band of the flow's correction between photos. Its specks are finer; broader
+# changes are mostly that a picture half way between two codes is darker than both.
 _FINEST: Final = 1.2
 _BROADEST: Final = 8.0
 
 
 @dataclass(eq=False)
 class Renderer:
-    """Makes the frames of one walk. Safe to call from several threads.
+    """Makes the frames of one walk. Safe to call from several threads."""
 
-    Args:
-        faces: of the walk, in its order.
-        looks: how faces are shown to the model.
-        kappa: how much of the change the flow decides, 0 (only the photos) to 1.
-    """
-
-    faces: tuple[Face, ...]
-    looks: Looks
-    kappa: float = KAPPA
+    faces: tuple[Face, ...]  # of the walk
+    looks: Looks  # of the model
+    kappa: float = KAPPA  # how much of the change the flow decides, 0 (only the photos) to 1
     _meshes: dict[tuple[int, ...], Triangulation] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -78,14 +72,11 @@ class Renderer:
         """Pixels a side up to which there is detail."""
         return max(face.native for face in self.faces)
 
-    def frames(
-        self, points: Sequence[Point], decoded: Sequence[np.ndarray] | np.ndarray, size: int
-    ) -> np.ndarray:
-        """Return the frames of points: (T, size, size, 3) uint8.
+    def frames(self, points: Sequence[Point], decoded: np.ndarray, size: int) -> np.ndarray:
+        """Return the frames of T points: (T, size, size, 3) uint8.
 
         Args:
-            points: T of them.
-            decoded: (T, S, S, 3) uint8, g of their codes.
+            decoded: (T, S, S, 3) uint8, g of the codes of the points.
             size: pixels a side. Above `native` they are enlarged, below the model's S reduced.
         """
         return np.stack([*self.each(points, decoded, size)])
@@ -116,8 +107,6 @@ class Renderer:
                 steps.advance()
                 yield frame
 
-    # ----------------------------------------------------------------------------- one frame
-
     def _frame(self, point: Point, decoded: np.ndarray, side: int) -> np.ndarray:
         scene = _Scene(self, point, decoded, side)
         shares = [share for _, share in point.grounds]
@@ -125,10 +114,8 @@ class Renderer:
         return (mixed + 0.5).clip(0, 255).astype(np.uint8)
 
     def mesh(self, chosen: tuple[int, ...], shape: np.ndarray) -> Triangulation:
-        """Return triangles that serve these faces and a shape between them.
-
-        Those of two faces do not depend on the shape asked for, so every frame has the same.
-        """
+        """Return triangles for these faces and a shape between them; those of two faces do not
+        depend on the shape, so that all their frames share them."""
         own = [self.faces[i].known_shape[SHAPE_POINTS] for i in chosen]
         if len(own) != 2:
             return Triangulation([*own, shape[SHAPE_POINTS]])
@@ -143,12 +130,12 @@ class _Scene:
 
     Attributes:
         weights: of the faces that are blended, by number.
-        chosen: numbers of the faces that are needed, those of the grounds included.
+        chosen: numbers of all faces that are needed, those of the grounds included.
         single: whether that is one face: an edit, in which the flow changes one photo.
         photos, seen, skin: of each chosen face its photo (N, N, 3), where nothing covers it and
             where its skin is, (N, N) in [0, 1]; `skin` is empty where nothing is warped.
         outline, inside: (N, N) masks of the face, as wide as its outline and a little narrower.
-        colour: share, 0 to 1, of colours that a morph has: photos in black and white take it.
+        colour: 1 less the weights of the photos in black and white.
         tone: of the only photo, if it has one.
         change: what the flow changes, see `_change`.
         grey: luminance of each photo.
@@ -165,26 +152,27 @@ class _Scene:
         self.seen: dict[int, np.ndarray] = {}
         self.skin: dict[int, np.ndarray] = {}
         shape, grid = point.shape, min(_GRID, side)
-        for i, sources, small in self._sources(shape, grid):
+        everything = np.ones((side, side), np.float32)
+        for i, sources in self._sources(shape, grid):
             photo = faces[i].at(side)
             if sources is not None:
-                photo = Triangulation.remap(photo, sources)
+                photo = Triangulation.remap(photo, Triangulation.enlarged(sources, side))
             self.photos[i] = photo.astype(np.float32)
-            if shape is None:  # nothing is known of the face
-                self.seen[i] = np.ones((side, side), np.float32)
+            if shape is None:
+                self.seen[i] = everything
                 continue
-            for known, mask in ((self.seen, faces[i].seen), (self.skin, faces[i].skin)):
+            for masks, mask in ((self.seen, faces[i].seen), (self.skin, faces[i].skin)):
                 mask = _sized(mask, grid)
-                if small is not None:
-                    mask = Triangulation.remap(mask, small, linear=True)
-                known[i] = _sized(mask, side)
+                if sources is not None:
+                    mask = Triangulation.remap(mask, sources, linear=True)
+                masks[i] = _sized(mask, side)
         if shape is None:
-            self.outline = self.inside = np.full((side, side), 1.0, np.float32)
+            self.outline = self.inside = everything
         else:
             self.outline = regions.face_mask(shape, side, shrink=1.0)
             self.inside = regions.face_mask(shape, side)
-        # An edit of a photo without colours brings none. Between photos they come from the photos,
-        # and where only some have any, those of the ground come in as evenly as those of the face.
+        # An edit of a photo without colours adds none. Between photos of which only some have
+        # colours, those of the ground appear as evenly as those of the face.
         tones = {i: faces[i].tone for i in self.weights}
         grey = [i for i, tone in tones.items() if tone is not None and tone.is_grey]
         self.colour = 1.0 - sum(self.weights[i] for i in grey)
@@ -197,32 +185,30 @@ class _Scene:
         """Return the frame with the hair, clothes and background of one face: (N, N, 3)."""
         photo = self.photos[ground]
         if self.single:
-            if self.point.look is not None:  # its own look: nothing but the shape has changed
+            if self.point.look is not None:  # its own look: only the shape has changed
                 return self._with_lips_opened(photo, ground)
             inside = self.outline[..., None]
             frame = photo + self.change * inside
             if self.skin:  # a tint that stops at the jaw looks painted on
-                frame += self._leaning(ground, self.change, self.point.everywhere) * (1 - inside)
+                frame += self._skin_tint(ground, self.change, self.point.everywhere) * (1 - inside)
             return self._with_lips_opened(frame, ground)
-        # The others come as differences to the ground, without what covers them or the ground.
+        # The others are differences to the ground, filled in where they or the ground are covered.
         others = [i for i in self.chosen if i != ground]
         seen = {i: self.seen[i] * self.seen[ground] for i in others}
-        own = {i: blending.filled(self.photos[i] - photo, seen[i]) for i in others}
-        weights = [self.weights.get(i, 0.0) for i in others]
-        if self.point.bands is not None:
-            shares = [b if ground == 0 else 1 - b for b in self.point.bands]
-            difference = blending.by_bands(own[1 - ground], shares, self.renderer.looks.size)
+        own = [blending.filled(self.photos[i] - photo, seen[i]) for i in others]
+        weights, size = [self.weights.get(i, 0.0) for i in others], self.renderer.looks.size
+        if self.point.bands is not None:  # a mix of two
+            levels = [[b if ground == 0 else 1 - b for b in self.point.bands]]
+            difference = blending.by_bands(own[0], levels[0], size)
         else:
-            shares = None
-            difference = _weighted(weights, [own[i] for i in others])
+            levels = [[w] for w in weights]
+            difference = _weighted(weights, own)
         trusted = [max(w, 1e-3) for w in weights]
         trust = _weighted(trusted, [seen[i] for i in others]) / sum(trusted)
         greys = [self.grey[i] * seen[i] + self.grey[ground] * (1 - seen[i]) for i in others]
         mixed = photo + difference
         plain = blending.luminance(mixed)
         grey = plain + self.change * (self.outline * trust)
-        size = self.renderer.looks.size
-        levels = [[w] for w in weights] if shares is None else [shares]
         rest = [1 - sum(column) for column in zip(*levels, strict=True)]
         light = blending.matched(grey, [self.grey[ground], *greys], [rest, *levels], size)
         face = mixed + (light - plain)[..., None]
@@ -230,32 +216,30 @@ class _Scene:
             return face
         if self.colour < 1:  # the ground has gone as pale as the face already
             difference = np.repeat(blending.luminance(difference)[..., None], 3, axis=-1)
-        under = self._coloured(photo) + self._leaning(ground, difference)
+        under = self._coloured(photo) + self._skin_tint(ground, difference)
         frame = blending.joined(under, face - under, self.inside * self.seen[ground])
         return self._with_mouth(frame, ground, self.point.shape)
 
-    # -------------------------------------------------------------------------------- parts
-
     def _sources(
         self, shape: np.ndarray | None, grid: int
-    ) -> Iterator[tuple[int, np.ndarray | None, np.ndarray | None]]:
-        """Yield for each chosen face where its pixels come from, at the frame's size and on a
-        grid; None where nothing moves."""
+    ) -> Iterator[tuple[int, np.ndarray | None]]:
+        """Yield for each chosen face where its pixels come from, (G, G, 2) on a grid; None where
+        nothing moves."""
         faces = self.renderer.faces
         if shape is None:
-            yield from ((i, None, None) for i in self.chosen)
+            yield from ((i, None) for i in self.chosen)
             return
         mesh = self.renderer.mesh(self.chosen, shape)
         goal = mesh.points(shape[SHAPE_POINTS])
         for i in self.chosen:
             own = mesh.points(faces[i].known_shape[SHAPE_POINTS])
             if np.array_equal(own, goal):
-                yield i, None, None
-            else:
-                small = mesh.sources(own, goal, grid)
-                if faces[i].glasses and not self.single:
-                    small = _with_stiff_glasses(small, faces[i].known_shape, shape)
-                yield i, mesh.enlarged(small, self.side), small
+                yield i, None
+                continue
+            sources = mesh.sources(own, goal, grid)
+            if faces[i].glasses and not self.single:
+                sources = _with_stiff_glasses(sources, faces[i].known_shape, shape)
+            yield i, sources
 
     def _change(self, decoded: np.ndarray) -> np.ndarray:
         """Return the flow's part, g(z) - Σ w_i L_i, warped to the frame.
@@ -264,7 +248,7 @@ class _Scene:
         (N, N, 3); () where it is 0.
         """
         kappa, looks = self.renderer.kappa, self.renderer.looks
-        if self.point.look is not None if self.single else not kappa:
+        if (self.single and self.point.look is not None) or not (self.single or kappa):
             return np.zeros((), np.float32)
         base = np.zeros(decoded.shape, np.float32)
         for i, weight in self.weights.items():
@@ -287,22 +271,24 @@ class _Scene:
         return _sized(look, self.side, cv2.INTER_CUBIC)
 
     def _coloured(self, photo: np.ndarray) -> np.ndarray:
-        """Return a photo (N, N, 3) with that share of its colours that the face has."""
+        """Return a photo (N, N, 3) with the share `colour` of its colours."""
         if self.colour >= 1:
             return photo
         grey = blending.luminance(photo)[..., None]
         return grey + np.float32(self.colour) * (photo - grey)
 
-    def _leaning(self, ground: int, difference: np.ndarray, everywhere: float = 0.0) -> np.ndarray:
+    def _skin_tint(
+        self, ground: int, difference: np.ndarray, everywhere: float = 0.0
+    ) -> np.ndarray:
         """Return the change that brings the ground's skin (ears, neck) nearer to the face's.
 
-        A share `everywhere` of it goes to all of the picture, as much as it is lit: light of
-        another colour falls on all.
+        A share `everywhere` of it goes to all of the picture, in proportion to its luminance, as
+        light of another colour does.
         """
         mask = cv2.resize(self.outline, (64, 64), interpolation=cv2.INTER_AREA)
         small = cv2.resize(difference, (64, 64), interpolation=cv2.INTER_AREA)
-        shown = cv2.resize(self.seen[ground], (64, 64), interpolation=cv2.INTER_AREA) * mask
-        colour = (small * shown[..., None]).sum(axis=(0, 1)) / max(float(shown.sum()), 1e-6)
+        seen = cv2.resize(self.seen[ground], (64, 64), interpolation=cv2.INTER_AREA) * mask
+        colour = (small * seen[..., None]).sum(axis=(0, 1)) / max(float(seen.sum()), 1e-6)
         away = cv2.distanceTransform((mask < 0.5).astype(np.uint8), cv2.DIST_L2, 5) / 64
         near = np.clip(1 - away / _NEAR, 0, 1).astype(np.float32)
         share = self.skin[ground] * _sized(near, self.side)
@@ -314,7 +300,7 @@ class _Scene:
         return share[..., None] * colour
 
     def _with_lips_opened(self, frame: np.ndarray, face: int) -> np.ndarray:
-        """Let the model draw what shows between lips that were shut: the photo has nothing."""
+        """Show what the model draws between lips that are shut on the photo and open now."""
         shape = self.point.shape
         if shape is None:
             return frame
@@ -327,8 +313,8 @@ class _Scene:
         return frame + mask[..., None] * (self._placed(self.decoded) - frame)
 
     def _teeth(self, face: int, shape: np.ndarray, box: tuple[slice, slice]) -> np.ndarray:
-        """Return the photo of a face placed by its lips, (rows, columns, 3) of a box, so that
-        teeth stay straight. They hang behind the upper lip, which counts more than the lower."""
+        """Return a box (rows, columns, 3) of the photo of a face, moved as a whole with its lips,
+        so that teeth stay straight."""
         own = self.renderer.faces[face].known_shape
         if np.array_equal(own[SHAPE_POINTS], shape[SHAPE_POINTS]):
             return self.photos[face][box]
@@ -337,7 +323,7 @@ class _Scene:
         return Triangulation.remap(photo, sources).astype(np.float32)
 
     def _with_mouth(self, frame: np.ndarray, ground: int, shape: np.ndarray) -> np.ndarray:
-        """Show one photo inside the lips: the ground's, or one whose mouth is open as far."""
+        """Show one photo inside the lips: the ground's, or one whose mouth is about as open."""
         faces, side = self.renderer.faces, self.side
         apart = landmarks.mouth_opening(shape)
         open_ = [i for i in self.chosen if faces[i].mouth > _TEETH]
@@ -367,11 +353,12 @@ def _affine(
     side: int,
     box: tuple[slice, slice] = (slice(None), slice(None)),
 ) -> np.ndarray:
-    """Return where pixels of a box come from, (rows, columns, 2), by the best affine map.
+    """Return where pixels of a box come from, (rows, columns, 2), by the affine map that fits best
+    (weighted least squares).
 
     Args:
         own, shape: (P, 2), where points come from and where they lie, in fractions of the crop.
-        weights: (P,), how much each counts.
+        weights: (P,) of the points.
         side: N, of the whole picture.
         box: rows and columns of it.
     """
@@ -383,8 +370,8 @@ def _affine(
 
 
 def _with_stiff_glasses(sources: np.ndarray, own: np.ndarray, shape: np.ndarray) -> np.ndarray:
-    """Return where pixels come from (G, G, 2) such that glasses stay straight: about the eyes the
-    warp from `own` to `shape` (478, 2) is one affine map, as nothing else is seen there."""
+    """Return `sources` (G, G, 2) such that glasses stay straight: about the eyes the warp from
+    `own` to `shape` (478, 2) becomes one affine map."""
     side = len(sources)
     worn = regions.eyewear_mask(shape, side) > 0.5
     away = cv2.distanceTransform((~worn).astype(np.uint8), cv2.DIST_L2, 5) / (_STIFF * side)

@@ -1,15 +1,16 @@
-"""Faces that the model draws by itself: by seed and temperature, and near one of them.
+"""New faces from the prior of a model: by seed and temperature, and near one of them.
 
-A model of looks draws every face in the mean shape. Where released weights come with the shapes of
-faces, landmarks are drawn beside each look, and the look is warped to them: principal components
+A model of looks draws every face in the mean shape. Where released weights come with a prior of
+shapes, landmarks are drawn beside each look, and the look is warped to them: principal components
 of the training faces' landmarks (Cootes, Taylor, Cooper & Graham 1995, "Active shape models"),
 whose scores are Gaussian around a linear function of the coarsest numbers of the code. Drawn
-without looking at the code, lips that are shut would be stretched over open mouths.
+independently of the code, lips that are shut would be stretched over open mouths.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ from typing import Final
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 import models
@@ -35,8 +37,8 @@ MAX_SEED: Final = 2**32 - 1  # torch's CPU generator looks at no more bits of a 
 SAMPLE_PASS: Final = 8  # samples a pass on a GPU, always just as many: see `Sampler.sample`
 COMPONENTS: Final = 40  # of 956 numbers of a shape: 99.7 % of the variance
 
-# A level is drawn at the temperature T to the power of this, chosen by blind marks of 64 faces for
-# each way that was tried, one temperature for all levels among them.
+# A level is drawn at the temperature T to this power. Chosen in blind judgements of 64 faces each,
+# against one temperature for all levels among others.
 _COARSEST, _BETWEEN, _DETAILS, _SHAPE = 1, 3, 2, 2
 
 _NEIGHBOUR_SALT: Final = 0x9E3779B9  # neighbours of seed s must not be made of the noise of s
@@ -49,10 +51,10 @@ class Sampler:
     Everything out of range raises `UserError`. Common arguments:
 
         n: how many, at least 1.
-        temperature: T ≥ 0; 1 is the model's own distribution, less is tamer: the coarsest level of
-            a code, which holds light, colours and who it is, is drawn at T, the levels after it at
-            T³, the details and the shape at T². What a flow holds together least is in the middle
-            levels: the two eyes of a face.
+        temperature: T ≥ 0; 1 is the model's own distribution, below 1 faces are more ordinary. The
+            coarsest level of a code (light, colours, identity) is drawn at T, the levels after it
+            at T³, the details and the shape at T²: the middle levels, which make the two eyes
+            match, are what a flow models worst.
         seed: 0 to `MAX_SEED`; of several pictures that of the first.
         progress: counts pictures.
     """
@@ -62,9 +64,10 @@ class Sampler:
 
     @functools.cached_property
     def shapes(self) -> ShapePrior | None:
-        """The shapes that come with these weights; None: all faces are drawn as g makes them."""
+        """The prior of shapes that comes with these weights; None: faces are as g makes them."""
         with suppress(UserError, models.CheckpointError):
-            found = ShapePrior.load(pretrained_file(self.model.name))
+            folder = models.pretrained_path().parent / "shapes"
+            found = ShapePrior.load(folder / f"{self.model.name}.safetensors")
             if found.fingerprint == self.model.fingerprint:
                 return found
         return None
@@ -72,11 +75,11 @@ class Sampler:
     def sample(
         self, n: int = 1, temperature: float = 0.7, seed: int = 0, progress: Progress | None = None
     ) -> np.ndarray:
-        """Draw new faces (n, S, S, 3) uint8: z_l = T_l·ε_l, ε ~ N(0, I), in a shape drawn too.
+        """Draw new faces (n, S, S, 3) uint8: z_l = T_l·ε_l, ε ~ N(0, I), and their shapes.
 
         Picture i of n with seed s is the picture of `sample(1, T, s + i)`, to the byte on one
-        device: each has a generator of its own, on the CPU, and is decoded in a pass of one
-        fixed size, since another size may round differently: one on a core, eight on a GPU.
+        device: each has a generator of its own, on the CPU, and is decoded in a pass of fixed
+        size, since another size may round differently: one per core, eight on a GPU.
         """
         return self.sample_temperatures([temperature], n, seed, progress)[0]
 
@@ -87,25 +90,22 @@ class Sampler:
         seed: int = 0,
         progress: Progress | None = None,
     ) -> np.ndarray:
-        """Draw the same seeds at R temperatures: (R, n, S, S, 3) uint8.
-
-        Row r is `sample(n, temperatures[r], seed)`.
-        """
+        """Draw the same seeds at R temperatures: (R, n, S, S, 3) uint8, rows as `sample` gives."""
         _check(n, seed, *temperatures, last=seed + n - 1)
         steps = Steps(n * len(temperatures), progress)
         rows = []
         for temperature in temperatures:
             noise = (self._noise(generator(seed + i)) for i in range(n))
             codes = (self._tempered(own, temperature) for own in noise)
-            rows.append(self._decode(n, codes, steps)[0])
+            rows.append(self._decode(codes, steps)[0])
         return np.stack(rows)
 
     def draw(self, seed: int, temperature: float = 0.7) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return the picture of `sample(1, temperature, seed)`, and its landmarks (478, 2) where
-        its shape was drawn."""
+        """Return the picture of `sample(1, temperature, seed)`, and its landmarks (478, 2) if its
+        shape was drawn."""
         _check(1, seed, temperature)
         codes = iter([self._tempered(self._noise(generator(seed)), temperature)])
-        pictures, shapes = self._decode(1, codes, Steps(1))
+        pictures, shapes = self._decode(codes, Steps(1))
         return pictures[0], shapes[0]
 
     def neighbours(
@@ -118,10 +118,7 @@ class Sampler:
     ) -> np.ndarray:
         """Draw faces (n, S, S, 3) uint8 near that of `seed`: T_l·(√(1 - r²)·ε_seed + r·ε_i).
 
-        Neighbour i is the same picture for every n.
-
-        Args:
-            radius: r in [0, 1], see `paths.near`: 0 is the face itself, 1 any other.
+        Neighbour i is the same picture for every n. The radius r, 0 to 1, is that of `paths.near`.
         """
         _check(n, seed, temperature)
         if not 0 <= radius <= 1:
@@ -129,10 +126,10 @@ class Sampler:
         centre, others = self._noise(generator(seed)), generator(seed ^ _NEIGHBOUR_SALT)
         noise = (self._noise(others) for _ in range(n))
         codes = (self._tempered(paths.near(centre, own, radius), temperature) for own in noise)
-        return self._decode(n, codes, Steps(n, progress))[0]
+        return self._decode(codes, Steps(n, progress))[0]
 
     def _noise(self, source: torch.Generator) -> Tensor:
-        """Draw ε (D + K,) of a look, and of a shape where there are any."""
+        """Draw ε (D + K,) of a look, and of its shape if there is a prior of these."""
         look = torch.randn(self.model.flow.dims, generator=source)
         if self.shapes is None:
             return look
@@ -141,30 +138,24 @@ class Sampler:
     def _tempered(self, noise: Tensor, temperature: float) -> Tensor:
         """Scale ε (D + K,) by the temperature of each level, and of the shape."""
         config = self.model.flow.config
-        last = config.levels - 1
         sizes = [math.prod(shape) for shape in config.code_shapes()]
-        powers = [
-            _COARSEST if level == last else _DETAILS if level < config.details else _BETWEEN
-            for level in range(config.levels)
-        ]
-        sizes, powers = [*sizes, len(noise) - sum(sizes)], [*powers, _SHAPE]
-        parts = zip(noise.split(sizes), powers, strict=True)
+        between = config.levels - config.details - 1
+        powers = [_DETAILS] * config.details + [_BETWEEN] * between + [_COARSEST, _SHAPE]
+        parts = zip(noise.split([*sizes, len(noise) - sum(sizes)]), powers, strict=True)
         return torch.cat([part * temperature**power for part, power in parts])
 
     def _decode(
-        self, n: int, codes: Iterator[Tensor], steps: Steps
+        self, codes: Iterator[Tensor], steps: Steps
     ) -> tuple[np.ndarray, list[np.ndarray | None]]:
-        """Return the pictures of `n` codes (D + K,), and their shapes."""
+        """Return the pictures of codes (D + K,), and their shapes."""
         model, dims = self.model, self.model.flow.dims
         pictures, shapes = [], []
         on_cpu = model.device.type == "cpu"
         size = CORES if on_cpu else SAMPLE_PASS
-        for first in range(0, n, size):
-            count = min(size, n - first)
-            rows = torch.stack([next(codes) for _ in range(count)])
-            z = rows[:, :dims]
+        while rows := list(itertools.islice(codes, size)):
+            z = torch.stack([row[:dims] for row in rows])
             if not on_cpu:  # filled up
-                z = torch.cat([z, z.new_zeros(size - count, dims)])
+                z = F.pad(z, (0, 0, 0, size - len(rows)))
             for look, row in zip(model.decode(z, batch=size), rows, strict=False):
                 shape = None
                 if self.shapes is not None:
@@ -172,12 +163,12 @@ class Sampler:
                     look = reshaped(look, model.looks.mean, shape)
                 pictures.append(look)
                 shapes.append(shape)
-            steps.advance(count)
+            steps.advance(len(rows))
         return np.stack(pictures), shapes
 
 
 def _check(n: int, seed: int, *temperatures: float, last: int | None = None) -> None:
-    """Refuse what cannot be drawn; `last`: the seed of the last picture, if it is another."""
+    """Raise UserError for arguments out of range; `last`: the seed of the last picture."""
     if n < 1:
         raise UserError(f"At least one sample must be asked for, not {n}.")
     for temperature in temperatures:
@@ -185,9 +176,6 @@ def _check(n: int, seed: int, *temperatures: float, last: int | None = None) -> 
             raise UserError(f"The temperature must be a number from 0 up, not {temperature}.")
     if not 0 <= seed <= (seed if last is None else last) <= MAX_SEED:
         raise UserError(f"Seeds are whole numbers from 0 to {MAX_SEED}, not {seed}.")
-
-
-# ------------------------------------------------------------------------------------------ shapes
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,12 +193,12 @@ class ShapePrior:
     def fitted(
         cls, shapes: np.ndarray, codes: np.ndarray, ridge: float, fingerprint: str = ""
     ) -> ShapePrior:
-        """Fit by least squares with a penalty.
+        """Fit by ridge regression.
 
         Args:
             shapes: (N, 478, 2) landmarks.
             codes: (N, F), the coarsest numbers of the codes of their looks.
-            ridge: penalty, in variances of a number of a code; larger for fewer faces.
+            ridge: penalty, in variances of one number of a code.
         """
         flat = np.asarray(shapes, np.float64).reshape(len(shapes), -1)
         x, mean = np.asarray(codes, np.float64), flat.mean(axis=0)
@@ -219,28 +207,23 @@ class ShapePrior:
         square = (x - middle).T @ (x - middle) + ridge * len(x) * np.eye(x.shape[1])
         weights = np.linalg.solve(square, (x - middle).T @ scores).T
         left = scores - (x - middle) @ weights.T
-        # What a penalty leaves to explain is noise as well, but only of the size seen here.
+        # What the regression leaves unexplained is noise.
         noise = np.linalg.cholesky(np.cov(left.T) + 1e-12 * np.eye(len(components)))
         return cls(mean.reshape(-1, 2), components, -weights @ middle, weights, noise, fingerprint)
 
     @property
     def size(self) -> int:
-        """K, how many numbers of noise a shape takes."""
+        """K, the numbers of noise of one shape."""
         return len(self.noise)
 
     def at(self, z: Tensor, noise: Tensor) -> np.ndarray:
-        """Return the landmarks (478, 2) of a face.
-
-        Args:
-            z: (D,), the code of its look.
-            noise: (K,), ε; times its temperature.
-        """
+        """Return the landmarks (478, 2) of a face with the code `z` (D,) and noise ε (K,)."""
         coarse = z[-self.weights.shape[1] :].double().numpy()
         scores = self.offset + self.weights @ coarse + self.noise @ noise.double().numpy()
         return self.mean + (scores @ self.components).reshape(-1, 2)
 
     def save(self, path: str | Path) -> Path:
-        """Write it; half precision is enough for what is large."""
+        """Write it, the large arrays in half precision."""
         names = ("mean", "components", "offset", "weights", "noise")
         tensors = {name: torch.from_numpy(getattr(self, name)).float() for name in names}
         for large in ("components", "weights"):
@@ -269,8 +252,3 @@ class ShapePrior:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{path.name} holds no shapes of faces.") from error
         return found
-
-
-def pretrained_file(name: str) -> Path:
-    """Return where the shapes that belong to released weights are."""
-    return models.pretrained_path().parent / "shapes" / f"{name}.safetensors"

@@ -1,7 +1,7 @@
 """Walks between faces: for any position the photos' weights, the shape and the code there.
 
-A morph, a journey, a mix, an average and an edit are all walks. A walk knows where to go and
-nothing of pictures: `model` decodes the code of a `Point`, `renderer` makes its frame.
+A morph, a journey, a mix, an average and an edit are all walks. `model` decodes the code of a
+`Point`, `renderer` makes its frame.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from glow_app.faces.face import Face
 from glow_app.faces.landmarks import turned, without_crossings
 from models import StateRange
 
-# How far beyond what the photos' states reach a state may go, as a share of that range: between
-# photos, and where one photo is edited.
+# By what share of its width the range of the photos' states is widened: between photos, and where
+# one photo is edited.
 _MARGIN, _EDIT_MARGIN = 0.25, 0.1
 
 _CHANGE = 0.1  # of a leg: how long the ground takes to change
-_SHAPE_ENDS = (-0.25, 1.25)  # of a leg: beyond, shapes stay what they are there
+_SHAPE_ENDS = (-0.25, 1.25)  # of a leg: beyond, shapes do not change
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +39,10 @@ class Point:
         grounds: faces whose hair, clothes and background are shown, each with its share; two only
             while they change.
         bands: of a mix, how much of each scale comes from the second face, finest first.
-        photo: number of the face whose very photo this is; None between them.
-        look: number of the face whose own code z is, so that it need not be decoded; None: it is
-            another.
-        everywhere: of an edit, how much of its tint falls on all of the picture, 0 to 1, and not
-            only on skin.
+        photo: number of the face whose unchanged photo this is; None between them.
+        look: number of the face whose own code z is, so that it need not be decoded.
+        everywhere: of an edit, the share of its tint, 0 to 1, that falls on all of the picture and
+            not only on skin.
     """
 
     z: Tensor | None
@@ -59,16 +58,16 @@ class Point:
 
 @dataclass(frozen=True, eq=False)
 class Walk:
-    """A way from face to face, or from a face to what becomes of it.
+    """A way from face to face, or from a face to its changed self.
 
-    A kind of walk is a subclass that says what is `at` each position.
+    A kind of walk is a subclass that defines the `Point` `at` each position.
     """
 
-    faces: tuple[Face, ...]  # that it leads through or is made of
+    faces: tuple[Face, ...]
     coded: Coded  # their codes, one row each, and the range of states that each reaches
     usual: StateRange | None = None  # range of the training faces' states; None: not known
     warped: bool = True  # not where a face has no landmarks, or the model draws alone
-    alone: bool = False  # frames are g(z) and nothing else, but for the tone of photos of one tone
+    alone: bool = False  # frames are g(z), in the tone of their photos if these have one colour
 
     legs: int = 1  # length; positions go from 0 to `legs`
     loop: bool = False  # it ends where it begins
@@ -79,7 +78,8 @@ class Walk:
         raise NotImplementedError
 
     def within(self, u: float) -> StateRange | None:
-        """Return one row: the range of states in which the code at a position is decoded."""
+        """Return one row, the range of states in which the code at a position is decoded: that of
+        all faces of the walk and of training, and a little more."""
         if self.coded.within is None:
             return None
         own = self.coded.within.merged()
@@ -87,7 +87,7 @@ class Walk:
 
     @property
     def shapes(self) -> list[np.ndarray]:
-        """(478, 2) of each face; all have one if the walk is `warped`."""
+        """(478, 2) of each face, if the walk is `warped`."""
         return [face.shape for face in self.faces if face.shape is not None]
 
 
@@ -102,7 +102,6 @@ class Journey(Walk):
     ground: str = "switch"  # see `options.MorphOptions`
 
     def at(self, u: float) -> Point:
-        """Return the point at a position; whole numbers are the photos themselves."""
         count = len(self.faces)
         leg = min(max(math.floor(u), 0), self.legs - 1)
         t, a, b = u - leg, leg, (leg + 1) % count
@@ -120,7 +119,7 @@ class Journey(Walk):
         )
 
     def within(self, u: float) -> StateRange | None:
-        """The range of both photos of the leg; where the path leaves them, that of all faces."""
+        """The range of both photos of the leg; of all faces where the path leaves these."""
         bent = (self.path == "cubic" and len(self.faces) > 2) or not 0 <= u <= self.legs
         if bent or self.coded.within is None:
             return super().within(u)
@@ -128,26 +127,23 @@ class Journey(Walk):
         return self.coded.within[[leg, (leg + 1) % len(self.faces)]].merged().widened(_MARGIN)
 
     def _code(self, u: float) -> Tensor:
-        keys, place = self.coded.z, torch.tensor([u], dtype=torch.float64)
-        if len(keys) == 2 and not self.loop:
-            kind = "linear" if self.path == "cubic" else self.path
-            return paths.path(keys[0], keys[1], place, kind)[0]
-        return paths.journey(keys, place, self.path, self.loop)[0]
+        straight = self.path == "cubic" and len(self.faces) == 2 and not self.loop
+        kind = "linear" if straight else self.path
+        return paths.journey(self.coded.z, [u], kind, self.loop)[0]
 
     def _shape(self, leg: int, t: float) -> np.ndarray:
         shapes = self.shapes
         if self.path == "cubic" and len(shapes) > 2:
             flat = torch.from_numpy(np.stack(shapes).reshape(len(shapes), -1))
-            place = torch.tensor([leg + t], dtype=torch.float64)
-            return paths.journey(flat, place, "cubic", self.loop)[0].reshape(-1, 2).numpy()
+            return paths.journey(flat, [leg + t], "cubic", self.loop)[0].reshape(-1, 2).numpy()
         t = min(max(t, _SHAPE_ENDS[0]), _SHAPE_ENDS[1])
         return _between(shapes[leg], shapes[(leg + 1) % len(shapes)], t)
 
     def _grounds(self, a: int, b: int, t: float) -> tuple[tuple[int, float], ...]:
         """Return faces and their shares of the ground.
 
-        With "switch" the middle of a leg belongs to the face that is covered more, since what
-        hangs into a face is a ghost on any other ground.
+        With "switch" the middle of a leg shows the ground of the face that is covered more: a
+        fringe in front of another ground looks like a ghost.
         """
         if self.ground == "a":
             begin = 1 - _CHANGE
@@ -170,15 +166,12 @@ class Mix(Walk):
     shape: float = 0.0  # of the mix, from A's (0) to B's (1)
 
     def at(self, u: float) -> Point:
-        """Return the point at a share u of the way."""
         weights = [u * w for w in self.levels]
         a, b = (z.split(list(self.sizes)) for z in self.coded.z)
         shape = _between(self.shapes[0], self.shapes[1], u * self.shape) if self.warped else None
         bands = tuple(min(max(w, 0.0), 1.0) for w in weights)
-        photo = None
-        for k in (0, 1):
-            if set(weights) == {k} and (shape is None or u * self.shape == k):
-                photo = k
+        own = weights[0] if shape is None else u * self.shape
+        photo = int(own) if own in (0, 1) and set(weights) == {own} else None
         return Point(
             torch.cat(paths.mix(a, b, weights)),
             self.within(u),
@@ -192,20 +185,23 @@ class Mix(Walk):
 
 @dataclass(frozen=True, eq=False)
 class Average(Walk):
-    """The average of K faces, everywhere: equal weights, the mean shape, the mean code."""
+    """The average of K faces, for every u: equal weights, the mean shape, the mean code."""
 
     def at(self, u: float) -> Point:
-        """Return the same point for every u."""
-        count = len(self.faces)
-        z, within = self.coded.z.double().mean(dim=0).float(), self.within(u)
-        if count == 1:
-            return Point(z, within, (1.0,), self.faces[0].shape, ((0, 1.0),), photo=0)
+        count, z = len(self.faces), self.coded.z.double().mean(dim=0).float()
         shape, nearest = None, 0
         if self.warped:
             shapes = np.stack(self.shapes)
             shape = shapes.mean(axis=0)
             nearest = int(np.abs(shapes - shape).mean(axis=(1, 2)).argmin())
-        return Point(z, within, (1 / count,) * count, shape, ((nearest, 1.0),))
+        return Point(
+            z,
+            self.within(u),
+            (1 / count,) * count,
+            shape,
+            ((nearest, 1.0),),
+            photo=0 if count == 1 else None,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,14 +217,13 @@ class Edit(Walk):
     everywhere: float = 0.0  # see `Point`
 
     def at(self, u: float) -> Point:
-        """Return the point at a share u of the way."""
         z, own = self.coded.z[0].double(), self.faces[0].shape if self.warped else None
-        another_look = False
+        changed = False
         if self.toward and u:
             target = torch.zeros_like(z) if self.target is None else self.target.double()
-            z, another_look = z + u * self.toward * (target - z), True
+            z, changed = z + u * self.toward * (target - z), True
         if self.move is not None and u and bool(self.move.any()):
-            z, another_look = z + u * self.move.double(), True
+            z, changed = z + u * self.move.double(), True
         shape = self._shape(own, u) if own is not None and u else own
         return Point(
             z.float(),
@@ -236,8 +231,8 @@ class Edit(Walk):
             (1.0,),
             shape,
             ((0, 1.0),),
-            photo=None if another_look or shape is not own else 0,
-            look=None if another_look else 0,
+            photo=None if changed or shape is not own else 0,
+            look=None if changed else 0,
             everywhere=self.everywhere,
         )
 

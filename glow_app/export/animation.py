@@ -1,10 +1,9 @@
 """Write animations: GIF, WebP, animated PNG (APNG) and MP4, frame after frame.
 
 Frames may be made while they are written (`editing.frames.Enlarged`): only a few are in memory at
-a time, however many there are. Pillow codes single pictures; the files that loop are put together
-here, because Pillow's own writers hold all frames until the end. Equal neighbours become one frame
-with the delay of all of them, so the clip keeps its play time; where all frames are equal, WebP
-and APNG become plain stills.
+a time. Pillow codes single pictures; the files that loop are put together here, because Pillow's
+own writers hold all frames until the end. Equal neighbours become one frame with the delay of all
+of them; where all frames are equal, WebP and APNG become plain stills.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import numpy as np
-from PIL import GifImagePlugin, Image
+from PIL import GifImagePlugin, Image, ImageChops
 
 from glow_app.common.errors import UserError
 from glow_app.common.progress import Progress, Steps
@@ -66,9 +65,8 @@ def save_animation(
         path: target; one of `writing.available_formats()`.
         size: side of the written frames in pixels, None for S. H.264 needs even sides: in an .mp4
             an odd side grows by one pixel.
-        fps: frames a second, 0 < fps ≤ 100. GIF counts in 1/100 s and players distrust delays
-            below 2 of them: delays are chosen so that the clip as a whole keeps time, and more
-            than 50 frames a second become 50.
+        fps: frames a second, 0 < fps ≤ 100, in a GIF at most 50, since players ignore delays below
+            2/100 s. Whole delays are chosen so that the clip keeps time.
         there_and_back: append the inner frames in reverse, so that the endless loop has no jump.
         metadata: JSON data about how the clip was made (`recipes.Recipe.to_metadata`), stored in
             the file. Never put photos, names or paths in it.
@@ -100,17 +98,11 @@ def save_animation(
 
 
 def _delays(count: int, fps: float, unit: float, shortest: int = 1) -> list[int]:
-    """Return whole delays, in `unit` of a second, whose sums stay within half a unit of time.
-
-    At 30 frames a second GIF gets 3, 4, 3, 3, 4 ... hundredths instead of 3 throughout, which
-    would play 11 % too fast.
-    """
+    """Return whole delays, in `unit` of a second, whose sums are off by half a unit at most: at 30
+    frames a second a GIF gets 3, 4, 3, 3, 4 ... hundredths; 3 throughout is 11 % too fast."""
     step = max(1 / (fps * unit), shortest)
     ends = [round(i * step) for i in range(count + 1)]
     return [b - a for a, b in pairwise(ends)]
-
-
-# ----------------------------------------------------------------------------- GIF, WebP, APNG
 
 
 def _write_loop(
@@ -122,43 +114,45 @@ def _write_loop(
 ) -> None:
     """Write the frames, then the `back` inner ones in reverse.
 
-    A frame of the way back is coded on the way there, when the frame and the one after it are at
-    hand, and waits in a temporary file.
+    Frames of the way back are coded on the way there, with the frame after each at hand, and wait
+    in a temporary file.
     """
-    whole = (0, 0, container.side, container.side)
+    whole, pace = (0, 0, container.side, container.side), iter(delays)
     first = before = None
     coded = b""
+
+    def add(coded: bytes, box: Box | None) -> None:
+        container.add(coded, box, next(pace))
+        steps.advance()
+
     with tempfile.TemporaryFile() as spool:
         waiting: list[tuple[Box | None, int]] = []  # box and bytes, from the second frame on
         try:
-            writer = _FrameWriter(container, iter(delays), steps)
             for i, image in enumerate(map(container.to_colours, images)):
                 if before is None:
                     container.start(image)
-                    coded = container.encode(image)
-                    writer.add(coded, whole)
-                    first = before = image
-                    continue
-                box = _changed(before, image)
-                if box is not None and not container.patches:
-                    box = whole
-                if 2 <= i < back + 2:
-                    backward = b"" if box is None else coded
-                    if box is not None and container.patches:
-                        backward = container.encode(before.crop(box))
-                    waiting.append((box, spool.write(backward)))
+                    first, box = image, whole
+                else:
+                    box = _changed(before, image)
+                    if box is not None and not container.patches:
+                        box = whole
+                    if 2 <= i < back + 2:
+                        backward = b"" if box is None else coded
+                        if box is not None and container.patches:
+                            backward = container.encode(before.crop(box))
+                        waiting.append((box, spool.write(backward)))
                 if box is not None:
                     coded = container.encode(image.crop(box))
-                writer.add(coded, box)
+                add(coded, box)
                 before = image
             for box, length in reversed(waiting):
                 spool.seek(-length, io.SEEK_CUR)
-                writer.add(spool.read(length), box)
+                add(spool.read(length), box)
                 spool.seek(-length, io.SEEK_CUR)
-            if first is not None and writer.count == 1 and container.plain:
+            if first is not None and container.count == 1 and container.plain:
                 container.write_still(first)
             else:
-                writer.flush()
+                container.flush()
                 container.end()
         except (OverflowError, struct.error) as error:
             raise UserError(
@@ -166,54 +160,34 @@ def _write_loop(
             ) from error
 
 
-class _FrameWriter:
-    """Write frames with their delays; each is held back until one comes that differs from it.
-
-    Attributes:
-        count: frames in the file, the one that is held back included.
-    """
-
-    def __init__(self, container: _Container, delays: Iterator[int], steps: Steps) -> None:
-        self._container, self._delays, self._steps = container, delays, steps
-        self._pending: tuple[bytes, Box] | None = None
-        self._delay = self.count = 0
-
-    def add(self, coded: bytes, box: Box | None) -> None:
-        """Take the next frame; no box: it is equal to the one before."""
-        if box is not None:
-            self.flush()
-            self._pending, self._delay = (coded, box), 0
-            self.count += 1
-        self._delay += next(self._delays)
-        self._steps.advance()
-
-    def flush(self) -> None:
-        """Write the frame that is held back, if there is one."""
-        if self._pending is not None:
-            self._container.frame(*self._pending, self._delay)
-            self._pending = None
-
-
 class _Container:
-    """A file format of looping animations: `start`, then `frame` for each, then `end`.
+    """A file format of looping animations: `start`, then `add` for each frame, then `end`."""
 
-    Args:
-        out: where to write; it can be read and sought.
-        side: pixels a side.
-        comment: metadata as text, see `writing`.
-
-    Attributes:
-        unit: of its delays, in seconds.
-        shortest: delay that players respect, in units.
-        patches: whether a frame may be no more than the box that has changed.
-        plain: Pillow's name of a plain picture of this kind; "" for none.
-    """
-
-    unit, shortest, patches, plain = 1 / 1000, 1, True, ""
+    unit = 1 / 1000  # of its delays, in seconds
+    shortest = 1  # delay that players respect, in units
+    patches = True  # whether a frame may be only the box that has changed
+    plain = ""  # Pillow's name of a plain picture of this kind; "" for none
 
     def __init__(self, out: BinaryIO, side: int, comment: str) -> None:
-        self.out, self.side, self.comment = out, side, comment
-        self.frames = 0
+        self.out, self.side, self.comment = out, side, comment  # out can be read and sought
+        self.count = 0  # of frames that differ from the one before
+        self._held: tuple[bytes, Box] | None = None
+        self._delay = 0
+
+    def add(self, coded: bytes, box: Box | None, delay: int) -> None:
+        """Take the next frame; no box: it is equal to the one before. Each is held back until one
+        comes that differs, since its delay is that of all that are equal."""
+        if box is not None:
+            self.flush()
+            self._held, self._delay = (coded, box), 0
+            self.count += 1
+        self._delay += delay
+
+    def flush(self) -> None:
+        """Write the frame that is held back."""
+        if self._held is not None:
+            self.frame(*self._held, self._delay)
+            self._held = None
 
     def to_colours(self, image: Image.Image) -> Image.Image:
         """Convert a frame to colours that the file can hold."""
@@ -233,7 +207,7 @@ class _Container:
         raise NotImplementedError
 
     def end(self) -> None:
-        """Write what follows the frames."""
+        """Write the end of the file."""
 
     def write_still(self, image: Image.Image) -> None:
         """Write a plain picture in place of all that was written."""
@@ -245,9 +219,8 @@ class _Container:
 class _Gif(_Container):
     """Each frame has its own 256 colours, chosen on every k-th pixel, dithered.
 
-    A thinned picture names its colours as well as the whole and is many times faster: for a 64 px
-    face written at 256 px this takes half the time of Pillow's default (median cut of the whole,
-    no dither) and leaves 7 dB less error after 4x4 averaging, which is about what the eye does.
+    For a 64 px face written at 256 px this takes half the time of Pillow's default (median cut of
+    all pixels, no dither) and leaves 7 dB less error after 4x4 averaging, as the eye does.
     """
 
     unit, shortest = 1 / 100, 2
@@ -274,7 +247,6 @@ class _Gif(_Container):
         left, top, right, bottom = box
         self.out.write(b"!\xf9\x04\x04" + struct.pack("<HBB", delay, 0, 0))  # not disposed of
         self.out.write(b"," + struct.pack("<4H", left, top, right - left, bottom - top) + coded)
-        self.frames += 1
 
     def end(self) -> None:
         self.out.write(b";")
@@ -300,22 +272,22 @@ class _Apng(_Container):
                 self._chunk(b"acTL", bytes(8))  # filled in by `end`
             elif kind not in (b"IDAT", b"IEND"):
                 self._chunk(kind, data)
-        self._sequence = 0  # number of the next chunk, counted over all frames
+        self._frames = self._sequence = 0  # so far; chunks are numbered over all frames
 
     def frame(self, coded: bytes, box: Box, delay: int) -> None:
         left, top, right, bottom = box
         where = (right - left, bottom - top, left, top)
         self._chunk(b"fcTL", struct.pack(">5I2H2B", self._next(), *where, delay, 1000, 0, 0))
-        if self.frames:
+        if self._frames:
             self._chunk(b"fdAT", struct.pack(">I", self._next()) + coded)
         else:
             self._chunk(b"IDAT", coded)
-        self.frames += 1
+        self._frames += 1
 
     def end(self) -> None:
         self._chunk(b"IEND", b"")
         self.out.seek(self._count_at)
-        self._chunk(b"acTL", struct.pack(">2I", self.frames, 0))  # loop for ever
+        self._chunk(b"acTL", struct.pack(">2I", self._frames, 0))  # loop for ever
 
     def _next(self) -> int:
         self._sequence += 1
@@ -327,8 +299,8 @@ class _Apng(_Container):
 
 
 class _Webp(_Container):
-    """Each frame whole and by itself: coding changes only drifts by 5 dB over a morph, and saves
-    no more than 5 % of the file."""
+    """Each frame whole and by itself: coding changes only loses 5 dB over a morph, and saves at
+    most 5 % of the file."""
 
     patches, plain = False, "WEBP"
 
@@ -350,7 +322,6 @@ class _Webp(_Container):
         numbers = (left // 2, top // 2, right - left - 1, bottom - top - 1, delay)
         where = b"".join(struct.pack("<I", number)[:3] for number in numbers)
         self.out.write(_webp_chunk(b"ANMF", where + b"\x02" + coded))  # replaces, not blended
-        self.frames += 1
 
     def end(self) -> None:
         if self.comment:
@@ -366,11 +337,7 @@ _CONTAINERS: Final[dict[str, type[_Container]]] = {".gif": _Gif, ".webp": _Webp,
 
 def _changed(before: Image.Image, after: Image.Image) -> Box | None:
     """Return the box of the pixels in which two pictures of one size differ; None for none."""
-    different = (np.asarray(before.convert("RGB")) != np.asarray(after.convert("RGB"))).any(axis=2)
-    rows, columns = (np.flatnonzero(different.any(axis=axis)) for axis in (1, 0))
-    if not len(rows):
-        return None
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    return ImageChops.difference(before.convert("RGB"), after.convert("RGB")).getbbox()
 
 
 def _saved(image: Image.Image, kind: str, comment: str = "") -> bytes:
@@ -399,9 +366,6 @@ def _webp_chunk(kind: bytes, data: bytes) -> bytes:
     return kind + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
 
 
-# ------------------------------------------------------------------------------------------- MP4
-
-
 def _write_mp4(
     out: BinaryIO,
     images: Iterator[Image.Image],
@@ -413,8 +377,7 @@ def _write_mp4(
 ) -> None:
     """Write H.264, yuv420p, index first (faststart). MP4 cannot ask for a loop: it plays once."""
     av = need_pyav()
-    # FFmpeg moves the index to the front by reading its own output again, which needs a file; the
-    # frames of the way back wait on the disk as well.
+    # FFmpeg moves the index to the front by reading its own output again, which needs a file.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "clip.mp4")
         try:
@@ -448,14 +411,12 @@ def _there_and_back(
     images: Iterator[Image.Image], back: int, spool: BinaryIO
 ) -> Iterator[np.ndarray]:
     """Yield frames (S, S, 3), then the `back` frames before the last one in reverse."""
-    shape: tuple[int, ...] = ()
+    pixels = np.empty(0, np.uint8)
     for i, image in enumerate(images):
         pixels = np.asarray(image)
         if 1 <= i <= back:
             spool.write(pixels.tobytes())
-        shape = pixels.shape
         yield pixels
-    length = math.prod(shape)
     for i in reversed(range(back)):
-        spool.seek(i * length)
-        yield np.frombuffer(spool.read(length), np.uint8).reshape(shape)
+        spool.seek(i * pixels.size)
+        yield np.frombuffer(spool.read(pixels.size), np.uint8).reshape(pixels.shape)

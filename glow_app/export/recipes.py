@@ -1,16 +1,15 @@
 """The recipe inside every file that is made here: how it was made, so that it can be opened again.
 
-A `Recipe` holds settings, seeds of drawn faces and names of directions. It never holds a photo,
-the code of one (which decodes to it) or its file name: whoever gets the file sees what it shows
-and no more. A morph of photos opens with its settings and asks for the photos.
+A `Recipe` holds settings, seeds of drawn faces and names of directions, and never a photo, the
+code of one (which decodes to it) or its file name. A morph of photos opens with its settings and
+asks for the photos.
 
-Files come from strangers, so `read_recipe` trusts nothing: pydantic checks every value by the
-type it has here, unknown keys are dropped, and bad values are refused in one sentence.
+Files come from strangers: pydantic checks every value by the type it has here, unknown keys are
+dropped, and bad values are refused in one sentence.
 """
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -40,7 +39,7 @@ _MAX_WORD = 60  # characters
 def _printable(text: str) -> str:
     if not text.isprintable():
         raise ValueError("not printable")
-    return text[:_MAX_WORD]  # of a longer one the beginning is enough
+    return text[:_MAX_WORD]
 
 
 def _in_order(ends: tuple[float, float]) -> tuple[float, float]:
@@ -62,25 +61,21 @@ _Word = Annotated[str, Field(strict=True), AfterValidator(_printable)]
 
 
 def _current_path(path: Any) -> Any:
-    """Old files name a path on the shell of codes; today's photos go straight instead."""
+    """Replace a path that only older versions had."""
     return "linear" if path == "shell" else path
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where one of the faces of a file came from.
-
-    Attributes:
-        seed: of a drawn face; None: a photo.
-        temperature: of a drawn face.
-    """
+    """Where one of the faces of a file came from: seed and temperature of a drawn one, or, without
+    a seed, a photo."""
 
     seed: Annotated[_Whole, Field(ge=0, le=2**32 - 1)] | None = None
     temperature: _Temperature | None = None
 
     @classmethod
     def of(cls, face: Face) -> Origin:
-        """Return what may be stored about a face."""
+        """Return the origin of a face."""
         return cls(face.seed, face.temperature)
 
     def to_metadata(self) -> dict[str, Any]:
@@ -92,10 +87,9 @@ class Origin:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a file was made; what does not apply keeps its default and is not stored.
+    """How a file was made; defaults are not stored.
 
-    Older files open with the default of a new field. The types are checked when a file is read,
-    not when this program makes a recipe.
+    Types are checked when a file is read, not when this program makes a recipe.
 
     Attributes:
         kind: one of `KINDS`.
@@ -109,7 +103,7 @@ class Recipe:
         fps, there_and_back: as in `animation.save_animation`.
         directions: name and strength of each direction of an edit.
         toward: how far an edit went towards the average.
-        average: which one: "" for that of the model, "photos" for that of the maker's own.
+        average: which one: "" for that of the model, "photos" for one of the user's photos.
         weights: of a mix, one a level, finest first.
         shape: of a mix, to which both faces were warped; None: neither was.
         temperatures: rows of a sheet of samples.
@@ -159,7 +153,7 @@ class Recipe:
         return cls.of(editor, **{**known, "faces": faces, **settings})
 
     def to_metadata(self) -> dict[str, Any]:
-        """Return JSON data for the `metadata` of the writers beside this module."""
+        """Return JSON data for the `metadata` of the writers of this package."""
         about: dict[str, Any] = {"made_with": MADE_WITH, "kind": self.kind, "path": self.path}
         for f in fields(self):
             value = getattr(self, f.name)
@@ -171,7 +165,7 @@ class Recipe:
 
     @classmethod
     def from_metadata(cls, about: Any, source: str = "This file") -> Recipe:
-        """Return the recipe that `to_metadata` made; `source` is its name in messages.
+        """Return the recipe of what `to_metadata` made; `source` is its name in messages.
         Raises UserError: this is not such data, or a value in it is out of range."""
         if about is None:
             raise UserError(
@@ -184,7 +178,7 @@ class Recipe:
         if about.get("guide") is True:  # in files of before there was a choice of ways
             known.setdefault("way", "photos")
         try:
-            return _checker().validate_python(known)
+            return _ADAPTER.validate_python(known)
         except ValidationError as error:
             wrong = error.errors(include_url=False, include_input=False)[0]["loc"][0]
             raise UserError(f"{source} holds an odd setting: {wrong}.") from error
@@ -230,19 +224,10 @@ class Recipe:
         return [*words, *(f"t{temperature:g}" for temperature in self.temperatures)]
 
 
-@functools.cache
-def _checker() -> TypeAdapter[Recipe]:
-    return TypeAdapter(Recipe)
+_ADAPTER = TypeAdapter(Recipe)
 
 
 def read_recipe(path: str | Path) -> Recipe:
-    """Read how a file was made; no picture in it is decoded.
-
-    Args:
-        path: a .gif, .webp, .png or .mp4; the last needs PyAV.
-
-    Raises:
-        UserError: the file is missing, broken, of another kind or not made here, or PyAV is
-            missing.
-    """
+    """Read how a file was made, see `writing.read_comment`.
+    Raises UserError: it cannot be read, or was not made by this program."""
     return Recipe.from_metadata(read_comment(path), printable(Path(path).name))

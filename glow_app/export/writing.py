@@ -1,10 +1,8 @@
-"""What all writers share: checks of the target, the write itself, and the comment in a file.
+"""Shared by all writers: checks of the target, the write itself, and the comment in a file.
 
-A target that cannot be written is refused in one sentence before any work is spent on its content.
-Files are written whole or not at all, see `glow_app.common.files`.
-
-The comment is one line of JSON about how the file was made. GIF and MP4 have it as their comment,
-PNG as a text called "glow", WebP as the EXIF image description.
+Files are written whole or not at all, see `glow_app.common.files`. The comment is one line of JSON
+about how the file was made. GIF and MP4 have it as their comment, PNG as a text called "glow",
+WebP as the EXIF image description.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ from glow_app.common.files import check_writable, refuse_lfs_pointer, replacing
 from glow_app.faces.opening import RESAMPLE, printable
 
 FORMATS: tuple[str, ...] = (".gif", ".webp", ".png", ".mp4")  # .png is an animated PNG (APNG)
-MAX_SIZE = 2048  # pixels a side of one frame; a larger one is a slip of the finger
+MAX_SIZE = 2048  # pixels a side of one frame; larger ones are typing errors
 MP4_HINT = "Writing .mp4 needs PyAV: pip install av, or choose .gif or .webp."
 MP4_KEY = "comment"  # of an MP4's metadata
 
@@ -57,9 +55,6 @@ def need_pyav() -> Any:
     return av
 
 
-# ---------------------------------------------------------------------------------------- targets
-
-
 def check_target(path: str | Path, formats: Sequence[str] = FORMATS) -> Path:
     """Refuse a path that could not be written, before any work is spent on its content.
 
@@ -71,9 +66,8 @@ def check_target(path: str | Path, formats: Sequence[str] = FORMATS) -> Path:
         The resolved path.
 
     Raises:
-        UserError: unknown suffix, PyAV missing for .mp4, no such folder, one that cannot be
-            written into, a name too long for it, or something that is not a regular file in the
-            way.
+        UserError: unknown suffix, PyAV missing for .mp4, no folder that can be written into, a
+            name too long for it, or something in the way that is not a regular file.
     """
     try:
         target = Path(path).expanduser().resolve()
@@ -122,12 +116,9 @@ def write(target: Path, content: bytes) -> Path:
 
 
 def reason(error: BaseException) -> str:
-    """Return the system's own words, without numbers and quotes, on one line."""
+    """Return the message of an error of the system, without its number, on one line."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(text.split()).rstrip(".")
-
-
-# --------------------------------------------------------------------------------------- pictures
 
 
 class Pictures(Protocol):
@@ -175,18 +166,13 @@ def resized(pictures: Pictures, side: int) -> Iterator[Image.Image]:
         yield image if image.width == side else image.resize((side, side), RESAMPLE)
 
 
-# --------------------------------------------------------------------------------------- comments
-
-
 def to_comment(metadata: dict[str, Any] | None) -> str:
     """Return metadata as one line of ASCII JSON, empty when there is none."""
     return json.dumps(metadata, ensure_ascii=True, sort_keys=True) if metadata else ""
 
 
 def pillow_options(kind: str, comment: str) -> dict[str, Any]:
-    """Return options for `Image.save` that put `comment` into a "GIF", "WEBP" or "PNG"."""
-    if kind == "GIF":
-        return {"comment": comment}
+    """Return options for `Image.save` that put `comment` into a "WEBP" or "PNG"."""
     if kind == "WEBP":
         if not comment:
             return {}
@@ -200,9 +186,7 @@ def pillow_options(kind: str, comment: str) -> dict[str, Any]:
 
 
 def read_comment(path: str | Path) -> Any:
-    """Return the comment of a file as JSON data, None where there is none of ours.
-
-    No picture in the file is decoded.
+    """Return the comment of a file as JSON data, None if there is none. No picture is decoded.
 
     Args:
         path: a .gif, .webp, .png or .mp4; the last needs PyAV.

@@ -67,8 +67,7 @@ def made_face(
 ) -> Face:
     """Return a face that was made here rather than photographed."""
     known = {"source": source, "seed": seed, "temperature": temperature, "landmarks": landmarks}
-    wide = None if editor.model.coding is None else editor.model.coding.size
-    return _read(editor, Face.of_pixels(pixels, wide, **known))
+    return _read(editor, Face.of_pixels(pixels, editor.model.crop_size, **known))
 
 
 def _read(editor: Editor, face: Face) -> Face:
@@ -172,7 +171,7 @@ class Result:
 
     def measured(self, editor: Editor, progress: Progress | None = None) -> Result:
         """Return the same with the bits/dim of the look on every frame."""
-        return replace(self, bits=editor.model.bits_along(self.morph.looks, progress))
+        return replace(self, bits=editor.model.bits_per_dim(self.morph.looks, progress=progress))
 
 
 def morph_steps(
