@@ -107,6 +107,12 @@ OLDER = {"dropout": 0.0, "scale_map": "tanh"}  # fields that a configuration onc
 NAN, INF = torch.full((24,), float("nan")), torch.full((1, K), float("inf"))
 ZEROS, ONES = torch.zeros(2, K + 1), torch.ones(2, K + 1)
 
+
+def changed(**changes: object) -> Callable[[Path, Path], None]:
+    """With these fields of the configuration."""
+    return lambda good, bad: rewrite(good, bad, config=changes)
+
+
 BAD = {
     "truncated": lambda good, bad: bad.write_bytes(good.read_bytes()[:-1000]),
     "empty": lambda good, bad: bad.write_bytes(b""),
@@ -117,14 +123,14 @@ BAD = {
     "pickled": lambda good, bad: torch.save(load_file(str(good)), bad),
     "huge": huge,
     "other version": lambda good, bad: rewrite(good, bad, version="99"),
-    "other shape": lambda good, bad: rewrite(good, bad, config={"widths": [24, 24]}),
+    "other shape": changed(widths=[24, 24]),
     "missing tensor": missing_tensor,
     "not finite": lambda good, bad: rewrite(good, bad, {"top.mean": NAN}),
-    "impossible config": lambda good, bad: rewrite(good, bad, config={"steps": [-1], "x": 1}),
-    "with dropout": lambda good, bad: rewrite(good, bad, config=OLDER | {"dropout": 0.1}),
-    "sigmoid": lambda good, bad: rewrite(good, bad, config=OLDER | {"scale_map": "sigmoid"}),
-    "gigantic config": lambda good, bad: rewrite(good, bad, config={"widths": [10**6, 10**6]}),
-    "endless config": lambda good, bad: rewrite(good, bad, config={"steps": [1, 10**9]}),
+    "impossible config": changed(steps=[-1], x=1),
+    "with dropout": changed(**OLDER | {"dropout": 0.1}),
+    "sigmoid": changed(**OLDER | {"scale_map": "sigmoid"}),
+    "gigantic config": changed(widths=[10**6, 10**6]),
+    "endless config": changed(steps=[1, 10**9]),
     "range of another shape": with_range(ZEROS[:1], ONES[:1]),
     "range of two rows": with_range(ZEROS[:, :K], ONES[:, :K]),
     "range without a row": with_range(ZEROS[0, :K], ONES[0, :K]),

@@ -118,7 +118,9 @@ def test_coded_pictures_are_packed_by_themselves_and_say_so(tmp_path: Path) -> N
         folder / "coded already.jpg", quality=50, subsampling=coding.subsampling
     )
     plain = from_source(folder, 16, cache, lambda _: None)
+    already = set(cache.glob("*.npy"))
     coded = from_source(folder, 16, cache, lambda _: None, coding=coding)
+    (file,) = set(cache.glob("*.npy")) - already
     assert plain.names == coded.names == ("a photo.png", "coded already.jpg")
     assert not np.array_equal(plain.pixels[0], coded.pixels[0])
     assert np.array_equal(plain.pixels[1], coded.pixels[1])  # one coding is enough
@@ -126,11 +128,8 @@ def test_coded_pictures_are_packed_by_themselves_and_say_so(tmp_path: Path) -> N
     other = Coding(size=32, quality=51)
     from_source(folder, 16, cache, lambda _: None, coding=other)
     assert len(list(cache.glob("*.npy"))) == 3
-    for file in cache.glob("*.npy"):
-        if np.array_equal(np.load(file), coded.pixels):
-            with pytest.raises(UserError, match="--coding"):
-                from_source(file, 16, cache, coding=other)
-            break
+    with pytest.raises(UserError, match="--coding"):
+        from_source(file, 16, cache, coding=other)
     assert np.array_equal(from_source(file, 16, cache, coding=coding).pixels, coded.pixels)
 
 
@@ -231,23 +230,23 @@ def test_when_all_is_held_out_the_remedy_is_named(here, tmp_path: Path, capsys) 
     assert here("train", *arguments(data, tmp_path / "run", *more)) == 0
 
 
-@pytest.mark.parametrize("what", ["missing", "empty", "only broken", "wrong packed", "not packed"])
-def test_unusable_data_is_one_sentence(what: str, tmp_path: Path) -> None:
-    source = tmp_path / "data"
-    if what != "missing":
-        source.mkdir()
-    if what == "only broken":
-        (source / "a.png").write_bytes(b"x")
-    if what == "wrong packed":
-        source = tmp_path / "a.npy"
-        np.save(source, np.zeros((2, 8, 8, 3), np.uint8))
-    if what == "not packed":
-        source = tmp_path / "b.npy"
-        source.write_bytes(b"no numpy")
-    with pytest.raises(UserError) as caught:
-        from_source(source, 16, tmp_path / "cache", lambda _: None)
-    assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
+UNUSABLE = {
+    "missing": lambda path: None,
+    "empty": Path.mkdir,
+    "only broken": lambda path: (path.mkdir(), (path / "a.png").write_bytes(b"x")),
+    "wrong.npy": lambda path: np.save(path, np.zeros((2, 8, 8, 3), np.uint8)),
+    "not packed.npy": lambda path: path.write_bytes(b"no numpy"),
+    "nowhere.npy": lambda path: None,
+}
+
+
+@pytest.mark.parametrize(("name", "make"), UNUSABLE.items(), ids=UNUSABLE.keys())
+def test_unusable_data_is_one_sentence(name: str, make, tmp_path: Path) -> None:
+    make(tmp_path / name)
     cache = tmp_path / "cache"
+    with pytest.raises(UserError) as caught:
+        from_source(tmp_path / name, 16, cache, lambda _: None)
+    assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
     assert not cache.exists() or not list(cache.iterdir())
 
 
