@@ -2,9 +2,9 @@
 
 >>> model = load(pretrained_path())
 >>> z, log_det = model.f(bin_centers(pictures))  # (N, 3, 64, 64) uint8 -> codes
->>> to_levels(model.g(z))  # the very same pictures
+>>> to_levels(model.g(z))  # the same pictures, exactly
 >>> z, _, seen = model.f_with_range(bin_centers(pictures))
->>> model.g(z.mean(0, keepdim=True), seen.merged().widened(0.25))  # in between, nothing bursts
+>>> model.g(z.mean(0, keepdim=True), seen.merged().widened(0.25))  # decoded safely
 """
 
 from models.bits import bin_centers, bits_by_part, bits_per_dim, dequantize, to_levels

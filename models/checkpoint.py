@@ -1,7 +1,7 @@
 """Save and load weights: safetensors, with the configuration and the training facts inside.
 
 A file may hold a detail level alone and name another file beside it, its base, for the flow
-behind it, so that several models can share one base.
+behind it.
 """
 
 from __future__ import annotations
@@ -56,15 +56,13 @@ def save(
 
     Args:
         facts: training facts to keep with the weights, JSON data; by default ``model.facts``.
-        half: store the convolutions of the nets as float16, half the size. They are float32
-            again after :func:`load`; measure bits/dim on the loaded model.
+        half: store the convolutions of the nets as float16; :func:`load` makes them float32.
         base: another checkpoint in the folder of ``path``, of the flow behind the finest detail
-            level of ``model``. Only that level is stored then, and :func:`load` reads the rest
-            from the base.
+            level of ``model``; only that level is stored then.
 
     Raises:
-        CheckpointError: ``base`` is no such file, or its weights, as loaded, are not those of
-            ``model`` bit for bit; one sentence.
+        CheckpointError: ``base`` is no such file, or its weights are not those of ``model`` bit
+            for bit; one sentence.
         OSError: the disk is full or the folder missing; an older file at ``path`` survives.
     """
     path = Path(path)
@@ -166,13 +164,13 @@ def _load_base(config: GlowConfig, metadata: dict[str, str], path: Path) -> dict
         base = _load(beside, config.behind_finest()).state_dict()
     except CheckpointError as error:
         raise CheckpointError(f"{path.name} cannot use its base: {_first_line(error)}.") from error
-    if _digest(base) != metadata.get(_DIGEST):
+    if digest(base) != metadata.get(_DIGEST):
         raise CheckpointError(f"{path.name} rests on another {name} than the one beside it.")
     return {_renumbered(name, 1): value for name, value in base.items()}
 
 
 def _check_base(model: Glow, path: Path, base: Path) -> dict[str, str]:
-    """Return the metadata by which ``path`` refers to ``base``, after checking that it may."""
+    """Return the metadata by which ``path`` names ``base``. Raises CheckpointError: it may not."""
 
     def refuse(why: str) -> NoReturn:
         raise CheckpointError(f"{base.name} cannot be the base of {path.name}: {why}.")
@@ -181,20 +179,20 @@ def _check_base(model: Glow, path: Path, base: Path) -> dict[str, str]:
         refuse("the model has no detail level")
     if base.resolve().parent != path.resolve().parent or base.name == path.name:
         refuse("it is not another file in the same folder")
-    digest = _digest(_load(base, model.config.behind_finest()).state_dict())
+    found = digest(_load(base, model.config.behind_finest()).state_dict())
     state = model.state_dict().items()
-    if digest != _digest({_renumbered(k, -1): v for k, v in state if not k.startswith(_FINEST)}):
+    if found != digest({_renumbered(k, -1): v for k, v in state if not k.startswith(_FINEST)}):
         refuse("its weights are not those of the model")
-    return {_BASE: base.name, _DIGEST: digest}
+    return {_BASE: base.name, _DIGEST: found}
 
 
-def _digest(state: dict[str, Tensor]) -> str:
-    """Return a hash of all names and tensors, bit for bit: 32 hexadecimal digits."""
-    digest = hashlib.blake2b(digest_size=16)
+def digest(state: dict[str, Tensor], text: str = "") -> str:
+    """Return a hash of ``text`` and of all names and tensors: 32 hexadecimal digits."""
+    found = hashlib.blake2b(text.encode(), digest_size=16)
     for name, value in sorted(state.items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+        found.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
+        found.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def _renumbered(name: str, by: int) -> str:

@@ -68,7 +68,6 @@ class GlowConfig:
 
     @property
     def levels(self) -> int:
-        """Number of levels L."""
         return len(self.steps)
 
     @property
@@ -108,16 +107,14 @@ class GlowConfig:
         return tuple(channels for steps, (channels, _, _) in each for _ in range(steps))
 
     def replace(self, **changes: Any) -> GlowConfig:
-        """Return a copy with some fields changed."""
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data that JSON can hold; :meth:`from_dict` is the inverse."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> GlowConfig:
-        """Build a configuration from :meth:`to_dict`, also from files with fields of ``_REMOVED``.
+        """Undo :meth:`to_dict`; files may still have the fields of ``_REMOVED``.
 
         Raises:
             ValueError: a field has a value that is not supported.
@@ -131,10 +128,9 @@ class GlowConfig:
 
 
 PRESETS: dict[str, GlowConfig] = {
-    # The released model. Residual nets throughout; depth at 8x8 and 4x4, where it is cheap and
-    # makes faces hang together; the steps above, which cost most, are worth most bits/dim
-    # (docs/architecture.md). Reached 2.732 bits/dim on 1,281 held-out faces after 515,520 images
-    # on two CPU cores, the first 340,000 of them with 2/4/8/10 steps.
+    # The released model. Most steps at 8x8 and 4x4, where they are cheap (docs/architecture.md).
+    # Reached 2.732 bits/dim on 1,281 held-out faces after 515,520 images on two CPU cores, the
+    # first 340,000 of them with 2/4/8/10 steps.
     "faces64": GlowConfig(image_size=64, steps=(6, 6, 8, 10), widths=(64, 96, 160, 128)),
     # faces64 and a detail level on it, which is half of the work for each picture.
     "faces128": GlowConfig(

@@ -40,11 +40,9 @@ class Glow(nn.Module):
 
     Attributes:
         levels: a :class:`DetailLevel` or :class:`Level` for each scale, finest first.
-        facts: what is known about the weights (training data, bits/dim, ...), saved and
-            loaded with them.
-        usual_range: the range that states inside the flow usually have, see
-            :func:`models.usual_range`; (1, K) on the CPU, or None if it was not measured.
-            Saved and loaded with the weights, and not part of the state dict.
+        facts: about the weights (training data, bits/dim, ...), saved with them.
+        usual_range: the :func:`models.usual_range` of states, (1, K) on the CPU; None if it was
+            not measured. Saved with the weights, and not part of the state dict.
     """
 
     levels: Sequence[Level | DetailLevel]
@@ -62,12 +60,11 @@ class Glow(nn.Module):
 
     @property
     def dims(self) -> int:
-        """Number of values in one image, 3 H W, and in its code."""
+        """Number of values in one image, C H W, and in its code."""
         return self.config.dims
 
     @property
     def device(self) -> torch.device:
-        """Device of the weights."""
         return next(self.parameters()).device
 
     @property
@@ -86,14 +83,12 @@ class Glow(nn.Module):
     def f(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Flow direction: images ``x`` (N, C, H, W) in [0, 1] to ``(z, log_det)``.
 
-        z is (N, C*H*W) float32, all of the code, finest level first, and N(0, I) under the
-        model. ``log_det`` is (N,), in nats. For a photo give bin centres, (level + 0.5) / 256,
-        see :func:`models.bin_centers`: then the same photo always has the same z. In evaluation
-        mode :meth:`g` gives any such picture back exactly, with gradients or without; training
-        computes in float32, which is not enough for that. For a float64 ``x``, z and ``log_det``
-        are float64; a picture hundreds of deviations out, which only noise is, may need that.
+        z is (N, C*H*W), all of the code, finest level first, and N(0, I) under the model;
+        ``log_det`` is (N,), in nats. Both are float64 for a float64 ``x``, which noise hundreds of
+        deviations out may need, else float32. Of bin centres, see :func:`models.bin_centers`,
+        :meth:`g` gives any picture back exactly in evaluation mode; training computes in float32,
+        which is not enough for that.
         """
-        self._check_images(x)
         z, log_det = self._f(x)
         outliers = self._outliers(z)
         if outliers is not None:
@@ -103,8 +98,8 @@ class Glow(nn.Module):
     def g(self, z: Tensor, within: StateRange | None = None) -> Tensor:
         """Generation direction, the inverse of :meth:`f`: z (N, C*H*W) to x (N, C, H, W).
 
-        x may leave [0, 1] for codes that no photo has; :func:`models.to_levels` clamps. It is
-        float64 for a float64 z, else float32.
+        x is float64 for a float64 z, else float32, and may leave [0, 1]; :func:`models.to_levels`
+        clamps it.
 
         Args:
             within: clamp the state to this range before each step is undone: N rows, one for
@@ -123,11 +118,7 @@ class Glow(nn.Module):
         return x
 
     def f_with_range(self, x: Tensor) -> tuple[Tensor, Tensor, StateRange]:
-        """Return :meth:`f` and the range of each image's states, (N, K), for ``within`` of g.
-
-        Stores activations in training, also where it is reversible.
-        """
-        self._check_images(x)
+        """Return :meth:`f` and the range of each image's states, (N, K), for ``within`` of g."""
         recorder = RangeRecorder()
         z, log_det = self._f(x, recorder)
         seen = recorder.seen()
@@ -152,6 +143,11 @@ class Glow(nn.Module):
         ``code`` is the part of z that leaves the level, (N, C, H, W), ``log_det`` is (N,). Call it
         within :func:`exact_float32`.
         """
+        channels, side = self.config.channels, self.config.image_size
+        if x.ndim != 4 or tuple(x.shape[1:]) != (channels, side, side):
+            raise ValueError(
+                f"Images have shape (N, {channels}, {side}, {side}), not {tuple(x.shape)}."
+            )
         h = x.to(self._dtype()) - CENTRE
         for level in self.levels:
             h, log_det = level(h, watch)
@@ -175,25 +171,6 @@ class Glow(nn.Module):
         """Return the log-density (N,) in nats of ``x`` (N, C, H, W) on [0, 1]^D."""
         z, log_det = self.f(x)
         return log_normal(z) + log_det
-
-    def log_prob_by_part(self, x: Tensor) -> Tensor:
-        r"""Return log-densities (N, details + 1) in nats of the parts of ``x``, finest first.
-
-        Each detail level's is that of its orthonormal details given their means; the last is that
-        of the means as an image of its own, on [0, 1]^D. With d detail levels,
-        :math:`\log p(x) = \sum_i \mathrm{parts}_i - \ln 2 \sum_{i \le d} D_i`, where
-        :math:`D_i` is the number of means behind level i: a mean is half of an orthonormal
-        coefficient.
-        """
-        self._check_images(x)
-        with exact_float32(x.device):
-            codes, log_dets = zip(*self.encode_levels(x), strict=True)
-            d, parts = self.config.details, []
-            for code, log_det in zip(codes[:d], log_dets[:d], strict=True):
-                means = code[0].numel() // 3
-                parts.append(log_normal(code.flatten(1)) + log_det + math.log(2.0) * means)
-            parts.append(log_normal(self.join_levels(codes[d:])) + sum(log_dets[d:]))
-        return torch.stack(parts, dim=1).float()
 
     def detail_log_prob(self, x: Tensor) -> Tensor:
         """Return log p(details | means) (N,) of the finest level, in nats, of orthonormal details.
@@ -219,8 +196,8 @@ class Glow(nn.Module):
     ) -> Tensor:
         """Draw ``n`` images (n, C, H, W) from the prior, z ~ N(0, temperature^2 I).
 
-        Values may lie outside [0, 1]. The noise is drawn on the generator's device (the CPU
-        without one), so a seed gives the same faces on every device.
+        Noise is drawn on the generator's device (the CPU without one), so a seed gives the same
+        images on every device.
         """
         source = generator.device if generator is not None else torch.device("cpu")
         z = torch.randn(n, self.dims, generator=generator, device=source)
@@ -237,7 +214,7 @@ class Glow(nn.Module):
         return [part.view(-1, *s) for part, s in zip(parts, shapes, strict=True)]
 
     def join_levels(self, levels: Sequence[Tensor]) -> Tensor:
-        """Undo :meth:`split_levels`: z (N, D)."""
+        """Undo :meth:`split_levels`."""
         return torch.cat([level.flatten(1) for level in levels], dim=1)
 
     # ------------------------------------------------------------------ set-up
@@ -246,12 +223,11 @@ class Glow(nn.Module):
     def initialize(self, x: Tensor) -> None:
         """Data-dependent initialisation from images ``x`` (N, C, H, W) in [0, 1].
 
-        Actnorms get zero mean and unit variance (Glow, section 3.1), and the first 1x1
+        Outputs of actnorms get zero mean and unit variance (Glow, section 3.1), and the first 1x1
         convolution of each level starts on the principal axes of its input. Give at least 256
-        images, once, before the model is compiled or wrapped. Layers that have been initialised
-        or loaded are left alone.
+        images, before the model is compiled or wrapped. Layers that have been initialised or
+        loaded are left alone.
         """
-        self._check_images(x)
         with exact_float32(x.device):
             h = x.float() - CENTRE
             for level in self.levels:
@@ -259,7 +235,6 @@ class Glow(nn.Module):
 
     @property
     def parameter_count(self) -> int:
-        """Number of learned values."""
         return sum(p.numel() for p in self.parameters())
 
     def set_training_dtype(self, dtype: torch.dtype | None) -> None:
@@ -277,10 +252,10 @@ class Glow(nn.Module):
             level.steps.reversible = reversible
 
     def compile_couplings(self) -> None:
-        """Compile what training spends its time on by ``torch.compile``, in place.
+        """Compile the couplings by ``torch.compile``, in place; after :meth:`set_reversible`.
 
         One module for each step, so that the steps of a level share one graph. The names in
-        the state dict stay. Call it last, after :meth:`set_reversible`.
+        the state dict stay.
         """
         for level in self.levels:
             for step in level.steps:
@@ -291,16 +266,14 @@ class Glow(nn.Module):
     def _dtype(self) -> torch.dtype:
         """Return the dtype of states: float32 in training, float64 to encode and decode.
 
-        The nets, which take nearly all of the time, stay float32. With float64 states, rounding
-        on the way never adds to that of z itself.
+        The nets, which take nearly all of the time, stay float32.
         """
         return torch.float32 if self.training else torch.float64
 
     def _outliers(self, z: Tensor) -> Tensor | None:
-        """Return which codes are so far out that rounding inside the nets would show.
+        """Return which codes are so far out that rounding inside the nets would show, (N,) bool.
 
-        (N,) bool, or None if none are. Always None in training, where the answer would make the
-        host wait for the device.
+        None if none are, and in training, where the host would have to wait for the device.
         """
         if self.training or len(z) == 0:
             return None
@@ -310,7 +283,7 @@ class Glow(nn.Module):
     def _in_float64(self) -> Glow:
         """Return this model with its nets in float64 too: several times slower, for outliers.
 
-        Its tensors are made of this model's, so that gradients reach the parameters of this one.
+        Gradients reach the parameters of this model.
         """
         with torch.device("meta"):
             wide = Glow(self.config).eval()
@@ -328,13 +301,6 @@ class Glow(nn.Module):
             one = "1" if rows == 1 else f"{rows} or 1"
             raise ValueError(
                 f"A range of states has shape ({one}, {k}), not {tuple(within.low.shape)}."
-            )
-
-    def _check_images(self, x: Tensor) -> None:
-        channels, side = self.config.channels, self.config.image_size
-        if x.ndim != 4 or tuple(x.shape[1:]) != (channels, side, side):
-            raise ValueError(
-                f"Images have shape (N, {channels}, {side}, {side}), not {tuple(x.shape)}."
             )
 
 
@@ -358,12 +324,10 @@ def _names_on_disk(config: GlowConfig) -> list[tuple[str, str]]:
 
 
 def _to_names_on_disk(model: Glow, state: dict[str, Tensor], prefix: str, _: Any) -> None:
-    """Rename the entries of a state dict in place, as files have them."""
     _rename(state, prefix, _names_on_disk(model.config))
 
 
 def _from_names_on_disk(model: Glow, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
-    """Undo :func:`_to_names_on_disk`, before a state dict is loaded."""
     _rename(state, prefix, [(disk, own) for own, disk in _names_on_disk(model.config)])
 
 
@@ -383,8 +347,7 @@ def _rename(state: dict[str, Tensor], prefix: str, pairs: list[tuple[str, str]])
 def grow(model: Glow, steps: tuple[int, ...]) -> Glow:
     """Return a copy of ``model`` with more steps that computes the same f and g.
 
-    Training then goes on from what was learned, with more to learn with (Chen et al. 2016,
-    Net2Net: function-preserving growth). The new steps are spread evenly among the old ones.
+    (Chen et al. 2016, Net2Net.) The new steps are spread evenly among the old ones.
 
     Args:
         steps: number of steps of each level, finest first.
@@ -412,8 +375,7 @@ def grow(model: Glow, steps: tuple[int, ...]) -> Glow:
 def _extend(chain: list[FlowStep], old: FlowStep) -> None:
     """Make ``chain`` compute what ``old`` does; all but its last step are new.
 
-    The first step takes over the mixing of ``old``, so that new couplings see the numbers that
-    its coupling saw, of unit variance; the last one takes over the coupling. In between the
+    The first step takes over the mixing of ``old``, the last one its coupling. In between the
     channels are only permuted: first the halves change places, so that the first new coupling
     changes the half that the old one looks at.
     """
@@ -454,11 +416,8 @@ def add_detail_level(base: Glow, config: GlowConfig) -> Glow:
 def put_on_base(model: Glow, base: Glow) -> Glow:
     """Return a copy of ``model`` on another ``base`` behind its finest detail level.
 
-    Details are conditioned on the means alone, whatever flow those have.
-
     Raises:
-        ValueError: ``base`` has another configuration than the flow behind that level; one
-            sentence.
+        ValueError: ``base`` is of another configuration than the flow behind it; one sentence.
     """
     moved = add_detail_level(base, model.config)
     _copy(model.levels[:1], moved.levels[:1])
@@ -467,11 +426,9 @@ def put_on_base(model: Glow, base: Glow) -> Glow:
 
 
 def _new(config: GlowConfig, like: Glow) -> Glow:
-    """Make an untrained flow on the device and in the mode of ``like``."""
     return Glow(config).to(like.device).train(like.training)
 
 
 def _copy(source: Collection[nn.Module], target: Collection[nn.Module]) -> None:
-    """Copy the weights of ``source`` into ``target``, level by level."""
     for old, new in zip(source, target, strict=True):
         new.load_state_dict(old.state_dict())

@@ -1,7 +1,5 @@
-"""The bijections that the flow is made of, each with its two directions side by side.
-
-Also what all of them share: the contract :class:`Bijection`, how states lie in memory, and the
-precision in which they are computed.
+"""The bijections that the flow is made of, and what they share: the contract :class:`Bijection`,
+how states lie in memory, and the precision in which they are computed.
 """
 
 from __future__ import annotations
@@ -9,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,19 +25,15 @@ class Bijection(nn.Module):
     r"""An invertible map :math:`y = f(x)` between tensors of the same number of elements.
 
     ``forward`` is the flow direction and also returns the log-determinant of its Jacobian;
-    ``inverse`` is the generation direction and undoes it. One parametrised test checks both for
-    every subclass, against :func:`torch.linalg.slogdet` of the autograd Jacobian.
-
-    Conditional bijections also take ``context``, features (N, C', H, W) that do not change. The
-    others ignore it.
+    ``inverse`` is the generation direction and undoes it. Conditional bijections also take
+    ``context``, features (N, C', H, W).
     """
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         r"""Map ``x`` (N, C, H, W) to ``(y, log_det)``.
 
-        ``log_det`` has shape (N,) and holds the natural logarithm of
-        :math:`|\det \partial y / \partial x|` of each example. Both results are float32 for a
-        float32 ``x``, and float64 for a float64 one, which is how photos are encoded and decoded.
+        ``log_det`` (N,) is the natural logarithm of :math:`|\det \partial y / \partial x|`. Both
+        results have the dtype of ``x``: float32 in training, float64 to encode and decode.
         """
         raise NotImplementedError
 
@@ -48,7 +42,7 @@ class Bijection(nn.Module):
         raise NotImplementedError
 
     def _needs_gradients(self) -> bool:
-        """Return whether intermediates are needed again; else they may be overwritten."""
+        """Return whether intermediate results must be kept; else they may be overwritten."""
         return self.training or torch.is_grad_enabled()
 
 
@@ -62,31 +56,24 @@ def exact_float32(device: torch.device) -> Iterator[None]:
     ``g(f(x))`` is exact only where the two directions round alike. TF32 alone costs a whole
     8-bit level of round trip in a Glow of 64 steps.
     """
-    with ExitStack() as stack:
-        stack.enter_context(torch.autocast(device.type, enabled=False))
-        if device.type == "cuda" and not torch.compiler.is_compiling():
-            for backend in (torch.backends.cudnn, torch.backends.cuda.matmul):
-                stack.enter_context(_without_tf32(backend))
-        yield
-
-
-@contextmanager
-def _without_tf32(backend: Any) -> Iterator[None]:
-    before = backend.allow_tf32
-    backend.allow_tf32 = False
+    on_cuda = device.type == "cuda" and not torch.compiler.is_compiling()
+    backends: list[Any] = [torch.backends.cudnn, torch.backends.cuda.matmul] if on_cuda else []
+    before = [backend.allow_tf32 for backend in backends]
     try:
-        yield
+        for backend in backends:
+            backend.allow_tf32 = False
+        with torch.autocast(device.type, enabled=False):
+            yield
     finally:
-        backend.allow_tf32 = before
+        for backend, allowed in zip(backends, before, strict=True):
+            backend.allow_tf32 = allowed
 
 
 def by_channels(x: Tensor) -> Tensor:
     """Return ``x`` (N, C, H, W) with memory in the order (C, N, H, W), copied only if needed.
 
-    With the channels outermost, halves of them are contiguous, so that they are split, joined and
-    computed on without strides, and a 1x1 convolution is one matrix product. Layers take tensors
-    of any layout; this one is the fastest. The nets work in channels-last, as fast convolutions
-    want it.
+    Layers take tensors of any layout; this one is the fastest: halves of the channels are
+    contiguous, and a 1x1 convolution is one matrix product. The nets work in channels-last.
     """
     return x.transpose(0, 1).contiguous().transpose(0, 1)
 
@@ -97,8 +84,7 @@ def channels_matrix(x: Tensor) -> Tensor:
 
 
 def join_channels(first: Tensor, second: Tensor) -> Tensor:
-    """Concatenate (N, C1, H, W) and (N, C2, H, W) along the channels, by channels in memory."""
-    # torch.cat along dimension 1 would choose another layout.
+    """Concatenate along the channels, by channels in memory as ``torch.cat(dim=1)`` would not."""
     return torch.cat([first.transpose(0, 1), second.transpose(0, 1)]).transpose(0, 1)
 
 
@@ -116,8 +102,7 @@ class ActNorm(Bijection):
 
     Activation normalisation (Kingma & Dhariwal 2018, Glow, section 3.1). ``log_det`` is
     :math:`h w \sum_c s_c`. The map is the identity until :meth:`initialize` has seen data or
-    trained weights are loaded. ``forward`` never changes parameters, so it may be compiled,
-    wrapped by DistributedDataParallel and called in any order.
+    trained weights are loaded; ``forward`` never changes parameters.
     """
 
     initialized: Tensor
@@ -133,8 +118,7 @@ class ActNorm(Bijection):
     def initialize(self, x: Tensor) -> None:
         """Set shift and scale so that ``x`` leaves with mean 0 and variance 1 per channel.
 
-        Does nothing the second time. The estimate is as good as the batch is large: use at
-        least 256 images.
+        Does nothing the second time. Use at least 256 images.
         """
         if bool(self.initialized):
             return
@@ -191,9 +175,8 @@ class InvertibleConv(Bijection):
     def initialize(self, x: Tensor) -> None:
         """Rotate onto the principal axes of the channels of ``x`` (N, C, H, W).
 
-        The pixels of a squeezed patch are almost equal. On their principal axes they are
-        uncorrelated, and white after the next actnorm: the flow starts as the best Gaussian of
-        its patches instead of having to learn that first.
+        There the pixels of a squeezed patch are uncorrelated, and white after the next actnorm:
+        the flow starts as the best Gaussian of its patches.
         """
         values = x.double().transpose(0, 1).flatten(1)
         _, axes = torch.linalg.eigh(torch.cov(values))
@@ -220,11 +203,8 @@ class InvertibleConv(Bijection):
 def lu_product(
     permutation: Tensor, lower: Tensor, upper: Tensor, sign_s: Tensor, log_abs_s: Tensor
 ) -> Tensor:
-    r"""Return W = P L (U + diag(s)), equation 10, of one (C, C) or many (..., C, C) at once.
-
-    Only the strict triangles of ``lower`` and ``upper`` count; ``sign_s`` and ``log_abs_s`` are
-    (..., C).
-    """
+    r"""Return W = P L (U + diag(s)), Glow equation 10, of one (C, C) or many (..., C, C) at once.
+    Only the strict triangles of ``lower`` and ``upper`` count."""
     unit = torch.diag_embed(torch.ones_like(log_abs_s))
     s = torch.diag_embed(sign_s * log_abs_s.exp())
     return permutation @ (lower.tril(-1) + unit) @ (upper.triu(1) + s)
@@ -281,8 +261,7 @@ def fold(norms: Sequence[ActNorm], convs: Sequence[InvertibleConv], dtype: torch
     r"""Fold K actnorms and the 1x1 convolutions behind them, in ``dtype``.
 
     :math:`W((x + b) e^{s}) = (W\,\mathrm{diag}(e^{s}))\,x + W e^{s} b`: one pass over the image
-    instead of three. The K small matrices W = P L U are assembled in one batch, rather than in
-    K times a dozen tiny operations.
+    instead of three, and the K small matrices W = P L U are assembled in one batch.
     """
 
     def stacked(tensors: Iterable[Tensor]) -> Tensor:
@@ -369,8 +348,7 @@ def bounded(raw: Tensor, bound: float) -> Tensor:
 def shift_and_log_scale(output: Tensor, bound: float) -> tuple[Tensor, Tensor]:
     """Split the output of a net into a shift and a log-scale within ±``bound``.
 
-    They stay float32 when the flow's state is float64: both directions take the same numbers,
-    so that nothing is lost, and their tanh and exp take half the time.
+    They stay float32 when the state is float64: both directions take the same numbers.
     """
     shift, raw = by_channels(output).chunk(2, dim=1)
     return shift, bounded(raw, bound)
@@ -443,12 +421,11 @@ class SplitPrior(ContextPrior):
     r"""Whitens the half of the channels that leaves the flow, given the half that stays.
 
     The conditional prior :math:`p(x_b | x_a) = N(\mu(x_a), \sigma(x_a)^2)` (Glow, section 3.4 and
-    openai/glow's ``split2d_prior``), written as the bijection to the code that people edit:
+    openai/glow's ``split2d_prior``), written as a bijection:
 
     .. math:: y_a = x_a, \qquad y_b = (x_b - \mu(x_a)) / \sigma(x_a)
 
-    so that :math:`y_b \sim N(0, I)` whatever :math:`x_a` is. Interpolating :math:`x_b` itself
-    would ignore that its prior moves along the path.
+    so that :math:`y_b \sim N(0, I)` whatever :math:`x_a` is.
 
     Args:
         net: maps ``channels // 2`` channels to ``2 * (channels - channels // 2)``.
@@ -467,8 +444,7 @@ class SplitPrior(ContextPrior):
 class TopPrior(Bijection):
     r"""Whitens the last level by a learned mean and deviation: :math:`y = (x - \mu) / \sigma`.
 
-    One mean and one deviation for each channel, as in openai/glow's ``prior`` with
-    ``learntop``; :math:`\log\sigma` is bounded.
+    One mean and one deviation for each channel, as in openai/glow's ``prior`` with ``learntop``.
     """
 
     def __init__(self, channels: int) -> None:

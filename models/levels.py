@@ -30,20 +30,14 @@ class Level(Bijection):
     """One scale of the flow: squeeze, steps of flow, and a prior that whitens what leaves.
 
     Maps (N, C, H, W) to (N, 4C, H/2, W/2), or without ``squeeze`` to the same shape: first the
-    channels that go on to the next level, and then this level's part of the code.
-
-    Args:
-        squeeze: None leaves the resolution as it is.
-        steps: steps of flow on the squeezed channels.
-        prior: a :class:`SplitPrior`, or the :class:`TopPrior` of the last level.
-        next_channels: number of channels that go on, half of them or none.
+    ``next_channels`` that go on to the next level, and then this level's part of the code.
     """
 
     def __init__(
         self,
         squeeze: Squeeze | None,
         steps: Iterable[FlowStep],
-        prior: Bijection,
+        prior: SplitPrior | TopPrior,
         next_channels: int,
     ) -> None:
         super().__init__()
@@ -78,11 +72,10 @@ class Level(Bijection):
 class DetailLevel(Bijection):
     r"""Whitens the details of an image given its means, :math:`p(x) = p(m)\, p(d \mid m)`.
 
-    A :class:`Haar` step parts an image around 0 into means m and details d. The details are
-    squeezed, run through steps of flow and whitened by a Gaussian prior; couplings and prior are
-    all conditioned on features of m (Yu et al. 2020, Wavelet Flow; conditional couplings as in
-    Lugmayr et al. 2020, SRFlow). The means go on as they are. Nothing here depends on the size of
-    the image or on where in it a detail is, so crops are enough to train on.
+    A :class:`Haar` step splits an image around 0 into means m and details d. The details are
+    squeezed, run through steps of flow and whitened by a Gaussian prior, all conditioned on
+    features of m (Yu et al. 2020, Wavelet Flow; Lugmayr et al. 2020, SRFlow). Nothing here depends
+    on the size of the image or on where in it a detail is, so crops are enough to train on.
 
     Maps (N, C, H, W) to (N, 4C, H/2, W/2): the C means, which go on to the next level, and 3C
     whitened details.
@@ -110,7 +103,7 @@ class DetailLevel(Bijection):
         self, x: Tensor, watch: Callable[[Tensor], None] | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return ``(y, log_det)``; ``watch`` as in :meth:`FlowSteps.forward`."""
-        means, details, haar_log_det = self.part(x)
+        means, details, haar_log_det = self.split(x)
         code, log_det = self._whiten(means, details, watch)
         return join_channels(means, self.squeeze.inverse(code)), haar_log_det + log_det
 
@@ -125,12 +118,12 @@ class DetailLevel(Bijection):
     @torch.no_grad()
     def initialize(self, x: Tensor) -> Tensor:
         """Initialise from images ``x`` around 0 and return their means."""
-        means, details, _ = self.part(x)
+        means, details, _ = self.split(x)
         h = by_channels(self.squeeze(details)[0])
         self.steps.initialize(h, context=self.features(means))
         return means
 
-    def part(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return ``(means, details, log_det)`` of the Haar step: C means, 3C details."""
         h, log_det = self.haar(x)
         return h[:, : self.next_channels], h[:, self.next_channels :], log_det
@@ -141,7 +134,7 @@ class DetailLevel(Bijection):
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Return log p(details | means), (N,), in nats, of the orthonormal details of ``x``."""
-        means, details, _ = self.part(x)
+        means, details, _ = self.split(x)
         code, log_det = self._whiten(means, details)
         return log_normal(code.flatten(1)) + log_det
 
@@ -160,65 +153,60 @@ def make_levels(config: GlowConfig) -> list[Level | DetailLevel]:
     # Made kind by kind, and not level by level, so that a seed gives the weights it always gave.
     details = [_detail_level(config, level) for level in range(config.details)]
     behind = range(config.details, config.levels)
-    chains = [_steps(config, level) for level in behind]
-    priors = [_prior(config, level) for level in behind]
+    chains = [
+        _steps(config, level, _net_maker(config, level, config.widths[level], blocks))
+        for level, blocks in zip(behind, config.blocks[config.details :], strict=True)
+    ]
     levels = []
-    for level, steps, prior in zip(behind, chains, priors, strict=True):
-        go_on = config.shapes()[level][0] // 2 if isinstance(prior, SplitPrior) else 0
-        levels.append(Level(Squeeze() if config.squeeze else None, steps, prior, go_on))
+    for level, steps in zip(behind, chains, strict=True):
+        channels, _, _ = config.shapes()[level]
+        squeeze = Squeeze() if config.squeeze else None
+        if level == config.levels - 1:
+            levels.append(Level(squeeze, steps, TopPrior(channels), next_channels=0))
+        else:
+            width = config.prior_width
+            make_net = _net_maker(config, level, width, blocks=0) if width else LinearNet
+            prior = SplitPrior(_half_net(config, channels, make_net))
+            levels.append(Level(squeeze, steps, prior, next_channels=channels // 2))
     return [*details, *levels]
 
 
 def _detail_level(config: GlowConfig, level: int) -> DetailLevel:
-    channels, _, _ = config.shapes()[level]
-    half, width = channels // 2, config.context_width
+    channels, width = config.shapes()[level][0], config.context_width
 
-    def step() -> FlowStep:
-        net = ResidualNet(
-            half,
-            config.widths[level],
-            2 * (channels - half),
-            size=None,
-            blocks=config.blocks[level],
-            context=4 * width,
-        )
-        return FlowStep(channels, AffineCoupling(_clamped(net, config), config.scale_bound))
+    def make_net(c_in: int, c_out: int) -> Net:
+        blocks = config.blocks[level]
+        return ResidualNet(c_in, config.widths[level], c_out, None, blocks, context=4 * width)
 
     context = ResidualNet(config.channels, width, width, size=None, blocks=config.context_blocks)
-    context.conv_out.reset_parameters()  # from zero nobody would learn at first
-    steps = [step() for _ in range(config.steps[level])]
+    context.conv_out.reset_parameters()  # features of zero would pass no gradient on
+    context.input_bound = config.input_bound
+    steps = _steps(config, level, make_net)
     prior = ContextPrior(LinearNet(4 * width, 2 * channels))
-    return DetailLevel(config.channels, _clamped(context, config), steps, prior)
+    return DetailLevel(config.channels, context, steps, prior)
 
 
-def _steps(config: GlowConfig, level: int) -> list[FlowStep]:
+def _steps(config: GlowConfig, level: int, make_net: Callable[[int, int], Net]) -> list[FlowStep]:
     channels, _, _ = config.shapes()[level]
 
     def step() -> FlowStep:
-        net = _net(config, level, config.widths[level], config.blocks[level])
+        net = _half_net(config, channels, make_net)
         return FlowStep(channels, AffineCoupling(net, config.scale_bound))
 
     return [step() for _ in range(config.steps[level])]
 
 
-def _prior(config: GlowConfig, level: int) -> SplitPrior | TopPrior:
-    channels, _, _ = config.shapes()[level]
-    half = channels // 2
-    if level == config.levels - 1:
-        return TopPrior(channels)
-    if config.prior_width:
-        return SplitPrior(_net(config, level, config.prior_width, blocks=0))
-    return SplitPrior(_clamped(LinearNet(half, 2 * (channels - half)), config))
-
-
-def _net(config: GlowConfig, level: int, width: int, blocks: int) -> Net:
+def _half_net(config: GlowConfig, channels: int, make_net: Callable[[int, int], Net]) -> Net:
     """Make a net from the first half of the channels to a shift and a scale of the rest."""
-    channels, size, _ = config.shapes()[level]
     half = channels // 2
-    make = NETS[config.net]
-    return _clamped(make(half, width, 2 * (channels - half), size=size, blocks=blocks), config)
-
-
-def _clamped(net: Net, config: GlowConfig) -> Net:
+    net = make_net(half, 2 * (channels - half))
     net.input_bound = config.input_bound
     return net
+
+
+def _net_maker(
+    config: GlowConfig, level: int, width: int, blocks: int
+) -> Callable[[int, int], Net]:
+    _, size, _ = config.shapes()[level]
+    make = NETS[config.net]
+    return lambda c_in, c_out: make(c_in, width, c_out, size=size, blocks=blocks)

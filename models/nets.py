@@ -1,17 +1,15 @@
 """The nets inside couplings and priors. They are never inverted, so any net will do.
 
 Each maps (N, C_in, H, W) to (N, C_out, H, W) and ends in a convolution that starts at zero, so
-that a new flow is the identity up to its actnorms and rotations (Glow, section 3.3).
-
-The outputs of convolutions are changed in place: backward needs their inputs only, and a pass over
-new memory costs almost as much as a convolution.
+that a new flow is the identity up to its actnorms and rotations (Glow, section 3.3). Outputs of
+convolutions are changed in place, since backward needs their inputs only.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -23,14 +21,11 @@ _FREQUENCY = 3.0  # of a `PointNet`: its first convolution starts at so many tim
 
 
 class Net(nn.Module):
-    """Base class: clamps the input and chooses the precision of :meth:`body`.
+    """Base class: clamps the input and runs :meth:`body`, in ``training_dtype`` while training.
 
-    The body runs in ``training_dtype`` while training, otherwise in float32.
-
-    Far outside of what training pictures look like, a net's slope amplifies every rounding error
-    of the flow until the inverse explodes (Behrmann et al. 2021). Inputs beyond
-    ``input_bound`` deviations are therefore clamped, for the net alone: nothing is lost, since
-    the flow itself carries them on, and even white noise comes back exactly.
+    Far from the training pictures a net's slope amplifies every rounding error of the flow until
+    the inverse explodes (Behrmann et al. 2021). Inputs beyond ``input_bound`` deviations are
+    therefore clamped, for the net alone: the flow itself carries them on, and nothing is lost.
     """
 
     training_dtype: torch.dtype | None = None
@@ -38,10 +33,7 @@ class Net(nn.Module):
     conv_in: nn.Conv2d
 
     def body(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Map ``x`` (N, C_in, H, W) to (N, C_out, H, W).
-
-        ``context`` has features (N, C', H, W) for nets that take them.
-        """
+        """Map ``x``; ``context`` has features (N, C', H, W) for nets that take them."""
         raise NotImplementedError
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -50,19 +42,10 @@ class Net(nn.Module):
         x = x.clamp(-self.input_bound, self.input_bound)
         if context is not None:
             context = context.to(dtype, memory_format=torch.channels_last)
-        with _low_precision(x.device, self.training_dtype if self.training else None):
+        low = self.training_dtype if self.training else None
+        with torch.autocast(x.device.type, low) if low is not None else nullcontext():
             y = self.body(x, context)
         return y.to(dtype)
-
-
-@contextmanager
-def _low_precision(device: torch.device, dtype: torch.dtype | None) -> Iterator[None]:
-    """Autocast to ``dtype`` inside the block; None and float32 leave everything as it is."""
-    if dtype is None or dtype == torch.float32:
-        yield
-    else:
-        with torch.autocast(device.type, dtype=dtype):
-            yield
 
 
 class LinearNet(Net):
@@ -86,17 +69,15 @@ class ConvNet(Net):
         self.conv_out = _zeroed(nn.Conv2d(width, out_channels, 3, padding=1))
 
     def body(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        x = F.relu_(self.conv_in(x))
-        x = F.relu_(self.conv_mid(x))
-        return self.conv_out(x)
+        return self.conv_out(F.relu_(self.conv_mid(F.relu_(self.conv_in(x)))))
 
 
 class PointNet(Net):
     """1x1 - sine - 1x1 - sine - 1x1, for points of the plane as 1x1 images.
 
-    Sines of several frequencies (Sitzmann et al. 2020, SIREN) learn the fine detail of a function
-    of one number far sooner than ReLUs, and draw no creases. Computed as matrix products:
-    libraries take ten times as long for a convolution of a single pixel.
+    Sines of several frequencies (Sitzmann et al. 2020, SIREN) learn fine detail sooner than ReLUs,
+    and draw no creases. Computed as matrix products: libraries take ten times as long for a
+    convolution of a single pixel.
     """
 
     def __init__(self, in_channels: int, width: int, out_channels: int) -> None:
@@ -125,15 +106,14 @@ class ResidualNet(Net):
 
     No normalisation inside: the blocks start as the identity, which keeps so shallow a net
     stable (Zhang et al. 2019, Fixup), and batch statistics have no place inside a bijection.
-    A learned bias for each position tells the net where in the picture it is, which helps a lot
-    on aligned faces. A net without one works on any size.
 
     Args:
-        size: height and width of the inputs, for the learned position; None: no position.
+        size: height and width of the inputs, for a learned bias at each position, which helps on
+            aligned faces; None: no such bias, and inputs of any size.
         blocks: number of residual blocks, 0 or more.
         attention: add self-attention over all positions after the blocks.
-        context: channels of the features that ``forward`` is given, which set the bias of each
-            position through a 1x1 convolution. 0: none.
+        context: channels of the features that set the bias of each position through a 1x1
+            convolution. 0: none.
     """
 
     def __init__(
@@ -180,16 +160,13 @@ class _ResidualBlock(nn.Module):
 
 
 class _Attention(nn.Module):
-    """Self-attention over all positions (Vaswani et al. 2017), added to its input.
-
-    Starts as the identity, like the other blocks, so it can be added to trained weights.
-    """
+    """Self-attention over all positions (Vaswani et al. 2017), added to its input."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         if width % _HEADS:
             raise ValueError(f"Attention needs a width that {_HEADS} divides, not {width}.")
-        self.norm = nn.GroupNorm(1, width)  # of each picture by itself: no batch statistics
+        self.norm = nn.GroupNorm(1, width)  # over each picture alone: no batch statistics
         self.qkv = nn.Conv2d(width, 3 * width, 1)
         self.out = _zeroed(nn.Conv2d(width, width, 1))
 

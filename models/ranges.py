@@ -21,8 +21,7 @@ from models.config import GlowConfig
 class StateRange:
     """Smallest and largest value of every channel of the state after every step of flow.
 
-    Made by :meth:`models.Glow.f_with_range`, one row for each image; used by
-    :meth:`models.Glow.g`. K is the sum over all steps of the channels of their states
+    One row for each image. K is the sum over all steps of the channels of their states
     (``sum(config.state_channels())``), finest level first and steps in flow order.
 
     Raises:
@@ -40,7 +39,6 @@ class StateRange:
             )
 
     def __len__(self) -> int:
-        """Number of rows N."""
         return len(self.low)
 
     def __getitem__(self, rows: int | slice | Sequence[int] | Tensor) -> StateRange:
@@ -51,11 +49,9 @@ class StateRange:
 
     @staticmethod
     def cat(ranges: Sequence[StateRange]) -> StateRange:
-        """Concatenate the rows of one or more ``ranges``."""
         return StateRange(torch.cat([r.low for r in ranges]), torch.cat([r.high for r in ranges]))
 
     def to(self, device: torch.device | str) -> StateRange:
-        """Return the range on ``device``."""
         return StateRange(self.low.to(device), self.high.to(device))
 
     def widened(self, margin: float) -> StateRange:
@@ -88,20 +84,16 @@ class StateRange:
         ]
 
 
-def usual_range(ranges: StateRange, percentiles: tuple[float, float] = (0.1, 99.9)) -> StateRange:
-    """Summarise the ranges of many images as one, (1, K), for :attr:`models.Glow.usual_range`.
+def usual_range(ranges: StateRange) -> StateRange:
+    """Summarise the ranges of a thousand images or more as one, (1, K).
 
-    Args:
-        ranges: one row for each of thousands of images; for a hundred, percentiles like these
-            are little but the extremes.
-        percentiles: of the images' lows for ``low``, and of their highs for ``high``, so that a
-            few odd images do not count.
+    It reaches from the 0.1 % quantile of their lows to the 99.9 % quantile of their highs, so that
+    a few odd images do not count.
     """
-    ends = (ranges.low, ranges.high)
     low, high = (
         # One channel at a time: torch.quantile takes 16 million numbers at most.
-        torch.stack([column.quantile(p / 100) for column in end.T.contiguous()])
-        for end, p in zip(ends, percentiles, strict=True)
+        torch.stack([column.quantile(q) for column in end.T.contiguous()])
+        for end, q in ((ranges.low, 0.001), (ranges.high, 0.999))
     )
     return StateRange(low[None], high[None])
 
@@ -128,15 +120,12 @@ class RangeRecorder:
 def clamp_channels(state: Tensor, low: Tensor, high: Tensor, overwrite: bool = False) -> Tensor:
     """Clamp the channels of ``state`` (N, C, H, W) to ``low`` and ``high``, (N or 1, C) each.
 
-    Args:
-        overwrite: without gradients, put the result in the memory of ``state``.
+    ``overwrite`` puts the result in the memory of ``state``, without gradients only.
     """
     # Two passes: torch.clamp takes several times as long with ends that are broadcast.
     low, high = low[:, :, None, None], high[:, :, None, None]
-    if overwrite:
-        torch.maximum(state, low, out=state)
-        return torch.minimum(state, high, out=state)
-    return torch.minimum(torch.maximum(state, low), high)
+    out = state if overwrite else None
+    return torch.minimum(torch.maximum(state, low, out=out), high, out=out)
 
 
 def _rounded(values: Tensor, direction: float) -> Tensor:

@@ -1,9 +1,8 @@
-"""Steps of flow: one step, the chain of steps of a level (Glow, figure 2), and how that goes
-backward without stored activations.
+"""Steps of flow (Glow, figure 2), chains of them, and backward without stored activations.
 
-Of a chain that is trained reversibly only the output is stored, so memory does not grow with the
-number of steps. Going backwards, the input of each step is recomputed from its output by the
-inverse (Gomez et al. 2017, RevNet; proposed for Glow by its authors), for a third more computing.
+Of a chain that is trained reversibly only the output is stored. Going backwards, the input of each
+step is recomputed from its output by the inverse (Gomez et al. 2017, RevNet), for a third more
+computing.
 """
 
 from __future__ import annotations
@@ -38,10 +37,6 @@ class FlowStep(Bijection):
     Actnorm and convolution are computed as one :class:`~models.layers.Mixing`. Training, encoding
     and decoding all go through here; :class:`FlowSteps` folds the mixings of a level together and
     gives each step its own.
-
-    Args:
-        channels: number of channels C of (N, C, H, W) inputs.
-        coupling: the coupling layer of this step.
     """
 
     def __init__(self, channels: int, coupling: AffineCoupling) -> None:
@@ -76,8 +71,8 @@ class FlowStep(Bijection):
     ) -> Tensor:
         """Initialise from data ``x`` (N, C, H, W) and return the output for it.
 
-        With ``principal_axes`` the 1x1 convolution starts on those of ``x``. A step that has been
-        initialised or loaded is left alone.
+        With ``principal_axes`` the 1x1 convolution starts on those of the normalised ``x``. A step
+        that has been initialised or loaded is left alone.
         """
         fresh = not bool(self.actnorm.initialized)
         self.actnorm.initialize(x)
@@ -98,9 +93,8 @@ class FlowStep(Bijection):
 class FlowSteps(Bijection, nn.ModuleList):
     """A chain of :class:`FlowStep` on inputs of one shape.
 
-    The mixings of all steps are folded together. In training that happens at each call;
-    otherwise once, with the inverses, and the result is cached until a number that it was made of
-    changes.
+    The mixings of all steps are folded together: in training at each call, otherwise once, with
+    the inverses, until a number that they are made of changes.
 
     Attributes:
         reversible: train by a :class:`ReversibleChain`, in memory that does not grow with the
@@ -127,7 +121,10 @@ class FlowSteps(Bijection, nn.ModuleList):
         mixing = self._mixing(x.dtype)
         if watch is not None or not (self.reversible and torch.is_grad_enabled()):
             return self.run(x, mixing.unbind(), watch, context)
-        return ReversibleChain.run(self, x, mixing, context)
+        parameters = [p for step in self for p in step.coupling.parameters()]
+        return ReversibleChain.apply(
+            self, x, context, mixing.weight, mixing.bias, mixing.log_det, *parameters
+        )  # type: ignore[return-value]
 
     def run(
         self,
@@ -150,10 +147,8 @@ class FlowSteps(Bijection, nn.ModuleList):
     ) -> Tensor:
         """Undo :meth:`forward`.
 
-        Args:
-            within: lowest and highest values of each channel of the state after each step,
-                (N or 1, K, C) in the dtype of ``y``; states are clamped to them before a step is
-                undone.
+        Before a step is undone, the state is clamped to ``within``, lowest and highest values of
+        each channel of the state after each step, (N or 1, K, C) in the dtype of ``y``.
         """
         gradients = self._needs_gradients()
         if gradients:
@@ -173,10 +168,7 @@ class FlowSteps(Bijection, nn.ModuleList):
     def initialize(
         self, x: Tensor, principal_axes: bool = True, context: Tensor | None = None
     ) -> Tensor:
-        """Initialise all steps from ``x`` and return the output; see :meth:`FlowStep.initialize`.
-
-        With ``principal_axes`` the first 1x1 convolution starts on those of ``x``.
-        """
+        """Initialise all steps from ``x``, the first with ``principal_axes``: the output."""
         for i, step in enumerate(self):
             x = step.initialize(x, principal_axes and i == 0, context)
         return x
@@ -191,9 +183,8 @@ class FlowSteps(Bijection, nn.ModuleList):
     def _cached_mixings(self, dtype: torch.dtype) -> list[Mixing]:
         """Return mixings with inverses, made anew when a number they are made of has changed.
 
-        The numbers themselves are compared: addresses and version counters do not tell (``.data``,
-        NumPy, and foreach operations on CUDA write without a trace). That takes 1 ms for faces64,
-        making them 12.
+        The numbers themselves are compared, as ``.data``, NumPy, and foreach operations on CUDA
+        change no version counter. That takes 1 ms for faces64, making the mixings 12.
         """
         now = torch.cat([t.detach().flatten() for step in self for t in step.mixing_sources()])
         if self._cache is not None:
@@ -208,19 +199,8 @@ class FlowSteps(Bijection, nn.ModuleList):
 class ReversibleChain(torch.autograd.Function):
     """The steps of a level as one function, which stores its output alone for backward.
 
-    The nets' parameters are inputs, so that their gradients leave in the ordinary way and
-    DistributedDataParallel sees them.
+    The nets' parameters are inputs, so that DistributedDataParallel sees their gradients.
     """
-
-    @staticmethod
-    def run(
-        steps: FlowSteps, x: Tensor, mixing: Mixing, context: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Return ``(y, log_det)`` of ``steps`` with ``mixing``, all of theirs folded."""
-        parameters = [p for step in steps for p in step.coupling.parameters()]
-        return ReversibleChain.apply(
-            steps, x, context, mixing.weight, mixing.bias, mixing.log_det, *parameters
-        )  # type: ignore[return-value]
 
     @staticmethod
     def forward(
@@ -253,44 +233,20 @@ class ReversibleChain(torch.autograd.Function):
         with exact_float32(y.device):  # backward runs outside of the contexts of forward
             mixings = Mixing(weights, biases, log_dets).inverted().unbind()
             for k in reversed(range(len(mixings))):
-                y, grad_y, grad_weights[k], grad_biases[k], grad_seen, grads = _undo_step(
-                    ctx.steps[k], y, grad_y, grad_log_det, mixings[k], context
+                mixed, grad_y, grad_seen, grads = _undo_coupling(
+                    ctx.steps[k].coupling, y, grad_y, grad_log_det, context
                 )
                 if grad_context is not None and grad_seen is not None:
                     grad_context += grad_seen
                 grad_parameters[:0] = grads
+                y = mixings[k].unmix(mixed)
+                # mixed = W y + b at each pixel
+                grad_flat = channels_matrix(grad_y)
+                grad_weights[k] = grad_flat @ channels_matrix(y).T
+                grad_biases[k] = grad_flat.sum(dim=1)
+                grad_y = mix_channels(grad_y, mixings[k].weight.T)
         grad_mixing = (grad_weights, grad_biases, grad_log_dets)
         return None, grad_y, grad_context, *grad_mixing, *grad_parameters
-
-
-def _undo_step(
-    step: FlowStep,
-    y: Tensor,
-    grad_y: Tensor,
-    grad_log_det: Tensor,
-    mixing: Mixing,
-    context: Tensor | None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None, tuple[Tensor, ...]]:
-    """Compute inverse and backward of one step together.
-
-    Args:
-        y: output of the step, (N, C, H, W), and its gradient ``grad_y``.
-        grad_log_det: gradient of the other output, (N,).
-        mixing: that of the step, with its inverse.
-
-    Returns:
-        The input x, its gradient, those of ``mixing.weight`` and ``mixing.bias``, that of the
-        context if there is one, and those of ``step.coupling.parameters()``.
-    """
-    mixed, grad_mixed, grad_context, grad_parameters = _undo_coupling(
-        step.coupling, y, grad_y, grad_log_det, context
-    )
-    x = mixing.unmix(mixed)
-    # mixed = W x + b at each pixel
-    grad_flat = channels_matrix(grad_mixed)
-    grad_weight = grad_flat @ channels_matrix(x).T
-    grad_x = mix_channels(grad_mixed, mixing.weight.T)
-    return x, grad_x, grad_weight, grad_flat.sum(dim=1), grad_context, grad_parameters
 
 
 def _undo_coupling(
@@ -309,17 +265,15 @@ def _undo_coupling(
     y_a, y_b = halves(y)
     grad_a, grad_b = halves(grad_y)
     with torch.enable_grad():
-        seen = [y_a.detach().requires_grad_()]
-        if context is not None:
-            seen.append(context.detach().requires_grad_())
-        shift, log_scale = shift_and_log_scale(coupling.net(*seen), coupling.bound)
+        inputs = [t.detach().requires_grad_() for t in (y_a, context) if t is not None]
+        shift, log_scale = shift_and_log_scale(coupling.net(*inputs), coupling.bound)
     scale = log_scale.detach().exp()
     x_b = y_b / scale - shift.detach()
     grad_x_b = grad_b * scale  # also that of the shift
     grad_log_scale = grad_b * y_b + grad_log_det.view(-1, 1, 1, 1)
     grads = torch.autograd.grad(
-        (shift, log_scale), (*seen, *coupling.parameters()), (grad_x_b, grad_log_scale)
+        (shift, log_scale), (*inputs, *coupling.parameters()), (grad_x_b, grad_log_scale)
     )
     grad_context = grads[1] if context is not None else None
     grad_x = join_channels(grad_a + grads[0], grad_x_b)
-    return join_channels(y_a, x_b), grad_x, grad_context, grads[len(seen) :]
+    return join_channels(y_a, x_b), grad_x, grad_context, grads[len(inputs) :]

@@ -109,7 +109,7 @@ def test_two_processes_have_the_gradients_of_one_which_can_go_on(
     the_same_gradients(alone, tmp_path / "again")
     for out in (two, one):
         capsys.readouterr()
-        train_alone(packed, out, "--steps", "24")
+        train_alone(packed, out, "--steps", "12")
         assert "from step 1." in capsys.readouterr().out
     ours, theirs = records(two), records(one)
     assert [r["images"] for r in ours] == [r["images"] for r in theirs]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -39,35 +40,21 @@ def test_a_file_that_git_has_not_fetched_says_so(tmp_path, name, read):
         read(tmp_path / name)
 
 
-def test_nothing_is_seen_before_the_end(tmp_path):
+@pytest.mark.parametrize("stop", [ValueError, OSError, KeyboardInterrupt, None])
+def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path, stop):
     target = tmp_path / "a.txt"
     target.write_text("old")
-    with replacing(target) as temporary:
-        assert temporary.parent == tmp_path and not temporary.exists()
-        temporary.write_text("half")
-        assert target.read_text() == "old"
-        temporary.write_text("whole")
-    assert target.read_text() == "whole" and [*tmp_path.iterdir()] == [target]
-
-
-@pytest.mark.parametrize("stop", [ValueError, OSError, KeyboardInterrupt])
-def test_a_failure_leaves_the_old_file_and_no_rubbish(tmp_path, stop):
-    target = tmp_path / "a.txt"
-    target.write_text("old")
-    with pytest.raises(stop):
+    with contextlib.nullcontext() if stop is None else pytest.raises(stop):
         with replacing(target) as temporary:
-            temporary.write_text("half")
-            raise stop
-    assert target.read_text() == "old" and [*tmp_path.iterdir()] == [target]
-
-
-def test_a_block_that_writes_nothing_is_an_error(tmp_path):
-    target = tmp_path / "a.txt"
-    target.write_text("old")
-    with pytest.raises(FileNotFoundError):
-        with replacing(target):
-            pass
-    assert target.read_text() == "old"
+            assert temporary.parent == tmp_path and not temporary.exists()
+            temporary.write_text("new")
+            assert target.read_text() == "old"
+            if stop is not None:
+                raise stop
+    assert target.read_text() == ("new" if stop is None else "old")
+    with pytest.raises(FileNotFoundError), replacing(target):
+        pass  # nothing is written
+    assert [*tmp_path.iterdir()] == [target]
 
 
 def test_two_writers_do_not_meet(tmp_path):

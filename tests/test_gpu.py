@@ -49,19 +49,17 @@ def pictures(on_gpu: Editor) -> np.ndarray:
     return np.concatenate([drawn, noise])
 
 
-def test_the_round_trip_is_exact(on_gpu: Editor, pictures: np.ndarray) -> None:
-    np.testing.assert_array_equal(on_gpu.model.roundtrip(pictures), np.zeros(len(pictures)))
-
-
-def test_the_round_trip_is_exact_where_a_program_allows_tf32(
+def test_the_round_trip_is_exact_also_where_a_program_allows_tf32(
     on_gpu: Editor, pictures: np.ndarray
 ) -> None:
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32
-    matmul.allow_tf32 = cudnn.allow_tf32 = True
     try:
-        np.testing.assert_array_equal(on_gpu.model.roundtrip(pictures), np.zeros(len(pictures)))
-        assert (matmul.allow_tf32, cudnn.allow_tf32) == (True, True)
+        for allowed in (False, True):
+            matmul.allow_tf32 = cudnn.allow_tf32 = allowed
+            wrong = on_gpu.model.roundtrip(pictures)
+            np.testing.assert_array_equal(wrong, np.zeros(len(pictures)))
+            assert matmul.allow_tf32 == cudnn.allow_tf32 == allowed
     finally:
         matmul.allow_tf32, cudnn.allow_tf32 = before
 

@@ -22,8 +22,8 @@ def detailed() -> Glow:
 @pytest.mark.parametrize(
     ("flow", "steps"),
     [
-        *(("model", steps) for steps in [(2, 2), (3, 2), (5, 9)]),
-        *(("detailed", steps) for steps in [(2, 2, 1), (5, 2, 1), (3, 4, 2)]),
+        *(("model", steps) for steps in [(2, 2), (5, 9)]),
+        *(("detailed", steps) for steps in [(5, 2, 1), (3, 4, 2)]),
     ],
 )
 @torch.no_grad()

@@ -76,7 +76,7 @@ def test_what_is_seen_are_the_extremes_of_the_states_step_by_step(
     h, lows, highs = x.double() - 0.5, [], []
     for i, level in enumerate(model.levels, start=1):
         if isinstance(level, DetailLevel):
-            h, state, _ = level.part(h)
+            h, state, _ = level.split(h)
             context = level.squeeze(level.context(4 * h))[0]
         else:
             state, context = h, None
@@ -102,8 +102,6 @@ def test_ends_are_rounded_outwards() -> None:
     seen, low, high = recorder.seen(), state.amin((2, 3)), state.amax((2, 3))
     assert (seen.low <= low).all() and (seen.high >= high).all()
     assert (low.float() > low).any() and (high.float() < high).any()  # as the nearest would not
-    torch.testing.assert_close(seen.low.double(), low, rtol=2e-7, atol=0)
-    torch.testing.assert_close(seen.high.double(), high, rtol=2e-7, atol=0)
     assert seen.low[0, :2].tolist() == seen.high[0, :2].tolist() == [0.5, 0]
 
 
@@ -154,22 +152,16 @@ def test_rows_are_independent(model: Glow, levels: Tensor) -> None:
     others = model.g(z, StateRange.cat([within[2], within[0], within[1]]))
     assert all(not torch.allclose(a, b, atol=1e-3) for a, b in zip(together, others, strict=True))
     one_for_all = model.g(z, seen.merged())
-    repeated = model.g(z, StateRange.cat([seen.merged()] * 3))
-    assert torch.equal(one_for_all, repeated)
+    assert torch.equal(one_for_all, model.g(z, StateRange.cat([seen.merged()] * 3)))
+    with torch.enable_grad():
+        leaf = z.clone().requires_grad_()
+        x = model.g(leaf, within)
+        x.square().sum().backward()
+    torch.testing.assert_close(x.detach(), together, atol=1e-5, rtol=0)
+    assert leaf.grad.isfinite().all() and leaf.grad.abs().sum() > 0
     assert model.f(levels[:0].float())[0].shape == (0, model.dims)
     for none in (seen.merged(), seen[:0]):
         assert model.g(z[:0], none).shape == (0, *levels.shape[1:])
-
-
-def test_gradients_pass_where_nothing_is_held(model: Glow, levels: Tensor) -> None:
-    with torch.no_grad():
-        z, _, seen = model.f_with_range(bin_centers(levels))
-        expected = model.g(2 * z, seen)
-    leaf = (2 * z).requires_grad_()
-    x = model.g(leaf, seen)
-    torch.testing.assert_close(x.detach(), expected, atol=1e-5, rtol=0)
-    x.square().sum().backward()
-    assert leaf.grad.isfinite().all() and leaf.grad.abs().sum() > 0
 
 
 def test_a_range_of_another_model_or_number_is_refused(model: Glow) -> None:
@@ -219,9 +211,6 @@ def test_the_usual_range_is_one_of_percentiles() -> None:
     assert usual.low.shape == usual.high.shape == (1, 5)
     assert np.allclose(usual.low, np.percentile(low, 0.1, axis=0), atol=1e-5)
     assert np.allclose(usual.high, np.percentile(high, 99.9, axis=0), atol=1e-5)
-    all_of_them = usual_range(ranges, (0, 100))
-    assert torch.equal(all_of_them.low, ranges.merged().low)
-    assert torch.equal(all_of_them.high, ranges.merged().high)
 
 
 # ---------------------------------------------------------------------- the released weights
@@ -229,29 +218,21 @@ def test_the_usual_range_is_one_of_percentiles() -> None:
 
 @torch.no_grad()
 def test_released_model_returns_the_same_bytes_in_each_pictures_range(
-    released_model: Glow, faces: np.ndarray
+    released_model: Glow, faces: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Faces, and noise: its code is far out, where rounding is amplified most."""
     g = torch.Generator().manual_seed(0)
-    noise = torch.randint(0, 256, (2, 3, 64, 64), generator=g, dtype=torch.uint8)
-    levels = torch.cat([torch.from_numpy(faces).permute(0, 3, 1, 2), noise])
+    noise = torch.randint(0, 256, (1, 3, 64, 64), generator=g, dtype=torch.uint8)
+    levels = torch.cat([torch.from_numpy(faces[:4]).permute(0, 3, 1, 2), noise])
     z, _, seen = released_model.f_with_range(bin_centers(levels))
-    assert released_model._outliers(z).tolist() == [False] * len(faces) + [True, True]
+    assert released_model._outliers(z).tolist() == [False] * 4 + [True]
     assert torch.equal(z, released_model.f(bin_centers(levels))[0])
     assert torch.equal(to_levels(released_model.g(z, seen)), levels)
     alone = [released_model.g(row, seen[i]) for i, row in enumerate(z.split(1))]
     assert torch.equal(to_levels(torch.cat(alone)), levels)
-
-
-def test_released_model_bursts_only_unguarded(
-    released_model: Glow, faces: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    levels = torch.from_numpy(faces).permute(0, 3, 1, 2)
-    with torch.no_grad():
-        z, _, seen = released_model.f_with_range(bin_centers(levels))
-        assert released_model.g(3 * z).abs().max() > 100
-    within = seen.merged().widened(0.25)
-    x, states = states_decoded(released_model, 3 * z, within, monkeypatch)
+    far, within = 3 * z[:4], seen[:4].merged().widened(0.25)
+    assert released_model.g(far).abs().max() > 100  # without a range it bursts
+    x, states = states_decoded(released_model, far, within, monkeypatch)
     assert inside(states, within)
     # The first step's mixing takes what is held to pixels, 0 to 1 in faces: a few times beyond.
     assert x.abs().max() < 4

@@ -3,45 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from flows import BEHIND, ONE_DETAIL, smooth_images
 from safetensors.torch import load_file
 
 import models
 from glow_app.common import cli
 from glow_app.faces.looks import ReferenceFrame
 from glow_app.training import TrainConfig, World, held_out_bits
-from models import PRESETS, GlowConfig, bits_per_dim, dequantize
+from models import PRESETS, bits_per_dim, dequantize
 from scripts import train as train_script
 from scripts.dev import release as release_script
 
 CPU = torch.device("cpu")
-BASE = GlowConfig(image_size=8, steps=(2, 1), widths=(8, 8), prior_width=8)
-LEVEL = BASE.replace(
-    image_size=16, details=1, steps=(2, 2, 1), widths=(8,) * 3, blocks=(1,) * 3,
-    context_width=4, context_blocks=1,
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
 def presets() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PRESETS, "small base", BASE)
-        patch.setitem(PRESETS, "small level", LEVEL)
+        patch.setitem(PRESETS, "small base", BEHIND)
+        patch.setitem(PRESETS, "small level", ONE_DETAIL)
         yield
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """320 smooth pictures of 16x16 pixels with a little noise, packed."""
-    generator = torch.Generator().manual_seed(0)
-    smooth = F.interpolate(torch.rand(320, 3, 3, 3, generator=generator), 16, mode="bicubic")
-    x = (0.1 + 0.8 * smooth + 0.02 * torch.randn(smooth.shape, generator=generator)).clamp(0, 1)
+    x = smooth_images(ONE_DETAIL, 320)
     path = tmp_path_factory.mktemp("data") / "smooth.npy"
     np.save(path, (x * 255).round().byte().permute(0, 2, 3, 1).numpy())
     return path
@@ -127,15 +121,6 @@ def test_a_level_alone_learns_and_leaves_the_base_alone(alone: Path, base: Path)
     assert stats(alone)[-1]["val_bits_by_part"] == [details, means]
 
 
-def test_a_level_alone_is_stored_on_its_base(alone: Path, base: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "base.safetensors"
-    copy.write_bytes(base.read_bytes())
-    model = models.load(alone / "model.safetensors")
-    path = models.save(model, tmp_path / "level.safetensors", base=copy)
-    assert not {k for k in load_file(path) if k.startswith(("levels", "splits", "top"))}
-    assert models.load(path).facts == model.facts
-
-
 def test_a_release_is_rounded_measured_and_stored_on_the_released_base(
     alone: Path, base: Path, data: Path, tmp_path: Path, capsys
 ) -> None:
@@ -159,11 +144,8 @@ def test_a_release_is_rounded_measured_and_stored_on_the_released_base(
     assert "folder of --out" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("reversible", [[], ["--reversible"]], ids=["stored", "reversible"])
-def test_joint_training_moves_both(
-    data: Path, base: Path, tmp_path: Path, reversible: list[str]
-) -> None:
-    options = ["--preset", "small level", "--base", base, "--joint", "--steps", 3, *reversible]
+def test_joint_training_moves_both(data: Path, base: Path, tmp_path: Path) -> None:
+    options = ["--preset", "small level", "--base", base, "--joint", "--steps", 3, "--reversible"]
     trained(data, tmp_path / "joint", *options)
     _, behind = parts_of(tmp_path / "joint" / "model.safetensors")
     own = models.load(base).state_dict()
@@ -254,7 +236,9 @@ def test_wrong_combinations_are_one_sentence_and_status_2(
 
 def test_a_run_without_details_has_none_to_train_alone() -> None:
     with pytest.raises(ValueError, match="no detail level"):
-        TrainConfig(model=BASE, steps=1, details_only=True)
+        TrainConfig(model=BEHIND, steps=1, details_only=True)
+    with pytest.raises(ValueError, match="Only means"):
+        TrainConfig(model=BEHIND, mixed=True)
 
 
 # ------------------------------------------------------------------------- looks and whole crops
@@ -269,14 +253,16 @@ def looks(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def refused(capsys, *options: object) -> str:
-    assert cli.run(train_script.main, argv=arguments(*options)) == 2
-    return capsys.readouterr().err.splitlines()[-1]
-
-
-def test_weights_know_the_frame_of_their_pictures_and_no_other_may_follow(
+def test_weights_and_pictures_of_two_frames_are_not_mixed(
     data: Path, looks: Path, base: Path, alone: Path, tmp_path: Path, capsys
 ) -> None:
+    def refused(main: Callable, argv: list[str]) -> str:
+        assert cli.run(main, argv=argv) == 2
+        return capsys.readouterr().err.splitlines()[-1]
+
+    def not_trained(*options: object) -> str:
+        return refused(train_script.main, arguments(*options))
+
     assert models.load(base).facts["shape"] == "crop"
     options = ["--preset", "small base", "--means", 1]
     moved = tmp_path / "moved"
@@ -288,31 +274,23 @@ def test_weights_know_the_frame_of_their_pictures_and_no_other_may_follow(
     assert facts["shape"] == "mean" and np.shape(facts["mean_shape"]) == (478, 2)
     assert facts["started_from"]["shape"] == "crop"
     trained(looks, moved, *options, "--steps", 3)  # goes on
+    level = ["--preset", "small level", "--steps", 1]
+    on_looks = tmp_path / "level"
+    model = trained(looks, on_looks, *level, "--base", weights)
+    assert ReferenceFrame.from_facts(model.facts).same_as(ReferenceFrame.looks())
     capsys.readouterr()
 
-    line = refused(capsys, data, moved, *options, "--steps", 4)
+    line = not_trained(data, moved, *options, "--steps", 4)
     assert "holds a run on looks in the mean shape, and the pictures are whole crops" in line
-    level = ["--preset", "small level", "--steps", 1]
-    line = refused(capsys, looks, tmp_path / "a", *level, "--base", base)
+    line = not_trained(looks, tmp_path / "a", *level, "--base", base)
     assert "learned whole crops, and the pictures are looks in the mean shape" in line
-    line = refused(capsys, data, tmp_path / "b", *level, "--base", weights)
+    line = not_trained(data, tmp_path / "b", *level, "--base", weights)
     assert "learned looks in the mean shape, and the pictures are whole crops" in line
-    line = refused(capsys, looks, tmp_path / "c", *level, "--init", alone / "model.safetensors")
+    line = not_trained(looks, tmp_path / "c", *level, "--init", alone / "model.safetensors")
     assert "what lies behind the detail level has to learn them, too" in line
-    line = refused(capsys, looks, tmp_path / "d", *options, "--steps", 1, "--val", data)
+    line = not_trained(looks, tmp_path / "d", *options, "--steps", 1, "--val", data)
     assert "--data holds looks in the mean shape, and --val whole crops." in line
     assert not any((tmp_path / name / "config.json").exists() for name in "abcd")
-
-
-def test_a_level_on_looks_stands_on_a_base_of_looks(
-    data: Path, looks: Path, base: Path, tmp_path: Path, capsys
-) -> None:
-    options = ["--means", 1, "--steps", 2, "--init", base]
-    trained(looks, tmp_path / "base", "--preset", "small base", *options)
-    weights = tmp_path / "base" / "model.safetensors"
-    level = ["--preset", "small level", "--base", weights, "--steps", 2]
-    model = trained(looks, tmp_path / "level", *level)
-    assert ReferenceFrame.from_facts(model.facts).same_as(ReferenceFrame.looks())
 
     crops = tmp_path / "crops.safetensors"
     crops.write_bytes(base.read_bytes())
@@ -322,7 +300,5 @@ def test_a_level_on_looks_stands_on_a_base_of_looks(
         (["--data", data, "--val", looks], "--data holds whole crops."),
         (["--data", looks, "--val", looks, "--base", crops], "--base learned whole crops."),
     ):
-        argv = [str(o) for o in (tmp_path / "level", *wrong, *released)]
-        assert cli.run(release_script.main, argv=argv) == 2
-        line = capsys.readouterr().err.splitlines()[-1]
+        line = refused(release_script.main, [str(o) for o in (on_looks, *wrong, *released)])
         assert f"model.safetensors learned looks in the mean shape; {said}" in line

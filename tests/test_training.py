@@ -24,7 +24,7 @@ import models
 from glow_app.common.errors import UserError
 from glow_app.faces.coding import Coding
 from glow_app.faces.face import prepare
-from glow_app.training import PackedPictures, TrainConfig, from_celeba, from_source
+from glow_app.training import PackedPictures, TrainConfig, from_celeba, from_source, loop
 from glow_app.training.data import import_torchvision, is_held_out
 from glow_app.training.distributed import World
 from glow_app.training.loop import train
@@ -86,24 +86,25 @@ def stats(out: Path) -> list[dict]:
 # ---------------------------------------------------------------------- data
 
 
+@pytest.fixture(scope="module")
+def packed(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> PackedPictures:
+    return from_source(pictures, 16, tmp_path_factory.mktemp("packed"), lambda _: None)
+
+
 def test_folder_is_packed_once_and_bad_files_are_listed(pictures: Path, tmp_path: Path) -> None:
     said: list[str] = []
     packed = from_source(pictures, 16, tmp_path, said.append)
     assert packed.pixels.shape == (60, 16, 16, 3) and packed.pixels.dtype == np.uint8
     assert {name for name, _ in packed.skipped} == {"broken.jpg", "empty.png"}
     assert sum("broken.jpg" in line for line in said) == 1
+    for i in (0, 25, 59):
+        expected = prepare(pictures / packed.names[i], 16, align="center").pixels
+        assert np.array_equal(packed.pixels[i], expected)
     said.clear()
     again = from_source(pictures, 16, tmp_path, said.append)
     assert not said and again.fingerprint == packed.fingerprint and again.names == packed.names
     by_file = from_source(next(tmp_path.glob("*.npy")), 16, tmp_path)
     assert np.array_equal(by_file.pixels, packed.pixels) and by_file.names == packed.names
-
-
-def test_packed_pixels_are_those_of_the_one_prepare(pictures: Path, tmp_path: Path) -> None:
-    packed = from_source(pictures, 16, tmp_path, lambda _: None)
-    for i in (0, 25, 59):
-        expected = prepare(pictures / packed.names[i], 16, align="center").pixels
-        assert np.array_equal(packed.pixels[i], expected)
 
 
 def test_coded_pictures_are_packed_by_themselves_and_say_so(tmp_path: Path) -> None:
@@ -117,7 +118,9 @@ def test_coded_pictures_are_packed_by_themselves_and_say_so(tmp_path: Path) -> N
         folder / "coded already.jpg", quality=50, subsampling=coding.subsampling
     )
     plain = from_source(folder, 16, cache, lambda _: None)
+    already = set(cache.glob("*.npy"))
     coded = from_source(folder, 16, cache, lambda _: None, coding=coding)
+    (file,) = set(cache.glob("*.npy")) - already
     assert plain.names == coded.names == ("a photo.png", "coded already.jpg")
     assert not np.array_equal(plain.pixels[0], coded.pixels[0])
     assert np.array_equal(plain.pixels[1], coded.pixels[1])  # one coding is enough
@@ -125,88 +128,73 @@ def test_coded_pictures_are_packed_by_themselves_and_say_so(tmp_path: Path) -> N
     other = Coding(size=32, quality=51)
     from_source(folder, 16, cache, lambda _: None, coding=other)
     assert len(list(cache.glob("*.npy"))) == 3
-    for file in cache.glob("*.npy"):
-        if np.array_equal(np.load(file), coded.pixels):
-            with pytest.raises(UserError, match="--coding"):
-                from_source(file, 16, cache, coding=other)
-            break
+    with pytest.raises(UserError, match="--coding"):
+        from_source(file, 16, cache, coding=other)
     assert np.array_equal(from_source(file, 16, cache, coding=coding).pixels, coded.pixels)
 
 
-def test_a_new_picture_means_packing_again(tmp_path: Path) -> None:
+def test_a_new_picture_or_pixel_is_another_set(tmp_path: Path) -> None:
     folder, cache = tmp_path / "in", tmp_path / "cache"
     folder.mkdir()
-    for i in range(3):
-        Image.new("RGB", (16, 16), (i, i, i)).save(folder / f"{i}.png")
+    Image.new("RGB", (16, 16)).save(folder / "0.png")
     first = from_source(folder, 16, cache, lambda _: None)
-    Image.new("RGB", (16, 16), (9, 9, 9)).save(folder / "3.png")
+    Image.new("RGB", (16, 16)).save(folder / "1.png")
     second = from_source(folder, 16, cache, lambda _: None)
-    assert len(first) == 3 and len(second) == 4 and first.fingerprint != second.fingerprint
+    assert len(first) == 1 and len(second) == 2 and first.fingerprint != second.fingerprint
+    pixels = np.zeros((300, 4, 4, 3), np.uint8)
+    np.save(tmp_path / "a.npy", pixels)
+    pixels[151, 2, 1, 0] = 1  # in none of the rows that a sample of 64 would see
+    np.save(tmp_path / "b.npy", pixels)
+    a, b = (from_source(tmp_path / f"{name}.npy", 4, tmp_path) for name in "ab")
+    assert a.fingerprint != b.fingerprint
 
 
 def test_celeba_is_read_as_torchvision_lays_it_out(tmp_path: Path, monkeypatch) -> None:
-    """Six pictures in CelebA's folder layout; only the checksums of the real files are waived."""
+    """Eight pictures in CelebA's folder layout, two of them bad; only the checksums of the real
+    files are waived."""
     celeba = import_torchvision().datasets.CelebA
     monkeypatch.setattr(celeba, "_check_integrity", lambda self: True)
-    base = tmp_path / "celeba"
+    base, cache = tmp_path / "celeba", tmp_path / "cache"
     (base / "img_align_celeba").mkdir(parents=True)
-    names = [f"{i:06d}.jpg" for i in range(1, 7)]
+    names = [f"{i:06d}.jpg" for i in range(1, 9)]
     for i, name in enumerate(names):
-        Image.new("RGB", (178, 218), (40 * i, 0, 0)).save(base / "img_align_celeba" / name)
-
-    def table(file: str, header: str, rows: list[str]) -> None:
-        lines = [header] if header else []
-        lines += [f"{n} {r}" for n, r in zip(names, rows, strict=True)]
-        (base / file).write_text("\n".join(lines) + "\n")
-
-    table("list_eval_partition.txt", "", ["0", "0", "0", "0", "1", "1"])
-    table("identity_CelebA.txt", "", ["1"] * 6)
-    table("list_bbox_celeba.txt", "6\nimage_id x_1 y_1 width height", ["0 0 9 9"] * 6)
-    table("list_landmarks_align_celeba.txt", "6\nlefteye_x lefteye_y", ["1 2"] * 6)
-    table("list_attr_celeba.txt", "6\nSmiling Young", ["1 -1"] * 6)
-    packed = from_celeba(tmp_path, 16, tmp_path / "cache", "train", lambda _: None)
-    assert packed.names == tuple(names[:4])
-    assert packed.pixels[:, 8, 8, 0].tolist() == pytest.approx([0, 40, 80, 120], abs=3)
-    held_out = from_celeba(tmp_path, 16, tmp_path / "cache", "valid", lambda _: None)
-    assert held_out.names == tuple(names[4:])
+        Image.new("RGB", (178, 218), (30 * i, 0, 0)).save(base / "img_align_celeba" / name)
+    (base / "img_align_celeba" / names[1]).write_bytes(b"\xff\xd8\xff cut off")
+    (base / "img_align_celeba" / names[2]).unlink()
+    for file, head, row in (
+        ("list_eval_partition", "", "0"), ("identity_CelebA", "", "1"),
+        ("list_bbox_celeba", "8\nimage_id x_1 y_1 width height\n", "0 0 9 9"),
+        ("list_landmarks_align_celeba", "8\nlefteye_x lefteye_y\n", "1 2"),
+        ("list_attr_celeba", "8\nSmiling Young\n", "1 -1"),
+    ):  # fmt: skip
+        rows = [f"{name} {row}" for name in names]
+        if file == "list_eval_partition":
+            rows[6:] = [f"{name} 1" for name in names[6:]]
+        (base / f"{file}.txt").write_text(head + "\n".join(rows) + "\n")
+    said: list[str] = []
+    packed = from_celeba(tmp_path, 16, cache, "train", said.append)
+    assert packed.names == (names[0], *names[3:6])
+    assert packed.pixels[:, 8, 8, 0].tolist() == pytest.approx([0, 90, 120, 150], abs=3)
+    assert [name for name, _ in packed.skipped] == names[1:3]
+    assert [names[1] in said[1], names[2] in said[2], len(said)] == [True, True, 3]
+    held_out = from_celeba(tmp_path, 16, cache, "valid", said.append)
+    assert held_out.names == tuple(names[6:])
 
     def cached() -> set[str]:
-        return {file.name for file in (tmp_path / "cache").glob("*.npy")}
+        return {file.name for file in cache.glob("*.npy")}
 
     before = cached()  # another preparation, or another copy of CelebA, is packed by itself
     monkeypatch.setattr("glow_app.training.data._PACK_VERSION", -1)
-    from_celeba(tmp_path, 16, tmp_path / "cache", "train", lambda _: None)
+    from_celeba(tmp_path, 16, cache, "train", said.append)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "celeba").symlink_to(base)
-    from_celeba(elsewhere, 16, tmp_path / "cache", "train", lambda _: None)
+    from_celeba(elsewhere, 16, cache, "train", said.append)
     assert len(cached() - before) == 2 and before <= cached()
-
-
-def test_bad_pictures_of_celeba_are_named_and_left_out(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(
-        import_torchvision().datasets.CelebA, "_check_integrity", lambda self: True
-    )
-    folder = tmp_path / "celeba" / "img_align_celeba"
-    folder.mkdir(parents=True)
-    names = [f"{i:06d}.jpg" for i in range(1, 5)]
-    for name in (names[0], names[3]):
-        Image.new("RGB", (178, 218), "tan").save(folder / name)
-    (folder / names[1]).write_bytes(b"\xff\xd8\xff cut off")  # names[2] is missing
-    heads = {"identity_CelebA": "", "list_bbox_celeba": "4\nimage_id x_1\n"}
-    heads |= {"list_landmarks_align_celeba": "4\nx\n", "list_attr_celeba": "4\nYoung\n"}
-    for file, head in {"list_eval_partition": "", **heads}.items():
-        rows = "".join(f"{name} 0\n" for name in names)
-        (folder.parent / f"{file}.txt").write_text(head + rows)
-    said: list[str] = []
-    packed = from_celeba(tmp_path, 16, tmp_path / "cache", "train", said.append)
-    assert packed.names == (names[0], names[3])
-    assert [name for name, _ in packed.skipped] == names[1:3]
-    assert [names[1] in said[1], names[2] in said[2], len(said)] == [True, True, 3]
     # A damaged table is one sentence.
-    (folder.parent / "list_eval_partition.txt").write_text(f"{names[0]}\n{names[1]} x\n")
+    (base / "list_eval_partition.txt").write_text(f"{names[0]}\n{names[1]} x\n")
     with pytest.raises(UserError, match="not found complete"):
-        from_celeba(tmp_path, 16, tmp_path / "elsewhere", "train", said.append)
+        from_celeba(tmp_path, 16, tmp_path / "other cache", "train", said.append)
 
 
 def test_pictures_that_a_run_drew_are_not_learned_from(
@@ -231,7 +219,7 @@ def test_pictures_that_a_run_drew_are_not_learned_from(
         from_source(own, 16, tmp_path / "cache", lambda _: None)
 
 
-def test_when_all_is_held_out_the_way_on_is_named(here, tmp_path: Path, capsys) -> None:
+def test_when_all_is_held_out_the_remedy_is_named(here, tmp_path: Path, capsys) -> None:
     data = tmp_path / "data"
     data.mkdir()
     name = next(f"{i}.png" for i in range(99) if is_held_out(f"{i}.png", 0.2))
@@ -242,32 +230,23 @@ def test_when_all_is_held_out_the_way_on_is_named(here, tmp_path: Path, capsys) 
     assert here("train", *arguments(data, tmp_path / "run", *more)) == 0
 
 
-def test_every_pixel_counts_for_the_fingerprint(tmp_path: Path) -> None:
-    pixels = np.zeros((300, 4, 4, 3), np.uint8)
-    np.save(tmp_path / "a.npy", pixels)
-    pixels[151, 2, 1, 0] = 1  # in none of the rows that a sample of 64 would see
-    np.save(tmp_path / "b.npy", pixels)
-    a, b = (from_source(tmp_path / f"{name}.npy", 4, tmp_path) for name in "ab")
-    assert a.fingerprint != b.fingerprint
+UNUSABLE = {
+    "missing": lambda path: None,
+    "empty": Path.mkdir,
+    "only broken": lambda path: (path.mkdir(), (path / "a.png").write_bytes(b"x")),
+    "wrong.npy": lambda path: np.save(path, np.zeros((2, 8, 8, 3), np.uint8)),
+    "not packed.npy": lambda path: path.write_bytes(b"no numpy"),
+    "nowhere.npy": lambda path: None,
+}
 
 
-@pytest.mark.parametrize("what", ["missing", "empty", "only broken", "wrong packed", "not packed"])
-def test_unusable_data_is_one_sentence(what: str, tmp_path: Path) -> None:
-    source = tmp_path / "data"
-    if what != "missing":
-        source.mkdir()
-    if what == "only broken":
-        (source / "a.png").write_bytes(b"x")
-    if what == "wrong packed":
-        source = tmp_path / "a.npy"
-        np.save(source, np.zeros((2, 8, 8, 3), np.uint8))
-    if what == "not packed":
-        source = tmp_path / "b.npy"
-        source.write_bytes(b"no numpy")
-    with pytest.raises(UserError) as caught:
-        from_source(source, 16, tmp_path / "cache", lambda _: None)
-    assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
+@pytest.mark.parametrize(("name", "make"), UNUSABLE.items(), ids=UNUSABLE.keys())
+def test_unusable_data_is_one_sentence(name: str, make, tmp_path: Path) -> None:
+    make(tmp_path / name)
     cache = tmp_path / "cache"
+    with pytest.raises(UserError) as caught:
+        from_source(tmp_path / name, 16, cache, lambda _: None)
+    assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
     assert not cache.exists() or not list(cache.iterdir())
 
 
@@ -289,7 +268,7 @@ def unbroken(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_a_run_leaves_what_it_promises(unbroken: Path) -> None:
+def test_a_run_leaves_what_it_promises(unbroken: Path, pictures: Path) -> None:
     records = stats(unbroken)
     fields = {
         "step", "images", "images_per_s", "train_bits_per_dim", "grad_norm", "lr", "skipped",
@@ -308,12 +287,7 @@ def test_a_run_leaves_what_it_promises(unbroken: Path) -> None:
     model = models.load(unbroken / "model.safetensors")
     assert model.facts["images_seen"] == 480 and model.facts["preset"] == "tiny"
     assert model.facts["val_bits_per_dim"] == pytest.approx(val[-1])
-
-
-def test_the_weights_know_how_their_pictures_were_coded_and_where_states_lie(
-    unbroken: Path, pictures: Path
-) -> None:
-    model = models.load(unbroken / "model.safetensors")
+    # They hold how their pictures were coded, and where states lie.
     assert Coding.from_facts(model.facts) == Coding()
     packed = from_source(pictures, 16, unbroken / "data", pytest.fail, coding=Coding())
     rest, _ = packed.split(0.2)
@@ -323,20 +297,34 @@ def test_the_weights_know_how_their_pictures_were_coded_and_where_states_lie(
     assert (model.usual_range.low < model.usual_range.high).all()
 
 
-def test_killed_at_any_moment_it_ends_with_the_same_numbers(
+def test_stopped_and_killed_at_any_moment_it_ends_with_the_same_numbers(
     here, unbroken: Path, pictures: Path, tmp_path: Path, capsys
 ) -> None:
-    """kill -9, twice, then the same command: byte for byte the unbroken run."""
+    """Ctrl-C, kill -9, then the same command: byte for byte the unbroken run. A run at work keeps
+    others out."""
     out = tmp_path / "killed"
-    for resumed_past in (12, 33):
+    for resumed_past, stop, status in (
+        (12, signal.SIGINT, 130), (33, signal.SIGKILL, -signal.SIGKILL),
+    ):  # fmt: skip
         with subprocess.Popen(
             command(pictures, out, "--steps", "60", "--checkpoint-minutes", "0.001"),
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=ONE_THREAD,
         ) as process:  # fmt: skip
             wait_past(process, out, resumed_past)
-            process.send_signal(signal.SIGKILL)
-        assert process.returncode == -signal.SIGKILL, "it ended before it could be killed"
-    capsys.readouterr()
+            if stop == signal.SIGINT:
+                process.send_signal(signal.SIGSTOP)
+                assert here("train", *arguments(pictures, out, "--steps", "1")) == 2
+                error = capsys.readouterr().err
+                assert "at work" in error and str(out) in error and error.count("\n") == 1
+                process.send_signal(signal.SIGCONT)
+            process.send_signal(stop)
+            said, _ = process.communicate(timeout=60)
+        assert process.returncode == status, "it ended before it could be stopped"
+        assert "Traceback" not in said
+        if stop == signal.SIGINT:
+            step = json.loads(_metadata(out / "checkpoint/state.safetensors")["counters"])["step"]
+            assert f"Stopped at step {step}; the same command continues." in said and step >= 12
+    assert f"from step {step}." in said
     assert here("train", *arguments(pictures, out, "--steps", "60")) == 0
     assert "from step 0." not in capsys.readouterr().out
     ours, theirs = (load_file(d / "model.safetensors") for d in (out, unbroken))
@@ -361,28 +349,6 @@ def wait_past(process: subprocess.Popen, out: Path, step: int) -> None:
             if stats(out)[-1]["step"] >= step:
                 return
         time.sleep(0.01)
-
-
-def test_a_run_at_work_keeps_others_out_and_ctrl_c_saves_it(
-    here, pictures: Path, tmp_path: Path, capsys
-) -> None:
-    out = tmp_path / "run"
-    with subprocess.Popen(
-        command(pictures, out, "--steps", "100000"),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ONE_THREAD,
-    ) as process:  # fmt: skip
-        wait_past(process, out, 5)
-        assert here("train", *arguments(pictures, out, "--steps", "1")) == 2
-        error = capsys.readouterr().err
-        assert "at work" in error and str(out) in error and error.count("\n") == 1
-        process.send_signal(signal.SIGINT)
-        said, errors = process.communicate(timeout=60)
-    assert process.returncode == 130 and "Traceback" not in errors
-    assert "the same command continues" in said
-    step = json.loads(_metadata(out / "checkpoint/state.safetensors")["counters"])["step"]
-    assert step >= 5
-    assert here("train", *arguments(pictures, out, "--steps", str(step + 1))) == 0
-    assert f"from step {step:,}." in capsys.readouterr().out
 
 
 def _metadata(path: Path) -> dict[str, str]:
@@ -411,41 +377,24 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(
     assert stats(out)[-1]["step"] == 62
 
 
-def test_a_folder_of_another_run_is_refused(here, unbroken: Path, pictures: Path, capsys) -> None:
+def test_another_run_or_other_pictures_are_refused(
+    here, unbroken: Path, pictures: Path, tmp_path: Path, capsys
+) -> None:
     assert here("train", *arguments(pictures, unbroken, "--steps", "60", "--lr", "0.5")) == 2
     error = capsys.readouterr().err
     assert "another lr" in error and len(error.strip().splitlines()) == 1
-
-
-def test_other_pictures_are_for_another_run(
-    here, unbroken: Path, pictures: Path, tmp_path: Path, capsys
-) -> None:
     data = shutil.copytree(pictures, tmp_path / "data")
     Image.new("RGB", (16, 16), "tan").save(data / "new.png")
     assert here("train", *arguments(data, unbroken, "--steps", "61")) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert f"--init {unbroken / 'model.safetensors'}" in error and "--out" in error
-
-
-def test_a_run_of_an_older_version_goes_on(pictures: Path, tmp_path: Path) -> None:
-    """Its config.json names options that are gone; only neutral values are the same run."""
-    packed = from_source(pictures, 16, tmp_path / "cache", lambda _: None)
-    out = tmp_path / "run"
-    in_process(packed, out, steps=5)
-    settings = json.loads((out / "config.json").read_text())
-    older = settings | {"noise": 0.0, "augment": False}
-    older["model"] = settings["model"] | {"dropout": 0.0, "scale_map": "tanh"}
-    (out / "config.json").write_text(json.dumps(older))
-    in_process(packed, out, steps=6)
-    assert stats(out)[-1]["step"] == 6
-    older["model"] |= {"dropout": 0.1}
-    (out / "config.json").write_text(json.dumps(older))
-    with pytest.raises(UserError, match="another model"):
-        in_process(packed, out, steps=7)
+    (tmp_path / "config.json").write_text("{")
+    assert here("train", *arguments(pictures, tmp_path, "--steps", "1")) == 2
+    assert "config.json is damaged" in capsys.readouterr().err
 
 
 def test_init_starts_from_given_weights(
-    here, unbroken: Path, pictures: Path, tmp_path: Path
+    here, unbroken: Path, pictures: Path, tmp_path: Path, capsys
 ) -> None:
     """Here with more steps than they have, which makes no difference at the start."""
     weights = unbroken / "model.safetensors"
@@ -458,6 +407,10 @@ def test_init_starts_from_given_weights(
     assert here("train", *more, "--steps", 6) == 0
     facts = models.load(tmp_path / "more" / "model.safetensors").facts
     assert facts["steps"] == 6 and facts["started_from"] == before  # also after a resume
+    less = arguments(pictures, tmp_path / "less", "--init", str(weights), "--steps", "5")
+    assert here("train", *less, "--model-steps", "1", "2") == 2
+    assert "cannot grow" in capsys.readouterr().err.strip().splitlines()[-1]
+    assert not (tmp_path / "less" / "config.json").exists()  # the folder is free for another run
 
 
 def test_coding_is_that_of_the_weights_a_run_starts_from(tmp_path: Path) -> None:
@@ -473,15 +426,6 @@ def test_coding_is_that_of_the_weights_a_run_starts_from(tmp_path: Path) -> None
     (tmp_path / "config.json").write_text(json.dumps(settings))
     assert pick_coding("auto", 16, None, tmp_path) == own
     assert pick_coding("auto", 128) == Coding() and pick_coding("auto", 129) is None
-
-
-def test_weights_with_more_steps_are_refused(
-    here, unbroken: Path, pictures: Path, tmp_path: Path, capsys
-) -> None:
-    more = ["--init", str(unbroken / "model.safetensors"), "--model-steps", "1", "2"]
-    assert here("train", *arguments(pictures, tmp_path / "less", "--steps", "5", *more)) == 2
-    assert "cannot grow" in capsys.readouterr().err.strip().splitlines()[-1]
-    assert not (tmp_path / "less" / "config.json").exists()  # the folder is free for another run
 
 
 @pytest.mark.parametrize(
@@ -512,82 +456,90 @@ def bits_flipped(data: bytes) -> bytes:
     return data[:-9] + bytes([data[-9] ^ 4]) + data[-8:]
 
 
+def parts_of(packed: PackedPictures) -> tuple[PackedPictures, PackedPictures]:
+    """The pictures to train on, and four to hold out."""
+    return packed.subset(slice(4, None)), packed.subset(slice(4))
+
+
+def in_process(packed: PackedPictures, out: Path, from_constant: bool = False, **changes) -> None:
+    settings = {"steps": 20, "batch": 4, "log_steps": 5, "eval_steps": 100, "warmup_steps": 0}
+    config = TrainConfig(model=PRESETS["tiny"], **{**settings, **changes})
+    train(config, out, *parts_of(packed), World(CPU), from_constant=from_constant)
+
+
+@pytest.fixture(scope="module")
+def runs(packed: PackedPictures, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A run with a state after 5 steps and one after 7, and one of 9 steps at once."""
+    out = tmp_path_factory.mktemp("runs")
+    for steps in (5, 7):
+        in_process(packed, out / "run", steps=steps, cooldown=0.0)
+    in_process(packed, out / "unbroken", steps=9, cooldown=0.0)
+    return out / "run", out / "unbroken"
+
+
+def test_a_run_of_an_older_version_goes_on(
+    packed: PackedPictures, runs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Its config.json names options that are gone, of which only neutral values are the same run,
+    and its states have no digests."""
+    out = shutil.copytree(runs[0], tmp_path / "run")
+    settings = json.loads((out / "config.json").read_text())
+    older = settings | {"noise": 0.0, "augment": False}
+    older["model"] = settings["model"] | {"dropout": 0.0, "scale_map": "tanh"}
+    (out / "config.json").write_text(json.dumps(older))
+    state = out / "checkpoint" / "state.safetensors"
+    metadata = _metadata(state)
+    del metadata["digest"]
+    write_safetensors(load_file(state), metadata, state)
+    in_process(packed, out, steps=8, cooldown=0.0)
+    assert stats(out)[-1]["step"] == 8
+    older["model"] |= {"dropout": 0.1}
+    (out / "config.json").write_text(json.dumps(older))
+    with pytest.raises(UserError, match="another model"):
+        in_process(packed, out, steps=9, cooldown=0.0)
+
+
 @pytest.mark.parametrize("damage", [bits_flipped, lambda data: data[:-1], lambda data: b""])
 def test_a_damaged_state_gives_way_to_the_one_before(
-    damage, pictures: Path, tmp_path: Path, capsys
+    damage, packed: PackedPictures, runs: tuple[Path, Path], tmp_path: Path, capsys
 ) -> None:
-    packed = from_source(pictures, 16, tmp_path / "cache", lambda _: None)
-    out, unbroken = tmp_path / "run", tmp_path / "unbroken"
-    for steps in (10, 12):
-        in_process(packed, out, steps=steps, cooldown=0.0)
+    out, unbroken = shutil.copytree(runs[0], tmp_path / "run"), runs[1]
     state, previous = (out / "checkpoint" / f"{n}.safetensors" for n in ("state", "previous"))
-    assert json.loads(_metadata(previous)["counters"])["step"] == 10
+    assert set(state.parent.iterdir()) == {state, previous}
+    assert json.loads(_metadata(previous)["counters"])["step"] == 5
     state.write_bytes(damage(state.read_bytes()))
     capsys.readouterr()
-    in_process(packed, out, steps=14, cooldown=0.0)
+    in_process(packed, out, steps=9, cooldown=0.0)
     said = [line for line in capsys.readouterr().out.splitlines() if "is damaged" in line]
-    assert len(said) == 1 and said[0].endswith("goes on from previous.safetensors, step 10.")
-    in_process(packed, unbroken, steps=14, cooldown=0.0)
+    assert len(said) == 1 and said[0].endswith("goes on from previous.safetensors, step 5.")
     ours, theirs = (load_file(o / "checkpoint" / "state.safetensors") for o in (out, unbroken))
     assert all(torch.equal(ours[k], theirs[k]) for k in theirs)
 
 
 def test_without_a_sound_state_a_run_says_so_and_starts_nothing(
-    pictures: Path, tmp_path: Path
+    packed: PackedPictures, runs: tuple[Path, Path], tmp_path: Path, capsys
 ) -> None:
-    packed = from_source(pictures, 16, tmp_path / "cache", lambda _: None)
-    for steps in (5, 6):
-        in_process(packed, tmp_path / "run", steps=steps)
-    for path in (tmp_path / "run" / "checkpoint").iterdir():
+    out = shutil.copytree(runs[0], tmp_path / "run")
+    for path in (out / "checkpoint").iterdir():
         path.write_bytes(b"")
     with pytest.raises(models.CheckpointError, match="damaged") as caught:
-        in_process(packed, tmp_path / "run", steps=7)
+        in_process(packed, out, steps=9, cooldown=0.0)
     assert "state.safetensors" in str(caught.value) and "\n" not in str(caught.value)
 
-
-def test_a_state_from_before_there_were_digests_is_taken(pictures: Path, tmp_path: Path) -> None:
-    packed = from_source(pictures, 16, tmp_path / "cache", lambda _: None)
-    out = tmp_path / "run"
-    in_process(packed, out, steps=5)
-    path = out / "checkpoint" / "state.safetensors"
-    metadata = _metadata(path)
-    del metadata["digest"]
-    write_safetensors(load_file(path), metadata, path)
-    in_process(packed, out, steps=6)
-    assert stats(out)[-1]["step"] == 6
-
-
-def test_the_latest_state_becomes_the_previous_one(pictures: Path, tmp_path: Path, capsys) -> None:
-    packed = from_source(pictures, 16, tmp_path / "cache", lambda _: None)
-    for steps in (5, 6):
-        in_process(packed, tmp_path / "run", steps=steps, cooldown=0.0)
-    states = tmp_path / "run" / "checkpoint"
-    names = {path.name for path in states.iterdir()}
-    assert names == {"state.safetensors", "previous.safetensors"}
-    (states / "state.safetensors").unlink()  # as a kill between the two renames leaves it
-    capsys.readouterr()
-    in_process(packed, tmp_path / "run", steps=7, cooldown=0.0)
+    out = shutil.copytree(runs[0], tmp_path / "killed between two renames")
+    (out / "checkpoint" / "state.safetensors").unlink()
+    in_process(packed, out, steps=6, cooldown=0.0)
     assert "from step 5." in capsys.readouterr().out
 
 
 # ---------------------------------------------------------------------- numbers going wrong
 
 
-def parts_of(packed: PackedPictures) -> tuple[PackedPictures, PackedPictures]:
-    """The pictures to train on, and four to hold out."""
-    return packed.subset(slice(4, None)), packed.subset(slice(4))
-
-
-def in_process(packed: PackedPictures, out: Path, **changes) -> TrainConfig:
-    settings = {"steps": 20, "batch": 4, "log_steps": 5, "eval_steps": 100, "warmup_steps": 0}
-    config = TrainConfig(model=PRESETS["tiny"], **{**settings, **changes})
-    train(config, out, *parts_of(packed), World(CPU))
-    return config
-
-
-def test_diverging_training_skips_counts_and_says_so(pictures: Path, tmp_path: Path) -> None:
-    """A learning rate that is absurd makes the loss infinite; nobody gets NaN weights."""
-    packed = from_source(pictures, 16, tmp_path / "cache", lambda _: None)
+def test_diverging_training_skips_counts_and_says_so(
+    packed: PackedPictures, tmp_path: Path, monkeypatch
+) -> None:
+    """A learning rate that is absurd makes the loss infinite; no weight becomes NaN."""
+    monkeypatch.setattr(loop, "_GIVE_UP_AFTER", 20)
     out = tmp_path / "diverged"
     with pytest.raises(UserError, match="lower --lr") as caught:
         in_process(packed, out, lr=1e4, steps=2000, eval_steps=10_000)
@@ -597,40 +549,32 @@ def test_diverging_training_skips_counts_and_says_so(pictures: Path, tmp_path: P
     assert all(np.isfinite(v) for r in records for v in r.values())
 
 
-def test_one_exploding_gradient_is_skipped(pictures: Path, tmp_path: Path, monkeypatch) -> None:
+def test_one_exploding_gradient_is_skipped(
+    packed: PackedPictures, tmp_path: Path, monkeypatch
+) -> None:
     """One batch whose gradient is not finite leaves weights and average untouched."""
-    from glow_app.training import loop
-
-    packed = from_source(pictures, 16, tmp_path / "cache", lambda _: None)
-    real = loop.dequantize
+    real, calls = loop.dequantize, []
 
     def poisoned(levels, n_bits=8, generator=None, noise=None):
         x = real(levels, n_bits, generator, noise)
         calls.append(1)
         return x * float("nan") if len(calls) == 8 else x
 
-    calls: list[int] = []
     monkeypatch.setattr(loop, "dequantize", poisoned)
-    in_process(packed, tmp_path / "poisoned")
+    in_process(packed, tmp_path / "poisoned", steps=10)
     assert stats(tmp_path / "poisoned")[-1]["skipped"] == 1
     model = models.load(tmp_path / "poisoned" / "model.safetensors")  # refuses NaN
-    assert model.facts["steps"] == 20
+    assert model.facts["steps"] == 10
 
 
-# ---------------------------------------------------------------------- phases
-
-
-def test_the_state_before_a_cooldown_stays_to_branch_from(pictures: Path, tmp_path: Path) -> None:
-    packed = from_source(pictures, 16, tmp_path / "cache", lambda _: None)
+def test_the_state_before_a_cooldown_stays_to_branch_from(
+    packed: PackedPictures, tmp_path: Path
+) -> None:
     out = tmp_path / "run"
-    in_process(packed, out, steps=20, cooldown=0.5)
-    constant = _metadata(out / "checkpoint/constant.safetensors")
-    counters = json.loads(constant["counters"])
-    assert counters["lr"] == TrainConfig.lr and 10 <= counters["step"] <= 11
-    config = TrainConfig(
-        model=PRESETS["tiny"], steps=counters["step"] + 1, batch=4, log_steps=1, eval_steps=100,
-        warmup_steps=0, cooldown=0.0,
-    )  # fmt: skip
-    train(config, out, *parts_of(packed), World(CPU), from_constant=True)
-    assert stats(out)[-1]["step"] == counters["step"] + 1
+    in_process(packed, out, steps=8, cooldown=0.5)
+    counters = json.loads(_metadata(out / "checkpoint/constant.safetensors")["counters"])
+    step = counters["step"]
+    assert counters["lr"] == TrainConfig.lr and 4 <= step <= 5
+    in_process(packed, out, from_constant=True, steps=step + 1, log_steps=1, cooldown=0.0)
+    assert stats(out)[-1]["step"] == step + 1
     assert stats(out)[-2]["lr"] == TrainConfig.lr

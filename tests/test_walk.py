@@ -15,6 +15,7 @@ from glow_app.editing import paths
 from glow_app.editing.model import Coded
 from glow_app.editing.walk import Average, Edit, Journey, Mix
 from glow_app.faces.face import Face
+from glow_app.training import PackedPictures
 from glow_app.training.evaluation import calibrate
 from models import StateRange
 
@@ -197,8 +198,10 @@ def test_a_mix_of_faces_never_bursts(released, faces):
 
 def test_calibration_keeps_what_decoding_needs(tiny_checkpoint, tmp_path: Path):
     model = models.load(tiny_checkpoint)
-    images = torch.rand(64, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    calibrate(model, images.split(32))
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 16, 16, 3), dtype=np.uint8)
+    pictures = PackedPictures(pixels, tuple(map(str, range(64))), (), "")
+    calibrate(model, pictures)
+    images = models.bin_centers(pictures.tensor())
     again = models.load(models.save(model, tmp_path / "calibrated.safetensors"))
     _, _, states = again.f_with_range(images)
     usual = again.usual_range

@@ -1,9 +1,9 @@
 """Shared by all command lines: parsing, one-line errors, exit statuses, progress.
 
-argparse rather than click or typer: options such as `--temperature 0.5 0.7 0.9` take any number of
-values, which click's options cannot. Heavy modules are imported where they are needed, so that
-`--help` and wrong arguments answer at once. Import this before PyTorch, whose OpenMP reads
-OMP_WAIT_POLICY once, when it is loaded.
+argparse rather than click or typer, whose options cannot take any number of values as in
+`--temperature 0.5 0.7 0.9`. Heavy modules are imported where they are needed, so that `--help` and
+wrong arguments answer at once. Import this before PyTorch, whose OpenMP reads OMP_WAIT_POLICY when
+it is loaded.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from glow_app.common.errors import is_for_people
 
-# Waiting threads must sleep, not spin: beside any other busy program a morph takes a tenth of the
-# time, and alone it takes no longer.
+# Waiting threads must sleep, not spin: a morph beside a busy program takes a tenth of the time.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
@@ -38,8 +37,7 @@ INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + the signal's number, as shells have
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line on stderr, with exit status 2.
 
-    It expands a `~` at the beginning of any value, since shells leave that of `--out=~/x` as it
-    is. Nothing but paths begins like that.
+    It expands a `~` at the beginning of any value, as shells do not in `--out=~/x`.
     """
 
     def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
@@ -68,7 +66,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def open_editor(args: argparse.Namespace) -> Editor:
-    """Load the model that the options of `add_model_arguments` name; errors are for `run`."""
+    """Load the model that the options of `add_model_arguments` name."""
     from glow_app.editing.editor import Editor
 
     return Editor(args.checkpoint, args.device)
@@ -89,10 +87,6 @@ def run(main: Callable[[list[str] | None], int | None], *, argv: list[str] | Non
 
     Errors for the user (`glow_app.common.errors`), OSError and MemoryError become one line on
     stderr and status 2. Anything else is a bug and keeps its traceback.
-
-    Args:
-        main: takes the arguments (None: those of the process), returns a status or None for 0.
-        argv: passed to `main`.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # no crash over a name the terminal cannot show
@@ -116,10 +110,8 @@ def run(main: Callable[[list[str] | None], int | None], *, argv: list[str] | Non
 
 
 def shown(iterable: Iterable[T], total: int | None = None, desc: str = "") -> Iterator[T]:
-    """Yield from `iterable` and show on stderr how far it is.
-
-    A bar on a terminal; elsewhere (log files, pipes) a line for about each tenth.
-    """
+    """Yield from `iterable` and show how far it is on stderr: a bar on a terminal, elsewhere (log
+    files, pipes) a line for about each tenth."""
     if sys.stderr.isatty():
         from tqdm import tqdm
 
@@ -158,7 +150,6 @@ def say(message: str) -> None:
 
 
 def _at_home(value: Any) -> Any:
-    """Return a value of the command line, or a list of them, with `~` expanded."""
     if isinstance(value, list):
         return [_at_home(one) for one in value]
     if isinstance(value, str | PurePath):
@@ -167,7 +158,7 @@ def _at_home(value: Any) -> Any:
 
 
 def _settle_stdout() -> None:
-    """Drop what stdout does not take, or Python complains about it again at exit."""
+    """Discard what stdout does not take; Python would report it again at exit."""
     try:
         sys.stdout.flush()
     except OSError:

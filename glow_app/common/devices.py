@@ -24,14 +24,8 @@ _AHEAD = 8  # jobs a worker that are handed out before their results are taken
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """Return the device of that name.
-
-    Args:
-        name: "cpu", "cuda", "cuda:1", or "auto" for the GPU where there is one.
-
-    Raises:
-        UserError: there is no such device.
-    """
+    """Return the device ``name``: "cpu", "cuda", "cuda:1", or "auto" for a GPU where there is one.
+    Raises UserError: there is no such device."""
     import torch  # not at the top: workers that need none of it begin sooner
 
     if name == "auto":
@@ -50,11 +44,8 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def pick_precision(name: str, device: torch.device) -> str:
-    """Return the precision of the nets in training, "float32" or "bfloat16".
-
-    Args:
-        name: one of them, or "auto" for bfloat16 where the hardware multiplies in it.
-    """
+    """Return the precision of the nets in training, "float32" or "bfloat16"; ``name`` may also be
+    "auto" for bfloat16 where the hardware multiplies in it."""
     if name != "auto":
         return name
     import torch
@@ -62,7 +53,7 @@ def pick_precision(name: str, device: torch.device) -> str:
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 and later
+        capabilities = torch.cpu.get_capabilities()
         fast = bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
     return "bfloat16" if fast else "float32"
 
@@ -75,10 +66,9 @@ def cores() -> int:
 
 
 def spread(work: Callable[[Job], Result], jobs: Iterable[Job], workers: int) -> Iterator[Result]:
-    """Do `map(work, jobs)` in that many processes, each on one core.
+    """Do `map(work, jobs)` in that many processes, each on one core; one is this process.
 
-    With one worker it is done in this process. Workers end with this process, however it ends; if
-    it is told to stop they finish the job they are at.
+    Workers end with this process, however it ends; after Ctrl-C they finish their present job.
 
     Args:
         work: a function at the top of a module; it, the jobs and the results are pickled.

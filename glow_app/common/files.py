@@ -30,7 +30,7 @@ def refuse_lfs_pointer(path: Path) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Check that ``folder`` takes a file, by making one: permissions do not tell of a full disk.
+    """Check that ``folder`` takes a file, by making one: permissions do not show a full disk.
     Raises OSError: it takes none."""
     probe = folder / f".{secrets.token_hex(8)}.tmp"
     probe.open("xb").close()
@@ -46,7 +46,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Yields:
         the temporary path, in the folder of ``path``; there is no file yet. It ends in ".tmp", so
-        writers that go by suffixes must be told the format.
+        writers that choose a format by suffix need it named.
 
     Raises:
         OSError: the folder is missing, the disk is full, the name too long, ...

@@ -1,9 +1,8 @@
-"""Memory: a cache that is bounded in number and in time, and how what is free is given back.
+"""Memory: a cache bounded in number and in time, and how freed memory returns to the system.
 
-The C library keeps what is freed, in a pool of its own for each of many threads, and hands it back
-by itself only from the end of a pool: a server that has been busy once would stay as large for
-good, and with it whatever was in that memory. Only glibc, of Linux, can be told to; elsewhere
-nothing is done.
+The C library keeps what is freed in pools, one for each thread, and returns it to the system only
+from the end of a pool: a server that was busy once would stay as large, and keep what was in that
+memory. Only glibc, of Linux, has a call for it; elsewhere nothing is done.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ class ExpiringCache(Generic[Value]):
             self._watch()
 
 
-# ---------------------------------------------------------------------- given back
+# ---------------------------------------------------------------------- freed memory
 
 _DELAY = 2.0  # seconds: busy pages pay the milliseconds that it takes at most so often
 
@@ -86,13 +85,13 @@ _trim = _find_trim()
 
 
 def return_unused() -> None:
-    """Give back at once what is free, of all threads."""
+    """Return the freed memory of all threads to the system at once."""
     if _trim is not None:
         _trim(0)
 
 
 def return_unused_soon() -> None:
-    """Do so in some seconds, in another thread; once for all who ask until then."""
+    """Do so in two seconds, in another thread; once for all calls until then."""
     global _timer
     with _lock:
         if _timer is None and _trim is not None:

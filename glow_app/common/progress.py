@@ -24,11 +24,8 @@ _unwanted: ContextVar[Callable[[], bool] | None] = ContextVar("unwanted", defaul
 
 @contextmanager
 def stopped_when(unwanted: Callable[[], bool]) -> Iterator[None]:
-    """Stop all work inside that counts `Steps` in this thread once ``unwanted()`` is true.
-
-    The work ends with `Stopped`, as if its own callback had raised it. For reasons to stop that
-    this callback does not know, such as a visitor who has left the page.
-    """
+    """End all work inside that counts `Steps` in this thread by `Stopped` once ``unwanted()`` is
+    true, for reasons that its own callback does not know, such as a visitor who has left."""
     token = _unwanted.set(unwanted)
     try:
         yield
@@ -41,7 +38,7 @@ class Steps:
 
     Args:
         total: pictures, frames or files, over all phases of the work.
-        report: the caller's callback; without one nothing is reported.
+        report: the caller's callback, if any.
     """
 
     def __init__(self, total: int, report: Progress | None = None) -> None:

@@ -19,7 +19,7 @@ class TrainConfig:
 
     model: GlowConfig
     steps: int | None = None  # optimizer steps in all; with minutes, whichever ends first
-    minutes: float | None = None  # training time in all, over all sittings
+    minutes: float | None = None  # training time in all, over all resumes
     batch: int = 32  # pictures a step, over all processes
     lr: float = 1e-3  # AdamW, betas 0.9 and 0.99
     weight_decay: float = 1e-4  # on the convolutions of the nets only

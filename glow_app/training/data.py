@@ -8,6 +8,7 @@ pictures.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
@@ -15,8 +16,8 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -98,14 +99,13 @@ def from_source(
 ) -> PackedPictures:
     """Open the pictures of a folder (nested, any format, any size) or of a packed ``.npy`` file.
 
-    A folder is packed into ``cache`` the first time and whenever its files have changed; it may
-    also hold the ``part-NNN.zip`` archives that ``benchmarks.rental`` packs. Pictures
-    that cannot be read are reported and left out, and so is what runs have drawn whose folders
-    lie in this one.
+    A folder is packed into ``cache`` the first time and whenever its files have changed. It may
+    hold archives of pictures instead, ``part-000.zip`` and so on. Pictures that cannot be read are
+    reported and left out; the samples of training runs in the folder are left out, too.
 
     Args:
         size: pixels a side.
-        report: told what is packed and what is left out.
+        report: called with a line on what is packed and on each picture that is left out.
         show: wraps the pictures to show how far packing is.
         coding: the JPEG coding that `prepare` puts the pictures through.
 
@@ -124,7 +124,7 @@ def from_source(
     listing = [(n, s.st_size, s.st_mtime_ns) for n, s in zip(names, stats, strict=True)]
     packed = cache / f"{source.resolve().name}-{size}-{_digest(coding, frame, size, listing)}.npy"
     if not _is_packed(packed):
-        total = _count_archived(archives) if archives else len(files)
+        total = sum(map(_count_archived, archives)) if archives else len(files)
         entries = _read_archives(archives) if archives else zip(names, files, strict=True)
         report(f"Packing {total:,} pictures at {size}x{size}, once.")
         _pack(entries, total, size, coding, packed, report, show, frame)
@@ -142,8 +142,7 @@ def from_celeba(
 ) -> PackedPictures:
     """Open CelebA (Liu et al. 2015) as torchvision reads it, ``split`` "train" or "valid".
 
-    The other arguments are those of :func:`from_source`. Pictures that cannot be read are
-    reported and left out.
+    The other arguments are those of :func:`from_source`.
 
     Raises:
         UserError: the data set is not at ``root``; it is never downloaded.
@@ -163,7 +162,7 @@ def from_celeba(
         # By path and not by pictures[i], which ends everything at the first one that is damaged.
         entries = ((str(name), folder / str(name)) for name in pictures.filename)
         report(f"Packing {len(pictures):,} pictures of CelebA at {size}x{size}, once.")
-        _pack(entries, len(pictures), size, coding, packed, report, show)
+        _pack(entries, len(pictures), size, coding, packed, report, show, CROPS)
     return _open_packed(packed, size, coding)
 
 
@@ -192,15 +191,12 @@ def import_torchvision() -> Any:
 
 
 def _without_samples(files: list[Path], source: Path) -> list[Path]:
-    """Return ``files`` without what lies in the folder of a run, whose pictures were drawn.
-    Raises UserError: nothing is left."""
-    runs: dict[Path, bool] = {}
+    """Return ``files`` without those in the folder of a run. Raises UserError: nothing is left."""
 
+    @functools.cache
     def in_run(folder: Path) -> bool:
-        if folder not in runs:
-            outside = folder == source or folder == folder.parent
-            runs[folder] = is_run_folder(folder) or (not outside and in_run(folder.parent))
-        return runs[folder]
+        outside = folder in (source, folder.parent)
+        return is_run_folder(folder) or (not outside and in_run(folder.parent))
 
     kept = [file for file in files if not in_run(file.parent)]
     if not kept:
@@ -208,37 +204,27 @@ def _without_samples(files: list[Path], source: Path) -> list[Path]:
     return kept
 
 
-def _count_archived(archives: Iterable[Path]) -> int:
-    """Count the pictures in ``archives``. Raises UserError for a damaged one."""
-    total = 0
-    for path in archives:
-        with _open_archive(path) as archive:
-            total += len(archive.namelist())
-    return total
+@contextmanager
+def _open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open an archive, and raise UserError where it turns out to be damaged."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except (zipfile.BadZipFile, zlib.error, OSError) as error:
+        refuse_lfs_pointer(path)
+        raise UserError(f"{path.name} is damaged: copy it again.") from error
+
+
+def _count_archived(path: Path) -> int:
+    with _open_archive(path) as archive:
+        return len(archive.namelist())
 
 
 def _read_archives(archives: Iterable[Path]) -> Iterator[Entry]:
-    """Yield name and file of every picture. Raises UserError for a damaged archive."""
     for path in archives:
         with _open_archive(path) as archive:
             for name in archive.namelist():
-                try:
-                    content = archive.read(name)
-                except (zipfile.BadZipFile, zlib.error, OSError) as error:
-                    raise _damaged(path) from error
-                yield name.removesuffix(".webp"), io.BytesIO(content)
-
-
-def _open_archive(path: Path) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise _damaged(path) from error
-
-
-def _damaged(path: Path) -> UserError:
-    refuse_lfs_pointer(path)
-    return UserError(f"{path.name} is damaged: copy it again.")
+                yield name.removesuffix(".webp"), io.BytesIO(archive.read(name))
 
 
 # ---------------------------------------------------------------------- packing
@@ -265,7 +251,7 @@ def _pack(
     packed: Path,
     report: Report,
     show: Show | None,
-    frame: ReferenceFrame = CROPS,
+    frame: ReferenceFrame,
 ) -> None:
     """Prepare every picture into ``packed``; readers never see a half-written file."""
     packed.parent.mkdir(parents=True, exist_ok=True)
@@ -288,7 +274,7 @@ def _pack(
                 _write_header(file, len(names), size)
             if not names:
                 raise UserError("None of the pictures could be read.")
-            facts = {"names": names, "skipped": skipped, "coding": _plain(coding)}
+            facts = {"names": names, "skipped": skipped, "coding": coding and asdict(coding)}
             facts["frame"] = frame.to_facts()
             write_text(packed.with_suffix(".json"), json.dumps(facts))
     except OSError as error:
@@ -301,17 +287,10 @@ def _write_header(file: IO[bytes], rows: int, size: int) -> None:
     np.lib.format.write_array_header_1_0(file, header)
 
 
-def _plain(coding: Coding | None) -> dict[str, Any] | None:
-    return None if coding is None else asdict(coding)
-
-
 def _prepared(
     entries: Iterable[Entry], size: int, coding: Coding | None
 ) -> Iterator[tuple[str, np.ndarray | str]]:
-    """Yield name, and pixels or the reason why there are none, of each picture in order.
-
-    In threads: Pillow decodes without holding the GIL.
-    """
+    """Yield name, and pixels or the reason why there are none, of each picture in order."""
 
     def one(entry: Entry) -> tuple[str, np.ndarray | str]:
         name, picture = entry
@@ -320,7 +299,7 @@ def _prepared(
         except UserError as error:
             return name, str(error)
 
-    with ThreadPoolExecutor(cores()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:  # Pillow decodes without holding the GIL
         rest = iter(entries)
         # Bounded: Executor.map would open the whole folder ahead of the writer.
         while batch := list(islice(rest, _AHEAD)):
@@ -328,7 +307,6 @@ def _prepared(
 
 
 def _open_packed(path: Path, size: int, coding: Coding | None) -> PackedPictures:
-    """Map a packed set. Raises UserError: there is none, or one of another size or coding."""
     try:
         pixels = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
@@ -346,7 +324,8 @@ def _open_packed(path: Path, size: int, coding: Coding | None) -> PackedPictures
     names = facts.get("names") or [f"{i:08d}" for i in range(len(pixels))]
     if len(names) != len(pixels):
         raise UserError(f"{facts_path.name} does not belong to {path.name}.")
-    if facts.get("coding", _plain(coding)) != _plain(coding):  # older ones do not say
+    wanted = coding and asdict(coding)
+    if facts.get("coding", wanted) != wanted:  # older files lack it
         raise UserError(f"{path.name} was packed with another --coding.")
     skipped = tuple((str(n), str(r)) for n, r in facts.get("skipped", []))
     frame = ReferenceFrame.from_facts(facts.get("frame", {}))
@@ -370,15 +349,13 @@ _FIXED_POINT = 2**22  # of Pillow's coefficients
 class Batches:
     """Batches of uint8 pictures (B, 3, S, S), shuffled anew each epoch, as a function of the step.
 
-    The stream is the concatenation of the shuffled epochs; step k takes pictures k*B to (k+1)*B
-    of it. Half of them are flipped left to right. Nothing of the order is ever stored, and a
-    resumed run goes on exactly.
+    Step k takes pictures k*B to (k+1)*B of the shuffled epochs, one after the other, and flips
+    half of them left to right: nothing of the order has to be stored to resume a run exactly. The
+    whole set is held on a GPU with room for it.
 
     Args:
         batch: pictures a step, over all processes.
-        seed: of shuffling and flips.
-        world: the processes that share each batch. The whole set is held on the device of this
-            process if that is a GPU with room for it.
+        world: the processes that share each batch.
         crop: pixels a side, at a random place of each picture; 0: the whole picture.
         grid: crops begin at multiples of so many pixels.
     """
@@ -394,7 +371,7 @@ class Batches:
     ) -> None:
         self.pictures, self.batch, self.seed, self.world = pictures, batch, seed, world
         self.crop, self.grid = crop, grid
-        self._orders: dict[int, Tensor] = {}
+        self._order = functools.lru_cache(maxsize=2)(self._shuffled)  # a batch spans two at most
         self._resident: Tensor | None = None
         if world.device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(world.device)
@@ -404,8 +381,7 @@ class Batches:
     def at(self, step: int, generator: torch.Generator) -> Tensor:
         """Return this process's part of the batch of ``step`` (from 0), on its device.
 
-        ``generator`` draws for the whole batch, so the pictures do not depend on the number of
-        processes.
+        ``generator`` draws flips and crops for the whole batch.
         """
         flip = torch.rand(self.batch, generator=generator, device=generator.device) < 0.5
         chosen = self.world.shard(self._positions(step))
@@ -418,7 +394,6 @@ class Batches:
         return self._cropped(pictures, generator) if self.crop else pictures
 
     def _cropped(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
-        """Cut a crop out of each picture, at a corner that is a multiple of ``grid``."""
         places = (pictures.shape[2] - self.crop) // self.grid + 1
         corners = torch.randint(
             places, (self.batch, 2), generator=generator, device=generator.device
@@ -431,10 +406,7 @@ class Batches:
         return pictures[each, :, rows, columns].permute(0, 3, 1, 2)
 
     def _positions(self, step: int) -> Tensor:
-        """Return the indices (B,) of the pictures of ``step``, on the device of the pictures.
-
-        Within an epoch nothing is transferred.
-        """
+        """Return the indices (B,) of the pictures of ``step``, on the device of the pictures."""
         n, start = len(self.pictures), step * self.batch
         parts = []
         while start < (step + 1) * self.batch:
@@ -444,22 +416,17 @@ class Batches:
             start += last - first
         return torch.cat(parts)
 
-    def _order(self, epoch: int) -> Tensor:
-        if epoch not in self._orders:
-            # Only the newest epochs are kept: a batch spans two at most, tiny sets excepted.
-            self._orders = {e: o for e, o in self._orders.items() if e >= epoch - 1}
-            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-            order = torch.randperm(len(self.pictures), generator=generator)
-            where = self._resident.device if self._resident is not None else order.device
-            self._orders[epoch] = order.to(where)
-        return self._orders[epoch]
+    def _shuffled(self, epoch: int) -> Tensor:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        order = torch.randperm(len(self.pictures), generator=generator)
+        return order if self._resident is None else order.to(self._resident.device)
 
 
 # ---------------------------------------------------------------------- smaller images
 
 
 def means_of(x: Tensor, times: int) -> Tensor:
-    """Replace every 2x2 pixels of ``x`` (N, C, H, W) by their mean, so many times over."""
+    """Replace every 2x2 pixels of ``x`` (N, C, H, W) by their mean, ``times`` times over."""
     for _ in range(times):
         x = F.avg_pool2d(x, 2)
     return x
@@ -468,8 +435,8 @@ def means_of(x: Tensor, times: int) -> Tensor:
 def reduced(levels: Tensor, halvings: int) -> Tensor:
     """Resize uint8 pictures (N, 3, S, S) to S / 2^halvings as `glow_app.faces.face.prepare` does.
 
-    Equal to Pillow's Lanczos filter to the last level, rows and columns rounded in turn, but
-    computed where the pictures are: a GPU does not wait for the host.
+    Equal to Pillow's Lanczos filter to the last level, but computed where the pictures are: a GPU
+    does not wait for the host.
     """
     if not halvings:
         return levels
@@ -482,8 +449,8 @@ def reduced(levels: Tensor, halvings: int) -> Tensor:
 def mixture(levels: Tensor, halvings: int, n_bits: int, noise: Tensor) -> Tensor:
     """Dequantise and halve a batch by means and by :func:`reduced` in turn.
 
-    What is behind a detail level sees means of dequantised pictures, what is shown a small photo
-    sees the 8-bit picture that the resampling filter left. One model can learn both.
+    Behind a detail level the flow sees means of dequantised pictures; by itself it sees 8-bit
+    pictures from the resampling filter. One model can learn both.
 
     Args:
         levels: uint8 pictures (N, 3, S, S).
@@ -501,11 +468,11 @@ def mixture(levels: Tensor, halvings: int, n_bits: int, noise: Tensor) -> Tensor
 
 
 def _rounded(sums: Tensor) -> Tensor:
-    """Levels 0 to 255 of fixed-point ``sums``, float64, which hold them exactly."""
+    """Return the levels 0 to 255 of fixed-point ``sums``, which float64 holds exactly."""
     return ((sums + _FIXED_POINT / 2) / _FIXED_POINT).floor().clamp(0, 255)
 
 
-@lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=8)
 def _lanczos(size: int, small: int, device: torch.device) -> Tensor:
     """Fixed-point weights (small, size), float64, of Pillow's ``precompute_coeffs``."""
     scale = size / small

@@ -1,7 +1,7 @@
 """The processes of a training run: a single one, or several that torchrun started.
 
 DistributedDataParallel averages the gradients. All other messages go through a gloo group of
-their own, so that asking whether to stop never makes a host wait for its GPU.
+their own, so that no host waits for its GPU.
 """
 
 from __future__ import annotations
@@ -37,16 +37,8 @@ class World:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is rank 0, the only process that writes files."""
+        """Return whether this is rank 0, the only process that writes files."""
         return self.rank == 0
-
-    def broadcast(self, values: Sequence[float]) -> list[float]:
-        """Return the ``values`` of rank 0 on every rank."""
-        if self.size == 1:
-            return list(values)
-        message = torch.tensor(values, dtype=torch.float64)
-        dist.broadcast(message, src=0, group=self.group)
-        return message.tolist()
 
     def all_sum(self, values: Sequence[float]) -> list[float]:
         """Return the sums of ``values`` over all ranks on every rank."""
@@ -66,10 +58,7 @@ class World:
         return x.chunk(self.size)[self.rank]
 
     def data_parallel(self, module: nn.Module) -> nn.Module:
-        """Wrap ``module`` so that gradients are averaged over the ranks.
-
-        From then on parameters and buffers are those of rank 0 everywhere.
-        """
+        """Wrap ``module``: gradients are averaged over the ranks, all with rank 0's weights."""
         if self.size == 1:
             return module
         devices = [self.device] if self.device.type == "cuda" else None
@@ -94,8 +83,8 @@ def join_world(device: torch.device) -> Iterator[World]:
         return
     if device.type == "cuda":
         local = int(os.environ["LOCAL_RANK"])
-        if local >= torch.cuda.device_count():
-            gpus = torch.cuda.device_count()
+        gpus = torch.cuda.device_count()
+        if local >= gpus:
             raise ValueError(f"More processes were started than there are GPUs ({gpus}).")
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
@@ -118,7 +107,7 @@ def join_world(device: torch.device) -> Iterator[World]:
 
 
 def _is_lost_peer(error: RuntimeError) -> bool:
-    """Whether a collective failed because another process is gone; gloo has no class for that."""
+    """Return whether another process is gone; gloo has no class for that error."""
     if isinstance(error, dist.DistError):
         return True
     text = str(error).lower()

@@ -7,8 +7,9 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,17 +32,13 @@ from models import Glow, StateRange, bin_centers, bits_by_part, dequantize, to_l
 class Meter:
     """Mean bits/dim, mean gradient norm and time since the last line of the log.
 
-    Sums stay on the device until they are asked for, so the host never waits in between.
-
-    Args:
-        device: where the values of the steps are.
-        clock: returns seconds.
-        minutes: of training until now.
+    Sums stay on the device until they are read, so the host never waits in between. ``minutes``
+    are those of training until now.
     """
 
-    def __init__(self, device: torch.device, clock: Callable[[], float], minutes: float) -> None:
+    def __init__(self, device: torch.device, minutes: float) -> None:
         self._steps = 0
-        self._clock, self._began, self._minutes = clock, clock(), minutes
+        self._began, self._minutes = time.monotonic(), minutes
         self._sums = torch.zeros(2, device=device)
         self._counts = torch.zeros(2, device=device)
 
@@ -56,13 +53,13 @@ class Meter:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Leave the time spent inside out of the training time."""
-        began = self._clock()
+        began = time.monotonic()
         yield
-        self._began += self._clock() - began
+        self._began += time.monotonic() - began
 
     def minutes(self) -> float:
-        """Return the minutes of training until now, over all sittings."""
-        return self._minutes + (self._clock() - self._began) / 60
+        """Return the minutes of training until now, over all resumes."""
+        return self._minutes + (time.monotonic() - self._began) / 60
 
     def values(self, world: World, batch: int) -> tuple[dict[str, float], float]:
         """Return entries of a log line, and the minutes when the device had finished them.
@@ -87,12 +84,8 @@ class Meter:
 class RunLog:
     """Writes each record to ``stats.jsonl`` and to TensorBoard, and prints it as one line.
 
-    On a resume, records past the checkpoint are dropped: those steps are taken again.
-
-    Args:
-        folder: the run folder; None for a log that keeps and says nothing, as that of all
-            processes but the main one.
-        first_step: the step that the run starts from.
+    Records after ``first_step``, from which the run starts, are dropped: those steps are taken
+    again. Without a ``folder``, as in all processes but the main one, it does nothing.
     """
 
     def __init__(self, folder: Path | None, first_step: int) -> None:
@@ -102,10 +95,14 @@ class RunLog:
         path = folder / "stats.jsonl"
         _drop_after(path, first_step)
         self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed in close()
-        self._board = _summary_writer(folder, first_step)
+        with suppress(ImportError):  # a convenience; stats.jsonl has everything
+            from torch.utils.tensorboard import SummaryWriter
+
+            purge_step = first_step + 1 if first_step else None
+            self._board = SummaryWriter(str(folder), purge_step=purge_step)
 
     def record(self, values: dict[str, Any]) -> None:
-        """Keep one record; ``values`` has at least ``step`` and ``images``."""
+        """Write one record; ``values`` has at least ``step`` and ``images``."""
         if self._file is not None:
             self._file.write(json.dumps(values) + "\n")
             self._file.flush()
@@ -113,14 +110,14 @@ class RunLog:
             for name, value in values.items():
                 if isinstance(value, int | float) and name != "step":
                     self._board.add_scalar(name, value, values["step"])
-        self.say(_line(values))
+        self.print(_line(values))
 
     def picture(self, name: str, pixels: Any, step: int) -> None:
         """Show a picture (H, W, 3) uint8 in TensorBoard."""
         if self._board is not None:
             self._board.add_image(name, pixels, step, dataformats="HWC")
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
         """Print one line, above the progress bar where there is one."""
         if self._bar is not None:
             self._bar.write(text)
@@ -139,7 +136,6 @@ class RunLog:
         self._bar.update(done - self._bar.n)
 
     def close(self) -> None:
-        """Close the file, the board and the bar."""
         for part in (self._file, self._board, self._bar):
             if part is not None:
                 part.close()
@@ -155,7 +151,6 @@ _FORMATS = {
 
 
 def _line(values: dict[str, Any]) -> str:
-    """Format a record for people."""
     parts = [f"step {values['step']:>7,}", f"{values['images']:>10,} images"]
     parts += [form.format(values[name]) for name, form in _FORMATS.items() if name in values]
     return " | ".join([*parts, f"skipped {values.get('skipped', 0)}"])
@@ -167,20 +162,10 @@ def _drop_after(path: Path, step: int) -> None:
         return
     kept = []
     for line in path.read_text(encoding="utf-8").splitlines():
-        try:
+        with suppress(ValueError, KeyError):
             if json.loads(line)["step"] <= step:
-                kept.append(line)
-        except (ValueError, KeyError):
-            continue
-    write_text(path, "".join(f"{line}\n" for line in kept))
-
-
-def _summary_writer(folder: Path, first_step: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:  # it is a convenience; stats.jsonl has everything
-        return None
-    return SummaryWriter(str(folder), purge_step=first_step + 1 if first_step else None)
+                kept.append(f"{line}\n")
+    write_text(path, "".join(kept))
 
 
 # ---------------------------------------------------------------------- the averaged weights
@@ -205,24 +190,19 @@ class Evaluation:
     world: World
     facts: dict[str, Any]  # facts about the data, to be saved with the weights
 
-    def quick(self, state: TrainState, log: RunLog) -> dict[str, Any]:
-        """Evaluate on ``config.eval_images`` held-out pictures; return entries for the log."""
-        every = max(1, len(self.held_out) // self.config.eval_images)
-        return self._evaluate(self.held_out.subset(slice(None, None, every)), state, log)
+    def run(self, state: TrainState, log: RunLog, final: bool) -> dict[str, Any]:
+        """Return entries for the log, of ``config.eval_images`` held-out pictures.
 
-    def final(self, state: TrainState, log: RunLog) -> dict[str, Any]:
-        """Calibrate the average and evaluate on all held-out pictures; return entries likewise."""
-        if self.world.is_main:
-            calibrate_on(state.ema.model, self.training, means=self.config.means)
-        return self._evaluate(self.held_out, state, log)
-
-    def _evaluate(
-        self, pictures: PackedPictures, state: TrainState, log: RunLog
-    ) -> dict[str, Any]:
-        model = state.ema.model
+        At the end the average is calibrated first, and all held-out pictures are measured.
+        """
+        model, means, pictures = state.ema.model, self.config.means, self.held_out
+        if not final:
+            every = max(1, len(pictures) // self.config.eval_images)
+            pictures = pictures.subset(slice(None, None, every))
+        elif self.world.is_main:
+            calibrate(model, self.training, means=means)
         values: dict[str, Any] = {}
         if len(pictures):
-            means = self.config.means
             total, parts = held_out_bits(model, pictures, self.world, means=means)
             values = {"val_bits_per_dim": total}
             if len(parts) > 1:
@@ -240,14 +220,14 @@ class Evaluation:
         between = self.held_out if len(self.held_out) > 1 else self.training
         for name, frames, columns in (
             ("grid", sample_grid(model, _GRID[0] * _GRID[1]), _GRID[1]),
-            ("morph", morph_strip(model, between, _STRIP, self.config.means), _STRIP),
+            ("morph", morph_strip(model, between, self.config.means), _STRIP),
         ):
             path = self.folder.samples / f"{name}_{state.step:08d}.png"
             sheets.save_grid(frames, path, columns=columns)
             log.picture(name, sheets.tiled(frames, columns), state.step)
 
     def _save(self, state: TrainState, measured: dict[str, Any]) -> None:
-        """Write model.safetensors with all that is known about the weights."""
+        """Write model.safetensors with all facts about the weights."""
         coding = self.config.coding
         facts = {
             **state.ema.model.facts,
@@ -266,33 +246,20 @@ class Evaluation:
 
 
 @torch.inference_mode()
-def calibrate(model: Glow, images: Iterable[torch.Tensor]) -> None:
-    """Measure the usual range of states, and keep it with the weights.
-
-    Args:
-        model: in evaluation mode; its `usual_range` is set.
-        images: batches (N, C, H, W) of bin centres on the model's device, a thousand or so.
-    """
-    ranges = [model.f_with_range(x)[2].to("cpu") for x in images]
-    model.usual_range = usual_range(StateRange.cat(ranges))
-
-
-def calibrate_on(
+def calibrate(
     model: Glow, pictures: PackedPictures, most: int = _CALIBRATED_ON, means: int = 0
 ) -> None:
-    """Measure the usual range of states of ``model`` on up to ``most`` of the pictures.
+    """Set `usual_range` of ``model``, in evaluation mode, from up to ``most`` of the pictures.
 
     Args:
         means: halvings of the pictures by means before the model sees them.
     """
-    chosen = pictures.subset(slice(None, None, -(-len(pictures) // most)))
-    device, n_bits = model.device, model.config.n_bits
-
-    def images(first: int) -> torch.Tensor:
-        levels = chosen.tensor(slice(first, first + _PASS)).to(device)
-        return means_of(bin_centers(levels, n_bits), means)
-
-    calibrate(model, (images(first) for first in range(0, len(chosen), _PASS)))
+    chosen, ranges = pictures.subset(slice(None, None, -(-len(pictures) // most))), []
+    for first in range(0, len(chosen), _PASS):
+        levels = chosen.tensor(slice(first, first + _PASS)).to(model.device)
+        x = means_of(bin_centers(levels, model.config.n_bits), means)
+        ranges.append(model.f_with_range(x)[2].to("cpu"))
+    model.usual_range = usual_range(StateRange.cat(ranges))
 
 
 @torch.no_grad()
@@ -327,10 +294,10 @@ def sample_grid(model: Glow, n: int) -> np.ndarray:
 
 
 @torch.no_grad()
-def morph_strip(model: Glow, pictures: PackedPictures, frames: int, means: int = 0) -> np.ndarray:
-    """Morph between the first and the middle one of the pictures: uint8 (frames, S, S, 3)."""
+def morph_strip(model: Glow, pictures: PackedPictures, means: int) -> np.ndarray:
+    """Morph between the first and the middle one of the pictures: uint8 (9, S, S, 3)."""
     n_bits = model.config.n_bits
     pair = pictures.tensor([0, len(pictures) // 2]).to(model.device)
     z, _ = model.f(means_of(bin_centers(pair, n_bits), means))
-    t = torch.linspace(0, 1, frames, device=z.device)[:, None]
+    t = torch.linspace(0, 1, _STRIP, device=z.device)[:, None]
     return to_pictures(to_levels(model.g(torch.lerp(z[:1], z[1:], t)), n_bits))

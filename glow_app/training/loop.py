@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ from glow_app.training.optimization import (
     tuned_convolutions,
 )
 from glow_app.training.run_folder import RunFolder, TrainState
-from models import Glow, dequantize
+from models import Glow, GlowConfig, dequantize
 
 _INIT_IMAGES = 512  # for actnorm; at least 256
 _GIVE_UP_AFTER = 200  # skipped steps in a row
@@ -49,25 +49,23 @@ def train(
     base: Path | None = None,
     facts: dict[str, Any] | None = None,
     from_constant: bool = False,
-    clock: Callable[[], float] = time.monotonic,
 ) -> Path:
-    """Train, or go on with the run in ``out``.
+    """Train, or resume the run in ``out``.
 
     The same call again after any interruption, kill -9 included, continues from the last
-    checkpoint; on one CPU it ends with the very numbers of an unbroken run (by steps). The state
-    before the cooldown stays in ``checkpoint/constant.safetensors``.
+    checkpoint; on one CPU it ends with the same numbers as an uninterrupted run (by steps). The
+    state before the cooldown stays in ``checkpoint/constant.safetensors``.
 
     Args:
         out: the run folder: config.json, stats.jsonl, samples/, checkpoint/, model.safetensors.
-        held_out: pictures for validation; nothing is learned from them.
-        init: weights to start a new run from, instead of random ones; with fewer steps of flow
-            they are grown. Their facts stay in the new ones as "started_from". They may be of
-            another frame than the pictures (`glow_app.faces.looks`), which is logged.
+        held_out: pictures for validation.
+        init: weights to start a new run from; with fewer steps of flow they are grown. Their facts
+            stay in the new ones as "started_from". They may be of another frame than the pictures
+            (`glow_app.faces.looks`), which is logged.
         base: weights of the flow behind the finest detail level, for a new run to start from;
             of the frame of the pictures.
         facts: facts about the data, to be saved with the weights.
         from_constant: continue from the state before the last cooldown, not from the one after.
-        clock: returns seconds, for ``config.minutes`` and the rates that are reported.
 
     Returns:
         the path of ``out/model.safetensors``, the averaged weights.
@@ -77,7 +75,7 @@ def train(
             by the processes, looks and whole crops would be mixed, ``init`` or ``base`` does not
             fit, or training diverged.
         CheckpointError: the run cannot go on, as all its checkpoints are damaged.
-        KeyboardInterrupt: SIGINT or SIGTERM came; the state is saved.
+        KeyboardInterrupt: SIGINT or SIGTERM; the state is saved.
         OSError: the disk is full; the last good checkpoint is kept.
     """
     if config.batch % world.size:
@@ -94,23 +92,14 @@ def train(
         if world.is_main:
             folder.write_settings(config, training.fingerprint, frame)
         evaluation = Evaluation(config, folder, training, held_out, world, facts or {})
-        _run(state, trained, evaluation, clock, notice)
+        _run(state, trained, evaluation, notice)
     return folder.weights
 
 
 def _run(
-    state: TrainState,
-    trained: nn.Module,
-    evaluation: Evaluation,
-    clock: Callable[[], float],
-    notice: str | None,
+    state: TrainState, trained: nn.Module, evaluation: Evaluation, notice: str | None
 ) -> None:
-    """Take the steps that are left.
-
-    Args:
-        trained: the objective, as it is called in training.
-        notice: a line for the log or None.
-    """
+    """Take the steps that are left; ``trained`` and ``notice`` as :func:`_start` returns them."""
     config, folder, world = evaluation.config, evaluation.folder, evaluation.world
     training, held_out = evaluation.training, evaluation.held_out
     crop, grid = config.crops * 2**config.means, 4 * 2**config.means
@@ -131,7 +120,6 @@ def _run(
         return means_of(dequantize(levels, n_bits, noise=noise), config.means)
 
     def loss(step: int) -> Tensor:
-        """Return the mean bits/dim of those."""
         return trained(images(step)).mean()
 
     def done() -> float:
@@ -153,29 +141,30 @@ def _run(
     on_gpu = world.device.type == "cuda"
     log_to = RunLog(folder.path if world.is_main else None, state.step)
     with closing(log_to) as log, tuned_convolutions(world.device):
-        log.say(
+        log.print(
             f"{state.model.parameter_count:,} parameters, {len(training):,} pictures, "
             f"{len(held_out):,} held out, {world}, {config.precision}, "
             f"from step {state.step:,}."
         )
         if notice is not None:
-            log.say(notice)
+            log.print(notice)
         if config.compile:  # paid for before the clock of the run starts
             began = time.monotonic()
             state.model.compile_couplings()
             loss(state.step).backward()
             if on_gpu:
                 torch.cuda.synchronize(world.device)
-            log.say(f"Compiled in {time.monotonic() - began:.0f} s.")
+            log.print(f"Compiled in {time.monotonic() - began:.0f} s.")
         if config.graph and on_gpu and world.size == 1:
             trained = graphed(trained, images(state.step))
 
-        meter, saved_at = Meter(world.device, clock, state.minutes), time.monotonic()
+        meter, saved_at = Meter(world.device, state.minutes), time.monotonic()
         with stop_on_signal() as stop:
             while True:
                 # All processes stop together, and go by the clock of the main one.
-                stop.made = world.all_sum([float(stop.made)])[0] > 0
-                state.minutes = world.broadcast([state.minutes])[0]
+                clock_of_main = state.minutes if world.is_main else 0.0
+                stops, state.minutes = world.all_sum([float(stop.made), clock_of_main])
+                stop.made = stops > 0
                 if stop.made or done() >= 1.0:
                     break
 
@@ -203,12 +192,16 @@ def _run(
 
                 evaluated = state.step % config.eval_steps == 0
                 if evaluated or state.step % config.log_steps == 0:
-                    _give_up_if_diverged(state.guard)
+                    if (skipped := int(state.guard.in_a_row)) >= _GIVE_UP_AFTER:
+                        raise UserError(
+                            f"Training diverged: {skipped} steps in a row had a gradient that is "
+                            "not finite or far too large; try a lower --lr."
+                        )
                     values = record(meter)
                     if evaluated:
-                        values |= evaluation.quick(state, log)
+                        values |= evaluation.run(state, log, final=False)
                     log.record(values)
-                    meter = Meter(world.device, clock, state.minutes)
+                    meter = Meter(world.device, state.minutes)
                 else:
                     state.minutes = meter.minutes()
                 log.advance(done())
@@ -220,31 +213,22 @@ def _run(
         if world.is_main:
             folder.save(state, folder.latest)
         if stop.made:
-            log.say(f"Stopped at step {state.step:,}; the same command continues.")
+            log.print(f"Stopped at step {state.step:,}; the same command continues.")
             raise KeyboardInterrupt
-        log.record(record(meter) | evaluation.final(state, log))
-        log.say(f"Done: {folder.weights}")
-
-
-def _give_up_if_diverged(guard: GradientGuard) -> None:
-    skipped = int(guard.in_a_row)
-    if skipped >= _GIVE_UP_AFTER:
-        raise UserError(
-            f"Training diverged: {skipped} steps in a row had a gradient that is "
-            "not finite or far too large; try a lower --lr."
-        )
+        log.record(record(meter) | evaluation.run(state, log, final=True))
+        log.print(f"Done: {folder.weights}")
 
 
 @dataclass
 class StopRequest:
-    """Whether the run shall stop after the current step."""
+    """Whether the run is to stop after the current step."""
 
     made: bool = False  # and no threading.Event: its lock could be held when a signal comes
 
 
 @contextmanager
 def stop_on_signal() -> Iterator[StopRequest]:
-    """Take the first SIGINT or SIGTERM inside as a request; at the second, stop at once."""
+    """Take the first SIGINT or SIGTERM inside the block as a request; the second stops at once."""
     stop = StopRequest()
 
     def request(signum: int, frame: FrameType | None) -> None:
@@ -282,18 +266,22 @@ def _start(
     resumed, notice = bool(folder.checkpoints(from_constant)), None
     torch.manual_seed(config.seed)
     model = Glow(config.model).to(world.device)
-    if init is not None and not resumed:
-        given = models.load(init, world.device)
-        folder.set_origin(given.facts)
-        model.load_state_dict(_grown(given, init, config).state_dict())
-        notice = _change_of_frame(given, init, config, training.frame)
-    if base is not None and not resumed:
-        given = models.load(base, world.device)
-        folder.set_origin(given.facts)
-        model = _with_detail_level(given, base, config, training.frame)
+    given = init or base
+    if given is not None and not resumed:
+        weights = models.load(given, world.device)
+        folder.set_origin(weights.facts)
+        if init is not None and not _differ_by_steps_only(weights.config, config.model):
+            raise UserError(f"{init.name} has another configuration than this run.")
+        notice = _change_of_frame(weights, given, config, training.frame, as_base=init is None)
+        try:
+            if init is not None:
+                model = models.grow(weights, config.model.steps)
+            else:
+                model = models.add_detail_level(weights, config.model)
+        except ValueError as error:
+            raise UserError(f"{given.name} does not fit this run. {error}") from error
     model.train()
-    dtype = {"float32": None, "bfloat16": torch.bfloat16}[config.precision]
-    model.set_training_dtype(dtype)
+    model.set_training_dtype(torch.bfloat16 if config.precision == "bfloat16" else None)
     model.set_reversible(config.reversible)
     if not resumed and world.is_main:
         model.initialize(_initial_images(config, training, world.device))
@@ -306,49 +294,31 @@ def _start(
     return state, trained, notice
 
 
-def _grown(given: Glow, path: Path, config: TrainConfig) -> Glow:
-    """Return the weights of ``path`` with the steps of flow of this run."""
-    wanted = config.model
-    if {**given.config.to_dict(), "steps": None} != {**wanted.to_dict(), "steps": None}:
-        raise UserError(f"{path.name} has another configuration than this run.")
-    try:
-        return models.grow(given, wanted.steps)
-    except ValueError as error:
-        raise UserError(f"{path.name} does not fit this run. {error}") from error
+def _differ_by_steps_only(a: GlowConfig, b: GlowConfig) -> bool:
+    return {**a.to_dict(), "steps": None} == {**b.to_dict(), "steps": None}
 
 
 def _change_of_frame(
-    given: Glow, path: Path, config: TrainConfig, frame: ReferenceFrame
+    weights: Glow, path: Path, config: TrainConfig, frame: ReferenceFrame, as_base: bool
 ) -> str | None:
-    """Return a notice if the weights of one frame go on in another, None if they do not.
+    """Return a notice if weights of one frame go on in another, None if they do not.
     Raises UserError: a part of them does not learn and would stay in its own."""
-    known = ReferenceFrame.from_facts(given.facts)
-    if known.same_as(frame):
+    learned = ReferenceFrame.from_facts(weights.facts)
+    if learned.same_as(frame):
         return None
+    both = f"{path.name} learned {learned.words}, and the pictures are {frame.words}"
+    if as_base:
+        raise UserError(f"{both}: train a base on them first, with --init.")
     if config.details_only:
         raise UserError(
-            f"{path.name} learned {known.words}, and the pictures are {frame.words}: what lies "
-            "behind the detail level has to learn them, too, with --joint or as a --base."
+            f"{both}: what lies behind the detail level has to learn them, too, with --joint or "
+            "as a --base."
         )
-    return f"{path.name} learned {known.words}; from here on it learns {frame.words}."
-
-
-def _with_detail_level(base: Glow, path: Path, config: TrainConfig, frame: ReferenceFrame) -> Glow:
-    """Return a model of this run with a fresh detail level on the weights of ``path``."""
-    known = ReferenceFrame.from_facts(base.facts)
-    if not known.same_as(frame):
-        raise UserError(
-            f"{path.name} learned {known.words}, and the pictures are {frame.words}: "
-            "train a base on them first, with --init."
-        )
-    try:
-        return models.add_detail_level(base, config.model)
-    except ValueError as error:
-        raise UserError(f"{path.name} does not fit this run. {error}") from error
+    return f"{path.name} learned {learned.words}; from here on it learns {frame.words}."
 
 
 def _initial_images(config: TrainConfig, training: PackedPictures, device: torch.device) -> Tensor:
-    """Return dequantised pictures (N, 3, S, S), or their means, that initialise the actnorms."""
+    """Return dequantised pictures, or their means, that initialise the actnorms."""
     generator = torch.Generator().manual_seed(config.seed)
     batches = Batches(training, min(_INIT_IMAGES, len(training)), config.seed, World(device))
     levels = batches.at(0, generator).cpu()

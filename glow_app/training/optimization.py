@@ -27,12 +27,8 @@ _EXPLODES = 10.0  # times the usual norm: the step is skipped (STARFlow's grad_s
 class Objective(nn.Module):
     """The loss of each image of a batch, in bits per dimension.
 
-    A module of its own, so that DistributedDataParallel sees every gradient.
-
-    Args:
-        model: the flow to train.
-        details_only: train only the finest detail level, given the means; the loss is then in
-            bits per detail number, and images may be crops. All other parameters are frozen.
+    With ``details_only`` only the finest detail level learns, given the means, and all else is
+    frozen; the loss is then in bits per detail number, and images may be crops.
     """
 
     def __init__(self, model: Glow, details_only: bool = False) -> None:
@@ -52,10 +48,7 @@ class Objective(nn.Module):
 
 
 def make_optimizer(model: Glow, config: TrainConfig) -> torch.optim.Optimizer:
-    """Return AdamW for the parameters that require gradients.
-
-    Weight decay applies to the convolutions inside nets only, never to the flow's own scales.
-    """
+    """Return AdamW for the parameters that require gradients; it decays convolutions in nets."""
     # By the names and in the order of files, to which the states of a saved optimizer belong.
     tensors = model.state_dict(keep_vars=True).items()
     learned = {name: p for name, p in tensors if p.requires_grad}
@@ -89,8 +82,7 @@ def learning_rate(
     """Return the rate of the next step: linear warm-up, constant, linear cooldown to 1 %.
 
     The rate never rises by more than ``base / warmup_steps`` a step, so a run that had cooled
-    down and is given more time warms up again (Wen et al. 2024, WSD-S): a jump to the full rate
-    would undo what was learned. Nothing of the schedule needs to be saved but ``last``.
+    down and is given more time warms up again (Wen et al. 2024, WSD-S).
 
     Args:
         base: the full rate.
@@ -114,7 +106,7 @@ class GradientGuard:
     """Finds the steps to skip: a gradient that is not finite, or ten times as large as usual.
 
     Usual is the median of the last 100 finite norms, those of skipped steps included: when
-    larger gradients turn out to be the rule, training goes on rather than stand still.
+    all gradients have become larger, training continues.
 
     Attributes:
         skipped: steps skipped so far, a scalar tensor on the device.
@@ -139,14 +131,14 @@ class GradientGuard:
         return (~sound).float()
 
     def norms(self) -> list[float]:
-        """Return the norms that are known, oldest first, for the checkpoint."""
+        """Return the last finite norms, oldest first, for the checkpoint."""
         return [n for n in self._norms.tolist() if n == n]
 
     def restore(self, norms: list[float], skipped: int) -> None:
         """Set the state to that of a checkpoint."""
-        known = torch.tensor(norms[-_WINDOW:], dtype=torch.float32)
+        last = torch.tensor(norms[-_WINDOW:], dtype=torch.float32)
         self._norms.fill_(float("nan"))
-        self._norms[_WINDOW - len(known) :] = known.to(self._norms.device)
+        self._norms[_WINDOW - len(last) :] = last.to(self._norms.device)
         self.skipped.fill_(skipped)
 
 
@@ -174,16 +166,11 @@ class Ema:
 def graphed(objective: nn.Module, x: Tensor) -> nn.Module:
     """Capture forward and backward of ``objective`` as CUDA graphs and return what replays them.
 
-    A flow is many small kernels one after another, and a fast GPU is done with each before the
-    host has launched the next; with graphs the host launches two. From now on shapes are those
-    of ``x``, and parameters must stay where they are in memory. Out of training mode nothing
-    changes. Compile and move the model before.
-
-    Args:
-        objective: a module in training mode of one argument without gradient.
-        x: an example of its argument, on the GPU.
+    A flow is many small kernels, and a fast GPU is done with each before the host has launched the
+    next; with graphs the host launches two. Shapes stay those of the example ``x``, on the GPU,
+    and parameters where they are in memory. Compile and move the model before.
     """
-    # Gradients are handed over between the graphs' stream and that of the optimizer, once a step.
+    # Gradients pass between the graphs' stream and that of the optimizer, once a step.
     torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)
     replayed: Any = torch.cuda.make_graphed_callables(objective, (x.detach().clone(),))
     return replayed
@@ -191,9 +178,8 @@ def graphed(objective: nn.Module, x: Tensor) -> nn.Module:
 
 @contextmanager
 def tuned_convolutions(device: torch.device) -> Iterator[None]:
-    """Inside, let cuDNN try its algorithms for each shape once and keep the fastest.
-
-    For training only: which one it keeps may differ from run to run, and so do last bits.
+    """Let cuDNN try its algorithms for each shape once and keep the fastest, in training only:
+    which one that is may differ from run to run, and so do last bits.
     """
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = device.type == "cuda" or before

@@ -1,4 +1,4 @@
-"""The folder of a run: its settings, its lock, and the checkpoints from which it goes on.
+"""The folder of a run: its settings, its lock, and the checkpoints from which it resumes.
 
 A checkpoint is one safetensors file with everything that exact resuming needs. Random numbers are
 drawn from generators seeded by (seed, step), so the step is the whole state of shuffling, flips
@@ -8,11 +8,10 @@ and dequantisation noise.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +22,11 @@ from torch import Tensor
 from glow_app.common.errors import UserError
 from glow_app.common.files import write_text
 from glow_app.faces.coding import Coding, coding_at
-from glow_app.faces.looks import CROPS, ReferenceFrame
+from glow_app.faces.looks import ReferenceFrame
 from glow_app.training.config import TrainConfig
 from glow_app.training.optimization import Ema, GradientGuard
 from models import CheckpointError, Glow, GlowConfig, load
-from models.checkpoint import read_safetensors, write_safetensors
+from models.checkpoint import digest, read_safetensors, write_safetensors
 
 try:
     import fcntl
@@ -57,17 +56,19 @@ class TrainState:
     optimizer: torch.optim.Optimizer
     guard: GradientGuard
     step: int = 0  # optimizer steps taken, skipped ones included: the position in the data
-    minutes: float = 0.0  # time spent on steps, over all sittings
+    minutes: float = 0.0  # time spent on steps, over all resumes
     lr: float = 0.0  # learning rate of the last step
 
     def save(self, path: Path) -> None:
         """Write atomically. Raises OSError; the file that was there survives."""
-        tensors: dict[str, Tensor] = {}
-        tensors.update(_prefixed("model", self.model.state_dict()))
-        tensors.update(_prefixed("ema", self.ema.model.state_dict()))
-        state = self.optimizer.state_dict()["state"]
-        for index, values in state.items():
-            tensors.update(_prefixed(f"optimizer.{index}", values))
+        parts = {"model": self.model.state_dict(), "ema": self.ema.model.state_dict()}
+        for index, values in self.optimizer.state_dict()["state"].items():
+            parts[f"optimizer.{index}"] = values
+        tensors = {
+            f"{prefix}.{name}": value.detach().cpu().contiguous()
+            for prefix, values in parts.items()
+            for name, value in values.items()
+        }
         counters = {
             "step": self.step,
             "skipped": int(self.guard.skipped),
@@ -76,7 +77,7 @@ class TrainState:
             "grad_norms": self.guard.norms(),
         }
         metadata = {"format": _FORMAT, "counters": json.dumps(counters)}
-        metadata[_DIGEST] = _digest(tensors, metadata["counters"])
+        metadata[_DIGEST] = digest(tensors, metadata["counters"])
         write_safetensors(tensors, metadata, path)
 
     def load(self, path: Path) -> None:
@@ -85,8 +86,8 @@ class TrainState:
         tensors, metadata = read_safetensors(path)
         if metadata.get("format") != _FORMAT:
             raise CheckpointError(f"{path} is not a training state of this program.")
-        known = metadata.get(_DIGEST)  # older states have none
-        if known is not None and known != _digest(tensors, metadata.get("counters", "")):
+        stored = metadata.get(_DIGEST)  # older states have none
+        if stored is not None and stored != digest(tensors, metadata.get("counters", "")):
             raise CheckpointError(f"{path} is damaged.")
         try:
             self.model.load_state_dict(_under("model", tensors))
@@ -107,23 +108,10 @@ class TrainState:
             raise CheckpointError(f"{path} does not fit this model.") from error
 
 
-def _digest(tensors: dict[str, Tensor], counters: str) -> str:
-    """Return 32 hexadecimal digits of all content: safetensors notices no flipped bit itself."""
-    digest = hashlib.blake2b(counters.encode(), digest_size=16)
-    for name, value in sorted(tensors.items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {f"{prefix}.{k}": v.detach().cpu().contiguous() for k, v in tensors.items()}
-
-
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors that were saved with ``prefix``, without it."""
     start = f"{prefix}."
-    return {k[len(start) :]: v for k, v in tensors.items() if k.startswith(start)}
+    return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
 
 
 def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
@@ -137,7 +125,7 @@ def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
 
 
 def is_run_folder(path: Path) -> bool:
-    """Whether a run has begun in ``path``, whose samples are not to be learned from."""
+    """Return whether a run has begun in ``path``; its samples are no training pictures."""
     return (path / _SETTINGS).is_file() and (path / _CHECKPOINTS).is_dir()
 
 
@@ -151,7 +139,7 @@ class RunFolder:
         self.path = path
         self.weights = path / "model.safetensors"  # the averaged model
         self.samples = path / "samples"  # pictures of each evaluation
-        self.latest = path / _CHECKPOINTS / "state.safetensors"  # the same command goes on here
+        self.latest = path / _CHECKPOINTS / "state.safetensors"  # the same command resumes here
         self.previous = path / _CHECKPOINTS / "previous.safetensors"  # should that be damaged
         self.constant = path / _CHECKPOINTS / "constant.safetensors"  # before the cooldown
         #: Which weights the run started from: an entry of config.json and of the new weights.
@@ -185,7 +173,7 @@ class RunFolder:
         except ValueError as error:
             raise UserError(f"{self._settings} is damaged; remove it to go on.") from error
 
-    def open(self, config: TrainConfig, data: str, frame: ReferenceFrame = CROPS) -> None:
+    def open(self, config: TrainConfig, data: str, frame: ReferenceFrame) -> None:
         """Make the folder, or check that the run in it may go on with ``config``.
 
         Args:
@@ -199,16 +187,19 @@ class RunFolder:
         self.samples.mkdir(exist_ok=True)
         if (before := self.settings()) is None:
             return
-        known = ReferenceFrame.from_facts(before.get(_FRAME) or {})
-        if not known.same_as(frame):
+        learned = ReferenceFrame.from_facts(before.get(_FRAME) or {})
+        if not learned.same_as(frame):
             raise UserError(
-                f"{self.path} holds a run on {known.words}, and the pictures are {frame.words}: "
+                f"{self.path} holds a run on {learned.words}, and the pictures are {frame.words}: "
                 "choose another --out, where --init may start from the weights of this run."
             )
         now = json.loads(json.dumps({**config.fixed(), "data": data}))
-        # A setting that the run does not name came later: then it was what is the default now.
+        # A setting that config.json lacks is newer than the run, which had the present default.
         before = {**_DEFAULTS, **before}
-        different = sorted(k for k in now if _updated(k, before.get(k)) != now[k])
+        with suppress(KeyError, TypeError, ValueError):  # as this version would have written it
+            model = GlowConfig.from_dict(before["model"])
+            before["model"] = json.loads(json.dumps(model.to_dict()))
+        different = sorted(k for k in now if before.get(k) != now[k])
         if different == ["data"]:
             init = f" and --init {self.weights}" if self.weights.exists() else ""
             raise UserError(
@@ -227,16 +218,14 @@ class RunFolder:
         """Remember the facts of the weights that the run starts from."""
         self.origin = {_ORIGIN: facts}
 
-    def write_settings(
-        self, config: TrainConfig, data: str, frame: ReferenceFrame = CROPS
-    ) -> None:
-        """Write config.json; call it when the run could start, so that no failed one is left."""
+    def write_settings(self, config: TrainConfig, data: str, frame: ReferenceFrame) -> None:
+        """Write config.json; only when the run could start, so that no failed one is left."""
         settings = {**dataclasses.asdict(config), "data": data, **self.origin}
         settings[_FRAME] = frame.to_facts()
         write_text(self._settings, json.dumps(settings, indent=2) + "\n")
 
     def checkpoints(self, from_constant: bool = False) -> list[Path]:
-        """Return the checkpoints to go on with, the best one first; none for a new run."""
+        """Return the checkpoints to continue from, the best one first; none for a new run."""
         saved = [self.latest, self.previous]
         if from_constant and self.constant.exists():
             saved.insert(0, self.constant)
@@ -278,20 +267,10 @@ class RunFolder:
         fresh = path.with_name("next.safetensors")  # whole, before the older ones are touched
         try:
             state.save(fresh)
-            os.replace(path, self.previous)  # from which a run killed here goes on
+            os.replace(path, self.previous)  # from which a run killed here resumes
             os.replace(fresh, path)
         finally:
             fresh.unlink(missing_ok=True)
-
-
-def _updated(name: str, value: Any) -> Any:
-    """Return an entry of config.json as this version would have written it."""
-    if name != "model":
-        return value
-    try:
-        return json.loads(json.dumps(GlowConfig.from_dict(value).to_dict()))
-    except (TypeError, ValueError):
-        return value
 
 
 def pick_coding(
@@ -302,11 +281,11 @@ def pick_coding(
     Args:
         choice: "auto" or "none", as of --coding.
         init: weights whose own coding a new run takes over.
-        run: folder of a run, whose coding goes on if it has begun.
+        run: folder of a run, whose coding stays if it has begun.
     """
     if choice == "none":
         return None
     if run is not None and (settings := RunFolder(run).settings()) is not None:
         return Coding.from_facts(settings)
-    known = Coding.from_facts(load(init).facts) if init is not None else Coding()
-    return coding_at(known, size)
+    coding = Coding.from_facts(load(init).facts) if init is not None else Coding()
+    return coding_at(coding, size)

@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> None:
     from glow_app.faces.coding import Coding
     from glow_app.faces.looks import ReferenceFrame
     from glow_app.training import World, from_source, held_out_bits
-    from glow_app.training.evaluation import calibrate_on
+    from glow_app.training.evaluation import calibrate
 
     target = check_target(args.out, (".safetensors",))
     source = Path(args.run)
@@ -95,7 +95,7 @@ def main(argv: list[str] | None = None) -> None:
             bits, parts = held_out_bits(model, pictures, World(device))
         measured = from_source(args.data, size, Path(folder), cli.say, coding=coding)
         check_frame(measured.frame, "--data holds")
-        calibrate_on(model, measured, _MEASURED)
+        calibrate(model, measured, _MEASURED)
         model.to("cpu")
     facts = {**model.facts, "val_bits_per_dim": round(bits, 4), "val_images": len(pictures)}
     if len(parts) > 1:
