@@ -16,8 +16,7 @@ from benchmarks.faults.visitor import Visitor
 from glow_app.common import memory
 from glow_app.common.progress import Steps, Stopped, stopped_when
 from glow_app.editing.editor import Editor
-from glow_app.ui.events import event_handler
-from glow_app.ui.jobs import JOBS, Jobs
+from glow_app.ui.events import JOBS, Jobs, event_handler
 from tests.page_tools import serving
 
 
@@ -27,7 +26,8 @@ def editor(tiny_checkpoint: Path) -> Editor:
 
 
 def test_decoding_ends_after_the_pass_in_which_it_was_stopped(editor: Editor) -> None:
-    passes: list[int] = []
+    """By its callback, or where there is none."""
+    codes, passes, asked = torch.zeros(33, editor.model.flow.dims), [], []
 
     def progress(done: int, total: int) -> None:
         passes.append(done)
@@ -35,24 +35,13 @@ def test_decoding_ends_after_the_pass_in_which_it_was_stopped(editor: Editor) ->
             raise Stopped
 
     with pytest.raises(Stopped):
-        editor.model.decode_with_report(
-            torch.zeros(33, editor.model.flow.dims), steps=Steps(33, progress)
-        )
+        editor.model.decode_with_report(codes, steps=Steps(33, progress))
     assert passes == [0, editor.model.batch] and editor.model.batch <= 8
 
-
-def test_work_that_knows_of_no_callback_can_be_stopped_as_well(editor: Editor) -> None:
-    asked = []
-
-    def unwanted() -> bool:
-        asked.append(1)
-        return len(asked) > 2
-
-    with pytest.raises(Stopped), stopped_when(unwanted):
-        editor.model.decode(torch.zeros(33, editor.model.flow.dims))
+    with pytest.raises(Stopped), stopped_when(lambda: asked.append(1) or len(asked) > 2):
+        editor.model.decode(codes)
     assert len(asked) == 3
-    outside = editor.model.decode(torch.zeros(33, editor.model.flow.dims))
-    assert len(outside) == 33  # there nothing stops
+    assert len(editor.model.decode(codes)) == 33  # outside nothing stops
 
 
 def test_only_the_work_of_the_one_who_left_is_stopped() -> None:
@@ -74,7 +63,7 @@ def test_only_the_work_of_the_one_who_left_is_stopped() -> None:
 
 @pytest.mark.parametrize("kind", ["function", "generator"])
 def test_handlers_end_quietly_when_their_visitor_leaves(kind: str, monkeypatch) -> None:
-    monkeypatch.setattr("glow_app.ui.jobs._session_here", lambda: "visitor")
+    monkeypatch.setattr("glow_app.ui.events._session_here", lambda: "visitor")
     done = []
 
     def work() -> None:
@@ -122,8 +111,9 @@ def test_a_client_that_hangs_up_frees_the_model(editor: Editor) -> None:
 
 
 @pytest.mark.skipif(memory._trim is None, reason="only glibc can be told to give memory back")
-def test_memory_that_a_job_used_goes_back_to_the_system() -> None:
+def test_memory_that_a_job_used_goes_back_to_the_system(monkeypatch) -> None:
     """Freed blocks below one that stays, in pools of several threads: as after morphs at once."""
+    monkeypatch.setattr(memory, "_DELAY", 0.1)
     staying, all_in = [], threading.Barrier(4)
 
     def work() -> None:
