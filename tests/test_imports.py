@@ -9,7 +9,7 @@ from pathlib import Path
 
 SWITCHES = {"GRADIO_ALLOWED_PATHS": "/", "GRADIO_SHARE": "true", "GRADIO_VIBE_MODE": "1"}
 PROGRAM = f"""
-import os, sys
+import os, runpy, sys
 import numpy
 
 def loaded(*names):
@@ -21,6 +21,12 @@ assert not loaded("scipy", "mediapipe"), "landmarks, regions and warps"
 from glow_app.faces.face import prepare
 prepare(numpy.zeros((32, 32, 3), "u1"), 16, "center")
 assert not loaded("mediapipe", "torch"), "a crop of the middle"
+
+sys.argv = ["app.py", "--help"]
+try:
+    runpy.run_path("app.py", run_name="__main__")
+except SystemExit:
+    assert not loaded("torch", "gradio"), "help"
 
 import glow_app.training, models
 assert not loaded("gradio"), "training"
@@ -34,6 +40,9 @@ def test_imports_bring_nothing_unwanted() -> None:
     root = Path(__file__).resolve().parents[1]
     environment = {**os.environ, **SWITCHES, "PYTHONPATH": str(root)}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True
-    )
+        [sys.executable, "-c", PROGRAM],
+        cwd=root, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    options = ("--checkpoint", "--device", "--host", "--port", "--auth", "--name", "--root-path")
+    assert all(option in done.stdout for option in (*options, "--open", "--version"))

@@ -39,7 +39,7 @@ def test_everything_goes_when_its_time_has_come(
     monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
     monkeypatch.setattr(visitors.tempfile, "tempdir", str(tmp_path))
     for module in (page_module, visitors):
-        monkeypatch.setattr(module, "DELETE_CACHE", (1, 2))
+        monkeypatch.setattr(module, "DELETE_CACHE", (0.5, 2))
     editor = Editor(tiny_checkpoint, device="cpu")
     with serving(editor) as (_, url), closing(Visitor(url)) as visitor:
         folder = Path(os.environ["GRADIO_TEMP_DIR"])
