@@ -213,10 +213,10 @@ class Api:
 
         Returns [0] the picture (PNG); [1] facts: clamped (share of colours that were clipped).
         """
-        row, moves = self._moves(strengths)
+        moves = self._moves(strengths)
         edited = self._editor.edit(*self._prepared(photo=photo), moves, toward=toward)
-        row = tuple(row.items())
-        picture = self._picture(edited, size, "edit", 1, directions=row, toward=toward)
+        named = tuple((direction.name, strength) for direction, strength in moves)
+        picture = self._picture(edited, size, "edit", 1, directions=named, toward=toward)
         return picture, {"clamped": edited.clamped}
 
     def put_back(
@@ -235,20 +235,21 @@ class Api:
 
         Returns the photo in its full size, jpg (quality 95) or png, without any of its metadata.
         """
-        row, moves = self._moves(strengths)
+        moves = self._moves(strengths)
         if photo_b and moves:
             raise UserError("Give strengths or photo_b, not both.")
-        photos = {"photo_a": photo_a, **({"photo_b": photo_b} if photo_b else {})}
-        prepared = self._prepared(**photos)
-        which = int(bool(photo_b) and t >= 0.5)
         if photo_b:
-            result = self._editor.morph_frames(prepared[0], prepared[1], [t])
+            faces = self._prepared(photo_a=photo_a, photo_b=photo_b)
+            result = self._editor.morph_frames(*faces, [t])
             recipe = self._recipe("morph", 2, way="photos", t=t)
         else:
-            result = self._editor.edit(prepared[0], moves)
-            recipe = self._recipe("edit", 1, directions=tuple(row.items()))
-        face, shape = result.enlarged(prepared[which].native)[0], result.points[0].shape
-        whole = put_back(_arrived(list(photos.values())[which]), prepared[which], face, shape)
+            faces = self._prepared(photo_a=photo_a)
+            result = self._editor.edit(faces[0], moves)
+            named = tuple((direction.name, strength) for direction, strength in moves)
+            recipe = self._recipe("edit", 1, directions=named)
+        photo, face = (photo_b, faces[1]) if photo_b and t >= 0.5 else (photo_a, faces[0])
+        picture, shape = result.enlarged(face.native)[0], result.points[0].shape
+        whole = put_back(_arrived(photo), face, picture, shape)
         return _made(save_photo(whole, outgoing(recipe.file_name(f"-in-photo.{format}"))))
 
     def directions(self) -> list[dict[str, Any]]:
@@ -344,23 +345,21 @@ class Api:
             steps.advance()
         return faces
 
-    def _moves(
-        self, strengths: dict[str, float] | None
-    ) -> tuple[dict[str, float], list[tuple[Direction, float]]]:
-        """Strengths that were asked for, by name and by direction."""
+    def _moves(self, strengths: dict[str, float] | None) -> list[tuple[Direction, float]]:
+        """Return the directions that are asked for by name, each with its strength."""
         known = {direction.name: direction for direction in self._editor.directions()}
         strengths = {} if strengths is None else strengths
         if not isinstance(strengths, dict):
             raise UserError("strengths must be numbers by the names of directions.")
-        strange = sorted(set(strengths) - set(known))
-        if strange:
+        if strange := sorted(set(strengths) - set(known)):
             names = ", ".join(known) or "none"
             raise UserError(f"There is no direction {strange[0]!r} here; there are: {names}.")
-        row = {
-            name: limits.between(s, f"The strength of {name}", known[name].low, known[name].high)
-            for name, s in strengths.items()
-        }
-        return row, [(known[name], strength) for name, strength in row.items()]
+        moves = []
+        for name, strength in strengths.items():
+            low, high = known[name].low, known[name].high
+            strength = limits.between(strength, f"The strength of {name}", low, high)
+            moves.append((known[name], strength))
+        return moves
 
     def _recipe(self, kind: Any, photos: int, **more: Any) -> Recipe:
         """Return what a file says that was made of so many photos."""

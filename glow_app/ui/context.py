@@ -55,10 +55,8 @@ class PageContext:
 class FaceHolder:
     """One face of the page: its state, and a card for it in each place that shows it.
 
-    Args:
-        name, tag: as for `components.faces.photo_card`.
-        cards: elem_id of each of its cards; a tab puts its own where it belongs with
-            ``holder.cards[elem_id].render()``.
+    ``name`` and ``tag`` are those of `photo_card`, ``cards`` the elem_id of each card, which a tab
+    puts where it belongs with ``holder.cards[elem_id].render()``.
     """
 
     def __init__(
@@ -189,11 +187,8 @@ def try_example(
     inputs: list[Any],
     outputs: list[Any],
 ) -> None:
-    """Add a row of example faces, where the open context is.
-
-    Args:
-        use: called with the face and the values of ``inputs``; returns those of ``outputs``.
-    """
+    """Add a row of example faces; ``use`` gets the chosen one and the values of ``inputs``, and
+    returns those of ``outputs``."""
     examples = context.opening.examples
     row = example_row(examples.files, elem_id=elem_id, elem_classes=["examples-area"])
     if not examples.files:

@@ -163,14 +163,8 @@ def put_into_photo(
 
 
 def animated(morph: Morph, recipe: Recipe, ending: str, progress: Progress | None = None) -> Path:
-    """Write the download of an animation, at full size and at the pace that its recipe says.
-
-    Args:
-        progress: counts frames, which get the detail of the photos as they are written.
-
-    Raises:
-        UserError: it would take too long, or it cannot be written.
-    """
+    """Write the download of an animation, at the size and pace that its recipe says; ``progress``
+    counts its frames. Raises UserError: it would take too long, or it cannot be written."""
     size = morph.native if recipe.size is None else recipe.size
     limits.affordable(len(morph.frames), size)
     pace = {"fps": recipe.fps, "there_and_back": recipe.there_and_back, "progress": progress}
@@ -187,9 +181,8 @@ def written(
     """Write a download that says how it was made.
 
     Args:
-        save: a saver of `export.animation` or `export.sheets`.
+        save: of `export.animation` or `export.sheets`; it gets ``options``, and the recipe's size.
         ending: of the file's name, with the suffix.
-        options: for the saver; the size is that of the recipe unless there is one here.
     """
     file = outgoing(recipe.file_name(ending))
     save(pictures, file, metadata=recipe.to_metadata(), **{"size": recipe.size, **options})

@@ -157,7 +157,7 @@ def event_handler(handler: Callable[..., Any]) -> Callable[..., Any]:
 
         @functools.wraps(handler)
         def generator(*args: Any, **kwargs: Any) -> Any:
-            with _in_words(), JOBS.run() as job, closing(handler(*args, **kwargs)) as steps:
+            with _as_message(), JOBS.run() as job, closing(handler(*args, **kwargs)) as steps:
                 while True:
                     # Gradio takes each step in a context of its own: none lasts over a yield.
                     with stopped_when(lambda: job.stopped):
@@ -171,7 +171,7 @@ def event_handler(handler: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(handler)
     def function(*args: Any, **kwargs: Any) -> Any:
-        with _in_words(), JOBS.run() as job, stopped_when(lambda: job.stopped):
+        with _as_message(), JOBS.run() as job, stopped_when(lambda: job.stopped):
             return handler(*args, **kwargs)
         return gr.skip()  # it was stopped
 
@@ -179,7 +179,7 @@ def event_handler(handler: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def _in_words() -> Iterator[None]:
+def _as_message() -> Iterator[None]:
     """Turn an error inside into a message for people; work that was stopped just ends."""
     try:
         yield
@@ -269,13 +269,11 @@ def each_of(
     partly: bool = False,
 ) -> list[Made]:
     """Return ``use(file)`` of each uploaded file; those that it refuses are left out and named.
+    Raises UserError: all are refused.
 
     Args:
         progress: counts files.
-        partly: when it is stopped, what there is so far is of use.
-
-    Raises:
-        UserError: all are refused.
+        partly: when it is stopped, return what there is so far.
     """
     made: list[Made] = []
     wrong: list[str] = []

@@ -39,12 +39,8 @@ class _Busy(UserError):
 
 def _answers(what: str, failed: str) -> Callable[..., Any]:
     """Decorate a method so that, instead of raising, it returns ``{"error": one sentence}``, with
-    ``"busy": True`` where it is worth asking again.
-
-    Args:
-        what: names the answer in the log.
-        failed: the sentence for an unexpected error.
-    """
+    ``"busy": True`` where it is worth asking again. An unexpected error is logged as one in
+    ``what``, and its sentence is ``failed``."""
 
     def decorate(method: Callable[[Any, Any], dict[str, Any]]) -> Callable[[Any, Any], Any]:
         @functools.wraps(method)
@@ -102,12 +98,8 @@ class _OnDemand(Generic[Subject]):
 
 
 def full_sizes(native: int, model: int) -> list[int]:
-    """Return the sizes above the model's at which a picture can be asked for, smallest first.
-
-    Args:
-        native: pixels a side up to which its photos have detail.
-        model: pixels a side that the model draws.
-    """
+    """Return the sizes above that of the model's pictures at which one can be asked for, smallest
+    first; none where its photos have no such detail (``native`` pixels a side)."""
     sizes = {min(size, native) for size in limits.FULL_SIZES if size > model}
     return sorted(sizes) if native > model else []
 

@@ -129,7 +129,9 @@ def launch_options(
             (STATIC / "styles" / f"{name}.css").read_text("utf-8") for name in ("page", "learn")
         ),
         "favicon_path": STATIC / "favicon.svg",
-        "head": _head(),
+        # Without the first, browsers ask for an icon at the root, where another page may be.
+        "head": f'<link rel="icon" href="favicon.ico">{preloads()}'
+        f'<script type="module" src="{script_address("page.js")}"></script>',
         "footer_links": ["api"],
         "state_session_capacity": _VISITORS,
         "max_file_size": f"{limits.MAX_UPLOAD_MB}mb",
@@ -155,12 +157,6 @@ async def _lifespan(
     app.state_holder.set_blocks(app.get_blocks())
     app.middleware_stack = AccessControl(app.middleware_stack, host, users, names)
     yield
-
-
-def _head() -> str:
-    # Else browsers ask for the icon at the root of the name, where another page may be.
-    icon = '<link rel="icon" href="favicon.ico">'
-    return f'{icon}{preloads()}<script type="module" src="{script_address("page.js")}"></script>'
 
 
 def _masthead(editor: Editor) -> str:

@@ -193,7 +193,10 @@ class AccessControl:
     ) -> None:
         self._app = app
         self._given = frozenset(names)
-        self._names = {"localhost", host.lower(), *_own_names(host), *self._given}
+        self._names = {"localhost", host.lower(), *self._given}
+        if not is_loopback(host):  # others reach it by the name of this computer
+            name = socket.gethostname().lower()
+            self._names |= {name, f"{name}.local"}
         self._users = users
         self._started = False
         self._key = secrets.token_bytes(32)
@@ -309,11 +312,3 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return ipaddress.ip_address(host.strip("[]"))
     except ValueError:
         return None
-
-
-def _own_names(host: str) -> set[str]:
-    """Return the names of this computer, where more than itself may reach it."""
-    if is_loopback(host):
-        return set()
-    name = socket.gethostname().lower()
-    return {name, f"{name}.local"}

@@ -35,7 +35,7 @@ _OURS = "glow-studio-"  # how folders of ours begin
 DELETE_CACHE = (600, 3000)
 
 
-def private_folder() -> Path:
+def private_folder() -> None:
     """Give Gradio a folder that only this process uses and that disappears with it, unless there
     is a ``GRADIO_TEMP_DIR``. Raises UserError: its name is not UTF-8, as URLs need it."""
     place = os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()
@@ -50,7 +50,6 @@ def private_folder() -> Path:
         folder = tempfile.mkdtemp(prefix=_OURS)
         os.environ["GRADIO_TEMP_DIR"] = folder
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(os.environ["GRADIO_TEMP_DIR"])
 
 
 def fetch_nothing() -> None:

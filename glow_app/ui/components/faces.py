@@ -34,11 +34,8 @@ _EXAMPLE_SIDE = 112  # pixels of an example, for dense screens, too
 def photo_card(name: str, tag: str | None = None, **kwargs: Any) -> gr.HTML:
     """Make a card for one face.
 
-    Its events are ``photo {path}``, ``draw {seed}``, ``crop {}`` and ``remove {}``.
-
-    Args:
-        name: what follows the word "photo": "A" or "B", whose colour it takes, or other words.
-        tag: the sign beside it; None for the name itself.
+    Its events are ``photo {path}``, ``draw {seed}``, ``crop {}`` and ``remove {}``. ``name``
+    follows the word "photo": "A" or "B", whose colour it takes, or other words with a ``tag``.
     """
     html = template("card.html", name=name, tag=tag or name)
     return component("card", html, events=("photo", "draw", "crop", "remove"), **kwargs)
@@ -134,11 +131,8 @@ def crop_value(
 
 
 def gallery(**kwargs: Any) -> gr.HTML:
-    """Make a wall of drawn faces.
-
-    Its events are ``pair {index, to}``, ``edit {index}``, ``journey {index}``, ``near {index}``
-    and ``save {}``.
-    """
+    """Make a wall of drawn faces. Its events are ``pair {index, to}``, ``edit {index}``,
+    ``journey {index}``, ``near {index}`` and ``save {}``."""
     return component(
         "gallery",
         template("gallery.html"),
@@ -152,11 +146,8 @@ def gallery(**kwargs: Any) -> gr.HTML:
 
 
 def journey_faces(**kwargs: Any) -> gr.HTML:
-    """Make the list of the faces of a journey.
-
-    Its events are ``photos {paths, job}``, ``draw {seed}``, ``pair {}``, ``arrange {order}`` with
-    the ids of the faces, and ``crop {face}`` with one.
-    """
+    """Make the list of the faces of a journey. Its events are ``photos {paths, job}``,
+    ``draw {seed}``, ``pair {}``, ``arrange {order}`` with ids of faces, and ``crop {face}``."""
     return component(
         "journey_faces",
         template("journey_faces.html"),

@@ -12,13 +12,7 @@ import numpy as np
 
 from glow_app.export.writing import MP4_HINT, available_formats
 from glow_app.faces.face import Face
-from glow_app.ui.components.base import (
-    component,
-    job,
-    options,
-    size_options,
-    working_value,
-)
+from glow_app.ui.components.base import component, job, options, size_options, working_value
 from glow_app.ui.encoding import finite, next_revision, picture_uri, sheet
 from glow_app.ui.on_demand import FullFrames, Scene, Scenes
 from glow_app.ui.page_faces import Result

@@ -115,21 +115,21 @@ def build_journey_tab(context: PageContext) -> JourneyTab:
             ground = choice(_GROUND_LABELS, **_WORDS["ground"], elem_id="journey-ground")
 
     tab = JourneyTab(stops, faces, [path, loop, leg, steady, way, ground])
-    does = _Handlers(context)
+    handlers = _Handlers(context)
     connect(
         faces,
         "#faces .face-list",
-        draw=(does.draw, stops, tab.outputs, LIGHT),
-        pair=(does.pair, [stops, *context.pair.states], tab.outputs, LIGHT),
-        arrange=(does.arrange, stops, tab.outputs, LIGHT),
-        crop=(does.crop, stops, cropper, LIGHT),
+        draw=(handlers.draw, stops, tab.outputs, LIGHT),
+        pair=(handlers.pair, [stops, *context.pair.states], tab.outputs, LIGHT),
+        arrange=(handlers.arrange, stops, tab.outputs, LIGHT),
+        crop=(handlers.crop, stops, cropper, LIGHT),
     )
     # Two events: while photos are prepared, which takes long, others may join.
-    photos = faces.photos(does.prepare, stops, fresh, **LONG)
-    joined = photos.success(does.join, [stops, fresh], [*tab.outputs, fresh], **LIGHT)
+    photos = faces.photos(handlers.prepare, stops, fresh, **LONG)
+    joined = photos.success(handlers.join, [stops, fresh], [*tab.outputs, fresh], **LIGHT)
     notify_ended(joined, "#faces .face-list", "photos", first=photos)
-    connect(cropper, "#crop-journey .cropper", use=(does.use_crop, stops, tab.outputs, LIGHT))
-    press = go.click(does.make, [stops, *tab.options, shown], [screen, shown], **HEAVY)
+    connect(cropper, "#crop-journey .cropper", use=(handlers.use_crop, stops, tab.outputs, LIGHT))
+    press = go.click(handlers.make, [stops, *tab.options, shown], [screen, shown], **HEAVY)
     notify_ended(press, "#journey .player", "make")
     wire_player(context, screen, shown)
     return tab

@@ -142,19 +142,15 @@ class _Lessons:
     def _shell(self) -> positions.PriorShell:
         return positions.shell(self.editor.model.flow.dims)
 
-    # ---- 1 ----------------------------------------------------------------------------------
-
     def density(self, asked: dict[str, Any]) -> Any:
-        """Return lesson 1 for a base density and a map."""
+        """Lesson 1 for a base density and a map."""
         base = limits.one_of(asked.get("base"), "The base density", tuple(density.BASES))
         line_map = limits.one_of(asked.get("map"), "The map", tuple(density.MAPS))
         return density.density_view(base, line_map)
 
-    # ---- 2 ----------------------------------------------------------------------------------
-
     def plane(self, asked: dict[str, Any]) -> Any:
-        """Return all that stays while a point is moved (the data, their codes, the bent grid), and
-        a face's round trip."""
+        """Lesson 2: what stays while a point is moved (data, codes, the bent grid), and a face's
+        round trip."""
         data = plane.shown_points(plane.DATASETS["moons"])
         with self._lock, torch.no_grad():
             codes, _ = self._flow.f(plane.as_images(data))
@@ -179,21 +175,20 @@ class _Lessons:
         }
 
     def probe(self, asked: dict[str, Any]) -> Any:
-        """Take one point there and back, from x or from z."""
+        """Lesson 2: take one point there and back, from x or from z."""
         name, probe = ("x", plane.probe_x) if "x" in asked else ("z", plane.probe_z)
         point = _point(asked.get(name))
         with self._lock:
             return probe(self._flow, point)
 
-    # ---- 3 ----------------------------------------------------------------------------------
-
     def points(self, asked: dict[str, Any]) -> Any:
+        """Lesson 3: the points of a data set."""
         name = limits.one_of(asked.get("data"), "The data set", tuple(plane.DATASETS))
         return {"span": plane.SPAN, "data": plane.shown_points(plane.DATASETS[name])}
 
     @event_handler
     def train(self, event: gr.EventData) -> Iterator[tuple[Any, Any]]:
-        """Fit a flow and show it now and then; at last take it apart in lesson 4."""
+        """Lesson 3: fit a flow and show it now and then; at last take it apart in lesson 4."""
         draw = _data(field(event, "data"), field(event, "points"))
         with JOBS.run(field(event, "job")) as work:  # stopped, it ends well after the step in hand
             for fitted in plane.fit(draw, stopped=lambda: work.stopped):
@@ -203,13 +198,13 @@ class _Lessons:
                 yield value, gr.skip()
             yield gr.skip(), packed(_chain_value(flow))
 
-    # ---- 4 ----------------------------------------------------------------------------------
-
     def chain(self, asked: dict[str, Any]) -> Any:
+        """Lesson 4: points of the plane, layer by layer."""
         with self._lock:
             return _chain_value(self._flow)
 
     def faces(self, asked: dict[str, Any]) -> Any:
+        """Lesson 4: a face, layer by layer and level by level."""
         z = self.editor.model.encode(self.opening.faces()[0].pixels)
         with self.editor.model.locked() as model:
             walked = chain.chain(model, z, whole_steps=True)
@@ -222,10 +217,8 @@ class _Lessons:
             "log_dets": walked.log_dets[:, 0],
         }
 
-    # ---- 5 ----------------------------------------------------------------------------------
-
     def jacobian(self, asked: dict[str, Any]) -> Any:
-        """Measure one coupling: of some size, or of the face model."""
+        """Lesson 5: measure one coupling, of some size or of the face model."""
         if asked.get("dims") == "face":
             z = self.editor.model.encode(self.opening.faces()[0].pixels)
             with self.editor.model.locked() as model:
@@ -234,13 +227,11 @@ class _Lessons:
         with self._lock:  # one measurement at a time, or they would measure each other
             return jacobian.cost(*jacobian.random_coupling(dims))
 
-    # ---- 6 ----------------------------------------------------------------------------------
-
     @event_handler
     def walk(
         self, pair: tuple[Face, Face] | None, event: gr.EventData
     ) -> tuple[dict[str, Any], tuple[Face, Face]]:
-        """Walk the path between two faces, one of which may be exchanged first."""
+        """Lesson 6: the path between two faces, one of which may be exchanged first."""
         kind = limits.one_of(field(event, "kind"), "The path", paths.PATHS)
         a, b = pair or self.opening.faces()
         side, file = field(event, "side"), field(event, "path")
@@ -254,7 +245,7 @@ class _Lessons:
         return self._path(a, b, kind), (a, b)
 
     def path(self, asked: dict[str, Any]) -> Any:
-        """Return the path between the two faces that are shown first."""
+        """Lesson 6: the path between the two faces that are shown first."""
         return self._path(*self.opening.faces(), "linear")
 
     def _path(self, a: Face, b: Face, kind: str) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def build_morph_tab(demo: gr.Blocks, context: PageContext) -> MorphTab:
         with gr.Accordion("Options", open=False, elem_id="options", elem_classes=["options"]):
             way, ground, kappa, path, beyond, steady, temperature = _options()
 
-    tab = _Handlers(context)
+    handlers = _Handlers(context)
     options = [way, ground, kappa, path, t_range, steady]
     asked = [*pair.states, *options, shown]
     result = [screen, shown]
@@ -97,19 +97,19 @@ def build_morph_tab(demo: gr.Blocks, context: PageContext) -> MorphTab:
     # being made, more changes wait as one ("always_last"), so the last pair is what stays.
     follow = gr.on(
         [part.change for part in (*pair.states, *options)],
-        tab.follow,
+        handlers.follow,
         asked,
         result,
         trigger_mode="always_last",
         **HEAVY,
     )
-    press = morph.click(tab.morph, asked, result, **HEAVY)
-    opening = demo.load(tab.start, None, [*pair.outputs, *context.edited.outputs], **QUIET)
+    press = morph.click(handlers.morph, asked, result, **HEAVY)
+    opening = demo.load(handlers.start, None, [*pair.outputs, *context.edited.outputs], **QUIET)
     opening.failure(lambda: None, None, screen, **QUIET)
     for name, event in {"follow": follow, "morph": press}.items():
         notify_ended(event, "#player .player", name)
     wire_player(context, screen, shown)
-    swap.click(tab.swap, asked, [*pair.outputs, *result], **QUIET)
+    swap.click(handlers.swap, asked, [*pair.outputs, *result], **QUIET)
     return MorphTab(options, beyond, temperature, open_file)
 
 
@@ -207,12 +207,8 @@ class _Handlers:
 def player_steps(
     context: PageContext, event: str, faces: tuple[Face, ...], how: MorphOptions, *, play: bool
 ) -> Iterator[tuple[Any, Any]]:
-    """Make a morph or a journey as a job; yield values of the player and of its `Result`'s state.
-
-    Args:
-        event: which asked for it.
-        play: whether it shall play: a morph from its first few frames on, a journey at the end.
-    """
+    """Make what an event asks for as a job; yield values of the player and of its state. With
+    ``play`` a morph plays from its first few frames on, a journey at the end."""
     full, made = context.full_frames, None
     with JOBS.run(JOBS.new_name()) as job:
         yield working_value(event, job.name), gr.skip()

@@ -99,19 +99,19 @@ def build_sample_tab(context: PageContext, journey: JourneyTab) -> None:
             go = gr.Button("Draw faces", variant="primary", elem_classes=["primary-action"])
         screen = gallery(elem_id="gallery", elem_classes=["screen-area"])
 
-    does = _Handlers(context)
+    handlers = _Handlers(context)
     result = [screen, sheet]
-    draw = go.click(does.draw, [mode, seed, count, temperature], result, **HEAVY)
+    draw = go.click(handlers.draw, [mode, seed, count, temperature], result, **HEAVY)
     notify_ended(draw, "#gallery .gallery", "draw")
     connect(
         screen,
         "#gallery .gallery",
         used=["pair", "edit", "journey"],
-        near=(does.near, [sheet, radius], result, HEAVY),
-        save=(does.save, sheet, context.downloads, BESIDE),
-        pair=(does.pair, sheet, context.pair.outputs, LIGHT),
-        edit=(does.edit, sheet, context.edited.outputs, LIGHT),
-        journey=(does.journey, [sheet, journey.stops], journey.outputs, LIGHT),
+        near=(handlers.near, [sheet, radius], result, HEAVY),
+        save=(handlers.save, sheet, context.downloads, BESIDE),
+        pair=(handlers.pair, sheet, context.pair.outputs, LIGHT),
+        edit=(handlers.edit, sheet, context.edited.outputs, LIGHT),
+        journey=(handlers.journey, [sheet, journey.stops], journey.outputs, LIGHT),
     )
     mode.change(lambda mode: gr.Slider(interactive=mode == "grid"), mode, temperature, **QUIET)
 
