@@ -1,8 +1,9 @@
-"""Work ends within one pass when its visitor presses Stop, leaves the page or hangs up."""
+"""What ends with a visit: work, within one pass, and files, in time, on a short clock here."""
 
 from __future__ import annotations
 
 import mmap
+import os
 import threading
 import time
 from contextlib import closing
@@ -16,6 +17,8 @@ from benchmarks.faults.visitor import Visitor
 from glow_app.common import memory
 from glow_app.common.progress import Steps, Stopped, stopped_when
 from glow_app.editing.editor import Editor
+from glow_app.ui import page as page_module
+from glow_app.ui import visitors
 from glow_app.ui.events import JOBS, Jobs, event_handler
 from tests.page_tools import serving
 
@@ -137,3 +140,46 @@ def test_memory_that_a_job_used_goes_back_to_the_system(monkeypatch) -> None:
 
 def _resident_mib() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE / 2**20
+
+
+# ---- temporary files ----------------------------------------------------------------------------
+
+
+def left_in(folder: Path) -> list[Path]:
+    return list(folder.rglob("*"))
+
+
+def test_only_what_is_old_and_ours_is_swept(tmp_path: Path) -> None:
+    for name in ("glow-studio-x/photo.jpg", "other/photo.jpg", "kept.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    visitors.sweep(tmp_path, 60)
+    assert len(left_in(tmp_path)) == 5
+    visitors.sweep(tmp_path, -1, "glow-studio-*")
+    assert {path.name for path in left_in(tmp_path)} == {"other", "photo.jpg", "kept.png"}
+    visitors.sweep(tmp_path, -1, keep={str(tmp_path / "kept.png")})
+    assert left_in(tmp_path) == [tmp_path / "kept.png"]
+
+
+def test_everything_goes_when_its_time_has_come(
+    editor: Editor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
+    monkeypatch.setattr(visitors.tempfile, "tempdir", str(tmp_path))
+    for module in (page_module, visitors):
+        monkeypatch.setattr(module, "DELETE_CACHE", (0.5, 2))
+    with serving(editor) as (_, url), closing(Visitor(url)) as visitor:
+        folder = Path(os.environ["GRADIO_TEMP_DIR"])
+        photo = visitor.upload("photo.png", encoded(picture(64, 64), "PNG"))
+        visitor.upload("never used.png", encoded(picture(72, 72), "PNG"))
+        made, _ = visitor.call("edit", photo, {}, 0, 64)
+        assert visitor.file(made)
+        download = visitors.outgoing("saved.png")  # as a component's own download
+        download.write_bytes(b"x")
+        assert len([path for path in left_in(folder) if path.is_file()]) >= 4
+        deadline = time.monotonic() + 15
+        while left_in(folder) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert not left_in(folder)
+        photo = visitor.upload("photo.png", encoded(picture(64, 64), "PNG"))  # and goes on
+        visitor.call("edit", photo, {}, 0, 64)
