@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import json
+import re
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
@@ -11,7 +15,7 @@ from PIL import Image, ImageSequence
 
 from glow_app.editing.editor import Editor
 from glow_app.faces.face import Face
-from tests.page_tools import far
+from tests.page_tools import answer_to, far
 
 pytest_plugins = ["tests.page_fixtures"]
 
@@ -40,14 +44,6 @@ def frames_of(file: str) -> np.ndarray:
 
 def settings_of(client: Client, file: str) -> dict:
     return client.predict(handle_file(file), api_name="/open")
-
-
-def refused(client: Client, words: str, *data: object, **named: object) -> None:
-    """A call ends with one sentence, which has these words in it."""
-    with pytest.raises(Exception, match=words) as caught:
-        client.predict(*data, **named)
-    said = str(caught.value).strip()
-    assert said.endswith(".") and "\n" not in said, said
 
 
 def test_morph(client: Client, pair: list[dict]) -> None:
@@ -203,68 +199,74 @@ def test_samples_and_their_neighbours(client: Client) -> None:
     assert 0 < max(near) < min(wide)
 
 
-def test_wrong_calls_are_refused_in_a_sentence(
-    client: Client, small: Editor, tmp_path: Path
-) -> None:
-    picture, text = tmp_path / "small.png", tmp_path / "text.png"
-    Image.effect_noise((64, 64), 60).save(picture)
-    text.write_text("no picture")
-    photo = handle_file(picture)
-    for wrong, words in (
-        ({"frames": 1}, "whole number from 2 to 129"),
-        ({"frames": 1e9}, "whole number from 2 to 129"),
-        ({"frames": 2.5}, "whole number"),
-        ({"frames": "many"}, "must be a number"),
-        ({"frames": None}, "must be a number"),
-        ({"path": "scenic"}, "linear or spherical"),
-        ({"format": "exe"}, "gif, webp, png or mp4"),
-        ({"size": 100_000}, "whole number from 16 to 1024"),
-        ({"size": "huge"}, "must be a number"),
-        ({"size": 1024, "frames": 129}, "129 frames of 1024 pixels are too much"),
-        ({"photo_b": None}, "photo_b is missing"),
-        ({"photo_b": handle_file(text)}, r"^text\.png "),
-        ({"ground": "c"}, "ground must be switch, a or b"),
-        ({"ground": None}, "ground must be switch, a or b"),
-        ({"kappa": 2}, "kappa must be from 0 to 1"),
-        ({"kappa": "much"}, "kappa must be a number"),
-        ({"t_from": -3}, "t_from must be from -0.5 to 1.5"),
-        ({"fps": 1000}, "fps must be from 1 to 50"),
-    ):
-        inputs = {"photo_a": photo, "photo_b": photo, **wrong}
-        refused(client, words, **inputs, api_name="/morph")
-    for name, arguments, words in (
-        ("/sample", (0,), "from 1 to 64"),
-        ("/sample", (65,), "from 1 to 64"),
-        ("/sample", (1, -1), "temperature must be from 0"),
-        ("/sample", (1, "hot"), "must be a number"),
-        ("/sample", (1, 0.7, -1), "seed must be a whole number"),
-        ("/sample", (1, 0.7, float(2**40)), "seed must be a whole number"),
-        ("/journey", ([photo],), "photos must be 2 to 8 photos"),
-        ("/journey", ([photo] * 9,), "photos must be 2 to 8 photos"),
-        ("/journey", ([photo] * 2, 5, "shell"), "path must be cubic, linear or spherical"),
-        ("/mix", (photo, photo, [0, 0, 0, 0], 64, 2), "shape must be from 0 to 1"),
-        ("/mix", (photo, photo, [1], 64), "weights must be a list"),
-        ("/mix", (photo, photo, [0, 0, 0, "x"], 64), "must be a number"),
-        ("/edit", (photo, {"no such direction": 1}), "There is no direction"),
-        ("/edit", (photo, [1]), "strengths must be"),
-        ("/edit", (photo, {}, 2), "toward must be from 0 to 1"),
-        ("/average", ([],), "photos must be 1 to"),
-        ("/put_back", (None,), "photo_a is missing"),
-        ("/put_back", (photo, None, 0.5, {}, "gif"), "format must be jpg or png"),
-        ("/neighbours", (0, 1, 7), "radius must be from 0 to 1"),
-        ("/open", (photo,), "not made by Glow Studio|cannot be read|holds no settings"),
-    ):
-        refused(client, words, *arguments, api_name=name)
+def test_wrong_calls_are_refused_in_a_sentence(server: str, small: Editor) -> None:
+    """Asked without any client library, which would look at the arguments first."""
+    http = httpx.Client(trust_env=False, timeout=60)
+    picture = io.BytesIO()
+    Image.effect_noise((64, 64), 60).save(picture, "PNG")
+
+    def uploaded(name: str, content: bytes) -> dict:
+        (path,) = http.post(f"{server}/gradio_api/upload", files={"files": (name, content)}).json()
+        return {"path": path, "orig_name": name, "meta": {"_type": "gradio.FileData"}}
+
+    photo, text = uploaded("small.png", picture.getvalue()), uploaded("text.png", b"no picture")
+    pair, even = {"photo_a": photo, "photo_b": photo}, [0, 0, 0, 0]
     one, other = (min(small.directions(), key=key) for key in (lambda d: d.low, lambda d: -d.low))
-    for name, before in (("/edit", (photo,)), ("/put_back", (photo, None, 0.5))):
+    strengths = [
+        ({direction.name: strength}, f"The strength of {direction.name} must be {words}")
         for direction, strength, words in (
             (one, one.low - 0.01, f"from {one.low:g} to {one.high:g}"),
             (other, other.high + 0.01, f"from {other.low:g} to {other.high:g}"),
             (other, "much", "a number"),
             (other, None, "a number"),
-        ):
-            words = f"The strength of {direction.name} must be {words}"
-            refused(client, words, *before, {direction.name: strength}, api_name=name)
+        )
+    ]
+    for name, wrong, words in (
+        *[("edit", {"photo": photo, "strengths": s}, words) for s, words in strengths],
+        *[("put_back", {"photo_a": photo, "strengths": s}, words) for s, words in strengths],
+        ("morph", {**pair, "frames": 1}, "whole number from 2 to 129"),
+        ("morph", {**pair, "frames": 1e9}, "whole number from 2 to 129"),
+        ("morph", {**pair, "frames": 2.5}, "whole number"),
+        ("morph", {**pair, "frames": "many"}, "must be a number"),
+        ("morph", {**pair, "frames": None}, "must be a number"),
+        ("morph", {**pair, "path": "scenic"}, "linear or spherical"),
+        ("morph", {**pair, "format": "exe"}, "gif, webp, png or mp4"),
+        ("morph", {**pair, "size": 100_000}, "whole number from 16 to 1024"),
+        ("morph", {**pair, "size": "huge"}, "must be a number"),
+        ("morph", {**pair, "size": 1024, "frames": 129}, "129 frames of 1024 pixels are too much"),
+        ("morph", {**pair, "photo_b": None}, "photo_b is missing"),
+        ("morph", {**pair, "photo_b": text}, r"^text\.png "),
+        ("morph", {**pair, "ground": "c"}, "ground must be switch, a or b"),
+        ("morph", {**pair, "ground": None}, "ground must be switch, a or b"),
+        ("morph", {**pair, "kappa": 2}, "kappa must be from 0 to 1"),
+        ("morph", {**pair, "kappa": "much"}, "kappa must be a number"),
+        ("morph", {**pair, "t_from": -3}, "t_from must be from -0.5 to 1.5"),
+        ("morph", {**pair, "fps": 1000}, "fps must be from 1 to 50"),
+        ("sample", {"n": 0}, "from 1 to 64"),
+        ("sample", {"n": 65}, "from 1 to 64"),
+        ("sample", {"temperature": -1}, "temperature must be from 0"),
+        ("sample", {"temperature": "hot"}, "must be a number"),
+        ("sample", {"seed": -1}, "seed must be a whole number"),
+        ("sample", {"seed": 2**40}, "seed must be a whole number"),
+        ("journey", {"photos": [photo]}, "photos must be 2 to 8 photos"),
+        ("journey", {"photos": [photo] * 9}, "photos must be 2 to 8 photos"),
+        ("journey", {"photos": [photo] * 2, "path": "shell"}, "cubic, linear or spherical"),
+        ("mix", {**pair, "weights": even, "shape": 2}, "shape must be from 0 to 1"),
+        ("mix", {**pair, "weights": [1]}, "weights must be a list"),
+        ("mix", {**pair, "weights": [0, 0, 0, "x"]}, "must be a number"),
+        ("edit", {"photo": photo, "strengths": {"no such": 1}}, "There is no direction"),
+        ("edit", {"photo": photo, "strengths": [1]}, "strengths must be"),
+        ("edit", {"photo": photo, "toward": 2}, "toward must be from 0 to 1"),
+        ("average", {"photos": []}, "photos must be 1 to"),
+        ("put_back", {"photo_a": None}, "photo_a is missing"),
+        ("put_back", {"photo_a": photo, "format": "gif"}, "format must be jpg or png"),
+        ("neighbours", {"radius": 7}, "radius must be from 0 to 1"),
+        ("open", {"file": photo}, "not made by Glow Studio"),
+    ):
+        answer = answer_to(http, server, name, **wrong)
+        assert answer.startswith("event: error"), (wrong, answer)
+        said = json.loads(answer.partition("data: ")[2])["error"]
+        assert re.search(words, said) and said.endswith(".") and "\n" not in said, said
 
 
 def test_the_api_is_documented_and_nothing_else_is(client: Client) -> None:
