@@ -62,8 +62,8 @@ def main(argv: list[str] | None = None) -> None:
     keep("1-density", figures.density_figure(density.density_view("uniform", "square")))
 
     draw = plane.DATASETS[args.data]
-    config = plane.FitConfig(steps=args.steps, seconds=args.seconds)
-    fitted = list(cli.shown(plane.fit(draw, config), desc=f"fitting {args.data}"))
+    fit = plane.fit(draw, args.steps, args.seconds)
+    fitted = list(cli.shown(fit, desc=f"fitting {args.data}"))
     model, shots = fitted[-1][0], [shot for _, shot in fitted]
     if flow:
         models.save(model, flow, {"data": args.data, "steps": shots[-1].step}, half=True)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import numpy as np
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
@@ -45,6 +46,14 @@ def serving(
         yield app, url.rstrip("/")
     finally:
         page.close(verbose=False)
+
+
+def answer_to(http: httpx.Client, server: str, name: str, **arguments: object) -> str:
+    """The event that a call of the API ends with, as programs without a client library ask."""
+    began = http.post(f"{server}/gradio_api/call/v2/{name}", json=arguments)
+    if began.is_error:
+        return began.text
+    return http.get(f"{server}/gradio_api/call/{name}/{began.json()['event_id']}").text
 
 
 def wait_ready(page: Page, where: str = "#player") -> None:

@@ -117,7 +117,7 @@ def test_training_is_watched_and_stopped(
     open_tab: OpenTab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # It goes on until it is stopped, however busy the machine is.
-    monkeypatch.setattr(plane, "FitConfig", partial(plane.FitConfig, seconds=600.0))
+    monkeypatch.setattr(plane, "fit", partial(plane.fit, seconds=600.0))
     page = learn(open_tab, viewport={"width": 380, "height": 820})
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 380
     board = ready(page, "fit", "aria-label")

@@ -15,8 +15,6 @@ import httpx
 import pytest
 from packaging.requirements import Requirement
 
-import glow_app
-
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -54,24 +52,43 @@ def test_all_files_are_in_the_package(site: Path) -> None:
     assert {path.name for path in site.iterdir() if "-" not in path.name} == {*PACKAGES, "bin"}
 
 
-def test_the_command_works_from_any_folder(site: Path, tmp_path: Path) -> None:
-    """It opens the page with the released weights, and takes nothing of this repository."""
-    command = [site / "bin" / "glow-studio"]
-    environment = {**os.environ, "PYTHONPATH": str(site), "TMPDIR": str(tmp_path)}
-    options = {"cwd": tmp_path, "env": environment, "text": True}
-    version = subprocess.run([*command, "--version"], capture_output=True, **options).stdout
-    assert version.strip() == glow_app.__version__
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+def test_the_command_works_from_any_folder(
+    site: Path, small_checkpoint: Path, tmp_path: Path
+) -> None:
+    """It takes nothing of this repository, never asks a proxy, of which those here answer nothing,
+    opens files whose names are no text, and leaves no temporary file behind."""
+    odd, temporary = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")), tmp_path / "temporary"
+    odd.mkdir()
+    temporary.mkdir()
+    (odd / "site").symlink_to(site)
+    checkpoint = shutil.copy(small_checkpoint, odd / os.fsdecode(b"mod\xe8le.safetensors"))
+    proxy = {f"{kind}_proxy": "http://127.0.0.1:9" for kind in ("http", "https", "HTTP", "HTTPS")}
+    proxy |= {"all_proxy": "socks5://127.0.0.1:9", "ALL_PROXY": "socks5://127.0.0.1:9"}
+    environment = {
+        **os.environ,
+        **proxy,
+        "PYTHONPATH": str(odd / "site"),
+        "TMPDIR": str(temporary),
+    }
+    environment.pop("GRADIO_TEMP_DIR", None)
+    process = subprocess.Popen(
+        [odd / "site" / "bin" / "glow-studio", "--host", "[::]", "--checkpoint", checkpoint],
+        cwd=odd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
     try:
         lines = [process.stdout.readline(), process.stdout.readline()]
-        found = re.search(r"is at (\S+) ", lines[1])
+        found = re.search(r"is at (http://\[::1\]:\d+/) ", lines[1])
         assert found, (lines, process.poll() and process.stderr.read())
-        page = httpx.get(found[1])
-        assert page.status_code == 200 and "Glow Studio" in page.text
+        with httpx.Client(trust_env=False, base_url=found[1]) as client:
+            page = client.get("/")
+            assert page.status_code == 200 and "Glow Studio" in page.text and "mod?le" in page.text
+            assert client.get("/config").status_code == 200
+        assert list(temporary.glob("glow-studio-*"))
     finally:
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=60)
-    assert "Traceback" not in err
+        out, err = process.communicate(timeout=60)
+    assert not out and "Traceback" not in err and err.count("Everybody in your network") == 1
+    assert not list(temporary.glob("glow-studio-*"))
 
 
 def listed(name: str) -> dict[str, Requirement]:

@@ -25,11 +25,13 @@ from glow_app.common.progress import Stopped
 from glow_app.editing.editor import Editor
 from glow_app.faces.coding import resized
 from glow_app.faces.face import Face
-from glow_app.ui.downloads import put_scene
-from glow_app.ui.jobs import Jobs
-from glow_app.ui.on_demand import EditScene, FullFrames, MixScene, Scenes
+from glow_app.ui.downloads import put_into_photo
+from glow_app.ui.events import Jobs
+from glow_app.ui.on_demand import FullFrames, Scenes
 from glow_app.ui.page import build_page
 from glow_app.ui.page_faces import EXAMPLE, SEEDS, Examples, OpeningMorph, drawn_face, photo_face
+from glow_app.ui.tabs.edit import EditScene
+from glow_app.ui.tabs.mix import MixScene
 from glow_app.ui.visitors import BoundedSessions, bytes_of
 from tests.page_tools import serving
 
@@ -44,18 +46,7 @@ def editor(tiny_checkpoint) -> Editor:
 @pytest.fixture(scope="module")
 def mix(editor: Editor) -> MixScene:
     a, b = (drawn_face(editor, seed, 0.7) for seed in (1, 2))
-    return MixScene(a, b, len(editor.model.level_shapes))
-
-
-def test_a_picture_is_that_of_the_values(editor: Editor, mix: MixScene) -> None:
-    scenes = Scenes(editor)
-    scenes.add(mix)
-    for weight, side in ((0, mix.a), (1, mix.b)):
-        answer = scenes.picture({"key": mix.key, "values": [weight] * mix.levels})
-        size = answer["size"]
-        pixels = np.frombuffer(base64.b64decode(answer["rgb"]), np.uint8)
-        assert np.array_equal(pixels.reshape(size, size, 3), side.pixels)
-        assert answer["clamped"] == 0
+    return MixScene.of(editor, a, b)
 
 
 @pytest.fixture(scope="module")
@@ -75,30 +66,31 @@ def pixels_of(uri: str) -> np.ndarray:
 def test_at_rest_a_picture_has_all_that_the_photo_has(
     editor: Editor, mix: MixScene, photo: Path
 ) -> None:
-    scenes, scene = Scenes(editor), EditScene(photo_face(editor, photo))
-    scenes.add(scene)
-    scenes.add(mix)
-    assert scenes.sizes(scene) == [40] and scenes.sizes(mix) == []
-    question = {"key": scene.key, "values": [0.0]}
+    scenes, scene = Scenes(), EditScene.of(editor, photo_face(editor, photo))
+    assert scene.full_sizes == [40] and mix.full_sizes == []
+    question = {"key": scenes.key(scene), "values": [0.0]}
     assert scenes.picture(question)["size"] == editor.image_size
     answer = scenes.picture({**question, "full": 40})
-    assert np.array_equal(pixels_of(answer["src"]), scene.face.full)
+    assert np.array_equal(pixels_of(answer["src"]), scene.faces[0].full)
     for size in (39, 41, 512, "40", 40.0, True, [40]):
         assert set(scenes.picture({**question, "full": size})) == {"error"}, size
-    good = {"key": mix.key, "values": [0.5] * mix.levels}
+    good = {"key": scenes.key(mix), "values": [0.5] * mix.levels}
     assert set(scenes.picture({**good, "full": 40})) == {"error"}  # drawn faces have no more
+    del scene  # with its visitor
+    gc.collect()
+    assert scenes.picture(question)["error"].startswith("This picture has expired")
 
 
 def test_a_mix_of_one_is_that_photo_at_every_size(small: Editor, portraits: list[Face]) -> None:
     """With the shape of the other face it is not."""
     a, b = portraits[:2]
-    scenes, scene = Scenes(small), MixScene(a, b, len(small.model.level_shapes), shaped=True)
-    scenes.add(scene)
-    (size,) = scenes.sizes(scene)
+    scenes, scene = Scenes(), MixScene.of(small, a, b)
+    (size,) = scene.full_sizes
     assert size == max(a.native, b.native) > small.image_size
     for weight, face in enumerate((a, b)):
-        question = {"key": scene.key, "values": [weight] * (scene.levels + 1)}
+        question = {"key": scenes.key(scene), "values": [weight] * (scene.levels + 1)}
         answer = scenes.picture(question)
+        assert answer["clamped"] == 0
         pixels = np.frombuffer(base64.b64decode(answer["rgb"]), np.uint8)
         assert np.array_equal(pixels.reshape(face.pixels.shape), face.pixels)
         answer = scenes.picture({**question, "full": size})
@@ -137,13 +129,15 @@ def test_frames_at_full_size_are_the_photos_at_the_ends(editor: Editor, photo: P
 
 
 def test_a_photo_that_is_gone_is_a_sentence(editor: Editor, mix: MixScene, photo: Path) -> None:
-    side = photo_face(editor, photo)
-    scene = EditScene(replace(side, photo=photo.with_name("gone.png")))
-    event = SimpleNamespace(face=0, kind="jpg")
-    with pytest.raises(UserError, match="no longer here: choose it again"):
-        put_scene(editor, scene, [0.0], event)
-    with pytest.raises(UserError, match="no photo to put it into"):
-        put_scene(editor, mix, [0.5] * mix.levels, event)
+    gone = replace(photo_face(editor, photo), photo=photo.with_name("gone.png"))
+    scene, event = EditScene.of(editor, gone), SimpleNamespace(face=0, kind="jpg")
+    for one, words in (
+        (scene, "no longer here: choose it again"),
+        (mix, "no photo to put it into"),
+    ):
+        values = [0.5] * len(one.sliders)
+        with pytest.raises(UserError, match=words):
+            put_into_photo(one.faces, one.still(values), 0, one.recipe(values), event)
 
 
 def test_examples_greet_where_there_are_some(editor: Editor, photo: Path) -> None:
@@ -155,37 +149,31 @@ def test_examples_greet_where_there_are_some(editor: Editor, photo: Path) -> Non
 
 
 def test_a_file_says_which_average_an_edit_went_towards(editor: Editor, mix: MixScene) -> None:
-    own = EditScene(mix.a, average=editor.average([mix.b]))
-    assert own.recipe(editor, [0.5]).average == "photos"
-    assert own.recipe(editor, [0.0]).average == ""
-    assert EditScene(mix.a).recipe(editor, [0.5]).average == ""
+    face, other = mix.faces
+    own = EditScene.of(editor, face, average=editor.average([other]))
+    assert own.recipe([0.5]).average == "photos"
+    assert own.recipe([0.0]).average == ""
+    assert EditScene.of(editor, face).recipe([0.5]).average == ""
 
 
 def test_whatever_is_asked_the_answer_is_a_sentence(editor: Editor, mix: MixScene) -> None:
-    scenes = Scenes(editor)
-    edit = EditScene(mix.a)
-    scenes.add(mix)
-    scenes.add(edit)
-    good = [0.5] * mix.levels
+    scenes, scene = Scenes(), EditScene.of(editor, mix.faces[0])
+    key, edit, good = scenes.key(mix), scenes.key(scene), [0.5] * mix.levels
+    assert scenes.key(MixScene.of(editor, *mix.faces)) != key and len(key) >= 20
     for question in (
-        None, "key", 7, [], {}, {"key": mix.key}, {"key": None, "values": good},
-        {"key": mix.key[:-1], "values": good}, {"key": "\ud800", "values": good},
-        {"key": mix.key, "values": good[1:]}, {"key": mix.key, "values": "0.5"},
-        {"key": mix.key, "values": [*good[1:], "x"]},
-        {"key": mix.key, "values": [*good[1:], None]},
-        {"key": mix.key, "values": [*good[1:], float("nan")]},
-        {"key": mix.key, "values": [*good[1:], 1e30]},
-        {"key": mix.key, "values": [*good[1:], [0.5]]}, {"key": edit.key, "values": [2.0]},
-        {"key": edit.key, "values": [0.5, 1.0]},
+        None, "key", 7, [], {}, {"key": key}, {"key": None, "values": good},
+        {"key": key[:-1], "values": good}, {"key": "\ud800", "values": good},
+        {"key": key, "values": good[1:]}, {"key": key, "values": "0.5"},
+        {"key": key, "values": [*good[1:], "x"]},
+        {"key": key, "values": [*good[1:], None]},
+        {"key": key, "values": [*good[1:], float("nan")]},
+        {"key": key, "values": [*good[1:], 1e30]},
+        {"key": key, "values": [*good[1:], [0.5]]}, {"key": edit, "values": [2.0]},
+        {"key": edit, "values": [0.5, 1.0]},
     ):  # fmt: skip
         answer = scenes.picture(question)
         assert set(answer) == {"error"}, question
         assert answer["error"].endswith("."), question
-
-
-def test_keys_cannot_be_guessed(mix: MixScene) -> None:
-    again = MixScene(mix.a, mix.b, mix.levels)
-    assert again.key != mix.key and len(again.key) >= 20
 
 
 def test_a_job_is_looked_at_and_stopped_by_its_name() -> None:
@@ -203,11 +191,7 @@ def test_a_job_is_looked_at_and_stopped_by_its_name() -> None:
     assert jobs.ask({"job": name}) is None
     for question in (None, 3, "x", {}, {"job": None}, {"job": ["x"]}):
         assert jobs.ask(question) is None
-
-
-def test_a_short_name_makes_a_job_that_nobody_can_stop() -> None:
-    jobs = Jobs()
-    with jobs.run("1") as job:
+    with jobs.run("1") as job:  # too short a name: nobody can stop it
         assert jobs.ask({"job": "1", "stop": True}) is None
         job.progress(1, 2)
 
@@ -248,9 +232,10 @@ def test_the_greeting_faces_do_not_wait_for_their_morph(tiny_checkpoint: Path) -
     assert welcome.ready and welcome.morph().bits is not None
 
 
-def visitors_of(editor: Editor, most_bytes: int) -> BoundedSessions:
-    """The memory of a page of this editor, as it runs."""
-    held = BoundedSessions(most_bytes)
+@pytest.fixture
+def held(editor: Editor) -> BoundedSessions:
+    """The memory of a page of this editor, as it runs, with room for 10 MB."""
+    held = BoundedSessions(10_000_000)
     held.set_blocks(build_page(editor))
     return held
 
@@ -261,8 +246,7 @@ def states(held: BoundedSessions) -> tuple[int, ...]:
     return tuple(b._id for b in blocks if isinstance(b, gr.State) and b.value is None)
 
 
-def test_the_memory_of_all_visitors_is_bounded_in_bytes(editor: Editor) -> None:
-    held = visitors_of(editor, 10_000_000)
+def test_the_memory_of_all_visitors_is_bounded_in_bytes(held: BoundedSessions) -> None:
     face, result, *_ = states(held)
 
     def sharp() -> Face:
@@ -285,10 +269,9 @@ def test_the_memory_of_all_visitors_is_bounded_in_bytes(editor: Editor) -> None:
 
 
 def test_what_all_visitors_share_weighs_nothing_and_shown_pictures_are_not_kept(
-    editor: Editor,
+    editor: Editor, held: BoundedSessions
 ) -> None:
     welcome = OpeningMorph(editor, SEEDS)
-    held = visitors_of(editor, 10_000_000)
     face, result, *_ = states(held)
     visit = held["a"]
     visit[face], visit[result] = welcome.faces()[0], welcome.morph()
@@ -302,16 +285,16 @@ def test_what_all_visitors_share_weighs_nothing_and_shown_pictures_are_not_kept(
 
 def test_a_morph_keeps_no_codes(editor: Editor, mix: MixScene) -> None:
     """They were larger than its pictures: a float for each level of a pixel."""
-    morph = editor.morph_frames(mix.a, mix.b, 9)
+    morph = editor.morph_frames(*mix.faces, 9)
     pictures = morph.frames.nbytes + morph.looks.nbytes
-    own = bytes_of(morph, but={mix.a, mix.b})
+    own = bytes_of(morph, but=set(mix.faces))
     assert own < pictures + 9 * 10_000  # shapes, and what was measured
-    alone = editor.morph_frames(mix.a, mix.b, 9, alone=True)
+    alone = editor.morph_frames(*mix.faces, 9, alone=True)
     assert alone.frames is alone.looks
 
 
 def test_visitors_of_a_running_page_share_one_memory(editor: Editor) -> None:
-    """Sharp photos of faces, and what is made of them; who was away for longest begins anew."""
+    """Sharp photos of faces; who was away for longest begins anew."""
     with (
         serving(editor) as (app, url),
         closing(Visitor(url)) as first, closing(Visitor(url)) as second,
@@ -321,22 +304,11 @@ def test_visitors_of_a_running_page_share_one_memory(editor: Editor) -> None:
             photo = visitor.upload("photo.jpg", sharp_photo(1))
             visitor.press("photo-a", "photo", path=photo["path"])
             visitor.press("photo-b", "draw", seed=7)
-            *_, value, _ = visitor.press("make-morph", "click")
-            assert value["final"] and value["n"] == 33
             assert held.bytes > 3_000_000  # a face of 1,024 pixels
             held.most_bytes = int(1.5 * held[visitor.session].bytes)
         assert held.bytes <= held.most_bytes
         assert [visitor.session in held for visitor in (first, second)] == [False, True]
+        *_, value, _ = second.press("make-morph", "click")
+        assert value["final"] and value["n"] == 33
         with pytest.raises(AppError, match="Choose a photo or a random face for A and B first"):
             first.press("make-morph", "click")
-
-
-def test_a_scene_is_gone_with_their_visitor(editor: Editor, photo: Path) -> None:
-    scenes = Scenes(editor)
-    scene = EditScene(photo_face(editor, photo))
-    scenes.add(scene)
-    question = {"key": scene.key, "values": [0.0]}
-    assert "rgb" in scenes.picture(question)
-    del scene
-    gc.collect()
-    assert scenes.picture(question)["error"].startswith("This picture has expired")

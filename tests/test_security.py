@@ -22,18 +22,25 @@ from glow_app.common.errors import UserError
 from glow_app.ui import limits
 from glow_app.ui.routes import publish, script_address
 from glow_app.ui.security import MARK, AccessControl, line_for, read_users
-from tests.page_tools import serving
+from glow_app.ui.visitors import uploaded_file
+from tests.page_tools import answer_to, serving
 
 pytest_plugins = ["tests.page_fixtures"]
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME, PASSWORD = "ann", "correct horse: battery staple"
+HTTP = httpx.Client(trust_env=False, timeout=60)  # one, as each costs the time of ten requests
 
 
 def written(path: Path, text: str, mode: int = 0o600) -> Path:
     path.write_text(text, encoding="utf-8")
     path.chmod(mode)
     return path
+
+
+def get(server: str, path: str = "/", **headers: str) -> httpx.Response:
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    return HTTP.get(f"{server}{path}", headers=headers)
 
 
 # ---- the file of users --------------------------------------------------------------------------
@@ -107,16 +114,19 @@ def locked(small, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-def test_without_the_password_there_is_nothing(locked: str, photos: list[Path]) -> None:
+def test_the_password_opens_everything_and_nothing_else_does(
+    locked: str, photos: list[Path]
+) -> None:
     upload = {"files": ("a.jpg", photos[0].read_bytes(), "image/jpeg")}
-    known = httpx.post(f"{locked}/gradio_api/upload", files=upload, auth=(NAME, PASSWORD))
-    (uploaded,) = known.json()
+    (uploaded,) = HTTP.post(
+        f"{locked}/gradio_api/upload", files=upload, auth=(NAME, PASSWORD)
+    ).json()
     file = f"/gradio_api/file={uploaded}"
-    answer = httpx.get(f"{locked}{file}", auth=(NAME, PASSWORD))
+    answer = HTTP.get(f"{locked}{file}", auth=(NAME, PASSWORD))
     assert answer.status_code == 200 and answer.content == photos[0].read_bytes()
     assert answer.headers["cache-control"] == "no-store"
 
-    schema = httpx.get(f"{locked}/gradio_api/openapi.json", auth=(NAME, PASSWORD)).json()
+    schema = HTTP.get(f"{locked}/gradio_api/openapi.json", auth=(NAME, PASSWORD)).json()
     paths = {"/", "/config", "/login", "/theme.css", "/assets/x.js", "/static/x", "/monitoring"}
     paths |= {file, f"/file={uploaded}", "/gradio_api/startup-events", "/nowhere", "/%2e%2e/x"}
     paths |= {f"/{script_address('player.js')}", "/ui/x"}
@@ -124,19 +134,16 @@ def test_without_the_password_there_is_nothing(locked: str, photos: list[Path]) 
     for path in sorted(paths):
         for method in ("GET", "HEAD", "POST", "OPTIONS"):
             for auth in (None, (NAME, "wrong"), ("eve", PASSWORD))[: 3 if path == file else 1]:
-                answer = httpx.request(method, f"{locked}{path}", auth=auth)
+                answer = HTTP.request(method, f"{locked}{path}", auth=auth)
                 assert answer.status_code == 401, (method, path, auth)
                 assert "basic" in answer.headers["www-authenticate"].lower()
                 assert len(answer.content) < 100
-    assert httpx.post(f"{locked}/gradio_api/upload", files=upload).status_code == 401
-    cookie = {"access-token": "x", "access-token-unsecure": "x"}
-    assert httpx.get(f"{locked}/", cookies=cookie).status_code == 401
+    assert HTTP.post(f"{locked}/gradio_api/upload", files=upload).status_code == 401
+    assert get(locked, cookie="access-token=x; access-token-unsecure=x").status_code == 401
     for odd in ("Basic", "Basic !", "Basic YW5u", "Bearer x", "basic " + "A" * 5000):
-        assert httpx.get(f"{locked}/", headers={"Authorization": odd}).status_code == 401
+        assert get(locked, authorization=odd).status_code == 401
 
-
-def test_with_the_password_everything_works(locked: str, photos: list[Path]) -> None:
-    assert "Glow Studio" in httpx.get(f"{locked}/", auth=(NAME, PASSWORD)).text
+    assert "Glow Studio" in HTTP.get(f"{locked}/", auth=(NAME, PASSWORD)).text
     client = Client(locked, verbose=False, httpx_kwargs={"auth": (NAME, PASSWORD)})
     settings = {"frames": 3, "size": 16, "api_name": "/morph"}
     file, facts = client.predict(*(handle_file(photo) for photo in photos), **settings)
@@ -147,46 +154,36 @@ def test_with_the_password_everything_works(locked: str, photos: list[Path]) -> 
 
 
 def test_scripts_may_be_kept_for_good_and_only_they_are_served(server: str) -> None:
-    page = httpx.get(f"{server}/").text
-    preloaded = re.findall(r'modulepreload\\?" href=\\?"([^"\\]+)', page)
+    preloaded = re.findall(r'modulepreload\\?" href=\\?"([^"\\]+)', get(server).text)
     assert len(preloaded) > 15 and script_address("player.js") in preloaded
     for address in preloaded:
-        answer = httpx.get(f"{server}/{address}")
+        answer = get(server, f"/{address}")
         assert answer.status_code == 200 and "immutable" in answer.headers["cache-control"]
         assert answer.headers["content-type"].startswith("text/javascript")
         for name in re.findall(r"from '(\.[^']+)'", answer.text):  # what it imports is there, too
-            assert httpx.get(urljoin(f"{server}/{address}", name)).status_code == 200, name
-    release = script_address("player.js").split("/")[1]
-    for wrong in ("", "x", "x/player.js", f"{release}/", f"{release}/../routes.py"):
-        assert httpx.get(f"{server}/ui/{wrong}").status_code == 404, wrong
-    for wrong in (f"{release}/%2e%2e/routes.py", f"{release}//etc/passwd", f"{release}/x.js"):
-        assert httpx.get(f"{server}/ui/{wrong}").status_code == 404, wrong
-
-
-def test_another_release_has_other_addresses() -> None:
-    """What is published twice has one address; what differs in a byte has another."""
+            assert urljoin(address, name) in preloaded, name
+    version = script_address("player.js").split("/")[1]
+    wrong = ["", "x", "x/player.js", f"{version}/", f"{version}/../routes.py"]
+    wrong += [f"{version}/%2e%2e/routes.py", f"{version}//etc/passwd", f"{version}/x.js"]
+    for address in wrong:
+        assert get(server, f"/ui/{address}").status_code == 404, address
+    # What is published twice has one address; what differs in a byte has another.
     one, other = (publish(content, "x.jpg") for content in (b"one", b"other"))
     assert one == publish(b"one", "x.jpg") != other
     assert len(one.split("/")[1]) >= 16
 
 
 def test_the_page_is_light(server: str) -> None:
-    config = httpx.get(f"{server}/config").json()
-    assert len(httpx.get(f"{server}/config").content) < 430_000
-    assert "LatestWins" not in str(config)  # no script is inside of a component
-    theme = httpx.get(f"{server}/theme.css?v={config['theme_hash']}")
+    answer = get(server, "/config")
+    assert len(answer.content) < 430_000
+    assert "LatestWins" not in answer.text  # no script is inside of a component
+    theme = get(server, f"/theme.css?v={answer.json()['theme_hash']}")
     assert ":is(#ui, .ui-player)" in theme.text and ":is(#ui, .ui-card)" in theme.text
     assert "immutable" in theme.headers["cache-control"]
-    assert "cache-control" not in httpx.get(f"{server}/theme.css").headers
+    assert "cache-control" not in get(server, "/theme.css").headers
 
 
 # ---- who may ask --------------------------------------------------------------------------------
-
-
-def get(server: str, path: str = "/", **headers: str) -> httpx.Response:
-    return httpx.get(
-        f"{server}{path}", headers={k.replace("_", "-"): v for k, v in headers.items()}
-    )
 
 
 def test_only_its_own_names_lead_to_the_page(server: str) -> None:
@@ -211,7 +208,7 @@ def test_pages_of_others_may_link_but_not_ask(server: str) -> None:
     assert get(server, sec_fetch_dest="iframe", **link).status_code == 403
     assert get(server, path, sec_fetch_site="cross-site", sec_fetch_mode="no-cors").is_error
     ask = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
-    asked = httpx.options(f"{server}{path}", headers=ask)
+    asked = HTTP.options(f"{server}{path}", headers=ask)
     assert asked.status_code == 403 and "access-control-allow-origin" not in asked.headers
 
 
@@ -229,7 +226,7 @@ def judged(path: str = "/", root_path: str = "", **headers: str) -> int:
     return TestClient(under, "http://127.0.0.1").get(path, headers=headers).status_code
 
 
-def test_a_page_behind_a_proxy_goes_by_its_name_and_no_other() -> None:
+def test_a_page_behind_a_proxy_goes_by_its_name_and_is_judged_below_its_root() -> None:
     for host in ("glow.example.org", "Glow.example.org:8443", "localhost", "127.0.0.1:7860"):
         assert judged(host=host) == 200, host
     for host in ("example.org", "x.glow.example.org", "glow.example.org.evil.example"):
@@ -239,9 +236,6 @@ def test_a_page_behind_a_proxy_goes_by_its_name_and_no_other() -> None:
     assert judged(host="127.0.0.1:7860", origin="https://glow.example.org:8443") == 200
     for origin in ("https://evil.example", "https://glow.example.org.evil.example", "null"):
         assert judged(host="glow.example.org", origin=origin) == 403, origin
-
-
-def test_below_a_root_path_what_is_judged_is_what_is_routed() -> None:
     for root_path in ("/glow", "/static"):
         for path in ("/config", f"{root_path}/config", f"{root_path}/", "/"):
             assert judged(path, root_path) == 200, path
@@ -264,16 +258,6 @@ def test_every_answer_has_the_headers(server: str) -> None:
 # ---- paths and sizes ----------------------------------------------------------------------------
 
 
-def call(server: str, name: str, *data: object) -> str:
-    """What an API call ends with, as a program without any client library sends it."""
-    began = httpx.post(f"{server}/gradio_api/call/{name}", json={"data": list(data)})
-    if began.is_error:
-        return began.text
-    return httpx.get(
-        f"{server}/gradio_api/call/{name}/{began.json()['event_id']}", timeout=60
-    ).text
-
-
 @pytest.mark.parametrize("shape", ["text", "path", "file"])
 @pytest.mark.parametrize("place", ["/etc/passwd", "README.md", "{upload}/../x", "http://[::1]/x"])
 def test_no_path_from_a_client_is_read(server: str, shape: str, place: str) -> None:
@@ -281,10 +265,20 @@ def test_no_path_from_a_client_is_read(server: str, shape: str, place: str) -> N
     file = {"path": place} if shape != "text" else place
     if shape == "file":
         file["meta"] = {"_type": "gradio.FileData"}
-    for name, data in (("open", [file]), ("morph", [file, file]), ("average", [[file]])):
-        said = call(server, name, *data)
-        assert said.startswith("event: error"), said
+    for name, data in (
+        ("open", {"file": file}),
+        ("morph", {"photo_a": file, "photo_b": file}),
+        ("average", {"photos": [file]}),
+    ):
+        said = answer_to(HTTP, server, name, **data)
+        assert said.startswith("event: error") and "went wrong inside" not in said, said
         assert "root:" not in said and "exact, invertible" not in said
+
+
+def test_an_event_names_only_files_that_were_uploaded(photos: list[Path]) -> None:
+    for path in (str(photos[0]), "/etc/passwd", "../etc/passwd", "a\0b", "", 3, None, {}):
+        with pytest.raises(UserError):
+            uploaded_file(path)
 
 
 def test_the_server_fetches_and_serves_nothing_else(server: str) -> None:
@@ -305,40 +299,30 @@ def test_the_server_fetches_and_serves_nothing_else(server: str) -> None:
 def test_uploads_are_limited(server: str) -> None:
     def upload(content: bytes) -> int:
         files = {"files": ("a.jpg", io.BytesIO(content), "image/jpeg")}
-        return httpx.post(f"{server}/gradio_api/upload", files=files, timeout=60).status_code
+        return HTTP.post(f"{server}/gradio_api/upload", files=files).status_code
 
     assert limits.MAX_UPLOAD_MB == 50
     assert upload(bytes(1000)) == 200
     assert upload(bytes(50 * 1024**2 + 10_000)) == 413
-    chunks = httpx.post(f"{server}/gradio_api/upload", content=iter([b"x", b"y"]))
+    chunks = HTTP.post(f"{server}/gradio_api/upload", content=iter([b"x", b"y"]))
     assert chunks.status_code == 411
-    assert httpx.post(f"{server}/gradio_api/queue/join", content=bytes(17_000_000)).is_error
+    assert HTTP.post(f"{server}/gradio_api/queue/join", content=bytes(17_000_000)).is_error
 
 
-def test_no_pickle() -> None:
-    """Files are data: nothing here can be made to run what a file says."""
+def test_files_are_data() -> None:
+    """Nothing here can be made to run what a file says, weights are safetensors, and OpenCV, whose
+    decoders have known holes (SECURITY.md), opens no picture."""
     runs_files = r"\bpickle\b|torch\.load\(|joblib|\bdill\b|\bmarshal\b|shelve|(?<![.\w])eval\("
     runs_files += r"|\bexec\(|yaml\.(unsafe_)?load\(|allow_pickle=True|weights_only=False"
     for folder in ("models", "glow_app", "scripts"):
         for file in (ROOT / folder).rglob("*.py"):
-            code = re.sub(r"#.*", "", file.read_text(encoding="utf-8"))
+            text = file.read_text(encoding="utf-8")
+            assert not re.search(r"imread|imdecode|VideoCapture", text), file
+            code = re.sub(r"#.*", "", text)
             code = re.sub(r"\"\"\".*?\"\"\"", "", code, flags=re.DOTALL)
-            found = re.search(runs_files, code)
-            assert not found, f"{file.relative_to(ROOT)}: {found}"
-
-
-def test_every_file_of_weights_is_safetensors() -> None:
-    kept = {".safetensors", ".md"}
+            assert not re.search(runs_files, code), file
     for file in (ROOT / "models" / "pretrained").rglob("*"):
-        assert file.is_dir() or file.suffix in kept, file
-
-
-def test_opencv_decodes_no_files() -> None:
-    """Its decoders have known holes (SECURITY.md); every picture is opened by Pillow."""
-    for folder in ("models", "glow_app", "scripts"):
-        for file in (ROOT / folder).rglob("*.py"):
-            found = re.search(r"imread|imdecode|VideoCapture", file.read_text(encoding="utf-8"))
-            assert not found, file
+        assert file.is_dir() or file.suffix in {".safetensors", ".md"}, file
 
 
 def test_versions_are_not_older_than_what_security_md_says() -> None:

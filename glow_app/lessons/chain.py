@@ -14,7 +14,6 @@ from models import Glow
 from models.glow import CENTRE
 from models.layers import Bijection, Squeeze, exact_float32, join_channels
 from models.levels import DetailLevel
-from models.steps import FlowSteps
 
 
 @dataclass(frozen=True)
@@ -28,29 +27,16 @@ class Link:
 
 @dataclass(frozen=True)
 class Chain:
-    """All states of g on the way from z to x.
+    """All states of g on the way from z to x, through K bijections."""
 
-    Attributes:
-        links: the K bijections in the order in which g undoes them.
-        states: (K + 1, N, C, H, W) float64: z laid out as an image, then the state after each
-            link, also laid out so; the last is x.
-        log_dets: (K, N) float64, log |det| of each link in generation direction. Their sum is
-            log |det ∂g/∂z| = -log |det ∂f/∂x|.
-    """
-
-    links: list[Link]
-    states: Tensor
-    log_dets: Tensor
+    links: list[Link]  # in the order in which g undoes them
+    states: Tensor  # (K + 1, N, C, H, W) float64: z and then each state, laid out as images
+    log_dets: Tensor  # (K, N) float64, log |det| of each link of g; sum: -log |det ∂f/∂x|
 
 
 class _OnDetails(Bijection):
-    """A layer of a detail level as a bijection of the whole state, whose means it leaves alone.
-
-    Args:
-        detail: the level, which squeezes the details and makes features of the means.
-        layer: a bijection of the squeezed details.
-        conditional: whether it takes the features.
-    """
+    """A layer of a detail level, which works on the squeezed details, as a bijection of the whole
+    state, whose means it leaves alone; a conditional one takes the features of the means."""
 
     def __init__(self, detail: DetailLevel, layer: Bijection, conditional: bool) -> None:
         super().__init__()
@@ -79,30 +65,22 @@ def links(model: Glow, whole_steps: bool = False) -> list[Link]:
         whole_steps: one link for each step of flow rather than for each of its three layers.
     """
     found = []
-    for i, level in enumerate(model.levels, start=1):
-        layers = _layers(level.steps, whole_steps)
+    for number, level in enumerate(model.levels, start=1):
+        layers: dict[str, Bijection] = {}
+        for i, step in enumerate(level.steps, start=1):
+            parts = {"": step}
+            if not whole_steps:
+                parts = {" actnorm": step.actnorm, " 1x1": step.conv, " coupling": step.coupling}
+            layers |= {f"step {i}{name}": layer for name, layer in parts.items()}
         if isinstance(level, DetailLevel):
-            found.append(Link(i, "Haar", level.haar))
-            for name, layer in layers.items():
+            found.append(Link(number, "Haar", level.haar))
+            for name, layer in {**layers, "prior of details": level.prior}.items():
                 conditional = not name.endswith(("actnorm", "1x1"))
-                found.append(Link(i, name, _OnDetails(level, layer, conditional)))
-            found.append(Link(i, "prior of details", _OnDetails(level, level.prior, True)))
+                found.append(Link(number, name, _OnDetails(level, layer, conditional)))
         else:
-            found += [Link(i, name, layer) for name, layer in layers.items()]
-            found.append(Link(i, "split" if level.next_channels else "prior", level.prior))
+            layers["split" if level.next_channels else "prior"] = level.prior
+            found += [Link(number, name, layer) for name, layer in layers.items()]
     return found
-
-
-def _layers(steps: FlowSteps, whole_steps: bool) -> dict[str, Bijection]:
-    """Return the layers of ``steps`` by name, in the order of f."""
-    layers: dict[str, Bijection] = {}
-    for i, step in enumerate(steps, start=1):
-        if whole_steps:
-            layers[f"step {i}"] = step
-        else:
-            parts = {"actnorm": step.actnorm, "1x1": step.conv, "coupling": step.coupling}
-            layers |= {f"step {i} {name}": layer for name, layer in parts.items()}
-    return layers
 
 
 @torch.no_grad()
@@ -126,9 +104,7 @@ def chain(model: Glow, z: Tensor, whole_steps: bool = False) -> Chain:
                 level = link.level
                 h = torch.cat([h, codes[level - 1]], dim=1)
             h = link.bijection.inverse(h)
-            _, log_det = link.bijection(
-                h
-            )  # of the flow direction; the other way it is the negative
+            _, log_det = link.bijection(h)  # of the flow direction: that of g is its negative
             log_dets.append(-log_det)
             states.append(_laid_out(model, h, codes, level))
     states[-1] = states[-1] + CENTRE
@@ -136,11 +112,8 @@ def chain(model: Glow, z: Tensor, whole_steps: bool = False) -> Chain:
 
 
 def pictures(walked: Chain) -> np.ndarray:
-    """Return the states of a chain of one colour picture as pictures (K + 1, H, W, 3) uint8.
-
-    States are scaled to a common contrast, three deviations either way; the last one is x
-    itself, untouched.
-    """
+    """Return the states of a chain of one colour picture as pictures (K + 1, H, W, 3) uint8, all
+    but the last, which is x itself, scaled to a contrast of three deviations either way."""
     states = walked.states[:, 0]
     spread = states.flatten(1).std(dim=1).view(-1, 1, 1, 1)
     seen = CENTRE + (states - states.mean(dim=(1, 2, 3), keepdim=True)) / (6 * spread)
@@ -166,9 +139,8 @@ def so_far(model: Glow, z: Tensor) -> Tensor:
 def _laid_out(model: Glow, h: Tensor, codes: list[Tensor], level: int) -> Tensor:
     """Lay the whole state out as an image: ``h`` of ``level`` and the codes yet to join it.
 
-    Only moves numbers: what left at a split goes back to its place, and squeezes are undone.
-    Details lie in the other quarters of a picture of which their means are the first, as wavelets
-    are shown.
+    What left at a split goes back to its place, squeezes are undone, and details lie in three
+    quarters of a picture whose first one is their means, as wavelets are shown.
     """
     for finer in reversed(range(level)):
         if h.shape[2] > codes[finer].shape[2]:
@@ -177,8 +149,8 @@ def _laid_out(model: Glow, h: Tensor, codes: list[Tensor], level: int) -> Tensor
             h = torch.cat([h, codes[finer]], dim=1)
         if finer < model.config.details:
             means, horizontal, vertical, diagonal = h.chunk(4, dim=1)
-            top, bottom = (means, horizontal), (vertical, diagonal)
-            h = torch.cat([torch.cat(row, dim=3) for row in (top, bottom)], dim=2)
+            rows = (means, horizontal), (vertical, diagonal)
+            h = torch.cat([torch.cat(row, dim=3) for row in rows], dim=2)
         elif model.config.squeeze:
             h = Squeeze().inverse(h)
     return h

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.distributions import (
+    AffineTransform,
     Distribution,
     Exponential,
     Normal,
@@ -53,24 +54,24 @@ MAPS: dict[str, LineMap] = {
 }
 
 
-def _number(value: float) -> Tensor:
-    return torch.tensor(value, dtype=torch.float64)
+def _base(kind: Callable[..., Distribution], *parameters: float) -> Distribution:
+    numbers = (torch.tensor(p, dtype=torch.float64) for p in parameters)
+    return kind(*numbers, validate_args=False)
 
 
-def _logistic(scale: float) -> Distribution:
+def _logistic(scale: Tensor, validate_args: bool) -> Distribution:
     """Return the distribution of ``scale`` times the inverse sigmoid of a uniform number."""
-    uniform = Uniform(_number(0.0), _number(1.0), validate_args=False)
-    stretch = torch.distributions.AffineTransform(_number(0.0), _number(scale))
-    return TransformedDistribution(uniform, [SigmoidTransform().inv, stretch], validate_args=False)
+    transforms = [SigmoidTransform().inv, AffineTransform(torch.zeros_like(scale), scale)]
+    return TransformedDistribution(_base(Uniform, 0.0, 1.0), transforms, validate_args)
 
 
 #: Base densities of z by name: words for people, and the distribution in float64.
 BASES: dict[str, tuple[str, Distribution]] = {
-    "uniform": ("uniform on (0, 2)", Uniform(_number(0.0), _number(2.0), validate_args=False)),
-    "symmetric": ("uniform on (−1, 1)", Uniform(_number(-1.0), _number(1.0), validate_args=False)),
-    "normal": ("normal N(0, 1)", Normal(_number(0.0), _number(1.0), validate_args=False)),
-    "exponential": ("exponential, rate 2", Exponential(_number(2.0), validate_args=False)),
-    "logistic": ("logistic, scale ½", _logistic(0.5)),
+    "uniform": ("uniform on (0, 2)", _base(Uniform, 0.0, 2.0)),
+    "symmetric": ("uniform on (−1, 1)", _base(Uniform, -1.0, 1.0)),
+    "normal": ("normal N(0, 1)", _base(Normal, 0.0, 1.0)),
+    "exponential": ("exponential, rate 2", _base(Exponential, 2.0)),
+    "logistic": ("logistic, scale ½", _base(_logistic, 0.5)),
 }
 
 
@@ -112,28 +113,13 @@ class ChangeOfVariables:
         """Return where z leaves a share ``tail`` on either side, or the ends of its support."""
         if isinstance(self.base, Uniform):
             return float(self.base.low), float(self.base.high)
-        low = 0.0 if isinstance(self.base, Exponential) else float(self.base.icdf(_number(tail)))
-        return low, float(self.base.icdf(_number(1 - tail)))
-
-    def areas(self, z_edges: Tensor) -> tuple[Tensor, Tensor]:
-        """Find the probability of each cell between increasing ``z_edges`` (K + 1,) twice.
-
-        Returns:
-            (K,) areas under p_z over the cells, and (K,) areas under p_x over their images. The
-            second integrates over x alone: that the two agree is the change of variables.
-        """
-        return _integrals(self.p_z, z_edges), _integrals(self.p_x, self.map.g(z_edges))
+        low, high = self.base.icdf(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
+        return 0.0 if isinstance(self.base, Exponential) else low, high
 
     def integral(self) -> float:
         """Return the integral of p_x over all x: 1 if the formula is right."""
         edges = torch.linspace(*self.quantiles(_TAIL), _INTEGRAL_CELLS + 1, dtype=torch.float64)
         return float(_integrals(self.p_x, self.map.g(edges)).sum())
-
-    def sample(self, n: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-        """Draw ``n`` samples; return z (n,) and x = g(z) (n,)."""
-        uniform = torch.rand(n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-        z = self.base.icdf(uniform.clamp(_TAIL, 1 - _TAIL))
-        return z, self.map.g(z)
 
     def _require_increasing(self) -> None:
         z = torch.linspace(*self.quantiles(1e-4), 4001, dtype=torch.float64)
@@ -142,8 +128,7 @@ class ChangeOfVariables:
             return
         x = self.map.g(z)
         first = int(falls.nonzero()[0])
-        # The turning point lies where g begins or ceases to fall; a step to either side of it
-        # meet again at one x.
+        # g turns where it begins or ceases to fall; one point to either side of it has one x.
         turn = first if first > 0 else int((~falls).nonzero()[0])
         left = max(0, turn - min(turn, len(z) - 1 - turn) // 2)
         right = turn + int((x[turn + 1 :] - x[left]).abs().argmin()) + 1
@@ -156,17 +141,17 @@ class ChangeOfVariables:
 
 @dataclass(frozen=True)
 class DensityView:
-    """The numbers of lesson 1. All arrays are float64; K cells have K + 1 edges."""
+    """The numbers of lesson 1 at the K + 1 edges of K cells; all arrays are float64."""
 
     base: str
     formula: str
-    z: np.ndarray  # (K + 1,) edges of the cells
-    x: np.ndarray  # (K + 1,) their images
-    p_z: np.ndarray  # (K + 1,) the density there
-    p_x: np.ndarray  # (K + 1,) likewise; may be infinite at an end
-    slope: np.ndarray  # (K + 1,) g′(z)
-    mass_z: np.ndarray  # (K + 1,) area to the left of each edge, found under p_z
-    mass_x: np.ndarray  # (K + 1,) the same, found under p_x
+    z: np.ndarray  # (K + 1,) the edges
+    x: np.ndarray  # their images
+    p_z: np.ndarray  # the density there
+    p_x: np.ndarray  # likewise; may be infinite at an end
+    slope: np.ndarray  # g′(z)
+    mass_z: np.ndarray  # area to the left of each edge, found under p_z
+    mass_x: np.ndarray  # the same, found under p_x
     histogram_z: np.ndarray  # (B,) density of samples in B equal bins over the view
     histogram_x: np.ndarray  # (B,) likewise
     samples: int
@@ -174,14 +159,18 @@ class DensityView:
 
 
 def density_view(base: str, line_map: str) -> DensityView:
-    """Compute everything that lesson 1 shows for a base density and a map, given by name.
-    Raises UserError: the map is not increasing where z lives."""
+    """Compute what lesson 1 shows for a base density and a map, as `ChangeOfVariables`."""
     change = ChangeOfVariables(base, line_map)
+    g = change.map.g
     z = torch.linspace(*change.quantiles(_VIEW), _VIEW_CELLS + 1, dtype=torch.float64)
-    x = change.map.g(z)
-    mass_z, mass_x = (torch.cat([_number(0.0)[None], a.cumsum(0)]) for a in change.areas(z))
-    draws_z, draws_x = change.sample(_SAMPLES)
-    # The edges of a support belong to it: look a hair inside of them.
+    x = g(z)
+    # The second integrates over x alone: that the two agree is the change of variables.
+    areas = _integrals(change.p_z, z), _integrals(change.p_x, x)
+    mass_z, mass_x = (torch.cat([a.new_zeros(1), a.cumsum(0)]).numpy() for a in areas)
+    generator = torch.Generator().manual_seed(0)
+    uniform = torch.rand(_SAMPLES, generator=generator, dtype=torch.float64)
+    draws = change.base.icdf(uniform.clamp(_TAIL, 1 - _TAIL))
+    # The edges of a support belong to it: look just inside of them.
     inside = z.clamp(z[0] + 1e-12, z[-1] - 1e-12)
     return DensityView(
         base=change.base_name,
@@ -189,19 +178,19 @@ def density_view(base: str, line_map: str) -> DensityView:
         z=z.numpy(),
         x=x.numpy(),
         p_z=change.p_z(inside).numpy(),
-        p_x=change.p_x(change.map.g(inside)).numpy(),
-        slope=derivative(change.map.g, z).numpy(),
-        mass_z=mass_z.numpy(),
-        mass_x=mass_x.numpy(),
-        histogram_z=_histogram(draws_z, z),
-        histogram_x=_histogram(draws_x, x),
+        p_x=change.p_x(g(inside)).numpy(),
+        slope=derivative(g, z).numpy(),
+        mass_z=mass_z,
+        mass_x=mass_x,
+        histogram_z=_histogram(draws, z),
+        histogram_x=_histogram(g(draws), x),
         samples=_SAMPLES,
         integral=change.integral(),
     )
 
 
 def _integrals(p: Callable[[Tensor], Tensor], edges: Tensor) -> Tensor:
-    """Integrate ``p`` over the cells between ``edges`` (K + 1,): (K,).
+    """Return the integrals (K,) of ``p`` over the cells between ``edges`` (K + 1,).
 
     Tanh-sinh quadrature (Takahasi & Mori 1974), which crowds its nodes towards the edges without
     ever looking at one: a density may be infinite there (1/(4√x) at 0).

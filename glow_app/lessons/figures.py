@@ -104,17 +104,10 @@ def chain_figure(model: Glow) -> Figure:
     """Draw lesson 4: points after each step of g, with the mean log-determinant of each."""
     z = torch.randn(_CHAIN_POINTS, 2, generator=torch.Generator().manual_seed(0))
     walked = chain.chain(model, z, whole_steps=True)
-    states = walked.states.flatten(2).numpy()
     hue = np.arctan2(z[:, 1], z[:, 0])
-    rows = -(-len(states) // _CHAIN_COLUMNS)
-    figure, axes = plt.subplots(
-        rows, _CHAIN_COLUMNS, figsize=(2.5 * _CHAIN_COLUMNS, 2.7 * rows), layout="constrained"
-    )
-    for k, axis in enumerate(axes.flat):
-        if k >= len(states):
-            axis.remove()
-            continue
-        axis.scatter(*states[k].T, c=hue, cmap="hsv", s=2)
+    figure, axes = _grid(len(walked.states), _CHAIN_COLUMNS, 2.5, 2.7)
+    for k, (axis, state) in enumerate(zip(axes, walked.states.flatten(2).numpy(), strict=True)):
+        axis.scatter(*state.T, c=hue, cmap="hsv", s=2)
         mean = walked.log_dets[k - 1].mean()
         _square(axis, 3.4, f"{walked.links[k - 1].name}: {mean:+.3f}" if k else "z")
     figure.suptitle(f"mean log |det| of each; the sum is {walked.log_dets.sum(0).mean():+.3f}")
@@ -125,19 +118,22 @@ def face_chain_figure(model: Glow, z: torch.Tensor) -> Figure:
     """Draw lesson 4 on the face model: the state after each step of g for one code (1, D)."""
     walked = chain.chain(model, z, whole_steps=True)
     pictures = chain.pictures(walked)
-    columns = 2 * _CHAIN_COLUMNS
-    rows = -(-len(pictures) // columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(1.5 * columns, 1.75 * rows), layout="constrained"
-    )
-    for k, axis in enumerate(axes.flat):
+    figure, axes = _grid(len(pictures), 2 * _CHAIN_COLUMNS, 1.5, 1.75)
+    for k, (axis, picture) in enumerate(zip(axes, pictures, strict=True)):
+        axis.imshow(picture)
         axis.axis("off")
-        if k >= len(pictures):
-            continue
-        axis.imshow(pictures[k])
         link = walked.links[k - 1]
-        axis.set_title("z" if not k else f"level {link.level}\n{link.name}", fontsize=8)
+        axis.set_title(f"level {link.level}\n{link.name}" if k else "z", fontsize=8)
     return figure
+
+
+def _grid(count: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """Return a figure with ``count`` axes, each of that size in inches."""
+    rows, size = -(-count // columns), (width * columns, height * -(-count // columns))
+    figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained")
+    for axis in axes.flat[count:]:
+        axis.remove()
+    return figure, list(axes.flat[:count])
 
 
 def jacobian_figure(costs: Sequence[Cost]) -> Figure:

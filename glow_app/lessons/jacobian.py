@@ -23,12 +23,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Cost:
-    """The log-determinant of one coupling, found in two ways."""
+    """The log-determinant of one coupling, found in two ways, with the seconds that they take."""
 
     dims: int  # numbers D in its input
     log_det: float  # as the flow finds it, with y: the sum of the log-scales
-    log_det_diagonal: float  # Σ log |J_ii| of the whole Jacobian
-    log_det_brute_force: float  # log |det J| by Gaussian elimination, ignorant of the triangle
+    log_det_diagonal: float  # Σ log |J_ii| of the whole Jacobian: D additions
+    log_det_brute_force: float  # log |det J| by LU decomposition: D³/3 multiplications
     seconds: float  # of the flow's way; y comes with it
     jacobian_seconds: float  # of the first part of the other way
     elimination_seconds: float  # of its second part
@@ -45,16 +45,6 @@ def jacobian(bijection: Bijection, x: Tensor) -> Tensor:
     return torch.func.jacrev(flat, chunk_size=_CHUNK)(x.flatten()).detach()
 
 
-def log_det_diagonal(matrix: Tensor) -> float:
-    """Return Σ log |J_ii|, the log-determinant of a triangular ``matrix`` (D, D): D additions."""
-    return float(matrix.diagonal().abs().log().sum())
-
-
-def log_det_brute_force(matrix: Tensor) -> float:
-    """Return log |det J| of any ``matrix`` (D, D) by LU decomposition: D³/3 multiplications."""
-    return float(torch.linalg.slogdet(matrix).logabsdet)
-
-
 def random_coupling(dims: int) -> tuple[AffineCoupling, Tensor]:
     """Return a coupling of ``dims`` ≥ 2 numbers with random weights, and an input; float64."""
     half = dims // 2
@@ -69,14 +59,8 @@ def random_coupling(dims: int) -> tuple[AffineCoupling, Tensor]:
 
 @torch.no_grad()
 def face_coupling(model: Glow, z: Tensor) -> tuple[AffineCoupling, Tensor]:
-    """Return the coupling that g undoes first, and its input when f codes the picture of ``z``.
-
-    Args:
-        z: (1, D), the code of a picture.
-
-    Returns:
-        the coupling itself, and its input (1, C, H, W) float64 at the coarsest level.
-    """
+    """Return the coupling that g undoes first, at the coarsest level, and its input (1, C, H, W)
+    float64 when f codes the picture of ``z`` (1, D)."""
     level, z = model.levels[-1], z.to(model.device, torch.float64)
     *_, step = level.steps
     with exact_float32(z.device):
@@ -90,12 +74,12 @@ def cost(coupling: AffineCoupling, x: Tensor) -> Cost:
         with torch.no_grad():
             (_, log_det), seconds = _timed(lambda: coupling(x), x.device, repeats=5)
         matrix, jacobian_seconds = _timed(lambda: jacobian(coupling, x), x.device)
-        brute_force, elimination_seconds = _timed(lambda: log_det_brute_force(matrix), x.device)
+        slogdet, elimination_seconds = _timed(lambda: torch.linalg.slogdet(matrix), x.device)
     return Cost(
         dims=x.numel(),
         log_det=float(log_det),
-        log_det_diagonal=log_det_diagonal(matrix),
-        log_det_brute_force=brute_force,
+        log_det_diagonal=float(matrix.diagonal().abs().log().sum()),
+        log_det_brute_force=float(slogdet.logabsdet),
         seconds=seconds,
         jacobian_seconds=jacobian_seconds,
         elimination_seconds=elimination_seconds,
@@ -117,17 +101,16 @@ def heat_map(matrix: Tensor, cells: int = _HEAT_MAP) -> np.ndarray:
 
 def _timed(compute: Callable[[], T], device: torch.device, repeats: int = 1) -> tuple[T, float]:
     """Return the result, and the least of ``repeats`` times in seconds on ``device``."""
-
-    def wait() -> None:  # a GPU is still at work when its call returns
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-
-    def once() -> tuple[T, float]:
-        wait()
+    seconds = []
+    for _ in range(repeats):
+        _wait(device)
         began = time.perf_counter()
         result = compute()
-        wait()
-        return result, time.perf_counter() - began
+        _wait(device)
+        seconds.append(time.perf_counter() - began)
+    return result, min(seconds)
 
-    runs = [once() for _ in range(repeats)]
-    return runs[-1][0], min(seconds for _, seconds in runs)
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":  # a GPU is still at work when its call returns
+        torch.cuda.synchronize(device)

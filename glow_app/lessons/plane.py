@@ -16,6 +16,7 @@ import torch
 from torch import Generator, Tensor
 
 import models
+from glow_app.common.errors import UserError
 from glow_app.training.optimization import learning_rate, progress
 from models import Glow, GlowConfig
 
@@ -32,16 +33,15 @@ _RING = 0.1  # radius of the small ring that shows how f stretches
 _RING_POINTS = 64
 _REACH = 2.4  # of the grid in z
 _INIT_POINTS = 2048
+_BATCH = 256  # points a step of the fit
+_LR, _WARMUP_STEPS = 4e-3, 30
+_COOLDOWN = 0.5  # last part of the fit, in which the learning rate falls to 1 %
+_LARGEST_NORM = 5.0  # of the gradient, which is clipped there
 
 
 def as_images(points: Tensor) -> Tensor:
     """Return points (N, 2) as :class:`models.Glow` takes them, (N, 2, 1, 1)."""
     return points.view(-1, 2, 1, 1)
-
-
-def as_points(images: Tensor) -> Tensor:
-    """Undo :func:`as_images`."""
-    return images.reshape(-1, 2)
 
 
 def example_flow() -> Glow:
@@ -56,13 +56,12 @@ def _f(model: Glow, points: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _g(model: Glow, codes: Tensor) -> Tensor:
-    return as_points(model.g(codes))
+    return model.g(codes).flatten(1)
 
 
 # ---- data ---------------------------------------------------------------------------------------
 
-#: ``draw(n, generator)`` gives n points (n, 2) float32.
-Draw = Callable[[int, Generator], Tensor]
+Draw = Callable[[int, Generator], Tensor]  # (n, generator) to n points (n, 2) float32
 
 
 def _moons(n: int, generator: Generator) -> Tensor:
@@ -95,22 +94,17 @@ DATASETS: dict[str, Draw] = {"moons": _moons, "rings": _rings, "checkerboard": _
 
 
 def scattered(points: Sequence[Sequence[float]]) -> Draw:
-    """Return a data set of small blobs around given ``points`` (N, 2).
-
-    Blobs, because on a single point the likelihood has no bound: a flow would put an ever higher
-    spike there.
-
-    Raises:
-        ValueError: no points, or not pairs of finite numbers within ±SPAN; one sentence.
-    """
+    """Return a data set of small blobs around given ``points`` (N, 2): on a single point the
+    likelihood has no bound, and a flow would put an ever higher spike there.
+    Raises UserError: no points, or not pairs of finite numbers within ±SPAN."""
     try:
         centres = torch.as_tensor(points, dtype=torch.float32)
     except (TypeError, ValueError, RuntimeError):
         centres = torch.empty(0)
     if centres.ndim != 2 or centres.shape[1] != 2 or not len(centres):
-        raise ValueError("Points are pairs of numbers, and at least one of them is needed.")
+        raise UserError("Points are pairs of numbers, and at least one of them is needed.")
     if not bool((centres.abs() <= SPAN).all()):  # NaN fails, too
-        raise ValueError(f"Points lie between −{SPAN} and {SPAN} on either axis.")
+        raise UserError(f"Points lie between −{SPAN} and {SPAN} on either axis.")
 
     def draw(n: int, generator: Generator) -> Tensor:
         chosen = torch.randint(0, len(centres), (n,), generator=generator)
@@ -180,13 +174,8 @@ def area(ring: Tensor) -> float:
 
 
 def grid_lines(model: Glow) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lines of a square grid in z, and where g takes them in x.
-
-    They show how g bends and stretches the plane as a whole, without tearing or folding it.
-
-    Returns:
-        two arrays (18, 97, 2): 9 upright and 9 level lines.
-    """
+    """Return 9 upright and 9 level lines of a square grid in z, and where g takes them in x: two
+    arrays (18, 97, 2). They show how g bends the plane, without tearing or folding it."""
     along, across = (torch.linspace(-_REACH, _REACH, points) for points in (97, 9))
     upright = torch.stack(torch.meshgrid(across, along, indexing="ij"), dim=-1)
     z = torch.cat([upright, upright.flip(-1)])
@@ -194,21 +183,6 @@ def grid_lines(model: Glow) -> tuple[np.ndarray, np.ndarray]:
 
 
 # ---- lesson 3: fitting by maximum likelihood ----------------------------------------------------
-
-
-@dataclass(frozen=True)
-class FitConfig:
-    """How a flow is fitted: for ``steps`` or ``seconds``, whichever is over first."""
-
-    steps: int = 1500
-    seconds: float = 22.0  # leaves some of half a minute to drawing and to the page
-    batch: int = 256  # points a step
-    lr: float = 4e-3  # AdamW
-    warmup_steps: int = 30
-    cooldown: float = 0.5  # last part, in which the learning rate falls to 1 %
-    clip: float = 5.0  # largest gradient norm
-    seed: int = 0
-    frame_seconds: float = 0.4  # between snapshots, or three times what one takes to make
 
 
 @dataclass(frozen=True)
@@ -224,44 +198,48 @@ class Snapshot:
 
 
 def fit(
-    draw: Draw, config: FitConfig | None = None, stopped: Callable[[], bool] = lambda: False
+    draw: Draw,
+    steps: int = 1500,
+    seconds: float = 22.0,  # leaves some of half a minute to drawing and to the page
+    frame_seconds: float = 0.4,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[Glow, Snapshot]]:
-    r"""Maximise :math:`\sum_i \log p(x_i)` over fresh batches of points.
+    r"""Maximise :math:`\sum_i \log p(x_i)` over fresh batches of points, for ``steps`` or
+    ``seconds``, whichever is over first.
 
     Yields:
         the flow, in evaluation mode, and a snapshot of it: before the first step, then every
-        ``frame_seconds``, and at the end, which comes early once ``stopped()``.
+        ``frame_seconds``, or three times what one takes to make, and at the end, which comes early
+        once ``stopped()``.
     """
-    config = config or FitConfig()
-    generator = torch.Generator().manual_seed(config.seed)
-    shown = shown_points(draw, config.seed)
+    generator, shown = torch.Generator().manual_seed(0), shown_points(draw)
     with torch.random.fork_rng(devices=[]):  # seeding the weights must not seed others
-        torch.manual_seed(config.seed)
+        torch.manual_seed(0)
         model = Glow(FLOW)
     model.initialize(as_images(draw(_INIT_POINTS, generator)))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, betas=(0.9, 0.99), fused=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=_LR, betas=(0.9, 0.99), fused=True)
 
     began = drawn = time.monotonic()
-    step, rate, done, pause = 0, 0.0, 0.0, config.frame_seconds
+    step, rate, done, pause = 0, 0.0, 0.0, frame_seconds
     yield model.eval(), _snapshot(model, shown, step, 0.0, done)
     while done < 1.0 and not stopped():
         model.train()
-        rate = learning_rate(config.lr, rate, done, config.warmup_steps, config.cooldown)
+        rate = learning_rate(_LR, rate, done, _WARMUP_STEPS, _COOLDOWN)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss = -model(as_images(draw(config.batch, generator))).mean()
+        loss = -model(as_images(draw(_BATCH, generator))).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), _LARGEST_NORM)
         if bool(norm.isfinite()):
             optimizer.step()
         step += 1
         now = time.monotonic()
-        done = progress(step, (now - began) / 60, config.steps, config.seconds / 60)
+        done = progress(step, (now - began) / 60, steps, seconds / 60)
         if now - drawn >= pause and done < 1.0:
             yield model.eval(), _snapshot(model, shown, step, now - began, done)
             drawn = time.monotonic()
-            pause = max(config.frame_seconds, 3 * (drawn - now))
+            pause = max(frame_seconds, 3 * (drawn - now))
     yield model.eval(), _snapshot(model, shown, step, time.monotonic() - began, done)
 
 
@@ -273,20 +251,14 @@ def _snapshot(model: Glow, shown: Tensor, step: int, seconds: float, done: float
         done=done,
         log_prob=float(model.log_prob(as_images(shown)).double().sum()),
         density=density_on_grid(model),
-        samples=as_points(model.sample(SHOWN, 1.0, torch.Generator().manual_seed(0))).numpy(),
+        samples=model.sample(SHOWN, 1.0, torch.Generator().manual_seed(0)).flatten(1).numpy(),
     )
 
 
 @torch.no_grad()
 def density_on_grid(model: Glow, cells: int = GRID, span: float = SPAN) -> np.ndarray:
-    """Return p(x) at the centres of ``cells`` x ``cells`` cells of [-span, span]².
-
-    Summed and multiplied by the area of a cell it is close to 1: a flow's density needs no
-    normalising.
-
-    Returns:
-        (cells, cells) float32, row 0 at the top.
-    """
+    """Return p(x) at the centres of square cells of [-span, span]²: (cells, cells) float32, row 0
+    at the top. Times the area of a cell their sum is near 1: a flow needs no normalising."""
     centres = (torch.arange(cells) + 0.5) * (2 * span / cells) - span
     y, x = torch.meshgrid(centres.flip(0), centres, indexing="ij")
     points = torch.stack([x, y], dim=-1).view(-1, 2)

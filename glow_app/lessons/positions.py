@@ -32,28 +32,18 @@ class PriorShell:
 
 @dataclass(frozen=True)
 class PathView:
-    """A path from z_a to z_b in the plane through the origin, z_a and z_b.
+    """A path from z_a to z_b in the plane through the origin, z_a and z_b, which holds all of it:
+    lengths and angles are the true ones."""
 
-    Attributes:
-        kind: one of `paths.PATHS`.
-        t: (T,) positions.
-        points: (T, 2) float64 coordinates of z_t in that plane; a and b those of the ends. The
-            plane holds the whole path, so lengths and angles are the true ones.
-        norms: (T,) float64, ‖z_t‖.
-        inside: (T,) bool, whether z_t is inside the shell.
-        distance: ‖Δ‖.
-        angle: between z_a and z_b, in degrees.
-    """
-
-    kind: str
-    t: np.ndarray
-    points: np.ndarray
-    a: np.ndarray
-    b: np.ndarray
-    norms: np.ndarray
-    inside: np.ndarray
-    distance: float
-    angle: float
+    kind: str  # one of `paths.PATHS`
+    t: np.ndarray  # (T,) positions
+    points: np.ndarray  # (T, 2) float64 coordinates of z_t in that plane
+    a: np.ndarray  # (2,) those of z_a
+    b: np.ndarray  # (2,) those of z_b
+    norms: np.ndarray  # (T,) float64, ‖z_t‖
+    inside: np.ndarray  # (T,) bool, whether z_t is inside the shell
+    distance: float  # ‖Δ‖
+    angle: float  # between z_a and z_b, in degrees
 
 
 def shell(dims: int) -> PriorShell:

@@ -2,8 +2,8 @@
 
 Gradio reads its switches while it is imported, so they are set here, before anything of this
 package imports it: the page sends nothing anywhere, so there is no telemetry and no look-up of
-newer versions. Its other switches would open the page's doors (shared files, more ports, an editor
-of code) and are taken away; only the folder for uploads may be chosen.
+newer versions. Its other switches would make the page less safe (shared files, more ports, an
+editor of code) and are removed; only the folder for uploads may be chosen.
 
 Gradio asks its own server whether it answers. Where a proxy is set that question must not go
 there, so for this process there is none.

@@ -37,17 +37,19 @@ from glow_app.ui.events import HEAVY, LONG, event_handler
 from glow_app.ui.page_faces import TEMPERATURE
 from glow_app.ui.visitors import outgoing, uploaded_file
 
-_ANIMATIONS = ("gif", "webp", "png", "mp4")
-_PHOTOS = ("jpg", "png")
-
 
 def _from(low: float, high: float, words: str = "{:g} to {:g}", whole: bool = False) -> Any:
-    """Return the type of a number in a range; ``words`` say the range."""
+    """Return the type of a number in a range, which ``words`` describe."""
     check = partial(limits.whole if whole else limits.between, low=low, high=high)
     return Annotated[float, words.format(low, high), check]
 
 
-def _kappa(value: Any, name: str) -> float | None:
+def _of(choices: tuple[str, ...], *words: str) -> Any:
+    """Return the type of one of the choices, which Gradio publishes."""
+    return Annotated[(Literal[choices], *words, partial(limits.one_of, choices=choices))]
+
+
+def _or_null(value: Any, name: str) -> float | None:
     return None if value is None else limits.between(value, name, 0, 1)
 
 
@@ -57,26 +59,19 @@ def _size(value: Any, name: str) -> Any:
     return value
 
 
-# A check is called with a value and the name of its argument.
 _Size = Annotated[
     float | str,
     f'{limits.MIN_SIZE} to {limits.MAX_SIZE} pixels a side, or "native": as sharp as the photos',
     _size,
 ]
 _Kappa = Annotated[
-    float | None, "0 (from the photos) to 1 (from the model); null: the default", _kappa
+    float | None, "0 (from the photos) to 1 (from the model); null: the default", _or_null
 ]
 _Yes = Annotated[bool, lambda value, name: bool(value)]
 _Seed = Annotated[float, lambda value, name: limits.seed(value)]
 _Temperature = Annotated[float, "0 to 1.5", lambda value, name: limits.temperature(value)]
-
-
-def _of(choices: tuple[str, ...], *words: str) -> Any:
-    """Return the type of one of the choices, which Gradio publishes."""
-    return Annotated[(Literal[choices], *words, partial(limits.one_of, choices=choices))]
-
-
-_Format, _PhotoFormat = _of(_ANIMATIONS, "png is APNG"), _of(_PHOTOS)
+_Format = _of(("gif", "webp", "png", "mp4"), "png is APNG")
+_PhotoFormat = _of(("jpg", "png"))
 _Path, _JourneyPath, _Ground = _of(PATHS), _of(JOURNEYS), _of(GROUNDS)
 _Frames = _from(2, limits.MAX_FRAMES, "{} to {}", whole=True)
 _LegFrames = _from(2, limits.FRAMES, "of a leg, {} to {}", whole=True)
@@ -127,7 +122,7 @@ class Api:
         frame and level, finest first; 1 = a draw at temperature 1), and for each photo in photos:
         bits_per_dim (null when off the scale), roundtrip_max_levels (0 = exact), aligned, notes.
         """
-        self._check_affordable(frames, size)
+        _check_affordable(frames, size)
         how = MorphOptions(
             path=path,
             t_range=(t_from, t_to),
@@ -163,7 +158,7 @@ class Api:
         Returns [0] the animation, one way; [1] facts as /morph, and stops: the frame of each
         photo.
         """
-        self._check_affordable(frames, size)
+        _check_affordable(frames, size)
         how = MorphOptions(
             kind="journey",
             path=path,
@@ -185,7 +180,7 @@ class Api:
         photo_b: FileData,
         weights: list[float] | None = None,
         size: _Size = 256,
-        shape: Annotated[float | None, "0 (A) to 1 (B); null: nothing is warped"] = None,
+        shape: Annotated[float | None, "0 (A) to 1 (B); null: nothing is warped", _or_null] = None,
     ) -> tuple[FileData, dict[str, Any]]:
         """Mix two photos scale by scale.
 
@@ -199,10 +194,7 @@ class Api:
         if not isinstance(weights, list) or len(weights) != levels:
             raise UserError(f"weights must be a list of {levels} numbers, finest level first.")
         row = [limits.between(weight, "A weight", *limits.BEYOND) for weight in weights]
-        if shape is not None:
-            shape = limits.between(shape, "shape", 0, 1)
-        a, b = self._prepared(photo_a=photo_a, photo_b=photo_b)
-        mixed = self._editor.mix(a, b, row, shape)
+        mixed = self._editor.mix(*self._prepared(photo_a=photo_a, photo_b=photo_b), row, shape)
         picture = self._picture(mixed, size, "mix", 2, weights=tuple(row), shape=shape)
         shapes = [shape[1:] for shape in self._editor.model.level_shapes]
         return picture, {"clamped": mixed.clamped, "levels": shapes}
@@ -221,11 +213,10 @@ class Api:
 
         Returns [0] the picture (PNG); [1] facts: clamped (share of colours that were clipped).
         """
-        row, moves = self._moves(strengths)
-        (prepared,) = self._prepared(photo=photo)
-        edited = self._editor.edit(prepared, moves, toward=toward)
-        row = tuple(row.items())
-        picture = self._picture(edited, size, "edit", 1, directions=row, toward=toward)
+        moves = self._moves(strengths)
+        edited = self._editor.edit(*self._prepared(photo=photo), moves, toward=toward)
+        named = tuple((direction.name, strength) for direction, strength in moves)
+        picture = self._picture(edited, size, "edit", 1, directions=named, toward=toward)
         return picture, {"clamped": edited.clamped}
 
     def put_back(
@@ -244,20 +235,21 @@ class Api:
 
         Returns the photo in its full size, jpg (quality 95) or png, without any of its metadata.
         """
-        row, moves = self._moves(strengths)
+        moves = self._moves(strengths)
         if photo_b and moves:
             raise UserError("Give strengths or photo_b, not both.")
-        photos = {"photo_a": photo_a, **({"photo_b": photo_b} if photo_b else {})}
-        prepared = self._prepared(**photos)
-        which = int(bool(photo_b) and t >= 0.5)
         if photo_b:
-            result = self._editor.morph_frames(prepared[0], prepared[1], [t])
+            faces = self._prepared(photo_a=photo_a, photo_b=photo_b)
+            result = self._editor.morph_frames(*faces, [t])
             recipe = self._recipe("morph", 2, way="photos", t=t)
         else:
-            result = self._editor.edit(prepared[0], moves)
-            recipe = self._recipe("edit", 1, directions=tuple(row.items()))
-        face, shape = result.enlarged(prepared[which].native)[0], result.points[0].shape
-        whole = put_back(_arrived(list(photos.values())[which]), prepared[which], face, shape)
+            faces = self._prepared(photo_a=photo_a)
+            result = self._editor.edit(faces[0], moves)
+            named = tuple((direction.name, strength) for direction, strength in moves)
+            recipe = self._recipe("edit", 1, directions=named)
+        photo, face = (photo_b, faces[1]) if photo_b and t >= 0.5 else (photo_a, faces[0])
+        picture, shape = result.enlarged(face.native)[0], result.points[0].shape
+        whole = put_back(_arrived(photo), face, picture, shape)
         return _made(save_photo(whole, outgoing(recipe.file_name(f"-in-photo.{format}"))))
 
     def directions(self) -> list[dict[str, Any]]:
@@ -301,7 +293,7 @@ class Api:
         Returns the faces as PNG files at the model's size.
         """
         faces = self._editor.sampler.sample(n, temperature=temperature, seed=seed)
-        return [_still(face, self._sheet(seed + i, temperature)) for i, face in enumerate(faces)]
+        return [self._drawn(face, seed + i, temperature) for i, face in enumerate(faces)]
 
     def neighbours(
         self,
@@ -317,8 +309,7 @@ class Api:
         Returns n PNG files at the model's size.
         """
         faces = self._editor.sampler.neighbours(seed, n, radius, temperature)
-        recipe = self._sheet(seed, temperature, radius=radius)
-        return [_still(face, recipe) for face in faces]
+        return [self._drawn(face, seed, temperature, radius=radius) for face in faces]
 
     # ---- files ----------------------------------------------------------------------------------
 
@@ -348,43 +339,35 @@ class Api:
         """Prepare the list of photos, ``low`` to ``high`` of them."""
         if not isinstance(photos, list) or not low <= len(photos) <= high:
             raise UserError(f"photos must be {low} to {high} photos.")
-        steps, faces = Steps(len(photos)), []  # for nobody it goes on who has left
+        steps, faces = Steps(len(photos)), []  # ends here for a visitor who has left
         for photo in photos:
             faces.append(self._editor.prepare(_arrived(photo)))
             steps.advance()
         return faces
 
-    def _moves(
-        self, strengths: dict[str, float] | None
-    ) -> tuple[dict[str, float], list[tuple[Direction, float]]]:
-        """Strengths that were asked for, by name and by direction."""
+    def _moves(self, strengths: dict[str, float] | None) -> list[tuple[Direction, float]]:
+        """Return the directions that are asked for by name, each with its strength."""
         known = {direction.name: direction for direction in self._editor.directions()}
         strengths = {} if strengths is None else strengths
         if not isinstance(strengths, dict):
             raise UserError("strengths must be numbers by the names of directions.")
-        strange = sorted(set(strengths) - set(known))
-        if strange:
+        if strange := sorted(set(strengths) - set(known)):
             names = ", ".join(known) or "none"
             raise UserError(f"There is no direction {strange[0]!r} here; there are: {names}.")
-        row = {
-            name: limits.between(s, f"The strength of {name}", known[name].low, known[name].high)
-            for name, s in strengths.items()
-        }
-        return row, [(known[name], strength) for name, strength in row.items()]
-
-    def _check_affordable(self, frames: int, size: Any) -> None:
-        least = limits.download_size(size, limits.MIN_SIZE)  # native shows only with the photos
-        limits.affordable(frames, least)
+        moves = []
+        for name, strength in strengths.items():
+            low, high = known[name].low, known[name].high
+            strength = limits.between(strength, f"The strength of {name}", low, high)
+            moves.append((known[name], strength))
+        return moves
 
     def _recipe(self, kind: Any, photos: int, **more: Any) -> Recipe:
         """Return what a file says that was made of so many photos."""
         return Recipe.of(self._editor, kind, faces=(Origin(),) * photos, **more)
 
-    def _sheet(self, seed: int, temperature: float, **more: Any) -> Recipe:
-        origin = Origin(seed, temperature)
-        return Recipe.of(
-            self._editor, "samples", faces=(origin,), temperatures=(temperature,), **more
-        )
+    def _drawn(self, pixels: np.ndarray, seed: int, temperature: float, **more: Any) -> FileData:
+        about = {"faces": [Origin(seed, temperature)], "temperatures": (temperature,), **more}
+        return _still(pixels, Recipe.of(self._editor, "samples", **about))
 
     def _picture(self, still: Still, size: Any, kind: str, photos: int, **more: Any) -> FileData:
         side = limits.download_size(size, still.native)
@@ -397,7 +380,7 @@ class Api:
         size = limits.download_size(size, result.native)
         origins = [Origin()] * len(prepared)
         recipe = Recipe.of_morph(self._editor, how, origins, size=size, **pace)
-        return _made(animated(result, recipe, f".{format}")), {
+        facts = {
             "model": self._editor.name,
             "path_kind": recipe.path,
             "warped": result.warped,
@@ -410,28 +393,27 @@ class Api:
             "clamped": result.clamped,
             "clamped_frames": [round(float(share), 6) for share in result.clamped_frames],
             "norms": np.round(result.norms.astype(float), 4).tolist(),
-            "photos": [self._about(one) for one in prepared],
+            "photos": [
+                {
+                    "bits_per_dim": finite(reading.bits_per_dim),
+                    "roundtrip_max_levels": reading.roundtrip_max_levels,
+                    "aligned": one.aligned,
+                    "notes": list(one.notes),
+                }
+                for one, reading in zip(prepared, map(self._editor.read, prepared), strict=True)
+            ],
         }
+        return _made(animated(result, recipe, f".{format}")), facts
 
-    def _about(self, one: Face) -> dict[str, Any]:
-        reading = self._editor.read(one)
-        return {
-            "bits_per_dim": finite(reading.bits_per_dim),
-            "roundtrip_max_levels": reading.roundtrip_max_levels,
-            "aligned": one.aligned,
-            "notes": list(one.notes),
-        }
+
+def _check_affordable(frames: int, size: Any) -> None:
+    # What "native" is shows only with the photos.
+    limits.affordable(frames, limits.download_size(size, limits.MIN_SIZE))
 
 
 def _arrived(file: Any) -> Path:
-    """Return the uploaded file that an argument stands for, which can be anything.
-
-    Gradio lets a mere text or an object without its mark through as they are, so this does not
-    rely on what it checks.
-
-    Raises:
-        UserError: it is no file that was uploaded here.
-    """
+    """Return the uploaded file that an argument stands for, which can be anything: Gradio lets a
+    mere text or an object without its mark through. Raises UserError: it was not uploaded here."""
     if not isinstance(file, dict):
         raise UserError("A file has to be uploaded; its path or address alone will not do.")
     return uploaded_file(file.get("path"))
@@ -457,19 +439,15 @@ def build_api(editor: Editor) -> None:
     for name in vars(Api):
         if not name.startswith("_"):
             # Most of an average is finding its faces, up to 64: no morph waits for that.
-            lane = LONG if name == "average" else HEAVY
-            _endpoint(getattr(endpoints, name), {key: lane[key] for key in HEAVY})
+            queue = LONG if name == "average" else HEAVY
+            how = {key: queue[key] for key in ("concurrency_id", "concurrency_limit")}
+            _endpoint(getattr(endpoints, name), how)
 
 
 def _endpoint(handler: Callable[..., Any], how: dict[str, Any]) -> None:
-    """Add ``handler`` under its name to the Blocks whose context is open.
+    """Add ``handler`` under its name to the Blocks whose context is open, in the queue ``how``.
 
-    Arguments, types and defaults are those of its signature, an ``Annotated`` type says what a
-    type alone cannot, and the docstring is the description. Values arrive as the client sent them:
-    the checks in the annotations come first.
-
-    Args:
-        how: one of the kinds in `events`.
+    Values arrive as the client sent them: the checks in the annotations come first.
     """
     signature = inspect.signature(handler, eval_str=True)
 

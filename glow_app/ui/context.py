@@ -27,7 +27,7 @@ from glow_app.ui.components.faces import (
     example_row,
     photo_card,
 )
-from glow_app.ui.events import LIGHT, QUIET, STATE_SECONDS, connect, event_handler, field
+from glow_app.ui.events import LIGHT, QUIET, connect, event_handler, field, visitor_state
 from glow_app.ui.on_demand import FullFrames, Scenes
 from glow_app.ui.page_faces import OpeningMorph, drawn_face, photo_face
 from glow_app.ui.visitors import uploaded_file
@@ -55,10 +55,8 @@ class PageContext:
 class FaceHolder:
     """One face of the page: its state, and a card for it in each place that shows it.
 
-    Args:
-        name, tag: as for `components.faces.photo_card`.
-        cards: elem_id of each of its cards; a tab puts its own where it belongs with
-            ``holder.cards[elem_id].render()``.
+    ``name`` and ``tag`` are those of `photo_card`, ``cards`` the elem_id of each card, which a tab
+    puts where it belongs with ``holder.cards[elem_id].render()``.
     """
 
     def __init__(
@@ -66,14 +64,10 @@ class FaceHolder:
     ) -> None:
         self.editor = editor
         self.name = name
-        self.state = gr.State(None, time_to_live=STATE_SECONDS)
-        self.turn = gr.State(0, time_to_live=STATE_SECONDS)  # grows each time the face is set
-        self.cards = {
-            elem_id: photo_card(
-                name, tag, elem_id=elem_id, elem_classes=["photo-card"], render=False
-            )
-            for elem_id in cards
-        }
+        self.state = visitor_state()
+        self.turn = visitor_state(0)  # grows each time the face is set
+        look = {"elem_classes": ["photo-card"], "render": False}
+        self.cards = {one: photo_card(name, tag, elem_id=one, **look) for one in cards}
         self.cropper = crop_editor(name, f"photo {name}", elem_id=f"crop-{cards[0]}", render=False)
 
     @property
@@ -83,9 +77,7 @@ class FaceHolder:
 
     def values(self, face: Face | None) -> list[Any]:
         """Return the values that `outputs` get for a face, or for none."""
-        shown = None
-        if face is not None:
-            shown = card_value(face, self.editor.model.looks.of(face), self.editor.model.facts)
+        shown = None if face is None else card_value(self.editor, face)
         return [face, next(_turns), *[shown for _ in self.cards]]
 
     def wire(self, temperature: gr.Slider) -> None:
@@ -115,12 +107,12 @@ class FaceHolder:
                 crop=(event_handler(crop_choices), self.state, self.cropper, LIGHT),
             )
             card.remove(lambda: self.values(None), None, self.outputs, **QUIET)
-        where = f'.cropper[data-name="{self.name}"]'
-        connect(self.cropper, where, use=(use, self.state, self.outputs, LIGHT))
+        cropper = f'.cropper[data-name="{self.name}"]'
+        connect(self.cropper, cropper, use=(use, self.state, self.outputs, LIGHT))
 
 
 class Pair:
-    """Photo A and photo B."""
+    """Photo A and photo B, as two `FaceHolder`."""
 
     def __init__(self, editor: Editor) -> None:
         self.a = FaceHolder(editor, "A", ("photo-a", "mix-photo-a"))
@@ -132,44 +124,36 @@ class Pair:
 
     @property
     def outputs(self) -> list[Any]:
-        """The components that an event which changes both faces must set."""
         return [*self.a.outputs, *self.b.outputs]
 
     def values(self, a: Face | None, b: Face | None) -> list[Any]:
-        """Return the values that `outputs` get for two faces."""
         return [*self.a.values(a), *self.b.values(b)]
 
     def values_at(self, to: Any, face: Face) -> list[Any]:
         """Return the values that `outputs` get where ``face`` becomes photo ``"a"`` or ``"b"``."""
-        limits.one_of(to, "Where to use it", ("a", "b"))
-        if to == "a":
-            return [*self.a.values(face), *[gr.skip() for _ in self.b.outputs]]
-        return [*[gr.skip() for _ in self.a.outputs], *self.b.values(face)]
+        keep = [gr.skip() for _ in self.a.outputs]  # B has as many
+        if limits.one_of(to, "Where to use it", ("a", "b")) == "a":
+            return [*self.a.values(face), *keep]
+        return [*keep, *self.b.values(face)]
 
     def wire(self, temperature: gr.Slider) -> None:
-        """Add the events of all cards; as `FaceHolder.wire`."""
         self.a.wire(temperature)
         self.b.wire(temperature)
 
 
-def choice(labels: Mapping[str, str], label: str, **kwargs: Any) -> gr.Radio:
-    """Make radio buttons of ``{value: label}``; the first is chosen, unless ``value`` differs."""
-    choices = [(label, value) for value, label in labels.items()]
-    return gr.Radio(choices, label=label, **{"value": choices[0][1], **kwargs})
+def choice(labels: Mapping[str, str], **kwargs: Any) -> gr.Radio:
+    """Make radio buttons of ``{value: label}``; the first is chosen."""
+    return gr.Radio(
+        [(label, value) for value, label in labels.items()], value=next(iter(labels)), **kwargs
+    )
 
 
 # ---- the crop of a photo ------------------------------------------------------------------------
 
 
 def crop_choices(face: Face | None, number: int | None = None) -> dict[str, Any]:
-    """Return the whole photo of a face, all faces on it and its crop, for the crop editor.
-
-    Args:
-        number: as ``face`` of `components.faces.crop_value`.
-
-    Raises:
-        UserError: it has no photo, or that is gone.
-    """
+    """Return the whole photo of a face, all faces on it and its crop, for the crop editor;
+    ``number`` is ``face`` of `components.faces.crop_value`."""
     _, file, crop = _photographed(face)
     photo = open_picture(file)
     found = finder.find_faces(photo) if finder.available() else []
@@ -178,15 +162,14 @@ def crop_choices(face: Face | None, number: int | None = None) -> dict[str, Any]
 
 
 def crop_again(editor: Editor, face: Face | None, event: gr.EventData) -> Face:
-    """Return the face cut out of the same photo as the crop editor's event says.
-    Raises UserError: it has no photo, that is gone, or the crop is not sensible."""
+    """Return the face cut out of the same photo as the crop editor's event says."""
     face, file, _ = _photographed(face)
     crop = Square.read(field(event, "crop"), open_picture(file).size)
     return photo_face(editor, file, face.source, crop)
 
 
 def _photographed(face: Face | None) -> tuple[Face, Path, Square]:
-    """Return a face that has a photo, the file of that, and its crop."""
+    """Return a face, its photo and its crop. Raises UserError: it has none, or that is gone."""
     if face is None or face.photo is None or face.square is None:
         raise UserError("This face has no photo whose crop could be changed.")
     if not face.photo.is_file():
@@ -204,11 +187,8 @@ def try_example(
     inputs: list[Any],
     outputs: list[Any],
 ) -> None:
-    """Add a row of example faces, where the open context is.
-
-    Args:
-        use: called with the face and the values of ``inputs``; returns those of ``outputs``.
-    """
+    """Add a row of example faces; ``use`` gets the chosen one and the values of ``inputs``, and
+    returns those of ``outputs``."""
     examples = context.opening.examples
     row = example_row(examples.files, elem_id=elem_id, elem_classes=["examples-area"])
     if not examples.files:

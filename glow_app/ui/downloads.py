@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
-import numpy as np
 
 from glow_app.common.errors import UserError
 from glow_app.common.progress import Progress
-from glow_app.editing.editor import Editor, Morph
+from glow_app.editing.editor import Editor
+from glow_app.editing.frames import Frames, Morph
 from glow_app.export.animation import save_animation
 from glow_app.export.recipes import Recipe
 from glow_app.export.sheets import save_photo, save_sheet, save_still, save_strip, strip_frames
@@ -23,8 +23,7 @@ from glow_app.faces.face import Face
 from glow_app.faces.put_back import put_back
 from glow_app.ui import limits
 from glow_app.ui.components.base import download_value
-from glow_app.ui.events import BESIDE, LIGHT, connect, event_handler, field
-from glow_app.ui.jobs import JOBS
+from glow_app.ui.events import BESIDE, JOBS, LIGHT, QUIET, connect, event_handler, field
 from glow_app.ui.on_demand import Scene
 from glow_app.ui.page_faces import Result, still_face
 from glow_app.ui.visitors import outgoing
@@ -34,24 +33,24 @@ if TYPE_CHECKING:
 
 _ANIMATIONS = {"gif": ".gif", "webp": ".webp", "apng": ".png", "mp4": ".mp4"}
 _KINDS = (*_ANIMATIONS, "png", "strip", "sheet")
-_GONE = "The photo is no longer here: choose it again."
-
-
-# ---- a player -----------------------------------------------------------------------------------
 
 
 def wire_player(context: PageContext, screen: gr.HTML, shown: gr.State) -> None:
     """Add the events ``save`` and ``put`` of a player, whose `Result` is in ``shown``."""
+    editor, out = context.editor, context.downloads
 
     @event_handler
     def save(shown: Result | None, event: gr.EventData) -> dict[str, Any]:
-        return save_result(context.editor, shown, event)
+        return save_result(editor, shown, event)
 
     @event_handler
     def put(shown: Result | None, event: gr.EventData) -> dict[str, Any]:
-        return put_result(context.editor, shown, event)
+        if shown is None:
+            raise UserError("There is no face yet: make something first.")
+        morph, row = _frame_at(editor, shown, event)
+        recipe = shown.recipe(editor, t=float(morph.t[row]))
+        return put_into_photo(shown.faces, morph, row, recipe, event)
 
-    out = context.downloads
     where = f"#{screen.elem_id} .player"
     connect(screen, where, save=(save, shown, out, BESIDE), put=(put, shown, out, BESIDE))
 
@@ -74,7 +73,7 @@ def save_result(editor: Editor, shown: Result | None, event: gr.EventData) -> di
             recipe = shown.recipe(editor, size=size, t=float(frame.t[row]))
             return download_value(written(recipe, save_still, frame.enlarged(size, [row])[0]))
         count = len(morph.frames)
-        rows = [int(i) for i in strip_frames(count)] if kind == "strip" else list(range(count))
+        rows = strip_frames(count) if kind == "strip" else range(count)
         limits.affordable(len(rows), size)
         frames = morph.each(size, rows, job.progress)
         recipe, ending = shown.recipe(editor, size=size), f"-{kind}.png"
@@ -84,36 +83,31 @@ def save_result(editor: Editor, shown: Result | None, event: gr.EventData) -> di
         return download_value(written(recipe, save_sheet, frames, ending, captions=captions))
 
 
-def put_result(editor: Editor, shown: Result | None, event: gr.EventData) -> dict[str, Any]:
-    """Write a photo with the face that a player shows, as its ``put`` event asks.
-    Raises UserError: nothing is shown, the event is not sensible, or the photo is gone."""
-    if shown is None:
-        raise UserError("There is no face yet: make something first.")
-    face, photo, kind = _asked(shown.faces, event)
-    morph, row = _frame_at(editor, shown, event)
-    picture = morph.enlarged(face.native, [row])[0]
-    name = shown.recipe(editor, t=float(morph.t[row])).file_name(f"-in-photo.{kind}")
-    return _with_face(photo, face, picture, morph.points[row].shape, name)
-
-
 def _frame_at(editor: Editor, shown: Result, event: gr.EventData) -> tuple[Morph, int]:
     """Return the frame at the slider's place, see `Result.at`."""
-    place = field(event, "place")
-    place = limits.between(place, "The place of the frame", 0, len(shown.morph.frames))
-    return shown.at(editor, place)
+    last = len(shown.morph.frames)
+    return shown.at(
+        editor, limits.between(field(event, "place"), "The place of the frame", 0, last)
+    )
 
 
-# ---- a live picture -----------------------------------------------------------------------------
-
-
-def wire_live(context: PageContext, screen: gr.HTML, scene: gr.State, source: str) -> None:
-    """Add the events ``save``, ``use`` and ``put`` of a live picture.
+def wire_live(
+    context: PageContext,
+    screen: gr.HTML,
+    scene: gr.State,
+    source: str,
+    follow: Callable[..., tuple[Any, Any]],
+    inputs: list[gr.State],
+) -> None:
+    """Add the events of a live picture: ``save``, ``use``, ``put``, and a new scene on changes.
 
     Args:
         scene: holds the scene that it shows.
         source: what its pictures are called where they are used.
+        follow: returns the scene of ``inputs``, and the value of ``screen``.
     """
-    editor = context.editor
+    changes = [state.change for state in inputs]
+    gr.on(changes, follow, inputs, [scene, screen], trigger_mode="always_last", **QUIET)
 
     def asked(scene: Scene | None, event: gr.EventData) -> tuple[Scene, list[float]]:
         if scene is None:
@@ -124,19 +118,19 @@ def wire_live(context: PageContext, screen: gr.HTML, scene: gr.State, source: st
     def save(scene: Scene | None, event: gr.EventData) -> dict[str, Any]:
         scene, values = asked(scene, event)
         size = limits.download_size(field(event, "size"))
-        recipe = scene.recipe(editor, values, size=size)
-        picture = scene.render(editor, values).at(size)
-        return download_value(written(recipe, save_still, picture))
+        recipe = scene.recipe(values, size=size)
+        return download_value(written(recipe, save_still, scene.still(values).at(size)))
 
     @event_handler
     def use(scene: Scene | None, event: gr.EventData) -> list[Any]:
         scene, values = asked(scene, event)
-        face = still_face(editor, scene.render(editor, values), source)
+        face = still_face(context.editor, scene.still(values), source)
         return context.pair.values_at(field(event, "to"), face)
 
     @event_handler
     def put(scene: Scene | None, event: gr.EventData) -> dict[str, Any]:
-        return put_scene(editor, *asked(scene, event), event)
+        scene, values = asked(scene, event)
+        return put_into_photo(scene.faces, scene.still(values), 0, scene.recipe(values), event)
 
     connect(
         screen,
@@ -148,28 +142,29 @@ def wire_live(context: PageContext, screen: gr.HTML, scene: gr.State, source: st
     )
 
 
-def put_scene(
-    editor: Editor, scene: Scene, values: list[float], event: gr.EventData
+def put_into_photo(
+    faces: tuple[Face, ...], frames: Frames, row: int, recipe: Recipe, event: gr.EventData
 ) -> dict[str, Any]:
-    """Write a photo with the face of a live picture, as its ``put`` event asks."""
-    face, photo, kind = _asked(scene.faces, event)
-    still = scene.render(editor, values)
-    name = scene.recipe(editor, values).file_name(f"-in-photo.{kind}")
-    return _with_face(photo, face, still.at(face.native), still.shape, name)
-
-
-# ---- files --------------------------------------------------------------------------------------
+    """Write the photo of one of ``faces``, as a ``put`` event asks, with a frame as its face.
+    Raises UserError: that face has no photo, or the photo is gone."""
+    which = limits.whole(field(event, "face"), "The face's number", 0, len(faces) - 1)
+    kind = limits.one_of(field(event, "kind"), "The format", ("jpg", "png"))
+    face = faces[which]
+    if face.photo is None or face.square is None:
+        raise UserError("This face was made here: there is no photo to put it into.")
+    picture = frames.enlarged(face.native, [row])[0]
+    try:
+        whole = put_back(face.photo, face, picture, frames.points[row].shape)
+    except UserError as error:
+        if not face.photo.is_file():
+            raise UserError("The photo is no longer here: choose it again.") from error
+        raise
+    return download_value(save_photo(whole, outgoing(recipe.file_name(f"-in-photo.{kind}"))))
 
 
 def animated(morph: Morph, recipe: Recipe, ending: str, progress: Progress | None = None) -> Path:
-    """Write the download of an animation, at full size and at the pace that its recipe says.
-
-    Args:
-        progress: counts frames, which get the detail of the photos as they are written.
-
-    Raises:
-        UserError: it would take too long, or it cannot be written.
-    """
+    """Write the download of an animation, at the size and pace that its recipe says; ``progress``
+    counts its frames. Raises UserError: it would take too long, or it cannot be written."""
     size = morph.native if recipe.size is None else recipe.size
     limits.affordable(len(morph.frames), size)
     pace = {"fps": recipe.fps, "there_and_back": recipe.there_and_back, "progress": progress}
@@ -186,34 +181,9 @@ def written(
     """Write a download that says how it was made.
 
     Args:
-        save: a saver of `export.animation` or `export.sheets`.
+        save: of `export.animation` or `export.sheets`; it gets ``options``, and the recipe's size.
         ending: of the file's name, with the suffix.
-        options: for the saver; the size is that of the recipe unless there is one here.
     """
     file = outgoing(recipe.file_name(ending))
     save(pictures, file, metadata=recipe.to_metadata(), **{"size": recipe.size, **options})
     return file
-
-
-def _asked(faces: tuple[Face, ...], event: gr.EventData) -> tuple[Face, Path, str]:
-    """Return the face whose photo is asked for, that photo, and the format."""
-    which = limits.whole(field(event, "face"), "The face's number", 0, len(faces) - 1)
-    face = faces[which]
-    if face.photo is None or face.square is None:
-        raise UserError("This face was made here: there is no photo to put it into.")
-    if not face.photo.is_file():
-        raise UserError(_GONE)
-    return face, face.photo, limits.one_of(field(event, "kind"), "The format", ("jpg", "png"))
-
-
-def _with_face(
-    photo: Path, face: Face, picture: np.ndarray, shape: np.ndarray | None, name: str
-) -> dict[str, Any]:
-    """Return the whole photo with this picture of the face in it, for the browser to save."""
-    try:
-        whole = put_back(photo, face, picture, shape)
-    except UserError as error:
-        if not photo.is_file():  # it went just now
-            raise UserError(_GONE) from error
-        raise
-    return download_value(save_photo(whole, outgoing(name)))

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from glow_app.export.sheets import tiled
+from glow_app.faces.face import Face
 
 _COLUMNS = 9  # tiles a row of the sheet: keeps 129 frames of 64 pixels below any texture limit
 _SMALL = 256  # pixels a side, at most, of a photo in a small place
@@ -66,16 +67,12 @@ def photo_uri(pixels: np.ndarray, quality: int = 92) -> str:
     return _data_uri(jpeg(pixels, quality), "jpeg")
 
 
-def face_uri(pixels: np.ndarray, full: np.ndarray | None) -> str:
-    """Return a face for a small place of the page, as a data URI.
-
-    Args:
-        pixels: (S, S, 3) uint8, as the model sees it.
-        full: (F, F, 3) uint8, as its photo has it; None where that is no more.
-    """
-    if full is None:
-        return picture_uri(pixels)
-    image = Image.fromarray(full)
+def face_uri(face: Face) -> str:
+    """Return a face for a small place of the page as a data URI: as its photo has it, or exactly
+    as the model sees it where there is no more detail."""
+    if face.full is None:
+        return picture_uri(face.pixels)
+    image = Image.fromarray(face.full)
     image.thumbnail((_SMALL, _SMALL), Image.Resampling.LANCZOS)
     return photo_uri(np.asarray(image))
 

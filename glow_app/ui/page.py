@@ -6,7 +6,9 @@ Files hold settings and the seeds of drawn faces, never photos: those are chosen
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -22,12 +24,11 @@ from glow_app.ui.api import build_api
 from glow_app.ui.components.base import downloader
 from glow_app.ui.components.pictures import Setting
 from glow_app.ui.context import FaceHolder, PageContext, Pair
-from glow_app.ui.events import LIGHT, event_handler
-from glow_app.ui.jobs import JOBS
+from glow_app.ui.events import JOBS, LIGHT, event_handler
 from glow_app.ui.on_demand import FullFrames, Scenes
 from glow_app.ui.page_faces import TEMPERATURE, OpeningMorph, drawn_face
 from glow_app.ui.routes import ROUTES, STATIC, preloads, script_address
-from glow_app.ui.security import Users, with_access_control
+from glow_app.ui.security import AccessControl, Users
 from glow_app.ui.tabs.edit import AVERAGE_ID, build_edit_tab, direction_id
 from glow_app.ui.tabs.journey import JourneyTab, build_journey_tab, new_stop
 from glow_app.ui.tabs.learn import build_learn_tab
@@ -37,7 +38,7 @@ from glow_app.ui.tabs.sample import build_sample_tab
 from glow_app.ui.theme import build_theme
 from glow_app.ui.visitors import (
     DELETE_CACHE,
-    bounding_sessions,
+    BoundedSessions,
     fetch_nothing,
     private_folder,
     sweep_always,
@@ -45,7 +46,7 @@ from glow_app.ui.visitors import (
 )
 
 _VISITORS = 200  # whose faces and morphs are kept, within the bytes that `visitors` allows
-_QUEUE = 32  # events that may wait; one more is told to try again
+_QUEUE = 32  # events that may wait; one more is refused
 
 _TIP = (
     "The faces you see first were made by this program: these people do not exist. "
@@ -70,7 +71,7 @@ def build_page(editor: Editor, opening: OpeningMorph | None = None) -> gr.Blocks
         context = PageContext(
             editor,
             opening,
-            Scenes(editor),
+            Scenes(),
             FullFrames(),
             Pair(editor),
             FaceHolder(editor, "to edit", ("edit-photo",), tag="✎"),
@@ -93,10 +94,14 @@ def build_page(editor: Editor, opening: OpeningMorph | None = None) -> gr.Blocks
         context.edited.wire(morph.temperature)
         _wire_open_morph(context, tabs, morph, journey, mix_setting, edit_setting)
         gr.HTML(f"<p>{_TIP}</p>", elem_id="tip")
-        page.unload(JOBS.left)
+        page.unload(_stop_work)
     page.queue(max_size=_QUEUE)
     sweep_always(page)
     return page
+
+
+def _stop_work(request: gr.Request) -> None:
+    JOBS.leave(request.session_hash)
 
 
 def launch_options(
@@ -116,16 +121,17 @@ def launch_options(
     return {
         "root_path": root_path,
         "app_kwargs": {
-            "lifespan": bounding_sessions(with_access_control(host, users, names)),
+            "lifespan": partial(_lifespan, host=host, users=users, names=names),
             "routes": ROUTES,
         },
         "theme": build_theme(),
         "css": "".join(
-            (STATIC / "styles" / name).read_text(encoding="utf-8")
-            for name in ("page.css", "learn.css")
+            (STATIC / "styles" / f"{name}.css").read_text("utf-8") for name in ("page", "learn")
         ),
         "favicon_path": STATIC / "favicon.svg",
-        "head": _head(),
+        # Without the first, browsers ask for an icon at the root, where another page may be.
+        "head": f'<link rel="icon" href="favicon.ico">{preloads()}'
+        f'<script type="module" src="{script_address("page.js")}"></script>',
         "footer_links": ["api"],
         "state_session_capacity": _VISITORS,
         "max_file_size": f"{limits.MAX_UPLOAD_MB}mb",
@@ -142,15 +148,18 @@ def launch_options(
     }
 
 
-def _head() -> str:
-    """HTML for the page's head: its icon and its scripts."""
-    # Else browsers ask for the icon at the root of the name, where another page may be.
-    icon = '<link rel="icon" href="favicon.ico">'
-    return f'{icon}{preloads()}<script type="module" src="{script_address("page.js")}"></script>'
+@asynccontextmanager
+async def _lifespan(
+    app: Any, host: str, users: Users | None, names: Iterable[str]
+) -> AsyncIterator[None]:
+    """Give Gradio's application memory that is bounded, and access control around all of it."""
+    app.state_holder = BoundedSessions()
+    app.state_holder.set_blocks(app.get_blocks())
+    app.middleware_stack = AccessControl(app.middleware_stack, host, users, names)
+    yield
 
 
 def _masthead(editor: Editor) -> str:
-    """HTML for name, one line, and which model this is."""
     size = editor.image_size
     model = html.escape(f"{editor.name} · {size}×{size} · {editor.model.device}")
     logo = (STATIC / "favicon.svg").read_text(encoding="utf-8")
@@ -179,15 +188,15 @@ def _wire_open_morph(
     edit_setting: gr.State,
 ) -> None:
     """Add the event of the button, once all tabs are there."""
-    editor, pair = context.editor, context.pair
+    editor, pair, edited = context.editor, context.pair, context.edited
 
-    def set_faces(recipe: Recipe) -> dict[Any, Any]:
-        """Photo A and B as far as their seeds are known."""
+    def set_faces(recipe: Recipe, *holders: FaceHolder) -> dict[Any, Any]:
+        """Draw the faces whose seeds are known, for these holders in order."""
         changes: dict[Any, Any] = {}
-        for holder, face in zip((pair.a, pair.b), recipe.faces, strict=False):
-            if face.seed is not None:
-                drawn = _drawn(editor, face)
-                changes.update(zip(holder.outputs, holder.values(drawn), strict=True))
+        for holder, origin in zip(holders, recipe.faces, strict=False):
+            if origin.seed is not None:
+                drawn = holder.values(_drawn(editor, origin))
+                changes.update(zip(holder.outputs, drawn, strict=True))
         return changes
 
     def open_morph(recipe: Recipe) -> dict[Any, Any]:
@@ -195,31 +204,27 @@ def _wire_open_morph(
         path = recipe.path if recipe.path in paths.PATHS else "linear"
         kappa = KAPPA if recipe.kappa is None else recipe.kappa
         values = (recipe.way, recipe.ground, kappa, path, t_range, recipe.constant_speed)
-        changes = {**set_faces(recipe), **dict(zip(morph.options, values, strict=True))}
-        return {**changes, morph.beyond: low < 0 or high > 1}
+        options = dict(zip(morph.options, values, strict=True))
+        return {**set_faces(recipe, pair.a, pair.b), **options, morph.beyond: low < 0 or high > 1}
 
     def open_journey(recipe: Recipe) -> dict[Any, Any]:
         leg = limits.LEG_FRAMES if recipe.frames is None else min(recipe.frames, limits.FRAMES)
         steady, way = recipe.constant_speed, recipe.way
         values = (recipe.path, recipe.loop, leg, steady, way, recipe.ground)
-        changes = dict(zip(journey.options, values, strict=True))
-        drawn = [face for face in recipe.faces if face.seed is not None]
-        stops = tuple(new_stop(_drawn(editor, face)) for face in drawn[: limits.MAX_FACES])
-        return {**changes, **dict(zip(journey.outputs, journey.values(stops), strict=True))}
+        drawn = [origin for origin in recipe.faces if origin.seed is not None]
+        stops = tuple(new_stop(_drawn(editor, origin)) for origin in drawn[: limits.MAX_FACES])
+        parts = [*journey.options, *journey.outputs]
+        return dict(zip(parts, [*values, *journey.values(stops)], strict=True))
 
     def open_mix(recipe: Recipe) -> dict[Any, Any]:
         weights = {level_id(level): weight for level, weight in enumerate(recipe.weights)}
         weights[SHAPE_ID] = recipe.shape or 0.0
-        return {**set_faces(recipe), mix_setting: Setting(weights)}
+        return {**set_faces(recipe, pair.a, pair.b), mix_setting: Setting(weights)}
 
     def open_edit(recipe: Recipe) -> dict[Any, Any]:
         strengths = {direction_id(name): strength for name, strength in recipe.directions}
-        changes: dict[Any, Any] = {edit_setting: Setting({AVERAGE_ID: recipe.toward, **strengths})}
-        for face in recipe.faces[:1]:
-            if face.seed is not None:
-                values = context.edited.values(_drawn(editor, face))
-                changes.update(zip(context.edited.outputs, values, strict=True))
-        return changes
+        setting = Setting({AVERAGE_ID: recipe.toward, **strengths})
+        return {**set_faces(recipe, edited), edit_setting: setting}
 
     ways = {"morph": open_morph, "journey": open_journey, "mix": open_mix, "edit": open_edit}
 
@@ -234,7 +239,7 @@ def _wire_open_morph(
         kind = "edit" if recipe.kind == "morph" and recipe.directions else recipe.kind
         changes = ways[kind](recipe)
         notes = _OTHER_MODEL if recipe.fingerprint not in {"", editor.fingerprint} else ""
-        if any(face.seed is None for face in recipe.faces):
+        if any(origin.seed is None for origin in recipe.faces):
             notes += _PHOTOS
         shipped = {direction.name for direction in editor.directions()}
         if own := [name for name, _ in recipe.directions if name not in shipped]:
@@ -245,24 +250,12 @@ def _wire_open_morph(
             gr.Info(notes, duration=_SECONDS)
         return {**changes, tabs: gr.Tabs(selected=kind)}
 
-    morph.open_file.upload(
-        open_file,
-        morph.open_file,
-        [
-            tabs,
-            *pair.outputs,
-            *context.edited.outputs,
-            *morph.options,
-            morph.beyond,
-            *journey.outputs,
-            *journey.options,
-            mix_setting,
-            edit_setting,
-        ],
-        **LIGHT,
-    )
+    faces = [*pair.outputs, *edited.outputs]
+    options = [*morph.options, morph.beyond, *journey.outputs, *journey.options]
+    outputs = [tabs, *faces, *options, mix_setting, edit_setting]
+    morph.open_file.upload(open_file, morph.open_file, outputs, **LIGHT)
 
 
-def _drawn(editor: Editor, face: Origin) -> Face:
-    temperature = TEMPERATURE if face.temperature is None else face.temperature
-    return drawn_face(editor, limits.seed(face.seed), limits.temperature(temperature))
+def _drawn(editor: Editor, origin: Origin) -> Face:
+    temperature = TEMPERATURE if origin.temperature is None else origin.temperature
+    return drawn_face(editor, limits.seed(origin.seed), limits.temperature(temperature))

@@ -1,15 +1,13 @@
-"""Faces and morphs as the page keeps them: how they are made, the words for them, and those that a
-visitor sees first.
+"""Faces and morphs as the page keeps them: how they are made, and those that a visitor sees first.
 
 A visitor's morph is at most some hundred small frames. The example faces come with the program
-and were made by it: nobody real.
+and were drawn by its model.
 """
 
 from __future__ import annotations
 
-import math
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,12 +25,11 @@ from glow_app.export.recipes import Origin, Recipe
 from glow_app.faces import finder
 from glow_app.faces.alignment import Square
 from glow_app.faces.face import Face
-from glow_app.ui.jobs import JOBS
+from glow_app.ui.events import JOBS
 from glow_app.ui.visitors import SHARED
 
 PHOTO, DRAWN, EXAMPLE = "Your photo", "Drawn by the model", "An example face"
 TEMPERATURE = 0.7  # of faces that are drawn where no other is asked for
-_COARSE = 4  # steps between the frames that are decoded first, so that the slider is live at once
 
 
 # ---- faces --------------------------------------------------------------------------------------
@@ -49,7 +46,8 @@ def photo_face(
 def drawn_face(editor: Editor, seed: int, temperature: float) -> Face:
     """Draw a face that does not exist from the prior."""
     pixels, shape = editor.sampler.draw(seed, temperature)
-    return made_face(editor, pixels, DRAWN, seed, temperature, shape)
+    about = {"seed": seed, "temperature": temperature, "landmarks": shape}
+    return made_face(editor, pixels, source=DRAWN, **about)
 
 
 def still_face(editor: Editor, still: Still, source: str) -> Face:
@@ -57,64 +55,13 @@ def still_face(editor: Editor, still: Still, source: str) -> Face:
     return _read(editor, editor.face_of(still, source=source))
 
 
-def made_face(
-    editor: Editor,
-    pixels: np.ndarray,
-    source: str,
-    seed: int | None = None,
-    temperature: float | None = None,
-    landmarks: np.ndarray | None = None,
-) -> Face:
-    """Return a face that was made here rather than photographed."""
-    known = {"source": source, "seed": seed, "temperature": temperature, "landmarks": landmarks}
-    return _read(editor, Face.of_pixels(pixels, editor.model.crop_size, **known))
+def made_face(editor: Editor, pixels: np.ndarray, **about: Any) -> Face:
+    """Return a face that was made here rather than photographed; ``about`` are fields of it."""
+    return _read(editor, Face.of_pixels(pixels, editor.model.crop_size, **about))
 
 
 def _read(editor: Editor, face: Face) -> Face:
     return replace(face, reading=editor.read(face), landmarks=face.shape)
-
-
-def familiarity(bits: float, facts: Mapping[str, Any]) -> tuple[str, str]:
-    """Return in a phrase how familiar a picture of ``bits`` bits/dim is to the model.
-
-    Args:
-        facts: the checkpoint's training facts; the bits/dim of held-out faces is the yardstick.
-
-    Returns:
-        a tone for the style sheet (``"plain"`` or ``"far"``) and the phrase.
-    """
-    if not math.isfinite(bits):
-        return "far", "off the scale: the model cannot describe it"
-    typical = facts.get("val_bits_per_dim")
-    if not isinstance(typical, (int, float)):
-        return "plain", "lower means more familiar to the model"
-    # Of held-out faces 95 % lie within 0.55 of their mean. Sharp portraits, coded as the training
-    # pictures were, lie 0.6 above it, of 19 the farthest 1.5; pictures without a face beyond.
-    if bits > typical + 1.6:
-        return "far", "unlike the training faces: expect artefacts"
-    if bits > typical + 0.6:
-        return "plain", "sharper or rarer than most training faces"
-    if bits < typical - 0.6:
-        return "plain", "little detail, so easy to describe"
-    return "plain", "familiar: like the training faces"
-
-
-def roundtrip(levels: int) -> str:
-    """Return the measured error of encoding and decoding this very picture, in words."""
-    if levels == 0:
-        return "Round trip: exact, 0 levels off"
-    return f"Round trip: at most {levels} of 255 levels off"
-
-
-def no_more_than(faces: Iterable[Face]) -> str:
-    """Return a note on faces that have no detail beyond the model's pixels; "" if all have."""
-    poor = [face for face in faces if face.full is None]
-    if not poor:
-        return ""
-    side = len(poor[0].pixels)
-    if all(face.photo is None for face in poor):
-        return f"Drawn faces have the model's {side} pixels"
-    return f"Small photos have the model's {side} pixels"
 
 
 # ---- morphs and journeys ------------------------------------------------------------------------
@@ -131,10 +78,7 @@ class Result:
 
     def is_for(self, faces: tuple[Face | None, ...], how: MorphOptions) -> bool:
         """Return whether this is the way asked for, between these very faces."""
-        same = len(faces) == len(self.faces) and all(
-            mine is asked for mine, asked in zip(self.faces, faces, strict=True)
-        )
-        return same and self.how == how
+        return self.faces == faces and self.how == how
 
     def reversed(self) -> Result:
         """Return the morph walked from B to A: the same codes, so the same pictures.
@@ -156,9 +100,8 @@ class Result:
     def at(self, editor: Editor, place: float) -> tuple[Morph, int]:
         """Return the picture at a place counted in frames, as a morph and the number of its frame.
 
-        Where the player has a frame it is that one, between two it is decoded anew. (The player
-        fades between its frames; what is kept should be a picture of the model.) A journey gives
-        its nearest frame.
+        Between two frames of a morph it is decoded anew. (The player fades between its frames;
+        what is saved should be a picture of the model.) A journey gives its nearest frame.
         """
         last = len(self.morph.frames) - 1
         near = min(round(place), last)
@@ -180,7 +123,7 @@ def morph_steps(
     """Yield a morph or a journey as ``how`` has it, rough first, and whether these are all its
     frames; nothing is decoded twice."""
     # Both ends must be among the rough frames; the last one of a loop lies short of the seam.
-    rough = _COARSE
+    rough = 4  # steps between them
     if how.kind == "journey":
         rough = 0 if how.loop or how.frames <= 5 else (how.frames - 1) // 2
     whole = len(how.positions(len(faces) if how.loop else len(faces) - 1))
@@ -191,16 +134,14 @@ def morph_steps(
 # ---- those that are seen first ------------------------------------------------------------------
 
 _FOLDER = Path(__file__).resolve().parent.parent / "examples"
-_MOST = 8
-_EXAMPLES = (0, 1)  # numbers of the example faces
+_EXAMPLES = (0, 1)  # numbers of the example faces of the first morph
 SEEDS = (22, 14)  # chosen by eye among the faces of the released model
-_LOOK_S = 0.2  # how often one who waits looks how far it is
+_LOOK_S = 0.2  # how often one who waits for a morph looks how far it is
 
 
 def example_files() -> tuple[Path, ...]:
     """Return the pictures in order; none where the program comes without them."""
-    files = (_FOLDER / f"face_{number}.jpg" for number in range(1, _MOST + 1))
-    return tuple(file for file in files if file.is_file())
+    return tuple(sorted(_FOLDER.glob("face_[1-8].jpg")))
 
 
 class Examples:
@@ -239,14 +180,13 @@ class OpeningMorph:
         seeds: tuple[int, int] | None = None,
         examples: Examples | None = None,
     ) -> None:
-        self._editor = editor
-        self._seeds = seeds
         self.examples = examples or Examples(editor)
-        # Two, since a morph takes its time, and whoever opens the page wants to see the faces.
+        self._editor, self._seeds = editor, seeds
+        # Two, since a morph takes long, and a visitor who opens the page is to see the faces.
         self._drawing, self._morphing = threading.Lock(), threading.Lock()
         self._faces: tuple[Face, Face] | None = None
         self._morph: Result | None = None
-        self._far = (0, 1)
+        self._progress = (0, 1)
         self._closed = False
 
     def faces(self) -> tuple[Face, Face]:
@@ -270,23 +210,23 @@ class OpeningMorph:
         """Return their morph, all frames and what was measured on them.
 
         Args:
-            progress: told how far it is, also while it is another thread that makes it.
+            progress: is called also while it is another thread that makes it.
         """
 
         def report(before: int, done: int, total: int) -> None:
-            self._far = before * total + done, 2 * total
+            self._progress = before * total + done, 2 * total
             if progress is not None:
-                progress(*self._far)
+                progress(*self._progress)
 
-        a, b = self.faces()
+        faces = self.faces()
         while not self._morphing.acquire(timeout=_LOOK_S):
-            Steps(1)  # ends here if nobody waits any more
+            Steps(1)  # ends here if its visitor has left
             if progress is not None:
-                progress(*self._far)
+                progress(*self._progress)
         try:
             if self._morph is None:
                 making, measuring = partial(report, 0), partial(report, 1)
-                *_, (whole, _) = morph_steps(self._editor, (a, b), MorphOptions(), making)
+                *_, (whole, _) = morph_steps(self._editor, faces, MorphOptions(), making)
                 self._morph = whole.measured(self._editor, measuring)
                 SHARED.add(self._morph)
             return self._morph
@@ -298,15 +238,11 @@ class OpeningMorph:
         return self._faces == (a, b) and how == MorphOptions()
 
     def warm_up(self) -> None:
-        """Prepare in the background, while the browser still loads the page.
-
-        The face finder is built on its first use, which takes a second or two: here as well, so
-        that the first photo does not wait for it.
-        """
+        """Prepare in the background, while the browser still loads the page."""
         threading.Thread(target=self._warm_up, name="warm-up").start()
 
     def close(self) -> None:
-        """End the warm-up within a pass, so that nobody waits for it who ends the program."""
+        """End the warm-up within a pass, so that the program can end."""
         self._closed = True
 
     def _warm_up(self) -> None:
@@ -315,5 +251,5 @@ class OpeningMorph:
                 self.morph()
         except (UserError, Stopped):
             return  # the page will say so when it asks
-        if finder.available():
+        if finder.available():  # it is built on its first use, which takes a second or two
             finder.find_faces(Image.new("RGB", (64, 64)))

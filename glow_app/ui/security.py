@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import hashlib
 import hmac
 import ipaddress
@@ -25,9 +24,8 @@ import secrets
 import socket
 import stat
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from starlette._utils import get_route_path
 from starlette.datastructures import Headers, MutableHeaders
@@ -36,13 +34,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from glow_app.common.errors import UserError
 from glow_app.ui import limits
-from glow_app.ui.routes import FOR_GOOD
+from glow_app.ui.routes import IMMUTABLE
 
 # ---- users --------------------------------------------------------------------------------------
 
 MARK = "scrypt$"
 
-# 16 MiB and some 50 ms a guess, as OWASP has it for scrypt where memory is dear.
+# 16 MiB and some 50 ms a guess, as OWASP recommends for scrypt where memory is scarce.
 _COST = {"n": 2**14, "r": 8, "p": 1}
 _SALT = 16  # bytes
 _DIGEST = 32  # bytes
@@ -55,25 +53,26 @@ class Users:
 
     def __init__(self, stored: Mapping[str, tuple[bytes, bytes]]) -> None:
         self._stored = dict(stored)  # (salt, digest) of each name
-        self._nobody = _fresh(secrets.token_hex())
+        self._unknown = _hashed(secrets.token_hex())
 
     def __len__(self) -> int:
         return len(self._stored)
 
     def know(self, name: str, password: str) -> bool:
         """Return whether this is the password of ``name``, as slowly for an unknown name."""
-        salt, digest = self._stored.get(name, self._nobody)
-        return hmac.compare_digest(_digest(password, salt), digest) and name in self._stored
+        salt, digest = self._stored.get(name, self._unknown)
+        given = _hashed(password, salt)[1]
+        return hmac.compare_digest(given, digest) and name in self._stored
 
 
 def line_for(name: str, password: str) -> str:
     """Return the line of the file for a new user, with a fresh salt.
-    Raises UserError: the name cannot stand in such a file, or the password is empty."""
+    Raises UserError: the name or the password is of no use."""
     if not password:
         raise UserError("A password is needed.")
-    if not _sound(name):
+    if not _is_name(name):
         raise UserError("A name needs printable characters, no colon, and no # at its beginning.")
-    salt, digest = (base64.b64encode(part).decode() for part in _fresh(password))
+    salt, digest = (base64.b64encode(part).decode() for part in _hashed(password))
     return f"{name}:{MARK}{salt}${digest}"
 
 
@@ -85,7 +84,9 @@ def read_users(path: str | Path) -> Users:
         if not path.is_file():
             raise UserError(f"There is no file {path}.")
         with open(path, "rb") as file:
-            _check_private(os.fstat(file.fileno()), path)
+            mode = os.fstat(file.fileno()).st_mode
+            if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
+                raise UserError(f"Others can read {path}, which holds passwords: chmod 600 {path}")
             text = file.read(_MAX_FILE + 1).decode("utf-8-sig")
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror}.") from error
@@ -97,15 +98,15 @@ def read_users(path: str | Path) -> Users:
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
             continue
-        name, colon, secret = line.partition(":")
-        if not colon or not secret or not _sound(name):
+        name, _, secret = line.partition(":")
+        if not secret or not _is_name(name):
             raise UserError(f"Line {number} of {path} is not name:password.")
         if name in stored:
             raise UserError(f"Line {number} of {path} names {name} for the second time.")
         if len(stored) == _MAX_USERS:
             raise UserError(f"{path} has more than {_MAX_USERS} users.")
         try:
-            stored[name] = _kept(secret)
+            stored[name] = _parsed(secret)
         except ValueError as error:
             raise UserError(f"Line {number} of {path} has a damaged hash.") from error
     if not stored:
@@ -113,35 +114,26 @@ def read_users(path: str | Path) -> Users:
     return Users(stored)
 
 
-def _check_private(facts: os.stat_result, path: Path) -> None:
-    if os.name == "posix" and stat.S_IMODE(facts.st_mode) & 0o077:
-        raise UserError(f"Others can read {path}, which holds passwords: chmod 600 {path}")
-
-
-def _sound(name: str) -> bool:
+def _is_name(name: str) -> bool:
     clean = name.isprintable() and name == name.strip() and ":" not in name
     return clean and name != "" and not name.startswith("#")
 
 
-def _kept(secret: str) -> tuple[bytes, bytes]:
+def _parsed(secret: str) -> tuple[bytes, bytes]:
     """Return salt and digest of what follows the colon; ValueError for a damaged hash."""
     if not secret.startswith(MARK):
-        return _fresh(secret)
-    salt, digest = (
-        base64.b64decode(part, validate=True) for part in secret[len(MARK) :].strip().split("$")
-    )
+        return _hashed(secret)
+    parts = secret[len(MARK) :].strip().split("$")
+    salt, digest = (base64.b64decode(part, validate=True) for part in parts)
     if len(salt) != _SALT or len(digest) != _DIGEST:
         raise ValueError("not such a hash")
     return salt, digest
 
 
-def _fresh(password: str) -> tuple[bytes, bytes]:
-    salt = secrets.token_bytes(_SALT)
-    return salt, _digest(password, salt)
-
-
-def _digest(password: str, salt: bytes) -> bytes:
-    return hashlib.scrypt(password.encode(), salt=salt, dklen=_DIGEST, **_COST)
+def _hashed(password: str, salt: bytes | None = None) -> tuple[bytes, bytes]:
+    """Return the salt, by default a new one, and the digest of a password."""
+    salt = salt or secrets.token_bytes(_SALT)
+    return salt, hashlib.scrypt(password.encode(), salt=salt, dklen=_DIGEST, **_COST)
 
 
 # ---- access control -----------------------------------------------------------------------------
@@ -149,8 +141,6 @@ def _digest(password: str, salt: bytes) -> bytes:
 _log = logging.getLogger(__name__)
 
 _API = "/gradio_api"
-_STARTED = f"{_API}/startup-events"
-_UPLOAD = f"{_API}/upload"
 _FILE = f"{_API}/file="
 
 # What the page and gradio_client ask for; whatever else Gradio serves is not there.
@@ -165,22 +155,12 @@ _MAX_UPLOAD = limits.MAX_FACES * limits.MAX_UPLOAD_MB * 1_000_000 + 1_000_000  #
 _MAX_KNOWN = 1000  # credentials that need no second look
 
 # Gradio needs inline styles and scripts, and makes functions of text for components of one's own
-# (unsafe-eval). What remains: nothing is loaded from, sent to or framed by anybody else.
-_POLICY = "; ".join(
-    (
-        "default-src 'self'",
-        "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
-        "style-src 'self' 'unsafe-inline'",
-        "img-src 'self' data: blob:",
-        "media-src 'self' data: blob:",
-        "font-src 'self' data:",
-        "connect-src 'self' data: blob:",
-        "worker-src 'self' blob:",
-        "object-src 'none'",
-        "base-uri 'self'",
-        "form-action 'self'",
-        "frame-ancestors 'none'",
-    )
+# (unsafe-eval). What remains: nothing is loaded from, sent to or framed by another site.
+_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' data: blob:; "
+    "font-src 'self' data:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
+    "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 )
 _HEADERS = {
     "Content-Security-Policy": _POLICY,
@@ -199,26 +179,10 @@ def is_loopback(host: str) -> bool:
     return host.lower() == "localhost" or (address is not None and address.is_loopback)
 
 
-def with_access_control(
-    host: str, users: Users | None, names: Iterable[str] = ()
-) -> Callable[[Any], Any]:
-    """Return a lifespan for Gradio's application that puts `AccessControl` around all of it.
-
-    Middleware given to Gradio would come to lie inside its own, whose answers to other origins it
-    could not take back.
-    """
-
-    @contextlib.asynccontextmanager
-    async def lifespan(app: Any) -> AsyncIterator[None]:
-        app.middleware_stack = AccessControl(app.middleware_stack, host, users, names)
-        yield
-
-    return lifespan
-
-
 class AccessControl:
     """An ASGI application around another one; host, users and names as in `page.launch_options`.
 
+    It has to lie outside of Gradio's own middleware, whose headers for other origins it removes.
     Refused are, in this order: a host that is not this page's (a stranger's name that was made to
     lead here, DNS rebinding), a request that another site's page makes, one without the password
     of a user where there are users, a route that the page does not need, and a body too large.
@@ -229,7 +193,10 @@ class AccessControl:
     ) -> None:
         self._app = app
         self._given = frozenset(names)
-        self._names = {"localhost", host.lower(), *_own_names(host), *self._given}
+        self._names = {"localhost", host.lower(), *self._given}
+        if not is_loopback(host):  # others reach it by the name of this computer
+            name = socket.gethostname().lower()
+            self._names |= {name, f"{name}.local"}
         self._users = users
         self._started = False
         self._key = secrets.token_bytes(32)
@@ -237,44 +204,38 @@ class AccessControl:
         self._one_guess = asyncio.Lock()  # guessing is as slow for many as for one
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-            return
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
             return
         own_send = _with_headers(send, get_route_path(scope), scope["query_string"])
-        refusal = await self._refusal(scope)
-        if refusal is None:
-            await self._app(scope, receive, own_send)
-        else:
-            await refusal(scope, receive, own_send)
+        answer = await self._refusal(scope) or self._app
+        await answer(scope, receive, own_send)
 
     async def _refusal(self, scope: Scope) -> PlainTextResponse | None:
         # Below --root-path, where there is one: what is judged here must be what is routed there.
         headers, path = Headers(scope=scope), get_route_path(scope)
         if not self._is_own_host(headers.get("host", "")):
-            return _answer(403, "This page does not go by that name.")
+            return PlainTextResponse("This page does not go by that name.", 403)
         if _is_foreign(scope["method"], headers, self._given):
-            return _answer(403, "Only the page itself may ask for this.")
-        if path == _STARTED and not self._started:
-            self._started = True  # Gradio's own call while it starts, and nobody else's
+            return PlainTextResponse("Only the page itself may ask for this.", 403)
+        if path == f"{_API}/startup-events" and not self._started:
+            self._started = True  # only the first is Gradio's own call, while it starts
             return None
         given = headers.get("authorization", "")
         if self._users is not None and not await self._is_known(self._users, given):
             if "authorization" in headers:
                 _log.warning("wrong name or password from %s", (scope.get("client") or ["?"])[0])
             challenge = {"WWW-Authenticate": 'Basic realm="Glow Studio", charset="UTF-8"'}
-            return _answer(401, "A name and a password are needed.", challenge)
+            return PlainTextResponse("A name and a password are needed.", 401, challenge)
         if not _ROUTES.fullmatch(path):
-            return _answer(404, "There is nothing here.")
+            return PlainTextResponse("There is nothing here.", 404)
         return _too_much(path, headers)
 
     def _is_own_host(self, host: str) -> bool:
         if self._users is not None:
             return True  # browsers keep a password for each name apart: rebinding gains nothing
         name = _host_name(host)
-        return name in self._names or _address(name) is not None  # an address is nobody's name
+        return name in self._names or _address(name) is not None  # no site can choose an address
 
     async def _is_known(self, users: Users, authorization: str) -> bool:
         scheme, _, encoded = authorization.partition(" ")
@@ -293,18 +254,13 @@ class AccessControl:
             self._known[mark] = None
             if len(self._known) > _MAX_KNOWN:
                 self._known.popitem(last=False)
-            return True
-        return False
-
-
-def _answer(status: int, words: str, headers: dict[str, str] | None = None) -> PlainTextResponse:
-    return PlainTextResponse(words, status, headers)
+        return mark in self._known
 
 
 def _is_foreign(method: str, headers: Headers, names: Collection[str]) -> bool:
     """Return whether another site's page asks; browsers tell, and other programs need not.
 
-    A link to the page from elsewhere is welcome. A proxy may pass on another Host than the browser
+    A link to the page from elsewhere is allowed. A proxy may pass on another Host than the browser
     asked for, so an origin under one of the page's own ``names`` is its own.
     """
     origin = headers.get("origin")
@@ -312,18 +268,18 @@ def _is_foreign(method: str, headers: Headers, names: Collection[str]) -> bool:
         place = origin.partition("://")[2].lower()
         if place != headers.get("host", "").lower() and _host_name(place) not in names:
             return True
-    is_link = method == "GET" and headers.get("sec-fetch-mode") == "navigate"
-    is_link = is_link and headers.get("sec-fetch-dest") == "document"
+    asked = method, headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")
+    is_link = asked == ("GET", "navigate", "document")
     return headers.get("sec-fetch-site") in ("cross-site", "same-site") and not is_link
 
 
 def _too_much(path: str, headers: Headers) -> PlainTextResponse | None:
     if "transfer-encoding" in headers:
-        return _answer(411, "Say how long the request is.")
+        return PlainTextResponse("Say how long the request is.", 411)
     length = headers.get("content-length", "0")
-    most = _MAX_UPLOAD if path.rstrip("/") == _UPLOAD else _MAX_BODY
+    most = _MAX_UPLOAD if path.rstrip("/") == f"{_API}/upload" else _MAX_BODY
     if not length.isascii() or not length.isdigit() or len(length) > 15 or int(length) > most:
-        return _answer(413, f"A request may have at most {most // 1_000_000} MB.")
+        return PlainTextResponse(f"A request may have at most {most // 1_000_000} MB.", 413)
     return None
 
 
@@ -339,7 +295,7 @@ def _with_headers(send: Send, path: str, query: bytes) -> Send:
             if path.startswith(_FILE):
                 headers["Cache-Control"] = "no-store"  # photos do not stay in a browser's cache
             elif path == "/theme.css" and query.startswith(b"v="):  # its digest
-                headers["Cache-Control"] = FOR_GOOD
+                headers["Cache-Control"] = IMMUTABLE
         await send(message)
 
     return sending
@@ -356,11 +312,3 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return ipaddress.ip_address(host.strip("[]"))
     except ValueError:
         return None
-
-
-def _own_names(host: str) -> set[str]:
-    """Return the names of this computer, where more than itself may reach it."""
-    if is_loopback(host):
-        return set()
-    name = socket.gethostname().lower()
-    return {name, f"{name}.local"}

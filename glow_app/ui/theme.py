@@ -10,8 +10,9 @@ from __future__ import annotations
 from gradio.themes import Base, sizes
 from gradio.themes.utils.colors import Color
 
-from glow_app.ui.components.base import component_styles
+from glow_app.ui.routes import STATIC
 
+_COMPONENTS = ("card", "crop", "examples", "gallery", "journey_faces", "live", "player")
 # From the lightest, 50, over 100, 200, … to the darkest, 950.
 _TEAL = Color(
     "#eefaf9", "#d3f1ef", "#a8e2df", "#74cdc9", "#45b3ae", "#23958f",
@@ -53,12 +54,10 @@ def build_theme() -> Base:
         font_mono=_MONO,
         radius_size=sizes.radius_md,
     )
-    theme.custom_css = component_styles()
-    colours = {name: light for name, (light, _) in _LIGHT_DARK.items()}
-    dark = {f"{name}_dark": dark for name, (_, dark) in _LIGHT_DARK.items()}
+    theme.custom_css = _component_styles()
     return theme.set(
-        **colours,
-        **dark,
+        **{name: light for name, (light, _) in _LIGHT_DARK.items()},
+        **{f"{name}_dark": dark for name, (_, dark) in _LIGHT_DARK.items()},
         block_border_width="1px",
         block_shadow="none",
         button_border_width="1px",
@@ -67,3 +66,15 @@ def build_theme() -> Base:
         block_radius="14px",
         color_accent="*primary_600",
     )
+
+
+def _component_styles() -> str:
+    """Return the style sheet of all components.
+
+    The rules of each hold inside of it alone (those of ``parts.css`` inside of all), with the
+    weight of an id, so that neither Gradio's rules nor those of ``page.css`` win over them.
+    """
+    where = {"parts": ", ".join(f".ui-{name}" for name in _COMPONENTS)}
+    where |= {name: f".ui-{name}" for name in _COMPONENTS}
+    texts = {name: (STATIC / "styles" / f"{name}.css").read_text("utf-8") for name in where}
+    return "".join(f":is(#ui, {where[name]}) {{\n{text}}}\n" for name, text in texts.items())

@@ -9,14 +9,13 @@ such as `on_demand`, only points there.
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
 import shutil
 import tempfile
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Collection, Container, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -36,14 +35,9 @@ _OURS = "glow-studio-"  # how folders of ours begin
 DELETE_CACHE = (600, 3000)
 
 
-def private_folder() -> Path:
-    """Give Gradio a folder that only this process uses and that disappears with it.
-
-    A ``GRADIO_TEMP_DIR`` that is already set is respected.
-
-    Raises:
-        UserError: its name is not UTF-8, and so cannot be told to a browser.
-    """
+def private_folder() -> None:
+    """Give Gradio a folder that only this process uses and that disappears with it, unless there
+    is a ``GRADIO_TEMP_DIR``. Raises UserError: its name is not UTF-8, as URLs need it."""
     place = os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()
     try:
         place.encode("utf-8")
@@ -56,7 +50,6 @@ def private_folder() -> Path:
         folder = tempfile.mkdtemp(prefix=_OURS)
         os.environ["GRADIO_TEMP_DIR"] = folder
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(os.environ["GRADIO_TEMP_DIR"])
 
 
 def fetch_nothing() -> None:
@@ -71,10 +64,10 @@ def fetch_nothing() -> None:
 
 
 def uploaded_file(path: Any) -> Path:
-    """Return the uploaded file that a browser's event names.
+    """Return the uploaded file that a browser's event names, which can be anything.
 
-    The path comes from outside, so only files inside the upload folder are accepted: otherwise
-    anyone could look at any picture on this machine.
+    Only files inside the upload folder are accepted: otherwise anyone could look at any picture on
+    this machine.
     """
     if not isinstance(path, str) or "\0" in path:
         raise UserError("The upload did not arrive: please try again.")
@@ -92,10 +85,10 @@ def outgoing(name: str) -> Path:
 
 
 def sweep_always(page: gr.Blocks) -> None:
-    """Delete what visitors of ``page`` leave behind, for as long as there is the page.
+    """Delete what visitors of ``page`` leave behind, for as long as the page exists.
 
     Gradio itself forgets what it did not see a component return, such as the downloads of our
-    own components, and leaves empty folders that are called by the content of a photo.
+    own components, and leaves empty folders that are named after the content of a photo.
     """
     folder, own = Path(get_upload_folder()), weakref.ref(page)
     every, age = DELETE_CACHE
@@ -115,12 +108,8 @@ def sweep_always(page: gr.Blocks) -> None:
 
 
 def sweep(folder: Path, age: float, names: str = "*", keep: Collection[str] = ()) -> None:
-    """Delete files below ``folder`` not changed for ``age`` seconds, and folders that are empty.
-
-    Args:
-        names: pattern of what directly in ``folder`` may be touched.
-        keep: paths of files that stay.
-    """
+    """Delete files below ``folder`` not changed for ``age`` seconds, and folders that are empty:
+    of what directly in ``folder`` has such ``names``, and without the files ``keep``."""
     limit = time.time() - age
     for top in folder.glob(names):
         inside = sorted(top.rglob("*"), reverse=True) if top.is_dir() else []
@@ -146,8 +135,8 @@ class BoundedSessions(StateHolder):
     """Gradio's memory of sessions, which counts what the values in their states have in bytes.
 
     Where all have more than ``most_bytes`` together, those who did nothing for longest are
-    forgotten; only the one whose memory has just grown never is. To a forgotten visitor it is as
-    if the hour were over for which states are kept.
+    forgotten, as if the hour were over for which states are kept; only the one whose memory has
+    just grown never is.
     """
 
     def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
@@ -178,8 +167,6 @@ class BoundedSessions(StateHolder):
 
 
 class _Session(SessionState):
-    """One session."""
-
     def __init__(self, blocks: Any, grown: Callable[[_Session], None]) -> None:
         super().__init__(blocks)
         self._grown, self.bytes = grown, 0
@@ -191,28 +178,14 @@ class _Session(SessionState):
             self._grown(self)
 
     def _update_value_in_config(self, key: int, value: Any) -> None:
-        """Do nothing: Gradio would keep each picture that a visitor is shown, and for ever."""
-
-
-def bounding_sessions(inner: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Return a lifespan for Gradio's application that gives it `BoundedSessions`, and runs another
-    one inside."""
-
-    @contextlib.asynccontextmanager
-    async def lifespan(app: Any) -> AsyncIterator[None]:
-        app.state_holder = BoundedSessions()
-        app.state_holder.set_blocks(app.get_blocks())
-        async with inner(app):
-            yield
-
-    return lifespan
+        """Do nothing: Gradio would keep each picture that a visitor is shown, forever."""
 
 
 def bytes_of(value: Any, but: Container[Any] = ()) -> int:
-    """Return the bytes of the arrays and tensors in a value.
+    """Return the bytes of the arrays and tensors in a value, each counted once, without those
+    that are only in the dataclasses ``but``.
 
-    It looks into dataclasses, tuples, lists and mappings; what else a value is made of is small
-    here. Nothing is counted twice, and nothing that is only in the dataclasses ``but``.
+    It looks into dataclasses, tuples, lists and mappings; what else a value holds is small here.
     """
     total, todo, seen = 0, [value], set()
     while todo:

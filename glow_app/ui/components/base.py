@@ -12,8 +12,8 @@ from gradio.data_classes import FileData
 
 from glow_app.ui import limits
 from glow_app.ui.encoding import next_revision
-from glow_app.ui.jobs import JOBS
-from glow_app.ui.routes import STATIC, script_address, template
+from glow_app.ui.events import JOBS
+from glow_app.ui.routes import script_address
 
 _DOWNLOAD_SIZES = (128, 256, 512, limits.MAX_SIZE)  # pixels
 _LIMITS = {  # what scripts are given as `limits`
@@ -24,7 +24,6 @@ _LIMITS = {  # what scripts are given as `limits`
     "pull": limits.FULL_FRAMES,
     "full_sizes": limits.FULL_SIZES,
 }
-_OWN_STYLES = ("card", "crop", "examples", "gallery", "journey_faces", "live", "player")
 
 
 def component(
@@ -40,9 +39,8 @@ def component(
     """Make a component whose behaviour is the default export of a script.
 
     Args:
-        script: its name below ``static/scripts``, without the suffix. It is called with an object
-            of what Gradio hands in (``element``, ``trigger``, ``props``, ``server``, ``upload``,
-            ``watch``) and ``limits``.
+        script: its name below ``static/scripts``, without the suffix. It is called with what
+            Gradio hands in (``element``, ``trigger``, ``props``, …) and ``limits``.
         html: what it shows.
         events: names that the script triggers; each is then a method of the component.
         functions: what the script can call as ``server.NAME``.
@@ -66,46 +64,20 @@ def component(
     )
 
 
-def component_styles() -> str:
-    """Return the style sheet of all components.
-
-    The rules of each hold inside of it alone (those of ``parts.css`` inside of all), with the
-    weight of an id, so that neither Gradio's rules nor those of ``page.css`` win over them.
-    """
-    folder = STATIC / "styles"
-    texts = {name: (folder / f"{name}.css").read_text("utf-8") for name in ("parts", *_OWN_STYLES)}
-    everywhere = ", ".join(f".ui-{name}" for name in _OWN_STYLES)
-    where = {name: f".ui-{name}" for name in _OWN_STYLES} | {"parts": everywhere}
-    return "".join(f":is(#ui, {where[name]}) {{\n{text}}}\n" for name, text in texts.items())
-
-
-def long_work() -> str:
-    """Return the HTML of the bar that tells how far long work is."""
-    return template("long_work.html")
-
-
 def job(question: Any) -> dict[str, int] | None:
-    """Tell a script how far a job is, or stop it; it calls this as ``server.job``."""
+    """As `Jobs.ask`; scripts call it as ``server.job``."""
     return JOBS.ask(question)
 
 
 def working_value(event: str = "", job: str | None = None) -> dict[str, Any]:
-    """Tell a component that its content is being made; it keeps what it shows.
-
-    Args:
-        event: as `events.notify_ended` calls it when it has ended; "" for any.
-        job: the name under which the work can be asked about and stopped.
-    """
+    """Tell a component that an event makes its content ("": any event); it keeps what it shows.
+    ``job`` is the name under which the work can be asked about and stopped."""
     return {"rev": next_revision(), "working": True, "event": event, "job": job}
 
 
 def size_options(native: int) -> str:
-    """Return options for the size of a download.
-
-    Args:
-        native: pixels a side of the model's pictures. The size that photos have shows only once
-            there are some; the script adds it.
-    """
+    """Return options for the size of a download, from the model's, in pixels a side, upwards. The
+    script adds the size that photos have, once there are some."""
     sizes = [native, *(size for size in _DOWNLOAD_SIZES if size > native)]
     return options(sizes, min(max(native, 256), sizes[-1]))
 

@@ -11,17 +11,11 @@ import gradio as gr
 import numpy as np
 
 from glow_app.export.writing import MP4_HINT, available_formats
-from glow_app.ui.components.base import (
-    component,
-    job,
-    long_work,
-    options,
-    size_options,
-    working_value,
-)
+from glow_app.faces.face import Face
+from glow_app.ui.components.base import component, job, options, size_options, working_value
 from glow_app.ui.encoding import finite, next_revision, picture_uri, sheet
 from glow_app.ui.on_demand import FullFrames, Scene, Scenes
-from glow_app.ui.page_faces import Result, no_more_than
+from glow_app.ui.page_faces import Result
 from glow_app.ui.routes import template
 
 _WORDS = {
@@ -58,23 +52,19 @@ _WORDS = {
 
 
 def live_picture(scenes: Scenes, kind: str, native: int) -> gr.HTML:
-    """Make a picture that follows its sliders, for a ``"mix"`` or an ``"edit"``.
+    """Make a picture that follows its sliders, for a ``"mix"`` or an ``"edit"`` on a model of
+    ``native`` pixels a side.
 
     Its events are ``save {values, size}``, ``use {values, to}``, ``put {values, face, kind}``,
     ``directions {paths}``, ``average {paths, job}`` and ``expression {paths}``.
-
-    Args:
-        scenes: where it asks for its pictures.
-        native: pixels a side of the model's pictures, the smallest size of a download.
     """
 
     def picture(question: Any) -> dict[str, Any]:
         return scenes.picture(question)
 
-    fields = {**_WORDS[kind], "long_work": long_work(), "sizes": size_options(native)}
     return component(
         "live",
-        template("live.html", kind=kind, **fields),
+        template("live.html", kind=kind, **_WORDS[kind], sizes=size_options(native)),
         events=("save", "use", "put", "directions", "average", "expression"),
         functions=[picture, job],
         elem_id=kind,
@@ -91,30 +81,9 @@ class Setting:
     rev: int = dataclasses.field(default_factory=next_revision)
 
 
-@dataclass(frozen=True)
-class Slider:
-    """One slider of a live picture."""
-
-    id: str  # the same while the slider means the same, so that its place is kept
-    label: str
-    min: float = 0.0
-    max: float = 1.0
-    step: float = 0.01
-    first: float = 0.0  # where it stands at first
-    detail: str = ""  # small words beside the label
-    low: str = ""  # words for its lower end
-    high: str = ""  # words for its upper end
-    weak: str = ""  # a warning below it
-    percent: bool = False  # its value is a share
-    group: str = ""  # heading under which it stands with its like
-    unit: str = ""  # of its value, in a word
-
-
 def live_value(
     scenes: Scenes,
     scene: Scene,
-    size: int,
-    sliders: Sequence[Slider],
     *,
     shortcuts: Sequence[dict[str, Any]],
     compare: bool = False,
@@ -125,30 +94,36 @@ def live_value(
     """Return a scene for a live picture, which then asks for its pictures by itself.
 
     Args:
-        size: side of the model's pictures in pixels.
-        sliders: in the order of the scene's values.
         shortcuts: ``{"label", "title", "values"}`` of buttons that set all sliders.
         compare: whether all sliders at 0 give an original to compare with.
         about: a hint below the sliders.
-        average: (size, size, 3) uint8, the average of the visitor's photos.
+        average: (S, S, 3) uint8, the average of the visitor's photos.
         setting: where the sliders shall stand, taken up once; otherwise they stay.
     """
-    scenes.add(scene)
     return {
         "rev": next_revision(),
-        "key": scene.key,
-        "size": size,
-        "sliders": [dataclasses.asdict(slider) for slider in sliders],
+        "key": scenes.key(scene),
+        "size": scene.editor.image_size,
+        "sliders": [dataclasses.asdict(slider) for slider in scene.sliders],
         "shortcuts": shortcuts,
-        "sizes": scenes.sizes(scene),
-        "native": max(face.native for face in scene.faces),
-        "note": no_more_than(scene.faces),
+        "sizes": scene.full_sizes,
+        "native": scene.native,
+        "note": _no_more_than(scene.faces),
         "photos": [face.photo is not None for face in scene.faces],
         "compare": compare,
         "about": about,
         "average": None if average is None else picture_uri(average),
         "setting": None if setting is None else dataclasses.asdict(setting),
     }
+
+
+def _no_more_than(faces: Sequence[Face]) -> str:
+    """Return a note on faces that have no detail beyond the model's pixels; "" if all have."""
+    poor = [face for face in faces if face.full is None]
+    if not poor:
+        return ""
+    kind = "Drawn faces" if all(face.photo is None for face in poor) else "Small photos"
+    return f"{kind} have the model's {len(poor[0].pixels)} pixels"
 
 
 # ---- the player ---------------------------------------------------------------------------------
@@ -158,13 +133,9 @@ _FRAME_RATES = (10, 15, 20, 25, 30, 50)
 
 
 def player(full_frames: FullFrames, kind: str, native: int, elem_id: str) -> gr.HTML:
-    """Make the player of a ``"morph"`` or a ``"journey"``.
+    """Make the player of a ``"morph"`` or a ``"journey"`` on a model of ``native`` pixels a side.
 
     Its events are ``save {kind, place, size, fps, back, job}`` and ``put {face, place, kind}``.
-
-    Args:
-        full_frames: where it asks for frames at full size.
-        native: pixels a side of the model's pictures, the smallest size of a download.
     """
 
     def full(question: Any) -> dict[str, Any]:
@@ -177,7 +148,6 @@ def player(full_frames: FullFrames, kind: str, native: int, elem_id: str) -> gr.
             "player.html",
             kind=kind,
             **_WORDS[kind],
-            long_work=long_work(),
             sizes=size_options(native),
             rates=options(_FRAME_RATES, 25),
             mp4_hidden="" if mp4 else "hidden",
@@ -197,14 +167,13 @@ def player_value(
     """Return a morph for the player, its frames as one lossless sheet: what it shows is exact.
 
     Args:
-        full_frames: where the player can then ask for them at full size.
-        final: these are all the frames, so that they can be saved.
-        play: go there and back once, where motion is welcome.
+        final: these are all the frames, so that they can be saved and asked for at full size.
+        play: go there and back once, unless the visitor's system asks for reduced motion.
         note: stands behind the number of frames.
     """
     morph, how = shown.morph, shown.how
     count = len(morph.frames)
-    notes = [note, no_more_than(shown.faces)] if final else []
+    notes = [note, _no_more_than(shown.faces)] if final else []
     if final and not how.alone:
         notes.append(_about_shapes(shown))
     return {

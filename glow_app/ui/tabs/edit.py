@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from glow_app.common.errors import UserError
 from glow_app.editing.directions import Direction
+from glow_app.editing.editor import Editor, Still
+from glow_app.export.recipes import Origin, Recipe
 from glow_app.faces.face import Face
 from glow_app.ui import limits
-from glow_app.ui.components.pictures import Setting, Slider, live_picture, live_value
+from glow_app.ui.components.pictures import Setting, live_picture, live_value
 from glow_app.ui.context import PageContext, try_example
 from glow_app.ui.downloads import wire_live
 from glow_app.ui.events import (
+    JOBS,
     LIGHT,
     LONG,
-    QUIET,
-    STATE_SECONDS,
     connect,
     each_of,
     event_handler,
     field,
     files_of,
+    visitor_state,
 )
-from glow_app.ui.jobs import JOBS
-from glow_app.ui.on_demand import EditScene
+from glow_app.ui.on_demand import Scene, Slider
 
 AVERAGE_ID = "average"  # of the slider towards the average
-_SOURCE = "An edited face"
 _MAX_DIRECTIONS = 48  # on the page at once
 _NONE_YET = (
     "No directions come with this model. Load one that scripts/find_direction.py has learned "
@@ -54,12 +55,12 @@ def build_edit_tab(context: PageContext) -> gr.State:
     takes a `Setting` for the sliders."""
     editor = context.editor
     shipped = tuple(editor.directions())
-    scene = gr.State(None, time_to_live=STATE_SECONDS)
-    setting = gr.State(None, time_to_live=STATE_SECONDS)
-    loaded = gr.State((), time_to_live=STATE_SECONDS)
-    average = gr.State(None, time_to_live=STATE_SECONDS)  # the average face, or None
+    scene = visitor_state()
+    setting = visitor_state()
+    loaded = visitor_state(())
+    average = visitor_state()  # the average face, or None
+    edited = context.edited
     with gr.Column(elem_classes=["stage", "stage-edit", "brief"]):
-        edited = context.edited
         try_example(context, "edit-examples", edited.values, [], edited.outputs)
         edited.cards["edit-photo"].render()
         screen = live_picture(context.scenes, "edit", editor.image_size)
@@ -69,8 +70,17 @@ def build_edit_tab(context: PageContext) -> gr.State:
         """Edit anew when face, directions or average have changed; sliders keep their places."""
         if face is None:
             return None, None
-        scene = EditScene(face, (*shipped, *loaded), average)
-        return scene, _value(context, scene, setting)
+        scene = EditScene.of(editor, face, (*shipped, *loaded), average)
+        value = live_value(
+            context.scenes,
+            scene,
+            shortcuts=_presets(scene),
+            compare=True,
+            about=_ABOUT if scene.directions else _NONE_YET,
+            average=None if average is None else average.pixels,
+            setting=setting,
+        )
+        return scene, value
 
     @event_handler
     def load(loaded: tuple[Direction, ...], event: gr.EventData) -> tuple[Direction, ...]:
@@ -98,23 +108,15 @@ def build_edit_tab(context: PageContext) -> gr.State:
         strengths = editor.expression(face, like)
         return Setting({direction_id(d.name): round(s, 2) for d, s in strengths}, keep=True)
 
-    asked = [context.edited.state, loaded, average, setting]
-    gr.on(
-        [state.change for state in asked],
-        follow,
-        asked,
-        [scene, screen],
-        trigger_mode="always_last",
-        **QUIET,
-    )
+    inputs = [edited.state, loaded, average, setting]
+    wire_live(context, screen, scene, "An edited face", follow, inputs)
     connect(
         screen,
         "#edit .live",
         directions=(load, loaded, loaded, LIGHT),
         average=(take_average, None, average, LONG),
-        expression=(take_expression, context.edited.state, setting, LIGHT),
+        expression=(take_expression, edited.state, setting, LIGHT),
     )
-    wire_live(context, screen, scene, _SOURCE)
     return setting
 
 
@@ -122,39 +124,58 @@ def direction_id(name: str) -> str:
     return f"direction-{name}"
 
 
-def _value(context: PageContext, scene: EditScene, setting: Setting | None) -> dict[str, Any]:
-    """Return the value of the picture: sliders to the average, then for each direction."""
-    editor = context.editor
-    whose = "of your photos" if scene.average is not None else "of the model"
-    toward = Slider(AVERAGE_ID, "Towards the average face", detail=whose, percent=True)
-    strengths = [
-        Slider(
-            direction_id(direction.name),
-            direction.name.capitalize(),
-            min=direction.low,
-            max=direction.high,
-            step=_STEPS.get(direction.unit, 0.05),
-            detail=_truth(direction),
-            low=direction.without_words,
-            high=direction.with_words,
-            weak=_warning(direction),
-            group=direction.group,
-            unit=direction.unit,
+@dataclass(frozen=True, eq=False)
+class EditScene(Scene):
+    """A face moved towards an average face (the first value), and along directions."""
+
+    directions: tuple[Direction, ...] = ()
+    average: Face | None = None  # of the visitor's photos; None: that of the model
+
+    @classmethod
+    def of(
+        cls,
+        editor: Editor,
+        face: Face,
+        directions: tuple[Direction, ...] = (),
+        average: Face | None = None,
+    ) -> EditScene:
+        whose = "of your photos" if average is not None else "of the model"
+        toward = Slider(AVERAGE_ID, "Towards the average face", detail=whose, percent=True)
+        strengths = [
+            Slider(
+                direction_id(direction.name),
+                direction.name.capitalize(),
+                min=direction.low,
+                max=direction.high,
+                step=_STEPS.get(direction.unit, 0.05),
+                detail=_truth(direction),
+                low=direction.without_words,
+                high=direction.with_words,
+                weak=_warning(direction),
+                group=direction.group,
+                unit=direction.unit,
+            )
+            for direction in directions
+        ]
+        return cls(editor, (face,), (toward, *strengths), directions, average)
+
+    def render(self, values: list[float]) -> Still:
+        toward, *strengths = values
+        moves = list(zip(self.directions, strengths, strict=True))
+        return self.editor.edit(self.faces[0], moves, toward=toward, average=self.average)
+
+    def recipe(self, values: list[float], **more: Any) -> Recipe:
+        toward, *strengths = values
+        named = zip(self.directions, strengths, strict=True)
+        return Recipe.of(
+            self.editor,
+            "edit",
+            [Origin.of(self.faces[0])],
+            toward=toward,
+            average="photos" if toward and self.average is not None else "",
+            directions=tuple((direction.name, s) for direction, s in named if s),
+            **more,
         )
-        for direction in scene.directions
-    ]
-    average = None if scene.average is None else scene.average.pixels
-    return live_value(
-        context.scenes,
-        scene,
-        editor.image_size,
-        [toward, *strengths],
-        shortcuts=_presets(scene),
-        compare=True,
-        about=_ABOUT if strengths else _NONE_YET,
-        average=average,
-        setting=setting,
-    )
 
 
 def _presets(scene: EditScene) -> list[dict[str, Any]]:

@@ -20,18 +20,17 @@ from glow_app.ui.context import PageContext, choice, crop_again, crop_choices, t
 from glow_app.ui.downloads import wire_player
 from glow_app.ui.events import (
     HEAVY,
+    JOBS,
     LIGHT,
     LONG,
-    QUIET,
-    STATE_SECONDS,
     connect,
     each_of,
     event_handler,
     field,
     files_of,
     notify_ended,
+    visitor_state,
 )
-from glow_app.ui.jobs import JOBS
 from glow_app.ui.page_faces import TEMPERATURE, Result, drawn_face, photo_face
 from glow_app.ui.tabs.morph import WAY_LABELS, morph_options, player_steps
 
@@ -40,6 +39,23 @@ _GROUND_LABELS = {
     "switch": "Change over half way",
     "a": "Keep the first face's",
     "b": "Take the second's",
+}
+_WORDS: dict[str, dict[str, Any]] = {  # of each option
+    "path": {
+        "label": "Path",
+        "info": "The smooth curve turns softly at every face; straight legs have corners.",
+    },
+    "loop": {
+        "label": "Closed loop",
+        "info": "From the last face back to the first, without a jump.",
+    },
+    "leg": {"label": "Frames from face to face"},
+    "steady": {
+        "label": "Even speed",
+        "info": "The same change of the picture from frame to frame. Takes twice as long.",
+    },
+    "way": {"label": "What the frames are made of"},
+    "ground": {"label": "Hair, clothes and background of each leg"},
 }
 _FULL = f"A journey has room for {limits.MAX_FACES} faces: remove one first."
 _ids = itertools.count(1)
@@ -75,9 +91,9 @@ class JourneyTab:
 
 def build_journey_tab(context: PageContext) -> JourneyTab:
     """Add the tab's components and events to the page, whose context is open."""
-    stops = gr.State((), time_to_live=STATE_SECONDS)
-    fresh = gr.State((), time_to_live=STATE_SECONDS)  # photos that are to join
-    shown = gr.State(None, time_to_live=STATE_SECONDS)
+    stops = visitor_state(())
+    fresh = visitor_state(())  # photos that are to join
+    shown = visitor_state()
     with gr.Column(elem_classes=["stage", "stage-journey"]):
         faces = journey_faces(elem_id="faces", elem_classes=["faces-area"])
         cropper = crop_editor("journey", "a photo of the journey", elem_id="crop-journey")
@@ -91,53 +107,29 @@ def build_journey_tab(context: PageContext) -> JourneyTab:
         screen = player(context.full_frames, "journey", context.editor.image_size, "journey")
         with gr.Column(elem_classes=["side-area"]):
             go = gr.Button("Make the journey", variant="primary", elem_classes=["primary-action"])
-            path = choice(
-                _PATH_LABELS,
-                "Path",
-                info="The smooth curve turns softly at every face; straight legs have corners.",
-                elem_id="journey-path",
-            )
-            loop = gr.Checkbox(
-                True,
-                label="Closed loop",
-                info="From the last face back to the first, without a jump.",
-            )
-            leg = gr.Slider(
-                5,
-                33,
-                value=limits.LEG_FRAMES,
-                step=4,
-                label="Frames from face to face",
-                elem_id="leg",
-            )
-            steady = gr.Checkbox(
-                False,
-                label="Even speed",
-                info="The same change of the picture from frame to frame. Takes twice as long.",
-            )
-            way = choice(WAY_LABELS, "What the frames are made of", elem_id="journey-way")
-            ground = choice(
-                _GROUND_LABELS,
-                "Hair, clothes and background of each leg",
-                elem_id="journey-ground",
-            )
+            path = choice(_PATH_LABELS, **_WORDS["path"], elem_id="journey-path")
+            loop = gr.Checkbox(True, **_WORDS["loop"])
+            leg = gr.Slider(5, 33, limits.LEG_FRAMES, step=4, **_WORDS["leg"], elem_id="leg")
+            steady = gr.Checkbox(False, **_WORDS["steady"])
+            way = choice(WAY_LABELS, **_WORDS["way"], elem_id="journey-way")
+            ground = choice(_GROUND_LABELS, **_WORDS["ground"], elem_id="journey-ground")
 
     tab = JourneyTab(stops, faces, [path, loop, leg, steady, way, ground])
-    does = _Handlers(context)
+    handlers = _Handlers(context)
     connect(
         faces,
         "#faces .face-list",
-        draw=(does.draw, stops, tab.outputs, LIGHT),
-        pair=(does.pair, [stops, *context.pair.states], tab.outputs, LIGHT),
-        arrange=(does.arrange, stops, tab.outputs, LIGHT),
-        crop=(does.crop, stops, cropper, LIGHT),
+        draw=(handlers.draw, stops, tab.outputs, LIGHT),
+        pair=(handlers.pair, [stops, *context.pair.states], tab.outputs, LIGHT),
+        arrange=(handlers.arrange, stops, tab.outputs, LIGHT),
+        crop=(handlers.crop, stops, cropper, LIGHT),
     )
     # Two events: while photos are prepared, which takes long, others may join.
-    photos = faces.photos(does.prepare, stops, fresh, **LONG)
-    joined = photos.success(does.join, [stops, fresh], [*tab.outputs, fresh], **LIGHT)
+    photos = faces.photos(handlers.prepare, stops, fresh, **LONG)
+    joined = photos.success(handlers.join, [stops, fresh], [*tab.outputs, fresh], **LIGHT)
     notify_ended(joined, "#faces .face-list", "photos", first=photos)
-    connect(cropper, "#crop-journey .cropper", use=(does.use_crop, stops, tab.outputs, LIGHT))
-    press = go.click(does.make, [stops, *tab.options, shown], [screen, shown], **HEAVY, **QUIET)
+    connect(cropper, "#crop-journey .cropper", use=(handlers.use_crop, stops, tab.outputs, LIGHT))
+    press = go.click(handlers.make, [stops, *tab.options, shown], [screen, shown], **HEAVY)
     notify_ended(press, "#journey .player", "make")
     wire_player(context, screen, shown)
     return tab
@@ -181,8 +173,8 @@ class _Handlers:
     def arrange(self, stops: tuple[Stop, ...], event: gr.EventData) -> list[Any]:
         known = {stop[0]: stop for stop in stops}
         order = field(event, "order")
-        fair = isinstance(order, list) and all(isinstance(id, int) for id in order)
-        if not fair or len(set(order)) != len(order) or not set(order) <= set(known):
+        numbers = isinstance(order, list) and all(isinstance(id, int) for id in order)
+        if not numbers or len(set(order)) != len(order) or not set(order) <= set(known):
             raise UserError("These faces have changed meanwhile: please try again.")
         return JourneyTab.values(tuple(known[id] for id in order))
 

@@ -10,9 +10,9 @@ import functools
 import html
 import inspect
 import math
+import textwrap
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from pygments import highlight
 from pygments.formatter import Formatter
 from pygments.lexers import PythonLexer
 from pygments.token import Comment, Keyword, Operator, String
+from torch import Tensor
 
 import models
 from glow_app.common.errors import UserError
@@ -33,8 +34,7 @@ from glow_app.lessons import chain, density, jacobian, plane, positions
 from glow_app.ui import limits
 from glow_app.ui.components.base import component, job
 from glow_app.ui.encoding import packed, picture_uri
-from glow_app.ui.events import QUIET, STATE_SECONDS, event_handler, field, notify_ended
-from glow_app.ui.jobs import JOBS
+from glow_app.ui.events import JOBS, QUIET, event_handler, field, notify_ended, visitor_state
 from glow_app.ui.page_faces import TEMPERATURE, OpeningMorph, drawn_face, photo_face
 from glow_app.ui.routes import template
 from glow_app.ui.visitors import uploaded_file
@@ -53,7 +53,7 @@ _T = torch.linspace(-0.25, 1.25, 49)  # of lesson 6: 0 and 1 are among them
 def build_learn_tab(editor: Editor, opening: OpeningMorph) -> None:
     """Add the tab's components and events to the Blocks whose context is open."""
     lessons = _Lessons(editor, opening)
-    pair = gr.State(None, time_to_live=STATE_SECONDS)
+    pair = visitor_state()
     with gr.Column(elem_id="learn"):
         gr.HTML(template("learn/intro.html"), padding=False)
         face = {"dims": str(editor.model.flow.dims), "level": str(editor.model.flow.config.levels)}
@@ -77,16 +77,12 @@ def build_learn_tab(editor: Editor, opening: OpeningMorph) -> None:
             **face,
         )
 
+    one = {"concurrency_limit": 1, **QUIET}
     training = fitting.train(
-        lessons.train,
-        None,
-        [fitting, chaining],
-        concurrency_id="learn",
-        concurrency_limit=1,
-        **QUIET,
+        lessons.train, None, [fitting, chaining], concurrency_id="learn", **one
     )
-    light: dict[str, Any] = {"concurrency_id": "sides", "concurrency_limit": 1, **QUIET}
-    walking = path.walk(lessons.walk, pair, [path, pair], trigger_mode="always_last", **light)
+    one |= {"concurrency_id": "sides", "trigger_mode": "always_last"}
+    walking = path.walk(lessons.walk, pair, [path, pair], **one)
     notify_ended(training, "#learn-fit .lesson", "train")
     notify_ended(walking, "#learn-directions .lesson", "walk")
 
@@ -109,10 +105,8 @@ def _lesson(
 
 
 def _answering(method: Callable[[dict[str, Any]], Any]) -> Callable[[Any], Any]:
-    """Return ``method`` as a function that browsers may call: JSON out, a refusal as its sentence.
-
-    Gradio takes no bound methods, passes one argument on and swallows exceptions.
-    """
+    """Return ``method`` as a function that browsers may call: JSON out, a refusal as its sentence,
+    since Gradio takes no bound methods and swallows exceptions."""
 
     def answer(asked: Any) -> Any:
         try:
@@ -125,11 +119,11 @@ def _answering(method: Callable[[dict[str, Any]], Any]) -> Callable[[Any], Any]:
 
 
 def source_file(asked: dict[str, Any]) -> dict[str, str]:
-    """Return a whole file of the code that lessons show."""
-    try:
-        return {"text": file_text(str(asked.get("path")))}
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    """Return a whole file of the code that lessons show, and no other file."""
+    for file in [*(_ROOT / "models").glob("*.py"), *Path(plane.__file__).parent.glob("*.py")]:
+        if file.relative_to(_ROOT).as_posix() == asked.get("path"):
+            return {"text": file.read_text(encoding="utf-8")}
+    raise UserError("This file is not among those that the lessons show.")
 
 
 class _Lessons:
@@ -148,22 +142,15 @@ class _Lessons:
     def _shell(self) -> positions.PriorShell:
         return positions.shell(self.editor.model.flow.dims)
 
-    # ---- 1 ----------------------------------------------------------------------------------
-
     def density(self, asked: dict[str, Any]) -> Any:
-        """Return lesson 1 for a base density and a map."""
+        """Lesson 1 for a base density and a map."""
         base = limits.one_of(asked.get("base"), "The base density", tuple(density.BASES))
         line_map = limits.one_of(asked.get("map"), "The map", tuple(density.MAPS))
-        try:
-            return density.density_view(base, line_map)
-        except UserError as error:
-            raise UserError(str(error)) from error
-
-    # ---- 2 ----------------------------------------------------------------------------------
+        return density.density_view(base, line_map)
 
     def plane(self, asked: dict[str, Any]) -> Any:
-        """Return all that stays while a point is moved (the data, their codes, the bent grid), and
-        a face's round trip."""
+        """Lesson 2: what stays while a point is moved (data, codes, the bent grid), and a face's
+        round trip."""
         data = plane.shown_points(plane.DATASETS["moons"])
         with self._lock, torch.no_grad():
             codes, _ = self._flow.f(plane.as_images(data))
@@ -188,39 +175,36 @@ class _Lessons:
         }
 
     def probe(self, asked: dict[str, Any]) -> Any:
-        """Take one point there and back, from x or from z."""
-        name = "x" if "x" in asked else "z"
-        point = torch.tensor([_coordinate(v) for v in _pair(asked.get(name))])
+        """Lesson 2: take one point there and back, from x or from z."""
+        name, probe = ("x", plane.probe_x) if "x" in asked else ("z", plane.probe_z)
+        point = _point(asked.get(name))
         with self._lock:
-            return {"x": plane.probe_x, "z": plane.probe_z}[name](self._flow, point)
-
-    # ---- 3 ----------------------------------------------------------------------------------
+            return probe(self._flow, point)
 
     def points(self, asked: dict[str, Any]) -> Any:
+        """Lesson 3: the points of a data set."""
         name = limits.one_of(asked.get("data"), "The data set", tuple(plane.DATASETS))
         return {"span": plane.SPAN, "data": plane.shown_points(plane.DATASETS[name])}
 
     @event_handler
     def train(self, event: gr.EventData) -> Iterator[tuple[Any, Any]]:
-        """Fit a flow and show it now and then; at last take it apart in lesson 4."""
+        """Lesson 3: fit a flow and show it now and then; at last take it apart in lesson 4."""
         draw = _data(field(event, "data"), field(event, "points"))
         with JOBS.run(field(event, "job")) as work:  # stopped, it ends well after the step in hand
-            fitted = None
-            for fitted in plane.fit(draw, stopped=work.is_stopped):
-                shot = fitted[1]
+            for fitted in plane.fit(draw, stopped=lambda: work.stopped):
+                flow, shot = fitted
                 running = shot.done < 1.0 and not work.stopped
                 value = {**packed(shot), "running": running, "stopped": work.stopped}
                 yield value, gr.skip()
-            if fitted is not None:
-                yield gr.skip(), packed(_chain_value(fitted[0]))
-
-    # ---- 4 ----------------------------------------------------------------------------------
+            yield gr.skip(), packed(_chain_value(flow))
 
     def chain(self, asked: dict[str, Any]) -> Any:
+        """Lesson 4: points of the plane, layer by layer."""
         with self._lock:
             return _chain_value(self._flow)
 
     def faces(self, asked: dict[str, Any]) -> Any:
+        """Lesson 4: a face, layer by layer and level by level."""
         z = self.editor.model.encode(self.opening.faces()[0].pixels)
         with self.editor.model.locked() as model:
             walked = chain.chain(model, z, whole_steps=True)
@@ -233,10 +217,8 @@ class _Lessons:
             "log_dets": walked.log_dets[:, 0],
         }
 
-    # ---- 5 ----------------------------------------------------------------------------------
-
     def jacobian(self, asked: dict[str, Any]) -> Any:
-        """Measure one coupling: of some size, or of the face model."""
+        """Lesson 5: measure one coupling, of some size or of the face model."""
         if asked.get("dims") == "face":
             z = self.editor.model.encode(self.opening.faces()[0].pixels)
             with self.editor.model.locked() as model:
@@ -245,28 +227,25 @@ class _Lessons:
         with self._lock:  # one measurement at a time, or they would measure each other
             return jacobian.cost(*jacobian.random_coupling(dims))
 
-    # ---- 6 ----------------------------------------------------------------------------------
-
     @event_handler
     def walk(
         self, pair: tuple[Face, Face] | None, event: gr.EventData
     ) -> tuple[dict[str, Any], tuple[Face, Face]]:
-        """Walk the path between two faces, one of which may be exchanged first."""
+        """Lesson 6: the path between two faces, one of which may be exchanged first."""
         kind = limits.one_of(field(event, "kind"), "The path", paths.PATHS)
-        both = list(pair or self.opening.faces())
-        letter = field(event, "side")
-        if letter is not None:
-            which = ("a", "b").index(limits.one_of(letter, "The side", ("a", "b")))
-            file, seed = field(event, "path"), field(event, "seed")
-            both[which] = (
-                drawn_face(self.editor, limits.seed(seed), TEMPERATURE)
-                if file is None
-                else photo_face(self.editor, uploaded_file(file))
-            )
-        return self._path(both[0], both[1], kind), (both[0], both[1])
+        a, b = pair or self.opening.faces()
+        side, file = field(event, "side"), field(event, "path")
+        if side is not None:
+            limits.one_of(side, "The side", ("a", "b"))
+            if file is None:
+                face = drawn_face(self.editor, limits.seed(field(event, "seed")), TEMPERATURE)
+            else:
+                face = photo_face(self.editor, uploaded_file(file))
+            a, b = (face, b) if side == "a" else (a, face)
+        return self._path(a, b, kind), (a, b)
 
     def path(self, asked: dict[str, Any]) -> Any:
-        """Return the path between the two faces that are shown first."""
+        """Lesson 6: the path between the two faces that are shown first."""
         return self._path(*self.opening.faces(), "linear")
 
     def _path(self, a: Face, b: Face, kind: str) -> dict[str, Any]:
@@ -308,22 +287,16 @@ def _data(name: Any, clicked: Any) -> plane.Draw:
         raise UserError(
             f"Put 1 to {_MAX_CLICKED} points on the left picture first: click or drag."
         )
-    try:
-        return plane.scattered(clicked)
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    return plane.scattered(clicked)
 
 
-def _pair(values: Any) -> list[Any]:
+def _point(values: Any) -> Tensor:
+    """Return a point of the plane, moved into its middle if it is far out."""
     if not isinstance(values, list) or len(values) != 2:
         raise UserError("A point of the plane is two numbers.")
-    return values
-
-
-def _coordinate(value: Any) -> float:
-    if not isinstance(value, int | float) or not math.isfinite(value):
+    if not all(isinstance(v, int | float) and math.isfinite(v) for v in values):
         raise UserError("A coordinate is a finite number.")
-    return min(_REACH, max(-_REACH, float(value)))
+    return torch.tensor(values, dtype=torch.float32).clamp(-_REACH, _REACH)
 
 
 # ---- listings of the code -----------------------------------------------------------------------
@@ -331,71 +304,40 @@ def _coordinate(value: Any) -> float:
 _ROOT = Path(__file__).resolve().parents[3]
 
 
-@dataclass(frozen=True)
-class Listing:
-    """The source of a function or class."""
-
-    name: str  # qualified, such as ``AffineCoupling.forward``
-    path: str  # of its file, from the root of the repository
-    line: int  # its first line there, counted from 1
-    text: str  # the source, without the indentation of its class
-
-
-def file_text(path: str) -> str:
-    """Return the whole file at ``path``, one of those that a :class:`Listing` may name.
-    Raises ValueError: it is not one of the files that lessons show."""
-    shown = [*(_ROOT / "models").glob("*.py"), *Path(plane.__file__).parent.glob("*.py")]
-    for file in shown:
-        if file.relative_to(_ROOT).as_posix() == path:
-            return file.read_text(encoding="utf-8")
-    raise ValueError("This file is not among those that the lessons show.")
-
-
-def listing(thing: Callable[..., Any]) -> Listing:
-    """Return the source of a function, a method or a class of this project."""
-    lines, first = inspect.getsourcelines(inspect.unwrap(thing))
-    path = Path(inspect.getsourcefile(inspect.unwrap(thing)) or "").resolve()
-    return Listing(
-        name=thing.__qualname__,
-        path=path.relative_to(_ROOT).as_posix(),
-        line=first,
-        text=inspect.cleandoc("\n" + "".join(lines)) if lines[0][:1].isspace() else "".join(lines),
-    )
+def listing(thing: Callable[..., Any]) -> tuple[str, int, str]:
+    """Return of a function, a method or a class of this project its file, from the root of the
+    repository, its first line there, counted from 1, and its source without indentation."""
+    thing = inspect.unwrap(thing)
+    lines, first = inspect.getsourcelines(thing)
+    path = Path(inspect.getsourcefile(thing) or "").resolve().relative_to(_ROOT)
+    return path.as_posix(), first, textwrap.dedent("".join(lines)).rstrip("\n")
 
 
 def code_html(things: Sequence[Callable[..., Any]]) -> str:
     """Return a foldable block with the source of each of ``things``."""
-    found = [listing(thing) for thing in things]
-    blocks = "".join(
-        f"<figure><figcaption><code>{html.escape(one.name)}</code> "
-        f'<button type="button" class="link" data-path="{html.escape(one.path)}" '
-        f'data-line="{one.line}" title="Show the whole file here">'
-        f"{html.escape(one.path)}, line {one.line}</button></figcaption>"
-        f'<pre tabindex="0" aria-label="{html.escape(one.name)}">'
-        f"<code>{_coloured(one)}</code></pre>"
-        "</figure>"
-        for one in found
-    )
-    names = ", ".join(f"<code>{html.escape(one.name)}</code>" for one in found)
+    blocks = ""
+    for thing in things:
+        name = html.escape(thing.__qualname__)
+        path, line, text = listing(thing)
+        code = highlight(text, PythonLexer(ensurenl=False), _Colours())
+        blocks += (
+            f"<figure><figcaption><code>{name}</code> "
+            f'<button type="button" class="link" data-path="{path}" '
+            f'data-line="{line}" title="Show the whole file here">'
+            f"{path}, line {line}</button></figcaption>"
+            f'<pre tabindex="0" aria-label="{name}"><code>{code}</code></pre></figure>'
+        )
+    names = ", ".join(f"<code>{html.escape(thing.__qualname__)}</code>" for thing in things)
     return f'<details class="code"><summary>The code: {names}</summary>{blocks}</details>'
 
 
 class _Colours(Formatter):
-    """Keywords, strings and comments in the three colours of the page."""
+    """Keywords, strings and comments in the three colours of the page; escaped for HTML and for
+    the templates that Gradio makes of that."""
 
     def format(self, tokensource: Iterable[tuple[Any, str]], outfile: Any) -> None:
-        """Write the tokens as HTML, see `Formatter`."""
         for kind, text in tokensource:
             style = next((name for token, name in _STYLES if kind in token), "")
-            plain = _plain(text)
-            outfile.write(f'<span class="{style}">{plain}</span>' if style else plain)
-
-
-def _coloured(one: Listing) -> str:
-    return highlight(one.text.rstrip("\n"), PythonLexer(ensurenl=False), _Colours())
-
-
-def _plain(text: str) -> str:
-    """Return ``text`` escaped for HTML and for the templates that Gradio makes of that."""
-    text = html.escape(text, quote=False)
-    return "".join(f"&#{ord(letter)};" if letter in "{}$`\\" else letter for letter in text)
+            text = html.escape(text, quote=False)
+            text = "".join(f"&#{ord(c)};" if c in "{}$`\\" else c for c in text)
+            outfile.write(f'<span class="{style}">{text}</span>' if style else text)

@@ -7,24 +7,24 @@ from typing import Any
 import gradio as gr
 
 from glow_app.editing import paths
+from glow_app.editing.editor import Editor, Still
+from glow_app.export.recipes import Origin, Recipe
 from glow_app.faces.face import Face
-from glow_app.ui.components.pictures import Setting, Slider, live_picture, live_value
+from glow_app.ui.components.pictures import Setting, live_picture, live_value
 from glow_app.ui.context import PageContext, pair_examples
 from glow_app.ui.downloads import wire_live
-from glow_app.ui.events import QUIET, STATE_SECONDS, event_handler
-from glow_app.ui.on_demand import MixScene
+from glow_app.ui.events import event_handler, visitor_state
+from glow_app.ui.on_demand import Scene, Slider
 
 SHAPE_ID = "shape"  # of the slider of the shape
-
-_SOURCE = "A mix of two faces"
 
 
 def build_mix_tab(context: PageContext) -> gr.State:
     """Add the tab's components and events to the page, whose context is open; return a state that
     takes a `Setting` for the sliders."""
     pair = context.pair
-    scene = gr.State(None, time_to_live=STATE_SECONDS)
-    setting = gr.State(None, time_to_live=STATE_SECONDS)
+    scene = visitor_state()
+    setting = visitor_state()
     with gr.Column(elem_classes=["stage", "stage-pair", "brief"]):
         pair_examples(context, "mix-examples")
         pair.a.cards["mix-photo-a"].render()
@@ -36,19 +36,11 @@ def build_mix_tab(context: PageContext) -> gr.State:
         """Mix the new pair when a face has changed; the sliders keep their places."""
         if a is None or b is None:
             return None, None
-        shaped = context.editor.have_landmarks(a, b)
-        scene = MixScene(a, b, len(context.editor.model.level_shapes), shaped)
-        return scene, _value(context, scene, setting)
+        scene = MixScene.of(context.editor, a, b)
+        shortcuts = _shortcuts(scene)
+        return scene, live_value(context.scenes, scene, shortcuts=shortcuts, setting=setting)
 
-    gr.on(
-        [state.change for state in (*pair.states, setting)],
-        follow,
-        [*pair.states, setting],
-        [scene, screen],
-        trigger_mode="always_last",
-        **QUIET,
-    )
-    wire_live(context, screen, scene, _SOURCE)
+    wire_live(context, screen, scene, "A mix of two faces", follow, [*pair.states, setting])
     return setting
 
 
@@ -56,37 +48,60 @@ def level_id(level: int) -> str:
     return f"level-{level}"
 
 
-def _value(context: PageContext, scene: MixScene, setting: Setting | None) -> dict[str, Any]:
-    """Return the value of the picture: at first the finer half of the levels comes from B."""
-    editor = context.editor
-    shapes = editor.model.level_shapes
-    count = len(shapes)
-    first = paths.coarse_fine(count, count // 2)
-    names = {0: "Finest detail", count - 1: "Coarse structure"}
-    sliders = [
-        Slider(
-            level_id(level),
-            names.get(level, f"Level {level + 1}"),
-            first=first[level],
-            detail=f"level {level + 1}, " * (level in names) + f"{shape[1]}×{shape[2]}",
-            percent=True,
-        )
-        for level, shape in enumerate(shapes)
-    ]
-    if scene.shaped:
-        words = {"detail": "both are warped to it", "low": "A", "high": "B"}
-        sliders.append(Slider(SHAPE_ID, "Shape of the face", percent=True, **words))
-    shortcuts = [
+class MixScene(Scene):
+    """A and B mixed scale by scale: a weight for each level, finest first, and where both faces
+    have landmarks the shape to which both are warped first, from A's (0) to B's (1)."""
+
+    @classmethod
+    def of(cls, editor: Editor, a: Face, b: Face) -> MixScene:
+        """Return the scene of two faces; at first the finer half of the levels comes from B."""
+        shapes = editor.model.level_shapes
+        count = len(shapes)
+        first = paths.coarse_fine(count, count // 2)
+        names = {0: "Finest detail", count - 1: "Coarse structure"}
+        sliders = [
+            Slider(
+                level_id(level),
+                names.get(level, f"Level {level + 1}"),
+                first=first[level],
+                detail=f"level {level + 1}, " * (level in names) + f"{shape[1]}×{shape[2]}",
+                percent=True,
+            )
+            for level, shape in enumerate(shapes)
+        ]
+        if editor.have_landmarks(a, b):
+            words = {"detail": "both are warped to it", "low": "A", "high": "B"}
+            sliders.append(Slider(SHAPE_ID, "Shape of the face", percent=True, **words))
+        return cls(editor, (a, b), tuple(sliders))
+
+    @property
+    def levels(self) -> int:
+        return len(self.editor.model.level_shapes)
+
+    def render(self, values: list[float]) -> Still:
+        weights, shape = self._parts(values)
+        return self.editor.mix(*self.faces, weights, shape)
+
+    def recipe(self, values: list[float], **more: Any) -> Recipe:
+        weights, shape = self._parts(values)
+        faces = [Origin.of(face) for face in self.faces]
+        return Recipe.of(self.editor, "mix", faces, weights=tuple(weights), shape=shape, **more)
+
+    def _parts(self, values: list[float]) -> tuple[list[float], float | None]:
+        return values[: self.levels], values[-1] if len(values) > self.levels else None
+
+
+def _shortcuts(scene: MixScene) -> list[dict[str, Any]]:
+    """Return buttons that take so many of the finest levels from B, and the rest from A."""
+    count, shaped = scene.levels, len(scene.sliders) > scene.levels
+    return [
         {
             "label": {0: "All A", count: "All B"}.get(cut, str(cut)),
             "title": {0: "Everything from A", count: "Everything from B"}.get(
                 cut, f"The {cut} finest levels from B, the rest from A"
             ),
             # All B is B itself, in its own shape.
-            "values": (*paths.coarse_fine(count, cut), *[float(cut == count)] * scene.shaped),
+            "values": (*paths.coarse_fine(count, cut), *[float(cut == count)] * shaped),
         }
         for cut in range(count + 1)
     ]
-    return live_value(
-        context.scenes, scene, editor.image_size, sliders, shortcuts=shortcuts, setting=setting
-    )

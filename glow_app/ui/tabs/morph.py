@@ -17,14 +17,38 @@ from glow_app.ui.components.base import working_value
 from glow_app.ui.components.pictures import player, player_value
 from glow_app.ui.context import PageContext, choice, pair_examples
 from glow_app.ui.downloads import wire_player
-from glow_app.ui.events import HEAVY, QUIET, STATE_SECONDS, event_handler, notify_ended
-from glow_app.ui.jobs import JOBS
+from glow_app.ui.events import HEAVY, JOBS, QUIET, event_handler, notify_ended, visitor_state
 from glow_app.ui.page_faces import TEMPERATURE, drawn_face, morph_steps
 
 _PATH_LABELS = {"linear": "Straight line", "spherical": "Arc"}
 WAY_LABELS = {"photos": "Photos, changed by the model", "model": "The model alone"}
 _GROUND_LABELS = {"switch": "Change over half way", "a": "Keep A's", "b": "Take B's"}
 _BETWEEN = (0.0, 1.0)  # the range of t from A to B
+_WORDS = {  # label of each option, and what stands below it
+    "way": (
+        "What the frames are made of",
+        "The photos carry the picture, the model decides what changes. The model alone "
+        "draws each point of the straight line between the codes: no photo, no warp.",
+    ),
+    "ground": (
+        "Hair, clothes and background",
+        "They come from one photo at a time: two laid over each other look like ghosts.",
+    ),
+    "kappa": (
+        "From the photos … from the model",
+        "0: the face between is the photos' average. 1: the model's whole change.",
+    ),
+    "path": ("Path from A to B", "Of the code: straight from z_a to z_b, or round on an arc."),
+    "beyond": ("Go beyond A and B", "From t = −0.5 to 1.5: what tells the two apart grows."),
+    "steady": (
+        "Even speed",
+        "Every step of the slider changes the picture equally. Takes twice as long.",
+    ),
+    "temperature": (
+        "Temperature of random faces",
+        "Lower is smoother and nearer to the average face, higher is more varied.",
+    ),
+}
 _GREETING = "Put your own photo on either side"
 
 
@@ -41,8 +65,8 @@ class MorphTab:
 def build_morph_tab(demo: gr.Blocks, context: PageContext) -> MorphTab:
     """Add the tab's components and events to ``demo``, whose context is open."""
     pair = context.pair
-    shown = gr.State(None, time_to_live=STATE_SECONDS)
-    t_range = gr.State(_BETWEEN, time_to_live=STATE_SECONDS)  # any, since a file can set it
+    shown = visitor_state()
+    t_range = visitor_state(_BETWEEN)  # any, since a file can set it
 
     with gr.Column(elem_classes=["stage", "stage-pair"]):
         pair_examples(context, "examples")
@@ -63,7 +87,7 @@ def build_morph_tab(demo: gr.Blocks, context: PageContext) -> MorphTab:
         with gr.Accordion("Options", open=False, elem_id="options", elem_classes=["options"]):
             way, ground, kappa, path, beyond, steady, temperature = _options()
 
-    tab = _Handlers(context)
+    handlers = _Handlers(context)
     options = [way, ground, kappa, path, t_range, steady]
     asked = [*pair.states, *options, shown]
     result = [screen, shown]
@@ -73,77 +97,38 @@ def build_morph_tab(demo: gr.Blocks, context: PageContext) -> MorphTab:
     # being made, more changes wait as one ("always_last"), so the last pair is what stays.
     follow = gr.on(
         [part.change for part in (*pair.states, *options)],
-        tab.follow,
+        handlers.follow,
         asked,
         result,
         trigger_mode="always_last",
         **HEAVY,
-        **QUIET,
     )
-    press = morph.click(tab.morph, asked, result, **HEAVY, **QUIET)
-    opening = demo.load(tab.start, None, [*pair.outputs, *context.edited.outputs], **QUIET)
+    press = morph.click(handlers.morph, asked, result, **HEAVY)
+    opening = demo.load(handlers.start, None, [*pair.outputs, *context.edited.outputs], **QUIET)
     opening.failure(lambda: None, None, screen, **QUIET)
     for name, event in {"follow": follow, "morph": press}.items():
         notify_ended(event, "#player .player", name)
     wire_player(context, screen, shown)
-    swap.click(tab.swap, asked, [*pair.outputs, *result], **QUIET)
+    swap.click(handlers.swap, asked, [*pair.outputs, *result], **QUIET)
     return MorphTab(options, beyond, temperature, open_file)
 
 
 def _options() -> tuple[Any, ...]:
     """Add and return the options: way, ground, kappa, path, beyond, steady, temperature."""
+
+    def words(name: str) -> dict[str, str]:
+        label, info = _WORDS[name]
+        return {"label": label, "info": info, "elem_id": name}
+
     with gr.Row():
-        way = choice(
-            WAY_LABELS,
-            "What the frames are made of",
-            info="The photos carry the picture, the model decides what changes. The model alone "
-            "draws each point of the straight line between the codes: no photo, no warp.",
-            elem_id="way",
-        )
-        ground = choice(
-            _GROUND_LABELS,
-            "Hair, clothes and background",
-            info="They come from one photo at a time: two laid over each other look like ghosts.",
-            elem_id="ground",
-        )
+        way, ground = choice(WAY_LABELS, **words("way")), choice(_GROUND_LABELS, **words("ground"))
     with gr.Row():
-        kappa = gr.Slider(
-            0.0,
-            1.0,
-            value=KAPPA,
-            step=0.05,
-            label="From the photos … from the model",
-            info="0: the face between is the photos' average. 1: the model's whole change.",
-            elem_id="kappa",
-        )
-        path = choice(
-            _PATH_LABELS,
-            "Path from A to B",
-            info="Of the code: straight from z_a to z_b, or round on an arc.",
-            elem_id="path",
-        )
+        kappa = gr.Slider(0.0, 1.0, KAPPA, step=0.05, **words("kappa"))
+        path = choice(_PATH_LABELS, **words("path"))
     with gr.Row():
-        beyond = gr.Checkbox(
-            False,
-            label="Go beyond A and B",
-            info="From t = −0.5 to 1.5: what tells the two apart grows.",
-            elem_id="beyond",
-        )
-        steady = gr.Checkbox(
-            False,
-            label="Even speed",
-            info="Every step of the slider changes the picture equally. Takes twice as long.",
-            elem_id="steady",
-        )
-    temperature = gr.Slider(
-        0.0,
-        1.0,
-        value=TEMPERATURE,
-        step=0.05,
-        label="Temperature of random faces",
-        info="Lower is smoother and nearer to the average face, higher is more varied.",
-        elem_id="temperature",
-    )
+        beyond = gr.Checkbox(False, **words("beyond"))
+        steady = gr.Checkbox(False, **words("steady"))
+    temperature = gr.Slider(0.0, 1.0, TEMPERATURE, step=0.05, **words("temperature"))
     return way, ground, kappa, path, beyond, steady, temperature
 
 
@@ -192,21 +177,19 @@ class _Handlers:
     def _steps(
         self, a: Face, b: Face, how: MorphOptions, event: str, play: bool
     ) -> Iterator[tuple[Any, Any]]:
-        if self.opening.is_for(a, b, how):
-            if not self.opening.ready:  # the first visitor of all
-                name = JOBS.new_name()
-                with JOBS.run(name) as job:
-                    yield working_value(event, name), gr.skip()
-                    self.opening.morph(job.progress)
-            morph = self.opening.morph()
-            full = self.context.full_frames
-            yield player_value(morph, full, final=True, play=play, note=_GREETING), morph
+        if not self.opening.is_for(a, b, how):
+            yield from player_steps(self.context, event, (a, b), how, play=play)
             return
-        yield from player_steps(self.context, event, (a, b), how, play=play)
+        if not self.opening.ready:  # the first visitor of all
+            with JOBS.run(JOBS.new_name()) as job:
+                yield working_value(event, job.name), gr.skip()
+                self.opening.morph(job.progress)
+        morph, full = self.opening.morph(), self.context.full_frames
+        yield player_value(morph, full, final=True, play=play, note=_GREETING), morph
 
     @event_handler
     def start(self, request: gr.Request) -> list[Any]:
-        """Set two faces when the page has opened; their morph follows, so something is alive.
+        """Set two faces when the page has opened; their morph follows.
 
         ``?a=7&b=11`` in the address draws these seeds instead, which makes a pair of drawn faces
         something to send to a friend. Photos never are in an address.
@@ -224,24 +207,15 @@ class _Handlers:
 def player_steps(
     context: PageContext, event: str, faces: tuple[Face, ...], how: MorphOptions, *, play: bool
 ) -> Iterator[tuple[Any, Any]]:
-    """Make a morph or a journey as a job, step by step.
-
-    Args:
-        event: which asked for it.
-        play: whether it shall play: a morph from its first few frames on, a journey at the end.
-
-    Yields:
-        the values of the player and of the state with its `Result`.
-    """
-    full, name, made = context.full_frames, JOBS.new_name(), None
-    with JOBS.run(name) as job:
-        yield working_value(event, name), gr.skip()
+    """Make what an event asks for as a job; yield values of the player and of its state. With
+    ``play`` a morph plays from its first few frames on, a journey at the end."""
+    full, made = context.full_frames, None
+    with JOBS.run(JOBS.new_name()) as job:
+        yield working_value(event, job.name), gr.skip()
         for made, final in morph_steps(context.editor, faces, how, job.progress):
             plays = play and (final or how.kind == "morph")
             value = player_value(made, full, final=final, play=plays)
             yield value, made if final else gr.skip()
-    if made is None:
-        return
     # The plot's bits/dim take as long again: the frames do not wait for them.
     with JOBS.run() as job:
         whole = made.measured(context.editor, job.progress)

@@ -1,5 +1,5 @@
-// A wall of drawn faces, one of which can be chosen and used elsewhere. The value: gallery_value in
-// components/faces.py, or {working: true, event, job}, or null. Events to Python: pair {index,
+// A wall of drawn faces, one of which can be chosen and used elsewhere. The value: Sheet.value in
+// tabs/sample.py, or {working: true, event, job}, or null. Events to Python: pair {index,
 // to}, edit, journey and near {index}, save {}.
 
 import { make, makeButton, within } from './dom.js';
