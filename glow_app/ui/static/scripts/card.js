@@ -94,7 +94,8 @@ export default function card(host) {
     const preview = URL.createObjectURL(file);
     crop.src = preview; // at once, before the server answers; formats the browser can't show stay hidden
     crop.hidden = false;
-    crop.decode().catch(() => {}).then(() => URL.revokeObjectURL(preview)); // prettier-ignore
+    const free = () => URL.revokeObjectURL(preview);
+    crop.decode().then(free, free);
     try {
       const { path } = await upload(file);
       trigger('photo', { path });

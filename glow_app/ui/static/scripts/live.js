@@ -7,8 +7,14 @@
 
 import { make, makeButton, on, onFiles, setDisabled, within } from './dom.js';
 import { LongWork } from './long_work.js';
-import { bitmapOf, cover, fitCanvas, offerNativeSize } from './pictures.js';
-import { showClipped, sizeForScreen } from './pictures.js';
+import {
+  bitmapOf,
+  cover,
+  fitCanvas,
+  offerNativeSize,
+  showClipped,
+  sizeForScreen,
+} from './pictures.js';
 import { LatestWins, retryWhileBusy } from './requests.js';
 
 const UNITS = { deviations: ' σ', degrees: '°', years: ' years' };
