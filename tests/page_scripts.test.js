@@ -3,14 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Axes, faint, rgb, squareAxes, ticks } from '../glow_app/ui/static/scripts/charts.js';
-import {
-  cropOfEyes,
-  eyesOf,
-  isNear,
-  limited,
-  pinched,
-} from '../glow_app/ui/static/scripts/crop_geometry.js';
+import { Axes, faint, squareAxes, ticks } from '../glow_app/ui/static/scripts/charts.js';
+import * as crops from '../glow_app/ui/static/scripts/crop.js';
 import { affordableSize, nearest } from '../glow_app/ui/static/scripts/full_frames.js';
 import { columnsOf } from '../glow_app/ui/static/scripts/gallery.js';
 import { duration, fixed } from '../glow_app/ui/static/scripts/learn/lesson.js';
@@ -22,64 +16,49 @@ import { between } from '../glow_app/ui/static/scripts/player.js';
 import { extent, points } from '../glow_app/ui/static/scripts/plot.js';
 import { LatestWins, retryWhileBusy, unpack } from '../glow_app/ui/static/scripts/requests.js';
 
+const { cropOfEyes, eyesOf, isNear, limited, pinched } = crops;
 const close = (a, b, by = 1e-9) => assert.ok(Math.abs(a - b) <= by, `${a} is not ${b}`);
 
 // ---- asking Python ------------------------------------------------------------------------
 
-test('of the wishes that wait only the newest is worked on', async () => {
+test('of the wishes that wait only the newest is worked on, also after a failure', async () => {
   const done = [];
   let rested = 0;
-  let release;
-  const gate = new Promise((open) => (release = open));
-  const pump = new LatestWins(
-    async (wish) => {
-      if (wish === 1) await gate;
-      done.push(wish);
-    },
-    () => (rested += 1),
-  );
+  const gate = Promise.withResolvers();
+  const work = async (wish) => {
+    if (wish === 'bad') throw new Error('no');
+    if (wish === 1) await gate.promise;
+    done.push(wish);
+  };
+  const pump = new LatestWins(work, () => (rested += 1));
+  await assert.rejects(pump.want('bad'));
   const all = pump.want(1);
   pump.want(2);
   pump.want(3);
   assert.deepEqual(done, []);
-  release();
+  gate.resolve();
   await all;
-  assert.deepEqual(done, [1, 3]);
-  assert.equal(rested, 1);
-});
-
-test('a wish that is forgotten is not worked on, and a failure leaves the pump usable', async () => {
-  const done = [];
-  const pump = new LatestWins(async (wish) => {
-    if (wish === 'bad') throw new Error('no');
-    done.push(wish);
-  });
-  await assert.rejects(pump.want('bad'));
-  const first = pump.want('a');
+  assert.deepEqual([done, rested], [[1, 3], 1]);
+  const last = pump.want('a');
   pump.want('b');
   pump.forget();
-  await first;
-  assert.deepEqual(done, ['a']);
+  await last;
+  assert.deepEqual(done, [1, 3, 'a']);
 });
 
 test('a busy server is asked again, and only while somebody wants it', async () => {
   const answers = [{ busy: true, error: 'busy' }, { value: 1 }];
   const told = [];
-  const answer = await retryWhileBusy(
-    async () => answers.shift(),
-    () => true,
-    (busy) => told.push(busy.error),
-  );
+  const call = async () => answers.shift();
+  const tell = ({ error }) => told.push(error);
+  const answer = await retryWhileBusy(call, () => true, tell);
   assert.deepEqual([answer, told], [{ value: 1 }, ['busy']]);
   let calls = 0;
-  const nothing = await retryWhileBusy(
-    async () => {
-      calls += 1;
-      throw new Error('out of reach');
-    },
-    () => calls < 1,
-  );
-  assert.deepEqual([nothing, calls], [null, 1]);
+  const fail = async () => {
+    calls += 1;
+    throw new Error('out of reach');
+  };
+  assert.deepEqual([await retryWhileBusy(fail, () => calls < 1), calls], [null, 1]);
 });
 
 test('arrays inside of an answer become numbers, infinities too', () => {
@@ -115,18 +94,10 @@ test('between two frames a measurement is on the straight line; a loop goes roun
 });
 
 test('a curve leaves out what is not known and closes in a loop', () => {
-  assert.deepEqual(points([1, null, 3], false), [
-    [0, 2],
-    [1, 3],
-  ]);
-  assert.deepEqual(points([1, 2], true), [
-    [0, 1, 2],
-    [1, 2, 1],
-  ]);
-  assert.deepEqual(
-    extent([1, 1.1], 0.5).map((v) => v.toFixed(2)),
-    ['0.80', '1.30'],
-  );
+  assert.deepEqual(points([1, null, 3], false), [[0, 2], [1, 3]]); // prettier-ignore
+  assert.deepEqual(points([1, 2], true), [[0, 1, 2], [1, 2, 1]]); // prettier-ignore
+  close(extent([1, 1.1], 0.5)[0], 0.8);
+  close(extent([1, 1.1], 0.5)[1], 1.3);
   assert.deepEqual(extent([0, 2], 0.5), [0, 2]);
 });
 
@@ -148,25 +119,26 @@ test('the frames nearest to the slider come first', () => {
 // ---- sliders and galleries ----------------------------------------------------------------
 
 test('a slider says its value in its unit, with a true minus sign', () => {
-  const degrees = { step: 0.5, unit: 'degrees' };
-  assert.deepEqual(valueTexts(-3.5, degrees), { text: '−3.5°', spoken: '-3.5 degrees' });
-  assert.deepEqual(valueTexts(12, { step: 1, unit: 'years' }), {
-    text: '+12 years',
-    spoken: '12 years',
-  });
-  assert.deepEqual(valueTexts(0, { step: 0.05, unit: '' }), { text: '0.00', spoken: '0.00' });
-  const share = { step: 0.01, percent: true };
-  assert.deepEqual(valueTexts(0.25, share), { text: '25 %', spoken: '25 percent' });
+  for (const [value, slider, text, spoken] of [
+    [-3.5, { step: 0.5, unit: 'degrees' }, '−3.5°', '-3.5 degrees'],
+    [12, { step: 1, unit: 'years' }, '+12 years', '12 years'],
+    [0, { step: 0.05, unit: '' }, '0.00', '0.00'],
+    [0.25, { step: 0.01, percent: true }, '25 %', '25 percent'],
+  ])
+    assert.deepEqual(valueTexts(value, slider), { text, spoken });
 });
 
 test('faces stand in rows that come out even', () => {
-  assert.equal(columnsOf(12, null, false), 6);
-  assert.equal(columnsOf(16, null, false), 8);
-  assert.equal(columnsOf(13, null, false), 6);
-  assert.equal(columnsOf(12, null, true), 4);
-  assert.equal(columnsOf(12, 8, true), 8);
-  assert.equal(columnsOf(48, 12, true), 4); // too many for a phone
-  assert.equal(columnsOf(48, 12, false), 12);
+  for (const [n, asked, onPhone, columns] of [
+    [12, null, false, 6],
+    [16, null, false, 8],
+    [13, null, false, 6],
+    [12, null, true, 4],
+    [12, 8, true, 8],
+    [48, 12, true, 4], // too many for a phone
+    [48, 12, false, 12],
+  ])
+    assert.equal(columnsOf(n, asked, onPhone), columns);
 });
 
 // ---- the crop -----------------------------------------------------------------------------
@@ -175,25 +147,19 @@ const bounds = { width: 1, height: 0.75, smallest: 0.05, largest: 2 };
 const eyes = { apart: 0.4, below: 0.21 };
 
 test('a crop stays on the photo and within its sizes', () => {
-  assert.deepEqual(limited({ x: -1, y: 9, side: 5, turn: -90 }, bounds), {
-    x: 0,
-    y: 0.75,
-    side: 2,
-    turn: 270,
-  });
-  assert.ok(isNear({ x: 0, y: 0, side: 1, turn: 359.5 }, { x: 0, y: 0, side: 1, turn: 0 }));
-  assert.ok(!isNear({ x: 0, y: 0, side: 1, turn: 5 }, { x: 0, y: 0, side: 1, turn: 0 }));
+  const inside = { x: 0, y: 0.75, side: 2, turn: 270 };
+  assert.deepEqual(limited({ x: -1, y: 9, side: 5, turn: -90 }, bounds), inside);
+  const crop = { x: 0, y: 0, side: 1, turn: 0 };
+  assert.ok(isNear({ ...crop, turn: 359.5 }, crop));
+  assert.ok(!isNear({ ...crop, turn: 5 }, crop));
 });
 
 test('the crop of the eyes of a crop is that crop, whichever eye comes first', () => {
   for (const turn of [0, 12, 340]) {
     const crop = { x: 0.4, y: 0.3, side: 0.5, turn };
-    const [left, right] = eyesOf(crop, eyes);
-    for (const pair of [
-      [left, right],
-      [right, left],
-    ]) {
-      const again = limited(cropOfEyes(pair, eyes), bounds);
+    const pair = eyesOf(crop, eyes);
+    for (const points of [pair, pair.toReversed()]) {
+      const again = limited(cropOfEyes(points, eyes), bounds);
       for (const key of ['x', 'y', 'side']) close(again[key], crop[key]);
       close(again.turn, turn, 1e-6);
     }
@@ -216,7 +182,7 @@ test('axes go from numbers to places and back', () => {
   const axes = new Axes(null, [10, 20, 110, 220], [0, 5], [-1, 1]);
   assert.deepEqual([axes.x(2.5), axes.y(1), axes.y(-1)], [60, 20, 220]);
   assert.deepEqual(axes.at(60, 120), [2.5, 0]);
-  const log = new Axes(null, [0, 0, 100, 100], [1, 100], [1, 100], { logX: true, logY: true });
+  const log = new Axes(null, [0, 0, 100, 100], [1, 100], [1, 100], true);
   close(log.x(10), 50);
   close(log.y(10), 50);
   const square = squareAxes(null, 204, 104, 2);
@@ -229,18 +195,13 @@ test('ticks are round numbers between two values', () => {
   assert.deepEqual(ticks(2, 3, 4), [2, 2.5, 3]);
 });
 
-test('colours in short and in long', () => {
-  assert.deepEqual(rgb('#fff'), [255, 255, 255]);
-  assert.deepEqual(rgb('#0e7c77'), [14, 124, 119]);
-  assert.equal(faint('#0e7c77', 0.5), 'rgb(14 124 119 / 0.5)');
+test('a colour grows faint', () => {
+  assert.equal(faint('#0e7c77', 0.5), 'color-mix(in srgb, #0e7c77 50%, transparent)');
 });
 
 test('numbers as people say them', () => {
+  const seconds = [2.34, 0.0052, 0.25, 0.00004];
+  assert.deepEqual(seconds.map(duration), ['2.3 s', '5.2 ms', '250 ms', '40 µs']);
+  assert.deepEqual([0, 3.2e-7].map(tiny), ['0', '3 · 10⁻⁷']);
   assert.equal(fixed(-1.2345, 2), '−1.23');
-  assert.equal(duration(2.34), '2.3 s');
-  assert.equal(duration(0.0052), '5.2 ms');
-  assert.equal(duration(0.25), '250 ms');
-  assert.equal(duration(0.00004), '40 µs');
-  assert.equal(tiny(0), '0');
-  assert.equal(tiny(3.2e-7), '3 · 10⁻⁷');
 });

@@ -2,17 +2,16 @@
 // Events to Python: photo {path}, draw {seed}, crop {}, remove {}. The value: card_value in
 // components/faces.py.
 
-import { flag, makeButton, make, onFiles, within } from './dom.js';
+import { makeButton, make, on, onDrop, onFiles, within } from './dom.js';
 import { refusal } from './long_work.js';
 
 export default function card(host) {
   const { element, trigger, props, upload, watch, limits } = host;
   const { find, parts } = within(element);
-  const { card, crop, seen, see, live, busy, camera, notes } = parts;
+  const { card, crop, seen, see, live, busy, camera, notes, bits, trip, webcam } = parts;
   const { remove: removeButton, recrop: recropButton } = parts;
   const [fileInput, seedInput] = ['.upload input', '.seed input'].map(find);
 
-  let preview = null; // object URL of a picture on its way to the server
   let seedTyped = false; // the seed was typed since the last face was drawn
   let stream = null; // the running camera
   let running = 0; // events under way, each with its upload
@@ -21,59 +20,52 @@ export default function card(host) {
 
   function show() {
     const value = props.value || null;
-    if (!running) setBusy(null);
+    if (!running) setBusy('');
     card.dataset.kind = value ? value.kind : 'empty';
-    crop.hidden = !value;
+    for (const one of [crop, removeButton, bits, trip]) one.hidden = !value;
+    parts.none.hidden = Boolean(value);
+    see.hidden = !value?.full;
+    recropButton.hidden = (value?.recrop ?? null) === null;
+    showSeen(false);
+    parts.source.textContent = value ? value.source : '';
     if (value) {
-      seen.src = value.seen;
-      seen.alt = `Photo ${card.dataset.name} as the model sees it, in the mean shape: ${value.source.toLowerCase()}`;
+      const source = value.source.toLowerCase();
       crop.src = value.full || value.plain;
-      crop.alt = `Photo ${card.dataset.name}: ${value.source.toLowerCase()}`;
-      find('.see-size').textContent = `${value.size} × ${value.size}`;
+      crop.alt = `Photo ${card.dataset.name}: ${source}`;
+      seen.src = value.seen;
+      seen.alt = `Photo ${card.dataset.name} as the model sees it, in the mean shape: ${source}`;
+      parts.seeSize.textContent = `${value.size} × ${value.size}`;
+      bits.firstElementChild.textContent = value.bits;
+      bits.lastElementChild.textContent = value.phrase;
+      bits.dataset.tone = value.tone;
+      trip.textContent = value.roundtrip;
+      trip.dataset.exact = value.exact;
     } else {
       crop.removeAttribute('src');
       seen.removeAttribute('src');
     }
-    see.hidden = !(value && value.full);
-    look(false);
-    removeButton.hidden = !value;
-    recropButton.hidden = !value || value.recrop === null;
-    find('.source').textContent = value ? value.source : '';
-    find('.none').hidden = !!value;
-    find('.bits').hidden = find('.trip').hidden = !value;
-    if (value) {
-      find('.bits b').textContent = value.bits;
-      find('.bits span').textContent = value.phrase;
-      find('.bits').dataset.tone = value.tone;
-      find('.trip').textContent = value.roundtrip;
-      find('.trip').dataset.exact = value.exact;
-    }
-    const seed = value && value.seed !== null ? value.seed : '';
+    const seed = value?.seed ?? '';
     if (seed !== '' || !seedTyped) {
       // a photo has no seed, but one being typed stays
       seedInput.value = seed;
       seedTyped = false;
     }
-    notes.replaceChildren(...(value ? value.notes : []).map((text) => make('li', '', text)));
+    notes.replaceChildren(...(value?.notes ?? []).map((text) => make('li', {}, text)));
     // The first note says what is amiss.
-    if (value && value.recrop) notes.firstChild?.append(makeButton('btn', value.recrop, recrop));
+    if (value?.recrop) notes.firstChild?.append(makeButton('btn', value.recrop, recrop));
   }
 
   /** Show what the model sees in place of what the photo has. */
-  function look(on) {
-    see.setAttribute('aria-pressed', on);
+  function showSeen(on) {
+    see.ariaPressed = on;
     seen.hidden = !on;
   }
-  see.addEventListener('click', () => look(seen.hidden));
+  on(see, 'click', () => showSeen(seen.hidden));
 
   function setBusy(text) {
-    flag(card, 'aria-busy', text, 'true');
+    card.ariaBusy = text ? 'true' : null;
     busy.hidden = !text;
-    if (text) find('.busy-text').textContent = text;
-    if (!text && preview) {
-      URL.revokeObjectURL(preview);
-      preview = null;
-    }
+    if (text) parts.busyText.textContent = text;
   }
 
   const fail = (sentence) => {
@@ -98,10 +90,12 @@ export default function card(host) {
     const refused = refusal(file, limits.upload_mb);
     if (refused) return fail(refused);
     begin('Finding the face…');
-    look(false);
-    preview = URL.createObjectURL(file);
+    showSeen(false);
+    const preview = URL.createObjectURL(file);
     crop.src = preview; // at once, before the server answers; formats the browser can't show stay hidden
     crop.hidden = false;
+    const free = () => URL.revokeObjectURL(preview);
+    crop.decode().then(free, free);
     try {
       const { path } = await upload(file);
       trigger('photo', { path });
@@ -110,31 +104,14 @@ export default function card(host) {
     }
   }
 
-  crop.addEventListener('error', () => {
-    crop.hidden = true;
-  });
+  on(crop, 'error', () => (crop.hidden = true));
   onFiles(fileInput, ([file]) => send(file));
-  find('.well').addEventListener('click', (event) => {
-    if (!event.target.closest('button, video')) fileInput.click();
+  on(parts.well, 'click', ({ target }) => {
+    if (!target.closest('button, video')) fileInput.click();
   });
 
-  // ---- drag and drop: the whole card is the target ------------------------------------------
-
-  let inside = 0; // enter and leave also fire for every child
-  card.addEventListener('dragenter', () => {
-    inside += 1;
-    card.classList.add('over');
-  });
-  card.addEventListener('dragleave', () => {
-    inside -= 1;
-    if (inside <= 0) card.classList.remove('over');
-  });
-  card.addEventListener('dragover', (event) => event.preventDefault());
-  card.addEventListener('drop', (event) => {
-    event.preventDefault();
-    inside = 0;
-    card.classList.remove('over');
-    const file = event.dataTransfer.files[0];
+  // The whole card is the target.
+  onDrop(card, ([file]) => {
     if (file) send(file);
     else fail('Only a picture file can be dropped here, not a link: save the picture first.');
   });
@@ -144,11 +121,9 @@ export default function card(host) {
   /** The card that a paste belongs to: focused, else under the mouse, else one without a photo. */
   function pasteTarget() {
     const cards = [...document.querySelectorAll('.card')].filter((c) => c.offsetParent);
+    const first = (selector) => cards.find((c) => c.matches(selector));
     return (
-      cards.find((c) => c.matches(':focus-within')) ||
-      cards.find((c) => c.matches(':hover')) ||
-      cards.find((c) => c.dataset.kind !== 'photo') ||
-      cards[0]
+      first(':focus-within') || first(':hover') || first(':not([data-kind=photo])') || cards[0]
     );
   }
 
@@ -160,9 +135,9 @@ export default function card(host) {
       send(file);
     }
   }
-  document.addEventListener('paste', onPaste);
+  on(document, 'paste', onPaste);
 
-  find('.paste').addEventListener('click', async () => {
+  on(parts.paste, 'click', async () => {
     try {
       for (const item of await navigator.clipboard.read()) {
         const type = item.types.find((t) => t.startsWith('image/'));
@@ -176,18 +151,15 @@ export default function card(host) {
 
   // ---- camera -------------------------------------------------------------------------------
 
-  find('.webcam').addEventListener('click', async () => {
+  on(webcam, 'click', async () => {
     if (stream) return stopCamera();
     if (!navigator.mediaDevices) return fail('The camera needs a page on this computer or https.');
     try {
       const wanted = { facingMode: 'user', width: { ideal: 1280 }, height: { ideal: 960 } };
       stream = await navigator.mediaDevices.getUserMedia({ video: wanted });
-    } catch (error) {
-      return fail(
-        error.name === 'NotFoundError'
-          ? 'No camera was found.'
-          : 'The browser did not allow the camera.',
-      );
+    } catch ({ name }) {
+      const none = name === 'NotFoundError';
+      return fail(none ? 'No camera was found.' : 'The browser did not allow the camera.');
     }
     live.srcObject = stream;
     live.hidden = false;
@@ -195,16 +167,14 @@ export default function card(host) {
     await live.play(); // from here on there is a picture to take
     if (!stream) return; // ended meanwhile
     camera.hidden = false;
-    find('.snap').focus();
+    parts.snap.focus();
   });
-  find('.cancel').addEventListener('click', () => {
+  on(parts.cancel, 'click', () => {
     stopCamera();
-    find('.webcam').focus();
+    webcam.focus();
   });
-  find('.snap').addEventListener('click', () => {
-    const still = document.createElement('canvas');
-    still.width = live.videoWidth;
-    still.height = live.videoHeight;
+  on(parts.snap, 'click', () => {
+    const still = make('canvas', { width: live.videoWidth, height: live.videoHeight });
     still.getContext('2d').drawImage(live, 0, 0); // not mirrored, unlike the live picture
     still.toBlob((blob) => send(new File([blob], 'camera.png', { type: 'image/png' })));
   });
@@ -228,15 +198,13 @@ export default function card(host) {
     begin('Drawing…');
     trigger('draw', { seed });
   }
-  seedInput.addEventListener('input', () => {
-    seedTyped = true;
-  });
-  seedInput.addEventListener('keydown', (event) => {
+  on(seedInput, 'input', () => (seedTyped = true));
+  on(seedInput, 'keydown', (event) => {
     if (event.key !== 'Enter' || event.ctrlKey || event.metaKey) return;
     seedTyped = true;
     draw();
   });
-  find('.random').addEventListener('click', draw);
+  on(parts.random, 'click', draw);
 
   /** Ask for the editor of the crop. */
   function recrop() {
@@ -245,15 +213,15 @@ export default function card(host) {
     begin('Opening the photo…');
     trigger('crop', {});
   }
-  recropButton.addEventListener('click', recrop);
+  on(recropButton, 'click', recrop);
 
-  removeButton.addEventListener('click', () => {
+  on(removeButton, 'click', () => {
     trigger('remove', {});
     fileInput.focus();
   });
 
   // 'ended' comes from the page when an event has ended, well or badly: go back to the last value.
-  card.addEventListener('ended', end);
+  on(card, 'ended', end);
   watch('value', show);
   show();
 }

@@ -1,85 +1,63 @@
 // Charts: a canvas that repaints itself, and axes with scales on it.
 
+import { beforeNextFrame } from './dom.js';
+
 export const TAU = 2 * Math.PI;
 
-/** Colours of the page as they are now, light or dark. */
+const VARIABLES = { z: 'a', x: 'b', strong: 'line-strong' };
+
+/** Colours of the page as they are now, light or dark, by the names of their variables. */
 function palette(canvas) {
-  const style = getComputedStyle(canvas);
-  const get = (name) => style.getPropertyValue(`--glow-${name}`).trim();
-  return {
-    z: get('a'),
-    x: get('b'),
-    ink: get('ink'),
-    muted: get('muted'),
-    line: get('line'),
-    strong: get('line-strong'),
-    sunken: get('sunken'),
-    surface: get('surface'),
-    warn: get('warn'),
-    level: (i) => get(`level-${i}`),
+  const get = (_, name) => {
+    canvas.style.color = `var(--glow-${VARIABLES[name] ?? name})`;
+    return getComputedStyle(canvas).color;
   };
+  return new Proxy({}, { get });
 }
-/** [red, green, blue], 0 to 255, of a colour #rgb or #rrggbb. */
-export function rgb(colour) {
-  const hex = colour.replace('#', '');
-  const full = hex.length === 3 ? [...hex].map((d) => d + d).join('') : hex;
-  return [0, 2, 4].map((i) => parseInt(full.slice(i, i + 2), 16));
-}
+
 /** `colour` at `alpha`, 0 to 1. */
-export const faint = (colour, alpha) => `rgb(${rgb(colour).join(' ')} / ${alpha})`;
+export const faint = (colour, alpha) =>
+  `color-mix(in srgb, ${colour} ${100 * alpha}%, transparent)`;
 
-/** A canvas that repaints by itself when its size or the theme changes. */
-export class Chart {
-  constructor(canvas, draw) {
-    this.canvas = canvas;
-    this.paper = canvas.getContext('2d');
-    this.draw = draw;
-    this.pending = 0;
-    new ResizeObserver(() => this.ask()).observe(canvas);
-    new MutationObserver(() => this.ask()).observe(document.body, { attributeFilter: ['class'] });
-  }
-
-  /** Paint before the next frame, once. */
-  ask() {
-    if (!this.pending) this.pending = requestAnimationFrame(() => this.paint());
-  }
-
-  paint() {
-    this.pending = 0;
-    const { clientWidth: width, clientHeight: height } = this.canvas;
+/**
+ * Have `draw(paper, width, height, colours)` paint a canvas whenever its size or the theme changes.
+ * Returns a function that asks for it.
+ */
+export function chart(canvas, draw) {
+  const ask = beforeNextFrame(() => {
+    const { clientWidth: width, clientHeight: height } = canvas;
     if (!width || !height) return;
-    const dense = Math.min(3, window.devicePixelRatio || 1);
-    this.canvas.width = Math.round(width * dense);
-    this.canvas.height = Math.round(height * dense);
-    this.paper.scale(dense, dense);
-    this.paper.font = `${width < 300 ? 10.5 : 12}px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif`;
-    this.paper.lineJoin = this.paper.lineCap = 'round';
-    this.draw(this.paper, width, height, palette(this.canvas));
-  }
+    const dense = Math.min(3, devicePixelRatio);
+    canvas.width = Math.round(width * dense);
+    canvas.height = Math.round(height * dense);
+    const paper = canvas.getContext('2d');
+    paper.scale(dense, dense);
+    paper.font = `${width < 300 ? 10.5 : 12}px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif`;
+    paper.lineJoin = paper.lineCap = 'round';
+    draw(paper, width, height, palette(canvas));
+  });
+  new ResizeObserver(ask).observe(canvas);
+  new MutationObserver(ask).observe(document.body, { attributeFilter: ['class'] });
+  return ask;
 }
 
-/** A rectangle of the paper with a linear (or logarithmic) scale along either side. */
+/** A rectangle of the paper with a linear scale along either side, or logarithmic ones. */
 export class Axes {
-  constructor(
-    paper,
-    [left, top, right, bottom],
-    [x0, x1],
-    [y0, y1],
-    { logX = false, logY = false } = {},
-  ) {
-    Object.assign(this, { paper, left, top, right, bottom, x0, x1, y0, y1, logX, logY });
+  constructor(paper, [left, top, right, bottom], [x0, x1], [y0, y1], logarithmic = false) {
+    Object.assign(this, { paper, left, top, right, bottom, x0, x1, y0, y1, logarithmic });
   }
 
-  part(v, low, high, log) {
-    return log ? Math.log(v / low) / Math.log(high / low) : (v - low) / (high - low);
+  part(v, low, high) {
+    if (this.logarithmic) return Math.log(v / low) / Math.log(high / low);
+    return (v - low) / (high - low);
   }
 
   x(v) {
-    return this.left + (this.right - this.left) * this.part(v, this.x0, this.x1, this.logX);
+    return this.left + (this.right - this.left) * this.part(v, this.x0, this.x1);
   }
 
   y(v) {
-    return this.bottom - (this.bottom - this.top) * this.part(v, this.y0, this.y1, this.logY);
+    return this.bottom - (this.bottom - this.top) * this.part(v, this.y0, this.y1);
   }
 
   /** The value at a place of the paper. */
@@ -105,35 +83,37 @@ export class Axes {
     return [this.left, this.top, this.right - this.left, this.bottom - this.top];
   }
 
+  /** Fill what `trace(paper)` goes around. */
+  fill(colour, trace) {
+    const { paper } = this;
+    paper.fillStyle = colour;
+    paper.beginPath();
+    trace(paper);
+    paper.fill();
+  }
+
+  /** Fill the rectangle. Returns these axes. */
   ground(colour) {
-    this.paper.fillStyle = colour;
-    this.paper.beginPath();
-    this.paper.roundRect(...this.box, 8);
-    this.paper.fill();
+    this.fill(colour, (paper) => paper.roundRect(...this.box, 8));
+    return this;
   }
 
   line(xs, ys, colour, width = 2, dash = []) {
     const { paper } = this;
-    paper.strokeStyle = colour;
-    paper.lineWidth = width;
+    Object.assign(paper, { strokeStyle: colour, lineWidth: width });
     paper.setLineDash(dash);
     paper.beginPath();
-    for (let i = 0; i < xs.length; i += 1) {
+    xs.forEach((x, i) => {
       const y = Math.max(-1e5, Math.min(1e5, this.y(ys[i]))); // infinite densities
-      if (i) paper.lineTo(this.x(xs[i]), y);
-      else paper.moveTo(this.x(xs[i]), y);
-    }
+      paper.lineTo(this.x(x), y);
+    });
     paper.stroke();
     paper.setLineDash([]);
   }
 
   /** The area inside of places of the paper. */
   area(places, colour) {
-    const { paper } = this;
-    paper.fillStyle = colour;
-    paper.beginPath();
-    for (const place of places) paper.lineTo(...place);
-    paper.fill();
+    this.fill(colour, (paper) => places.forEach((place) => paper.lineTo(...place)));
   }
 
   /** A bar between two values of x and two of y, at least `least` pixels high. */
@@ -161,46 +141,36 @@ export class Axes {
   cells(alphas, colour, smooth) {
     const side = Math.sqrt(alphas.length);
     const image = new ImageData(side, side);
-    const tint = rgb(colour);
-    alphas.forEach((alpha, k) => image.data.set([...tint, 255 * alpha], 4 * k));
-    const small = new OffscreenCanvas(side, side);
-    small.getContext('2d').putImageData(image, 0, 0);
-    this.paper.imageSmoothingEnabled = smooth;
-    this.paper.imageSmoothingQuality = 'high';
-    this.paper.drawImage(small, ...this.box);
+    alphas.forEach((alpha, k) => (image.data[4 * k + 3] = 255 * alpha));
+    const small = new OffscreenCanvas(side, side).getContext('2d');
+    small.putImageData(image, 0, 0);
+    Object.assign(small, { fillStyle: colour, globalCompositeOperation: 'source-in' });
+    small.fillRect(0, 0, side, side);
+    Object.assign(this.paper, { imageSmoothingEnabled: smooth, imageSmoothingQuality: 'high' });
+    this.paper.drawImage(small.canvas, ...this.box);
   }
 
   dot(x, y, radius, colour, edge = '') {
-    const { paper } = this;
-    paper.fillStyle = colour;
-    paper.beginPath();
-    paper.arc(this.x(x), this.y(y), radius, 0, TAU);
-    paper.fill();
+    this.dots([x, y], radius, colour);
     if (!edge) return;
-    paper.strokeStyle = edge;
-    paper.lineWidth = 2;
-    paper.stroke();
+    Object.assign(this.paper, { strokeStyle: edge, lineWidth: 2 });
+    this.paper.stroke();
   }
 
   /** Many equal dots; `pairs` is x0, y0, x1, y1, … */
   dots(pairs, radius, colour) {
-    const { paper } = this;
-    paper.fillStyle = colour;
-    paper.beginPath();
-    for (let i = 0; i < pairs.length; i += 2) {
-      const [px, py] = [this.x(pairs[i]), this.y(pairs[i + 1])];
-      paper.moveTo(px + radius, py);
-      paper.arc(px, py, radius, 0, TAU);
-    }
-    paper.fill();
+    this.fill(colour, (paper) => {
+      for (let i = 0; i < pairs.length; i += 2) {
+        const [px, py] = [this.x(pairs[i]), this.y(pairs[i + 1])];
+        paper.moveTo(px + radius, py);
+        paper.arc(px, py, radius, 0, TAU);
+      }
+    });
   }
 
-  text(words, px, py, colour, align = 'left', baseline = 'alphabetic') {
-    const { paper } = this;
-    paper.fillStyle = colour;
-    paper.textAlign = align;
-    paper.textBaseline = baseline;
-    paper.fillText(words, px, py);
+  text(words, px, py, fillStyle, textAlign = 'left', textBaseline = 'alphabetic') {
+    Object.assign(this.paper, { fillStyle, textAlign, textBaseline });
+    this.paper.fillText(words, px, py);
   }
 
   ticksX(values, colour, name = String) {
@@ -223,15 +193,14 @@ export function ticks(low, high, count = 4) {
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = power * [1, 2, 5, 10].find((f) => f * power >= rough);
   const found = [];
-  for (let v = Math.ceil(low / step - 1e-9) * step; v <= high + 1e-9 * step; v += step) {
-    found.push(Math.round(v / step) * step);
-  }
-  return found.map((v) => Number(v.toPrecision(6)));
+  for (let v = Math.ceil(low / step - 1e-9) * step; v <= high + 1e-9 * step; v += step)
+    found.push(Number((Math.round(v / step) * step).toPrecision(6)));
+  return found;
 }
 
 /** A square frame in the middle of the paper, from -reach to reach. */
-export function squareAxes(paper, width, height, reach, pad = 2) {
-  const side = Math.min(width, height) - 2 * pad;
+export function squareAxes(paper, width, height, reach) {
+  const side = Math.min(width, height) - 4;
   const [left, top] = [(width - side) / 2, (height - side) / 2];
   return new Axes(paper, [left, top, left + side, top + side], [-reach, reach], [-reach, reach]);
 }

@@ -1,7 +1,7 @@
 // Frames at full size: pulled from the server once the model's own are there, nearest to the
 // slider first. server.full({key, frames, size}) -> {frames: [[number, data URI], …]} or {error}.
 
-import { within } from './dom.js';
+import { on, within } from './dom.js';
 import { bitmapOf, sizeForScreen } from './pictures.js';
 import { retryWhileBusy } from './requests.js';
 
@@ -17,82 +17,67 @@ export function affordableSize(sizes, count) {
 export const nearest = (missing, at, most) =>
   [...missing].sort((a, b) => Math.abs(a - at) - Math.abs(b - at)).slice(0, most);
 
-/** The pulling of one player's frames. */
-export class FullFrames {
-  /**
-   * Args: the component's host, then what the player answers: `player` its element, `frames()` its
-   * bitmaps, which are replaced in place, `place()` of the slider in frames, and `arrived()`,
-   * called when frames have come.
-   */
-  constructor({ element, server, limits }, { player, frames, place, arrived }) {
-    Object.assign(this, { server, limits, player, frames, place, arrived, pull: null });
-    ({ far: this.text, stopFull: this.stopButton } = within(element).parts);
-    this.stopButton.addEventListener('click', () => this.stop());
-  }
+/**
+ * The pulling of one player's frames. `frames()` are its bitmaps, which are replaced in place,
+ * `place()` is that of the slider in frames, and `arrived()` is called when frames have come.
+ */
+export function fullFrames({ element, server, limits }, { player, frames, place, arrived }) {
+  const { far, stopFull } = within(element).parts;
+  let pull = null; // {key, size, missing: Set of numbers, running}
 
   /** Other frames have come: forget what was pulled before. */
-  reset() {
-    this.stop();
-    this.pull = null; // {key, size, missing: Set of numbers, running}
-    delete this.player.dataset.full;
+  function reset() {
+    stop();
+    pull = null;
+    delete player.dataset.full;
   }
 
   /** Begin to pull what is offered, {key, sizes} or null, or go on. */
-  start(offer) {
-    if (!offer || (this.pull && this.pull.running)) return;
-    const frames = this.frames();
-    this.pull ??= {
+  async function start(offer) {
+    if (!offer || pull?.running) return;
+    pull ??= {
       key: offer.key,
-      size: affordableSize(offer.sizes, frames.length),
-      missing: new Set(frames.keys()),
+      size: affordableSize(offer.sizes, frames().length),
+      missing: new Set(frames().keys()),
     };
-    if (this.pull.missing.size) this.pullAll(this.pull);
-  }
-
-  async pullAll(mine) {
-    const goesOn = () => mine.running && this.player.isConnected;
+    const mine = pull;
+    const goesOn = () => mine.missing.size && mine.running && player.isConnected;
     mine.running = true;
-    this.stopButton.hidden = false;
-    while (mine.missing.size && goesOn()) {
-      const numbers = nearest(mine.missing, this.place(), this.limits.pull);
+    while (goesOn()) {
+      stopFull.hidden = false;
+      const numbers = nearest(mine.missing, place(), limits.pull);
       const question = { key: mine.key, size: mine.size, frames: numbers };
-      const answer = await retryWhileBusy(() => this.server.full(question), goesOn);
+      const answer = await retryWhileBusy(() => server.full(question), goesOn);
       const made = await Promise.all(
-        ((answer && answer.frames) || []).map(async ([i, src]) => [i, await bitmapOf({ src })]),
+        (answer?.frames ?? []).map(async ([i, src]) => [i, await bitmapOf({ src })]),
       );
-      if (!mine.running) {
-        // stopped, or other frames meanwhile
-        made.forEach(([, bitmap]) => bitmap.close());
-        return;
-      }
-      const frames = this.frames();
+      if (!mine.running) return made.forEach(([, bitmap]) => bitmap.close()); // stopped meanwhile
       for (const [i, bitmap] of made) {
-        frames[i].close();
-        frames[i] = bitmap;
+        frames()[i].close();
+        frames()[i] = bitmap;
         mine.missing.delete(i);
       }
-      this.player.dataset.full = frames.length - mine.missing.size;
-      if (!made.length) mine.running = false; // it has expired
-      this.arrived();
+      player.dataset.full = frames().length - mine.missing.size;
+      if (!made.length) break; // it has expired
+      arrived();
     }
     mine.running = false;
-    this.stopButton.hidden = true;
+    if (mine === pull) stopFull.hidden = true;
   }
 
-  /** Say how many frames are at full size, behind their number. */
-  tell() {
-    const { pull } = this;
-    const done = pull ? this.frames().length - pull.missing.size : 0;
-    this.text.textContent = !done
-      ? ''
-      : pull.missing.size
-        ? `, ${done} at full size`
-        : ' at full size';
+  /** Show how many frames are at full size, behind their number. */
+  function showCount() {
+    const done = pull ? frames().length - pull.missing.size : 0;
+    const some = pull?.missing.size ? `, ${done} at full size` : ' at full size';
+    far.textContent = done ? some : '';
   }
 
   /** Pull no more for now: the frames that have come stay. */
-  stop() {
-    if (this.pull) this.pull.running = false;
-    this.stopButton.hidden = true;
+  function stop() {
+    if (pull) pull.running = false;
+    stopFull.hidden = true;
   }
+  on(stopFull, 'click', stop);
+
+  return { reset, start, stop, showCount };
 }

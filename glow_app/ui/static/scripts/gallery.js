@@ -2,9 +2,9 @@
 // tabs/sample.py, or {working: true, event, job}, or null. Events to Python: pair {index,
 // to}, edit, journey and near {index}, save {}.
 
-import { make, makeButton, within } from './dom.js';
+import { make, makeButton, on, within } from './dom.js';
 import { LongWork } from './long_work.js';
-import { cutSheet } from './pictures.js';
+import { cover, cutSheet, setSide } from './pictures.js';
 
 const DONE = {
   a: 'This face is photo A now, on every tab.',
@@ -25,6 +25,7 @@ export default function gallery(host) {
   const work = new LongWork(host);
   const { gallery, tiles, who, status, save } = parts;
   const uses = findAll('.use');
+  const picture = find('.chosen > canvas');
   const PHONE = matchMedia('(max-width: 720px)');
   let shown = null; // the value that the tiles came with
   let chosen = -1;
@@ -48,65 +49,56 @@ export default function gallery(host) {
     shown = value;
     tiles.replaceChildren(...cut.map(tile));
     find('.title').textContent = value.title;
-    made();
-    gallery.dataset.state = 'ready';
-    gallery.dataset.rev = value.rev;
+    endMaking();
+    Object.assign(gallery.dataset, { state: 'ready', rev: value.rev });
     save.disabled = false;
-    lay();
+    layOut();
     choose(0);
   }
 
   /** No faces are being drawn any more. */
-  function made() {
+  function endMaking() {
     delete gallery.dataset.working;
     work.end(making);
     making = null;
   }
 
-  function lay() {
+  function layOut() {
     if (!shown) return;
     const columns = columnsOf(shown.n, shown.columns, PHONE.matches);
     tiles.style.setProperty('--columns', columns);
     tiles.classList.toggle('dense', PHONE.matches && columns > 4); // no room for words
   }
-  PHONE.addEventListener('change', lay);
+  on(PHONE, 'change', layOut);
 
   function tile(bitmap, i) {
-    const button = makeButton('tile', '', () => choose(i, true), {
-      tabIndex: -1,
-      ariaLabel: shown.about[i],
-    });
-    button.setAttribute('role', 'option');
     const canvas = make('canvas');
-    canvas.width = canvas.height = 2 * bitmap.width;
-    const paper = canvas.getContext('2d', { alpha: false });
-    paper.imageSmoothingQuality = 'high';
-    paper.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+    setSide(canvas, 2 * bitmap.width);
+    cover(canvas.getContext('2d', { alpha: false }), [bitmap, 1]);
     bitmap.close();
-    button.append(canvas, make('span', '', shown.captions[i]));
+    const more = { role: 'option', tabIndex: -1, ariaLabel: shown.about[i] };
+    const button = makeButton('tile', '', () => choose(i, true), more);
+    button.append(canvas, make('span', {}, shown.captions[i]));
     return button;
   }
 
   function choose(i, focus = false) {
     chosen = i;
     [...tiles.children].forEach((button, j) => {
-      button.setAttribute('aria-selected', j === i);
+      button.ariaSelected = j === i;
       button.tabIndex = j === i ? 0 : -1;
     });
     if (focus) tiles.children[i].focus();
-    const picture = find('.chosen > canvas');
-    picture
-      .getContext('2d')
-      .drawImage(tiles.children[i].querySelector('canvas'), 0, 0, picture.width, picture.height);
-    picture.setAttribute('aria-label', `The chosen face: ${shown.about[i]}`);
+    const { width, height } = picture;
+    picture.getContext('2d').drawImage(tiles.children[i].firstElementChild, 0, 0, width, height);
+    picture.ariaLabel = `The chosen face: ${shown.about[i]}`;
     who.textContent = shown.about[i];
     status.textContent = '';
-    uses.forEach((button) => {
+    for (const button of uses)
       button.disabled = button.classList.contains('near') && !shown.seeded[i];
-    });
   }
 
-  tiles.addEventListener('keydown', (event) => {
+  on(tiles, 'keydown', (event) => {
     if (!shown || event.ctrlKey || event.metaKey || event.altKey) return;
     const columns = getComputedStyle(tiles).gridTemplateColumns.split(' ').length;
     const to = {
@@ -122,29 +114,27 @@ export default function gallery(host) {
     if (to >= 0 && to < shown.n) choose(to, true);
   });
 
-  uses.forEach((button) =>
-    button.addEventListener('click', () => {
-      const { event, to } = button.dataset;
-      asked = to || event;
-      if (event !== 'near') {
-        statusOf = event;
-        status.textContent = 'Just a moment…';
-      }
-      trigger(event, { index: chosen, to });
-    }),
-  );
-  save.addEventListener('click', () => {
-    statusOf = 'save';
-    status.textContent = 'Preparing the sheet…';
+  function begin(event, text) {
+    statusOf = event;
+    status.textContent = text;
+  }
+  on(uses, 'click', ({ currentTarget }) => {
+    const { event, to } = currentTarget.dataset;
+    asked = to || event;
+    if (event !== 'near') begin(event, 'Just a moment…');
+    trigger(event, { index: chosen, to });
+  });
+  on(save, 'click', () => {
+    begin('save', 'Preparing the sheet…');
     trigger('save', {});
   });
 
   // 'ended' comes from the page when an event has ended, 'used' when the face went elsewhere.
-  gallery.addEventListener('ended', ({ detail }) => {
-    if (detail === making) made();
+  on(gallery, 'ended', ({ detail }) => {
+    if (detail === making) endMaking();
     if (detail === statusOf) status.textContent = '';
   });
-  gallery.addEventListener('used', ({ detail }) => {
+  on(gallery, 'used', ({ detail }) => {
     if (detail === statusOf) status.textContent = DONE[asked] || '';
   });
 

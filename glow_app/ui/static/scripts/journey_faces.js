@@ -2,8 +2,8 @@
 // components/faces.py. Events to Python: photos {paths, job}, draw {seed}, pair {}, arrange
 // {order: [ids]}, crop {face: id}.
 
-import { flag, make, makeButton, onFiles, within } from './dom.js';
-import { LongWork, newJob } from './long_work.js';
+import { make, makeButton, on, onDrop, onFiles, within } from './dom.js';
+import { LongWork } from './long_work.js';
 
 const ICONS = {
   earlier: 'M10 3L5 8l5 5',
@@ -16,49 +16,38 @@ export default function journeyFaces(host) {
   const { element, trigger, props, watch, limits } = host;
   const { find, parts } = within(element);
   const longWork = new LongWork(host);
-  const { faceList: area, row: list, note, count } = parts;
+  const { faceList: area, row: list, note, count, random, pair } = parts;
   const fileInput = find('.upload input');
 
   const tiles = new Map(); // by id: they stay, so that focus comes back to their buttons
   let held = null; // the id that is dragged
-
-  const faces = () => (props.value ? props.value.faces : []);
-  const order = () => faces().map((face) => face.id);
-  const busy = () => running !== null;
   let running = null; // the event that is under way
+
+  const faces = () => props.value?.faces ?? [];
+  const most = () => props.value?.most ?? limits.faces;
+  const order = () => faces().map((face) => face.id);
 
   function show() {
     const focused = element.contains(document.activeElement) ? document.activeElement.dataset : {};
-    const most = props.value ? props.value.most : limits.faces;
-    area.dataset.count = faces().length;
-    area.dataset.rev = props.value ? props.value.rev : 0;
-    count.textContent = faces().length ? `${faces().length} of ${most}` : '';
-    if (!busy()) note.textContent = (props.value && props.value.note) || '';
+    const have = faces().length;
+    Object.assign(area.dataset, { count: have, rev: props.value?.rev ?? 0 });
+    count.textContent = have ? `${have} of ${most()}` : '';
+    if (!running) note.textContent = props.value?.note || '';
     for (const id of tiles.keys()) if (!order().includes(id)) tiles.delete(id);
-    const items = faces().map(placed);
-    if (
-      items.some((item, i) => item !== list.children[i]) ||
-      items.length !== list.children.length
-    )
+    const items = faces().map(updatedTile);
+    const stand = items.length === list.children.length;
+    if (!stand || items.some((item, i) => item !== list.children[i]))
       list.replaceChildren(...items);
-    const full = faces().length >= most;
-    find('.upload').classList.toggle('off', full);
-    fileInput.disabled = find('.random').disabled = full;
-    find('.pair').disabled = faces().length > most - 2;
-    if (focused.act) {
-      const again = list.querySelector(
-        `[data-act="${focused.act}"][data-id="${focused.id}"]:not(:disabled)`,
-      );
-      (
-        again ||
-        list.querySelector(`[data-id="${focused.id}"]:not(:disabled)`) ||
-        fileInput
-      ).focus();
-    }
+    parts.upload.classList.toggle('off', have >= most());
+    fileInput.disabled = random.disabled = have >= most();
+    pair.disabled = have > most() - 2;
+    if (!focused.act) return;
+    const ofFace = `[data-id="${focused.id}"]:not(:disabled)`;
+    (find(`[data-act=${focused.act}]${ofFace}`) || find(ofFace) || fileInput).focus();
   }
 
   /** The tile of a face, as it is at place i. */
-  function placed(face, i) {
+  function updatedTile(face, i) {
     if (!tiles.has(face.id)) tiles.set(face.id, tile(face.id));
     const item = tiles.get(face.id);
     const picture = item.querySelector('img');
@@ -68,43 +57,42 @@ export default function journeyFaces(host) {
     for (const button of item.querySelectorAll('button')) {
       const { act } = button.dataset;
       button.ariaLabel = `${button.title} ${act === 'crop' ? 'of ' : ''}face ${i + 1}`;
-      button.disabled =
-        (act === 'earlier' && i === 0) || (act === 'later' && i === faces().length - 1);
+      const last = i === faces().length - 1;
+      button.disabled = (act === 'earlier' && i === 0) || (act === 'later' && last);
       button.hidden = act === 'crop' && !face.photo;
     }
     return item;
   }
 
   function tile(id) {
-    const item = make('li');
-    item.draggable = true;
-    item.dataset.face = id;
-    const tools = make('div', 'tools');
-    const tool = (act, title, click) => {
-      const look = act === 'crop' ? 'recrop' : 'btn';
-      const button = makeButton(look, '', () => click(id, act), { title });
+    const tool = (act, title, look = 'btn') => {
+      const button = makeButton(look, '', () => use(id, act), { title });
       Object.assign(button.dataset, { act, id });
       button.innerHTML = `<svg viewBox="0 0 16 16" aria-hidden="true"><path d="${ICONS[act]}"/></svg>`;
       return button;
     };
-    tools.append(
-      tool('earlier', 'Move earlier', move),
-      tool('remove', 'Remove', move),
-      tool('later', 'Move later', move),
+    const tools = make(
+      'div',
+      { className: 'tools' },
+      tool('earlier', 'Move earlier'),
+      tool('remove', 'Remove'),
+      tool('later', 'Move later'),
     );
-    const crop = tool('crop', 'Change the crop', recrop);
-    item.append(make('img'), make('span', 'place'), crop, tools);
-    item.addEventListener('dragstart', (event) => {
+    const place = make('span', { className: 'place' });
+    const crop = tool('crop', 'Change the crop', 'recrop');
+    const item = make('li', { draggable: true }, make('img'), place, crop, tools);
+    item.dataset.face = id;
+    on(item, 'dragstart', ({ dataTransfer }) => {
       held = id;
-      event.dataTransfer.effectAllowed = 'move';
-      event.dataTransfer.setData('text/plain', item.querySelector('.place').textContent);
+      dataTransfer.effectAllowed = 'move';
+      dataTransfer.setData('text/plain', place.textContent);
       item.classList.add('held');
     });
-    item.addEventListener('dragend', () => {
+    on(item, 'dragend', () => {
       held = null;
       item.classList.remove('held');
     });
-    item.addEventListener('dragover', (event) => {
+    on(item, 'dragover', (event) => {
       if (held === null || held === id) return;
       event.preventDefault();
       const { left, width } = item.getBoundingClientRect(); // whatever of it the pointer is over
@@ -112,86 +100,66 @@ export default function journeyFaces(host) {
       item.classList.toggle('after', after);
       item.classList.toggle('before', !after);
     });
-    item.addEventListener('dragleave', () => item.classList.remove('before', 'after'));
-    item.addEventListener('drop', (event) => {
+    on(item, 'dragleave', () => item.classList.remove('before', 'after'));
+    on(item, 'drop', (event) => {
       if (held === null || held === id) return;
       event.preventDefault();
       event.stopPropagation();
       const rest = order().filter((other) => other !== held);
       const at = rest.indexOf(id) + (item.classList.contains('after') ? 1 : 0);
-      arrange([...rest.slice(0, at), held, ...rest.slice(at)]);
+      arrange(rest.toSpliced(at, 0, held));
     });
     return item;
   }
 
-  function move(id, act) {
-    const ids = order();
-    const at = ids.indexOf(id);
-    ids.splice(at, 1);
-    if (act !== 'remove') ids.splice(act === 'earlier' ? at - 1 : at + 1, 0, id);
-    arrange(ids);
+  function use(id, act) {
+    if (act === 'crop') return ask('crop', { face: id });
+    const at = order().indexOf(id);
+    const rest = order().toSpliced(at, 1);
+    arrange(act === 'remove' ? rest : rest.toSpliced(act === 'earlier' ? at - 1 : at + 1, 0, id));
   }
 
-  const recrop = (id) => ask('crop', { face: id }); // for the editor of a photo's crop
   const arrange = (ids) => ask('arrange', { order: ids });
 
   /** Send an event to Python, unless another is under way. */
   function ask(event, more = {}, text = '') {
-    if (busy()) return;
-    work(event, text);
+    if (running) return;
+    beginWork(event, text);
     trigger(event, more);
   }
 
-  function work(event, text = '') {
+  function beginWork(event, text) {
     running = event;
-    flag(area, 'aria-busy', true, 'true');
+    area.ariaBusy = 'true';
     if (text) note.textContent = text;
   }
 
-  function rest() {
+  function endWork() {
     running = null;
-    flag(area, 'aria-busy', false);
+    area.ariaBusy = null;
     longWork.end('photos');
     show();
   }
 
   async function send(files) {
-    if (!files.length || busy()) return;
-    const room = (props.value ? props.value.most : limits.faces) - faces().length;
-    if (files.length > room)
-      return trigger(
-        'error',
-        `Only ${room} more ${room === 1 ? 'face fits' : 'faces fit'} on this journey.`,
-      );
-    work('photos', 'Finding faces…');
-    const paths = await longWork.uploadAll('photos', files);
-    if (!paths.length) return rest();
-    const job = newJob();
-    longWork.begin('photos', 'Finding faces', job);
-    trigger('photos', { paths, job });
+    if (!files.length || running) return;
+    const room = most() - faces().length;
+    if (files.length > room) {
+      const fit = room === 1 ? 'face fits' : 'faces fit';
+      return trigger('error', `Only ${room} more ${fit} on this journey.`);
+    }
+    beginWork('photos', 'Finding faces…');
+    if (!(await longWork.send('photos', files))) endWork();
   }
 
   onFiles(fileInput, send);
-  area.addEventListener('dragover', (event) => {
-    event.preventDefault();
-    if (held === null) area.classList.add('over');
-  });
-  area.addEventListener('dragleave', (event) => {
-    if (!area.contains(event.relatedTarget)) area.classList.remove('over');
-  });
-  area.addEventListener('drop', (event) => {
-    event.preventDefault();
-    area.classList.remove('over');
-    if (held === null) send([...event.dataTransfer.files]);
-  });
-  find('.random').addEventListener('click', () =>
-    ask('draw', { seed: Math.floor(Math.random() * 1e6) }, 'Drawing…'),
-  );
-  find('.pair').addEventListener('click', () => ask('pair'));
+  onDrop(area, send, () => held === null);
+  on(random, 'click', () => ask('draw', { seed: Math.floor(Math.random() * 1e6) }, 'Drawing…'));
+  on(pair, 'click', () => ask('pair'));
 
   // 'ended' comes from the page when an event has ended, well or badly.
-  area.addEventListener('ended', ({ detail }) => {
-    if (detail === running) rest();
+  on(area, 'ended', ({ detail }) => {
+    if (detail === running) endWork();
   });
   watch('value', show);
   show();

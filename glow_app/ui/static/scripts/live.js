@@ -6,8 +6,15 @@
 // expression {paths}.
 
 import { make, makeButton, on, onFiles, setDisabled, within } from './dom.js';
-import { LongWork, newJob } from './long_work.js';
-import { bitmapOf, fitCanvas, offerNativeSize, showClipped, sizeForScreen } from './pictures.js';
+import { LongWork } from './long_work.js';
+import {
+  bitmapOf,
+  cover,
+  fitCanvas,
+  offerNativeSize,
+  showClipped,
+  sizeForScreen,
+} from './pictures.js';
 import { LatestWins, retryWhileBusy } from './requests.js';
 
 const UNITS = { deviations: ' σ', degrees: '°', years: ' years' };
@@ -32,13 +39,13 @@ export default function livePicture(host) {
   const { find, findAll, parts } = within(element);
   const work = new LongWork(host);
   const { live, sliders, shortcuts, status, about, average, note, backs } = parts;
-  const { undo, redo, reset, compare, save } = parts;
+  const { undo, redo, reset, compare, save, was, clipped, size } = parts;
   const canvas = find('canvas');
   const paper = canvas.getContext('2d', { alpha: false });
   const uses = findAll('.use');
   const puts = findAll('.put');
 
-  let inputs = []; // one range a slider, in the order of the values
+  let rows = []; // {box, input, slider} each, in the order of the values
   let committed = []; // the values after the last finished move
   let [past, future] = [[], []];
   let openGroup = 'Expression'; // that stands open
@@ -47,25 +54,28 @@ export default function livePicture(host) {
   let still = null; // the last picture, a bitmap
   let original = null; // what the picture is compared with, a bitmap
 
-  const values = () => inputs.map((input) => input.valueAsNumber);
+  const values = () => rows.map(({ input }) => input.valueAsNumber);
+  const first = () => rows.map(({ slider }) => slider.first);
 
   // ---- the pump -----------------------------------------------------------------------------
 
   let resting = 0; // the timer of full size
   let failed = false; // the last answer was an error: nothing more until a slider moves
 
+  const complain = (answer) => say(answer?.error ?? 'The server did not answer.', true);
+
   const pictures = new LatestWins(
     async (question) => {
-      const mine = () => props.value && question.key === props.value.key;
+      const mine = () => question.key === props.value?.key;
       const answer = await retryWhileBusy(
         () => server.picture(question),
         () => mine() && !pictures.waiting,
-        (busy) => say(busy ? busy.error : 'The server did not answer.', true),
+        complain,
       );
       if (!mine()) return; // another face meanwhile
       if (!answer || answer.error) {
         if (pictures.waiting) return; // a newer one is asked for
-        say(answer ? answer.error : 'The server did not answer.', true);
+        complain(answer);
         failed = true;
         return;
       }
@@ -76,7 +86,7 @@ export default function livePicture(host) {
     },
     () => {
       delete live.dataset.pending;
-      arrest();
+      askAtRest();
     },
   );
 
@@ -89,27 +99,19 @@ export default function livePicture(host) {
   }
 
   /** The sliders rest: what else is wanted follows after a moment, one after the other. */
-  function arrest() {
+  function askAtRest() {
     clearTimeout(resting);
     if (!props.value || !still || failed) return;
     const { sizes } = props.value; // none: the photos have no more
-    const full = sizes.length ? sizeForScreen(sizes) : null;
-    const next =
-      full && live.dataset.full !== String(full)
-        ? { full }
-        : props.value.compare && (!original || (full && original.width < full))
-          ? { aside: true, values: values().map(() => 0), ...(full ? { full } : {}) }
-          : null;
-    if (next)
-      resting = setTimeout(() => {
-        if (!pictures.busy) ask(next);
-      }, REST_MS);
+    const full = sizes.length ? { full: sizeForScreen(sizes) } : {};
+    let next = null;
+    if (sizes.length && live.dataset.full !== String(full.full)) next = full;
+    else if (props.value.compare && (!original || original.width < full.full))
+      next = { aside: true, values: rows.map(() => 0), ...full };
+    if (next) resting = setTimeout(() => pictures.busy || ask(next), REST_MS);
   }
 
-  function paint(bitmap) {
-    paper.imageSmoothingQuality = 'high';
-    paper.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-  }
+  const paint = (bitmap) => cover(paper, [bitmap, 1]);
 
   function show(answer, bitmap, question) {
     if (still && still !== original) still.close();
@@ -117,127 +119,120 @@ export default function livePicture(host) {
     if (question.full) live.dataset.full = question.full;
     else delete live.dataset.full;
     if (question.values.every((value) => value === 0)) keepOriginal(bitmap);
-    if (compare.getAttribute('aria-pressed') !== 'true') paint(still);
-    showClipped(find('.clipped'), answer.clamped, limits.clipped);
-    if (status.dataset.tone === 'bad') retell();
-    live.dataset.state = 'ready';
-    live.dataset.shown = JSON.stringify(question.values);
-    live.dataset.painted = Number(live.dataset.painted || 0) + 1;
-    canvas.setAttribute('aria-label', live.ariaLabel);
+    if (compare.ariaPressed !== 'true') paint(still);
+    showClipped(clipped, answer.clamped, limits.clipped);
+    if (status.dataset.tone === 'bad') sayUnderWay();
+    const shown = JSON.stringify(question.values);
+    const painted = Number(live.dataset.painted || 0) + 1;
+    Object.assign(live.dataset, { state: 'ready', shown, painted });
+    canvas.ariaLabel = live.ariaLabel;
     setDisabled([save, ...uses, ...puts], false);
   }
 
   /** With all sliders at 0 the picture is the face itself: the largest one stays. */
   function keepOriginal(bitmap) {
-    if (!props.value.compare || (original && original.width > bitmap.width)) return;
-    if (original && original !== still) original.close();
+    if (!props.value.compare || original?.width > bitmap.width) return;
+    forgetOriginal();
     original = bitmap;
     compare.disabled = false;
   }
 
+  function forgetOriginal() {
+    if (original !== still) original?.close();
+    original = null;
+    compare.disabled = true;
+  }
+
   // ---- sliders ------------------------------------------------------------------------------
 
-  function tell(input, slider) {
+  function showValue({ input, slider }) {
     const value = input.valueAsNumber;
     const { text, spoken } = valueTexts(value, slider);
     input.parentElement.querySelector('output').textContent = text;
-    input.setAttribute('aria-valuetext', spoken);
+    input.ariaValueText = spoken;
     const part = (x) => (x - slider.min) / (slider.max - slider.min);
-    const zero = part(Math.max(0, slider.min));
+    const [from, to] = [part(Math.max(0, slider.min)), part(value)].sort((a, b) => a - b);
     input.style.setProperty('--part', part(value));
-    input.style.setProperty('--from', `${100 * Math.min(zero, part(value))}%`);
-    input.style.setProperty('--to', `${100 * Math.max(zero, part(value))}%`);
+    input.style.setProperty('--from', `${100 * from}%`);
+    input.style.setProperty('--to', `${100 * to}%`);
   }
 
   function row(slider, value, i) {
-    const box = make('div', 'row');
-    const label = make('label', '', slider.label);
-    if (slider.detail) label.append(' ', make('small', '', slider.detail));
-    const input = make('input');
-    Object.assign(input, { type: 'range', min: slider.min, max: slider.max, step: slider.step });
-    input.id = `live-${live.dataset.kind}-${i}`;
+    const { min, max, step } = slider;
+    const id = `live-${live.dataset.kind}-${i}`;
+    const label = make('label', { htmlFor: id }, slider.label);
+    if (slider.detail) label.append(' ', make('small', {}, slider.detail));
+    const input = make('input', { type: 'range', id, min, max, step, value });
     input.dataset.id = slider.id;
-    input.value = value;
-    label.htmlFor = input.id;
-    const words = make('div', 'words');
+    const words = make('div', { className: 'words' });
     if (slider.low || slider.high)
-      words.append(make('span', '', slider.low), make('span', '', slider.high));
-    box.append(label, make('output'), input, words);
-    if (slider.weak) box.append(make('p', 'weak', slider.weak));
-    input.addEventListener('input', () => {
-      tell(input, slider);
-      press();
+      words.append(make('span', {}, slider.low), make('span', {}, slider.high));
+    const box = make('div', { className: 'row' }, label, make('output'), input, words);
+    if (slider.weak) box.append(make('p', { className: 'weak' }, slider.weak));
+    const one = { box, input, slider };
+    on(input, 'input', () => {
+      showValue(one);
+      markShortcut();
       ask();
     });
-    input.addEventListener('change', commit);
-    input.addEventListener('dblclick', () => {
-      input.value = slider.first;
-      tell(input, slider);
-      ask();
-      commit();
-    });
-    return { box, input };
+    on(input, 'change', commit);
+    on(input, 'dblclick', () => set(values().with(i, slider.first)));
+    return one;
   }
 
   /** Rows under the headings of their groups, each with a button that puts its sliders back: beside
       the heading, for what is pressed must not hold another thing to press. */
-  function grouped(rows, all) {
-    const groups = new Map();
-    for (const one of rows) {
-      const { group } = all[inputs.indexOf(one.input)];
-      groups.set(group, [...(groups.get(group) ?? []), one]);
-    }
+  function grouped(inOrder) {
+    const groups = Map.groupBy(inOrder, ({ slider }) => slider.group);
     return [...groups].flatMap(([name, some]) => {
-      if (!name) return some.map((one) => one.box);
-      const box = make('details', 'group');
-      box.open = name === openGroup || some.some((one) => one.input.valueAsNumber !== 0);
-      const head = make('summary', '', name);
-      head.append(' ', make('small', '', `${some.length}`));
-      const putBack = () => {
-        const mine = new Set(some.map((one) => inputs.indexOf(one.input)));
-        place(values().map((x, i) => (mine.has(i) ? all[i].first : x)));
-        commit();
-      };
-      box.append(head, ...some.map((one) => one.box));
-      box.addEventListener('toggle', () => {
+      const boxes = some.map(({ box }) => box);
+      if (!name) return boxes;
+      const head = make('summary', {}, name, ' ', make('small', {}, some.length));
+      const box = make('details', { className: 'group' }, head, ...boxes);
+      box.open = name === openGroup || some.some(({ input }) => input.valueAsNumber !== 0);
+      on(box, 'toggle', () => {
         if (box.open) openGroup = name;
       });
-      const whole = make('div', 'grouped');
-      whole.append(box, makeButton('btn back', 'Reset', putBack, { ariaLabel: `Reset ${name}` }));
-      return [whole];
+      const putBack = () =>
+        set(rows.map((one) => (some.includes(one) ? one.slider.first : one.input.valueAsNumber)));
+      const button = makeButton('btn back', 'Reset', putBack, { ariaLabel: `Reset ${name}` });
+      return make('div', { className: 'grouped' }, box, button);
     });
   }
 
   /** Which shortcut the sliders stand at, if any. */
-  function press() {
+  function markShortcut() {
     const now = values();
     shortcuts.querySelectorAll('.btn').forEach((button, i) => {
-      button.setAttribute('aria-pressed', same(props.value.shortcuts[i].values, now));
+      button.ariaPressed = same(props.value.shortcuts[i].values, now);
     });
     reset.disabled = same(first(), now);
   }
 
   function place(row) {
-    inputs.forEach((input, i) => {
-      input.value = row[i];
-      tell(input, props.value.sliders[i]);
+    rows.forEach((one, i) => {
+      one.input.value = row[i];
+      showValue(one);
     });
-    press();
+    markShortcut();
     ask();
   }
 
-  const first = () => props.value.sliders.map((slider) => slider.first);
+  /** Place the sliders in one step of the history. */
+  function set(row) {
+    place(row);
+    commit();
+  }
 
   // ---- history ------------------------------------------------------------------------------
 
   function commit() {
     const now = values();
     if (same(now, committed)) return;
-    past.push(committed);
-    if (past.length > MOST_STEPS) past.shift();
+    past = [...past, committed].slice(-MOST_STEPS);
     future = [];
     committed = now;
-    arm();
+    enableHistory();
   }
 
   function step(from, to) {
@@ -245,20 +240,17 @@ export default function livePicture(host) {
     to.push(committed);
     committed = from.pop();
     place(committed);
-    arm();
+    enableHistory();
   }
 
-  function arm() {
+  function enableHistory() {
     undo.disabled = !past.length;
     redo.disabled = !future.length;
   }
 
-  undo.addEventListener('click', () => step(past, future));
-  redo.addEventListener('click', () => step(future, past));
-  reset.addEventListener('click', () => {
-    place(first());
-    commit();
-  });
+  on(undo, 'click', () => step(past, future));
+  on(redo, 'click', () => step(future, past));
+  on(reset, 'click', () => set(first()));
 
   function onKey(event) {
     if (!live.isConnected) return document.removeEventListener('keydown', onKey);
@@ -270,64 +262,58 @@ export default function livePicture(host) {
     else return;
     event.preventDefault();
   }
-  document.addEventListener('keydown', onKey);
+  on(document, 'keydown', onKey);
 
   // ---- compare ------------------------------------------------------------------------------
 
-  function look(before) {
+  function showOriginal(before) {
     if (!original || !still) return;
-    compare.setAttribute('aria-pressed', before);
-    find('.was').hidden = !before;
+    compare.ariaPressed = before;
+    was.hidden = !before;
     paint(before ? original : still);
   }
-  compare.addEventListener('pointerdown', () => look(true));
-  for (const end of ['pointerup', 'pointerleave', 'pointercancel', 'blur', 'keyup'])
-    on(compare, end, () => look(false));
-  compare.addEventListener('keydown', (event) => {
-    if (event.key === ' ' || event.key === 'Enter') look(true);
+  on(compare, 'pointerdown', () => showOriginal(true));
+  on(compare, 'pointerup pointerleave pointercancel blur keyup', () => showOriginal(false));
+  on(compare, 'keydown', ({ key }) => {
+    if (key === ' ' || key === 'Enter') showOriginal(true);
   });
 
   // ---- a new scene --------------------------------------------------------------------------
 
+  /** Where the sliders of a scene begin: where those of the last one stood, unless it says so. */
+  function starts(value) {
+    const now = Object.fromEntries(rows.map(({ slider }, i) => [slider.id, values()[i]]));
+    const set = value.setting && value.setting.rev !== setting ? value.setting.values : null;
+    setting = value.setting?.rev ?? setting;
+    return value.sliders.map(({ id, first }) => {
+      if (becomes) return becomes === 'b' ? 1 : 0;
+      const stays = now[id] ?? first;
+      return set ? (set[id] ?? (value.setting.keep ? stays : 0)) : stays;
+    });
+  }
+
   function load() {
     const value = props.value;
     if (!value) return clear();
-    const now = Object.fromEntries(inputs.map((input) => [input.dataset.id, input.valueAsNumber]));
-    const set = value.setting && value.setting.rev !== setting ? value.setting.values : null;
-    if (value.setting) setting = value.setting.rev;
-    const start = value.sliders.map((slider) => {
-      if (becomes) return becomes === 'b' ? 1 : 0;
-      const stays = now[slider.id] ?? slider.first;
-      return set ? (set[slider.id] ?? (value.setting.keep ? stays : 0)) : stays;
-    });
+    const start = starts(value);
     becomes = null;
-    const rows = value.sliders.map((slider, i) => row(slider, start[i], i));
-    inputs = rows.map((one) => one.input);
-    const order = live.dataset.kind === 'mix' ? [...rows].reverse() : rows; // coarse on top
-    sliders.replaceChildren(...grouped(order, value.sliders));
+    rows = value.sliders.map((slider, i) => row(slider, start[i], i));
+    // Of a mix the coarse ones are on top.
+    sliders.replaceChildren(...grouped(live.dataset.kind === 'mix' ? rows.toReversed() : rows));
     shortcuts.hidden = !value.shortcuts.length;
     shortcuts.querySelectorAll('.btn').forEach((button) => button.remove());
-    for (const shortcut of value.shortcuts) {
-      const act = () => {
-        place(shortcut.values);
-        commit();
-      };
-      const { label, title } = shortcut;
+    for (const { label, title, values: row } of value.shortcuts) {
       const ariaLabel = title.includes(label) ? title : `${label}: ${title}`;
-      shortcuts.append(makeButton('btn', label, act, { title, ariaLabel }));
+      shortcuts.append(makeButton('btn', label, () => set(row), { title, ariaLabel }));
     }
-    if (original && original !== still) original.close();
-    original = null;
-    compare.disabled = true;
+    forgetOriginal();
     delete live.dataset.full;
     note.textContent = value.note;
-    offerNativeSize(find('.size'), value.native > value.size && value.native);
+    offerNativeSize(size, value.native > value.size && value.native);
     puts.forEach((button, i) => {
       button.hidden = !value.photos[i];
-      button.querySelector('span').textContent =
-        value.photos.length > 1
-          ? `Put it back into photo ${'AB'[i]}`
-          : 'Put it back into the photo';
+      const which = value.photos.length > 1 ? `photo ${'AB'[i]}` : 'the photo';
+      button.firstElementChild.textContent = `Put it back into ${which}`;
     });
     backs.hidden = !value.photos.some(Boolean);
     about.textContent = value.about || '';
@@ -335,13 +321,13 @@ export default function livePicture(host) {
     if (value.average) average.src = value.average;
     fitCanvas(canvas, limits.full_sizes);
     if (still) paint(still); // resizing a canvas empties it
-    inputs.forEach((input, i) => tell(input, value.sliders[i]));
+    rows.forEach(showValue);
     const placed = values(); // on the steps of their sliders
     if (committed.length !== placed.length) [past, future] = [[], []];
     else if (!same(committed, placed)) past.push(committed);
     committed = placed;
-    arm();
-    press();
+    enableHistory();
+    markShortcut();
     ask();
   }
 
@@ -351,10 +337,10 @@ export default function livePicture(host) {
     note.textContent = '';
     backs.hidden = true;
     live.dataset.state = 'empty';
-    find('.clipped').hidden = true;
-    setDisabled([save, compare, reset, ...uses, ...puts, ...inputs], true);
-    setDisabled(shortcuts.querySelectorAll('.btn'), true);
-    canvas.setAttribute('aria-label', 'The picture will stand here');
+    clipped.hidden = true;
+    setDisabled([save, compare, reset, ...uses, ...puts], true);
+    setDisabled(live.querySelectorAll('.shortcuts .btn, .sliders input'), true);
+    canvas.ariaLabel = 'The picture will stand here';
   }
 
   // ---- what to do with it -------------------------------------------------------------------
@@ -367,66 +353,49 @@ export default function livePicture(host) {
   }
 
   /** Say what is still under way, if anything is. */
-  const retell = () => say([...doing.values()].at(-1) || '');
+  const sayUnderWay = () => say([...doing.values()].at(-1) || '');
 
-  function begin(event, text) {
+  function begin(event, text, question) {
     doing.set(event, text);
     say(text);
+    if (question) trigger(event, { values: values(), ...question });
   }
 
-  save.addEventListener('click', () => {
-    begin('save', 'Preparing the picture…');
-    trigger('save', { values: values(), size: Number(find('.size').value) });
-  });
+  on(save, 'click', () => begin('save', 'Preparing the picture…', { size: Number(size.value) }));
   puts.forEach((button, face) =>
-    button.addEventListener('click', () => {
-      begin('put', 'Putting the face back…');
-      trigger('put', { values: values(), face, kind: find('.put-kind').value });
-    }),
+    on(button, 'click', () =>
+      begin('put', 'Putting the face back…', { face, kind: parts.putKind.value }),
+    ),
   );
-  uses.forEach((button) =>
-    button.addEventListener('click', () => {
-      const { to } = button.dataset;
-      if (live.dataset.kind === 'mix') becomes = to; // the mix itself then stands at that end
-      live.dataset.using = to;
-      begin('use', `Setting photo ${to.toUpperCase()}…`);
-      trigger('use', { values: values(), to });
-    }),
-  );
+  on(uses, 'click', ({ currentTarget }) => {
+    const { to } = currentTarget.dataset;
+    if (live.dataset.kind === 'mix') becomes = to; // the mix itself then stands at that end
+    live.dataset.using = to;
+    begin('use', `Setting photo ${to.toUpperCase()}…`, { to });
+  });
 
   async function send(event, files) {
     if (doing.has(event)) return;
     if (event === 'average' && files.length > limits.average)
       return trigger('error', `At most ${limits.average} photos make an average here.`);
     begin(event, 'Reading…');
-    const paths = await work.uploadAll(event, files);
-    if (!paths.length) return end(event);
-    const job = newJob();
-    work.begin(event, 'Finding faces', job);
-    trigger(event, { paths, job });
+    if (!(await work.send(event, files))) end(event);
   }
-  onFiles(find('.direction-file input'), (files) => send('directions', files));
-  onFiles(find('.average-files input'), (files) => send('average', files));
-  onFiles(find('.expression-file input'), (files) => send('expression', files));
+  for (const label of findAll('.upload'))
+    onFiles(label.querySelector('input'), (files) => send(label.dataset.event, files));
 
   // 'ended' comes from the page when an event has ended, 'used' when it set photo A or B.
   function end(event) {
     doing.delete(event);
     work.end(event);
-    if (status.dataset.tone !== 'bad') retell();
+    if (status.dataset.tone !== 'bad') sayUnderWay();
   }
-  live.addEventListener('ended', ({ detail }) => {
-    if (detail === 'use') {
-      becomes = null;
-      delete live.dataset.using;
-    }
-    end(detail);
-  });
-  live.addEventListener('used', ({ detail }) => {
+  on(live, 'ended used', ({ type, detail }) => {
     const to = live.dataset.using;
-    delete live.dataset.using;
+    if (detail === 'use') delete live.dataset.using;
+    if (detail === 'use' && type === 'ended') becomes = null;
     end(detail);
-    if (to) say(`This picture is photo ${to.toUpperCase()} now, on every tab.`);
+    if (type === 'used' && to) say(`This picture is photo ${to.toUpperCase()} now, on every tab.`);
   });
 
   watch('value', load);

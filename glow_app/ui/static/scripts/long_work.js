@@ -1,6 +1,6 @@
 // Long work: how far it is, and Stop. server.job({job, stop}) -> {done, total}, or null at its end.
 
-import { within } from './dom.js';
+import { on, within } from './dom.js';
 
 const PATIENCE_MS = 700; // work that takes longer is shown
 const LOOK_MS = 200; // between two looks at how far it is
@@ -13,14 +13,11 @@ export const newJob = () => crypto.getRandomValues(new Uint32Array(4)).join('-')
  * the newest is the one that shows.
  */
 export class LongWork {
+  running = new Map(); // by event: {job, word, began, far: {done, total}, stopping}
+
   constructor({ element, server, trigger, upload, limits }) {
-    Object.assign(this, { server, trigger, upload, limits });
-    const { find } = within(element);
-    this.box = find('.long');
-    this.text = find('.long-text');
-    this.bar = find('.progress');
-    this.running = new Map(); // by event: {job, word, began, far: {done, total}, stopping}
-    find('.stop').addEventListener('click', () => this.stop());
+    Object.assign(this, { server, trigger, upload, limits, parts: within(element).parts });
+    on(this.parts.stop, 'click', () => this.stop());
   }
 
   /**
@@ -50,22 +47,18 @@ export class LongWork {
   /** The work that shows, if any. */
   get shown() {
     const late = ({ far, began }) => far && performance.now() - began > PATIENCE_MS;
-    return [...this.running.values()].filter(late).at(-1);
+    return [...this.running.values()].findLast(late);
   }
 
   show() {
-    const { shown: mine, box, bar, text } = this;
-    box.hidden = !mine;
-    const whole = mine && mine.far.total ? Math.round((100 * mine.far.done) / mine.far.total) : 0;
-    bar.querySelector('i').style.width = `${whole}%`;
-    if (!mine) {
-      delete bar.dataset.known;
-      bar.removeAttribute('aria-valuenow');
-      return;
-    }
-    text.textContent = mine.stopping ? 'Stopping…' : `${mine.word} ${whole} %`;
-    bar.dataset.known = '';
-    bar.setAttribute('aria-valuenow', whole);
+    const { long, longText, progress } = this.parts;
+    const mine = this.shown;
+    const whole = mine?.far.total ? Math.round((100 * mine.far.done) / mine.far.total) : 0;
+    long.hidden = !mine;
+    progress.toggleAttribute('data-known', Boolean(mine));
+    progress.ariaValueNow = mine ? whole : null;
+    progress.firstElementChild.style.width = `${whole}%`;
+    if (mine) longText.textContent = mine.stopping ? 'Stopping…' : `${mine.word} ${whole} %`;
   }
 
   stop() {
@@ -77,9 +70,19 @@ export class LongWork {
   }
 
   /**
-   * Upload files for an event, one after the other. Those that cannot be are named and left out.
-   * Returns their paths; none also after Stop.
+   * Upload photos (or other files), then trigger the event {paths, job} with those that arrived.
+   * Returns whether there were any.
    */
+  async send(event, files) {
+    const paths = await this.uploadAll(event, files);
+    if (!paths.length) return false;
+    const job = newJob();
+    this.begin(event, 'Finding faces', job);
+    this.trigger(event, { paths, job });
+    return true;
+  }
+
+  /** Upload files. Those that cannot be are named and left out; after Stop all are. */
   async uploadAll(event, files) {
     const mine = this.begin(event, 'Uploading');
     mine.far = { done: 0, total: files.length };
@@ -87,12 +90,9 @@ export class LongWork {
     for (const file of files) {
       if (mine.stopping) break;
       const refused = refusal(file, this.limits.upload_mb, file.name);
-      if (refused) wrong.push(refused);
-      else {
-        const sent = await this.upload(file).catch(() => null);
-        if (sent) paths.push(sent.path);
-        else wrong.push(`${file.name} did not arrive.`);
-      }
+      const sent = !refused && (await this.upload(file).catch(() => null));
+      if (sent) paths.push(sent.path);
+      else wrong.push(refused || `${file.name} did not arrive.`);
       mine.far.done += 1;
     }
     this.end(event);

@@ -6,14 +6,9 @@ import { bytesOf } from './requests.js';
 /** A picture {src} or {rgb, size}, as a bitmap. */
 export async function bitmapOf({ src, rgb, size }) {
   if (src) return createImageBitmap(await (await fetch(src)).blob());
-  const bytes = bytesOf(rgb);
   const image = new ImageData(size, size);
-  for (let i = 0, j = 0; j < bytes.length; i += 4, j += 3) {
-    image.data[i] = bytes[j];
-    image.data[i + 1] = bytes[j + 1];
-    image.data[i + 2] = bytes[j + 2];
-    image.data[i + 3] = 255;
-  }
+  image.data.fill(255); // opaque
+  bytesOf(rgb).forEach((level, i) => (image.data[i + Math.floor(i / 3)] = level));
   return createImageBitmap(image);
 }
 
@@ -29,14 +24,26 @@ export async function cutSheet({ sheet, n, cols, size }) {
   return cut;
 }
 
+/** Paint pictures over the whole of a canvas, each [picture, opacity]. */
+export function cover(paper, ...pictures) {
+  paper.imageSmoothingQuality = 'high';
+  for (const [picture, globalAlpha] of pictures) {
+    paper.globalAlpha = globalAlpha;
+    paper.drawImage(picture, 0, 0, paper.canvas.width, paper.canvas.height);
+  }
+}
+
+/** Set the side of a square canvas; what it shows goes where it changes. */
+export function setSide(canvas, side) {
+  if (canvas.width !== side) canvas.width = canvas.height = side;
+}
+
 /**
  * Make a square canvas as large as this screen can show, sharp on dense screens, too.
  * `sizes`: pixels a side that are enough on an ordinary and on a dense screen.
  */
-export function fitCanvas(canvas, [ordinary, dense]) {
-  const side = Math.round(Math.min(dense, ordinary * Math.max(1, devicePixelRatio)));
-  if (canvas.width !== side) canvas.width = canvas.height = side;
-}
+export const fitCanvas = (canvas, [ordinary, dense]) =>
+  setSide(canvas, Math.round(Math.min(dense, ordinary * Math.max(1, devicePixelRatio))));
 
 /** Of the sizes that are offered, smallest first, the one for this screen. */
 export const sizeForScreen = (sizes) => (devicePixelRatio > 1 ? sizes.at(-1) : sizes[0]);
@@ -45,9 +52,8 @@ export const sizeForScreen = (sizes) => (devicePixelRatio > 1 ? sizes.at(-1) : s
 export function offerNativeSize(select, native) {
   select.querySelector('.native')?.remove();
   if (!native || [...select.options].some((option) => option.value === String(native))) return;
-  const option = make('option', 'native', native);
-  option.title = 'As large as the photos have it';
-  select.append(option);
+  const title = 'As large as the photos have it';
+  select.append(make('option', { className: 'native', title }, native));
 }
 
 /** Show the mark of clipped colours where the share of them is above `least`. */

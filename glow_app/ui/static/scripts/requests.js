@@ -2,8 +2,11 @@
 
 /** Latest wins: while `work(wish)` is under way only the newest wish is remembered. */
 export class LatestWins {
+  busy = false;
+  waiting = null; // {wish}
+
   constructor(work, atRest = () => {}) {
-    Object.assign(this, { work, atRest, busy: false, waiting: null });
+    Object.assign(this, { work, atRest });
   }
 
   async want(wish) {
@@ -48,9 +51,7 @@ export async function retryWhileBusy(call, wanted, waits = () => {}) {
 export const bytesOf = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
 
 /** A whole object from Python; its arrays {f32, shape} become a Float32Array each. */
-export function unpack(value) {
-  if (Array.isArray(value)) return value.map(unpack);
-  if (value === null || typeof value !== 'object') return value;
-  if ('f32' in value) return new Float32Array(bytesOf(value.f32).buffer);
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, unpack(item)]));
-}
+export const unpack = (value) =>
+  JSON.parse(JSON.stringify(value), (_, item) =>
+    typeof item?.f32 === 'string' ? new Float32Array(bytesOf(item.f32).buffer) : item,
+  );

@@ -1,13 +1,28 @@
 // Lesson 1. Python computes densities, areas and histograms once for a choice of base and map;
 // moving the strip only looks them up.
 
-import { Axes, Chart, faint, ticks } from '../charts.js';
+import { Axes, chart, faint, ticks } from '../charts.js';
 import { on } from '../dom.js';
 import { LatestWins } from '../requests.js';
 import { fixed, openLesson, thousands } from './lesson.js';
 
+/** The top of the axis for a density: one that is infinite at an end is cut. */
+function topOf(p) {
+  const rising = p.toSorted();
+  const share = (part) => rising[Math.floor(part * (p.length - 1))];
+  return 1.12 * Math.min(share(1), Math.max(6 * share(0.5), share(0.88)));
+}
+
+/** Bars of a histogram over a range; `draw(place, height, colour)` draws one. */
+function bars(heights, [low, high], colour, draw) {
+  const step = (high - low) / heights.length;
+  heights.forEach((height, k) =>
+    draw([low + k * step, low + (k + 1) * step], [0, height], faint(colour, 0.22)),
+  );
+}
+
 export default function density(host) {
-  const { lesson, find, parts, ask, tellFacts, whenSeen } = openLesson(host);
+  const { lesson, find, parts, ask, setFacts, whenSeen } = openLesson(host);
   const { base, map, where, width } = parts;
   let view = null;
 
@@ -17,27 +32,17 @@ export default function density(host) {
     return [from, Math.min(view.z.length - 1, from + width.valueAsNumber)];
   }
 
-  const chart = new Chart(find('canvas'), (paper, w, h, colour) => {
+  const repaint = chart(find('canvas'), (paper, w, h, colour) => {
     if (!view) return;
-    const { z, x } = view;
-    const last = z.length - 1;
+    const { z, x, p_z: pz, p_x: px } = view;
     const [i, j] = ends();
     const strip = Array.from({ length: j - i + 1 }, (_, k) => i + k);
     const small = w < 420;
     const [left, bottom, gap] = [small ? 30 : 40, 26, small ? 10 : 16];
     const column = left + (w - left) * 0.64;
     const row = (h - bottom) * 0.6;
-    const rangeZ = [z[0], z[last]];
-    const rangeX = [x[0], x[last]];
-    const top = (p) => {
-      // of the axis: a density that is infinite at an end is cut
-      const rising = [...p].sort((a, b) => a - b);
-      return (
-        1.12 *
-        Math.min(rising[last], Math.max(6 * rising[last >> 1], rising[Math.floor(0.88 * last)]))
-      );
-    };
-    const [topZ, topX] = [top(view.p_z), top(view.p_x)];
+    const [rangeZ, rangeX] = [z, x].map((values) => [values[0], values.at(-1)]);
+    const [topZ, topX] = [pz, px].map(topOf);
     const main = new Axes(paper, [left, 8, column, row], rangeZ, rangeX);
     const below = new Axes(paper, [left, row + gap, column, h - bottom], rangeZ, [0, topZ]);
     const beside = new Axes(paper, [column + gap, 8, w - 2, row], [0, topX], rangeX);
@@ -47,26 +52,26 @@ export default function density(host) {
     // The strip from dz up to the curve and across to dx.
     main.inside(() => {
       const curve = strip.map((k) => [main.x(z[k]), main.y(x[k])]);
-      const [[left0], [left1]] = [curve[0], curve.at(-1)];
+      const [[left0, top0], [left1, top1]] = [curve[0], curve.at(-1)];
       main.area([[left0, main.bottom], ...curve, [left1, main.bottom]], faint(colour.z, 0.2));
-      const [top0, top1] = [main.y(x[i]), main.y(x[j])];
       main.area([[main.right, top0], ...curve, [main.right, top1]], faint(colour.x, 0.2));
       main.line(z, x, colour.ink, 2.2);
-      main.line(z.slice(i, j + 1), x.slice(i, j + 1), colour.surface, 5);
-      main.line(z.slice(i, j + 1), x.slice(i, j + 1), colour.ink, 3.4);
+      const part = [z, x].map((values) => values.slice(i, j + 1));
+      main.line(...part, colour.surface, 5);
+      main.line(...part, colour.ink, 3.4);
     });
     below.inside(() => {
       bars(view.histogram_z, rangeZ, colour.z, (...bar) => below.bar(...bar));
-      const curve = strip.map((k) => [below.x(z[k]), below.y(Math.min(view.p_z[k], 9 * topZ))]);
+      const curve = strip.map((k) => [below.x(z[k]), below.y(Math.min(pz[k], 9 * topZ))]);
       const [from, to] = [z[i], z[j]].map((v) => [below.x(v), below.bottom]);
       below.area([from, ...curve, to], faint(colour.z, 0.62));
-      below.line(z, view.p_z, colour.z, 2.4);
+      below.line(z, pz, colour.z, 2.4);
     });
     beside.inside(() => {
-      const heights = view.p_x.map((p) => Math.min(p, 9 * topX));
       bars(view.histogram_x, rangeX, colour.x, (place, height, tint) =>
         beside.bar(height, place, tint),
       );
+      const heights = px.map((p) => Math.min(p, 9 * topX));
       const curve = strip.map((k) => [beside.x(heights[k]), beside.y(x[k])]);
       const [from, to] = [x[i], x[j]].map((v) => [beside.left, beside.y(v)]);
       beside.area([from, ...curve, to], faint(colour.x, 0.62));
@@ -78,36 +83,26 @@ export default function density(host) {
     main.corner('top left', 'x = g(z)', colour.ink, 10, 10);
     below.corner('top left', 'p(z)', colour.z);
     beside.corner('top right', 'p(x)', colour.x, 8, 10);
-    [`${thousands(view.samples)} draws`, 'as bars, the', 'formula as', 'a line'].forEach(
-      (line, k) =>
-        below.text(line, column + gap, below.top + 6 + 16 * k, colour.muted, 'left', 'top'),
+    const legend = [`${thousands(view.samples)} draws`, 'as bars, the', 'formula as', 'a line'];
+    legend.forEach((line, k) =>
+      below.text(line, column + gap, below.top + 6 + 16 * k, colour.muted, 'left', 'top'),
     );
-
-    function bars(heights, [low, high], tint, draw) {
-      const step = (high - low) / heights.length;
-      heights.forEach((height, k) =>
-        draw([low + k * step, low + (k + 1) * step], [0, height], faint(tint, 0.22)),
-      );
-    }
   });
 
-  function tell() {
+  function update() {
     if (!view) return;
     const [i, j] = ends();
-    const [dz, dx] = [view.z[j] - view.z[i], view.x[j] - view.x[i]];
-    tellFacts({
-      'area-z': fixed(view.mass_z[j] - view.mass_z[i], 4),
-      'area-x': fixed(view.mass_x[j] - view.mass_x[i], 4),
-      slope: fixed(dx / dz, 3),
+    const step = (values) => values[j] - values[i];
+    setFacts({
+      'area-z': fixed(step(view.mass_z), 4),
+      'area-x': fixed(step(view.mass_x), 4),
+      slope: fixed(step(view.x) / step(view.z), 3),
       integral: fixed(view.integral, 5),
     });
-    const range = (from, to) => `${fixed(from, 2)} to ${fixed(to, 2)}`;
-    where.setAttribute(
-      'aria-valuetext',
-      `z from ${range(view.z[i], view.z[j])}, x from ${range(view.x[i], view.x[j])}`,
-    );
-    width.setAttribute('aria-valuetext', fixed(dz, 2));
-    chart.ask();
+    const range = (values) => `${fixed(values[i], 2)} to ${fixed(values[j], 2)}`;
+    where.ariaValueText = `z from ${range(view.z)}, x from ${range(view.x)}`;
+    width.ariaValueText = fixed(step(view.z), 2);
+    repaint();
   }
 
   const choosing = new LatestWins(async () => {
@@ -116,9 +111,9 @@ export default function density(host) {
     if (!found) return; // the last good picture stays, faded
     view = found;
     lesson.dataset.shows = `${base.value} ${map.value}`;
-    tell();
+    update();
   });
   on([base, map], 'change', () => choosing.want());
-  on([where, width], 'input', tell);
+  on([where, width], 'input', update);
   whenSeen(() => choosing.want());
 }

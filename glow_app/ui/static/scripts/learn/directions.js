@@ -1,43 +1,41 @@
 // Lesson 6. Python encodes both faces, decodes the whole path once and measures it; the slider
 // leafs through. Event to Python: walk {kind, side?, path? | seed?}.
 
-import { Axes, Chart, TAU, faint, squareAxes, ticks } from '../charts.js';
+import { Axes, TAU, chart, faint, squareAxes, ticks } from '../charts.js';
 import { on, onFiles } from '../dom.js';
-import { unpack } from '../requests.js';
 import { fixed, openLesson } from './lesson.js';
 
 export default function directions(host) {
-  const { props, trigger, upload, watch } = host;
-  const { lesson, find, findAll, ask, tellFacts, whenSeen } = openLesson(host);
-  const slider = find('.t');
-  const radios = findAll('input[type=radio]');
+  const { trigger, upload } = host;
+  const { lesson, find, findAll, parts, ask, setFacts, whenSeen, onValue } = openLesson(host);
+  const { t: slider, state } = parts;
   const face = find('img.face');
+  const sides = findAll('[data-side]');
   let view = null;
 
-  const outside = (norm) =>
-    norm < view.shell.low
-      ? 'inside the hollow'
-      : norm > view.shell.high
-        ? 'beyond the shell'
-        : 'on the shell';
+  function outside(norm) {
+    if (norm < view.shell.low) return 'inside the hollow';
+    return norm > view.shell.high ? 'beyond the shell' : 'on the shell';
+  }
 
-  const map = new Chart(find('.map'), (paper, w, h, colour) => {
+  const paintMap = chart(find('.map'), (paper, w, h, colour) => {
     if (!view) return;
     const { shell, points, a, b } = view;
     const reach = 1.12 * Math.max(shell.high, ...points.map(Math.abs));
-    const frame = squareAxes(paper, w, h, reach);
-    frame.ground(colour.sunken);
+    const frame = squareAxes(paper, w, h, reach).ground(colour.sunken);
     const at = slider.valueAsNumber;
     const [xs, ys] = [0, 1].map((axis) => points.filter((_, i) => i % 2 === axis));
+    const spoke = (x, y, alpha, ...look) =>
+      frame.line([0, x], [0, y], faint(colour.ink, alpha), ...look);
     frame.inside(() => {
       paper.strokeStyle = faint(colour.ink, 0.28);
       paper.lineWidth = Math.max(2, frame.x(shell.high) - frame.x(shell.low));
       paper.beginPath();
       paper.arc(frame.x(0), frame.y(0), frame.x(shell.radius) - frame.x(0), 0, TAU);
       paper.stroke();
-      frame.line([0, a[0]], [0, a[1]], faint(colour.ink, 0.3), 1, [3, 4]);
-      frame.line([0, b[0]], [0, b[1]], faint(colour.ink, 0.3), 1, [3, 4]);
-      frame.line([0, xs[at]], [0, ys[at]], faint(colour.ink, 0.6), 1.2);
+      spoke(...a, 0.3, 1, [3, 4]);
+      spoke(...b, 0.3, 1, [3, 4]);
+      spoke(xs[at], ys[at], 0.6, 1.2);
       frame.line(xs, ys, faint(colour.muted, 0.7), 1.6, [2, 5]);
       const between = view.t.findIndex((t) => t >= 0);
       const end = view.t.findIndex((t) => t >= 1 - 1e-6) + 1;
@@ -58,19 +56,18 @@ export default function directions(host) {
     frame.text(words, frame.x(0), top, colour.muted, 'center', 'bottom');
   });
 
-  const norms = new Chart(find('.norms'), (paper, w, h, colour) => {
+  const paintNorms = chart(find('.norms'), (paper, w, h, colour) => {
     if (!view) return;
     const { shell, t } = view;
     const low = Math.min(...view.norms, shell.low);
     const high = Math.max(...view.norms, shell.high);
     const room = 0.1 * (high - low);
-    const frame = [44, 6, w - 70, h - 22];
-    const box = new Axes(paper, frame, [t[0], t.at(-1)], [low - room, high + room]);
-    box.ground(colour.sunken);
+    const times = [t[0], t.at(-1)];
+    const range = [low - room, high + room];
+    const box = new Axes(paper, [44, 6, w - 70, h - 22], times, range).ground(colour.sunken);
     box.inside(() => {
-      box.bar([t[0], t.at(-1)], [shell.low, shell.high], faint(colour.ink, 0.16));
-      for (const end of [0, 1])
-        box.line([end, end], [low - room, high + room], colour.strong, 1, [3, 4]);
+      box.bar(times, [shell.low, shell.high], faint(colour.ink, 0.16));
+      for (const end of [0, 1]) box.line([end, end], range, colour.strong, 1, [3, 4]);
       box.line(t, view.norms, colour.muted, 2);
       view.norms.forEach((norm, k) => {
         if (view.inside[k]) box.dot(t[k], norm, 2.6, colour.ink);
@@ -79,16 +76,12 @@ export default function directions(host) {
       box.dot(t[at], view.norms[at], 5, colour.ink, colour.surface);
     });
     // Beside it, on the same scale: norms of samples of N(0, I).
-    const bins = new Map();
-    for (const norm of shell.norms) {
-      const bin = Math.round(norm * 4) / 4;
-      bins.set(bin, (bins.get(bin) || 0) + 1);
-    }
-    const most = Math.max(...bins.values());
+    const bins = Map.groupBy(shell.norms, (norm) => Math.round(norm * 4) / 4);
+    const most = Math.max(...[...bins.values()].map((some) => some.length));
     paper.fillStyle = faint(colour.ink, 0.45);
-    for (const [bin, count] of bins) {
+    for (const [bin, { length }] of bins) {
       const [top, bottom] = [box.y(bin + 0.125), box.y(bin - 0.125)];
-      paper.fillRect(box.right + 4, top, (60 * count) / most, Math.max(1, bottom - top));
+      paper.fillRect(box.right + 4, top, (60 * length) / most, Math.max(1, bottom - top));
     }
     box.text('N(0, I)', w - 2, box.y(shell.low) + 6, colour.muted, 'right', 'top');
     box.ticksY(ticks(low, high, 4), colour.muted);
@@ -96,37 +89,35 @@ export default function directions(host) {
     box.corner('bottom left', w < 420 ? '‖z‖' : '‖z‖ along the path', colour.muted, 8, 8);
   });
 
-  function tell() {
+  function update() {
     if (!view) return;
     const k = slider.valueAsNumber;
     const norm = view.norms[k];
+    const t = view.t[k].toFixed(2);
     face.src = view.frames[k];
-    face.alt = `The face at t = ${view.t[k].toFixed(2)}`;
-    tellFacts({ t: fixed(view.t[k], 2), norm: `${fixed(norm, 1)}, ${outside(norm)}` });
-    slider.setAttribute(
-      'aria-valuetext',
-      `t = ${view.t[k].toFixed(2)}, norm ${norm.toFixed(1)}, ${outside(norm)}`,
-    );
+    face.alt = `The face at t = ${t}`;
+    setFacts({ t: fixed(view.t[k], 2), norm: `${fixed(norm, 1)}, ${outside(norm)}` });
+    slider.ariaValueText = `t = ${t}, norm ${norm.toFixed(1)}, ${outside(norm)}`;
     lesson.dataset.t = view.t[k].toFixed(3);
-    map.ask();
-    norms.ask();
+    paintMap();
+    paintNorms();
   }
 
   function show(value) {
     view = value;
-    findAll('[data-side]').forEach((side, k) => {
+    sides.forEach((side, k) => {
       side.querySelector('img').src = view.faces[k];
       side.querySelector('.source').textContent = view.sources[k];
     });
-    tellFacts({
+    setFacts({
       radius: fixed(view.shell.radius, 1),
       shell: `${fixed(view.shell.low, 1)} to ${fixed(view.shell.high, 1)}`,
       delta: `${fixed(view.distance, 1)}, ${fixed(view.angle, 0)}°`,
       verdict: verdict(),
     });
-    find('.state').textContent = view.notes.join(' ');
+    state.textContent = view.notes.join(' ');
     lesson.dataset.kind = view.kind;
-    tell();
+    update();
   }
 
   /** Where the way from A to B is off the shell. */
@@ -134,43 +125,41 @@ export default function directions(host) {
     const way = [...view.t.keys()].filter((k) => view.t[k] >= 0 && view.t[k] <= 1);
     const off = way.filter((k) => !view.inside[k]);
     if (!off.length) return 'From A to B the path stays on the shell.';
+    const t = (k) => `t = ${view.t[k].toFixed(2)}`;
     const lowest = way.reduce((a, b) => (view.norms[b] < view.norms[a] ? b : a));
-    const share =
+    const share = (100 * view.norms[lowest]) / view.shell.radius;
+    const where =
       off.length === way.length
         ? 'The whole way from A to B is off the shell'
-        : `From t = ${view.t[off[0]].toFixed(2)} to ${view.t[off.at(-1)].toFixed(2)} the path is off the shell`;
-    return `${share}; at t = ${view.t[lowest].toFixed(2)} it is nearest to the origin, at ${((100 * view.norms[lowest]) / view.shell.radius).toFixed(0)} % of √D.`;
+        : `From ${t(off[0])} to ${view.t[off.at(-1)].toFixed(2)} the path is off the shell`;
+    return `${where}; at ${t(lowest)} it is nearest to the origin, at ${share.toFixed(0)} % of √D.`;
   }
 
   // ---- faces and path -----------------------------------------------------------------------
 
-  const kind = () => radios.find((radio) => radio.checked).value;
   function walk(more = {}) {
-    lesson.toggleAttribute('data-busy', true);
-    find('.state').textContent = 'Decoding the path…';
-    trigger('walk', { kind: kind(), ...more });
+    lesson.dataset.busy = '';
+    state.textContent = 'Decoding the path…';
+    trigger('walk', { kind: find('input:checked').value, ...more });
   }
-  on(radios, 'change', () => walk());
-  findAll('[data-side]').forEach((box) => {
+  on(findAll('input[type=radio]'), 'change', () => walk());
+  for (const box of sides) {
     const { side } = box.dataset;
-    on(box.querySelector('.random'), 'click', () =>
-      walk({ side, seed: Math.floor(Math.random() * 2 ** 32) }),
-    );
+    const draw = () => walk({ side, seed: Math.floor(Math.random() * 2 ** 32) });
+    on(box.querySelector('.random'), 'click', draw);
     onFiles(box.querySelector('input'), async ([file]) => {
       const sent = await upload(file).catch(() => null); // Gradio shows its own message about it
       if (sent) walk({ side, path: sent.path });
     });
-  });
+  }
   on(lesson, 'ended', () => {
-    lesson.toggleAttribute('data-busy', false);
-    if (view) find('.state').textContent = view.notes.join(' ');
+    delete lesson.dataset.busy;
+    if (view) state.textContent = view.notes.join(' ');
   });
-  on(slider, 'input', tell);
-  watch('value', () => {
-    if (props.value) show(unpack(props.value));
-  });
+  on(slider, 'input', update);
+  onValue(show);
   whenSeen(async () => {
-    const found = props.value ? unpack(props.value) : await ask('path', {});
+    const found = view ? null : await ask('path');
     if (found && !view) show(found);
   });
 }

@@ -2,16 +2,16 @@
 // glow_app.lessons.fit, with running and stopped). Event to Python: train {data, points, job};
 // server.job({job, stop: true}) ends it.
 
-import { Axes, Chart, faint, squareAxes, ticks } from '../charts.js';
-import { on, onDrag, setDisabled } from '../dom.js';
+import { Axes, chart, faint, squareAxes, ticks } from '../charts.js';
+import { ARROWS, on, onDrag, setDisabled } from '../dom.js';
 import { newJob } from '../long_work.js';
-import { LatestWins, unpack } from '../requests.js';
+import { LatestWins } from '../requests.js';
 import { fixed, openLesson, thousands } from './lesson.js';
 
 export default function fit(host) {
-  const { props, trigger, watch, server } = host;
-  const { lesson, find, findAll, parts, ask, say, tellFacts, whenSeen } = openLesson(host);
-  const { train, halt, clear, state, data } = parts;
+  const { trigger, server } = host;
+  const { lesson, find, findAll, parts, ask, say, setFacts, whenSeen, onValue } = openLesson(host);
+  const { train, halt, clear, state, data, hintPoints } = parts;
   const radios = findAll('input[type=radio]');
   let span = 2.5;
   let shown = new Float32Array(); // the data that are drawn: x0, y0, x1, y1, …
@@ -23,12 +23,12 @@ export default function fit(host) {
   let job = ''; // the name of the training
   let frame = null;
 
-  const chosen = () => radios.find((radio) => radio.checked).value;
+  const chosen = () => find('input:checked').value;
   const isOwn = () => chosen() === 'points';
+  const inside = (place) => place.map((v) => Math.min(span, Math.max(-span, v)));
 
-  const dataChart = new Chart(data, (paper, w, h, colour) => {
-    frame = squareAxes(paper, w, h, span);
-    frame.ground(colour.sunken);
+  const paintData = chart(data, (paper, w, h, colour) => {
+    frame = squareAxes(paper, w, h, span).ground(colour.sunken);
     frame.inside(() => {
       const own = isOwn();
       frame.dots(own ? clicked.flat() : shown, own ? 3.2 : 1.7, faint(colour.x, 0.9));
@@ -41,12 +41,10 @@ export default function fit(host) {
     if (isOwn() && !clicked.length) frame.middle('click or drag here', colour.muted);
   });
 
-  const learnedChart = new Chart(find('.learned'), (paper, w, h, colour) => {
-    const box = squareAxes(paper, w, h, span);
-    box.ground(colour.sunken);
+  const paintLearned = chart(find('.learned'), (paper, w, h, colour) => {
+    const box = squareAxes(paper, w, h, span).ground(colour.sunken);
     if (!shot) return box.middle('press Train', colour.muted);
-    const peak =
-      [...shot.density].sort((a, b) => a - b)[Math.floor(0.995 * shot.density.length)] || 1;
+    const peak = shot.density.toSorted()[Math.floor(0.995 * shot.density.length)] || 1;
     const shades = shot.density.map((p) => (235 / 255) * Math.min(1, p / peak) ** 0.6);
     box.inside(() => {
       box.cells(shades, colour.x, true);
@@ -54,34 +52,21 @@ export default function fit(host) {
     });
   });
 
-  const curveChart = new Chart(find('.curve'), (paper, w, h, colour) => {
-    const lasts = Math.max(...history.map(([step]) => step), 1);
+  const paintCurve = chart(find('.curve'), (paper, w, h, colour) => {
+    const steps = history.map(([step]) => step);
     const sums = history.map(([, sum]) => sum);
+    const lasts = Math.max(...steps, 1);
     const [high, low] = sums.length ? [Math.max(...sums), Math.min(...sums)] : [-1000, -2000];
     const room = Math.max(50, 0.1 * (high - low));
     const box = new Axes(paper, [52, 6, w - 6, h - 22], [0, lasts], [low - room, high + room]);
     box.ground(colour.sunken);
-    if (!history.length)
-      return box.text(
-        '∑ log p(xᵢ) will rise here',
-        (52 + w) / 2,
-        h / 2 - 8,
-        colour.muted,
-        'center',
-        'middle',
-      );
+    if (!history.length) return box.middle('∑ log p(xᵢ) will rise here', colour.muted);
     box.ticksY(ticks(low - room, high + room, 3), colour.muted);
     box.ticksX(ticks(0, lasts, 4), colour.muted);
     box.corner('top left', '∑ log p(xᵢ)', colour.muted, 8, 6);
-    box.line(
-      history.map(([step]) => step),
-      sums,
-      colour.x,
-      2.2,
-    );
+    box.line(steps, sums, colour.x, 2.2);
     box.dot(...history.at(-1), 4, colour.x, colour.surface);
   });
-  const charts = [dataChart, learnedChart, curveChart];
 
   // ---- data ---------------------------------------------------------------------------------
 
@@ -90,23 +75,22 @@ export default function fit(host) {
     const found = await ask('points', { data: chosen() });
     if (!found) return;
     ({ span, data: shown } = found);
-    dataChart.ask();
+    paintData();
   });
   function changeData() {
-    clear.hidden = find('.hint-points').hidden = !isOwn();
+    clear.hidden = hintPoints.hidden = !isOwn();
     data.tabIndex = isOwn() ? 0 : -1;
     data.toggleAttribute('data-own', isOwn());
     say('');
-    dataChart.ask();
+    paintData();
     fetching.want();
   }
   on(radios, 'change', changeData);
 
   function put(place) {
-    const within = place.map((v) => Math.min(span, Math.max(-span, v)));
-    if (clicked.length < 2000) clicked.push(within.map((v) => Number(v.toFixed(4))));
-    data.setAttribute('aria-label', `Your data: ${clicked.length} points`);
-    dataChart.ask();
+    if (clicked.length < 2000) clicked.push(inside(place).map((v) => Number(v.toFixed(4))));
+    data.ariaLabel = `Your data: ${clicked.length} points`;
+    paintData();
   }
   let lastPlace = null;
   onDrag(data, (x, y, event) => {
@@ -117,27 +101,21 @@ export default function fit(host) {
     put(frame.at(x, y));
   });
   on(data, 'keydown', (event) => {
-    if (!isOwn()) return;
-    const step = {
-      ArrowLeft: [-0.1, 0],
-      ArrowRight: [0.1, 0],
-      ArrowUp: [0, 0.1],
-      ArrowDown: [0, -0.1],
-    }[event.key];
-    if (!step && event.key !== ' ') return;
+    const step = ARROWS[event.key];
+    if (!isOwn() || (!step && event.key !== ' ')) return;
     event.preventDefault();
     cursor ??= [0, 0];
-    if (step) cursor = cursor.map((v, k) => Math.min(span, Math.max(-span, v + step[k])));
+    if (step) cursor = inside([cursor[0] + 0.1 * step[0], cursor[1] - 0.1 * step[1]]);
     else put(cursor);
-    dataChart.ask();
+    paintData();
   });
   on(data, 'blur', () => {
     cursor = null;
-    dataChart.ask();
+    paintData();
   });
   on(clear, 'click', () => {
     clicked = [];
-    dataChart.ask();
+    paintData();
   });
 
   // ---- training -----------------------------------------------------------------------------
@@ -166,14 +144,20 @@ export default function fit(host) {
     server.job({ job, stop: true });
   });
 
-  function show() {
-    if (!props.value) return;
-    shot = unpack(props.value);
+  // 'ended' comes from the page when the event has ended, well or badly.
+  on(lesson, 'ended', () => {
+    setRunning(false);
+    if (waiting) state.textContent = 'Training did not start: please try again.';
+    waiting = false;
+  });
+  whenSeen(changeData);
+  onValue((value) => {
+    shot = value;
     if (shot.step === 0) history = [];
     waiting = false;
     history.push([shot.step, shot.log_prob]);
     const cell = (2 * span) ** 2 / shot.density.length;
-    tellFacts({
+    setFacts({
       sum: fixed(shot.log_prob, 1),
       steps: thousands(shot.step),
       time: `${shot.seconds.toFixed(1)} s`,
@@ -184,15 +168,6 @@ export default function fit(host) {
       ? `Training: ${Math.round(100 * shot.done)} %`
       : `${shot.stopped ? 'Stopped' : 'Done'} after ${thousands(shot.step)} steps in ${shot.seconds.toFixed(1)} s. Lesson 4 now takes this flow apart.`;
     lesson.dataset.step = shot.step;
-    charts.forEach((chart) => chart.ask());
-  }
-  // 'ended' comes from the page when the event has ended, well or badly.
-  lesson.addEventListener('ended', () => {
-    setRunning(false);
-    if (waiting) state.textContent = 'Training did not start: please try again.';
-    waiting = false;
+    for (const repaint of [paintData, paintLearned, paintCurve]) repaint();
   });
-  watch('value', show);
-  whenSeen(changeData);
-  show();
 }

@@ -1,7 +1,7 @@
 // What the lessons share.
 
 import { minus } from '../charts.js';
-import { within } from '../dom.js';
+import { on, within } from '../dom.js';
 import { unpack } from '../requests.js';
 
 /** A number as text, with a true minus sign. */
@@ -19,12 +19,12 @@ export function duration(seconds) {
 }
 
 /** The parts of the lesson in a component; the paths above its listings show whole files. */
-export function openLesson({ element, server }) {
+export function openLesson({ element, server, props, watch }) {
   const { find, findAll, parts } = within(element);
-  const lesson = find('.lesson');
+  const { lesson, refusal } = parts;
 
   /** Ask the server; an error becomes the lesson's one sentence and null. */
-  async function ask(name, question) {
+  async function ask(name, question = {}) {
     const answer = await server[name](question).catch(() => null);
     const sentence = answer ? answer.error : 'The server did not answer: is it still running?';
     say(sentence || '');
@@ -32,38 +32,40 @@ export function openLesson({ element, server }) {
   }
 
   function say(sentence) {
-    const place = find('.refusal');
-    place.textContent = sentence;
-    place.hidden = !sentence;
+    refusal.textContent = sentence;
+    refusal.hidden = !sentence;
   }
 
   /** Set readouts: every element of class `fact-NAME` gets the words of that name. */
-  function tellFacts(words) {
+  function setFacts(words) {
     for (const [name, text] of Object.entries(words))
       for (const place of findAll(`.fact-${name}`)) place.textContent = text;
   }
 
   /** Begin a lesson only when somebody comes near it: a long page costs nothing unseen. */
   function whenSeen(begin) {
-    new IntersectionObserver(
-      (entries, observer) => {
-        if (!entries.some((entry) => entry.isIntersecting)) return;
-        observer.disconnect();
-        begin();
-      },
-      { rootMargin: '300px' },
-    ).observe(lesson);
+    const look = (entries, observer) => {
+      if (!entries.some((entry) => entry.isIntersecting)) return;
+      observer.disconnect();
+      begin();
+    };
+    new IntersectionObserver(look, { rootMargin: '300px' }).observe(lesson);
   }
 
-  for (const button of findAll('.code .link')) {
-    button.addEventListener('click', async () => {
-      const found = await ask('source_file', { path: button.dataset.path });
-      if (!found) return;
-      const block = button.closest('figure').querySelector('pre');
-      block.firstElementChild.textContent = found.text;
-      block.scrollTop =
-        (block.scrollHeight * (button.dataset.line - 1)) / found.text.split('\n').length;
-    });
+  /** Call `take(value)` with the component's value, now and later, where there is one. */
+  function onValue(take) {
+    const look = () => props.value && take(unpack(props.value));
+    watch('value', look);
+    look();
   }
-  return { lesson, find, findAll, parts, ask, say, tellFacts, whenSeen };
+
+  on(findAll('.code .link'), 'click', async ({ currentTarget: link }) => {
+    const found = await ask('source_file', { path: link.dataset.path });
+    if (!found) return;
+    const block = link.closest('figure').querySelector('pre');
+    block.firstElementChild.textContent = found.text;
+    const lines = found.text.split('\n').length;
+    block.scrollTop = (block.scrollHeight * (link.dataset.line - 1)) / lines;
+  });
+  return { lesson, find, findAll, parts, ask, say, setFacts, whenSeen, onValue };
 }

@@ -1,6 +1,6 @@
 // Lesson 2. Every move of a point asks Python, latest wins: f and g run there, both ways.
 
-import { Chart, faint, squareAxes } from '../charts.js';
+import { chart, faint, squareAxes } from '../charts.js';
 import { on, onDrag } from '../dom.js';
 import { LatestWins } from '../requests.js';
 import { fixed, openLesson } from './lesson.js';
@@ -19,57 +19,57 @@ export function tiny(value) {
 }
 
 export default function plane(host) {
-  const { lesson, find, ask, tellFacts, whenSeen } = openLesson(host);
-  const sliders = Object.fromEntries(
-    ['x1', 'x2', 'z1', 'z2'].map((name) => [name, find(`.${name}`)]),
-  );
+  const { lesson, find, parts, ask, setFacts, whenSeen } = openLesson(host);
   let still = null; // what does not move: data, codes, grid lines
   let probe = null;
 
-  function paintSide(paper, w, h, colour, side) {
-    if (!still) return;
-    const inX = side === 'x';
-    const frame = squareAxes(paper, w, h, inX ? still.span : REACH_Z);
-    frame.ground(colour.sunken);
-    frame.inside(() => {
-      lines(frame, inX, faint(colour.z, 0.55));
-      frame.dots(inX ? still.data : still.codes, 1.5, faint(colour.x, 0.75));
-      if (!probe) return;
-      const ring = inX ? probe.ring_x : probe.ring_z;
-      frame.line([...even(ring), ring[0]], [...odd(ring), ring[1]], colour.ink, 2);
-      frame.dot(...probe[side], 3, colour.ink);
+  /** One of the two planes: its sliders, its chart, and the axes that were painted last. */
+  function side(name, canvas) {
+    const sliders = [parts[`${name}1`], parts[`${name}2`]];
+    const inX = name === 'x';
+    let axes = null;
+    const repaint = chart(canvas, (paper, w, h, colour) => {
+      if (!still) return;
+      axes = squareAxes(paper, w, h, inX ? still.span : REACH_Z).ground(colour.sunken);
+      axes.inside(() => {
+        grid(axes, inX ? still.lines : still.grid, faint(colour.z, 0.55));
+        axes.dots(inX ? still.data : still.codes, 1.5, faint(colour.x, 0.75));
+        if (!probe) return;
+        const ring = inX ? probe.ring_x : probe.ring_z;
+        axes.line([...even(ring), ring[0]], [...odd(ring), ring[1]], colour.ink, 2);
+        axes.dot(...probe[name], 3, colour.ink);
+      });
     });
-    return frame;
+    const move = () => moving.want({ [name]: sliders.map((slider) => slider.valueAsNumber) });
+    on(sliders, 'input', move);
+    const place = (at) => sliders.forEach((slider, k) => (slider.value = at[k]));
+    // The same point, by mouse or finger.
+    onDrag(canvas, (x, y) => {
+      if (!axes) return;
+      place(axes.at(x, y));
+      move();
+    });
+    return { name, repaint, move, place };
   }
 
   /** The grid: straight in z, bent by g in x. */
-  function lines(frame, bent, tint) {
+  function grid(axes, lines, tint) {
     const each = 2 * still.line_points;
-    for (let k = 0; k * each < still.lines.length; k += 1) {
-      const line = (bent ? still.lines : still.grid).subarray(k * each, (k + 1) * each);
-      frame.line(even(line), odd(line), tint, 1);
+    for (let k = 0; k < lines.length; k += each) {
+      const line = lines.subarray(k, k + each);
+      axes.line(even(line), odd(line), tint, 1);
     }
   }
-
-  const frames = {};
-  const charts = {
-    x: new Chart(find('.data'), (...about) => {
-      frames.x = paintSide(...about, 'x');
-    }),
-    z: new Chart(find('.codes'), (...about) => {
-      frames.z = paintSide(...about, 'z');
-    }),
-  };
 
   const moving = new LatestWins(async (wish) => {
     const found = await ask('probe', wish);
     if (!found) return;
     probe = found;
-    for (const side of ['x', 'z']) {
-      if (side in wish) continue; // the sliders that are being moved belong to the visitor
-      [sliders[`${side}1`].value, sliders[`${side}2`].value] = probe[side];
+    for (const { name, repaint, place } of sides) {
+      if (!(name in wish)) place(probe[name]); // those that are moved belong to the visitor
+      repaint();
     }
-    tellFacts({
+    setFacts({
       x: couple(probe.x),
       z: couple(probe.z),
       off: tiny(probe.off),
@@ -78,34 +78,19 @@ export default function plane(host) {
       stretch: fixed(probe.stretch, 3),
     });
     lesson.dataset.probe = [...probe.x, ...probe.z].map((v) => v.toFixed(3)).join(' ');
-    charts.x.ask();
-    charts.z.ask();
   });
-  for (const side of ['x', 'z']) {
-    const pair = [sliders[`${side}1`], sliders[`${side}2`]];
-    const wish = () => moving.want({ [side]: pair.map((slider) => slider.valueAsNumber) });
-    on(pair, 'input', wish);
-    // The same point, by mouse or finger.
-    onDrag(charts[side].canvas, (x, y) => {
-      if (!frames[side]) return;
-      const place = frames[side].at(x, y);
-      pair.forEach((slider, k) => {
-        slider.value = place[k];
-      });
-      wish();
-    });
-  }
+  const sides = [side('x', find('.data')), side('z', find('.codes'))];
 
   whenSeen(async () => {
-    still = await ask('plane', {});
+    still = await ask('plane');
     if (!still) return;
-    find('.face').src = still.face;
-    find('.face-code').src = still.face_code;
-    find('.face-back').src = still.face_back;
-    tellFacts({
+    parts.face.src = still.face;
+    parts.faceCode.src = still.face_code;
+    parts.faceBack.src = still.face_back;
+    setFacts({
       face: `${still.face_dims.toLocaleString('en')} numbers each; after the round trip the largest difference is ${still.face_levels} of 255 levels.`,
     });
-    find('.trip').hidden = false;
-    moving.want({ x: [sliders.x1.valueAsNumber, sliders.x2.valueAsNumber] });
+    parts.trip.hidden = false;
+    sides[0].move();
   });
 }
