@@ -141,7 +141,7 @@ def test_the_slider_keeps_up_with_the_display(tab: Tab) -> None:
 
 
 def test_seeds_swapping_and_removing(tab: Tab) -> None:
-    tab.draw()
+    tab.draw(3, 4)
     seed, random_face = tab.seed("a"), tab.button("Random face A")
     a, b = tab.crop("a"), tab.crop("b")
     with tab.new_morph():
