@@ -44,12 +44,16 @@ def pytest_runtest_makereport(item: pytest.Item):
             report.longrepr = f"{item.nodeid} was skipped in CI. {reason}"
 
 
-# Files that take long, longest first: of several workers none then ends on one of them alone.
+# Files that take long, about longest first: of several workers none then ends on one of them
+# alone. Those of the page stand among others: where one worker gets most of them, one page is
+# started.
 _LONG = (
-    "test_page_tabs", "test_training", "test_page_files", "test_page_browser", "test_edits",
-    "test_scripts", "test_page_api", "test_renderer", "test_glow", "test_faces",
-    "test_prepare_faces", "test_page_crop", "test_learn_page", "test_proxy", "test_package",
-    "test_evaluate_morphs", "test_distributed", "test_page_looks",
+    "test_scripts", "test_page_browser", "test_page_tabs", "test_glow", "test_page_api",
+    "test_faults", "test_page_files", "test_benchmark", "test_page_crop", "test_training",
+    "test_evaluate_morphs", "test_reversible", "test_app_command", "test_faces", "test_package",
+    "test_security", "test_parts", "test_proxy", "test_prepare_faces", "test_edits",
+    "test_distributed", "test_renderer", "test_bijections", "test_downloads", "test_editor",
+    "test_put_back", "test_page_looks", "test_page_scenes", "test_page_firefox", "test_learn_page",
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Fixtures of the page's tests: two running pages, one Chromium, fresh tabs that watch errors.
+"""Fixtures of the page's tests: a running page, one Chromium, tabs that watch for errors.
 
 Test modules take them with ``pytest_plugins = ["tests.page_fixtures"]``.
 """
@@ -8,14 +8,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 from glow_app.editing.editor import Editor
-from tests.page_tools import WAIT_MS, OpenTab, serving, wait_ready
+from tests.page_tools import SIZE, OpenTab, Tab, Visitor, serving
 
 PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "photos"
 
@@ -28,35 +27,21 @@ _CHROMIUM_ARGS = (
 )  # fmt: skip
 
 
-@contextmanager
-def _greeting(editor: Editor, face_folder: Path) -> Iterator[str]:
-    """The address of the page, running in this process.
+@pytest.fixture(scope="session")
+def server(small: Editor, face_folder: Path) -> Iterator[str]:
+    """The address of the page on a model that is quick, running in this process.
 
     Drawn faces greet there: most tests compare with what the model draws.
     """
     from glow_app.ui.page_faces import SEEDS, Examples, OpeningMorph, example_files
 
     files = example_files() or [f for f in face_folder.rglob("*") if f.is_file()][:8]
-    opening = OpeningMorph(editor, SEEDS, Examples(editor, files))
-    with serving(editor, opening) as (_, url):
+    opening = OpeningMorph(small, SEEDS, Examples(small, files))
+    with serving(small, opening) as (_, url):
         opening.warm_up()
         opening.morph()  # wait for it: no test is about how long a busy machine takes
         yield url
         opening.close()
-
-
-@pytest.fixture(scope="session")
-def server(small: Editor, face_folder: Path) -> Iterator[str]:
-    """The page on a model that is quick, which most of what the page does is tested with."""
-    with _greeting(small, face_folder) as url:
-        yield url
-
-
-@pytest.fixture(scope="session")
-def released_server(released: Editor, face_folder: Path) -> Iterator[str]:
-    """The page on the released model."""
-    with _greeting(released, face_folder) as url:
-        yield url
 
 
 @pytest.fixture(scope="session")
@@ -86,53 +71,45 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def open_tab(chromium: Browser, server: str) -> Iterator[OpenTab]:
-    """Open the page in a fresh visitor's tab: ``open_tab(query="?a=1&b=2", **context options)``.
+@pytest.fixture(scope="session")
+def visitor(chromium: Browser, server: str) -> Iterator[Visitor]:
+    visitor = Visitor(
+        chromium, server, permissions=["clipboard-read", "clipboard-write", "camera"]
+    )
+    yield visitor
+    visitor.context.close()
 
-    Whatever a test does, at its end there was no error of the page, none in its console and no
-    request to anywhere else.
+
+@pytest.fixture
+def tab(visitor: Visitor, request: pytest.FixtureRequest) -> Iterator[Tab]:
+    """A tab that many tests use, since loading the page takes seconds; the Morph tab is open.
+
+    What earlier tests did there is still there: a test sets what it depends on. One that fails
+    takes the tab with it.
     """
-    with tabs(chromium, server) as open_page:
-        yield open_page
+    failures = request.session.testsfailed
+    tab = visitor.tab = visitor.tab or visitor.open()
+    tab.set_viewport_size(SIZE)
+    tab.emulate_media(color_scheme="light")
+    tab.go("Morph")
+    try:
+        with visitor.watched():
+            yield tab
+    finally:
+        if visitor.wrong or request.session.testsfailed > failures:
+            visitor.tab = None
+            visitor.wrong.clear()
+            tab.close()
 
 
 @pytest.fixture
-def open_released_tab(chromium: Browser, released_server: str) -> Iterator[OpenTab]:
-    """As `open_tab`, of the page on the released model."""
-    with tabs(chromium, released_server) as open_page:
-        yield open_page
-
-
-@contextmanager
-def tabs(chromium: Browser, server: str, **always: object) -> Iterator[OpenTab]:
-    """What `open_tab` gives, of the page at ``server``; ``always`` are options of each context."""
-    contexts: list[BrowserContext] = []
-    wrong: list[str] = []
-
-    def watch(page: Page) -> None:
-        page.on("pageerror", lambda error: wrong.append(f"page error: {error}"))
-        page.on("console", lambda m: m.type == "error" and wrong.append(f"{m.text} {m.location}"))
-        own = (server, "data:", "blob:")
-        page.on("request", lambda r: r.url.startswith(own) or wrong.append(f"asks for {r.url}"))
-
-    def open_page(query: str = "", *, ready: bool = True, **options: object) -> Page:
-        # Without motion the morph stays where a test puts it; tests of playing ask for motion.
-        options = {
-            "reduced_motion": "reduce",
-            "viewport": {"width": 1280, "height": 860},
-        } | {**always, **options}
-        context = chromium.new_context(**options)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(WAIT_MS)
-        watch(page)
-        page.goto(f"{server}/{query}")
-        if ready:
-            wait_ready(page)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not wrong, wrong
+def open_tab(visitor: Visitor) -> Iterator[OpenTab]:
+    """Open the page anew, as `Visitor.open` does."""
+    before = len(visitor.context.pages)
+    try:
+        with visitor.watched():
+            yield visitor.open
+    finally:
+        visitor.wrong.clear()
+        for page in visitor.context.pages[before:]:
+            page.close()

@@ -8,21 +8,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, expect
 
-from tests.page_tools import (
-    WAIT_MS,
-    OpenTab,
-    canvas,
-    choose,
-    crop,
-    far,
-    look,
-    new_morph,
-    painted,
-    settle,
-    wait_card,
-)
+from tests.page_tools import Tab, far
 from tests.test_crop import gradient, group, of_eyes  # noqa: F401  (group is a fixture)
 
 pytest_plugins = ["tests.page_fixtures"]
@@ -35,33 +23,35 @@ def photo(group: Image.Image, tmp_path: Path) -> Path:  # noqa: F811
     return tmp_path / "group.png"
 
 
-def upload(page: Page, file: Path) -> None:
-    page.locator("#photo-a input[type=file]").set_input_files(file)
-    wait_card(page, "a", "photo")
+def upload(tab: Tab, file: Path) -> None:
+    tab.locator("#photo-a input[type=file]").set_input_files(file)
+    tab.wait_card("a", "photo")
 
 
-def editor(page: Page) -> Locator:
-    dialog = page.locator("dialog.cropper[open][data-state=ready]")
-    expect(dialog).to_be_visible(timeout=WAIT_MS)
-    return dialog
+def editor(tab: Tab) -> Locator:
+    return tab.see("dialog.cropper[open][data-state=ready]")
+
+
+def closed(tab: Tab) -> None:
+    tab.locator("dialog.cropper[open]").wait_for(state="detached")
 
 
 def now(dialog: Locator) -> dict[str, float]:
     return json.loads(dialog.get_attribute("data-crop"))
 
 
-def use(page: Page, dialog: Locator) -> None:
+def use(tab: Tab, dialog: Locator) -> None:
     """Press *Use this crop* and wait for it."""
-    before = page.locator("#photo-a .seen").get_attribute("src")
+    before = tab.locator("#photo-a .seen").get_attribute("src")
     dialog.get_by_role("button", name="Use this crop").click()
-    expect(page.locator("dialog.cropper[open]")).to_have_count(0, timeout=WAIT_MS)
-    expect(page.locator("#photo-a .seen")).not_to_have_attribute("src", before, timeout=WAIT_MS)
-    wait_card(page, "a", "photo")
+    closed(tab)
+    expect(tab.locator("#photo-a .seen")).not_to_have_attribute("src", before)
+    tab.wait_card("a", "photo")
 
 
-def open_crop(page: Page) -> Locator:
-    page.get_by_role("button", name="Change the crop of photo A").first.click()
-    return editor(page)
+def open_crop(tab: Tab) -> Locator:
+    tab.get_by_role("button", name="Change the crop of photo A").first.click()
+    return editor(tab)
 
 
 def undo_all(dialog: Locator) -> None:
@@ -72,70 +62,67 @@ def undo_all(dialog: Locator) -> None:
         undo.click()
 
 
-def test_another_face_is_chosen_undone_and_used_in_the_morph(
-    open_tab: OpenTab, photo: Path
-) -> None:
-    page = open_tab()
-    choose(page, "a", photo)
-    largest, before = look(page, "a"), crop(page, "a")
-    page.locator("#photo-a .notes").get_by_role("button", name="Choose another face").click()
-    dialog = editor(page)
+def test_another_face_is_chosen_undone_and_used_in_the_morph(tab: Tab, photo: Path) -> None:
+    tab.draw()
+    tab.choose("a", photo)
+    largest, before = tab.look("a"), tab.crop("a")
+    tab.locator("#photo-a .notes").get_by_role("button", name="Choose another face").click()
+    dialog = editor(tab)
     faces = dialog.locator(".found .face")
     expect(faces).to_have_count(2)
     expect(faces.nth(0)).to_have_attribute("aria-pressed", "true")
     first = now(dialog)
     faces.nth(1).click()
     assert now(dialog)["x"] > first["x"] + 0.2
-    page.keyboard.press("Control+z")
+    tab.keyboard.press("Control+z")
     assert now(dialog) == first
     faces.nth(1).click()
-    with new_morph(page):
-        use(page, dialog)
-    second, shown = look(page, "a"), crop(page, "a")
+    with tab.new_morph():
+        use(tab, dialog)
+    second, shown = tab.look("a"), tab.crop("a")
     assert far(largest, second) > 10
-    expect(page.locator("#photo-a .trip")).to_have_text("Round trip: exact, 0 levels off")
-    page.locator("#player .player input[type=range]").press("Home")
-    settle(page)
+    expect(tab.locator("#photo-a .trip")).to_have_text("Round trip: exact, 0 levels off")
+    tab.locator("#player .player input[type=range]").press("Home")
+    tab.settle()
     # It shows more detail than the crop of the model's size has, but it is this face.
-    off = [far(canvas(page), painted(page, one)) for one in (shown, before)]
+    off = [far(tab.canvas(), tab.painted(one)) for one in (shown, before)]
     assert off[0] < off[1] / 2
     # The editor opens where it was left, and Escape changes nothing.
-    assert now(open_crop(page))["x"] > first["x"] + 0.2
-    page.keyboard.press("Escape")
-    expect(page.locator("dialog.cropper[open]")).to_have_count(0)
-    assert (look(page, "a") == second).all() and (crop(page, "a") == shown).all()
+    assert now(open_crop(tab))["x"] > first["x"] + 0.2
+    tab.keyboard.press("Escape")
+    closed(tab)
+    assert (tab.look("a") == second).all() and (tab.crop("a") == shown).all()
 
 
-def test_move_size_and_turn_by_mouse_keys_and_fingers(open_tab: OpenTab, photo: Path) -> None:
-    page = open_tab(has_touch=True)
-    upload(page, photo)
-    dialog = open_crop(page)
+def test_move_size_and_turn_by_mouse_keys_and_fingers(tab: Tab, photo: Path) -> None:
+    upload(tab, photo)
+    dialog = open_crop(tab)
     start = now(dialog)
     box = dialog.locator(".square").bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    page.mouse.move(x, y)
-    page.mouse.down()
-    page.mouse.move(x + 30, y + 12, steps=3)
-    page.mouse.up()
+    tab.mouse.move(x, y)
+    tab.mouse.down()
+    tab.mouse.move(x + 30, y + 12, steps=3)
+    tab.mouse.up()
     moved = now(dialog)
     scale = box["width"] / start["side"]  # pixels a long side; the square is hardly turned
     assert (moved["x"] - start["x"]) * scale == pytest.approx(30, abs=2)
     assert (moved["y"] - start["y"]) * scale == pytest.approx(12, abs=2)
     corner = dialog.locator("[data-corner=se]").bounding_box()
-    page.mouse.move(corner["x"] + 13, corner["y"] + 13)
-    page.mouse.down()
-    page.mouse.move(corner["x"] + 43, corner["y"] + 43, steps=3)
-    page.mouse.up()
+    tab.mouse.move(corner["x"] + 13, corner["y"] + 13)
+    tab.mouse.down()
+    tab.mouse.move(corner["x"] + 43, corner["y"] + 43, steps=3)
+    tab.mouse.up()
     larger = now(dialog)
     assert larger["side"] > moved["side"] * 1.1 and larger["x"] == moved["x"]
-    page.mouse.wheel(0, -200)
+    tab.mouse.wheel(0, -200)
     assert now(dialog)["side"] < larger["side"]
     # Keys: the field has the focus.
     field = dialog.locator(".field")
     field.focus()
     before = now(dialog)
     for key in ("ArrowLeft", "ArrowUp", "+", "]", "]"):
-        page.keyboard.press(key)
+        tab.keyboard.press(key)
     after = now(dialog)
     assert after["x"] < before["x"] and after["y"] < before["y"]
     assert after["side"] > before["side"]
@@ -153,7 +140,8 @@ def test_move_size_and_turn_by_mouse_keys_and_fingers(open_tab: OpenTab, photo: 
     # Two fingers, apart by half as much again and turned by 20 degrees.
     box = field.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    touch = page.context.new_cdp_session(page)
+    touch = tab.context.new_cdp_session(tab.page)
+    touch.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
 
     def fingers(kind: str, *points: tuple[float, float]) -> None:
         at = [{"x": px, "y": py, "id": i} for i, (px, py) in enumerate(points)]
@@ -184,52 +172,54 @@ def test_move_size_and_turn_by_mouse_keys_and_fingers(open_tab: OpenTab, photo: 
     expect(undo).to_be_disabled()
     # A tap on a marker moves nothing, so there is nothing to undo but the mode itself.
     dialog.get_by_role("button", name="Click both eyes").click()
-    dialog.locator(".eye").first.tap()
+    eye = dialog.locator(".eye").first.bounding_box()
+    fingers("touchStart", (eye["x"] + eye["width"] / 2, eye["y"] + eye["height"] / 2))
+    fingers("touchEnd")
     undo.click()
     expect(undo).to_be_disabled()
     dialog.get_by_role("button", name="Larger crop").click()
     assert now(dialog)["side"] > start["side"]
-    page.keyboard.press("Escape")
+    tab.keyboard.press("Escape")
+    touch.detach()
 
 
-def test_eyes_are_shown_where_no_face_is_found(open_tab: OpenTab, tmp_path: Path) -> None:
+def test_eyes_are_shown_where_no_face_is_found(tab: Tab, tmp_path: Path) -> None:
     gradient(900, 600).save(tmp_path / "nobody.png")
-    page = open_tab()
-    upload(page, tmp_path / "nobody.png")
-    notes = page.locator("#photo-a .notes")
+    upload(tab, tmp_path / "nobody.png")
+    notes = tab.locator("#photo-a .notes")
     expect(notes).to_contain_text("No face was found")
-    opener = page.get_by_role("button", name="Change the crop of photo A").first
+    opener = tab.get_by_role("button", name="Change the crop of photo A").first
     show = notes.get_by_role("button", name="Show where the face is")
     show.click()
     # By keys alone: the first marker has the focus, and afterwards what opened it.
-    dialog = editor(page)
+    dialog = editor(tab)
     eye, start = dialog.locator(".eye").first, now(dialog)
-    page.keyboard.press("ArrowLeft")
+    tab.keyboard.press("ArrowLeft")
     assert now(dialog)["side"] > start["side"]
     expect(eye).to_be_visible()  # nothing was found: eyes at once
-    page.keyboard.press("Control+z")
+    tab.keyboard.press("Control+z")
     assert now(dialog) == start
-    page.keyboard.press("Escape")
+    tab.keyboard.press("Escape")
     expect(opener).to_be_focused()  # and not the top of the page
     opener.press("Enter")
-    button = editor(page).get_by_role("button", name="Click both eyes")
+    button = editor(tab).get_by_role("button", name="Click both eyes")
     button.press("Enter")  # off
     button.press("Enter")  # and on
     expect(eye).to_be_focused()
-    page.keyboard.press("Escape")
+    tab.keyboard.press("Escape")
 
     # By clicks, of which the first is taken back: that eye can be clicked again.
     show.click()
-    dialog = editor(page)
+    dialog = editor(tab)
     whole = dialog.locator(".whole").bounding_box()
 
     def click(x: float, y: float) -> None:
-        page.mouse.click(
+        tab.mouse.click(
             whole["x"] + x / 900 * whole["width"], whole["y"] + y / 600 * whole["height"]
         )
 
     click(200, 500)  # not where it was meant
-    page.keyboard.press("Control+z")
+    tab.keyboard.press("Control+z")
     eyes = ((600, 200), (500, 190))
     click(*eyes[0])
     assert now(dialog) == start  # one eye alone says nothing yet
@@ -240,15 +230,15 @@ def test_eyes_are_shown_where_no_face_is_found(open_tab: OpenTab, tmp_path: Path
     )
     assert shown["turn"] == pytest.approx(wanted.turn, abs=1)
     eye.focus()
-    page.keyboard.press("ArrowRight")  # a marker moves, and the crop with it
+    tab.keyboard.press("ArrowRight")  # a marker moves, and the crop with it
     assert now(dialog) != shown
-    page.keyboard.press("Control+z")
+    tab.keyboard.press("Control+z")
     assert now(dialog) == shown
     dialog.get_by_role("button", name="Quarter turn").click()
     assert (now(dialog)["turn"] - shown["turn"]) % 360 == pytest.approx(90)
     dialog.get_by_role("button", name="Undo").click()
-    use(page, dialog)
-    pixels = crop(page, "a")
+    use(tab, dialog)
+    pixels = tab.crop("a")
     expect(notes).not_to_contain_text("No face was found")
     middle = len(pixels) // 2
     red, green = pixels[middle, middle, :2] / 255  # the colours of the photo say where it is
@@ -256,37 +246,36 @@ def test_eyes_are_shown_where_no_face_is_found(open_tab: OpenTab, tmp_path: Path
     assert green * 600 == pytest.approx(wanted.centre[1], abs=12)
 
 
-def test_a_photo_of_a_journey_is_cropped_in_its_place(open_tab: OpenTab, photo: Path) -> None:
-    page = open_tab()
-    page.get_by_role("tab", name="Journey").click()
-    tray = page.locator("#faces .face-list")
-    page.locator("#faces .pair").click()
-    expect(tray).to_have_attribute("data-count", "2", timeout=WAIT_MS)
-    page.locator("#faces input[type=file]").set_input_files(photo)
-    expect(tray).to_have_attribute("data-count", "3", timeout=WAIT_MS)
-    expect(page.locator("#faces .recrop:visible")).to_have_count(1)  # drawn faces have no photo
+def test_a_photo_of_a_journey_is_cropped_in_its_place(tab: Tab, photo: Path) -> None:
+    tray = tab.empty_journey()
+    for count in (1, 2):
+        tab.button("Random face").click()
+        tab.see(f"#faces [data-count='{count}']")
+    tab.locator("#faces input[type=file]").set_input_files(photo)
+    tab.see("#faces [data-count='3']")
+    expect(tab.locator("#faces .recrop:visible")).to_have_count(1)  # drawn faces have no photo
 
-    page.get_by_role("button", name="Move earlier face 3").click()
-    change = page.get_by_role("button", name="Change the crop of face 2")
-    expect(change).to_be_visible(timeout=WAIT_MS)
-    pictures = page.locator("#faces li img")
+    tab.get_by_role("button", name="Move earlier face 3").click()
+    change = tab.get_by_role("button", name="Change the crop of face 2")
+    expect(change).to_be_visible()
+    pictures = tab.locator("#faces li img")
     before = [pictures.nth(i).get_attribute("src") for i in range(3)]
     change.click()
-    dialog = editor(page)
+    dialog = editor(tab)
     dialog.locator(".found .face").nth(1).click()
     dialog.get_by_role("button", name="Use this crop").click()
-    expect(page.locator("dialog.cropper[open]")).to_have_count(0, timeout=WAIT_MS)
+    closed(tab)
     expect(pictures.nth(1)).not_to_have_attribute("src", before[1])
     expect(change).to_be_focused()
     for i in (0, 2):
         assert pictures.nth(i).get_attribute("src") == before[i]
 
     change.press("Enter")  # opens where it was left
-    expect(editor(page).locator(".found .face").nth(1)).to_have_attribute("aria-pressed", "true")
-    page.keyboard.press("Escape")
+    expect(editor(tab).locator(".found .face").nth(1)).to_have_attribute("aria-pressed", "true")
+    tab.keyboard.press("Escape")
     expect(change).to_be_focused()
     expect(tray).not_to_have_attribute("aria-busy", "true")
 
-    page.locator("#faces li").nth(0).drag_to(change)  # over the right half: behind that face
-    expect(pictures.nth(1)).to_have_attribute("src", before[0], timeout=WAIT_MS)
-    expect(page.get_by_role("button", name="Change the crop of face 1")).to_be_visible()
+    tab.locator("#faces li").nth(0).drag_to(change)  # over the right half: behind that face
+    expect(pictures.nth(1)).to_have_attribute("src", before[0])
+    expect(tab.get_by_role("button", name="Change the crop of face 1")).to_be_visible()

@@ -19,7 +19,7 @@ from playwright.sync_api import Browser
 
 from glow_app.editing.editor import Editor
 from glow_app.ui.page_faces import OpeningMorph
-from tests.page_tools import canvas, choose, download, far, move_to, serving
+from tests.page_tools import Visitor, far, serving
 
 pytest_plugins = ["tests.page_fixtures"]
 
@@ -58,17 +58,23 @@ def example(which: str, own: int, upstream: int, folder: Path) -> str:
     return re.sub(r"/etc/letsencrypt/live/[^/]+", str(folder), changed)
 
 
+@pytest.fixture(scope="module")
+def opening(small: Editor) -> OpeningMorph:
+    return OpeningMorph(small)
+
+
 @contextmanager
-def proxied(editor: Editor, which: str, folder: Path, address: str) -> Iterator[tuple[str, str]]:
-    """The page behind nginx; ``address`` has "PORT" where the port of nginx goes.
+def proxied(
+    opening: OpeningMorph, small: Editor, which: str, folder: Path, host: str, root_path: str
+) -> Iterator[tuple[int, str]]:
+    """The page behind nginx, which runs in ``folder``.
 
     Yields:
-        the address in nginx, and the one behind it.
+        the port of nginx, and the address behind it.
     """
     if NGINX is None or OPENSSL is None:
         pytest.skip("no nginx and openssl here")
     own, upstream = free_port(), free_port()
-    host, root_path = re.fullmatch(r"https://([^:]+):PORT(/\w+)?/", address).groups()
     make = [OPENSSL, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={host}"]
     make += ["-keyout", folder / "privkey.pem", "-out", folder / "fullchain.pem", "-days", "2"]
     subprocess.run(make, check=True, capture_output=True)
@@ -76,9 +82,7 @@ def proxied(editor: Editor, which: str, folder: Path, address: str) -> Iterator[
     user = "user root;" if os.geteuid() == 0 else ""  # else its workers may not write here
     text = example(which, own, upstream, folder)
     file.write_text(_AROUND.format(folder=folder, example=text, user=user), encoding="utf-8")
-    opening = OpeningMorph(editor)
-    with serving(editor, opening, upstream, names=[host], root_path=root_path or ""):
-        opening.warm_up()
+    with serving(small, opening, upstream, names=[host], root_path=root_path):
         nginx = subprocess.Popen([NGINX, "-c", file, "-p", folder, "-e", folder / "error.log"])
         try:
             until = time.monotonic() + 10
@@ -88,56 +92,49 @@ def proxied(editor: Editor, which: str, folder: Path, address: str) -> Iterator[
                         break
                 time.sleep(0.05)
             assert nginx.poll() is None, (folder / "error.log").read_text(encoding="utf-8")
-            yield address.replace("PORT", str(own)).rstrip("/"), f"http://127.0.0.1:{upstream}"
+            yield own, f"http://127.0.0.1:{upstream}"
         finally:
             nginx.terminate()
             nginx.wait(timeout=10)
-            opening.close()
 
 
 @pytest.mark.parametrize(
-    ("which", "address"),
-    [
-        ("name", "https://glow.example.org:PORT/"),
-        ("sub-path", "https://example.org:PORT/glow/"),
-    ],
+    ("which", "host", "root_path"),
+    [("name", "glow.example.org", ""), ("sub-path", "example.org", "/glow")],
 )
 def test_the_page_works_behind_nginx(
-    chromium: Browser, small: Editor, photos, tmp_path: Path, which: str, address: str
-) -> None:
-    from tests.page_fixtures import tabs  # not above, where pytest could not rewrite it
-
-    with (
-        proxied(small, which, tmp_path, address) as (url, behind),
-        tabs(chromium, url, ignore_https_errors=True) as open_page,
-    ):
-        page = open_page()
-        choose(page, "a", photos[0])
-        choose(page, "b", photos[1])
-        move_to(page, "Home")
-        first = canvas(page)
-        move_to(page, "End")
-        assert far(first, canvas(page)) > 3
-        assert download(page, "Download frame PNG", tmp_path).stat().st_size > 1000
-        assert np.ptp(first) > 50
+    chromium: Browser, opening: OpeningMorph, small: Editor, photos, tmp_path: Path,
+    which: str, host: str, root_path: str,
+) -> None:  # fmt: skip
+    with proxied(opening, small, which, tmp_path, host, root_path) as (port, behind):
+        url = f"https://{host}:{port}{root_path}"
+        visitor = Visitor(chromium, url, ignore_https_errors=True)
+        with visitor.watched():
+            tab = visitor.open()
+            tab.choose("a", photos[0])
+            tab.move_to("Home")
+            first = tab.canvas()
+            tab.move_to("End")
+            assert far(first, tab.canvas()) > 3
+            assert tab.download("Download frame PNG", tmp_path).stat().st_size > 1000
+            assert np.ptp(first) > 50
+            icon = tab.evaluate("document.querySelector('link[rel=icon]').href")
+        visitor.context.close()
 
         # Under the name that is not resolved here, by asking nginx itself.
-        port = re.search(r":(\d+)", url)[1]
-        own = {"Host": url.removeprefix("https://").split("/")[0]}
-        at_proxy = re.sub(r"//[^/]+", f"//127.0.0.1:{port}", url)
+        own = {"Host": f"{host}:{port}"}
+        at_proxy = f"https://127.0.0.1:{port}{root_path}"
         ask = httpx.Client(verify=False, trust_env=False, headers=own)
         assert ask.get(f"{at_proxy}/health").text == "ok"
         assert ask.get(f"{at_proxy}/monitoring").status_code == 404
         assert ask.get(f"{at_proxy}/", headers={"Host": "evil.example"}).status_code == 403
-        assert ask.get(
-            f"{at_proxy}/config", headers={"Origin": f"https://{own['Host']}"}
-        ).is_success
+        own_origin = {"Origin": f"https://{host}:{port}"}
+        assert ask.get(f"{at_proxy}/config", headers=own_origin).is_success
         foreign = {"Origin": "https://evil.example"}
         assert ask.get(f"{at_proxy}/config", headers=foreign).status_code == 403
+        assert icon == f"{url}/favicon.ico" and ask.get(f"{at_proxy}/favicon.ico").is_success
         if which == "sub-path":  # a proxy may leave it in what it asks for
             assert httpx.get(f"{behind}/glow/health").text == "ok"
             assert httpx.get(f"{behind}/glow/monitoring").status_code == 404
             moved = ask.get(at_proxy)
-            icon = page.evaluate("document.querySelector('link[rel=icon]').href")
-            assert icon == f"{url}/favicon.ico" and ask.get(f"{at_proxy}/favicon.ico").is_success
             assert moved.status_code == 301 and moved.headers["location"] == f"{url}/"
