@@ -1,7 +1,6 @@
-"""The command lines as a user runs them: real processes, real files, exit statuses.
+"""The command lines as a user runs them: real files, exit statuses, what is printed.
 
-Each process imports PyTorch, about three seconds; what needs no process of its own runs `main`
-through the fixture `here` in this one.
+A process that imports PyTorch takes seconds: what needs none of its own runs `main` in this one.
 """
 
 from __future__ import annotations
@@ -41,16 +40,6 @@ pytest_plugins = ["tests.full_size_faces"]
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 
 
-def process(name: str, *arguments: object, cwd: Path) -> subprocess.Popen[str]:
-    """Start a script from a folder that is not the repository's."""
-    return subprocess.Popen(
-        [sys.executable, str(SCRIPTS / f"{name}.py"), *map(str, arguments)],
-        cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        # A test run in the background of a shell ignores Ctrl-C, and so would its children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def photos(face_folder: Path, tmp_path_factory) -> list[Path]:
     """Copies of four faces."""
@@ -77,25 +66,7 @@ def frames_of(path: Path) -> np.ndarray:
 # ------------------------------------------------------------------------------------------- morph
 
 
-def test_morph_starts_on_a_and_ends_on_b(photos, tiny_checkpoint, tmp_path):
-    """Through a third one, as a user runs it."""
-    running = process(
-        "morph", *photos[:3], "--out", "m.png", "--strip", "s.png", "--frames", 5, "--size", 16,
-        "--align", "center", "--checkpoint", tiny_checkpoint, cwd=tmp_path,
-    )  # fmt: skip
-    out, err = running.communicate(timeout=120)
-    assert (running.returncode, err) == (0, "")
-    lines = out.splitlines()
-    assert len(lines) == 3 + 2  # the photos, the animation, the strip
-    for photo, line in zip(photos[:3], lines[:3], strict=True):
-        assert line.startswith(photo.name) and "bits/dim" in line and "round trip exact" in line
-    frames = frames_of(tmp_path / "m.png")
-    assert len(frames) == 9
-    for k in range(3):
-        expected = prepare(photos[k], 16, align="center").pixels
-        np.testing.assert_array_equal(frames[4 * k], expected)
-    strip = frames_of(tmp_path / "s.png")[0]
-    np.testing.assert_array_equal(strip, np.concatenate(frames, axis=1))
+TINY = "--size 16 --align center"
 
 
 @pytest.fixture
@@ -109,6 +80,24 @@ def morph(here, tmp_path):
         return frames_of(file), file
 
     return run
+
+
+def test_morph_starts_on_a_and_ends_on_b(morph, photos, tiny_checkpoint, tmp_path, capfd):
+    """Through a third one."""
+    options = f"{TINY} --frames 5 --strip {tmp_path}/s.png"
+    frames, _ = morph(tiny_checkpoint, photos[:3], options)
+    printed = capfd.readouterr()
+    assert printed.err == ""
+    lines = printed.out.splitlines()
+    assert len(lines) == 3 + 2  # the photos, the animation, the strip
+    for photo, line in zip(photos[:3], lines[:3], strict=True):
+        assert line.startswith(photo.name) and "bits/dim" in line and "round trip exact" in line
+    assert len(frames) == 9
+    for k in range(3):
+        expected = prepare(photos[k], 16, align="center").pixels
+        np.testing.assert_array_equal(frames[4 * k], expected)
+    strip = frames_of(tmp_path / "s.png")[0]
+    np.testing.assert_array_equal(strip, np.concatenate(frames, axis=1))
 
 
 def test_morph_with_all_defaults(morph, photos, small_checkpoint):
@@ -176,9 +165,6 @@ def test_a_face_is_put_back_into_its_photo(morph, sharp, small, small_checkpoint
         face, shape = one.enlarged(faces[own].native)[0], one.points[0].shape
         expected = np.asarray(put_back(sharp[own], faces[own], face, shape))
         np.testing.assert_array_equal(frames_of(whole)[0], expected)
-
-
-TINY = "--size 16 --align center"
 
 
 @pytest.mark.parametrize(
@@ -674,8 +660,13 @@ def test_a_folder_of_unreadable_pictures(here, tiny_checkpoint, tmp_path, capsys
 
 def test_interrupt_is_quiet(tiny_checkpoint, tmp_path):
     """Ctrl-C in the middle of the work: status 130, nothing half written, no traceback."""
-    options = ["--checkpoint", tiny_checkpoint, "--n", 4096, "--out", tmp_path / "g.png"]
-    running = process("sample", *options, cwd=tmp_path)
+    options = ["--checkpoint", str(tiny_checkpoint), "--n", "4096", "--out", "g.png"]
+    running = subprocess.Popen(
+        [sys.executable, str(SCRIPTS / "sample.py"), *options],
+        stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+        # A test run in the background of a shell ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     first = running.stderr.readline()  # the first progress line: it is at work
     assert first.startswith("sampling")
     running.send_signal(signal.SIGINT)
