@@ -44,21 +44,13 @@ _TOO_MUCH = ("out of memory", "can't allocate memory")  # messages of torch on G
 
 @dataclass(frozen=True)
 class Workload:
-    """The architecture and the batch of a comparison: the `paper` preset, scaled down.
+    """The architecture and the batch of a comparison: the `paper` preset, scaled down."""
 
-    Attributes:
-        steps: steps of flow in each level, K.
-        levels: number of levels, L.
-        width: channels inside the coupling nets.
-        image_size: height and width of the pictures.
-        batch: pictures a training step.
-    """
-
-    steps: int
-    levels: int
-    width: int
-    image_size: int = 32
-    batch: int = 32
+    steps: int  # of flow in each level, K
+    levels: int  # L
+    width: int  # channels inside the coupling nets
+    image_size: int = 32  # height and width of the pictures
+    batch: int = 32  # pictures a training step
 
     def config(self) -> GlowConfig:
         """Return our configuration; split priors are the published single convolution."""
@@ -296,14 +288,7 @@ def step_memory(
     kind: type[Flow] = OurGlow,
     reversible: bool = False,
 ) -> dict[str, Any]:
-    """Measure a training step in this process.
-
-    Args:
-        workload: architecture and batch.
-        device: "cpu" or "cuda".
-        precision: "float32" or "bfloat16".
-        kind: of the flow.
-        reversible: recompute activations instead of storing them; only for ours.
+    """Measure a training step in this process; ``reversible`` (only ours) stores no activations.
 
     Returns:
         ``step_s`` in seconds; in MB ``parameters_mb``, ``peak_mb`` beyond parameters and optimiser

@@ -63,7 +63,7 @@ def test_ghosting_is_one_for_pictures_laid_over_each_other():
     assert ghosting(faded(a, b), a, b) == pytest.approx(1, abs=1e-3)
     assert ghosting(a, a, b) == pytest.approx(1)
     assert (ghosting(other, a, b) < 0.01).all()
-    # Half of the detail is A's and half is nobody's.
+    # Half of the detail is A's and half is of another picture.
     half = 128.0 + (a - 128.0) / 2 + (other - 128.0) / 2
     assert ghosting(half.astype(np.uint8), a, b) == pytest.approx(0.5, abs=0.05)
     # A negative is no ghost.
@@ -152,7 +152,7 @@ def test_landmark_morph_lies_half_way(people):
 # ------------------------------------------------------------------------------- table and command
 
 
-def test_table_leaves_out_what_nobody_measured():
+def test_table_leaves_out_columns_without_figures():
     rows = {
         "real faces": {"mark": 8.44, "found": None},
         "cross-fade": {"mark": None, "found": None, "contrast": 0.8, "ms": 0.25},

@@ -235,7 +235,7 @@ def test_no_face_stands_twice_under_two_names(photo, tmp_path, change):
     assert run(album, "--out", out, "--size", 64) == 0
     (out / "best").mkdir()
     mine = [out / "best" / "a.png", out / "mine.png"]
-    for path in mine:  # somebody's own, one of them a copy
+    for path in mine:  # the user's own, one of them a copy
         path.write_bytes((out / "a.png").read_bytes())
     if change == "neighbour":
         photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(album / "a.webp")

@@ -23,6 +23,8 @@ from safetensors.torch import load_file
 from benchmarks.faults import Row
 from glow_app.common import cli
 
+Done = subprocess.CompletedProcess[str]
+
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _PATIENCE: Final = 600.0  # seconds for one run
 _STEPS: Final = 30  # of the runs that are not killed
@@ -105,7 +107,7 @@ class Trainings:
                 kills += 1
         done = self._run("killed", steps)
         same = done.returncode == 0 and self._same_end("killed", "unbroken-long")
-        self._judge(row, same, done, f"another end after {kills} kills", kills)
+        _judge(row, same, done, f"another end after {kills} kills", kills)
         row.seen["same weights, optimiser and log as unbroken"] = "yes" if same else "no"
         return row
 
@@ -124,7 +126,7 @@ class Trainings:
             kept = state.read_bytes() == before and clean
             again = self._run(name)
             goes_on = again.returncode == 0 and "from step 10." in again.stdout
-            self._judge(row, sentence and kept and goes_on, done, f"disk full at {share:.0%}")
+            _judge(row, sentence and kept and goes_on, done, f"disk full at {share:.0%}")
         return row
 
     def damaged(self) -> Row:
@@ -140,7 +142,7 @@ class Trainings:
             done = self._run(name)
             named = done.returncode == 0 and "goes on from previous.safetensors" in done.stdout
             survived = there and named and self._same_end(name, "unbroken")
-            self._judge(row, survived, done, f"checkpoint with {way}")
+            _judge(row, survived, done, f"checkpoint with {way}")
         return row
 
     def poisoned(self, ways: Sequence[tuple[int, int, str]] = _POISONS) -> Row:
@@ -160,7 +162,7 @@ class Trainings:
                 records = self._records(name)
                 skipped = bool(records) and records[-1]["skipped"] == last - first + 1
                 survived = skipped and done.returncode == 0 and self._all_finite(name)
-            self._judge(row, survived, done, f"{value} in steps {first} to {last}")
+            _judge(row, survived, done, f"{value} in steps {first} to {last}")
         return row
 
     def worker_lost(self, times: int = 3) -> Row:
@@ -186,26 +188,11 @@ class Trainings:
             step = self._records(name)[-1]["step"]
             again = self._run(name, step + 5, command=_TWO_WORKERS)
             goes_on = again.returncode == 0 and "from step 0." not in again.stdout
-            self._judge(row, ended and goes_on, done, f"worker lost, resumed: {goes_on}")
+            _judge(row, ended and goes_on, done, f"worker lost, resumed: {goes_on}")
         return row
 
-    def _judge(
-        self,
-        row: Row,
-        survived: bool,
-        done: subprocess.CompletedProcess[str],
-        what: str,
-        times: int = 1,
-    ) -> None:
-        """Count a run in ``row`` and say so if it failed."""
-        row.count(survived, times)
-        if not survived:
-            cli.say(f"{what}: status {done.returncode}, {done.stderr[-900:].strip()}")
-
-    def _run(
-        self, name: str, steps: int = _STEPS, *how: Any, **more: Any
-    ) -> subprocess.CompletedProcess[str]:
-        return _ended(self._start(name, steps, *how, **more), _PATIENCE)
+    def _run(self, name: str, steps: int = _STEPS, **how: Any) -> Done:
+        return _ended(self._start(name, steps, **how), _PATIENCE)
 
     def _start(
         self,
@@ -254,7 +241,14 @@ class Trainings:
         return all(bool(v.isfinite().all()) for v in values if v.is_floating_point())
 
 
-def _ended(process: subprocess.Popen[str], seconds: float) -> subprocess.CompletedProcess[str]:
+def _judge(row: Row, survived: bool, done: Done, what: str, times: int = 1) -> None:
+    """Count a run in ``row`` and say so if it failed."""
+    row.count(survived, times)
+    if not survived:
+        cli.say(f"{what}: status {done.returncode}, {done.stderr[-900:].strip()}")
+
+
+def _ended(process: subprocess.Popen[str], seconds: float) -> Done:
     """Return a process that has ended, killed if it takes longer than ``seconds``."""
     try:
         said, errors = process.communicate(timeout=seconds)
@@ -262,7 +256,7 @@ def _ended(process: subprocess.Popen[str], seconds: float) -> subprocess.Complet
         process.kill()
         said, errors = process.communicate()
         errors += f"\nIt hung for {seconds:.0f} s."
-    return subprocess.CompletedProcess(process.args, process.returncode, said, errors)
+    return Done(process.args, process.returncode, said, errors)
 
 
 def _flipped(data: bytes, place: int) -> bytes:

@@ -35,7 +35,7 @@ _ROUNDING: Final = 2  # levels by which a picture may differ from itself in anot
 _SEEDS: Final = 8  # faces that visitors ask for
 _QUIET_S: Final = 5.0  # after which the page has given back memory that it does not use
 _SETTLE_S: Final = 20.0  # after the last request until memory is measured
-_RETRY_S: Final = (0.5, 2.0)  # how long one waits who was told that the queue is full
+_RETRY_S: Final = (0.5, 2.0)  # before another try when the queue is full
 
 
 class _Answer(NamedTuple):
