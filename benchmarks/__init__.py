@@ -1,2 +1,6 @@
-"""Measurements of the program (speed and memory, morphs, edits, faults), and what goes with them:
-training on a rented machine, screenshots. The commands are run in the project's folder."""
+"""Measurements of the program: speed and memory, morphs, edits, faults made on purpose.
+
+They are run in the project's folder.
+"""
+
+import glow_app.common.cli  # noqa: F401 - before PyTorch is loaded, see there

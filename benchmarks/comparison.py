@@ -9,10 +9,10 @@ import copy
 import dataclasses
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib import metadata
 from multiprocessing import get_context
@@ -33,7 +33,7 @@ from benchmarks.measuring import (
 from glow_app.training.optimization import Objective, graphed
 from models import PRESETS, Glow, GlowConfig, bits_per_dim
 
-MISSING = "normflows is not installed: pip install --no-deps -r requirements-benchmark.txt"
+_MISSING = "normflows is not installed: pip install --no-deps -r requirements-benchmark.txt"
 _ALONE = "convolutions"
 _INIT_IMAGES = 256  # for the actnorms
 _TOO_MUCH = ("out of memory", "can't allocate memory")  # messages of torch on GPU and CPU
@@ -44,21 +44,13 @@ _TOO_MUCH = ("out of memory", "can't allocate memory")  # messages of torch on G
 
 @dataclass(frozen=True)
 class Workload:
-    """The architecture and the batch of a comparison: the `paper` preset, scaled down.
+    """The architecture and the batch of a comparison: the `paper` preset, scaled down."""
 
-    Attributes:
-        steps: steps of flow in each level, K.
-        levels: number of levels, L.
-        width: channels inside the coupling nets.
-        image_size: height and width of the pictures.
-        batch: pictures a training step.
-    """
-
-    steps: int
-    levels: int
-    width: int
-    image_size: int = 32
-    batch: int = 32
+    steps: int  # of flow in each level, K
+    levels: int  # L
+    width: int  # channels inside the coupling nets
+    image_size: int = 32  # height and width of the pictures
+    batch: int = 32  # pictures a training step
 
     def config(self) -> GlowConfig:
         """Return our configuration; split priors are the published single convolution."""
@@ -79,25 +71,12 @@ class Workload:
 class Flow:
     """A flow to be measured, with its actnorms initialised from data.
 
-    Attributes:
-        name: in results.
-        model: the module.
+    Subclasses add `loss(x)`, the mean negative log-likelihood up to scale and shift, `encode(x)`
+    and `decode(z)`.
     """
 
     name: str
     model: nn.Module
-
-    def loss(self, x: Tensor) -> Tensor:
-        """Return the mean negative log-likelihood of ``x``, up to scale and shift."""
-        raise NotImplementedError
-
-    def encode(self, x: Tensor) -> Any:
-        """Return the codes of pictures."""
-        raise NotImplementedError
-
-    def decode(self, z: Any) -> Tensor:
-        """Return the pictures of codes that `encode` gave."""
-        raise NotImplementedError
 
     def for_training(self, precision: str) -> Flow:
         """Return a copy that trains in "float32" or "bfloat16" in the way meant for this flow."""
@@ -163,10 +142,10 @@ class NormflowsGlow(Flow):
     name = "normflows"
 
     def __init__(self, workload: Workload, device: torch.device) -> None:
-        self.autocast = nullcontext
+        self.autocast: Callable[[], AbstractContextManager] = nullcontext
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deprecated calls inside normflows
-            self.model = _normflows_model(workload).to(device)
+            self.model = self._model(workload).to(device)
         with torch.no_grad():  # the first pictures initialise its actnorms
             self.model.log_prob(workload.pictures(_INIT_IMAGES, device), None)
         self.model.to(device)  # flags that the initialisation made on the CPU
@@ -189,23 +168,20 @@ class NormflowsGlow(Flow):
             other.model.to(memory_format=torch.channels_last)
         return other
 
+    @staticmethod
+    def _model(workload: Workload) -> nn.Module:
+        """Build it from the coarse level to the fine one, the order that normflows takes."""
+        import normflows as nf
 
-def _normflows_model(workload: Workload) -> nn.Module:
-    """Build it from the coarse level to the fine one, the order that normflows takes."""
-    import normflows as nf
-
-    priors, merges, levels = [], [], []
-    for shape in reversed(workload.config().shapes()):  # of what the steps of a level see
-        blocks = [nf.flows.GlowBlock(shape[0], workload.width) for _ in range(workload.steps)]
-        levels.append([*blocks, nf.flows.Squeeze()])
-        if len(levels) > 1:
-            merges.append(nf.flows.Merge())
-            shape = (shape[0] // 2, *shape[1:])
-        priors.append(nf.distributions.GlowBase(shape))
-    return nf.MultiscaleFlow(priors, levels, merges, class_cond=False)
-
-
-FLOWS: dict[str, type[Flow]] = {flow.name: flow for flow in (OurGlow, NormflowsGlow)}
+        priors, merges, levels = [], [], []
+        for shape in reversed(workload.config().shapes()):  # of what the steps of a level see
+            blocks = [nf.flows.GlowBlock(shape[0], workload.width) for _ in range(workload.steps)]
+            levels.append([*blocks, nf.flows.Squeeze()])
+            if len(levels) > 1:
+                merges.append(nf.flows.Merge())
+                shape = (shape[0] // 2, *shape[1:])
+            priors.append(nf.distributions.GlowBase(shape))
+        return nf.MultiscaleFlow(priors, levels, merges, class_cond=False)
 
 
 # ------------------------------------------------------------------------------------------- speed
@@ -242,7 +218,7 @@ def compare(
         flows.append(NormflowsGlow(workload, device))
         results["normflows_version"] = metadata.version("normflows")
     except ImportError:
-        results["normflows_missing"] = MISSING
+        results["normflows_missing"] = _MISSING
 
     x, some = (workload.pictures(n, device) for n in (workload.batch, frames))
     works: dict[tuple[str, str], Work] = {}  # by flow and piece of work; of training: how
@@ -278,7 +254,7 @@ def compare(
             "encode_s": seconds[flow.name, "encode"],
             "decode_s": seconds[flow.name, "decode"],
             "train_memory": {
-                p: step_memory_apart(workload, str(device), p, flow.name) for p in precisions
+                p: step_memory_apart(workload, str(device), p, type(flow)) for p in precisions
             },
         }
     names = {"decode": "decode", **{p: f"train_{p}" for p in precisions}}
@@ -309,17 +285,10 @@ def step_memory(
     workload: Workload,
     device: str,
     precision: str,
-    flow: str = OurGlow.name,
+    kind: type[Flow] = OurGlow,
     reversible: bool = False,
 ) -> dict[str, Any]:
-    """Measure a training step in this process.
-
-    Args:
-        workload: architecture and batch.
-        device: "cpu" or "cuda".
-        precision: "float32" or "bfloat16".
-        flow: a name in `FLOWS`.
-        reversible: recompute activations instead of storing them; only for "ours".
+    """Measure a training step in this process; ``reversible`` (only ours) stores no activations.
 
     Returns:
         ``step_s`` in seconds; in MB ``parameters_mb``, ``peak_mb`` beyond parameters and optimiser
@@ -327,7 +296,7 @@ def step_memory(
         plain training, which peaks before all gradients exist.
     """
     where = torch.device(device)
-    trained = FLOWS[flow](workload, where).for_training(precision)
+    trained = kind(workload, where).for_training(precision)
     model = trained.model
     if reversible:
         model.set_reversible(True)
@@ -350,10 +319,10 @@ def step_memory_apart(*args: Any, **kwargs: Any) -> dict[str, Any]:
     with ProcessPoolExecutor(1, get_context("spawn"), _silence) as pool:
         try:
             return pool.submit(step_memory, *args, **kwargs).result()
-        except BrokenProcessPool:  # the kernel kills a process that asks for too much
-            return {"error": "does not fit into memory"}
         except Exception as error:
-            if any(words in str(error) for words in _TOO_MUCH):
+            # The kernel kills a process that asks for too much.
+            killed = isinstance(error, BrokenProcessPool)
+            if killed or any(words in str(error) for words in _TOO_MUCH):
                 return {"error": "does not fit into memory"}
             return {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
 

@@ -32,6 +32,7 @@ from glow_app.faces.warp import reshaped
 _SIDE: Final = 128
 _CELL: Final = 16
 _RIDGE: Final = 0.3
+YEARS: Final = 16.0  # deviation of age over the labelled training faces
 LIGHT: Final = ("light side", "contrast", "warmth", "texture", "redness", "brightness")
 _HOG = cv2.HOGDescriptor((_SIDE, _SIDE), (32, 32), (16, 16), (16, 16), 9)
 
@@ -120,19 +121,13 @@ class Judge:
         seen = np.concatenate([judge._raw(c, [s]) for c, s in zip(crops, shapes, strict=True)])
         return cls(names, weights, seen.mean(axis=0), seen.std(axis=0))
 
-    def __call__(self, crop: np.ndarray, shape: np.ndarray | None = None) -> np.ndarray | None:
-        """Return the numbers (A,) of an aligned crop (N, N, 3); None if no face is found on it."""
-        shape = find_shape(crop) if shape is None else shape
-        return None if shape is None else self.measure(crop, [shape])[0]
+    def __call__(self, crop: np.ndarray, shape: np.ndarray) -> np.ndarray:
+        """Return the numbers (A,) of an aligned crop (N, N, 3) with these landmarks (478, 2)."""
+        return self.measure(crop, [shape])[0]
 
     def measure(self, crop: np.ndarray, shapes: Sequence[np.ndarray]) -> np.ndarray:
-        """Return the numbers of an aligned crop (N, N, 3) for each of some landmarks (478, 2).
-
-        Attributes do not depend on the landmarks and are measured once.
-
-        Returns:
-            (len(shapes), A).
-        """
+        """Return the numbers (K, A) of a crop for each of K landmarks; attributes are those of
+        the crop alone and measured once."""
         if len(crop) != _SIDE:
             crop = cv2.resize(crop, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
         return (self._raw(crop, shapes) - self.middle) / self.spread
@@ -172,10 +167,8 @@ def fitted_on(
 
 
 def read_tables(data: Path) -> dict[str, dict[str, float]]:
-    """Return the numbers of each training picture by its path.
-
-    They are logits of attributes, as many as the table has, age in years, and gender as -1 or 1;
-    NaN where it is not known.
+    """Return the numbers of each training picture by its path: logits of attributes, age in
+    years, gender as -1 or 1; NaN where it is not known.
 
     Raises:
         UserError: one of the tables is missing, damaged, or holds no numbers.
@@ -191,12 +184,11 @@ def read_tables(data: Path) -> dict[str, dict[str, float]]:
                 known = table[row["file"]]
                 known["age"] = float(row["age"]) if row["age"] else math.nan
                 known["gender"] = {"m": -1.0, "f": 1.0}.get(row["gender"], math.nan)
+    except UserError:
+        raise
     except (ValueError, KeyError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(
-            f"The tables in {data} are not as the judge needs them: {error}."
-        ) from error
+        sentence = f"The tables in {data} are not as the judge needs them: {error}."
+        raise UserError(sentence) from error
     return table
 
 

@@ -1,10 +1,10 @@
-"""Seconds, memory and floating point operations of pieces of work."""
+"""Seconds, memory and floating point operations of pieces of work, and tables of them."""
 
 from __future__ import annotations
 
 import platform
 import statistics
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +15,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.benchmark import timer  # waits for a GPU before it looks at the clock
 from torch.utils.flop_counter import FlopCounterMode
 
-from models import Glow
 from models.layers import exact_float32
 
 Work = Callable[[], object]
@@ -48,14 +47,9 @@ def seconds_of(work: Work) -> float:
 
 
 def interleaved(works: Mapping[Name, Work], repeats: int, warmup: int = 2) -> dict[Name, float]:
-    """Return the median seconds of each work, measured in turns: A B C, A B C, ...
+    """Return the median seconds of each work over ``repeats`` turns: A B C, A B C, ...
 
     When something else slows the machine for a while, it slows all of them, and ratios hold.
-
-    Args:
-        works: what to time, by name.
-        repeats: timed turns.
-        warmup: untimed calls before, for caches, code paths and memory.
     """
     for work in works.values():
         for _ in range(warmup):
@@ -69,13 +63,6 @@ def flops_of(work: Work) -> int:
     with FlopCounterMode(display=False) as counter:
         work()
     return counter.get_total_flops()
-
-
-def flops_per_frame(model: Glow) -> int:
-    """Return the floating point operations of decoding one frame."""
-    z = torch.zeros(1, model.dims, device=next(model.parameters()).device)
-    with torch.no_grad():
-        return flops_of(lambda: model.g(z))
 
 
 def convolutions_of(work: Work, device: torch.device) -> Work:
@@ -140,21 +127,29 @@ def hardware(device: torch.device) -> dict[str, str | int]:
     """Return the device, processor, threads and versions, for a report."""
     facts: dict[str, str | int] = {
         "device": str(device),
-        "cpu": _cpu_name(),
+        "cpu": platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
+    cpuinfo = Path("/proc/cpuinfo")  # of Linux, where `platform` does not know the model
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    for line in lines:
+        if line.startswith("model name"):
+            facts["cpu"] = line.split(":", 1)[1].strip()
     if device.type == "cuda":
         facts["gpu"] = torch.cuda.get_device_name(device)
         facts["cuda"] = torch.version.cuda or ""
     return facts
 
 
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table with columns padded to equal widths; all but the first to the right."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = [cell.rjust(width) for cell, width in zip(cells, widths, strict=True)]
+        return f"| {' | '.join([cells[0].ljust(widths[0]), *padded[1:]])} |"
+
+    rule = "|".join("-" * (w + 1) + (":" if i else "-") for i, w in enumerate(widths))
+    return "\n".join([line(head), f"|{rule}|", *map(line, rows)])

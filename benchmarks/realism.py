@@ -37,15 +37,15 @@ _WIDENED: Final = 5  # side of the square by which the mouth is widened
 
 
 class Faults(NamedTuple):
-    """The faults of a frame; all are near 0 in a copy of one of the photos.
+    """The faults of a frame, on average over it; all are near 0 in a copy of one of the photos.
 
     Attributes:
         edges: grey levels a pixel, 0 to 0.5; how much steeper edges of the frame are than the
-            steepest of either photo nearby, on average: specks, outlines, seams.
+            steepest of either photo nearby: specks, outlines, seams.
         softness: grey levels, 0 to 2; how far local contrast falls below that of the smoother
-            photo, on average: blurred skin and hair, edges that fade into the background.
-        doubling: a share, 0 to 0.6; of local contrast, how much belongs to a second picture that
-            lies under the first one: half-transparent hair, ears, collars, backgrounds.
+            photo: blurred skin and hair, edges that fade into the background.
+        doubling: 0 to 0.6; the share of local contrast that belongs to a second picture under the
+            first one: half-transparent hair, ears, collars, backgrounds.
         mouth: root of grey levels, 0 to 2.5; softness between the lips, in wider windows: teeth
             and lips that fade into each other. The root, because it differs a lot.
     """
@@ -62,11 +62,9 @@ _COSTS: Final = Faults(edges=12.5, softness=0.9, doubling=6.5, mouth=0.5)
 
 
 def mark(found: Faults) -> float:
-    """Return the mark that people would give to a frame with these faults.
+    """Return the mark that people would give to a frame: 0 (no photograph) to `_BEST` (no fault).
 
-    Returns:
-        0 (no photograph) to `_BEST` (no fault), on the scale 0 to 10 that the judges used; they
-        gave untouched photos 8.5 on average.
+    On the scale 0 to 10 that the judges used, who gave untouched photos 8.5 on average.
     """
     lost = sum(cost * fault for cost, fault in zip(_COSTS, found, strict=True))
     return max(_BEST - lost, 0.0)
@@ -105,13 +103,11 @@ def faults(
 
 
 def _edges(frame: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return how much steeper each pixel of the frame is than the photos nearby, (S, S) ≥ 0."""
     steepest = cv2.dilate(np.maximum(_gradient(a), _gradient(b)), np.ones((_NEARBY, _NEARBY)))
     return np.maximum(_gradient(frame) - steepest, 0)
 
 
 def _softness(frame: np.ndarray, a: np.ndarray, b: np.ndarray, sigma: float) -> np.ndarray:
-    """Return how far the local contrast is below that of the smoother photo, (S, S) ≥ 0."""
     own, *others = (np.sqrt(_products(x, x, sigma)) for x in (frame, a, b))
     return np.maximum(np.minimum(*others) - own, 0)
 
@@ -141,7 +137,6 @@ def _mouth(mesh: np.ndarray) -> np.ndarray:
 
 
 def _resized(picture: np.ndarray) -> np.ndarray:
-    """Return the picture at `_SIDE`, (S, S, 3) float32."""
     how = cv2.INTER_AREA if len(picture) > _SIDE else cv2.INTER_CUBIC
     return cv2.resize(picture, (_SIDE, _SIDE), interpolation=how).astype(np.float32)
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks.measuring import Work, adamw_step, convolutions_of, flops_per_frame, interleaved
+from benchmarks.measuring import Work, adamw_step, convolutions_of, flops_of, interleaved
 from glow_app.editing.editor import Editor
-from glow_app.faces import landmarks
 from glow_app.faces.coding import resized, to_tensor
 from glow_app.faces.face import Face
+from glow_app.faces.landmarks import mean_shape
 from models import Glow, bin_centers, bits_per_dim
 
 _FIRST = 9  # frames that the page decodes first
@@ -30,47 +31,43 @@ def measure_released(
         frames: of one morph.
         repeats: timed turns of each piece of work.
     """
-    model, device = editor.model.flow, editor.model.device
-    z = torch.randn(frames, model.dims, generator=torch.Generator().manual_seed(0)) * 0.7
+    flow, device = editor.model.flow, editor.model.device
+    z = torch.randn(frames, flow.dims, generator=torch.Generator().manual_seed(0)) * 0.7
     pictures = editor.model.decode(z)
-    a, b = (_as_photo(pictures[i], editor, wide) for i, wide in ((0, 1.0), (-1, 0.95)))
+    a, b = _as_photo(pictures[0], editor), _as_photo(pictures[-1], editor, wide=0.95)
     morph = editor.morph_frames(a, b, frames)
 
-    def decode_frames() -> None:
-        editor.model.decode(z)
-
+    @torch.inference_mode()
     def in_this_thread() -> None:  # convolutions of the editor's other threads are not recorded
-        with torch.inference_mode():
-            for chunk in z.split(editor.model.batch):
-                model.g(chunk.to(device))
+        for chunk in z.split(editor.model.batch):
+            flow.g(chunk.to(device))
+
+    @torch.inference_mode()
+    def encode() -> None:  # past the editor's cache of codes
+        flow.f(bin_centers(to_tensor(pictures).to(device), flow.config.n_bits))
 
     works: dict[str, Work] = {
-        "decode_frames": decode_frames,
+        "decode_frames_s": lambda: editor.model.decode(z),
         "convolutions": convolutions_of(in_this_thread, device),
-        "decode_one": lambda: editor.model.decode(z[:1]),
-        "encode_frames": lambda: _encode(editor, pictures),
-        "alone": lambda: editor.morph_frames(a, b, frames, alone=True),
-        "photos": lambda: editor.morph_frames(a, b, frames),
-        "photos_first": lambda: editor.morph_frames(a, b, _FIRST),
-        "full_size": lambda: morph.enlarged(_FULL),
+        "decode_one_frame_s": lambda: editor.model.decode(z[:1]),
+        "encode_frames_s": encode,
+        "morph_alone_s": lambda: editor.morph_frames(a, b, frames, alone=True),
+        "morph_photos_s": lambda: editor.morph_frames(a, b, frames),
+        "morph_photos_first_s": lambda: editor.morph_frames(a, b, _FIRST),
+        "full_size_s": lambda: morph.enlarged(_FULL),
     }
-    steps = {p: _training_step(model, p, batch) for p in precisions}
+    steps = {p: _training_step(flow, p, batch) for p in precisions}
     seconds = interleaved({**works, **steps}, repeats)
+    one = z[:1].to(device)
     return {
         "checkpoint": editor.name,
-        "parameters": model.parameter_count,
-        "gflop_per_frame": flops_per_frame(model) / 1e9,
+        "parameters": flow.parameter_count,
+        "gflop_per_frame": flops_of(torch.no_grad()(lambda: flow.g(one))) / 1e9,
         "frames": frames,
-        "decode_frames_s": seconds["decode_frames"],
-        "decode_over_its_convolutions": seconds["decode_frames"] / seconds["convolutions"],
-        "decode_one_frame_s": seconds["decode_one"],
-        "encode_frames_s": seconds["encode_frames"],
-        "morph_alone_s": seconds["alone"],
-        "morph_photos_s": seconds["photos"],
+        **{name: seconds[name] for name in works if name.endswith("_s")},
+        "decode_over_its_convolutions": seconds["decode_frames_s"] / seconds["convolutions"],
         "first_frames": _FIRST,
-        "morph_photos_first_s": seconds["photos_first"],
         "full_size": _FULL,
-        "full_size_s": seconds["full_size"],
         "peak_memory_mb": _peak_memory(),
         "batch": batch,
         "train_images_per_s": {p: batch / seconds[p] for p in precisions},
@@ -86,28 +83,21 @@ def _peak_memory() -> int | None:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
-def _as_photo(picture: np.ndarray, editor: Editor, wide: float) -> Face:
+def _as_photo(picture: np.ndarray, editor: Editor, wide: float = 1.0) -> Face:
     """Return a drawn face as if it came from a photo of 512 pixels.
 
     Its landmarks are those of the mean face, `wide` times as wide: a face finder might find none
     in what small or untrained weights draw, and the work is the same.
     """
     side = editor.image_size if editor.model.coding is None else editor.model.coding.size
-    shape = landmarks.mean_shape() * [wide, 1] + [(1 - wide) / 2, 0]
+    shape = mean_shape() * [wide, 1] + [(1 - wide) / 2, 0]
     full = resized(picture, _FULL)
     return Face(picture, resized(picture, side), faces=1, full=full, landmarks=shape)
 
 
-def _encode(editor: Editor, pictures: np.ndarray) -> None:
-    levels = to_tensor(pictures).to(editor.model.device)
-    with torch.inference_mode():  # past the editor's cache of codes
-        editor.model.flow.f(bin_centers(levels, editor.model.flow.config.n_bits))
-
-
 def _training_step(released: Glow, precision: str, batch: int) -> Work:
     device, size = next(released.parameters()).device, released.config.image_size
-    model = Glow(released.config).to(device)
-    model.load_state_dict(released.state_dict())
-    model.train().set_training_dtype(torch.bfloat16 if precision == "bfloat16" else None)
+    model = copy.deepcopy(released).train()
+    model.set_training_dtype(torch.bfloat16 if precision == "bfloat16" else None)
     x = torch.rand(batch, 3, size, size, device=device)
     return adamw_step(model, lambda: bits_per_dim(model(x), model.dims).mean())

@@ -1,11 +1,13 @@
-"""Measurements as Markdown tables, which read well in a terminal, too."""
+"""What `scripts/benchmark.py` measures, as Markdown tables, which read well in a terminal, too."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.measuring import markdown
+
 _NONE = "-"
+_TIMES, _MEGABYTES = "{:.2f}×", "{:,.1f} MB"
 
 
 def report(results: dict[str, Any]) -> str:
@@ -17,7 +19,7 @@ def report(results: dict[str, Any]) -> str:
 
 def _machine(facts: dict[str, Any]) -> str:
     where = f"{facts['gpu']}, CUDA {facts['cuda']}, " if "gpu" in facts else ""
-    threads = "1 thread" if facts["threads"] == 1 else f"{facts['threads']} threads"
+    threads = f"{facts['threads']} thread" + "s" * (facts["threads"] != 1)
     python = f"Python {facts['python']}, torch {facts['torch']}"
     return f"On {where}{facts['cpu']} with {threads}; {python}."
 
@@ -29,19 +31,17 @@ def _released(r: dict[str, Any]) -> str:
         ["GFLOP to decode one frame", f"{r['gflop_per_frame']:.2f}"],
         ["decode one frame", _time(r["decode_one_frame_s"])],
         [f"decode {frames} frames", _time(r["decode_frames_s"])],
-        ["... over its convolutions alone", _times(r["decode_over_its_convolutions"])],
+        ["... over its convolutions alone", _cell(r["decode_over_its_convolutions"], _TIMES)],
         [f"encode {frames} photos", _time(r["encode_frames_s"])],
         [f"morph of {frames} frames, the model alone", _time(r["morph_alone_s"])],
         [f"morph of {frames} frames, of two photos", _time(r["morph_photos_s"])],
         [f"... the first {r['first_frames']}, on the page", _time(r["morph_photos_first_s"])],
         [f"{frames} frames at full size, {r['full_size']} px", _time(r["full_size_s"])],
-        ["memory of the process, at most", f"{r['peak_memory_mb'] or _NONE} MB"],
-        *(
-            [f"training, {_nets(p)}, batch {r['batch']}", f"{rate:.1f} images/s"]
-            for p, rate in r["train_images_per_s"].items()
-        ),
+        ["memory of the process, at most", _cell(r["peak_memory_mb"], "{} MB")],
     ]
-    return table([r["checkpoint"], ""], rows)
+    for precision, rate in r["train_images_per_s"].items():
+        rows.append([f"training, {_nets(precision)}, batch {r['batch']}", f"{rate:.1f} images/s"])
+    return markdown([r["checkpoint"], ""], rows)
 
 
 def _comparison(r: dict[str, Any]) -> str:
@@ -49,59 +49,47 @@ def _comparison(r: dict[str, Any]) -> str:
     rows = []
     for how, rate in ours["train_images_per_s"].items():
         other = theirs.get("train_images_per_s", {}).get(how)
-        figures = [_number(rate), _number(other), _times(ratios.get(f"train_{how}"))]
+        figures = [_cell(rate), _cell(other), _cell(ratios.get(f"train_{how}"), _TIMES)]
         rows.append([f"training, {_nets(how)}, images/s", *figures])
         if (alone := ratios.get(f"train_{how}_over_its_convolutions")) is not None:
-            rows.append(["... over its convolutions alone", _times(alone), _NONE, _NONE])
+            rows.append(["... over its convolutions alone", _cell(alone, _TIMES), _NONE, _NONE])
     for key, label in (
         ("train_as_used", "... our fastest against its float32"),
         ("train_best_of_each", "... fastest of each"),
     ):
-        rows.append([label, _NONE, _NONE, _times(ratios.get(key))])
+        rows.append([label, _NONE, _NONE, _cell(ratios.get(key), _TIMES)])
     for what in ("encode", "decode"):
         times = [_time(flow.get(f"{what}_s")) for flow in (ours, theirs)]
-        rows.append([f"{what} {r['frames']} pictures", *times, _times(ratios.get(what))])
-    alone = _times(ratios["decode_over_its_convolutions"])
+        rows.append([f"{what} {r['frames']} pictures", *times, _cell(ratios.get(what), _TIMES)])
+    alone = _cell(ratios["decode_over_its_convolutions"], _TIMES)
     rows.append(["... over its convolutions alone", alone, _NONE, _NONE])
     for precision, measured in ours["train_memory"].items():
         mine = measured.get("activations_mb")
         its = theirs.get("train_memory", {}).get(precision, {}).get("activations_mb")
-        figures = [_megabytes(mine), _megabytes(its), _times(its / mine if its and mine else None)]
+        ratio = its / mine if its and mine else None
+        figures = [_cell(mine, _MEGABYTES), _cell(its, _MEGABYTES), _cell(ratio, _TIMES)]
         rows.append([f"activations of a training step, {_nets(precision)}", *figures])
-    flops = [_number(flow.get("train_gflop_per_image"), 2) for flow in (ours, theirs)]
+    flops = [_cell(flow.get("train_gflop_per_image"), "{:.2f}") for flow in (ours, theirs)]
     rows.append(["GFLOP to train on a picture", *flops, _NONE])
     if r["compile_s"] is not None:
         rows.append(["torch.compile, once", _time(r["compile_s"]), _NONE, _NONE])
     title = f"K={r['steps']}, {_setting(r)}"
-    lines = table([title, "ours", f"normflows {r['normflows_version'] or ''}", "ratio"], rows)
+    lines = markdown([title, "ours", f"normflows {r['normflows_version'] or ''}", "ratio"], rows)
     return "\n\n".join([lines, *([r["normflows_missing"]] if "normflows_missing" in r else [])])
 
 
 def _memory(r: dict[str, Any]) -> str:
     rows = []
     for m in r["curve"]:
-        figures = [m["error"], _NONE, _NONE] if "error" in m else [
-            _megabytes(m["activations_mb"]), _megabytes(m["parameters_mb"]), _time(m["step_s"])
-        ]  # fmt: skip
+        memory = [_cell(m.get(f"{what}_mb"), _MEGABYTES) for what in ("activations", "parameters")]
+        figures = [m.get("error", memory[0]), memory[1], _time(m.get("step_s"))]
         rows.append([str(m["steps"]), "reversible" if m["reversible"] else "plain", *figures])
     span = f"from K={r['curve'][0]['steps']} to K={r['curve'][-1]['steps']}"
-    grown = "; ".join(f"{kind}: {_times(ratio)} {span}" for kind, ratio in r["growth"].items())
+    ratios = {kind: _cell(ratio, _TIMES) for kind, ratio in r["growth"].items()}
+    grown = "; ".join(f"{kind}: {ratio} {span}" for kind, ratio in ratios.items())
     title = f"Memory of a training step: {_setting(r)}, {_nets(r['precision'])}."
-    lines = table(["K", "training", "activations", "parameters", "a step"], rows)
+    lines = markdown(["K", "training", "activations", "parameters", "a step"], rows)
     return f"{title}\n\n{lines}\n\nActivations, {grown}."
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return Markdown with columns padded to equal widths; all but the first to the right."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-
-    def line(cells: Sequence[str]) -> str:
-        first, *rest = zip(cells, widths, strict=True)
-        padded = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]
-        return f"| {' | '.join(padded)} |"
-
-    rule = "|".join("-" * (w + 1) + (":" if i else "-") for i, w in enumerate(widths))
-    return "\n".join([line(head), f"|{rule}|", *map(line, rows)])
 
 
 def _setting(r: dict[str, Any]) -> str:
@@ -119,13 +107,5 @@ def _time(seconds: float | None) -> str:
     return f"{seconds:.2f} s" if seconds >= 0.1 else f"{1e3 * seconds:.1f} ms"
 
 
-def _times(ratio: float | None) -> str:
-    return _NONE if ratio is None else f"{ratio:.2f}×"
-
-
-def _megabytes(value: float | None) -> str:
-    return _NONE if value is None else f"{value:,.1f} MB"
-
-
-def _number(value: float | None, digits: int = 1) -> str:
-    return _NONE if value is None else f"{value:.{digits}f}"
+def _cell(value: float | None, form: str = "{:.1f}") -> str:
+    return _NONE if value is None else form.format(value)

@@ -61,13 +61,17 @@ def main(argv: list[str] | None = None) -> None:
     if not (args.latency or args.compare or args.memory):
         args.latency = args.compare = True
 
+    from benchmarks.comparison import Workload
     from benchmarks.report import report
     from glow_app.common.devices import pick_device
 
     try:
         device = pick_device(args.device)
-        workload = _workload(args, device)
-        workload.config()
+        workload = Workload(*DEFAULTS[device.type])
+        given = {f.name: getattr(args, f.name) for f in dataclasses.fields(workload)}
+        given = {name: value for name, value in given.items() if value is not None}
+        workload = dataclasses.replace(workload, **given)
+        workload.config()  # refuses what cannot be built
     except ValueError as error:
         p.error(str(error))
     results = measure(args, workload, device)
@@ -76,7 +80,9 @@ def main(argv: list[str] | None = None) -> None:
 
 def measure(args: argparse.Namespace, workload: Workload, device: torch.device) -> dict[str, Any]:
     """Measure the parts that were asked for; facts of the machine are in "hardware"."""
+    from benchmarks.comparison import compare, growth, memory_curve
     from benchmarks.measuring import hardware
+    from benchmarks.released import measure_released
     from glow_app.common.devices import pick_precision
 
     precisions = ["float32"]
@@ -84,42 +90,23 @@ def measure(args: argparse.Namespace, workload: Workload, device: torch.device) 
         precisions.append("bfloat16")
     results: dict[str, Any] = {"hardware": hardware(device)}
     if args.latency:
-        from benchmarks.released import measure_released
-
-        editor = cli.open_editor(args)
+        editor, batch = cli.open_editor(args), args.batch or 32
         cli.say(f"Measuring {editor.name} ...")
-        results["released"] = measure_released(
-            editor, precisions, args.batch or 32, FRAMES, args.repeats
-        )
+        results["released"] = measure_released(editor, precisions, batch, FRAMES, args.repeats)
     if args.compare:
-        from benchmarks.comparison import compare
-
         cli.say("Comparing with normflows ...")
         compiled = device.type == "cuda" if args.compile is None else args.compile
         results["comparison"] = compare(
             workload, device, precisions, FRAMES, args.repeats, compiled
         )
     if args.memory:
-        results["memory"] = _memory(workload, device, precisions[-1])
+        jobs = memory_curve(workload, str(device), precisions[-1], MEMORY_STEPS)
+        curve = list(cli.shown(jobs, 2 * len(MEMORY_STEPS), "memory"))
+        shape = dataclasses.asdict(workload)
+        del shape["steps"]
+        facts = {"precision": precisions[-1], "curve": curve, "growth": growth(curve)}
+        results["memory"] = {**shape, **facts}
     return results
-
-
-def _workload(args: argparse.Namespace, device: torch.device) -> Workload:
-    from benchmarks.comparison import Workload
-
-    workload = Workload(*DEFAULTS[device.type])
-    given = {f.name: getattr(args, f.name) for f in dataclasses.fields(workload)}
-    return dataclasses.replace(workload, **{k: v for k, v in given.items() if v is not None})
-
-
-def _memory(workload: Workload, device: torch.device, precision: str) -> dict[str, Any]:
-    from benchmarks.comparison import growth, memory_curve
-
-    jobs = memory_curve(workload, str(device), precision, MEMORY_STEPS)
-    curve = list(cli.shown(jobs, 2 * len(MEMORY_STEPS), "memory"))
-    shape = dataclasses.asdict(workload)
-    del shape["steps"]
-    return {**shape, "precision": precision, "curve": curve, "growth": growth(curve)}
 
 
 if __name__ == "__main__":

@@ -137,10 +137,8 @@ def _batches(
     import numpy as np
 
     pixels, places = [], []
-    shown = enumerate(files)
-    if not args.json:
-        shown = cli.shown(shown, len(files), "evaluating")
-    for index, file in shown:
+    listed = enumerate(files)
+    for index, file in listed if args.json else cli.shown(listed, len(files), "evaluating"):
         try:
             face = editor.prepare(file, align=args.align)
             if warp and face.shape is None:
@@ -208,29 +206,24 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _figure(value: float | None) -> str:
-    return "not finite" if value is None else f"{value:.3f}"
-
-
 def _words(result: dict[str, Any], frame: str) -> str:
-    """Return the result as a line for people."""
-    mean, sem = result["bits_per_dim"], result["bits_per_dim_sem"]
-    bits = _figure(mean)
+    """Return the result as a line for people, and one for each group."""
+
+    def figure(value: float | None) -> str:
+        return "not finite" if value is None else f"{value:.3f}"
+
+    sem, levels = result["bits_per_dim_sem"], result["roundtrip_max_levels"]
     spread = "" if sem is None else f" ± {sem:.3f}"
-    levels = result["roundtrip_max_levels"]
+    bits = f"{figure(result['bits_per_dim'])}{spread} bits/dim over {result['images']} pictures"
+    parts = [f"{name} {figure(x)}" for name, x in result.get("bits_by_part", {}).items()]
     exact = "exact" if levels == 0 else f"off by up to {levels} levels"
-    parts = "".join(
-        f", {name} {_figure(mean)}" for name, mean in result.get("bits_by_part", {}).items()
-    )
-    groups = "".join(
-        f"\n  {name}: {_figure(own['bits_per_dim'])} over {own['images']}"
+    ends = [f"round trip {exact}", f"{result['seconds']:.0f} s"]
+    groups = [
+        f"\n  {name}: {figure(own['bits_per_dim'])} over {own['images']}"
         for name, own in result.get("bits_by_group", {}).items()
-    )
-    return (
-        f"{result['checkpoint']}: {bits}{spread} bits/dim over {result['images']} pictures"
-        f" ({frame})"
-        f"{parts}, round trip {exact}, {result['seconds']:.0f} s{groups}"
-    )
+    ]
+    line = ", ".join([f"{result['checkpoint']}: {bits} ({frame})", *parts, *ends])
+    return line + "".join(groups)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ to a direction: near 50 % it is called weak.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,8 +122,8 @@ def main(argv: list[str] | None = None) -> None:
     )
 
 
-def _choose(args: argparse.Namespace) -> tuple[list[str], list[str]]:
-    """The files of the two classes."""
+def _choose(args: argparse.Namespace) -> Sequence[list[str]]:
+    """Return the files of the two classes."""
     import random
 
     from glow_app.editing import labels
@@ -131,9 +132,8 @@ def _choose(args: argparse.Namespace) -> tuple[list[str], list[str]]:
 
     if args.labels:
         rows = labels.read_labels(Path(args.labels))
-        tests = [
-            labels.condition(text, list(rows[0])) for text in (args.given_with, args.given_without)
-        ]
+        given = args.given_with, args.given_without
+        tests = [labels.condition(text, list(rows[0])) for text in given]
         columns = [column.strip() for column in args.balance.split(",") if column.strip()]
         return labels.balanced(rows, *tests, columns, args.limit, args.seed)
     chance, chosen = random.Random(args.seed), []
@@ -141,14 +141,15 @@ def _choose(args: argparse.Namespace) -> tuple[list[str], list[str]]:
         pictures = list_pictures(Path(folder))
         require_crops(Path(folder), pictures)
         files = [str(file) for file in pictures]
-        limit = len(files) if args.limit is None else min(args.limit, len(files))
-        chosen.append(sorted(chance.sample(files, limit)))
-    return chosen[0], chosen[1]
+        chosen.append(sorted(chance.sample(files, min(args.limit or len(files), len(files)))))
+    return chosen
 
 
 def _codes(editor: Editor, files: list[str], align: str, what: str) -> tuple[Tensor, np.ndarray]:
-    """(N, D) codes of the looks and (N, 478, 2) landmarks of the faces on the pictures; those that
-    cannot be read, or have no landmarks, are named on stderr."""
+    """Return codes (N, D) of the looks and landmarks (N, 478, 2) of the faces on the pictures.
+
+    Those that cannot be read, or have no landmarks, are named on stderr.
+    """
     import numpy as np
     import torch
 

@@ -25,7 +25,6 @@ from glow_app.common.errors import UserError
 if TYPE_CHECKING:
     from glow_app.editing.directions import Direction
     from glow_app.editing.editor import Editor, Morph
-    from glow_app.editing.options import MorphOptions
     from glow_app.faces.face import Face
 
 
@@ -166,17 +165,15 @@ def main(argv: list[str] | None = None) -> None:
 
     import numpy as np
 
+    from glow_app.editing.options import MorphOptions
     from glow_app.export import animation, sheets
     from glow_app.export.recipes import Origin, Recipe
     from glow_app.export.sheets import PHOTO_FORMATS
     from glow_app.export.writing import check_target
 
     out = check_target(args.out)
-    stills = {
-        kind: check_target(target, (".png",))
-        for kind, target in (("strip", args.strip), ("sheet", args.sheet))
-        if target
-    }
+    asked = {"strip": args.strip, "sheet": args.sheet}
+    stills = {kind: check_target(name, (".png",)) for kind, name in asked.items() if name}
     whole = check_target(args.put_back, PHOTO_FORMATS) if args.put_back else None
     photos = [Path(photo) for photo in args.photos]
     written = [out, *stills.values(), *([whole] if whole else [])]
@@ -193,7 +190,17 @@ def main(argv: list[str] | None = None) -> None:
         for slider, strength in editor.expression(pictures[0], _prepare(editor, like, args.align)):
             given[slider] = given.get(slider, 0.0) + strength
         edits = list(given.items())
-    options = _options(travels, edited, args)
+    options = MorphOptions(
+        kind="journey" if travels else "morph",
+        path="linear" if edited else args.path or ("cubic" if travels else "linear"),
+        t_range=tuple(args.range or (0.0, 1.0)),
+        alone=args.alone,
+        ground=args.ground,
+        kappa=args.kappa,
+        constant_speed=args.constant_speed,
+        loop=args.loop,
+        frames=args.frames,
+    )
     walk = editor.edit_walk(pictures[0], edits) if edited else editor.walk(pictures, options)
     u = options.positions(walk.legs)
     if "sheet" in stills and isinstance(args.size, int):
@@ -239,25 +246,8 @@ def main(argv: list[str] | None = None) -> None:
         _put_back(one, at, photos[which], pictures[which], whole)
 
 
-def _options(travels: bool, edited: bool, args: argparse.Namespace) -> MorphOptions:
-    """The way from face to face; an edit adds its directions straight ahead."""
-    from glow_app.editing.options import MorphOptions
-
-    return MorphOptions(
-        kind="journey" if travels else "morph",
-        path="linear" if edited else args.path or ("cubic" if travels else "linear"),
-        t_range=tuple(args.range or (0.0, 1.0)),
-        alone=args.alone,
-        ground=args.ground,
-        kappa=args.kappa,
-        constant_speed=args.constant_speed,
-        loop=args.loop,
-        frames=args.frames,
-    )
-
-
 def _chosen_size(asked: int | str | None, morph: Morph) -> int:
-    """Pixels a side: what was asked for, or what the photos have, up to a limit."""
+    """Return the pixels a side: what was asked for, or what the photos have, up to a limit."""
     side = morph.frames.shape[1]
     if isinstance(asked, int):
         return asked
@@ -279,13 +269,12 @@ def _put_back(one: Morph, at: float, photo: Path, picture: Face, target: Path) -
 
 
 def _size(text: str) -> int | str:
-    """An argparse type: a number of pixels, or the word native."""
+    """Parse a number of pixels, or the word native."""
     return text if text == "native" else cli.whole(8, 1024)(text)
 
 
 def _edits(editor: Editor, texts: list[str]) -> list[tuple[Direction, float]]:
-    """What `--edit` asks for, no slider twice: what is written and the page name each once."""
-
+    """Return the directions and strengths that `--edit` names, none of them twice."""
     edits: list[tuple[Direction, float]] = []
     for text in texts:
         edit = _direction(editor, text)
@@ -296,8 +285,7 @@ def _edits(editor: Editor, texts: list[str]) -> list[tuple[Direction, float]]:
 
 
 def _direction(editor: Editor, text: str) -> tuple[Direction, float]:
-    """A direction and its strength from `FILE=S`, or from `NAME=S` for one of ours."""
-
+    """Return the direction and the strength of `FILE=S`, or of `NAME=S` for one of ours."""
     where, _, strength = text.rpartition("=")
     try:
         amount = float(strength)
@@ -319,20 +307,16 @@ def _direction(editor: Editor, text: str) -> tuple[Direction, float]:
 
 
 def _prepare(editor: Editor, photo: Path, align: str) -> Face:
-    """One photo at the model's size; prints what was made of it."""
+    """Return a photo prepared for the model; print what was made of it."""
     from glow_app.faces.opening import printable
 
     prepared = editor.prepare(photo, align=align)
     reading = editor.read(prepared)
     levels = reading.roundtrip_max_levels
     exact = "exact" if levels == 0 else f"off by up to {levels} levels"
-    said = [
-        "face aligned" if prepared.aligned else "centre crop",
-        f"{reading.bits_per_dim:.2f} bits/dim",
-        f"round trip {exact}",
-        *prepared.notes,
-    ]
-    print(f"{printable(photo.name)}: {'; '.join(said)}", flush=True)
+    crop = "face aligned" if prepared.aligned else "centre crop"
+    facts = [crop, f"{reading.bits_per_dim:.2f} bits/dim", f"round trip {exact}", *prepared.notes]
+    print(f"{printable(photo.name)}: {'; '.join(facts)}", flush=True)
     return prepared
 
 

@@ -40,7 +40,6 @@ from glow_app.common.files import write_text
 if TYPE_CHECKING:
     from glow_app.faces.prepared import Outcome, Plan
 
-LEFT_OUT = "left_out.txt"
 _EACH = 32  # photos a worker: below that its start, two seconds, is not worth it
 _LISTED = 20  # names on the terminal; the file has all of them
 
@@ -92,7 +91,7 @@ def parser() -> cli.Parser:
 
 
 def shard(text: str) -> tuple[int, int]:
-    """An argparse type: "3/20" is (3, 20)."""
+    """Parse "3/20" to (3, 20)."""
     found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
     k, n = (int(part) for part in found.groups()) if found else (0, 0)
     if not 1 <= k <= n:
@@ -139,7 +138,8 @@ def main(argv: list[str] | None = None) -> None:
     before = find_pictures(source, out)
     check_frame(out, before, plan)
     check_folder(out)
-    list_left_out = out / left_out_name(args.shard)
+    shard_ending = "-{}-of-{}".format(*args.shard) if args.shard else ""
+    list_left_out = out / f"left_out{shard_ending}.txt"
     list_left_out.unlink(missing_ok=True)
     leftovers = Leftovers(out, before, targets)
 
@@ -228,8 +228,7 @@ def find_pictures(source: Path, out: Path) -> list[Path]:
 
 
 def check_frame(out: Path, before: list[Path], plan: Plan) -> None:
-    """Check that looks and whole crops do not come into one folder.
-    Raises UserError: `out` holds pictures `before` that are of another frame than the plan's."""
+    """Raise UserError if pictures `before` in `out` are of another frame than the plan's."""
     from glow_app.faces.looks import ReferenceFrame
 
     if before:
@@ -244,12 +243,6 @@ def in_shard(name: Path, part: tuple[int, int] | None) -> bool:
         return True
     digest = hashlib.sha256(name.as_posix().encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:8], "big") % part[1] == part[0] - 1
-
-
-def left_out_name(part: tuple[int, int] | None) -> str:
-    """Return the name of the list of what was left out; each shard has one of its own."""
-    path = Path(LEFT_OUT)
-    return LEFT_OUT if part is None else f"{path.stem}-{part[0]}-of-{part[1]}{path.suffix}"
 
 
 def name_targets(names: list[Path], suffix: str, all_faces: bool = False) -> dict[Path, Path]:
@@ -282,9 +275,8 @@ def _key(path: Path) -> str:
 def _complaint(path: str, sentence: str) -> str:
     """Return the sentence about a photo with its whole path in place of its name."""
     name = path.rsplit(os.sep, 1)[-1]
-    if sentence.startswith(name):
-        return path + sentence.removeprefix(name)
-    return f"{path}: {sentence}"
+    own = sentence.startswith(name)
+    return path + sentence.removeprefix(name) if own else f"{path}: {sentence}"
 
 
 @dataclass
@@ -311,18 +303,15 @@ class Tally:
 
     def report(self, listed: Path) -> None:
         """Print the counts, and list what was left out here and in the file `listed`."""
-        parts = [_count(self.written, "face") + " written"]
-        if self.turned:
-            parts.append(f"{self.turned} of them turned upright")
-        if self.there:
-            parts.append(_count(self.there, "photo") + " done before")
-        if self.removed:
-            parts.append(_count(self.removed, "outdated picture") + " removed")
-        if self.left_out:
-            parts.append(_count(len(self.left_out), "photo") + " left out")
-        if self.missed:
-            parts.append(_count(self.missed, "place") + " left out that may show a face")
-        print(f"{', '.join(parts)}.")
+        parts = [
+            (self.turned, f"{self.turned} of them turned upright"),
+            (self.there, f"{_count(self.there, 'photo')} done before"),
+            (self.removed, f"{_count(self.removed, 'outdated picture')} removed"),
+            (len(self.left_out), f"{_count(len(self.left_out), 'photo')} left out"),
+            (self.missed, f"{_count(self.missed, 'place')} left out that may show a face"),
+        ]
+        written = f"{_count(self.written, 'face')} written"
+        print(f"{', '.join([written, *(text for number, text in parts if number)])}.")
         if not self.left_out:
             return
         for line in self.left_out[:_LISTED]:

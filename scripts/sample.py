@@ -82,14 +82,10 @@ def main(argv: list[str] | None = None) -> None:
     if args.near is None:
         pictures = np.concatenate([_drawn(editor, t, args) for t in temperatures])
     else:
-        centre = editor.sampler.sample(1, temperatures[0], args.seed)
-        others = args.n - 1
-        near = (
-            [editor.sampler.neighbours(args.seed, others, args.near, temperatures[0])]
-            if others
-            else []
-        )
-        pictures = np.concatenate([centre, *near])
+        pictures = editor.sampler.sample(1, temperatures[0], args.seed)
+        if args.n > 1:
+            chosen = args.seed, args.n - 1, args.near, temperatures[0]
+            pictures = np.concatenate([pictures, editor.sampler.neighbours(*chosen)])
     recipe = Recipe.of(
         editor,
         "samples",

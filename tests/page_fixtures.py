@@ -6,13 +6,13 @@ Test modules take them with ``pytest_plugins = ["tests.page_fixtures"]``.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from benchmarks.screenshots import find_chromium
 from glow_app.editing.editor import Editor
 from tests.page_tools import SIZE, OpenTab, Tab, Visitor, serving
 
@@ -56,12 +56,11 @@ def photos(face_folder: Path) -> list[Path]:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """A headless Chromium; without one the tests fail, because the page would go untested."""
-    # Loading the page costs the headless shell two thirds of what it costs the whole browser.
-    known = ("chromium-headless-shell", "chromium", "google-chrome")
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, known)), None)
     with sync_playwright() as playwright:
         try:
-            browser = playwright.chromium.launch(executable_path=path, args=_CHROMIUM_ARGS)
+            browser = playwright.chromium.launch(
+                executable_path=find_chromium(), args=_CHROMIUM_ARGS
+            )
         except Exception as error:
             pytest.fail(
                 f"No Chromium to test the page with; install it or set CHROMIUM. {error}",

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Callable
-from functools import partial
 
 import pytest
 import torch
@@ -21,17 +19,13 @@ from benchmarks.comparison import (
     step_memory,
     step_memory_apart,
 )
-from benchmarks.measuring import convolutions_of, interleaved, peak_bytes
+from benchmarks.measuring import convolutions_of, flops_of, interleaved, peak_bytes
 from benchmarks.report import report
+from glow_app.common import cli
+from scripts import benchmark
 
 CPU = torch.device("cpu")
 SMALL = Workload(steps=2, levels=2, width=16, image_size=8, batch=4)
-
-
-@pytest.fixture
-def benchmark(here) -> Callable[..., int]:
-    """`benchmark(*arguments)` runs the script in this process and returns its status."""
-    return partial(here, "benchmark")
 
 
 def test_work_is_timed_in_turns():
@@ -87,9 +81,7 @@ def test_the_two_flows_are_alike():
         parameters.append(sum(p.numel() for m in hidden for p in m.parameters()))
         trained = flow.for_training("bfloat16")
         before = [p.detach().clone() for p in trained.model.parameters()]
-        with FlopCounterMode(display=False) as counter:
-            trained.training_step(x)()
-        flops.append(counter.get_total_flops())
+        flops.append(flops_of(trained.training_step(x)))
         changed = zip(before, trained.model.parameters(), strict=True)
         assert any(not torch.equal(a, b) for a, b in changed)
     assert parameters[0] == parameters[1]  # the coupling nets are the same ones
@@ -98,18 +90,12 @@ def test_the_two_flows_are_alike():
 
 def test_memory_of_a_training_step_by_depth():
     """What the curve is for: plain training grows with the depth, reversible does not."""
-    workload = dataclasses.replace(SMALL, image_size=16, batch=32)
-    curve = [
-        {
-            "steps": steps,
-            "reversible": reversible,
-            **step_memory(
-                dataclasses.replace(workload, steps=steps), "cpu", "float32", reversible=reversible
-            ),
-        }
-        for steps in (2, 8)
-        for reversible in (False, True)
-    ]
+    curve = []
+    for steps in (2, 8):
+        workload = dataclasses.replace(SMALL, steps=steps, image_size=16, batch=32)
+        for reversible in (False, True):
+            measured = step_memory(workload, "cpu", "float32", reversible=reversible)
+            curve.append({"steps": steps, "reversible": reversible, **measured})
     ratios = growth(curve)
     assert 3 < ratios["plain"] < 4.5
     assert ratios["reversible"] < 1.5
@@ -130,28 +116,24 @@ def test_without_normflows_the_rest_is_measured(monkeypatch):
     assert text.count("normflows is not installed") == 1
 
 
-def test_command_measures_a_checkpoint(benchmark, tiny_checkpoint, capsys):
-    arguments = ["--latency", "--checkpoint", tiny_checkpoint, "--repeats", 1, "--batch", 4]
-    assert benchmark(*arguments, "--device", "cpu", "--json") == 0
+def test_command_measures_a_checkpoint(detailed_checkpoint, monkeypatch, capsys):
+    monkeypatch.setattr(benchmark, "FRAMES", 3)
+    options = ["--latency", "--checkpoint", str(detailed_checkpoint), "--device", "cpu"]
+    options += ["--repeats", "1", "--batch", "2", "--json"]
+    assert cli.run(benchmark.main, argv=options) == 0
     result = json.loads(capsys.readouterr().out)
     assert set(result) == {"hardware", "released"}
     assert result["hardware"]["torch"] == torch.__version__
-    assert result["released"]["checkpoint"] == tiny_checkpoint.stem
-    assert result["released"]["decode_frames_s"] > 0
-    assert result["released"]["morph_photos_s"] > 0
-    assert "morph of 33 frames, of two photos" in report(result)
-    assert result["released"]["train_images_per_s"]["float32"] > 0
+    released = result["released"]
+    assert released["checkpoint"] == detailed_checkpoint.stem
+    assert released["gflop_per_frame"] > 0 and released["decode_over_its_convolutions"] > 1
+    assert released["train_images_per_s"]["float32"] > 0
+    assert released["decode_frames_s"] > 0 and released["morph_photos_s"] > 0
+    assert "morph of 3 frames, of two photos" in report(result)
 
 
-def test_command_measures_a_checkpoint_with_details(benchmark, detailed_checkpoint, capsys):
-    options = ["--latency", "--checkpoint", detailed_checkpoint, "--repeats", 1, "--batch", 2]
-    assert benchmark(*options, "--device", "cpu", "--json") == 0
-    result = json.loads(capsys.readouterr().out)["released"]
-    assert result["gflop_per_frame"] > 0 and result["decode_over_its_convolutions"] > 1
-    assert result["train_images_per_s"]["float32"] > 0
-
-
-def test_command_refuses_pictures_that_cannot_be_halved(benchmark, capsys):
-    assert benchmark("--compare", "--image-size", 20, "--levels", 3, "--device", "cpu") == 2
+def test_command_refuses_pictures_that_cannot_be_halved(here, capsys):
+    options = ["--compare", "--image-size", 20, "--levels", 3, "--device", "cpu"]
+    assert here("benchmark", *options) == 2
     error = capsys.readouterr().err
     assert "cannot be halved" in error and error.count("\n") == 1

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import edits
 from benchmarks.edit_judge import LIGHT, Judge
 from glow_app.common.errors import UserError
 from glow_app.editing import directions
@@ -256,11 +257,6 @@ def learning() -> Iterator[ModuleType]:
     yield from script("dev/learn_edits")
 
 
-@pytest.fixture(scope="module")
-def evaluating() -> Iterator[ModuleType]:
-    yield from script("evaluate_edits")
-
-
 COLUMNS = (*MEASURES, "turn", "nod", "tilt")
 COUNT = 400
 
@@ -455,9 +451,9 @@ def test_the_judge_measures_shape_and_light_in_deviations(judged):
 
 
 @pytest.mark.parametrize(("sign", "unit"), [(1, "deviations"), (-1, "deviations"), (1, "years")])
-def test_slopes_are_measured_over_asked(evaluating, monkeypatch, sign, unit):
+def test_slopes_are_measured_over_asked(monkeypatch, sign, unit):
     """Of a judge that sees 0.5 of what is asked for, and 0.4 as much of something else."""
-    years = evaluating.YEARS if unit == "years" else 1.0
+    years = edits.YEARS if unit == "years" else 1.0
     low, high = (-25.0, 10.0) if unit == "years" else (-2.0, 1.0)
     slider = SimpleNamespace(
         name="x", group="Look", unit=unit, low=low, high=high, facts={"measure": [["own"], sign]}
@@ -478,12 +474,12 @@ def test_slopes_are_measured_over_asked(evaluating, monkeypatch, sign, unit):
         return SimpleNamespace(at=lambda size: np.full((64, 64, 3), grey), native=384)
 
     # Where its landmarks are does not matter to this judge.
-    monkeypatch.setattr("glow_app.faces.landmarks.find_shape", lambda _: landmarks.mean_shape())
+    monkeypatch.setattr("benchmarks.edits.find_shape", lambda _: landmarks.mean_shape())
 
     made = SimpleNamespace(image_size=128, edit=lambda face, strengths: picture(strengths[0][1]))
-    row = evaluating.measure(made, Seen(), [picture(0.0)] * 3, slider, None)
+    row = edits.measure(made, Seen(), [picture(0.0)] * 3, slider, None)
     assert (row["slope"], row["spread"], row["unit"]) == (0.5, 0, unit)
     assert (row["at_low"], row["at_high"]) == (0.5 * low, 0.5 * high)
     assert row["along"] == {"other": 0.4} and row["person"] is None
-    text = evaluating.table({"x": row})
+    text = edits.table({"x": row})
     assert "0.50" in text and "other +0.4" in text

@@ -1,7 +1,4 @@
-"""Faults made on purpose: hostile uploads, many visitors at once, and interrupted training.
-
-`python -m benchmarks.faults` runs all of it and prints one table.
-"""
+"""Faults made on purpose: hostile uploads, many visitors at once, and interrupted training."""
 
 from __future__ import annotations
 
@@ -28,7 +25,6 @@ class Row:
 
     @property
     def lost(self) -> int:
-        """How often something went wrong."""
         return self.tried - self.survived
 
     def count(self, survived: bool, times: int = 1) -> None:
@@ -36,10 +32,9 @@ class Row:
         self.tried += times
         self.survived += times * bool(survived)
 
-    def most(self, name: str, value: float, add: bool = False) -> None:
-        """Keep the largest value of a measurement, or with ``add`` their sum."""
-        before = float(self.seen.get(name, 0))
-        self.seen[name] = before + value if add else max(before, value)
+    def most(self, name: str, value: float) -> None:
+        """Keep the largest value of a measurement."""
+        self.seen[name] = max(self.seen.get(name, 0), value)
 
     def record(self) -> dict[str, Any]:
         """Return the row as JSON data."""
@@ -47,8 +42,8 @@ class Row:
         return {**facts, "lost": self.lost, **self.seen}
 
 
-def markdown(rows: Iterable[Row]) -> str:
-    """Return the table as Markdown."""
+def table(rows: Iterable[Row]) -> str:
+    """Return the rows as a Markdown table."""
     lines = ["| fault | tried | survived | lost | seen |", "|---|---:|---:|---:|---|"]
     for row in rows:
         seen = ", ".join(f"{name}: {_short(value)}" for name, value in row.seen.items())

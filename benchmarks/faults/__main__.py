@@ -11,18 +11,15 @@ import argparse
 import json
 import os
 import platform
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.faults import Row, markdown
+from benchmarks.faults import Row, table
 from glow_app.common import cli
 
-_PARTS = ("uploads", "load", "training")
 
-
-def parser() -> argparse.ArgumentParser:
+def parser() -> cli.Parser:
     description = __doc__.split("\n")[0]
     p = cli.Parser(prog="python -m benchmarks.faults", description=description)
     p.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(_PARTS)} (default: all)")
@@ -44,28 +41,24 @@ def main(argv: list[str] | None = None) -> int:
     if strange := sorted(set(args.parts) - set(_PARTS)):
         p.error(f"there is no part {strange[0]!r}: choose among {', '.join(_PARTS)}")
     with tempfile.TemporaryDirectory(prefix="faults-") as temporary:
-        folder = Path(args.keep) if args.keep else Path(temporary)
-        rows: list[Row] = []
-        for part in args.parts or _PARTS:
-            rows += _MAKE[part](args, folder / part)
+        folder = Path(args.keep or temporary)
+        rows = [row for name in args.parts or _PARTS for row in _PARTS[name](args, folder / name)]
     if args.json:
         machine = {"system": platform.platform(), "cores": os.cpu_count()}
-        table = {"machine": machine, "faults": [row.record() for row in rows]}
-        print(json.dumps(table, indent=2))
+        print(json.dumps({"machine": machine, "faults": [row.record() for row in rows]}, indent=2))
     else:
-        print(markdown(rows))
+        print(table(rows))
     return 1 if any(row.lost for row in rows) else 0
 
 
 def _uploads(args: argparse.Namespace, folder: Path) -> list[Row]:
     from benchmarks.faults.uploads import fuzz, hostile
 
+    count = args.files or (60 if args.short else 10_000)
     rows, findings = hostile(folder / "corpus", huge=not args.short)
-    fuzzed, more = fuzz(
-        folder / "mutated", args.files or (60 if args.short else 10_000), args.seed
-    )
+    fuzzed, more = fuzz(folder / "mutated", count, args.seed)
     for finding in findings + more:
-        _say(f"{finding.name}: {finding.why}")
+        cli.say(f"{finding.name}: {finding.why}")
     return rows + fuzzed
 
 
@@ -74,14 +67,13 @@ def _load(args: argparse.Namespace, folder: Path) -> list[Row]:
 
     users = args.users or (10 if args.short else 50)
     seconds = args.seconds or (15 if args.short else 120)
-    checkpoint = Path(args.checkpoint) if args.checkpoint else None
-    return under_load(folder, users, seconds, checkpoint, say=_say)
+    return under_load(folder, users, seconds, args.checkpoint)
 
 
 def _training(args: argparse.Namespace, folder: Path) -> list[Row]:
     from benchmarks.faults.interruptions import Trainings
 
-    trainings = Trainings(folder, _say)
+    trainings = Trainings(folder)
     return [
         trainings.killed(args.kills or (3 if args.short else 50), args.seed),
         trainings.full_disk(),
@@ -91,11 +83,7 @@ def _training(args: argparse.Namespace, folder: Path) -> list[Row]:
     ]
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-_MAKE: dict[str, Callable[[argparse.Namespace, Path], list[Row]]] = {
+_PARTS: dict[str, Callable[[argparse.Namespace, Path], list[Row]]] = {
     "uploads": _uploads,
     "load": _load,
     "training": _training,

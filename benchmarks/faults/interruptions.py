@@ -21,12 +21,23 @@ import torch
 from safetensors.torch import load_file
 
 from benchmarks.faults import Row
+from glow_app.common import cli
+
+Done = subprocess.CompletedProcess[str]
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _PATIENCE: Final = 600.0  # seconds for one run
 _STEPS: Final = 30  # of the runs that are not killed
 _SAVE_OFTEN: Final = ("--checkpoint-minutes", "0")
 _SCRIPT: Final = (sys.executable, str(_ROOT / "scripts" / "train.py"))
+_TWO_WORKERS: Final = (
+    sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
+    _SCRIPT[1],
+)  # fmt: skip
+_OPTIONS: Final = (
+    "--preset", "tiny", "--device", "cpu", "--batch", "8", "--log-steps", "5", "--eval-steps",
+    "100000", "--precision", "float32", "--warmup-steps", "5", "--holdout", "0.1",
+)  # fmt: skip
 
 _ALWAYS: Final = 99_999
 _POISONS: Final = ((7, 7, "nan"), (7, 7, "inf"), (3, 22, "nan"), (5, _ALWAYS, "nan"))
@@ -48,16 +59,27 @@ loop.dequantize = poisoned
 raise SystemExit(cli.run(lambda argv: train.main(sys.argv[4:])))
 """
 
+_DAMAGES: Final[dict[str, Callable[[bytes], bytes]]] = {
+    "empty": lambda data: b"",
+    "cut in the head": lambda data: data[:100],
+    "cut in the middle": lambda data: data[: len(data) // 2],
+    "cut at the end": lambda data: data[:-1],
+    "zeros": lambda data: bytes(len(data)),
+    "text": lambda data: b"no space left on device" * 99,
+    "a bit flipped in the head": lambda data: _flipped(data, 9),
+    "a bit flipped in the middle": lambda data: _flipped(data, len(data) // 2),
+    "a bit flipped at the end": lambda data: _flipped(data, len(data) - 2),
+}
+
 
 class Trainings:
     """Training runs in ``folder``; each method makes one kind of fault and returns its row.
 
-    Args:
-        say: gets a line for each failure.
+    Each failure is a line on stderr.
     """
 
-    def __init__(self, folder: Path, say: Callable[[str], None] = print) -> None:
-        self.folder, self.say = folder, say
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         rng = np.random.default_rng(0)
         smooth = rng.integers(0, 256, (200, 2, 2, 3)).repeat(8, 1).repeat(8, 2)
@@ -65,17 +87,14 @@ class Trainings:
         self._data = folder / "pictures.npy"
         np.save(self._data, noisy.round().clip(0, 255).astype(np.uint8))
 
-    # ------------------------------------------------------------------------------------ faults
-
     def killed(self, times: int = 50, seed: int = 0) -> Row:
         """kill -9 one run at random moments; it must end as a run without kills does."""
         row, rng = Row("Training: kill -9 at a random moment"), np.random.default_rng(seed)
         steps = max(_STEPS, 30 * times)
         began = time.monotonic()
-        self._run("unbroken-long", steps=1)
+        self._run("first", 1)
         starts_in = time.monotonic() - began
-        unbroken, out = self.folder / "unbroken-long", self.folder / "killed"
-        self._run("unbroken-long", steps=steps, fresh=True)
+        self._run("unbroken-long", steps)
         kills = 0
         while kills < times:
             process = self._start("killed", steps, _SAVE_OFTEN)
@@ -86,11 +105,9 @@ class Trainings:
                 process.kill()
                 process.communicate()
                 kills += 1
-        done = self._run("killed", steps=steps)
-        same = done.returncode == 0 and _same_end(out, unbroken)
-        if not same:
-            self.say(f"killed {kills} times: another end, {_last(done)}")
-        row.count(same, kills)
+        done = self._run("killed", steps)
+        same = done.returncode == 0 and self._same_end("killed", "unbroken-long")
+        _judge(row, same, done, f"another end after {kills} kills", kills)
         row.seen["same weights, optimiser and log as unbroken"] = "yes" if same else "no"
         return row
 
@@ -99,48 +116,33 @@ class Trainings:
         row = Row("Training: the disk is full")
         for share in (0.01, 0.5, 0.99):
             name = f"full-{share}"
-            self._run(name, steps=10)
+            self._run(name, 10)
             state = self._state(name)
             before = state.read_bytes()
-            limit = int(share * len(before))
-            done = self._run(name, steps=_STEPS, file_limit=limit)
+            done = self._run(name, file_limit=int(share * len(before)))
             sentence = done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1
-            kept = state.read_bytes() == before and not _rubbish(state.parent)
-            again = self._run(name, steps=_STEPS)
+            known = {"state.safetensors", "constant.safetensors", "previous.safetensors"}
+            clean = {path.name for path in state.parent.iterdir()} <= known
+            kept = state.read_bytes() == before and clean
+            again = self._run(name)
             goes_on = again.returncode == 0 and "from step 10." in again.stdout
-            self._judge(row, sentence and kept and goes_on, done, f"disk full at {share:.0%}")
+            _judge(row, sentence and kept and goes_on, done, f"disk full at {share:.0%}")
         return row
 
     def damaged(self) -> Row:
         """The newest state is damaged; the run must go on from the one before, and name it."""
         row = Row("Training: the newest checkpoint is damaged")
-        unbroken = self.folder / "unbroken"
-        self._run("unbroken", steps=_STEPS)
-        self._run("begun", steps=10, more=["--cooldown", "0"])
-        ways: dict[str, Callable[[bytes], bytes]] = {
-            "empty": lambda data: b"",
-            "cut in the head": lambda data: data[:100],
-            "cut in the middle": lambda data: data[: len(data) // 2],
-            "cut at the end": lambda data: data[:-1],
-            "zeros": lambda data: bytes(len(data)),
-            "text": lambda data: b"no space left on device" * 99,
-            "a bit flipped in the head": lambda data: _flipped(data, 9),
-            "a bit flipped in the middle": lambda data: _flipped(data, len(data) // 2),
-            "a bit flipped at the end": lambda data: _flipped(data, len(data) - 2),
-        }
-        for k, (way, damage) in enumerate(ways.items()):
+        self._run("unbroken")
+        for k, (way, damage) in enumerate(_DAMAGES.items()):
             name = f"damaged-{k}"
-            # Two sittings, so that there is a state before the newest.
-            self._run(name, steps=_STEPS, more=_SAVE_OFTEN)
+            self._run(name, more=_SAVE_OFTEN)  # so that there is a state before the newest
             state = self._state(name)
-            previous = state.with_name("previous.safetensors")
-            there = previous.exists()
+            there = state.with_name("previous.safetensors").exists()
             state.write_bytes(damage(state.read_bytes()))
-            done = self._run(name, steps=_STEPS)
-            told = "goes on from previous.safetensors" in done.stdout
-            same = _same_end(self.folder / name, unbroken)
-            survived = there and done.returncode == 0 and told and same
-            self._judge(row, survived, done, f"checkpoint with {way}")
+            done = self._run(name)
+            named = done.returncode == 0 and "goes on from previous.safetensors" in done.stdout
+            survived = there and named and self._same_end(name, "unbroken")
+            _judge(row, survived, done, f"checkpoint with {way}")
         return row
 
     def poisoned(self, ways: Sequence[tuple[int, int, str]] = _POISONS) -> Row:
@@ -153,64 +155,44 @@ class Trainings:
         for first, last, value in ways:
             name, always = f"poisoned-{last}-{value}", last == _ALWAYS
             code = [sys.executable, "-c", _POISONED, str(first), str(last), value]
-            done = self._run(name, steps=5000 if always else _STEPS, command=code)
+            done = self._run(name, 5000 if always else _STEPS, command=code)
             if always:
                 survived = done.returncode == 2 and "lower --lr" in done.stderr
             else:
-                records = _records(self.folder / name)
+                records = self._records(name)
                 skipped = bool(records) and records[-1]["skipped"] == last - first + 1
-                survived = skipped and done.returncode == 0 and _all_finite(self.folder / name)
-            self._judge(row, survived, done, f"{value} in steps {first} to {last}")
+                survived = skipped and done.returncode == 0 and self._all_finite(name)
+            _judge(row, survived, done, f"{value} in steps {first} to {last}")
         return row
 
     def worker_lost(self, times: int = 3) -> Row:
         """Kill one of two processes of torchrun; the job must end and say so, and resume."""
         row = Row("Training: a worker of torchrun is killed")
-        launcher = [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-            *("--nproc_per_node=2", _SCRIPT[1]),
-        ]
         for k in range(times):
             name = f"lost-{k}"
-            process = self._start(name, 100_000, _SAVE_OFTEN, launcher)
-            out = self.folder / name
-            _wait_until(lambda out=out: bool(_records(out)), process)
+            process = self._start(name, 100_000, _SAVE_OFTEN, _TWO_WORKERS)
+            deadline = time.monotonic() + 120
+            while not self._records(name) and process.poll() is None:
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(0.05)
             workers = _children(process.pid)
             if len(workers) == 2:
                 os.kill(workers[k % 2], signal.SIGKILL)
             began = time.monotonic()
-            try:
-                _, errors = process.communicate(timeout=60)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                _, errors = process.communicate()
-            took = time.monotonic() - began
-            gone = not any(_is_alive(worker) for worker in workers)
-            told = process.returncode not in (0, -9) and "Another process of this run" in errors
-            row.most("the job ended after at most, s", took)
-            step = _records(out)[-1]["step"]
-            again = self._run(name, steps=step + 5, command=launcher)
+            done = _ended(process, 60)
+            row.most("the job ended after at most, s", time.monotonic() - began)
+            gone = not any(Path(f"/proc/{worker}").exists() for worker in workers)
+            said = "Another process of this run" in done.stderr
+            ended = len(workers) == 2 and gone and said and done.returncode not in (0, -9)
+            step = self._records(name)[-1]["step"]
+            again = self._run(name, step + 5, command=_TWO_WORKERS)
             goes_on = again.returncode == 0 and "from step 0." not in again.stdout
-            survived = len(workers) == 2 and gone and told and goes_on
-            if not survived:
-                self.say(
-                    f"worker lost: told {told}, gone {gone}, goes on {goes_on}: {errors[-900:]}"
-                )
-            row.count(survived)
+            _judge(row, ended and goes_on, done, f"worker lost, resumed: {goes_on}")
         return row
 
-    # ------------------------------------------------------------------------------------ inside
-
-    def _state(self, name: str) -> Path:
-        return self.folder / name / "checkpoint" / "state.safetensors"
-
-    def _judge(
-        self, row: Row, survived: bool, done: subprocess.CompletedProcess[str], what: str
-    ) -> None:
-        """Count a run in ``row`` and say so if it failed."""
-        row.count(survived)
-        if not survived:
-            self.say(f"{what}: status {done.returncode}, {_last(done)}")
+    def _run(self, name: str, steps: int = _STEPS, **how: Any) -> Done:
+        return _ended(self._start(name, steps, **how), _PATIENCE)
 
     def _start(
         self,
@@ -220,15 +202,10 @@ class Trainings:
         command: Sequence[str] = _SCRIPT,
         file_limit: int | None = None,
     ) -> subprocess.Popen[str]:
-        arguments = [
-            *("--data", str(self._data), "--out", str(self.folder / name), "--preset", "tiny"),
-            *("--device", "cpu", "--batch", "8", "--log-steps", "5", "--eval-steps", "100000"),
-            *("--precision", "float32", "--warmup-steps", "5", "--holdout", "0.1"),
-            *("--steps", str(steps)),
-        ]
+        paths = ["--data", str(self._data), "--out", str(self.folder / name)]
         limit = (file_limit, file_limit)
         return subprocess.Popen(
-            [*command, *arguments, *more],
+            [*command, *paths, *_OPTIONS, "--steps", str(steps), *more],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -237,21 +214,49 @@ class Trainings:
             preexec_fn=file_limit and (lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit)),
         )
 
-    def _run(self, name: str, fresh: bool = False, **how: Any) -> subprocess.CompletedProcess[str]:
-        if fresh and (self.folder / name).exists():
-            (self.folder / name).rename(self.folder / f"{name}-before")
-        process = self._start(name, **how)
+    def _state(self, name: str) -> Path:
+        return self.folder / name / "checkpoint" / "state.safetensors"
+
+    def _records(self, name: str) -> list[dict[str, Any]]:
         try:
-            said, errors = process.communicate(timeout=_PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            said, errors = process.communicate()
-            errors += f"\nIt hung for {_PATIENCE:.0f} s."
-        return subprocess.CompletedProcess(process.args, process.returncode, said, errors)
+            lines = (self.folder / name / "stats.jsonl").read_text().splitlines()
+            return [json.loads(line) for line in lines]
+        except (OSError, ValueError):  # not there yet, or just being written
+            return []
+
+    def _same_end(self, ours: str, theirs: str) -> bool:
+        """Return whether two runs ended with the same weights, optimiser and record."""
+        try:
+            for file in ("model.safetensors", "checkpoint/state.safetensors"):
+                a, b = (load_file(self.folder / name / file) for name in (ours, theirs))
+                if a.keys() != b.keys() or not all(torch.equal(a[k], b[k]) for k in a):
+                    return False
+            a, b = (self._records(name)[-1] for name in (ours, theirs))
+            return all(a[key] == b[key] for key in ("step", "val_bits_per_dim"))
+        except (OSError, ValueError, IndexError, KeyError):
+            return False
+
+    def _all_finite(self, name: str) -> bool:
+        values = load_file(self.folder / name / "model.safetensors").values()
+        return all(bool(v.isfinite().all()) for v in values if v.is_floating_point())
 
 
-def _last(done: subprocess.CompletedProcess[str]) -> str:
-    return (done.stderr.strip().splitlines() or ["nothing said"])[-1]
+def _judge(row: Row, survived: bool, done: Done, what: str, times: int = 1) -> None:
+    """Count a run in ``row`` and say so if it failed."""
+    row.count(survived, times)
+    if not survived:
+        cli.say(f"{what}: status {done.returncode}, {done.stderr[-900:].strip()}")
+
+
+def _ended(process: subprocess.Popen[str], seconds: float) -> Done:
+    """Return a process that has ended, killed if it takes longer than ``seconds``."""
+    try:
+        said, errors = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        said, errors = process.communicate()
+        errors += f"\nIt hung for {seconds:.0f} s."
+    return Done(process.args, process.returncode, said, errors)
 
 
 def _flipped(data: bytes, place: int) -> bytes:
@@ -260,55 +265,6 @@ def _flipped(data: bytes, place: int) -> bytes:
     return bytes(changed)
 
 
-def _records(out: Path) -> list[dict[str, Any]]:
-    try:
-        lines = (out / "stats.jsonl").read_text().splitlines()
-        return [json.loads(line) for line in lines]
-    except (OSError, ValueError):  # not there yet, or just being written
-        return []
-
-
-def _same_end(ours: Path, theirs: Path) -> bool:
-    """Return whether two runs ended with the same weights, optimiser and record, bit for bit."""
-    try:
-        for file in ("model.safetensors", "checkpoint/state.safetensors"):
-            a, b = (load_file(out / file) for out in (ours, theirs))
-            if a.keys() != b.keys() or not all(torch.equal(a[k], b[k]) for k in a):
-                return False
-        a, b = (_records(out)[-1] for out in (ours, theirs))
-        return a["step"] == b["step"] and a["val_bits_per_dim"] == b["val_bits_per_dim"]
-    except (OSError, ValueError, IndexError, KeyError):
-        return False
-
-
-def _all_finite(out: Path) -> bool:
-    values = load_file(out / "model.safetensors").values()
-    return all(bool(v.isfinite().all()) for v in values if v.is_floating_point())
-
-
-def _rubbish(folder: Path) -> bool:
-    known = {"state.safetensors", "constant.safetensors", "previous.safetensors"}
-    return not {path.name for path in folder.iterdir()} <= known
-
-
-def _wait_until(true: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
-    while not true() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-
-
 def _children(pid: int) -> list[int]:
     """Return the processes that a process started; Linux only."""
-    try:
-        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return []
-    return [int(child) for child in found]
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

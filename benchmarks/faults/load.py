@@ -9,11 +9,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import httpx
 import numpy as np
@@ -24,6 +24,7 @@ from PIL import Image
 from benchmarks.faults import Row
 from benchmarks.faults.hostile import encoded
 from benchmarks.faults.visitor import Visitor
+from glow_app.common import cli
 from glow_app.ui.page_faces import example_files
 
 MAX_GROWTH: Final = 0.10  # of memory, from before to after
@@ -33,21 +34,16 @@ _ROOT: Final = Path(__file__).resolve().parents[2]
 _ROUNDING: Final = 2  # levels by which a picture may differ from itself in another batch
 _SEEDS: Final = 8  # faces that visitors ask for
 _QUIET_S: Final = 5.0  # after which the page has given back memory that it does not use
-_RETRY_S: Final = (0.5, 2.0)  # how long one waits who was told that the queue is full
+_SETTLE_S: Final = 20.0  # after the last request until memory is measured
+_RETRY_S: Final = (0.5, 2.0)  # before another try when the queue is full
 
 
 class _Answer(NamedTuple):
-    """How one request ended.
-
-    Attributes:
-        seconds: until then.
-        full: the queue was full.
-        wrong: a line on what was wrong, or None.
-    """
+    """How one request ended: after how long, whether the queue was full, and what was wrong."""
 
     seconds: float
-    full: bool = False
-    wrong: str | None = None
+    full: bool
+    wrong: str | None
 
 
 class _User:
@@ -60,100 +56,108 @@ class _User:
         self.photo, self.other = (
             self.visitor.upload("photo.jpg", sharp_photo(n)) for n in (2 * number, 2 * number + 1)
         )
-        self.own, self.large = (self._mixed(self.photo, 0, size) for size in (64, 256))
+        self.own, self.large = self._mixed(64), self._mixed(256)
 
-    def _mixed(self, other: dict, weight: float, size: int = 64) -> np.ndarray:
-        weights = [weight] * self.levels
-        made, _ = self.visitor.call("mix", self.photo, other, weights, size, None)
+    def _mixed(self, size: int) -> np.ndarray:
+        """Mix the photo with itself at weight 0, so that the photo itself comes back."""
+        weights = [0] * self.levels
+        made, _ = self.visitor.call("mix", self.photo, self.photo, weights, size, None)
+        return self._pixels(made)
+
+    def _pixels(self, made: dict[str, Any]) -> np.ndarray:
         return _pixels(self.visitor.file(made))
 
     def come(self) -> None:
         """Put both photos on the page and morph them, again until the queue takes it."""
-        for ask in (
-            lambda: self.visitor.press("photo-a", "photo", path=self.photo["path"]),
-            lambda: self.visitor.press("photo-b", "photo", path=self.other["path"]),
-            lambda: self.visitor.press("make-morph", "click"),
+        for part, event, said in (
+            ("photo-a", "photo", {"path": self.photo["path"]}),
+            ("photo-b", "photo", {"path": self.other["path"]}),
+            ("make-morph", "click", {}),
         ):
             while True:
                 try:
-                    ask()
+                    self.visitor.press(part, event, **said)
                     break
                 except QueueError:
                     time.sleep(self.random.uniform(*_RETRY_S))
 
     def ask(self) -> str | None:
         """Make one random request and return what was wrong with the answer, or None."""
-        way = self.random.randrange(4)
-        if way == 0:  # with weight 0 for B, so that the photo itself comes back
-            got, wanted = self._mixed(self.photo, 0), self.own
-        elif way == 1:
-            made, _ = self.visitor.call("edit", self.photo, {}, 0, 64)
-            got, wanted = _pixels(self.visitor.file(made)), self.own
-        elif way == 2:
+        kind = self.random.choice(("mix", "edit", "sample", "morph"))
+        wanted = self.own
+        if kind == "mix":
+            got = self._mixed(64)
+        elif kind == "edit":
+            got = self._pixels(self.visitor.call("edit", self.photo, {}, 0, 64)[0])
+        elif kind == "sample":
             seed = self.random.randrange(_SEEDS)
             ((made,),) = self.visitor.call("sample", 1, 0.7, seed)
-            got, wanted = _pixels(self.visitor.file(made)), self.faces[seed]
+            got, wanted = self._pixels(made), self.faces[seed]
         else:
             how = (5, "linear", "png", 256, 0, 1, False, 25, False, "switch", None, False)
             made, facts = self.visitor.call("morph", self.photo, self.other, *how)
-            got, wanted = _pixels(self.visitor.file(made)), self.large
+            got, wanted = self._pixels(made), self.large
             if facts["frames"] != 5:
                 return f"{facts['frames']} frames"
         off = int(np.abs(got.astype(int) - wanted).max()) if got.shape == wanted.shape else 255
-        kind = ("mix", "edit", "sample", "morph")[way]
         return None if off <= _ROUNDING else f"/{kind} of visitor {self.number}: {off} levels off"
 
+    def visit(self, until: float) -> list[_Answer]:
+        """Make requests until then and return how each ended."""
+        answers = []
+        while (began := time.monotonic()) < until:
+            full, wrong = False, None
+            try:
+                wrong = self.ask()
+            except QueueError:
+                full = True
+            except (AppError, httpx.HTTPError, ValueError, KeyError, OSError) as error:
+                wrong = f"visitor {self.number}: {error!r}"
+            answers.append(_Answer(time.monotonic() - began, full, wrong))
+            if full:
+                time.sleep(self.random.uniform(*_RETRY_S))
+        return answers
 
-def under_load(
-    folder: Path,
-    users: int = 50,
-    seconds: float = 120.0,
-    checkpoint: Path | None = None,
-    settle: float = 20.0,
-    say: Callable[[str], None] = print,
-) -> list[Row]:
+
+def under_load(folder: Path, users: int, seconds: float, checkpoint: str | None) -> list[Row]:
     """Let ``users`` visitors use the API of one page at once, and return rows for the table.
 
     Args:
         folder: for the temporary files of the page and for its log.
         checkpoint: of the page; None for the released weights.
-        settle: seconds after the last request until memory is measured.
-        say: gets a line for each thing that goes wrong.
     """
     with serving(folder, checkpoint) as (url, pid):
         first = Visitor(url)
-        faces = []
-        for seed in range(_SEEDS):
-            ((made,),) = first.call("sample", 1, 0.7, seed)
-            faces.append(_pixels(first.file(made)))
-        levels = _levels(first, made)
+        samples = [first.call("sample", 1, 0.7, seed)[0][0] for seed in range(_SEEDS)]
+        faces = [_pixels(first.file(made)) for made in samples]
+        levels = _levels(first, samples[0])
         people = [_User(url, number, faces, levels) for number in range(users)]
         with _connection(url) as http:
             alone = [_health_time(http) for _ in range(40)]
         # Half of them, at once as well, load what all share and set up the page's threads.
         half = (users + 1) // 2
+        memory_mib = []
         with ThreadPoolExecutor(users) as pool:
-            list(pool.map(_User.come, people[:half]))
-            time.sleep(_QUIET_S)
-            shared = _memory_mib(pid)
-            list(pool.map(_User.come, people[half:]))
-        time.sleep(_QUIET_S)
-        each = (_memory_mib(pid) - shared) / max(users - half, 1)
+            for some in (people[:half], people[half:]):
+                list(pool.map(_User.come, some))
+                time.sleep(_QUIET_S)
+                memory_mib.append(_memory_mib(pid))
+        each = (memory_mib[1] - memory_mib[0]) / max(users - half, 1)
         _crowd(url, people, min(60.0, seconds / 2))  # fills the caches
-        time.sleep(settle / 2)
+        time.sleep(_SETTLE_S / 2)
         before = _memory_mib(pid)
         answers, health_s = _crowd(url, people, seconds)
-        time.sleep(settle)
+        time.sleep(_SETTLE_S)
         after = _memory_mib(pid)
         strangers = _seen_by_strangers(people, url)
         files = [path for path in (folder / "temporary").rglob("*") if path.is_file()]
-    full = sum(answer.full for answer in answers)
     waits = [answer.seconds for answer in answers if not answer.full]
     wrong = [answer.wrong for answer in answers if answer.wrong is not None]
     for line in [*wrong, *strangers][:20]:
-        say(line)
-    crowd = Row(f"Load: requests of {users} visitors in {seconds:.0f} s", len(answers))
-    crowd.survived = len(answers) - len(wrong)
+        cli.say(line)
+    crowd = Row(f"Load: requests of {users} visitors in {seconds:.0f} s")
+    crowd.tried, crowd.survived = len(answers), len(answers) - len(wrong)
+    full = len(answers) - len(waits)
     crowd.seen = {"right": crowd.survived - full, "told that the queue is full": full}
     if waits:
         crowd.seen["median wait, s"] = float(np.median(waits))
@@ -166,7 +170,7 @@ def under_load(
     memory.count(after <= before * (1 + MAX_GROWTH))
     memory.seen = {"before, MiB": before, "after, MiB": after}
     health = Row("Load: GET /health within 200 ms at the 95th percentile")
-    p95 = float(np.percentile(health_s, 95)) if health_s else float("inf")
+    p95 = float(np.percentile(health_s, 95))
     health.count(p95 <= MAX_HEALTH_S)
     health.seen = {
         "requests": len(health_s),
@@ -191,16 +195,14 @@ def sharp_photo(number: int) -> bytes:
 
 
 @contextmanager
-def serving(folder: Path, checkpoint: Path | None = None) -> Iterator[tuple[str, int]]:
+def serving(folder: Path, checkpoint: str | None = None) -> Iterator[tuple[str, int]]:
     """Run app.py in a process of its own; yield the address of the page and the process number."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "temporary").mkdir(exist_ok=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+    (folder / "temporary").mkdir(parents=True, exist_ok=True)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     command = [sys.executable, str(_ROOT / "app.py"), "--device", "cpu", "--port", str(port)]
     if checkpoint is not None:
-        command += ["--checkpoint", str(checkpoint)]
+        command += ["--checkpoint", checkpoint]
     environment = {k: v for k, v in os.environ.items() if k != "GRADIO_TEMP_DIR"}
     environment["TMPDIR"] = str(folder / "temporary")
     with open(folder / "page.log", "w") as log:
@@ -223,35 +225,14 @@ def serving(folder: Path, checkpoint: Path | None = None) -> Iterator[tuple[str,
 
 
 def _crowd(url: str, people: list[_User], seconds: float) -> tuple[list[_Answer], list[float]]:
-    """Let everybody ask again and again at once.
-
-    Returns:
-        all answers, and the seconds of each GET /health meanwhile.
-    """
+    """Let everybody ask at once; return all answers and the seconds of each GET /health."""
     until, health_s = time.monotonic() + seconds, []
     with ThreadPoolExecutor(len(people)) as pool, _connection(url) as http:
-        visits = [pool.submit(_visit, one, until) for one in people]
+        visits = [pool.submit(one.visit, until) for one in people]
         while time.monotonic() < until:
             health_s.append(_health_time(http))
             time.sleep(0.1)
         return [answer for visit in visits for answer in visit.result()], health_s
-
-
-def _visit(user: _User, until: float) -> list[_Answer]:
-    answers = []
-    while time.monotonic() < until:
-        began = time.monotonic()
-        full, wrong = False, None
-        try:
-            wrong = user.ask()
-        except QueueError:
-            full = True
-        except (AppError, httpx.HTTPError, ValueError, KeyError, OSError) as error:
-            wrong = f"visitor {user.number}: {error!r}"
-        answers.append(_Answer(time.monotonic() - began, full, wrong))
-        if full:
-            time.sleep(user.random.uniform(*_RETRY_S))
-    return answers
 
 
 def _seen_by_strangers(people: list[_User], url: str) -> list[str]:

@@ -48,14 +48,9 @@ class Visitor:
         return self._client.executor.submit(self.call, endpoint, *data)
 
     def press(self, elem_id: str, event: str, **said: Any) -> list[Any]:
-        """Return what an event of the page's own parts returns, as if a browser had sent it.
+        """Return what an event of one of the page's own parts returns, as if a browser sent it.
 
-        The values of other parts are those with which the page opens.
-
-        Args:
-            elem_id: of the part.
-            event: its name, such as "click".
-            said: what the event carries.
+        Other parts have the values with which the page opens; ``said`` is what the event carries.
         """
         config = self._client.config
         parts = {one["id"]: one for one in config["components"]}

@@ -18,24 +18,26 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import _project  # noqa: F401
 import numpy as np
+import torch
+from PIL import Image
 
+from benchmarks.edit_judge import LIGHT, YEARS, Judge, fitted_on, light, read_tables
 from glow_app.common import cli
-
-if TYPE_CHECKING:
-    from benchmarks.edit_judge import Judge
-    from glow_app.editing.editor import Editor
-    from glow_app.editing.sampling import ShapePrior
-    from glow_app.faces.face import Face
+from glow_app.common.files import replacing
+from glow_app.editing import directions
+from glow_app.editing.directions import Direction, without_noise
+from glow_app.editing.editor import Editor
+from glow_app.editing.sampling import ShapePrior
+from glow_app.export.writing import check_folder
+from glow_app.faces.face import Face
+from glow_app.faces.landmarks import MEASURES, RIGID, find_shape, measured, mirror, pose
 
 POSE = ("turn", "nod", "tilt")
-DEVIATIONS = "deviations"
 _SEEN = 0.75  # deviations that the judge sees for one unit; at 1 people see that it is painted
 _CALIBRATED_ON = 32  # faces
-YEARS = 16.0  # deviation of age over the labelled training faces
 
 # Of the prior of shapes.
 _RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0)  # penalties
@@ -70,7 +72,7 @@ class Slider:
     look: str | None = None
     judged: str = ""
     scale: float = 1.0
-    unit: str = DEVIATIONS
+    unit: str = "deviations"
     words: tuple[str, str] = ("", "")
     turn: tuple[float, float, float] = (0.0, 0.0, 0.0)
     gain: float = 1.0
@@ -95,47 +97,30 @@ _EYES = ("left eye", "right eye", "eye width", "eye slant")
 _BROWS = ("brows", "frown", "brow slant", "brow distance", "brow thickness")
 _OUTLINE = ("face width", "jaw", "cheekbones", "chin width")
 SLIDERS = (
-    Slider(
-        "smile", "Expression", -0.8, 2, "smile", (*_MOUTH, *_EYES, "forehead"), "smile",
-        scale=1.25, words=("serious", "smiling"),
-    ),
-    Slider(
-        "lips spread", "Expression", -1.5, 2, "mouth width", (*_OUTLINE, "nose width", "smile",
-        "upper lip", "lower lip"), words=("rounded, as in oo", "spread, as in ee"), gain=1.1,
-    ),
-    Slider(
-        "brows up", "Expression", -1.2, 1.5, "brows", ("forehead", *_BROWS), words=("down", "up"),
-        gain=1.1,
-    ),
-    Slider(
-        "brow slant", "Expression", -1.3, 1.3, "brow slant", _BROWS,
-        words=("worried", "stern"), gain=1.05,
-    ),
-    Slider(
-        "frown", "Expression", -1.5, 1.5, "frown", _BROWS, words=("open", "drawn together"),
-        gain=1.15,
-    ),
-    Slider(
-        "eyes wide", "Expression", -1.3, 1.3, "eyes", _EYES, words=("narrow", "wide"), gain=1.15,
-    ),
+    Slider("smile", "Expression", -0.8, 2, "smile", (*_MOUTH, *_EYES, "forehead"), "smile",
+           scale=1.25, words=("serious", "smiling")),
+    Slider("lips spread", "Expression", -1.5, 2, "mouth width",
+           (*_OUTLINE, "nose width", "smile", "upper lip", "lower lip"),
+           words=("rounded, as in oo", "spread, as in ee"), gain=1.1),
+    Slider("brows up", "Expression", -1.2, 1.5, "brows", ("forehead", *_BROWS),
+           words=("down", "up"), gain=1.1),
+    Slider("brow slant", "Expression", -1.3, 1.3, "brow slant", _BROWS, words=("worried", "stern"),
+           gain=1.05),
+    Slider("frown", "Expression", -1.5, 1.5, "frown", _BROWS, words=("open", "drawn together"),
+           gain=1.15),
+    Slider("eyes wide", "Expression", -1.3, 1.3, "eyes", _EYES, words=("narrow", "wide"),
+           gain=1.15),
     Slider("wink left", "Expression", 0, 1.2, "left eye", words=("", "shut"), gain=1.15),
     Slider("wink right", "Expression", 0, 1.2, "right eye", words=("", "shut"), gain=1.15),
     Slider("gaze", "Expression", -1, 1, "gaze", words=("left", "right"), gain=1.3),
-    Slider(
-        "gaze height", "Expression", -1.2, 1.2, "gaze height", ("left eye", "right eye"),
-        words=("up", "down"), gain=1.2,
-    ),
-    Slider(
-        "face width", "Shape", -1.5, 1.6, "face width", _OUTLINE, words=("slim", "wide"), gain=1.2,
-    ),
+    Slider("gaze height", "Expression", -1.2, 1.2, "gaze height", ("left eye", "right eye"),
+           words=("up", "down"), gain=1.2),
+    Slider("face width", "Shape", -1.5, 1.6, "face width", _OUTLINE, words=("slim", "wide"),
+           gain=1.2),
     Slider("jaw", "Shape", -1.5, 1.8, "jaw", _OUTLINE, words=("narrow", "wide"), gain=1.15),
-    Slider(
-        "cheekbones", "Shape", -1.5, 1.5, "cheekbones", _OUTLINE, words=("narrow", "wide"),
-    ),
+    Slider("cheekbones", "Shape", -1.5, 1.5, "cheekbones", _OUTLINE, words=("narrow", "wide")),
     Slider("chin", "Shape", -1.5, 1.5, "chin", words=("short", "long"), gain=1.15),
-    Slider(
-        "chin width", "Shape", -1.5, 1.5, "chin width", _OUTLINE, words=("pointed", "broad"),
-    ),
+    Slider("chin width", "Shape", -1.5, 1.5, "chin width", _OUTLINE, words=("pointed", "broad")),
     Slider("nose width", "Shape", -1.5, 1.5, "nose width", words=("narrow", "wide"), gain=1.2),
     Slider("nose length", "Shape", -2, 2, "nose length", words=("short", "long")),
     Slider("lips", "Shape", -1.5, 1.5, "lips", ("upper lip", "lower lip"), words=("thin", "full"),
@@ -144,49 +129,31 @@ SLIDERS = (
            words=("thin", "full"), gain=1.2),
     Slider("lower lip", "Shape", -1.5, 1.5, "lower lip", ("lips", "upper lip"),
            words=("thin", "full"), gain=1.15),
-    Slider(
-        "mouth height", "Shape", -1.5, 1.5, "mouth height", ("chin", "chin width"),
-        words=("high", "low"), gain=1.1,
-    ),
-    Slider(
-        "eye size", "Shape", -1.5, 1.5, "eye width", _EYES, words=("small", "large"), gain=1.25,
-    ),
+    Slider("mouth height", "Shape", -1.5, 1.5, "mouth height", ("chin", "chin width"),
+           words=("high", "low"), gain=1.1),
+    Slider("eye size", "Shape", -1.5, 1.5, "eye width", _EYES, words=("small", "large"),
+           gain=1.25),
     Slider("eye slant", "Shape", -1.5, 1.5, "eye slant", _EYES, words=("falling", "rising"),
            gain=1.15),
-    Slider(
-        "brow distance", "Shape", -1.5, 1.5, "brow distance", _BROWS, words=("close", "apart"),
-        gain=1.1,
-    ),
-    Slider(
-        "brow thickness", "Shape", -1.3, 1.3, "brow thickness", _BROWS, words=("thin", "thick"),
-        gain=1.35,
-    ),
+    Slider("brow distance", "Shape", -1.5, 1.5, "brow distance", _BROWS, words=("close", "apart"),
+           gain=1.1),
+    Slider("brow thickness", "Shape", -1.3, 1.3, "brow thickness", _BROWS, words=("thin", "thick"),
+           gain=1.35),
     Slider("forehead", "Shape", -1.5, 1.5, "forehead", words=("low", "high"), gain=1.4),
     Slider("turn", "Pose", -5, 5, unit="degrees", turn=(1, 0, 0), words=("left", "right")),
     Slider("nod", "Pose", -5, 5, unit="degrees", turn=(0, 1.45, 0), words=("down", "up")),
-    Slider(
-        "tilt", "Pose", -3, 3, unit="degrees", turn=(0, 0, 1),
-        words=("anticlockwise", "clockwise"),
-    ),
-    Slider(
-        "age", "Look", -13, 7, "age", look="age", judged="age", unit="years", seen=0.88, gain=1.17,
-        words=("younger", "older"),
-    ),
-    Slider(
-        "rosy cheeks", "Look", -0.8, 0.8, look="redness", judged="redness",
-        words=("pale", "rosy"),
-    ),
-    Slider(
-        "skin", "Look", -0.5, 0.6, look="texture", judged="texture", words=("smooth", "marked"),
-    ),
-    Slider(
-        "light side", "Light", -1.2, 1.2, look="light side", judged="light side",
-        words=("from the left", "from the right"),
-    ),
-    Slider(
-        "warmth", "Light", -1, 1, look="warmth", judged="warmth", words=("cool", "warm"),
-        everywhere=True,
-    ),
+    Slider("tilt", "Pose", -3, 3, unit="degrees", turn=(0, 0, 1),
+           words=("anticlockwise", "clockwise")),
+    Slider("age", "Look", -13, 7, "age", look="age", judged="age", unit="years", seen=0.88,
+           gain=1.17, words=("younger", "older")),
+    Slider("rosy cheeks", "Look", -0.8, 0.8, look="redness", judged="redness",
+           words=("pale", "rosy")),
+    Slider("skin", "Look", -0.5, 0.6, look="texture", judged="texture",
+           words=("smooth", "marked")),
+    Slider("light side", "Light", -1.2, 1.2, look="light side", judged="light side",
+           words=("from the left", "from the right")),
+    Slider("warmth", "Light", -1, 1, look="warmth", judged="warmth", words=("cool", "warm"),
+           everywhere=True),
 )  # fmt: skip
 
 # Held beside each other in the regression of looks. Attributes that say nearly the same as another
@@ -218,12 +185,6 @@ def parser() -> cli.Parser:
 
 def main(argv: list[str] | None = None) -> None:
     args = parser().parse_args(argv)
-
-    from benchmarks.edit_judge import fitted_on, read_tables
-    from glow_app.editing import directions
-    from glow_app.export.writing import check_folder
-    from glow_app.faces.landmarks import MEASURES
-
     editor = cli.open_editor(args)
     data, cache = Path(args.data), Path(args.cache)
     check_folder(cache)
@@ -269,9 +230,6 @@ def _look_vectors(
     count: int,
 ) -> dict[str, np.ndarray]:
     """Return for each number of `HELD` the vector (D,) by which one deviation moves a code."""
-    from benchmarks.edit_judge import LIGHT, light
-    from glow_app.faces.landmarks import MEASURES
-
     chosen = with_labels(names, table, count)
     codes, looks = codes_of(editor, data, [names[i] for i in chosen], cache)
     rows = [table[names[i]] for i in chosen]
@@ -287,10 +245,6 @@ def _look_vectors(
 
 def landmarks(data: Path, names: list[str], cache: Path) -> tuple[list[str], np.ndarray]:
     """Return the names of the pictures with landmarks, and the landmarks (N, 478, 2)."""
-    from PIL import Image
-
-    from glow_app.faces.landmarks import find_shape
-
     file = cache / "landmarks.npz"
     if file.exists():
         known = np.load(file)
@@ -307,8 +261,6 @@ def landmarks(data: Path, names: list[str], cache: Path) -> tuple[list[str], np.
 
 def measure(shapes: np.ndarray) -> np.ndarray:
     """Return `MEASURES`, turn, nod and tilt (N, M + 3) of landmarks (N, 478, 2)."""
-    from glow_app.faces.landmarks import measured, pose
-
     return np.array([[*measured(shape), *pose(shape)] for shape in shapes])
 
 
@@ -325,8 +277,6 @@ def codes_of(
     editor: Editor, data: Path, names: list[str], cache: Path
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return codes of looks (N, D) float16, and the looks (N, S, S, 3)."""
-    from glow_app.common.files import replacing
-
     file = cache / f"looks-{editor.image_size}-{len(names)}.npy"
     if not file.exists():
         made = [
@@ -343,9 +293,8 @@ def codes_of(
             firsts = range(0, len(names), editor.model.batch)
             for first in cli.shown(firsts, len(firsts), "codes"):
                 chunk = looks[first : first + editor.model.batch]
-                codes[first : first + len(chunk)] = editor.model.encode_with_range(
-                    chunk, cache=False
-                ).z
+                encoded = editor.model.encode_with_range(chunk, cache=False)
+                codes[first : first + len(chunk)] = encoded.z
             codes.flush()
     return np.load(file, mmap_mode="r"), looks
 
@@ -378,8 +327,6 @@ def regress_shape(
     The numbers in `Slider.free` may go along, all others are held. Mirror images of the faces are
     included.
     """
-    from glow_app.faces.landmarks import RIGID, mirror
-
     numbers = numbers.copy()
     targets = [slider.shape]
     if slider.shape == "age":
@@ -423,10 +370,6 @@ def regress_looks(
     It is one multiple regression, so the others are held, and it is denoised as directions are
     (`directions.without_noise`).
     """
-    import torch
-
-    from glow_app.editing.directions import without_noise
-
     x = np.column_stack(list(seen.values()))
     x = np.clip((x - x.mean(axis=0)) / x.std(axis=0), -3, 3)
     x = np.column_stack([x, np.ones(len(x))])
@@ -445,9 +388,7 @@ def regress_looks(
     return found
 
 
-def _direction(editor: Editor, slider: Slider, shape, vector, order: int):
-    from glow_app.editing.directions import Direction
-
+def _direction(editor: Editor, slider: Slider, shape, vector, order: int) -> Direction:
     return Direction(
         slider.name,
         vector,
@@ -468,7 +409,9 @@ def _direction(editor: Editor, slider: Slider, shape, vector, order: int):
     )
 
 
-def calibrated(editor: Editor, direction, faces: list[Face], judge: Judge, slider: Slider):
+def calibrated(
+    editor: Editor, direction: Direction, faces: list[Face], judge: Judge, slider: Slider
+) -> Direction:
     """Return the direction with its look scaled so that the judge sees `Slider.seen` of a unit.
 
     Four times, faces are edited by a unit either way and judged, and the scale is corrected.
@@ -482,23 +425,16 @@ def calibrated(editor: Editor, direction, faces: list[Face], judge: Judge, slide
         tried = replace(direction, vector=scale * direction.vector)
         slopes = []
         for face in faces:
-            ends = [
-                judge(
-                    editor.edit(face, [(tried, s * step)]).pixels, _shape_of(face, tried, s * step)
-                )
-                for s in (-1, 1)
-            ]
-            slopes.append((ends[1] - ends[0])[column] / 2)
+            for strength in (-step, step):
+                moved = 0 if tried.shape is None else strength * tried.shape
+                edited = editor.edit(face, [(tried, strength)]).pixels
+                slopes.append(judge(edited, face.shape + moved)[column] * strength / step)
         slope = float(np.mean(slopes))
         print(f"  {slider.name}: scale {scale:.2f}, slope {slope:.2f}", flush=True)
         if not slope > 0.02:
             break
         scale *= min(max(slider.seen / slope, 0.4), 4.0) ** 0.9
     return replace(direction, vector=scale * direction.vector)
-
-
-def _shape_of(face: Face, direction, strength: float) -> np.ndarray:
-    return face.shape if direction.shape is None else face.shape + strength * direction.shape
 
 
 def learn_prior(editor: Editor, shapes: np.ndarray, codes: np.ndarray) -> ShapePrior:
@@ -511,16 +447,14 @@ def learn_prior(editor: Editor, shapes: np.ndarray, codes: np.ndarray) -> ShapeP
         shapes: (N, 478, 2) landmarks.
         codes: (N, D) codes of their looks.
     """
-    from glow_app.editing.sampling import ShapePrior
-
     coarse = sum(int(np.prod(shape)) for shape in editor.model.level_shapes[-_LEVELS:])
     x, held = codes[:, -coarse:].astype(np.float64), np.arange(len(codes)) % _HELD_OUT == 0
     explained = {}
     for ridge in _RIDGES:
         prior = ShapePrior.fitted(shapes[~held], x[~held], ridge)
         left = (shapes[held] - prior.mean).reshape(held.sum(), -1) @ prior.components.T
-        told = prior.offset + x[held] @ prior.weights.T
-        explained[ridge] = 1 - np.square(left - told).sum() / np.square(left - left.mean(0)).sum()
+        error = left - prior.offset - x[held] @ prior.weights.T
+        explained[ridge] = 1 - np.square(error).sum() / np.square(left - left.mean(0)).sum()
         print(f"penalty {ridge:g}: explains {explained[ridge]:.3f} of held-out shapes", flush=True)
     best = max(explained, key=explained.get)
     return ShapePrior.fitted(shapes, x, best, editor.fingerprint)
