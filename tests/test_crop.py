@@ -37,6 +37,16 @@ def of_eyes(one: tuple[float, float], other: tuple[float, float]) -> FoundFace:
     return FoundFace(*(tuple(p.tolist()) for p in (left, right, mouth - half, mouth + half)))
 
 
+def two_people() -> Image.Image:
+    """Two people side by side, the second one smaller and turned by ten degrees."""
+    photo = Image.new("RGB", (1000, 600), (150, 155, 160))
+    for number, at, side, turn in ((1, (80, 120), 400, 0), (3, (620, 160), 280, 10)):
+        face = Image.open(EXAMPLES / f"face_{number}.jpg").resize((side, side))
+        mask = Image.new("L", face.size, 255).rotate(turn, expand=True)
+        photo.paste(face.rotate(turn, Image.Resampling.BICUBIC, expand=True), at, mask)
+    return photo
+
+
 def gradient(width: int, height: int) -> Image.Image:
     """Red is x, green is y, in levels of 0 to 255 over the whole picture."""
     x, y = np.meshgrid(np.arange(width) / width, np.arange(height) / height)
@@ -128,12 +138,7 @@ def test_the_square_that_was_asked_for_is_cut_out(turn: int) -> None:
 
 
 def test_a_face_of_a_group_can_be_chosen_and_put_back() -> None:
-    """Two people side by side, the second one smaller and turned by ten degrees."""
-    photo = Image.new("RGB", (1000, 600), (150, 155, 160))
-    for number, at, side, turn in ((1, (80, 120), 400, 0), (3, (620, 160), 280, 10)):
-        face = Image.open(EXAMPLES / f"face_{number}.jpg").resize((side, side))
-        mask = Image.new("L", face.size, 255).rotate(turn, expand=True)
-        photo.paste(face.rotate(turn, Image.Resampling.BICUBIC, expand=True), at, mask)
+    photo = two_people()
     first, second = find_faces(photo)
     for face in (first, second):  # eyes that are clicked agree with found landmarks
         square, clicked = face.square, of_eyes(face.right_eye, face.left_eye).square

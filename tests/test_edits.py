@@ -432,7 +432,6 @@ def test_the_judge_recovers_what_was_drawn(judged):
     assert np.corrcoef(rows[:, 0], truth)[0, 1] > 0.9
     slope = (rows[:, 0] * truth).sum() / np.square(truth).sum()
     assert slope == pytest.approx(1, abs=0.35)  # a deviation is a deviation
-    assert judge(np.full((128, 128, 3), 128, np.uint8)) is None  # there is no face
 
 
 def test_the_judge_measures_shape_and_light_in_deviations(judged):

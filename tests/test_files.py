@@ -30,7 +30,6 @@ size 12345
         ("a.jpg", open_picture), ("a.heic", open_picture), ("a.safetensors", models.load),
         ("a.safetensors", directions.load), ("a.tsv", read_labels), ("a.gif", read_recipe),
         ("a.mp4", read_recipe), ("a.npy", lambda path: from_source(path, 16, path.parent)),
-        ("part-000.zip", lambda path: from_source(path.parent, 16, path.parent / "cache")),
     ],
 )  # fmt: skip
 def test_a_file_that_git_has_not_fetched_says_so(tmp_path, name, read):

@@ -7,19 +7,18 @@ import math
 from pathlib import Path
 
 import pytest
-from PIL import Image
 from playwright.sync_api import Locator, expect
 
 from tests.page_tools import Tab, far
-from tests.test_crop import gradient, group, of_eyes  # noqa: F401  (group is a fixture)
+from tests.test_crop import gradient, of_eyes, two_people
 
 pytest_plugins = ["tests.page_fixtures"]
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def photo(group: Image.Image, tmp_path: Path) -> Path:  # noqa: F811
-    group.save(tmp_path / "group.png")
+def photo(tmp_path: Path) -> Path:
+    two_people().save(tmp_path / "group.png")
     return tmp_path / "group.png"
 
 

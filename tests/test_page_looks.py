@@ -105,6 +105,11 @@ def test_axe_finds_nothing_grave_on_any_tab(open_tab: OpenTab) -> None:
         tab.go(name)
         if name == "Learn":
             tab.see(".lesson[data-shows]")
+        if name == "Sample":
+            tab.get_by_label("The same seeds at several temperatures").check()
+            tab.locator("#sample-n input[type=number]").fill("4")
+            tab.button("Draw faces").click()
+            tab.see("#gallery .gallery[data-state=ready]")
         tab.locator("details").evaluate_all("all => all.forEach((one) => { one.open = true; })")
         for scheme, options in (("light", {}), ("dark", _COLOURS)):
             tab.emulate_media(color_scheme=scheme)

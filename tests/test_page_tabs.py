@@ -366,6 +366,10 @@ def test_groups_of_sliders_are_put_back_alone(tab: Tab, small: Editor) -> None:
 
     of_edit(tab, pose.name).dblclick(position={"x": 12, "y": 6})
     assert moved(tab) == {first.name: both[first.name]}
+    of_edit(tab, first.name).dblclick(position={"x": 12, "y": 6})
+    assert moved(tab) == {}
+    expect(tab.button("Reset")).to_be_disabled()  # there is nothing left to put back
+    tab.button("Undo").click()
     tab.button("Reset").click()
     assert moved(tab) == {}
 

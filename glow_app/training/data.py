@@ -10,13 +10,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import io
 import json
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -99,9 +95,9 @@ def from_source(
 ) -> PackedPictures:
     """Open the pictures of a folder (nested, any format, any size) or of a packed ``.npy`` file.
 
-    A folder is packed into ``cache`` the first time and whenever its files have changed. It may
-    hold archives of pictures instead, ``part-000.zip`` and so on. Pictures that cannot be read are
-    reported and left out; the samples of training runs in the folder are left out, too.
+    A folder is packed into ``cache`` the first time and whenever its files have changed. Pictures
+    that cannot be read are reported and left out; the samples of training runs in the folder are
+    left out, too.
 
     Args:
         size: pixels a side.
@@ -116,18 +112,17 @@ def from_source(
     source = Path(source)
     if source.suffix == ".npy":
         return _open_packed(source, size, coding)
-    archives = sorted(source.glob("part-*.zip")) if source.is_dir() else []
-    files = archives or _without_samples(list_pictures(source), source)
+    files = _without_samples(list_pictures(source), source)
     frame = ReferenceFrame.of_pictures(source, files)
     names = [file.relative_to(source).as_posix() for file in files]
     stats = [file.stat() for file in files]
     listing = [(n, s.st_size, s.st_mtime_ns) for n, s in zip(names, stats, strict=True)]
     packed = cache / f"{source.resolve().name}-{size}-{_digest(coding, frame, size, listing)}.npy"
     if not _is_packed(packed):
-        total = sum(map(_count_archived, archives)) if archives else len(files)
-        entries = _read_archives(archives) if archives else zip(names, files, strict=True)
-        report(f"Packing {total:,} pictures at {size}x{size}, once.")
-        _pack(entries, total, size, coding, packed, report, show, frame)
+        report(f"Packing {len(files):,} pictures at {size}x{size}, once.")
+        _pack(
+            zip(names, files, strict=True), len(files), size, coding, packed, report, show, frame
+        )
     return _open_packed(packed, size, coding)
 
 
@@ -202,29 +197,6 @@ def _without_samples(files: list[Path], source: Path) -> list[Path]:
     if not kept:
         raise UserError(f"{source} holds pictures that a run has drawn, and no others.")
     return kept
-
-
-@contextmanager
-def _open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Open an archive, and raise UserError where it turns out to be damaged."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
-    except (zipfile.BadZipFile, zlib.error, OSError) as error:
-        refuse_lfs_pointer(path)
-        raise UserError(f"{path.name} is damaged: copy it again.") from error
-
-
-def _count_archived(path: Path) -> int:
-    with _open_archive(path) as archive:
-        return len(archive.namelist())
-
-
-def _read_archives(archives: Iterable[Path]) -> Iterator[Entry]:
-    for path in archives:
-        with _open_archive(path) as archive:
-            for name in archive.namelist():
-                yield name.removesuffix(".webp"), io.BytesIO(archive.read(name))
 
 
 # ---------------------------------------------------------------------- packing

@@ -76,9 +76,12 @@ export default function gallery(host) {
     setSide(canvas, 2 * bitmap.width);
     cover(canvas.getContext('2d', { alpha: false }), [bitmap, 1]);
     bitmap.close();
-    const more = { role: 'option', tabIndex: -1, ariaLabel: shown.about[i] };
+    const [about, caption] = [shown.about[i], shown.captions[i]];
+    // Whoever speaks to the computer says what stands there, so it must be part of the name.
+    const ariaLabel = about.includes(caption) ? about : `${caption}: ${about}`;
+    const more = { role: 'option', tabIndex: -1, ariaLabel };
     const button = makeButton('tile', '', () => choose(i, true), more);
-    button.append(canvas, make('span', {}, shown.captions[i]));
+    button.append(canvas, make('span', {}, caption));
     return button;
   }
 
