@@ -73,7 +73,7 @@ def parser() -> cli.Parser:
 
 def main(argv: list[str] | None = None) -> None:
     args = parser().parse_args(argv)
-    editor = cli.open_editor(args)
+    editor = Editor(args.checkpoint, args.device)
     sliders = [d for d in editor.directions() if not args.only or d.name in args.only]
     if not sliders:
         raise UserError("There is no slider of that name.")

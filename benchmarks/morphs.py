@@ -108,7 +108,7 @@ def main(argv: list[str] | None = None) -> None:
             p.error(f"--frames must lie outside {source}: the next run would take them for faces")
     if drawn is not None:
         check_folder(args.frames)
-    editor = cli.open_editor(args)
+    editor = Editor(args.checkpoint, args.device)
     ways = all_ways(editor)
 
     def measured(faces: list[Face], what: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, sync_playwright
 
 from glow_app.common import cli
+from glow_app.editing.editor import Editor
 from glow_app.ui.page import build_page, launch_options
 
 _VIEWS = {  # name: width, height, theme
@@ -51,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser().parse_args(argv)
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
-    page = build_page(cli.open_editor(args))
+    page = build_page(Editor(args.checkpoint, args.device))
     _, url, _ = page.launch(server_name="127.0.0.1", prevent_thread_lock=True, **launch_options())
     try:
         with sync_playwright() as playwright:

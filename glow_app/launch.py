@@ -37,11 +37,12 @@ def main(argv: list[str] | None = None) -> None:
         whoever = f"who reaches {options.name[0]}" if options.name else "in your network"
         cli.say(f"Everybody {whoever} can use this page: --auth FILE asks for a password.")
     print("Starting…", flush=True)
-    editor = cli.open_editor(options)
 
+    from glow_app.editing.editor import Editor
     from glow_app.ui.page import build_page, launch_options
     from glow_app.ui.page_faces import OpeningMorph
 
+    editor = Editor(options.checkpoint, options.device)
     opening = OpeningMorph(editor)
     page = build_page(editor, opening)
     _, url, _ = page.launch(

@@ -84,13 +84,14 @@ def measure(args: argparse.Namespace, workload: Workload, device: torch.device) 
     from benchmarks.measuring import hardware
     from benchmarks.released import measure_released
     from glow_app.common.devices import pick_precision
+    from glow_app.editing.editor import Editor
 
     precisions = ["float32"]
     if pick_precision("auto", device) == "bfloat16":
         precisions.append("bfloat16")
     results: dict[str, Any] = {"hardware": hardware(device)}
     if args.latency:
-        editor, batch = cli.open_editor(args), args.batch or 32
+        editor, batch = Editor(args.checkpoint, args.device), args.batch or 32
         cli.say(f"Measuring {editor.name} ...")
         results["released"] = measure_released(editor, precisions, batch, FRAMES, args.repeats)
     if args.compare:

@@ -93,7 +93,10 @@ def main(argv: list[str] | None = None) -> None:
         require_crops(folder, files)
     warp = args.shape == "mean" and frame.mean is None
     groups = _groups(*args.by, files) if args.by else {}
-    editor = cli.open_editor(args)
+
+    from glow_app.editing.editor import Editor
+
+    editor = Editor(args.checkpoint, args.device)
     learned = ReferenceFrame.from_facts(editor.model.facts)
     if warp:
         frame = ReferenceFrame(editor.model.looks.mean)

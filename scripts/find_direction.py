@@ -88,11 +88,12 @@ def main(argv: list[str] | None = None) -> None:
         p.error("--balance needs --labels")
 
     from glow_app.editing import directions
+    from glow_app.editing.editor import Editor
     from glow_app.export.writing import check_target
 
     out = check_target(args.out, (".safetensors",))
     files = _choose(args)
-    editor = cli.open_editor(args)
+    editor = Editor(args.checkpoint, args.device)
     (z_with, shapes_with), (z_without, shapes_without) = (
         _codes(editor, paths, args.align, f"pictures {side}")
         for side, paths in zip(("with", "without"), files, strict=True)

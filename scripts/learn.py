@@ -46,13 +46,15 @@ def main(argv: list[str] | None = None) -> None:
 
     out = check_folder(args.out)
     flow = args.save_flow and check_target(args.save_flow, (".safetensors",))
-    editor = cli.open_editor(args)
 
     import torch
 
     import models
     from glow_app.editing import paths
+    from glow_app.editing.editor import Editor
     from glow_app.lessons import density, figures, jacobian, plane, positions
+
+    editor = Editor(args.checkpoint, args.device)
 
     def keep(name: str, figure: Figure) -> None:
         file = out / f"{name}.png"

@@ -165,6 +165,7 @@ def main(argv: list[str] | None = None) -> None:
 
     import numpy as np
 
+    from glow_app.editing.editor import Editor
     from glow_app.editing.options import MorphOptions
     from glow_app.export import animation, sheets
     from glow_app.export.recipes import Origin, Recipe
@@ -182,7 +183,7 @@ def main(argv: list[str] | None = None) -> None:
     if taken.intersection(written) or len(set(written)) < len(written):
         p.error("a written file would replace a photo or another written file")
 
-    editor = cli.open_editor(args)
+    editor = Editor(args.checkpoint, args.device)
     edits = _edits(editor, args.edit)
     pictures = [_prepare(editor, photo, args.align) for photo in photos]
     if like:

@@ -70,12 +70,13 @@ def main(argv: list[str] | None = None) -> None:
 
     import numpy as np
 
+    from glow_app.editing.editor import Editor
     from glow_app.export.recipes import Origin, Recipe
     from glow_app.export.sheets import check_sheet, save_grid
     from glow_app.export.writing import check_target
 
     out = check_target(args.out, (".png",))
-    editor = cli.open_editor(args)
+    editor = Editor(args.checkpoint, args.device)
     size = args.size or editor.image_size
     columns = args.n if len(temperatures) > 1 else args.columns
     check_sheet(args.n * len(temperatures), size, columns)

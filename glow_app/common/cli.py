@@ -25,7 +25,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from glow_app.common.progress import Progress
-    from glow_app.editing.editor import Editor
 
 T = TypeVar("T")
 Number = TypeVar("Number", int, float)
@@ -63,13 +62,6 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="{auto,cpu,cuda}",
         help="where to compute (default: a CUDA GPU if there is one)",
     )
-
-
-def open_editor(args: argparse.Namespace) -> Editor:
-    """Load the model that the options of `add_model_arguments` name."""
-    from glow_app.editing.editor import Editor
-
-    return Editor(args.checkpoint, args.device)
 
 
 def whole(low: int, high: float = math.inf) -> Callable[[str], int]:

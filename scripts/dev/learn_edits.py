@@ -185,7 +185,7 @@ def parser() -> cli.Parser:
 
 def main(argv: list[str] | None = None) -> None:
     args = parser().parse_args(argv)
-    editor = cli.open_editor(args)
+    editor = Editor(args.checkpoint, args.device)
     data, cache = Path(args.data), Path(args.cache)
     check_folder(cache)
     out = Path(args.out) if args.out else directions.pretrained_folder() / editor.name
