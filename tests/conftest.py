@@ -51,7 +51,7 @@ _LONG = (
     "test_scripts", "test_page_browser", "test_page_tabs", "test_glow", "test_page_api",
     "test_faults", "test_page_files", "test_benchmark", "test_page_crop", "test_training",
     "test_evaluate_morphs", "test_reversible", "test_app_command", "test_faces", "test_package",
-    "test_security", "test_parts", "test_proxy", "test_prepare_faces", "test_edits",
+    "test_security", "test_proxy", "test_prepare_faces", "test_edits",
     "test_distributed", "test_renderer", "test_bijections", "test_downloads", "test_editor",
     "test_put_back", "test_page_looks", "test_page_scenes", "test_page_firefox", "test_learn_page",
 )  # fmt: skip

@@ -396,6 +396,25 @@ def with_codes(image: Image.Image, kind: str, primaries: int, curve: int) -> byt
     return data[:at] + struct.pack(">HH", primaries, curve) + data[at + 4 :]
 
 
+def test_code_points_are_those_of_the_picture_that_is_shown():
+    """An AVIF file may begin with the properties of another one, such as a gain map."""
+
+    def box(kind: bytes, *content: bytes) -> bytes:
+        inside = b"".join(content)
+        return struct.pack(">I4s", 8 + len(inside), kind) + inside
+
+    def colours(*codes: int) -> bytes:
+        return box(b"colr", b"nclx", struct.pack(">HHHB", *codes, 9, 128))
+
+    properties = box(b"ipco", colours(BT2020, PQ), colours(P3_D65, SRGB))
+    of_items = struct.pack(">I HBB HBB", 2, 1, 1, 1, 2, 1, 2)  # item 1 has the first, 2 the second
+    has = box(b"iprp", properties, box(b"ipma", bytes(4), of_items))
+    for item, codes in ((1, (BT2020, PQ)), (2, (P3_D65, SRGB))):
+        primary = box(b"pitm", bytes(4), struct.pack(">H", item))
+        file = box(b"ftyp", b"avif") + box(b"meta", bytes(4), primary, has)
+        assert colour.code_points(file) == (*codes, True)
+
+
 def code_of(curve: int, light: np.ndarray) -> np.ndarray:
     """Codes from 0 to 1 of light in reference whites: SMPTE ST 2084 or ARIB STD-B67, by their own
     letters."""

@@ -373,6 +373,14 @@ def test_groups_of_sliders_are_put_back_alone(tab: Tab, small: Editor) -> None:
     tab.button("Reset").click()
     assert moved(tab) == {}
 
+    tab.button("Remove photo to edit").click()  # then nothing can be moved, nor taken back
+    tab.see("#edit .live[data-state=empty]")
+    for name in ("Undo", "Reset", "Reset Pose"):
+        expect(tab.button(name)).to_be_disabled()
+    tab.keyboard.press("Control+z")
+    edit_drawn(tab, small, 23)
+    assert moved(tab) == {}
+
 
 def test_the_expression_of_a_photo_sets_its_sliders_and_no_others(
     tab: Tab, small: Editor, tmp_path: Path
@@ -483,6 +491,11 @@ def test_an_example_sets_a_side_and_a_live_picture_gets_its_full_size_at_rest(
 def test_drawn_faces_are_chosen_and_used(tab: Tab, small: Editor) -> None:
     tab.empty_journey()
     tab.go("Sample")
+    seed = tab.locator("#sample-seed input")
+    seed.fill("-5")
+    tab.keyboard.press("Control+Enter")
+    assert tab.toast() == "The seed must be a whole number from 0 to 4294967295."
+    seed.fill("0")
     tab.locator("#sample-n input[type=number]").fill("4")
     tab.keyboard.press("Control+Enter")
     gallery = tab.see("#gallery .gallery[data-state=ready]")

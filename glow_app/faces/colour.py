@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
+import struct
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -298,23 +299,67 @@ def _of_codes(primaries: int, curve: int, full: bool) -> _Encoding:
 
 
 _CICP: Final = re.compile(rb"\0\0\0\x04cICP(.)(.).(.)", re.DOTALL)
-_NCLX: Final = re.compile(rb"colrnclx(..)(..)", re.DOTALL)
 
 
 def code_points(data: bytes) -> tuple[int, int, bool] | None:
     """Read primaries, curve (both by H.273) and whether the range is full from a PNG or AVIF file,
-    of which Pillow reads none. None where the file has none.
+    of which Pillow reads none. None where the file has none."""
+    if not data.startswith(b"\x89PNG"):
+        return _of_avif(data)
+    found = _CICP.search(data, 0, data.find(b"IDAT"))
+    return found and (found[1][0], found[2][0], found[3] != b"\0")
 
-    An AVIF file may hold several pictures; the first that is described is the one shown.
-    """
-    if data.startswith(b"\x89PNG"):
-        found = _CICP.search(data, 0, data.find(b"IDAT"))
-        return found and (found[1][0], found[2][0], found[3] != b"\0")
-    found = _NCLX.search(data, data.find(b"ipco"))
-    if found is None:
-        return None
-    primaries, curve = (int.from_bytes(code, "big") for code in found.groups())
-    return primaries, curve, True  # pixels come in the full range
+
+def _of_avif(data: bytes) -> tuple[int, int, bool] | None:
+    """Read those of the picture that is shown, of several such as a photo and its gain map: pitm
+    has its number, and ipma the numbers of its properties (ISO/IEC 23008-12)."""
+    try:
+        meta = dict(_boxes(data, *dict(_boxes(data, 0, len(data)))[b"meta"], skip=4))
+        place, _ = meta[b"pitm"]
+        primary = int.from_bytes(data[place + 4 : place + (8 if data[place] else 6)], "big")
+        inside = dict(_boxes(data, *meta[b"iprp"]))
+        properties = list(_boxes(data, *inside[b"ipco"]))
+        for number in _properties_of(data, inside[b"ipma"][0], primary):
+            kind, (place, _) = properties[number - 1]
+            if number and kind == b"colr" and data[place : place + 4] == b"nclx":
+                primaries, curve = struct.unpack_from(">HH", data, place + 4)
+                return primaries, curve, True  # pixels come in the full range
+    except (KeyError, IndexError, struct.error):
+        pass  # the decoder says what is wrong with the file
+    return None
+
+
+def _boxes(
+    data: bytes, first: int, last: int, skip: int = 0
+) -> Iterator[tuple[bytes, tuple[int, int]]]:
+    """Yield kind, and first and last byte of the content, of the boxes between two places."""
+    place = first + skip
+    while place + 8 <= last:
+        size, kind = struct.unpack_from(">I4s", data, place)
+        head = 8
+        if size == 1:
+            size, head = struct.unpack_from(">Q", data, place + 8)[0], 16
+        end = last if size == 0 else min(place + size, last)
+        yield kind, (place + head, end)
+        if end < place + head:
+            return
+        place = end
+
+
+def _properties_of(data: bytes, place: int, item: int) -> list[int]:
+    """Return the numbers of the properties of an item from an ipma box, counted from 1."""
+    version, wide = data[place], data[place + 3] & 1
+    (count,) = struct.unpack_from(">I", data, place + 4)
+    place += 8
+    for _ in range(count):
+        (this,) = struct.unpack_from(">I" if version else ">H", data, place)
+        place += 4 if version else 2
+        many = data[place]
+        if this == item:
+            numbers = struct.unpack_from(f">{many}{'H' if wide else 'B'}", data, place + 1)
+            return [number & (0x7FFF if wide else 0x7F) for number in numbers]
+        place += 1 + many * (2 if wide else 1)
+    return []
 
 
 # ------------------------------------------------------------------------------------------ curves

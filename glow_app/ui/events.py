@@ -112,7 +112,8 @@ class Jobs:
         job = next((job for job in self._all() if job.name == question["job"]), None)
         if job is None:
             return None
-        job.stopped |= question.get("stop") is True
+        if question.get("stop") is True:
+            job.stopped = True
         return {"done": job.done, "total": job.total}
 
     def leave(self, session: str | None) -> None:
@@ -122,7 +123,8 @@ class Jobs:
         connection that was only lost comes back with new work.
         """
         for job in self._all():
-            job.stopped |= session is not None and job.session == session
+            if session is not None and job.session == session:
+                job.stopped = True
 
     def close(self) -> None:
         """Stop all work and wait for it to end, for a few seconds at most."""

@@ -76,7 +76,7 @@ def build_sample_tab(context: PageContext, journey: JourneyTab) -> None:
     with gr.Column(elem_classes=["stage", "stage-sample"]):
         with gr.Column(elem_classes=["side-area"]):
             mode = choice(_MODES, label="Show", elem_id="sample-mode")
-            seed = gr.Number(0, label="First seed", precision=0, minimum=0, elem_id="sample-seed")
+            seed = gr.Number(0, label="First seed", precision=0, elem_id="sample-seed")
             count = gr.Slider(4, 32, 12, step=4, label="How many seeds", elem_id="sample-n")
             temperature = gr.Slider(
                 0.0,

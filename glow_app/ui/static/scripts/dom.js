@@ -35,7 +35,7 @@ export function onFiles(input, take) {
   });
 }
 
-/** Call `take(event)` with what is dropped on an element; `may()`: it takes what is dragged now. */
+/** Call `take(files)` with what is dropped on an element; `may()`: it takes what is dragged now. */
 export function onDrop(element, take, may = () => true) {
   const over = (now) => element.classList.toggle('over', now);
   on(element, 'dragover', (event) => {

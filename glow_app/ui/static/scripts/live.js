@@ -220,6 +220,7 @@ export default function livePicture(host) {
 
   /** Place the sliders in one step of the history. */
   function set(row) {
+    if (!props.value) return;
     place(row);
     commit();
   }
@@ -236,7 +237,7 @@ export default function livePicture(host) {
   }
 
   function step(from, to) {
-    if (!from.length) return;
+    if (!props.value || !from.length) return;
     to.push(committed);
     committed = from.pop();
     place(committed);
@@ -338,8 +339,8 @@ export default function livePicture(host) {
     backs.hidden = true;
     live.dataset.state = 'empty';
     clipped.hidden = true;
-    setDisabled([save, compare, reset, ...uses, ...puts], true);
-    setDisabled(live.querySelectorAll('.shortcuts .btn, .sliders input'), true);
+    setDisabled([save, compare, reset, undo, redo, ...uses, ...puts], true);
+    setDisabled(live.querySelectorAll('.shortcuts .btn, .sliders :is(input, .back)'), true);
     canvas.ariaLabel = 'The picture will stand here';
   }
 
