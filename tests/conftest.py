@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import resource
 import sys
@@ -21,6 +22,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
 from torch import nn
 
 import models
@@ -51,7 +53,7 @@ _LONG = (
     "test_scripts", "test_page_browser", "test_page_tabs", "test_glow", "test_page_api",
     "test_faults", "test_page_files", "test_benchmark", "test_page_crop", "test_training",
     "test_evaluate_morphs", "test_reversible", "test_app_command", "test_faces", "test_package",
-    "test_security", "test_parts", "test_proxy", "test_prepare_faces", "test_edits",
+    "test_security", "test_proxy", "test_prepare_faces", "test_edits",
     "test_distributed", "test_renderer", "test_bijections", "test_downloads", "test_editor",
     "test_put_back", "test_page_looks", "test_page_scenes", "test_page_firefox", "test_learn_page",
 )  # fmt: skip
@@ -90,6 +92,16 @@ def full_disk(limit: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def metadata_of(path: Path) -> dict[str, str]:
+    with safe_open(str(path), framework="pt") as file:
+        return file.metadata()
+
+
+def stats(out: Path) -> list[dict]:
+    """What a training run has logged."""
+    return [json.loads(line) for line in (out / "stats.jsonl").read_text().splitlines()]
 
 
 @pytest.fixture
