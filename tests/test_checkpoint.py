@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import full_disk, perturb
-from safetensors import safe_open
+from conftest import full_disk, metadata_of, perturb
 from safetensors.torch import load_file, save_file
 
 import models
@@ -25,9 +25,9 @@ def model() -> Glow:
     return perturb(Glow(PRESETS["tiny"])).eval()
 
 
-def metadata_of(path: Path) -> dict[str, str]:
-    with safe_open(str(path), framework="pt") as file:
-        return file.metadata()
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return models.save(Glow(PRESETS["tiny"]), tmp_path_factory.mktemp("good") / "good.safetensors")
 
 
 def rewrite(
@@ -44,7 +44,7 @@ def rewrite(
     save_file(load_file(str(source)) | (tensors or {}), str(target), metadata)
 
 
-def test_save_and_load_keep_everything(model: Glow, tmp_path: Path) -> None:
+def test_save_and_load_keep_everything(model, tmp_path):
     path = models.save(model, tmp_path / "m.safetensors", {"images_seen": 5})
     again = models.load(path)
     x = torch.rand(2, 3, 16, 16)
@@ -56,7 +56,7 @@ def test_save_and_load_keep_everything(model: Glow, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]  # no temporary file stays
 
 
-def test_half_precision_halves_the_file_and_keeps_the_flow_exact(tmp_path: Path) -> None:
+def test_half_precision_halves_the_file_and_keeps_the_flow_exact(tmp_path):
     model = perturb(Glow(PRESETS["faces64"].replace(steps=(1, 1, 1, 1)))).eval()
     full = models.save(model, tmp_path / "full.safetensors")
     half = models.save(model, tmp_path / "half.safetensors", half=True)
@@ -68,7 +68,7 @@ def test_half_precision_halves_the_file_and_keeps_the_flow_exact(tmp_path: Path)
         torch.testing.assert_close(loaded.g(loaded.f(x)[0]), x, atol=1e-4, rtol=0)
 
 
-def test_the_usual_range_travels_beside_the_weights(model: Glow, tmp_path: Path) -> None:
+def test_the_usual_range_travels_beside_the_weights(model, tmp_path):
     assert models.load(models.save(model, tmp_path / "without.safetensors")).usual_range is None
     names = list(model.state_dict())
     usual = StateRange(-1 - torch.rand(1, K), torch.rand(1, K))
@@ -141,8 +141,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("spoil", BAD.values(), ids=BAD.keys())
-def test_bad_files_are_refused_in_one_sentence(spoil, model: Glow, tmp_path: Path) -> None:
-    good = models.save(model, tmp_path / "good.safetensors")
+def test_bad_files_are_refused_in_one_sentence(spoil, good, tmp_path):
     bad = tmp_path / "bad.safetensors"
     spoil(good, bad)
     with pytest.raises(CheckpointError) as caught:
@@ -151,13 +150,13 @@ def test_bad_files_are_refused_in_one_sentence(spoil, model: Glow, tmp_path: Pat
     assert "bad.safetensors" in sentence and sentence.endswith(".") and "\n" not in sentence
 
 
-def test_older_files_that_ask_for_nothing_that_is_gone_load(model: Glow, tmp_path: Path) -> None:
+def test_older_files_that_ask_for_nothing_that_is_gone_load(model, tmp_path):
     good = models.save(model, tmp_path / "good.safetensors")
     rewrite(good, good, config=OLDER)
     assert_same(models.load(good), model)
 
 
-def test_a_full_disk_keeps_the_old_file(model: Glow, tmp_path: Path) -> None:
+def test_a_full_disk_keeps_the_old_file(model, tmp_path):
     path = models.save(model, tmp_path / "m.safetensors", {"which": "old"})
     with full_disk(path.stat().st_size // 2), pytest.raises(OSError):
         models.save(model, path, {"which": "new"})
@@ -165,27 +164,23 @@ def test_a_full_disk_keeps_the_old_file(model: Glow, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_names_on_disk_are_those_of_older_versions() -> None:
+def test_names_on_disk_are_those_of_older_versions():
     """Files, fingerprints of weights and states of optimisers rest on them and their order."""
     model = Glow(TWO_DETAILS)
     names = list(model.state_dict())
     of_levels = ["details.0", "details.1", "levels.0", "levels.1", "splits.0", "top.mean"]
-    assert list(dict.fromkeys(".".join(name.split(".")[:2]) for name in names)) == [
-        *of_levels, "top.raw_log_std",
-    ]  # fmt: skip
-    finest = [name for name in names if name.startswith("details.0.")]
-    assert list(dict.fromkeys(name.split(".")[2] for name in finest)) == [
-        "context", "steps", "prior",
-    ]  # fmt: skip
+    first = dict.fromkeys(".".join(name.split(".")[:2]) for name in names)
+    assert list(first) == [*of_levels, "top.raw_log_std"]
+    finest = dict.fromkeys(n.split(".")[2] for n in names if n.startswith("details.0."))
+    assert list(finest) == ["context", "steps", "prior"]
     expected = [p for p in model.state_dict(keep_vars=True).values() if p.requires_grad]
     assert len(expected) == len(list(model.parameters()))
     config = TrainConfig(model=TWO_DETAILS)
-    groups = [group["params"] for group in make_optimizer(model, config).param_groups]
     order = {id(p): i for i, p in enumerate(expected)}
-    for group in groups:
-        places = [order[id(p)] for p in group]
-        assert places == sorted(places)
-    assert sum(map(len, groups)) == len(expected)
+    groups = make_optimizer(model, config).param_groups
+    places = [[order[id(p)] for p in group["params"]] for group in groups]
+    assert all(group == sorted(group) for group in places)
+    assert sum(map(len, places)) == len(expected)
     # Inside of another module, too.
     outer, other = (torch.nn.ModuleDict({"flow": m}) for m in (model, Glow(TWO_DETAILS)))
     assert list(outer.state_dict()) == [f"flow.{name}" for name in names]
@@ -227,7 +222,7 @@ def assert_same(a: Glow, b: Glow) -> None:
     assert all(torch.equal(v, state[k]) for k, v in a.state_dict().items())
 
 
-def test_a_level_on_a_base_is_stored_alone_and_loads_whole(small: Glow, tmp_path: Path) -> None:
+def test_a_level_on_a_base_is_stored_alone_and_loads_whole(small, tmp_path):
     base = models.save(small, tmp_path / "base.safetensors", half=True)  # loads rounded
     whole = detailed(DETAILS, base)
     k = sum(DETAILS.state_channels())
@@ -249,7 +244,7 @@ def test_a_level_on_a_base_is_stored_alone_and_loads_whole(small: Glow, tmp_path
     assert_same(models.load(models.save(again, tmp_path / "whole.safetensors")), again)
 
 
-def test_a_base_may_rest_on_a_base(small: Glow, tmp_path: Path) -> None:
+def test_a_base_may_rest_on_a_base(small, tmp_path):
     first = models.save(small, tmp_path / "first.safetensors", half=True)
     second = models.save(detailed(DETAILS, first), tmp_path / "second.safetensors", base=first)
     whole = detailed(TWO_DETAILS, second)
@@ -284,6 +279,14 @@ def also_of_the_base(base: Path, path: Path) -> None:
     rewrite(path, path, {"top.mean": load_file(str(base))["top.mean"] + 1})
 
 
+@pytest.fixture(scope="module")
+def level(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A detail level alone; its base lies beside it."""
+    folder = tmp_path_factory.mktemp("level")
+    base = models.save(Glow(BASE), folder / "base.safetensors")
+    return models.save(detailed(DETAILS, base), folder / "level.safetensors", base=base)
+
+
 BAD_BASES = {
     "none": lambda base, path: base.unlink(),
     "damaged": lambda base, path: base.write_bytes(base.read_bytes()[:-1000]),
@@ -300,9 +303,9 @@ BAD_BASES = {
 
 
 @pytest.mark.parametrize("spoil", BAD_BASES.values(), ids=BAD_BASES.keys())
-def test_a_base_that_is_not_the_one_is_refused(spoil, small: Glow, tmp_path: Path) -> None:
-    base = models.save(small, tmp_path / "base.safetensors")
-    path = models.save(detailed(DETAILS, base), tmp_path / "level.safetensors", base=base)
+def test_a_base_that_is_not_the_one_is_refused(spoil, level, tmp_path):
+    folder = shutil.copytree(level.parent, tmp_path / "in")
+    base, path = folder / "base.safetensors", folder / level.name
     models.load(path)
     spoil(base, path)
     with pytest.raises(CheckpointError) as caught:
@@ -312,7 +315,7 @@ def test_a_base_that_is_not_the_one_is_refused(spoil, small: Glow, tmp_path: Pat
     assert str(tmp_path) not in sentence
 
 
-def test_saving_refuses_a_base_that_is_not_the_one(small: Glow, tmp_path: Path) -> None:
+def test_saving_refuses_a_base_that_is_not_the_one(small, tmp_path):
     (tmp_path / "sub").mkdir()
     base = models.save(small, tmp_path / "base.safetensors")
     rounded = models.save(small, tmp_path / "rounded.safetensors", half=True)
@@ -332,7 +335,7 @@ def test_saving_refuses_a_base_that_is_not_the_one(small: Glow, tmp_path: Path) 
     assert path.read_bytes() == before and not (tmp_path / "m.safetensors").exists()
 
 
-def test_released_level_is_stored_on_the_released_base(small: Glow, tmp_path: Path) -> None:
+def test_released_level_is_stored_on_the_released_base(small, tmp_path):
     """A whole run, in float32, onto a base that was rounded for release."""
     ran = models.save(small, tmp_path / "ran.safetensors")
     base = models.save(small, tmp_path / "base.safetensors", half=True)

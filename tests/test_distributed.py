@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import stats
 from safetensors.torch import load_file
 
 from glow_app.common.errors import UserError
@@ -38,20 +39,20 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def options(packed: Path, out: Path, *more: str) -> list[str]:
-    return [
-        "--data", str(packed), "--out", str(out), "--preset", "tiny", "--device", "cpu",
-        "--precision", "float32", "--batch", "8", "--warmup-steps", "0", "--log-steps", "4",
-        "--holdout", "0.2", *more,
-    ]  # fmt: skip
+    own = "--preset tiny --device cpu --precision float32 --batch 8 --warmup-steps 0"
+    own += " --log-steps 4 --holdout 0.2"
+    return ["--data", str(packed), "--out", str(out), *own.split(), *more]
 
 
 def train_alone(packed: Path, out: Path, *more: str) -> None:
     assert train_script.main(options(packed, out, *more)) == 0
 
 
-def train_as_two(packed: Path, folder: Path, runs: dict[str, list[str]]) -> str:
-    """What torchrun prints, with two processes that train one run after the other."""
-    lines = ["import os", "from scripts import train"]
+def started_as_two(
+    packed: Path, folder: Path, runs: dict[str, list[str]]
+) -> subprocess.Popen[str]:
+    """torchrun with two processes that train one run after the other."""
+    lines = ["import os", "from glow_app.common import cli", "from scripts import train"]
     for name, more in runs.items():
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -59,28 +60,16 @@ def train_as_two(packed: Path, folder: Path, runs: dict[str, list[str]]) -> str:
         # Each run meets anew: what torchrun keeps for that is used up by the first.
         meet = {"TORCHELASTIC_USE_AGENT_STORE": "False", "MASTER_PORT": str(port)}
         call = options(packed, folder / name, *more)
-        lines += [f"os.environ.update({meet})", f"train.main({call})"]
+        lines += [f"os.environ.update({meet})", f"status = cli.run(train.main, argv={call})"]
+        lines += ["if status: raise SystemExit(status)"]
     program = folder / "runs.py"
     program.write_text("\n".join(lines))
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(program)]
     found = {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'scripts'}", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, *launch], capture_output=True, text=True, timeout=240,
+    return subprocess.Popen(
+        [sys.executable, *launch], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, **found},
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def records(out: Path) -> list[dict]:
-    return [json.loads(line) for line in (out / "stats.jsonl").read_text().splitlines()]
-
-
-@pytest.fixture(scope="module")
-def alone(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "alone"
-    train_alone(packed, out, "--steps", "1")
-    return out
 
 
 def the_same_gradients(alone: Path, two: Path) -> None:
@@ -92,32 +81,53 @@ def the_same_gradients(alone: Path, two: Path) -> None:
     assert ours.norm() > 0
     assert float((ours - theirs).norm() / ours.norm()) < 1e-5
     # Dequantisation, flips and validation do not depend on the number of processes either.
-    first, second = records(alone)[-1], records(two)[-1]
+    first, second = stats(alone)[-1], stats(two)[-1]
     for name in ("train_bits_per_dim", "grad_norm", "val_bits_per_dim"):
         assert second[name] == pytest.approx(first[name], rel=1e-4)
 
 
-def test_two_processes_have_the_gradients_of_one_which_can_go_on(
-    packed: Path, alone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Whether they store what gradients need or recompute it."""
+def test_two_processes_have_the_gradients_of_one_and_end_when_one_is_lost(
+    packed, tmp_path, capsys
+):
+    """Whether they store what gradients need or recompute it; and one process can go on."""
+    one, two, again, lost = (tmp_path / name for name in ("one", "two", "again", "lost"))
     step = ["--steps", "1"]
-    said = train_as_two(packed, tmp_path, {"two": step, "again": [*step, "--reversible"]})
-    assert said.count("2 processes on cpu") == 2
-    two, one = tmp_path / "two", shutil.copytree(alone, tmp_path / "one")
-    the_same_gradients(alone, two)
-    the_same_gradients(alone, tmp_path / "again")
+    train_alone(packed, one, *step)
+    endless = ["--steps", "100000", "--checkpoint-minutes", "0"]
+    runs = {"two": step, "again": [*step, "--reversible"], "lost": endless}
+    with started_as_two(packed, tmp_path, runs) as torchrun:
+        log, deadline = lost / "stats.jsonl", time.monotonic() + 120
+        while torchrun.poll() is None and time.monotonic() < deadline:
+            if log.exists() and log.read_text().endswith("\n"):  # it has logged and saved steps
+                break
+            time.sleep(0.05)
+        found = Path(f"/proc/{torchrun.pid}/task/{torchrun.pid}/children")
+        children = found.read_text().split() if found.exists() else []
+        for child in children[:1]:
+            os.kill(int(child), signal.SIGKILL)
+        try:
+            said, error = torchrun.communicate(timeout=120)
+        finally:
+            torchrun.kill()
+    assert torchrun.returncode not in (0, -signal.SIGKILL), error
+    assert "Another process of this run was lost" in error
+    assert len(children) == 2 and not any(Path(f"/proc/{child}").exists() for child in children)
+    assert said.count("2 processes on cpu") == 3
+    the_same_gradients(one, two)
+    the_same_gradients(one, again)
     for out in (two, one):
         capsys.readouterr()
         train_alone(packed, out, "--steps", "12")
         assert "from step 1." in capsys.readouterr().out
-    ours, theirs = records(two), records(one)
+    ours, theirs = stats(two), stats(one)
     assert [r["images"] for r in ours] == [r["images"] for r in theirs]
     assert ours[-1]["val_bits_per_dim"] == pytest.approx(theirs[-1]["val_bits_per_dim"], abs=0.02)
     assert len(list(two.glob("events.out.tfevents.*"))) == 2  # one writer a sitting
+    train_alone(packed, lost, "--steps", str(stats(lost)[-1]["step"] + 5))
+    assert "from step 0." not in capsys.readouterr().out
 
 
-def test_only_errors_of_the_network_are_put_down_to_a_lost_process(monkeypatch) -> None:
+def test_only_errors_of_the_network_are_put_down_to_a_lost_process(monkeypatch):
     for name in ("init_process_group", "new_group", "destroy_process_group"):
         monkeypatch.setattr(torch.distributed, name, lambda *args, **options: None)
     monkeypatch.setattr(torch.distributed, "get_rank", lambda: 0)
@@ -132,7 +142,7 @@ def test_only_errors_of_the_network_are_put_down_to_a_lost_process(monkeypatch) 
             raise RuntimeError("shapes do not match")
 
 
-def test_a_batch_that_cannot_be_shared_is_one_sentence(tmp_path: Path) -> None:
+def test_a_batch_that_cannot_be_shared_is_one_sentence(tmp_path):
     world = World(torch.device("cpu"), rank=0, size=2)
     config = TrainConfig(model=PRESETS["tiny"], steps=1, batch=7)
     pictures = PackedPictures(np.zeros((9, 16, 16, 3), np.uint8), tuple("abcdefghi"), (), "x")

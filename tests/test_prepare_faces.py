@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -78,35 +79,27 @@ def test_a_folder_and_going_on_where_it_stopped(album, tmp_path, capsys):
     assert Image.open(out / "anna.png").size == (32, 32)
 
 
-def test_ctrl_c_leaves_nothing_half_done(album, tmp_path, monkeypatch, capsys):
+def test_what_stops_it_leaves_nothing_half_done(album, tmp_path, monkeypatch, capsys):
+    """Ctrl-C, and a full disk, which is one line."""
     out = tmp_path / "faces"
-    replace = os.replace
 
     def stop(*_):
         raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "replace", stop)
-    assert run(album, "--out", out) == 130
-    assert files(out) == set()
-    assert "Traceback" not in capsys.readouterr().err
-    monkeypatch.setattr(os, "replace", replace)
-    assert run(album, "--out", out) == 0
-    assert "anna.png" in files(out)
-
-
-def test_a_full_disk_stops_with_one_line(album, tmp_path, monkeypatch, capsys):
-    out = tmp_path / "faces"
 
     def full(self, path, *_, **__):
         Path(path).write_bytes(b"half a pict")
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Image.Image, "save", full)
-        assert run(album, "--out", out) == 2
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert "No space left on device" in last
-    assert files(out) == set()
+    for owner, name, fault, status in ((os, "replace", stop, 130), (Image.Image, "save", full, 2)):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, fault)
+            assert run(album, "--out", out) == status
+        assert files(out) == set()
+        error = capsys.readouterr().err
+        assert "Traceback" not in error
+    assert "No space left on device" in error.splitlines()[-1]
+    assert run(album, "--out", out) == 0
+    assert "anna.png" in files(out)
 
 
 def test_every_face_and_none_that_left_the_picture(photo, tmp_path):
@@ -173,18 +166,18 @@ def test_no_two_photos_share_a_name(names, written):
     assert [targets[Path(n)].as_posix() for n in names] == written
 
 
-@pytest.mark.parametrize("name", ["x" * 251 + ".jpg", "caf\udce9.jpg", "two\nlines.jpg"])
-def test_strange_names(photo, tmp_path, name, capsys):
+def test_strange_names(photo, tmp_path, capsys):
+    """Those that the disk takes; one is too long for the name of a face."""
     source, out = tmp_path / "in", tmp_path / "out"
     source.mkdir()
-    try:
-        photo.save(source / name, "JPEG")
-    except (OSError, UnicodeError):
-        pytest.skip("no such names here")
-    photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(source / "plain.jpg")
+    for name in ("x" * 251 + ".jpg", "caf\udce9.jpg", "two\nlines.jpg"):
+        with suppress(OSError, UnicodeError):
+            photo.save(source / name, "JPEG")
+            photo = photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT).resize((360, 300))
+    photo.resize((300, 250)).save(source / "plain.jpg")
     assert run(source, "--out", out, "--all-faces") == 0
     assert "plain-face1.png" in files(out)
-    assert capsys.readouterr().out.endswith(("2 faces written.\n", "written.\n"))
+    assert capsys.readouterr().out.endswith("written.\n")
 
 
 # ---------------------------------------------------------------------------------------- again
@@ -369,24 +362,24 @@ def refused(capsys, *args: object) -> str:
     return line
 
 
-def test_unusable_sources(album, tmp_path, capsys):
-    out, empty = tmp_path / "out", tmp_path / "empty"
+def test_unusable_sources(album, tmp_path, photo, monkeypatch, capsys):
+    out, empty, inner = tmp_path / "out", tmp_path / "empty", tmp_path / "in"
     empty.mkdir()
-    assert "no picture" in refused(capsys, empty, "--out", out)
-    assert "nowhere" in refused(capsys, tmp_path / "nowhere", "--out", out)
-    assert not out.exists()
-    assert "--out" in refused(capsys, album, "--out", album)
-    assert "--out" in refused(capsys, album / "anna.jpg", "--out", album)
-
-
-def test_photos_are_never_overwritten(tmp_path, photo, capsys):
-    inner = tmp_path / "in"
     (inner / "in").mkdir(parents=True)
     for path in (inner / "a.png", inner / "in" / "a.png"):
         photo.save(path)
     before = (inner / "a.png").read_bytes()
-    assert "overwritten" in refused(capsys, inner, "--out", tmp_path)
-    assert (inner / "a.png").read_bytes() == before
+    for source, target, words in (
+        (empty, out, "no picture"),
+        (tmp_path / "nowhere", out, "nowhere"),
+        (album, album, "--out"),
+        (album / "anna.jpg", album, "--out"),
+        (inner, tmp_path, "overwritten"),
+    ):
+        assert words in refused(capsys, source, "--out", target)
+    assert not out.exists() and (inner / "a.png").read_bytes() == before
+    monkeypatch.setattr(finder, "available", lambda: False)
+    assert "pip install mediapipe" in refused(capsys, album, "--out", out)
 
 
 def test_nothing_usable_is_an_error(album, tmp_path, capsys):
@@ -399,26 +392,16 @@ def test_nothing_usable_is_an_error(album, tmp_path, capsys):
     assert len((tmp_path / "out" / "left_out.txt").read_text().splitlines()) == 2
 
 
-def test_without_mediapipe(album, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(finder, "available", lambda: False)
-    assert "pip install mediapipe" in refused(capsys, album, "--out", tmp_path / "out")
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        "", "x", "x --out y --format gif", "x --out y --shard 0/3",
-        *(f"x --out y {more}" for more in (
-            "--shape mean --size 64", "--shape mean --size 512", "--shape mean --format png",
-            "--aligned", "--shape mean --aligned --all-faces", "--shard 4/3", "--shard 1",
-            "--shard a/b", "--workers 0",
-        )),
-    ],
-)  # fmt: skip
-def test_arguments_that_do_not_go_together(options, tmp_path, monkeypatch, capsys):
+def test_arguments_that_do_not_go_together(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "x").mkdir()
-    with pytest.raises(SystemExit) as stop:
-        run(*options.split())
-    assert stop.value.code == 2
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    for options in (
+        "", "x", *(f"x --out y {more}" for more in (
+            "--shard 0/3", "--shard 4/3", "--shard 1", "--shard a/b", "--workers 0",
+            "--format gif", "--shape mean --size 64", "--shape mean --size 512",
+            "--shape mean --format png", "--aligned", "--shape mean --aligned --all-faces",
+        )),
+    ):  # fmt: skip
+        with pytest.raises(SystemExit, match=r"^2$"):
+            run(*options.split())
+        assert len(capsys.readouterr().err.splitlines()) == 1, options

@@ -8,9 +8,7 @@ from __future__ import annotations
 import ast
 import json
 import os
-import re
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -116,55 +114,46 @@ def test_morph_with_all_defaults(morph, photos, small_checkpoint):
         assert np.abs(seen - expected).mean() < 3
 
 
-@pytest.mark.parametrize("size", [512, "native"])
-def test_the_ends_are_the_photos_at_any_size(morph, sharp, small, small_checkpoint, size):
-    frames, file = morph(small_checkpoint, sharp, f"--frames 3 --size {size}")
-    faces = [small.prepare(photo) for photo in sharp]
+def test_the_ends_are_the_photos_and_a_face_is_put_back(
+    morph, sharp, small, small_checkpoint, tmp_path
+):
+    """In all detail that the photos have; what is put back is the second from the middle on."""
+    whole, faces = tmp_path / "whole.png", [small.prepare(photo) for photo in sharp]
+    side = max(face.native for face in faces)
+    options = f"--frames 3 --size native --put-back {whole}"
+    frames, file = morph(small_checkpoint, sharp, options)
     assert faces[0].native > 2 * small.image_size
-    side = max(face.native for face in faces) if size == "native" else size
     assert frames.shape == (3, side, side, 3) and read_recipe(file).size == side
     for k, face in ((0, faces[0]), (2, faces[1])):
         np.testing.assert_array_equal(frames[k], face.at(side))
         assert np.abs(frames[1].astype(float) - frames[k]).mean() > 3
-
-
-WAYS = {
-    "": {}, "--ground a": {"ground": "a"}, "--ground b": {"ground": "b"},
-    "--kappa 0": {"kappa": 0.0}, "--kappa 1": {"kappa": 1.0}, "--alone": {"alone": True},
-    "--path spherical": {"path": "spherical"},
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def made(sharp, small) -> dict[str, np.ndarray]:
-    """Three frames of each way, as the editor makes them."""
-    faces = [small.prepare(photo) for photo in sharp]
-    return {words: small.morph_frames(*faces, 3, **how).frames for words, how in WAYS.items()}
-
-
-@pytest.mark.parametrize("words", WAYS)
-def test_the_ways_from_a_to_b(morph, sharp, made, small_checkpoint, words):
-    """Each is that of the editor, says so in its file, and is none of the others."""
-    frames, file = morph(small_checkpoint, sharp, f"--frames 3 --size 64 {words}")
-    np.testing.assert_array_equal(frames, made[words])
-    for other in WAYS.keys() - {words}:
-        if not {other, words} <= {"", "--ground a", "--ground b"}:  # half way it is one of two
-            assert np.abs(frames[1].astype(int) - made[other][1]).max() > 1, other
-    recipe, how = read_recipe(file), WAYS[words]
-    assert recipe.way == ("model" if how.get("alone") else "photos")
-    assert (recipe.ground, recipe.kappa) == (how.get("ground", "switch"), how.get("kappa"))
-    assert recipe.path == how.get("path", "linear")
-
-
-def test_a_face_is_put_back_into_its_photo(morph, sharp, small, small_checkpoint, tmp_path):
-    """The second from the middle on, and as much of the model as the morph has."""
-    faces, whole = [small.prepare(photo) for photo in sharp], tmp_path / "whole.png"
-    for words, own, t, kappa in (("", 1, 0.5, None), ("--at 0.4 --kappa 1", 0, 0.4, 1)):
-        morph(small_checkpoint, sharp, f"--frames 2 --size 64 --put-back {whole} {words}")
-        one = small.morph_frames(*faces, [t], kappa=kappa)
+    for own, t, how in ((1, 0.5, {}), (0, 0.4, {"ground": "b", "kappa": 0.0})):
+        if own == 0:
+            options = f"--frames 2 --size 64 --put-back {whole} --at 0.4 --ground b --kappa 0"
+            morph(small_checkpoint, sharp, options)
+        one = small.morph_frames(*faces, [t], **how)
         face, shape = one.enlarged(faces[own].native)[0], one.points[0].shape
         expected = np.asarray(put_back(sharp[own], faces[own], face, shape))
         np.testing.assert_array_equal(frames_of(whole)[0], expected)
+
+
+def test_the_ways_from_a_to_b(morph, sharp, small, small_checkpoint):
+    """Each is that of the editor, says so in its file, and is none of the others."""
+    faces, middles = [small.prepare(photo) for photo in sharp], []
+    for words, how in (
+        ("", {}),
+        ("--ground b --kappa 0", {"ground": "b", "kappa": 0.0}),
+        ("--alone", {"alone": True}),
+        ("--path spherical", {"path": "spherical"}),
+    ):
+        frames, file = morph(small_checkpoint, sharp, f"--frames 3 --size 64 {words}")
+        np.testing.assert_array_equal(frames, small.morph_frames(*faces, 3, **how).frames)
+        assert all(np.abs(frames[1].astype(int) - other).max() > 1 for other in middles), words
+        middles.append(frames[1])
+        recipe = read_recipe(file)
+        assert recipe.way == ("model" if how.get("alone") else "photos")
+        assert (recipe.ground, recipe.kappa) == (how.get("ground", "switch"), how.get("kappa"))
+        assert recipe.path == how.get("path", "linear")
 
 
 @pytest.mark.parametrize(
@@ -230,7 +219,7 @@ def test_sliders_are_named_and_the_last_frame_is_the_edit(here, default, tmp_pat
     """A look, a shape and a unit of its own, each within its ends, and with the name as typed."""
     known = {direction.name: direction for direction in default.directions()}
     asked = {"smile": 2.0, "age": 5.0, "nose width": -1.0, "eyes wide": 0.0}
-    words = [f"--edit={name.replace(' ', '_')}={s:+g}" for name, s in asked.items()]
+    words = [f"--edit={name.replace('e w', 'e_w')}={s:+g}" for name, s in asked.items()]
     out, photo = tmp_path / "m.png", example_files()[0]
     assert here("morph", photo, *words, "--out", out, "--frames", 3, "--size", 192) == 0
     face = default.prepare(photo)
@@ -246,43 +235,19 @@ def test_sliders_are_named_and_the_last_frame_is_the_edit(here, default, tmp_pat
     assert recipe.checkpoint == RELEASED
 
 
-@pytest.mark.parametrize("more", ["", "--edit chin=1"])
-def test_the_expression_of_another_photo(morph, small, small_checkpoint, capsys, more):
-    """Alone, and after a slider of one's own."""
+def test_the_expression_of_another_photo_after_a_slider(morph, small, small_checkpoint, capsys):
     photo, like = example_files()[:2]
-    options = f"--frames 2 --size 64 {more} --expression-of {like}"
+    options = f"--frames 2 --size 64 --edit chin=1 --expression-of {like}"
     frames, file = morph(small_checkpoint, [photo], options)
     assert len(capsys.readouterr().out.splitlines()) == 3  # both photos, the animation
     face, other = (small.prepare(file) for file in (photo, like))
-    expected = small.expression(face, other)
-    if more:
-        expected = [*((d, 1.0) for d in small.directions() if d.name == "chin"), *expected]
+    chin = [(d, 1.0) for d in small.directions() if d.name == "chin"]
+    expected = [*chin, *small.expression(face, other)]
     np.testing.assert_array_equal(frames[0], face.pixels)
     np.testing.assert_array_equal(frames[1], small.edit(face, expected).pixels)
     assert not np.array_equal(frames[0], frames[1])
     names = [(d.name, pytest.approx(s)) for d, s in expected]
     assert list(read_recipe(file).directions) == names
-
-
-@pytest.mark.parametrize(
-    ("texts", "words"),
-    [
-        (["grin=1"], ["no slider 'grin'", "nose_width", "gaze_height"]),
-        (["nose_width=9"], ["nose width goes from -", " deviations, not to 9."]),
-        (["nose_width=-9"], ["nose width goes from -", " deviations, not to -9."]),
-        (["nose_width=nan"], ["nose width goes from -", " deviations, not to nan."]),
-        (["nose_width=much"], ["such as smile=2"]),
-        (["nose_width=0.5", "nose width=0.5"], ["nose width is asked for twice"]),
-        (["=1"], ["such as smile=2"]),
-    ],
-)
-def test_sliders_that_there_are_none_of(here, small_checkpoint, tmp_path, capsys, texts, words):
-    """Refused with the names of all, or with the ends of the one."""
-    out, edits = tmp_path / "m.gif", [f"--edit={text}" for text in texts]
-    options = ["--out", out, "--checkpoint", small_checkpoint]
-    line = refused(here("morph", example_files()[0], *edits, *options), capsys.readouterr())
-    assert all(word in line for word in words) and line.rstrip().endswith("."), line
-    assert not out.exists()
 
 
 # ------------------------------------------------------------------------------------------ sample
@@ -385,9 +350,7 @@ def test_find_direction_from_labels(here, two_classes, small_checkpoint, tmp_pat
 @pytest.fixture(scope="module")
 def mixed_folder(photos, tmp_path_factory) -> Path:
     """Four faces and, sorted between them, a picture that is none."""
-    folder = tmp_path_factory.mktemp("mixed")
-    for photo in photos:
-        shutil.copy(photo, folder)
+    folder = shutil.copytree(photos[0].parent, tmp_path_factory.mktemp("mixed") / "in")
     (folder / "1_broken.jpg").write_bytes(b"\xff\xd8 no picture")
     return folder
 
@@ -416,21 +379,22 @@ def test_evaluate_measures_and_skips(evaluate, mixed_folder, photos, tiny_checkp
     bits = editor.model.bits_per_dim(pictures, places)
     assert result["bits_per_dim"] == pytest.approx(bits.mean(), rel=1e-6)
     assert result["bits_per_dim_sem"] == pytest.approx(bits.std(ddof=1) / 2, rel=1e-4)
-
-
-def test_evaluate_json_only_for_any_batch_limit_and_seed(evaluate, mixed_folder, tiny_checkpoint):
-    bits = []
-    for batch in (1, 3, 8):
-        result, printed = evaluate(tiny_checkpoint, mixed_folder, "--batch", batch, "--json")
-        assert len(printed.out.splitlines()) == 1
-        assert len(printed.err.splitlines()) == 1  # the skipped one
-        bits.append(result["bits_per_dim"])
-    assert bits == pytest.approx(bits[:1] * 3, rel=1e-6)
+    again, printed = evaluate(tiny_checkpoint, mixed_folder, "--batch", 1, "--json")
+    assert len(printed.out.splitlines()) == len(printed.err.splitlines()) == 1  # the skipped one
+    assert again["bits_per_dim"] == pytest.approx(result["bits_per_dim"], rel=1e-6)
     first, other = (
         evaluate(tiny_checkpoint, mixed_folder, "--limit", 1, "--seed", seed)[0] for seed in (0, 1)
     )
     assert first["images"] == other["images"] == 1 and first["bits_per_dim_sem"] is None
     assert first["bits_per_dim"] != other["bits_per_dim"]
+
+
+def test_a_folder_of_unreadable_pictures(here, tiny_checkpoint, tmp_path, capsys):
+    (tmp_path / "x.jpg").write_bytes(b"no picture")
+    status = here("evaluate", "--data", tmp_path, "--checkpoint", tiny_checkpoint, "--json")
+    printed = capsys.readouterr()
+    assert status == 2 and printed.out == ""
+    assert ["x.jpg" in line for line in printed.err.splitlines()] == [True, False]
 
 
 def test_evaluate_by_the_groups_of_a_table(
@@ -473,17 +437,10 @@ def test_evaluate_says_which_frame_it_measures(here, evaluate, tmp_path, tiny_ch
     for more in ([], ["--shape", "mean"]):  # what are looks already is measured as it lies
         again, _ = evaluate(tiny_checkpoint, looks, *more)
         assert again["shape"] == "mean" and again["bits_per_dim"] == pytest.approx(expected)
+    out = tmp_path / "d.safetensors"
     for command in (
         ["evaluate", "--data", looks, "--shape", "crop"],
-        [
-            "find_direction",
-            "--with",
-            looks,
-            "--without",
-            faces,
-            "--out",
-            tmp_path / "d.safetensors",
-        ],
+        ["find_direction", "--with", looks, "--without", faces, "--out", out],
     ):
         line = refused(here(*command, "--checkpoint", tiny_checkpoint), capsys.readouterr())
         assert "holds looks in the mean shape" in line
@@ -504,22 +461,22 @@ def test_evaluate_says_the_bits_of_the_parts(evaluate, mixed_folder, detailed_ch
 # ---------------------------------------------------------------------------------------- refusals
 
 
-@pytest.mark.parametrize("name", ["morph", "sample", "evaluate", "find_direction"])
-def test_wrong_arguments_answer_at_once(name, tmp_path):
+def test_wrong_arguments_answer_at_once(tmp_path):
     """One line, status 2, and no PyTorch loaded for it."""
+    names = ["morph", "sample", "evaluate", "find_direction"]
     program = (
-        "import os, runpy, sys; sys.argv = sys.argv[1:]\n"
-        "sys.path[0] = os.path.dirname(sys.argv[0])\n"
-        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
-        "finally: print('torch' in sys.modules, 'gradio' in sys.modules)"
+        f"import runpy, sys; folder = sys.path[0] = {str(SCRIPTS)!r}\n"
+        f"for name in {names}:\n"
+        "    sys.argv = [f'{folder}/{name}.py', '--frobnicate']\n"
+        "    sys.modules.pop('_project', None)\n"
+        "    try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "    except SystemExit as stop: print(stop.code, {'torch', 'gradio'} & {*sys.modules})\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, str(SCRIPTS / f"{name}.py"), "--frobnicate"],
-        cwd=tmp_path, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1 and done.stderr.startswith(f"{name}.py: ")
-    assert done.stdout.split() == ["False", "False"]
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines() == ["2 set()"] * len(names), done.stderr
+    assert [line.split(": ")[0] for line in done.stderr.splitlines()] == [f"{n}.py" for n in names]
 
 
 def refused(status: int, printed) -> str:
@@ -543,7 +500,13 @@ def refused(status: int, printed) -> str:
         ("morph {a} {b} --out m.png --strip m.png", "replace"),
         ("morph {a} gone.jpg --out m.gif", "gone.jpg"),
         ("morph {a} {broken} --out m.gif", "broken.jpg"),
-        ("morph {a} --edit smile --out m.gif", "smile=2"),
+        ("morph {a} --edit smile --out m.gif", "such as smile=2."),
+        ("morph {a} --edit =1 --out m.gif", "such as smile=2."),
+        ("morph {a} --edit nose_width=much --out m.gif", "such as smile=2."),
+        ("morph {a} --edit grin=1 --out m.gif", "no slider 'grin' … nose_width … gaze_height"),
+        ("morph {a} --edit nose_width=9 --out m.gif", "nose width goes … deviations, not to 9."),
+        ("morph {a} --edit nose_width=nan --out m.gif", "nose width goes … not to nan."),
+        ("morph {a} --edit nose_width=0.5 --edit nose_width=1 --out m.gif", "asked for twice"),
         ("morph {a} --edit gone.safetensors=1 --out m.gif", "gone.safetensors"),
         ("morph {a} {b} --edit smile=1 --out m.gif", "one photo"),
         ("morph {a} --edit smile=1 --out m.gif --alone", "need two photos"),
@@ -570,10 +533,15 @@ def refused(status: int, printed) -> str:
         ("find_direction --with a --without b --out d.safetensors --balance age", "--labels"),
         ("evaluate --data nowhere", "nowhere"),
         ("evaluate --data empty", "empty"),
+        ("sample --n 4000 --size 2048 --out g.png", "too large"),
+        ("sample --n 2000 --columns 1 --size 2048 --out g.png", "too large"),
+        ("morph {a} {b} --sheet s.png --frames 1000 --size 1024 --out m.png", "too large"),
     ],
 )
 def test_refusals(here, photos, tiny_checkpoint, tmp_path, monkeypatch, capsys, line, words):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Sampler, "sample", None)  # what cannot be had is not begun
+    monkeypatch.setattr(Editor, "along", None)
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
     Image.new("RGB", (70, 70), "tan").save("p.png")
@@ -581,7 +549,8 @@ def test_refusals(here, photos, tiny_checkpoint, tmp_path, monkeypatch, capsys, 
     filled = [argument.format(**names) for argument in line.split()]
     before = sorted(p.name for p in tmp_path.iterdir()), Path("p.png").read_bytes()
     status = here(*filled, "--checkpoint", tiny_checkpoint)
-    assert words in refused(status, capsys.readouterr())
+    said = refused(status, capsys.readouterr())
+    assert all(part in said for part in words.split(" … ")), said
     assert (sorted(p.name for p in tmp_path.iterdir()), Path("p.png").read_bytes()) == before
 
 
@@ -629,53 +598,6 @@ def test_unwritable_targets_are_refused_before_the_work(
     assert not list(free.iterdir())
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["sample", "--n", 4000, "--size", 2048],
-        ["sample", "--n", 2000, "--columns", 1, "--size", 2048],
-        ["morph", "{a}", "{b}", "--sheet", "s.png", "--frames", 1000, "--size", 1024],
-    ],
-    ids=["square", "column", "contact"],
-)
-def test_sheets_too_large_are_refused_before_their_pictures_are_made(
-    here, photos, tiny_checkpoint, tmp_path, monkeypatch, capsys, arguments
-):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Sampler, "sample", None)
-    monkeypatch.setattr(Editor, "along", None)
-    filled = [str(argument).format(a=photos[0], b=photos[1]) for argument in arguments]
-    filled += ["--checkpoint", tiny_checkpoint, "--out", "out.png"]
-    assert here(*filled) == 2
-    assert "too large" in capsys.readouterr().err and not list(tmp_path.iterdir())
-
-
-def test_a_folder_of_unreadable_pictures(here, tiny_checkpoint, tmp_path, capsys):
-    (tmp_path / "x.jpg").write_bytes(b"no picture")
-    status = here("evaluate", "--data", tmp_path, "--checkpoint", tiny_checkpoint, "--json")
-    printed = capsys.readouterr()
-    assert status == 2 and printed.out == ""
-    assert ["x.jpg" in line for line in printed.err.splitlines()] == [True, False]
-
-
-def test_interrupt_is_quiet(tiny_checkpoint, tmp_path):
-    """Ctrl-C in the middle of the work: status 130, nothing half written, no traceback."""
-    options = ["--checkpoint", str(tiny_checkpoint), "--n", "4096", "--out", "g.png"]
-    running = subprocess.Popen(
-        [sys.executable, str(SCRIPTS / "sample.py"), *options],
-        stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-        # A test run in the background of a shell ignores Ctrl-C, and so would its children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
-    first = running.stderr.readline()  # the first progress line: it is at work
-    assert first.startswith("sampling")
-    running.send_signal(signal.SIGINT)
-    _, rest = running.communicate(timeout=60)
-    assert running.returncode == 130
-    assert "Traceback" not in rest and "Stopped" in rest
-    assert list(tmp_path.iterdir()) == []
-
-
 # ------------------------------------------------------------------------------------- cli helpers
 
 
@@ -702,38 +624,23 @@ def test_a_tilde_is_home_in_every_way_of_writing_it(
     assert (found.one, found.more) == (f"{tmp_path}/default", [tmp_path / "c"])
 
 
-ALL_SCRIPTS = sorted(SCRIPTS.glob("**/[!_]*.py"))
-
-
-@pytest.mark.parametrize("script", ALL_SCRIPTS, ids=lambda path: path.stem)
-def test_every_script_finds_the_project_first(script):
+def test_every_script_finds_the_project_first():
     """Before PyTorch is loaded, as OpenMP reads its switch then; and its parser knows home."""
-    tree = ast.parse(script.read_text(encoding="utf-8"))
-    imported = []
-    for node in tree.body:
-        if isinstance(node, ast.Import):
-            imported += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            imported += [node.module]
-    before = imported[: imported.index("_project")]
-    assert not [name for name in before if name.partition(".")[0] not in sys.stdlib_module_names]
-    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    assert "ArgumentParser" not in [getattr(f, "attr", getattr(f, "id", "")) for f in calls]
-
-
-def test_waiting_threads_of_a_script_sleep(tmp_path):
-    """As the OpenMP that PyTorch has loaded says itself."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_"))}
-    done = subprocess.run(
-        [sys.executable, str(SCRIPTS / "train.py"), "--help"],
-        env={**environment, "OMP_DISPLAY_ENV": "VERBOSE"},
-        cwd=tmp_path, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 0
-    if "GOMP_" not in done.stderr:
-        pytest.skip("PyTorch comes with another OpenMP here")
-    # How often they look before they sleep; without a policy it is 300,000 times.
-    assert re.search(r"GOMP_SPINCOUNT ?= ?'?0\b", done.stderr), done.stderr
+    scripts = sorted(SCRIPTS.glob("**/[!_]*.py"))
+    assert len(scripts) > 8
+    for script in scripts:
+        tree = ast.parse(script.read_text(encoding="utf-8"))
+        imported = []
+        for node in tree.body:
+            if isinstance(node, ast.Import):
+                imported += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                imported += [node.module]
+        before = {name.partition(".")[0] for name in imported[: imported.index("_project")]}
+        assert before <= sys.stdlib_module_names, script
+        calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        names = [getattr(f, "attr", getattr(f, "id", "")) for f in calls]
+        assert "ArgumentParser" not in names, script
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")

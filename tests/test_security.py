@@ -46,7 +46,7 @@ def get(server: str, path: str = "/", **headers: str) -> httpx.Response:
 # ---- the file of users --------------------------------------------------------------------------
 
 
-def test_users_are_known_by_password_or_hash(tmp_path: Path) -> None:
+def test_users_are_known_by_password_or_hash(tmp_path):
     line = line_for(NAME, PASSWORD)
     assert PASSWORD not in line and line != line_for(NAME, PASSWORD)  # salted
     users = read_users(written(tmp_path / "users", f"# ours\n\n{line}\nbo:a:b \n"))
@@ -72,13 +72,13 @@ def test_users_are_known_by_password_or_hash(tmp_path: Path) -> None:
         ("ann:" + "x" * 70_000, "too large"),
     ],
 )
-def test_odd_files_of_users_are_refused(tmp_path: Path, text: str, words: str) -> None:
+def test_odd_files_of_users_are_refused(tmp_path, text, words):
     with pytest.raises(UserError, match=words):
         read_users(written(tmp_path / "users", text))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions")
-def test_a_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_others_can_read_is_refused(tmp_path):
     for mode in (0o644, 0o640, 0o604):
         with pytest.raises(UserError, match="chmod 600"):
             read_users(written(tmp_path / "users", "ann:x\n", mode))
@@ -87,7 +87,7 @@ def test_a_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
             read_users(missing)
 
 
-def test_users_are_added_by_a_script(here, tmp_path: Path, monkeypatch, capsys) -> None:
+def test_users_are_added_by_a_script(here, tmp_path, monkeypatch, capsys):
     file = tmp_path / "users"
 
     def add(name: str, typed: str) -> int:
@@ -114,9 +114,7 @@ def locked(small, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-def test_the_password_opens_everything_and_nothing_else_does(
-    locked: str, photos: list[Path]
-) -> None:
+def test_the_password_opens_everything_and_nothing_else_does(locked, photos):
     upload = {"files": ("a.jpg", photos[0].read_bytes(), "image/jpeg")}
     (uploaded,) = HTTP.post(
         f"{locked}/gradio_api/upload", files=upload, auth=(NAME, PASSWORD)
@@ -153,7 +151,7 @@ def test_the_password_opens_everything_and_nothing_else_does(
 # ---- scripts and styles -------------------------------------------------------------------------
 
 
-def test_scripts_may_be_kept_for_good_and_only_they_are_served(server: str) -> None:
+def test_scripts_may_be_kept_for_good_and_only_they_are_served(server):
     preloaded = re.findall(r'modulepreload\\?" href=\\?"([^"\\]+)', get(server).text)
     assert len(preloaded) > 15 and script_address("player.js") in preloaded
     for address in preloaded:
@@ -173,7 +171,7 @@ def test_scripts_may_be_kept_for_good_and_only_they_are_served(server: str) -> N
     assert len(one.split("/")[1]) >= 16
 
 
-def test_the_page_is_light(server: str) -> None:
+def test_the_page_is_light(server):
     answer = get(server, "/config")
     assert len(answer.content) < 430_000
     assert "LatestWins" not in answer.text  # no script is inside of a component
@@ -186,7 +184,7 @@ def test_the_page_is_light(server: str) -> None:
 # ---- who may ask --------------------------------------------------------------------------------
 
 
-def test_only_its_own_names_lead_to_the_page(server: str) -> None:
+def test_only_its_own_names_lead_to_the_page(server):
     port = server.rpartition(":")[2]
     for host in (f"localhost:{port}", f"127.0.0.1:{port}", "LOCALHOST", "[::1]:7860"):
         assert get(server, host=host).status_code == 200, host
@@ -195,7 +193,7 @@ def test_only_its_own_names_lead_to_the_page(server: str) -> None:
         assert answer.status_code == 403 and len(answer.content) < 100, host
 
 
-def test_pages_of_others_may_link_but_not_ask(server: str) -> None:
+def test_pages_of_others_may_link_but_not_ask(server):
     own, path = server.removeprefix("http://"), "/gradio_api/info"
     assert get(server, path, origin=f"http://{own}").status_code == 200
     assert get(server, path, sec_fetch_site="same-origin").status_code == 200
@@ -226,7 +224,7 @@ def judged(path: str = "/", root_path: str = "", **headers: str) -> int:
     return TestClient(under, "http://127.0.0.1").get(path, headers=headers).status_code
 
 
-def test_a_page_behind_a_proxy_goes_by_its_name_and_is_judged_below_its_root() -> None:
+def test_a_page_behind_a_proxy_goes_by_its_name_and_is_judged_below_its_root():
     for host in ("glow.example.org", "Glow.example.org:8443", "localhost", "127.0.0.1:7860"):
         assert judged(host=host) == 200, host
     for host in ("example.org", "x.glow.example.org", "glow.example.org.evil.example"):
@@ -243,7 +241,7 @@ def test_a_page_behind_a_proxy_goes_by_its_name_and_is_judged_below_its_root() -
             assert judged(path, root_path) == 404, path
 
 
-def test_every_answer_has_the_headers(server: str) -> None:
+def test_every_answer_has_the_headers(server):
     answers = [get(server), get(server, "/theme.css"), get(server, "/none"), get(server, host="x")]
     for answer in answers:
         policy = answer.headers["content-security-policy"]
@@ -258,30 +256,31 @@ def test_every_answer_has_the_headers(server: str) -> None:
 # ---- paths and sizes ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", ["text", "path", "file"])
-@pytest.mark.parametrize("place", ["/etc/passwd", "README.md", "{upload}/../x", "http://[::1]/x"])
-def test_no_path_from_a_client_is_read(server: str, shape: str, place: str) -> None:
-    place = place.format(upload=os.environ["GRADIO_TEMP_DIR"])
-    file = {"path": place} if shape != "text" else place
-    if shape == "file":
-        file["meta"] = {"_type": "gradio.FileData"}
-    for name, data in (
-        ("open", {"file": file}),
-        ("morph", {"photo_a": file, "photo_b": file}),
-        ("average", {"photos": [file]}),
-    ):
-        said = answer_to(HTTP, server, name, **data)
-        assert said.startswith("event: error") and "went wrong inside" not in said, said
-        assert "root:" not in said and "exact, invertible" not in said
+def test_no_path_from_a_client_is_read(server):
+    """As a text, and as the two forms of a file that clients send."""
+    meta = {"meta": {"_type": "gradio.FileData"}}
+    places = ["README.md", f"{os.environ['GRADIO_TEMP_DIR']}/../x", "http://[::1]/x"]
+    for file in (
+        "/etc/passwd", {"path": "/etc/passwd"}, {"path": "/etc/passwd"} | meta,
+        *({"path": place} | meta for place in places),
+    ):  # fmt: skip
+        for name, data in (
+            ("open", {"file": file}),
+            ("morph", {"photo_a": file, "photo_b": file}),
+            ("average", {"photos": [file]}),
+        ):
+            said = answer_to(HTTP, server, name, **data)
+            assert said.startswith("event: error") and "went wrong inside" not in said, said
+            assert "root:" not in said and "exact, invertible" not in said
 
 
-def test_an_event_names_only_files_that_were_uploaded(photos: list[Path]) -> None:
+def test_an_event_names_only_files_that_were_uploaded(photos):
     for path in (str(photos[0]), "/etc/passwd", "../etc/passwd", "a\0b", "", 3, None, {}):
         with pytest.raises(UserError):
             uploaded_file(path)
 
 
-def test_the_server_fetches_and_serves_nothing_else(server: str) -> None:
+def test_the_server_fetches_and_serves_nothing_else(server):
     for path in (
         "/gradio_api/file=http://127.0.0.1/", "/gradio_api/file=https://example.com/x.png",
         "/gradio_api/proxy=https://example.com/", "/gradio_api/file=/etc/passwd",
@@ -296,7 +295,7 @@ def test_the_server_fetches_and_serves_nothing_else(server: str) -> None:
         assert "root:" not in answer.text
 
 
-def test_uploads_are_limited(server: str) -> None:
+def test_uploads_are_limited(server):
     def upload(content: bytes) -> int:
         files = {"files": ("a.jpg", io.BytesIO(content), "image/jpeg")}
         return HTTP.post(f"{server}/gradio_api/upload", files=files).status_code
@@ -309,7 +308,7 @@ def test_uploads_are_limited(server: str) -> None:
     assert HTTP.post(f"{server}/gradio_api/queue/join", content=bytes(17_000_000)).is_error
 
 
-def test_files_are_data() -> None:
+def test_files_are_data():
     """Nothing here can be made to run what a file says, weights are safetensors, and OpenCV, whose
     decoders have known holes (SECURITY.md), opens no picture."""
     runs_files = r"\bpickle\b|torch\.load\(|joblib|\bdill\b|\bmarshal\b|shelve|(?<![.\w])eval\("
@@ -325,7 +324,7 @@ def test_files_are_data() -> None:
         assert file.is_dir() or file.suffix in {".safetensors", ".md"}, file
 
 
-def test_versions_are_not_older_than_what_security_md_says() -> None:
+def test_versions_are_not_older_than_what_security_md_says():
     rows = re.findall(
         r"^\| ([\w-]+) \| .*(?:CVE|GHSA|ReDoS).* \| ([\d.]+) \|$",
         (ROOT / "SECURITY.md").read_text(encoding="utf-8"),
