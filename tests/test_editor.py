@@ -25,7 +25,7 @@ from glow_app.editing import model as model_module
 from glow_app.editing.directions import Direction
 from glow_app.editing.editor import Editor
 from glow_app.editing.options import MorphOptions
-from glow_app.editing.paths import JOURNEYS, PATHS, coarse_fine
+from glow_app.editing.paths import PATHS, coarse_fine
 from glow_app.editing.sampling import COMPONENTS, SAMPLE_PASS, ShapePrior
 from glow_app.faces.landmarks import find_shape, mean_shape
 from glow_app.ui.page_faces import drawn_face
@@ -118,17 +118,6 @@ def test_the_model_alone_draws_the_codes_of_a_straight_line(small, examples):
     assert np.abs(loop.frames[1].astype(int) - morph.frames[2]).max() <= 1
 
 
-@pytest.mark.parametrize("loop", [False, True])
-@pytest.mark.parametrize("path", JOURNEYS)
-def test_a_journey_visits_every_photo(tiny, loop, path):
-    pictures = noise(tiny, 3)
-    morph = tiny.journey(list(pictures), 5, path, loop, alone=True)
-    assert len(morph.frames) == len(morph.t) == (12 if loop else 9)
-    assert morph.stops == (0, 4, 8) and morph.t[0] == 0 and bool((np.diff(morph.t) > 0).all())
-    np.testing.assert_array_equal(morph.frames[::4][:3], pictures)
-    assert morph.t[-1] == pytest.approx(11 / 12 if loop else 1)
-
-
 def test_constant_speed_evens_out_the_steps_and_keeps_the_ends(small, examples):
     """The change of the ground gets more frames."""
     a, b = examples[:2]
@@ -174,18 +163,6 @@ def test_beyond_the_ends_the_path_goes_on_and_says_what_it_clamped(released, fac
     assert wide.clamped == pytest.approx(wide.clamped_frames.mean())
     kept = released.morph_frames(a, b, [-0.5], "spherical", alone=True)
     assert kept.clamped_frames[0] < wide.clamped_frames[0]
-
-
-def test_beyond_the_ends_photos_go_on_as_well(small, examples):
-    a, b = examples[:2]
-    wide = small.morph_frames(a, b, 5, t_range=(-0.5, 1.5))
-    assert wide.stops == (1, 3)
-    for size in (64, 200):
-        frames = wide.enlarged(size)
-        np.testing.assert_array_equal(frames[[1, 3]], [a.at(size), b.at(size)])
-        for far, near, other in ((0, 1, 3), (4, 3, 1)):  # more like the photo that is nearer
-            away = [np.abs(frames[far].astype(int) - frames[k]).mean() for k in (near, other)]
-            assert 0 < away[0] < away[1]
 
 
 def test_statistics_are_those_of_each_frame(tiny):
@@ -289,16 +266,6 @@ def test_mix_takes_each_level_from_one_of_the_two(tiny):
     np.testing.assert_array_equal(tiny.mix(a, b, weights).looks, expected)
 
 
-def test_shape_and_look_go_apart(small, examples):
-    """All of A's look in B's shape: its eyes move to B's."""
-    a, b = examples[:2]
-    levels = len(small.model.level_shapes)
-    still = small.mix(a, b, [0] * levels, shape=1)
-    np.testing.assert_array_equal(still.shape, b.shape)
-    found = find_shape(still.at(256))
-    assert np.abs(found - b.shape).mean() < np.abs(found - a.shape).mean() / 1.5
-
-
 def made_direction(editor: Editor, name: str = "made", seed: int = 3) -> Direction:
     vector = torch.randn(editor.model.flow.dims, generator=torch.Generator().manual_seed(seed))
     return Direction(name, 0.1 * vector, fingerprint=editor.fingerprint)
@@ -314,19 +281,6 @@ def test_an_edit_adds_directions_in_the_code(tiny):
     within = tiny.model.encode_with_range(picture).within.widened(0.1)
     np.testing.assert_array_equal(both.looks, tiny.model.decode_with_report(z, within=within)[0])
     assert 0 <= both.clamped <= 1
-
-
-def test_toward_the_average(tiny):
-    """Of pictures without landmarks; the mean of the codes is that of the average's own walk."""
-    pictures = noise(tiny, 5)
-    mean = tiny.average(pictures)
-    z = tiny.model.encode(np.concatenate([pictures[:1], mean.pixels[None]]))
-    whole = tiny.edit(pictures[0], toward=1, average=mean)
-    torch.testing.assert_close(tiny.model.encode(whole.looks)[0], z[1], rtol=1e-3, atol=1e-2)
-    half = tiny.edit_walk(pictures[0], toward=0.5, average=mean).at(1.0)
-    torch.testing.assert_close(half.z, z.mean(dim=0))
-    middle = tiny.edit_walk(pictures[0], toward=0.5).at(1.0)  # of the model itself: z = 0
-    torch.testing.assert_close(middle.z, z[0] / 2)
 
 
 def test_the_fingerprint_is_of_the_weights_and_not_of_the_file(tiny, tiny_checkpoint, tmp_path):
@@ -422,17 +376,17 @@ def test_a_code_is_kept_no_longer_than_promised():
         assert len(cache) == left
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf"), 1e38, -1e30])
-def test_codes_out_of_range_neither_crash_nor_spread(tiny, bad):
+def test_codes_out_of_range_neither_crash_nor_spread(tiny):
     pictures = noise(tiny, 3)
-    z = tiny.model.encode(pictures)
-    z[1, ::7] = bad
-    decoded, clamped = tiny.model.decode_with_report(z)
-    np.testing.assert_array_equal(decoded[[0, 2]], pictures[[0, 2]])
-    assert 0 < clamped[1] <= 1 and not clamped[[0, 2]].any()
-    decoded, clamped = tiny.model.decode_with_report(torch.full((tiny.model.flow.dims,), bad))
-    assert decoded.shape == (1, 16, 16, 3)
-    assert np.isfinite(bad) or clamped == [1]
+    for bad in (float("nan"), float("inf"), float("-inf"), 1e38, -1e30):
+        z = tiny.model.encode(pictures)
+        z[1, ::7] = bad
+        decoded, clamped = tiny.model.decode_with_report(z)
+        np.testing.assert_array_equal(decoded[[0, 2]], pictures[[0, 2]])
+        assert 0 < clamped[1] <= 1 and not clamped[[0, 2]].any()
+        decoded, clamped = tiny.model.decode_with_report(torch.full((tiny.model.flow.dims,), bad))
+        assert decoded.shape == (1, 16, 16, 3)
+        assert np.isfinite(bad) or clamped == [1]
 
 
 def test_clamped_counts_what_left_the_range(tiny, monkeypatch):
@@ -484,14 +438,9 @@ def test_temperature_scales_the_levels_of_the_code(tiny):
 
 
 def test_neighbours_lie_around_their_face(small):
-    centre = small.sampler.sample(1, 0.7, seed=22)[0].astype(int)
+    centre = small.sampler.sample(1, 0.7, seed=22)[0]
     same = small.sampler.neighbours(22, 2, radius=0, temperature=0.7)
-    np.testing.assert_array_equal(same, np.stack([centre, centre]))
-    near, far = (
-        [np.abs(p - centre).mean() for p in small.sampler.neighbours(22, 3, radius=radius)]
-        for radius in (0.2, 1.0)
-    )
-    assert min(near) > 0 and max(near) < min(far) / 2
+    np.testing.assert_array_equal(same, [centre, centre])
     more = small.sampler.neighbours(22, SAMPLE_PASS + 1, radius=0.2)
     np.testing.assert_array_equal(more[:3], small.sampler.neighbours(22, 3, radius=0.2))
     assert len({p.tobytes() for p in more}) == len(more)

@@ -101,6 +101,8 @@ def test_frames_by_number_and_backwards_are_the_same_frames(pair):
 def test_a_journey_meets_every_photo_at_every_size(small, portraits, path, loop, ground):
     journey = small.journey(portraits, 3, path, loop=loop, ground=ground)
     assert journey.stops == (0, 2, 4) and len(journey.frames) == (6 if loop else 5)
+    even = np.linspace(0, 1, 7)[:-1] if loop else np.linspace(0, 1, 5)
+    np.testing.assert_allclose(journey.t, even, rtol=1e-6)
     for size in (64, 200, 512):
         frames = journey.enlarged(size, journey.stops)
         for frame, one in zip(frames, portraits, strict=True):
@@ -552,18 +554,15 @@ def contrast(picture: np.ndarray) -> float:
 
 
 def test_contrast_is_brought_to_that_of_the_photos(picture):
-    grey = blending.luminance(picture)
-    np.testing.assert_allclose(blending.matched(grey, [grey], [[1.0]], len(grey)), grey, atol=1e-2)
-    other = blending.luminance(picture[::-1].copy())
+    """Of specks as well, which are in neither; what it mends is seen in the grain of a morph."""
+    grey, other = (blending.luminance(p) for p in (picture, picture[::-1].copy()))
     mean = (grey + other) / 2
     specks = mean + np.random.default_rng(1).normal(0, 20, mean.shape).astype(np.float32)
-    made, dull = (
+    mended, fewer = (
         blending.matched(one, [grey, other], [[0.5], [0.5]], len(grey)) for one in (mean, specks)
     )
-    assert contrast(mean) < 0.8 * contrast(grey)
-    assert contrast(made) == pytest.approx(contrast(grey), rel=0.1)
-    assert np.abs(cv2.blur(made - mean, (65, 65))).max() < 5  # light and dark stay
-    assert contrast(dull) < 1.1 * contrast(grey) < contrast(specks)
+    assert np.abs(cv2.blur(mended - mean, (65, 65))).max() < 5  # light and dark stay
+    assert contrast(fewer) < 1.1 * contrast(grey) < contrast(specks)
 
 
 def test_covered_places_are_filled_from_around(picture):
