@@ -28,40 +28,29 @@ from glow_app.faces.face import Face
 from glow_app.faces.landmarks import MEASURES, differences, find_shape
 from glow_app.ui.page_faces import example_files
 
-_ROOT = Path(__file__).resolve().parents[1]
 SIDE = 256  # pixels at which edited pictures are measured
 
 
 @pytest.fixture(scope="module")
-def editor(default: Editor) -> Editor:
-    """On the weights that the looks of the sliders were learned for."""
-    return default
-
-
-@pytest.fixture(scope="module")
-def two(editor: Editor) -> list[Face]:
+def two(default: Editor) -> list[Face]:
     """Two example faces, one serious and one that smiles."""
-    faces = [editor.prepare(file) for file in example_files()]
+    faces = [default.prepare(file) for file in example_files()]
     smiles = [differences(faces[0].shape, face.shape)["smile"] for face in faces]
     return [faces[int(np.argmin(smiles))], faces[int(np.argmax(smiles))]]
 
 
-def of_kind(editor: Editor, *, look: bool) -> list[Direction]:
-    return [d for d in editor.directions() if (d.vector is not None) == look]
-
-
-def ordinary(direction: Direction) -> float:
-    """A strength that the slider has, of about one deviation."""
-    return min({"years": 5.0, "degrees": 5.0}.get(direction.unit, 1.0), direction.high)
+@pytest.fixture(scope="module")
+def looks(default: Editor) -> list[Direction]:
+    return [d for d in default.directions() if d.vector is not None]
 
 
 # ---------------------------------------------------------------------------------- what they are
 
 
-def test_every_file_fits_the_released_weights(editor):
+def test_every_file_fits_the_released_weights(default):
     """Retrained weights need new looks: see models/pretrained/directions/README.md."""
-    folder = directions.pretrained_folder() / editor.name
-    files, found = sorted(folder.glob("*.safetensors")), editor.directions()
+    folder = directions.pretrained_folder() / default.name
+    files, found = sorted(folder.glob("*.safetensors")), default.directions()
     assert len(found) == len(files) >= 10
     names = {direction.name for direction in found}
     assert names == {file.stem.replace("_", " ") for file in files}
@@ -82,18 +71,18 @@ def test_every_file_fits_the_released_weights(editor):
 # ---------------------------------------------------------------------------------- what they do
 
 
-def test_what_was_asked_for_is_found_on_the_picture(editor, two):
+def test_what_was_asked_for_is_found_on_the_picture(default, two):
     """From one end of a slider to the other, the number that it is named after goes its way, as
     the face finder sees it, and no farther than is asked for by much. The landmarks themselves may
     be moved by more, since the finder sees less of it. The two faces take turns."""
     checked, wrong = 0, []
-    for direction in editor.directions():
+    for direction in default.directions():
         names, sign = direction.facts.get("measure", ([], 1))
         if not names or not set(names) <= {*MEASURES, "turn", "nod", "tilt"}:
             continue
         assert direction.group in ("Expression", "Shape", "Pose"), direction.name
         ends = (direction.low, direction.high)
-        stills = [editor.edit(two[checked % 2], [(direction, end)]) for end in ends]
+        stills = [default.edit(two[checked % 2], [(direction, end)]) for end in ends]
         checked += 1
         moved = []
         for shapes in ([find_shape(s.at(SIDE)) for s in stills], [s.shape for s in stills]):
@@ -105,49 +94,43 @@ def test_what_was_asked_for_is_found_on_the_picture(editor, two):
     assert not wrong and checked >= 10
 
 
-def test_without_strength_it_is_the_photo_byte_for_byte(editor, two):
-    face = two[0]
-    nothing = [(direction, 0.0) for direction in editor.directions()]
+def test_without_strength_and_where_all_cancels_out_it_is_the_photo(default, two, looks):
+    face, shapes = two[0], [d for d in default.directions() if d.vector is None]
+    nothing = [(direction, 0.0) for direction in default.directions()]
     for strengths in ([], nothing):
-        still = editor.edit(face, strengths)
-        for size in (editor.image_size, 512, face.native):
+        still = default.edit(face, strengths)
+        for size in (default.image_size, 512, face.native):
             np.testing.assert_array_equal(still.at(size), face.at(size))
         assert still.native == face.native and still.clamped == 0
-
-
-def test_what_cancels_out_is_the_photo(editor, two):
-    for direction in (of_kind(editor, look=True)[0], of_kind(editor, look=False)[0]):
+    for direction in (looks[0], shapes[0]):
         there_and_back = [(direction, direction.high), (direction, -direction.high)]
-        pixels = editor.edit(two[0], there_and_back).at(SIDE)
-        assert np.abs(pixels.astype(int) - two[0].at(SIDE)).max() <= 1, direction.name
+        pixels = default.edit(face, there_and_back).at(SIDE)
+        assert np.abs(pixels.astype(int) - face.at(SIDE)).max() <= 1, direction.name
 
 
-def test_shapes_are_edited_without_the_model(editor, two, monkeypatch):
+def test_shapes_are_edited_without_the_model(default, two, looks, monkeypatch):
     """A slider of the shape follows at once: the photo is warped, nothing is decoded."""
-    decode, decoded = editor.model.decode_with_report, []
+    decode, decoded = default.model.decode_with_report, []
 
     def counted(z: torch.Tensor, **how: object) -> object:
         decoded.append(len(z))
         return decode(z, **how)
 
-    monkeypatch.setattr(editor.model, "decode_with_report", counted)
-    look, by_group = (
-        of_kind(editor, look=True)[0],
-        {d.group: d for d in of_kind(editor, look=False)},
-    )
-    for shape in by_group.values():
-        still = editor.edit(two[0], [(shape, ordinary(shape))])
+    monkeypatch.setattr(default.model, "decode_with_report", counted)
+    for shape in {d.group: d for d in default.directions() if d.vector is None}.values():
+        strength = min(5.0 if shape.unit == "degrees" else 1.0, shape.high)
+        still = default.edit(two[0], [(shape, strength)])
         assert np.abs(still.at(SIDE).astype(int) - two[0].at(SIDE)).max() > 10, shape.name
     assert decoded == []
-    editor.edit(two[0], [(look, ordinary(look)), (shape, ordinary(shape))])
+    default.edit(two[0], [(looks[0], looks[0].high), (shape, strength)])
     assert decoded == [1]
 
 
-def test_looks_change_the_face_and_at_most_tint_the_skin_about_it(editor, two):
+def test_looks_change_the_face_and_at_most_tint_the_skin_about_it(default, two, looks):
     """Hair, clothes and background stay; neck and ears may lean to the colour of the face. Light
     of another colour falls on all that is lit, and not on what is black."""
-    looks = [d for d in of_kind(editor, look=True) if d.shape is None and not any(d.turn)]
-    (light,) = (d for d in editor.directions() if d.facts.get("everywhere"))
+    looks = [d for d in looks if d.shape is None and not any(d.turn)]
+    (light,) = (d for d in default.directions() if d.facts.get("everywhere"))
     face = two[0]
     mask, own = regions.face_mask(face.shape, SIDE, shrink=1.0), face.at(SIDE).astype(int)
     skin = cv2.resize(face.skin, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
@@ -156,105 +139,93 @@ def test_looks_change_the_face_and_at_most_tint_the_skin_about_it(editor, two):
     for direction in looks:
         if direction is light:
             continue
-        still = editor.edit(face, [(direction, direction.high)])
+        still = default.edit(face, [(direction, direction.high)])
         change = np.abs(still.at(SIDE) - own).max(axis=-1)
         assert change[elsewhere].max() <= 1, direction.name
         inside = change[mask > 0.9].mean()
         assert inside > max(0.5, 1.2 * change[mask == 0].mean()), direction.name
         np.testing.assert_array_equal(still.shape, face.shape)
     lit, dark = (mask == 0) & (own.min(axis=-1) > 120), own.max(axis=-1) < 4
-    change = editor.edit(face, [(light, light.high)]).at(SIDE) - own
+    change = default.edit(face, [(light, light.high)]).at(SIDE) - own
     assert (change[lit][:, 0] - change[lit][:, 2]).mean() > 3  # redder than it is bluer
     assert np.abs(change[dark & (mask == 0)]).max(initial=0) <= 1
 
 
-def test_lips_open_as_far_as_asked_and_never_cross(editor, two):
+def test_lips_open_as_far_as_asked_and_never_cross(default, two):
     """What a mouth that was shut shows, the model draws."""
     (serious, _), lower = two, [14, 87, 317, 178, 402, 88, 318, 17, 16, 15, 84, 314]
     shape = np.zeros((478, 2))
     shape[lower] = 0, 0.05
     opens = Direction("opens", shape=shape)
     assert serious.mouth < 0.012
-    still = editor.edit(serious, [(opens, 1.0)])
+    still = default.edit(serious, [(opens, 1.0)])
     assert landmarks.mouth_opening(still.shape) == pytest.approx(serious.mouth + 0.05, abs=0.005)
     inside = regions.inner_mouth_mask(still.shape, SIDE) > 0.5
     change = np.abs(still.at(SIDE).astype(int) - serious.at(SIDE)).max(axis=-1)
     assert inside.any() and change[inside].mean() > 5
-    shut = editor.edit(serious, [(opens, -1.0)])
+    shut = default.edit(serious, [(opens, -1.0)])
     assert 0 <= landmarks.mouth_opening(shut.shape) <= 0.0021
 
 
-def test_the_strongest_of_all_sliders_together_is_still_a_picture(editor, two):
+def test_the_strongest_of_all_sliders_together_is_still_a_picture(default, two):
     for end in ("low", "high"):
-        all_ = [(direction, getattr(direction, end)) for direction in editor.directions()]
-        still = editor.edit(two[1], all_)
+        all_ = [(direction, getattr(direction, end)) for direction in default.directions()]
+        still = default.edit(two[1], all_)
         assert np.isfinite(still.shape).all() and still.at(SIDE).std() > 10
 
 
 # ---------------------------------------------------------------- the expression of another photo
 
 
-def test_the_expression_of_another_face_comes_nearer(editor, two):
+def test_the_expression_of_another_face_comes_nearer(default, two):
     serious, smiling = two
-    strengths = editor.expression(serious, smiling)
-    smile = {d.name: s for d, s in strengths}["smile"]
-    assert smile > 0.5
-    pixels = editor.edit(serious, strengths).at(SIDE)
-    apart = {
-        name: differences(serious.shape, face)["smile"]
-        for name, face in (("asked", smiling.shape), ("made", find_shape(pixels)))
-    }
-    assert 0.4 * apart["asked"] < apart["made"] < 1.4 * apart["asked"]
+    strengths = default.expression(serious, smiling)
+    assert {d.group for d, _ in strengths} == {"Expression", "Pose"}
+    assert {d.name: s for d, s in strengths}["smile"] > 0.5
+    still = default.edit(serious, strengths)
+    asked, made, seen = (
+        differences(serious.shape, shape)
+        for shape in (smiling.shape, still.shape, find_shape(still.at(SIDE)))
+    )
+    assert 0.4 * asked["smile"] < seen["smile"] < 1.4 * asked["smile"]
     # In the landmarks all that was asked for arrives, however much one slider does of another's.
-    made = differences(serious.shape, editor.edit(serious, strengths).shape)
-    asked = differences(serious.shape, smiling.shape)
     for name in ("smile", "mouth width", "brows"):
         assert made[name] == pytest.approx(asked[name], abs=0.4), name
-    half = {d.name: s for d, s in editor.expression(serious, smiling, amount=0.5)}
+    half = {d.name: s for d, s in default.expression(serious, smiling, amount=0.5)}
     assert all(abs(half[d.name]) <= abs(s) + 1e-9 for d, s in strengths)
-    assert {d.name: s for d, s in editor.expression(smiling, serious)}["smile"] < -0.5
+    assert {d.name: s for d, s in default.expression(smiling, serious)}["smile"] < -0.5
     # From picture to picture as well, without asking for faces first.
-    assert editor.expression(serious.pixels, serious.pixels)
-
-
-def test_strengths_of_an_expression_keep_within_the_ends(editor, two):
-    strengths = editor.expression(*two, amount=100.0)
+    assert default.expression(serious.pixels, serious.pixels)
+    strengths = default.expression(serious, smiling, amount=100.0)
     assert all(d.low <= s <= d.high for d, s in strengths)
     assert any(s in (d.low, d.high) for d, s in strengths)
-    assert {s for _, s in editor.expression(*two, amount=0.0)} == {0.0}
-    strengths = editor.expression(two[0], two[0])  # its own leaves a face alone
-    assert {s for _, s in strengths} == {0.0}
-    assert {d.group for d, _ in strengths} == {"Expression", "Pose"}
+    for nothing in (default.expression(*two, amount=0.0), default.expression(serious, serious)):
+        assert {s for _, s in nothing} == {0.0}
 
 
-def test_an_expression_needs_landmarks_and_sliders(editor, two, monkeypatch):
+def test_an_expression_needs_landmarks_and_sliders(default, two, monkeypatch):
     blank = np.full_like(two[0].pixels, 128)
     for pair in ((blank, two[0]), (two[0], blank)):
-        with pytest.raises(UserError, match="needs landmarks") as caught:
-            editor.expression(*pair)
-        assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
-    nobody = Direction("quiet", shape=np.zeros((478, 2)), group="Expression")
-    monkeypatch.setattr(editor, "directions", lambda: [nobody])
+        with pytest.raises(UserError, match=r"needs landmarks[^\n]*\.$"):
+            default.expression(*pair)
+    quiet = Direction("quiet", shape=np.zeros((478, 2)), group="Expression")
+    monkeypatch.setattr(default, "directions", lambda: [quiet])
     with pytest.raises(UserError, match="No sliders of expression"):
-        editor.expression(*two)
+        default.expression(*two)
 
 
 # ---------------------------------------------------------------------------- how they are learned
 
 
-def script(name: str) -> Iterator[ModuleType]:
-    path = _ROOT / "scripts" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"script_{path.stem}", path)
+@pytest.fixture(scope="module")
+def learning() -> Iterator[ModuleType]:
+    path = Path(__file__).resolve().parents[1] / "scripts" / "dev" / "learn_edits.py"
+    spec = importlib.util.spec_from_file_location("script_learn_edits", path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look there
     spec.loader.exec_module(module)
     yield module
     del sys.modules[spec.name]
-
-
-@pytest.fixture(scope="module")
-def learning() -> Iterator[ModuleType]:
-    yield from script("dev/learn_edits")
 
 
 COLUMNS = (*MEASURES, "turn", "nod", "tilt")
@@ -384,11 +355,11 @@ def test_what_is_not_known_is_filled_in_from_what_is(learning):
     assert learning._filled(seen, "Male") is not seen["age"]
 
 
-def test_the_list_of_sliders_is_sound(learning, editor):
+def test_the_list_of_sliders_is_sound(learning, default):
     """What ships was learned from this list, and every name in it means something."""
     names = [slider.name for slider in learning.SLIDERS]
     assert len(set(names)) == len(names)
-    assert {direction.name for direction in editor.directions()} == set(names)
+    assert {direction.name for direction in default.directions()} == set(names)
     for slider in learning.SLIDERS:
         assert slider.group in GROUPS and slider.low <= 0 < slider.high
         assert set(slider.free) <= set(COLUMNS), slider.name
@@ -408,45 +379,34 @@ def drawn(rng: np.random.Generator, marked: float) -> np.ndarray:
     return crop.clip(0, 255).astype(np.uint8)
 
 
-@pytest.fixture(scope="module")
-def judged() -> SimpleNamespace:
-    """A judge, and what it was not fitted on."""
+def test_the_judge_recovers_what_was_drawn_and_measures_shape_and_light():
+    """On crops that it was not fitted on."""
     rng, mean = np.random.default_rng(0), np.array(landmarks.mean_shape(), float)
     marks = np.clip(rng.normal(0, 1, 96), -2.5, 2.5)
     crops = [drawn(rng, mark) for mark in marks]
     shapes = [mean + rng.normal(0, 0.003, mean.shape) for _ in marks]
     known = np.where(np.arange(96) % 6 == 0, math.nan, marks)
-    attributes = {"marked": known, "nothing": rng.normal(0, 1, 96)}
-    fit = {name: values[:72] for name, values in attributes.items()}
-    judge = Judge.fitted(crops[:72], shapes[:72], fit)
-    return SimpleNamespace(judge=judge, crops=crops, shapes=shapes, marks=marks)
-
-
-def test_the_judge_recovers_what_was_drawn(judged):
-    judge = judged.judge
+    attributes = {"marked": known[:72], "nothing": rng.normal(0, 1, 96)[:72]}
+    judge = Judge.fitted(crops[:72], shapes[:72], attributes)
     assert judge.names == ("marked", "nothing", *COLUMNS, *LIGHT)
-    rows = [judge(c, s) for c, s in zip(judged.crops[72:], judged.shapes[72:], strict=True)]
-    rows = np.stack(rows)
+    rows = np.stack([judge(c, s) for c, s in zip(crops[72:], shapes[72:], strict=True)])
     assert rows.shape == (24, len(judge.names)) and np.isfinite(rows).all()
-    truth = judged.marks[72:]
+    truth = marks[72:]
     assert np.corrcoef(rows[:, 0], truth)[0, 1] > 0.9
     slope = (rows[:, 0] * truth).sum() / np.square(truth).sum()
     assert slope == pytest.approx(1, abs=0.35)  # a deviation is a deviation
 
-
-def test_the_judge_measures_shape_and_light_in_deviations(judged):
-    judge, crop, shape = judged.judge, judged.crops[72], judged.shapes[72]
-    before, column = judge(crop, shape), judge.names.index
-    moved = shape.copy()
-    moved[[61, 291], 1] -= 0.02
-    after = judge(crop, moved)
-    assert (after - before)[column("smile")] > 1
-    lit = np.clip(crop.astype(float) + 20, 0, 255).astype(np.uint8)
-    assert (judge(lit, shape) - before)[column("brightness")] > 0.5
-    side = crop.astype(float)
+    crop, shape = crops[72], shapes[72]
+    smiling, lit, side = shape.copy(), crop.astype(float) + 20, crop.astype(float)
+    smiling[[61, 291], 1] -= 0.02
     side[:, 64:] += 20
-    after = judge(side.clip(0, 255).astype(np.uint8), shape)
-    assert (after - before)[column("light side")] > 1
+    for picture, moved, name, least in (
+        (crop, smiling, "smile", 1),
+        (lit, shape, "brightness", 0.5),
+        (side, shape, "light side", 1),
+    ):
+        after = judge(np.clip(picture, 0, 255).astype(np.uint8), moved)
+        assert (after - rows[0])[judge.names.index(name)] > least
 
 
 @pytest.mark.parametrize(("sign", "unit"), [(1, "deviations"), (-1, "deviations"), (1, "years")])

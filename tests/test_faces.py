@@ -25,7 +25,7 @@ from glow_app.faces.opening import RESAMPLE, list_pictures, open_picture
 ROOT = Path(__file__).resolve().parents[1]
 PHOTOS = ROOT.parent / "shared" / "photos"
 
-needs_mediapipe = pytest.mark.skipif(not finder.available(), reason="mediapipe is not installed")
+pytestmark = pytest.mark.skipif(not finder.available(), reason="mediapipe is not installed")
 
 # Where the faces lie that the released model was trained on.
 TEMPLATE = np.array([(0.30, 0.29), (0.70, 0.29), (0.33, 0.71), (0.67, 0.71)])
@@ -104,32 +104,24 @@ def test_the_formula_by_hand():
         assert np.allclose(corners(face), points(expected))
 
 
-def test_align_cuts_exactly_the_square():
+def test_exactly_the_square_is_cut_antialiased_and_mirrored_beyond_the_border():
     """A square that is the middle of the picture comes out as plain cropping and resizing does."""
     rng = np.random.default_rng(0)
     noise = Image.fromarray(rng.integers(0, 256, (25, 25, 3), np.uint8))
     picture = noise.resize((400, 400), Image.Resampling.BICUBIC)
-    face = FoundFace((164, 184), (236, 184), (170, 264), (230, 264))  # its square: 99.2..300.8
-    centre, x = np.array(face.square.centre), face.square.right
-    left, top = centre - x[0]
-    crop, outside = cut(picture, face.square, 64)
-    side = 2 * x[0]
+    square = FoundFace((164, 184), (236, 184), (170, 264), (230, 264)).square  # 99.2..300.8
+    (left, top), side = square.corner, square.side
+    crop, outside = cut(picture, square, 64)
     plain = picture.resize((64, 64), RESAMPLE, box=(left, top, left + side, top + side))
     assert outside == 0
     assert np.abs(np.asarray(crop).astype(int) - np.asarray(plain)).max() <= 4
 
-
-def test_align_is_antialiased():
     fine = np.zeros((1200, 1200, 3), np.uint8)
     fine[::2, ::2] = 255  # a mean of 64
-    face = moved(PLAIN, 6, 10, by=(100, -130))
-    crop, outside = cut(Image.fromarray(fine), face.square, 64)
+    crop, outside = cut(Image.fromarray(fine), moved(PLAIN, 6, 10, by=(100, -130)).square, 64)
     assert outside == 0
     assert np.abs(np.asarray(crop).astype(int) - 64).max() <= 6
 
-
-def test_beyond_the_border_the_picture_is_mirrored():
-    rng = np.random.default_rng(1)
     picture = Image.fromarray(rng.integers(100, 200, (128, 128, 3), np.uint8))
     face = centred(moved(PLAIN, 128 / PLAIN.size, by=(-64, 0)), (0, 64))  # on the left edge
     crop, outside = cut(picture, face.square, 64)
@@ -159,8 +151,7 @@ def test_only_a_face_on_the_template_counts_as_aligned():
 # -------------------------------------------------------------------------------------- the finder
 
 
-@needs_mediapipe
-def test_faces_come_to_lie_on_the_template_and_keep_their_bits(found, upright):
+def test_faces_come_to_lie_on_the_template_and_keep_their_bits(found, upright, face_folder):
     """Our own crops, and pictures laid out like the training data, are not aligned again."""
     off, kept = [], 0
     for face, prepared in zip(found, upright, strict=True):
@@ -179,26 +170,17 @@ def test_faces_come_to_lie_on_the_template_and_keep_their_bits(found, upright):
     assert np.abs(off[:, :2]).max() < 0.03 and np.abs(off[:, :2].mean(0)).max() < 0.01
     assert np.abs(off[:, 2:]).max() < 0.08 and np.abs(off[:, 2:].mean(0)).max() < 0.03
     assert kept >= len(found) - 1
-
-
-@needs_mediapipe
-def test_aligned_crops_are_found_and_keep_their_bits(face_folder):
-    files = list_pictures(face_folder)
+    kept, files = 0, list_pictures(face_folder)
     files = files[:: max(1, len(files) // 6)][:6]
-    kept = []
     for file in files:
         crop = prepare(file, 128, align="center").pixels
         prepared, small = prepare(crop, 128), prepare(crop, 64)
         expected = prepare(crop, 64, align="center").pixels
-        kept.append(
-            prepared.faces > 0
-            and (prepared.pixels == crop).all()
-            and (small.pixels == expected).all()
-        )
-    assert sum(kept) >= len(files) - 1
+        same = (prepared.pixels == crop).all() and (small.pixels == expected).all()
+        kept += prepared.faces > 0 and same
+    assert kept >= len(files) - 1
 
 
-@needs_mediapipe
 def test_a_turned_photo_gives_the_same_crop(portraits, upright):
     photo, grey = portraits[1], (128, 128, 128)
     for turn in (-60, -25, 40):
@@ -207,7 +189,6 @@ def test_a_turned_photo_gives_the_same_crop(portraits, upright):
         assert np.abs(pixels - upright[1].pixels)[24:-24, 24:-24].mean() < 8
 
 
-@needs_mediapipe
 def test_a_photo_on_its_side_or_head_is_turned_upright(portraits, upright):
     turns = Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270
     for i, (photo, own) in enumerate(zip(portraits[:6], upright, strict=False)):
@@ -219,7 +200,6 @@ def test_a_photo_on_its_side_or_head_is_turned_upright(portraits, upright):
         assert not own.turned and "This face was turned upright." not in own.notes
 
 
-@needs_mediapipe
 def test_left_is_left_in_the_picture_and_mirrors_agree(portraits, found):
     for photo, face in zip(portraits[:4], found, strict=False):
         mirrored = find_faces(photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT))[0]
@@ -230,15 +210,13 @@ def test_left_is_left_in_the_picture_and_mirrors_agree(portraits, found):
         assert mirrored.yaw == pytest.approx(-face.yaw, abs=3)
 
 
-@needs_mediapipe
 def test_finding_is_repeatable_in_any_order_and_thread(portraits, found):
     assert [find_faces(photo) for photo in portraits[2::-1]] == [[f] for f in found[2::-1]]
     with ThreadPoolExecutor(3) as pool:
         assert list(pool.map(find_faces, portraits[:3])) == [[face] for face in found[:3]]
 
 
-@needs_mediapipe
-def test_the_largest_of_several_comes_first(portraits):
+def test_the_largest_of_several_comes_first_and_each_has_its_own_way_up(portraits):
     canvas = Image.new("RGB", (1500, 900), (150, 155, 160))
     for photo, side, at in zip(portraits[:3], (300, 520, 380), (20, 420, 1050), strict=True):
         canvas.paste(photo.resize((side, side)), (at, 100))
@@ -248,11 +226,7 @@ def test_the_largest_of_several_comes_first(portraits):
     assert len(everyone) == 3 and left == 0 and (everyone[0].pixels == prepared.pixels).all()
     sizes = [face.square.side for face in everyone]
     assert sizes == sorted(sizes, reverse=True) and 420 < everyone[0].square.centre[0] < 940
-
-
-@needs_mediapipe
-def test_of_several_faces_each_has_its_own_way_up(portraits):
-    """Nobody is left out or taken twice where two stand on their heads."""
+    # None is left out or taken twice where two stand on their heads.
     canvas = Image.new("RGB", (1800, 700), (150, 155, 160))
     for i, photo in enumerate(portraits[:3]):
         small = photo.resize((520, 520), RESAMPLE)
@@ -261,7 +235,6 @@ def test_of_several_faces_each_has_its_own_way_up(portraits):
     assert [round(abs(face.square.turn) / 180) for face in found] == [0, 1, 1]
 
 
-@needs_mediapipe
 def test_small_faces_in_a_large_photo(portraits, found):
     """Squares of 2.8 % of the long side, as in a photo of a class; a quarter of them was found."""
     canvas = Image.new("RGB", (3000, 1000), (150, 155, 160))
@@ -274,40 +247,31 @@ def test_small_faces_in_a_large_photo(portraits, found):
     assert {int(face.left_eye[0] - 60) // 740 for face in several} == {0, 1, 2, 3}
 
 
-@needs_mediapipe
-def test_a_face_that_may_be_either_way_up_is_not_written(portraits, found, monkeypatch):
-    photo = portraits[0]
-    doubtful = face_at(points(found[0]), confidence=0.3)
-    monkeypatch.setattr(finder, "find_faces", lambda _: [doubtful])
-    monkeypatch.setattr(finder, "search", lambda _: finder.Search((doubtful,), 0))
-    assert "not clear which way up" in prepare(photo, 64).notes[0]
-    for refused in (lambda: prepare(photo, 64, "face"), lambda: prepare_all(photo, 64)):
-        with pytest.raises(UserError, match="not clear which way up"):
-            refused()
-
-
-@needs_mediapipe
-def test_notes_tell_of_poor_crops(portraits, found, monkeypatch):
-    turned = face_at(points(found[0]), yaw=35.0)
+def test_notes_tell_of_poor_crops_and_of_a_face_that_may_be_either_way_up(
+    portraits, found, monkeypatch
+):
+    photo, four = portraits[0], points(found[0])
+    turned = face_at(four, yaw=35.0)
     edge = moved(turned, by=(-turned.left_eye[0], 0))
+    doubtful = face_at(four, confidence=0.3)
     for face, size, says in (
         (turned, 64, "turned far to the side"),
         (turned, 1024, "pixels wide"),
         (edge, 64, "outside the photo"),
+        (doubtful, 64, "not clear which way up"),
     ):
         monkeypatch.setattr(finder, "find_faces", lambda _, face=face: [face])
-        assert says in " ".join(prepare(portraits[0], size).notes)
+        assert says in " ".join(prepare(photo, size).notes)
+    monkeypatch.setattr(finder, "search", lambda _: finder.Search((doubtful,), 0))
+    for refused in (lambda: prepare(photo, 64, "face"), lambda: prepare_all(photo, 64)):
+        with pytest.raises(UserError, match="not clear which way up"):
+            refused()
+    monkeypatch.undo()
+    noise = np.random.default_rng(0).integers(0, 256, (300, 500, 3), np.uint8)
+    for picture in (noise, np.zeros((16, 16, 3), "u1"), np.full((250, 16, 3), 255, np.uint8)):
+        assert find_faces(Image.fromarray(picture)) == []
 
 
-@needs_mediapipe
-def test_pictures_without_faces():
-    rng = np.random.default_rng(0)
-    noise = Image.fromarray(rng.integers(0, 256, (300, 500, 3), np.uint8))
-    for picture in (noise, Image.new("RGB", (16, 16)), Image.new("RGB", (16, 250), "white")):
-        assert find_faces(picture) == []
-
-
-@needs_mediapipe
 def test_opening_and_finding_are_silent_and_need_no_network(portraits, tmp_path):
     """Nor does Pillow warn of odd metadata."""
     odd = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x0e\x01\x02\0\xff\0\0\0\x1a\0\0\0"

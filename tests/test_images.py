@@ -19,11 +19,10 @@ from glow_app.faces import colour, opening
 from glow_app.faces.face import prepare, prepare_all
 from glow_app.faces.opening import RESAMPLE, list_pictures, open_picture
 
-ORIENTATION = 274  # EXIF tag
 EXACT = {"JPEG": {"quality": 100, "subsampling": 0}, "WEBP": {"lossless": True}}  # nearly
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def colourful() -> Image.Image:
     """64 x 48, smooth, and different in every corner."""
     y, x = np.mgrid[0:48, 0:64]
@@ -49,7 +48,7 @@ def opened_halves(source) -> list[list[int]]:
 
 def exif(orientation: int) -> Image.Exif:
     made = Image.Exif()
-    made[ORIENTATION] = orientation
+    made[274] = orientation
     return made
 
 
@@ -87,24 +86,18 @@ def test_every_kind_of_source_gives_the_same_picture(tmp_path, colourful):
     for wrong in (42, None):
         with pytest.raises(TypeError):
             open_picture(wrong)
-
-
-def test_the_callers_picture_is_neither_changed_nor_shared(colourful):
+    for shape in ((32, 32), (32, 32, 4), (3, 32, 32), (1, 32, 32, 3)):
+        assert "(height, width, 3)" in complaint(np.zeros(shape, np.uint8))
+    assert "float32" in complaint(np.zeros((32, 32, 3), np.float32))
+    # The caller's picture is neither changed nor shared.
     own = Image.open(io.BytesIO(encoded(colourful, "PNG", exif=exif(6))))
-    opened = open_picture(own)
-    opened.paste((0, 0, 0), (0, 0, 48, 64))
-    assert own.size == colourful.size and own.getexif()[ORIENTATION] == 6
+    open_picture(own).paste((0, 0, 0), (0, 0, 48, 64))
+    assert own.size == colourful.size and own.getexif()[274] == 6
     assert far(own, colourful) == 0
     array = np.asarray(colourful).copy()
     opened = open_picture(array)
     array[:] = 0
     assert far(opened, colourful) == 0
-
-
-@pytest.mark.parametrize("shape", [(32, 32), (32, 32, 4), (3, 32, 32), (1, 32, 32, 3)])
-def test_other_arrays_are_refused(shape):
-    assert "(height, width, 3)" in complaint(np.zeros(shape, np.uint8))
-    assert "float32" in complaint(np.zeros((32, 32, 3), np.float32))
 
 
 # ------------------------------------------------------------------------------------- bad sources
@@ -150,26 +143,25 @@ def test_damage_is_one_sentence_or_a_picture(colourful):
                 assert str(error).endswith(".")
 
 
-def test_what_is_no_readable_file(tmp_path, monkeypatch):
+def test_what_is_no_readable_file(tmp_path, colourful, monkeypatch):
     assert complaint(tmp_path / "no.jpg") == "There is no file no.jpg."
     assert "folder" in complaint(tmp_path)
     assert "cannot be read" in complaint("x" * 5000)
     assert complaint("nul\0.jpg").endswith(".")
-    if hasattr(os, "mkfifo"):
-        os.mkfifo(tmp_path / "pipe.jpg")
-        assert "not a file" in complaint(tmp_path / "pipe.jpg")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert "not a file" in complaint(tmp_path / "pipe.jpg")
+    for size, says in (((15, 400), "small"), ((20, 400), "narrow")):
+        for oriented in (size, size[::-1]):
+            assert says in complaint(Image.new("RGB", oriented))
 
     def refuse(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    (tmp_path / "secret.jpg").write_bytes(b"x")
-    monkeypatch.setattr(Path, "open", refuse)
-    assert "permission denied" in complaint(tmp_path / "secret.jpg")
-
-
-def test_too_many_bytes_are_not_even_read(tmp_path, monkeypatch, colourful):
     path = tmp_path / "large.png"
     colourful.save(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuse)
+        assert "permission denied" in complaint(path)
     monkeypatch.setattr(opening, "MAX_BYTES", 100)
     with path.open("rb") as file:
         for source in (path, path.read_bytes(), file):
@@ -178,15 +170,12 @@ def test_too_many_bytes_are_not_even_read(tmp_path, monkeypatch, colourful):
     assert "too large" in complaint(path)
 
 
-@pytest.mark.parametrize("side", [7100, 10_000, 20_000, 60_000])  # around Pillow's own
-def test_bombs_are_refused_from_the_header(side):
+def test_photos_of_108_megapixels_are_reduced_and_larger_ones_refused():
+    """To a half of each side, by the decoder of the JPEG; bombs are seen in the header."""
     pillows = Image.MAX_IMAGE_PIXELS
-    assert "megapixels" in complaint(png_header(side, side))
+    for side in (7100, 10_000, 20_000, 60_000):  # around Pillow's own limit
+        assert "megapixels" in complaint(png_header(side, side))
     assert pillows == Image.MAX_IMAGE_PIXELS  # which is left alone
-
-
-def test_photos_of_108_megapixels_are_taken_in_reduced_form():
-    """A half of each side, by the decoder of the JPEG; the other limits are what they were."""
     y = np.linspace(0, 255, 9024).astype(np.uint8)
     large = Image.fromarray(np.broadcast_to(y[:, None], (9024, 12032)))
     opened = opening.open_source(encoded(large, "JPEG", exif=exif(6)))
@@ -211,17 +200,18 @@ def test_what_is_larger_than_worked_with_is_reduced(kind, colourful, monkeypatch
     assert "megapixels" in complaint(source)
 
 
-@pytest.mark.parametrize(("size", "says"), [((15, 400), "small"), ((20, 400), "narrow")])
-def test_tiny_and_narrow_pictures(size, says):
-    for oriented in (size, size[::-1]):
-        assert says in complaint(Image.new("RGB", oriented))
-
-
 # ------------------------------------------------------------------------- orientation, animations
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
-def test_exif_orientation(kind, colourful):
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "GIF"])
+def test_exif_orientation_and_the_first_frame_of_several(kind, colourful):
+    if kind != "JPEG":
+        first, *rest = (Image.new("RGB", colourful.size, c) for c in ("green", "red", "blue"))
+        data = encoded(first, kind, save_all=True, append_images=rest, **EXACT.get(kind, {}))
+        assert Image.open(io.BytesIO(data)).n_frames == 3
+        assert far(open_picture(data), first) == 0
+    if kind == "GIF":
+        return
     T = Image.Transpose
     undo = (
         T.FLIP_LEFT_RIGHT, T.ROTATE_180, T.FLIP_TOP_BOTTOM, T.TRANSPOSE, T.ROTATE_90, T.TRANSVERSE,
@@ -235,15 +225,6 @@ def test_exif_orientation(kind, colourful):
         assert not opened.info and far(open_picture(opened), opened) == 0  # not turned again
     for broken in (b"Exif\0\0garbage", b"Exif\0\0II*\0\xff\xff\xff\xff", b"\0"):
         assert far(open_picture(encoded(colourful, "PNG", exif=broken)), colourful) == 0
-
-
-@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
-def test_the_first_frame_of_several(kind, colourful):
-    rest = [Image.new("RGB", colourful.size, c) for c in ("red", "blue")]
-    first = Image.new("RGB", colourful.size, (0, 128, 0))
-    data = encoded(first, kind, save_all=True, append_images=rest, **EXACT.get(kind, {}))
-    assert Image.open(io.BytesIO(data)).n_frames == 3
-    assert far(open_picture(data), first) == 0
 
 
 # ------------------------------------------------------------------------------------ transparency
@@ -311,7 +292,7 @@ def test_greys_are_scaled_by_the_plain_formula(dtype):
     assert made.mode == "L" and np.array_equal(np.asarray(made), expected)
 
 
-def test_greys_of_other_depths():
+def test_other_depths_and_modes(colourful):
     white = Image.fromarray(np.full((32, 32), 4095, np.uint16))
     white.tag_v2 = TiffImagePlugin.ImageFileDirectory_v2()
     white.tag_v2[258] = (12,)  # bits
@@ -319,24 +300,18 @@ def test_greys_of_other_depths():
     assert open_picture(Image.new("F", (32, 32), 1e20)).mode == "RGB"
     for kind in ("PNG", "TIFF", "BMP", "PPM"):
         assert opened_halves(encoded(halves("1", 1, 0), kind)) == [[255] * 3, [0] * 3]
-
-
-# ------------------------------------------------------------------------- colour modes, profiles
-
-
-@pytest.mark.parametrize("mode", ["L", "P", "CMYK", "YCbCr", "HSV", "RGBX"])
-def test_modes_without_a_profile(mode, colourful):
-    image = colourful.convert(mode)
-    assert far(open_picture(image), image.convert("RGB")) == 0
-
-
-def test_lab_and_cmyk_files():
+    for mode in ("L", "P", "CMYK", "YCbCr", "HSV", "RGBX"):
+        image = colourful.convert(mode)
+        assert far(open_picture(image), image.convert("RGB")) == 0
     # Pure red is L* = 53, a* = 80, b* = 67, and L* is stored in 255 steps for 100.
     lab = Image.frombytes("LAB", (32, 32), bytes([136, 80, 67]) * 1024)
     assert far(opened_halves(encoded(lab, "TIFF")), [[255, 0, 0]] * 2) <= 12
     cyan = Image.new("CMYK", (32, 32), (255, 0, 0, 0))
     for data in (encoded(cyan, "JPEG", quality=100), encoded(cyan, "TIFF")):
         assert far(opened_halves(data), [[0, 255, 255]] * 2) <= 3  # and no negative
+
+
+# ------------------------------------------------------------------------- colour modes, profiles
 
 
 SRGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -458,8 +433,9 @@ def test_code_points_are_converted(kind, colourful):
 
 
 @pytest.mark.parametrize("curve", [PQ, HLG])
-def test_what_is_brighter_than_white_is_rolled_off(curve):
-    """Up to 760 cd/m²: nothing is clipped, and what is dark stays as it is."""
+def test_a_high_dynamic_range_is_rolled_off_and_its_ten_bits_are_used(curve, tmp_path):
+    """Up to 760 cd/m² nothing is clipped, and what is dark stays as it is. One code of 256 is
+    four levels here: it gave skin and grey walls a cast."""
     light = np.repeat(np.linspace(0, 3.74, 256)[None, :], 32, 0)
     stored = in_8_bits(np.repeat(code_of(curve, light)[..., None], 3, -1))
     opened = np.asarray(open_picture(with_codes(stored, "PNG", BT2020, curve))).astype(int)
@@ -468,10 +444,6 @@ def test_what_is_brighter_than_white_is_rolled_off(curve):
     assert (np.diff(row) >= -3).all() and row[-1] >= 248 and 205 < row[68] < 245
     assert np.abs(linear(row[:24]) - light[0, :24]).max() < 0.02
 
-
-@pytest.mark.parametrize("curve", [PQ, HLG])
-def test_ten_bits_of_a_high_dynamic_range_are_used(curve, tmp_path):
-    """One code of 256 is four levels here: it gave skin and grey walls a cast."""
     needs("HEIF")
     heif = pytest.importorskip("pillow_heif")
     rng = np.random.default_rng(0)
@@ -497,30 +469,21 @@ def test_gamma_and_chromaticities_of_a_png_count_as_in_browsers(colourful):
     grey = with_chunk(encoded(colourful.convert("L"), "PNG"), b"gAMA", straight)
     assert np.ptp(np.asarray(open_picture(grey)), axis=-1).max() == 0
     image = Image.new("RGB", (32, 32), (200, 100, 100))
-    opened = open_picture(
-        with_chunk(encoded(image, "PNG"), b"cHRM", struct.pack(">8I", *P3_POINTS))
-    )
-    assert far(opened, open_picture(encoded(image, "PNG", icc_profile=P3))) <= 3
+    wide = with_chunk(encoded(image, "PNG"), b"cHRM", struct.pack(">8I", *P3_POINTS))
+    assert far(open_picture(wide), open_picture(encoded(image, "PNG", icc_profile=P3))) <= 3
+    # Code points come before a profile, and that before gamma.
+    profiled = encoded(colourful, "PNG", icc_profile=P3)
+    both = with_chunk(profiled, b"gAMA", straight)
+    assert far(open_picture(both), open_picture(profiled)) == 0
     for data in (
+        with_chunk(profiled, b"cICP", bytes([1, 13, 0, 1])),
         with_chunk(with_chunk(plain, b"gAMA", straight), b"sRGB", b"\0"),
         *(with_chunk(plain, b"gAMA", struct.pack(">I", gamma)) for gamma in (45_455, 0)),
-        *(
-            with_chunk(plain, b"cHRM", struct.pack(">8I", *points))
-            for points in (SRGB_POINTS, [0] * 8, [30_000] * 8)
-        ),
-    ):
+        *(with_chunk(plain, b"cHRM", struct.pack(">8I", *points))
+          for points in (SRGB_POINTS, [0] * 8, [30_000] * 8)),
+    ):  # fmt: skip
         assert far(open_picture(data), colourful) == 0
-
-
-def test_code_points_come_before_a_profile_and_that_before_gamma(colourful):
-    data = encoded(colourful, "PNG", icc_profile=P3)
-    assert far(open_picture(with_chunk(data, b"cICP", bytes([1, 13, 0, 1]))), colourful) == 0
-    both = with_chunk(data, b"gAMA", struct.pack(">I", 100_000))
-    assert far(open_picture(both), open_picture(data)) == 0
-
-
-def test_the_narrow_range_of_a_png_is_widened():
-    image = Image.new("RGB", (32, 32), (235, 16, 126))
+    image = Image.new("RGB", (32, 32), (235, 16, 126))  # a narrow range is widened
     opened = open_picture(with_chunk(encoded(image, "PNG"), b"cICP", bytes([1, 13, 0, 0])))
     assert far(np.asarray(opened)[0, 0], [255, 0, 128]) <= 1
 
@@ -538,7 +501,7 @@ def test_heic_without_the_plug_in(tmp_path, monkeypatch):
 # ----------------------------------------------------------------------------------------- prepare
 
 
-def test_the_centre_is_cut_out_and_resized_once(colourful):
+def test_the_centre_is_cut_out_and_resized_once(colourful, monkeypatch):
     prepared = prepare(colourful, 24, align="center")
     expected = colourful.crop((8, 0, 56, 48)).resize((24, 24), RESAMPLE)
     assert (prepared.pixels == np.asarray(expected)).all()
@@ -549,9 +512,7 @@ def test_the_centre_is_cut_out_and_resized_once(colourful):
     stripes[:, ::2] = 255
     inside = prepare(stripes, 64, align="center").pixels[4:-4, 4:-4]
     assert far(inside, np.full_like(inside, 127)) <= 2
-
-
-def test_the_middle_of_a_huge_picture_is_as_if_resampled_at_once(colourful, monkeypatch):
+    # That of a huge picture is reduced first, and hardly differs.
     image = colourful.resize((900, 1100), Image.Resampling.BICUBIC)
     plain = prepare(image, 64, "center", full=200)
     monkeypatch.setattr("glow_app.faces.face._HUGE", 800)
@@ -578,29 +539,21 @@ def test_a_picture_without_a_face(colourful):
 
 
 def test_pictures_of_a_folder(tmp_path):
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    outside.mkdir()
     for name in ("b.JPG", "a.png", "deep/er/c.WebP", "deep/.hidden.png", ".git/d.png", "notes.txt",
                  "e.heic", "._a.png"):  # fmt: skip
-        path = tmp_path / name
+        path = inside / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    (tmp_path / "folder.png").mkdir()
-    found = [path.relative_to(tmp_path).as_posix() for path in list_pictures(tmp_path)]
-    assert found == ["a.png", "b.JPG", "deep/er/c.WebP", "e.heic"]
-    assert list_pictures(str(tmp_path)) == list_pictures(tmp_path)
-
-
-def test_links_are_followed_once(tmp_path):
-    inside, outside = tmp_path / "in", tmp_path / "out"
-    inside.mkdir()
-    outside.mkdir()
+    (inside / "folder.png").mkdir()
     (outside / "a.png").touch()
-    try:
-        (inside / "link").symlink_to(outside)
-        (outside / "back").symlink_to(inside)
-        (inside / "gone.png").symlink_to(inside / "nothing")
-    except OSError:
-        pytest.skip("no links here")
-    assert list_pictures(inside) == [inside / "link" / "a.png"]
+    (inside / "link").symlink_to(outside)  # links are followed once
+    (outside / "back").symlink_to(inside)
+    (inside / "gone.png").symlink_to(inside / "nothing")
+    found = [path.relative_to(inside).as_posix() for path in list_pictures(inside)]
+    assert found == ["a.png", "b.JPG", "deep/er/c.WebP", "e.heic", "link/a.png"]
+    assert list_pictures(str(inside)) == list_pictures(inside)
 
 
 @pytest.mark.parametrize(

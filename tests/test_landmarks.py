@@ -46,11 +46,18 @@ def test_the_mean_shape_is_symmetric_and_lies_on_the_template(mean):
 # ---------------------------------------------------------------------------------------- measures
 
 
-@pytest.mark.parametrize("scale", [0.5, 1.7])
-def test_neither_size_nor_place_counts(uneven, scale):
-    moved = 0.4 + scale * (uneven - 0.3)
-    np.testing.assert_allclose(measured(moved), measured(uneven), rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(pose(moved), pose(uneven), atol=1e-6)
+def test_neither_size_nor_place_counts_and_differences_turn_round(mean, uneven):
+    for scale in (0.5, 1.7):
+        moved = 0.4 + scale * (uneven - 0.3)
+        np.testing.assert_allclose(measured(moved), measured(uneven), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(pose(moved), pose(uneven), atol=1e-6)
+    assert set(differences(mean, mean)) == {*MEASURES, *POSE}
+    assert set(differences(uneven, uneven).values()) == {0.0}
+    there, back = differences(mean, uneven), differences(uneven, mean)
+    assert any(abs(x) > 0.1 for x in there.values())
+    assert there == pytest.approx({name: -x for name, x in back.items()}, abs=1e-12)
+    spread = landmarks.measure_spread()
+    assert len(spread) == len(MEASURES) + 3 and (spread > 0).all()
 
 
 def test_a_mirror_image_has_mirrored_numbers(uneven):
@@ -86,29 +93,11 @@ def test_numbers_go_up_with_what_they_are_called_after(mean, name, points, by):
         assert apart[other] == pytest.approx(0, abs=1e-9)
 
 
-def test_differences_are_none_of_itself_and_turn_round(mean, uneven):
-    assert set(differences(mean, mean)) == {*MEASURES, *POSE}
-    assert set(differences(uneven, uneven).values()) == {0.0}
-    there, back = differences(mean, uneven), differences(uneven, mean)
-    assert any(abs(x) > 0.1 for x in there.values())
-    assert there == pytest.approx({name: -x for name, x in back.items()}, abs=1e-12)
-    spread = landmarks.measure_spread()
-    assert len(spread) == len(MEASURES) + 3 and (spread > 0).all()
-
-
-# -------------------------------------------------------------------------------------------- pose
-
-
-@pytest.mark.parametrize(
-    "angles", [(0, 0, 0), (6, 0, 0), (-6, 0, 0), (0, 5, 0), (0, -5, 0), (0, 0, 7), (3, -4, 2)]
-)
-def test_what_is_turned_is_measured_as_turned(mean, angles):
-    assert pose(turned(mean, *angles)) == pytest.approx(angles, abs=0.35)
-
-
 def test_turning_has_the_promised_signs_keeps_the_place_and_can_be_undone(mean, uneven):
     """Turned to the right of the picture the nose goes right, upwards it goes up; a clockwise
     tilt brings the right side down."""
+    for angles in ((0, 0, 0), (6, 0, 0), (-6, 0, 0), (0, 5, 0), (0, -5, 0), (0, 0, 7), (3, -4, 2)):
+        assert pose(turned(mean, *angles)) == pytest.approx(angles, abs=0.35)
     nose, right_eye = 4, 263
     assert (turned(mean, 8, 0, 0) - mean)[nose, 0] > 0.01
     assert (turned(mean, 0, 8, 0) - mean)[nose, 1] < -0.01
@@ -144,14 +133,11 @@ def test_lips_and_lids_never_cross(mean, shut):
         np.testing.assert_array_equal(made, crossed)
 
 
-def test_what_was_crossed_already_may_stay_so(mean):
+def test_what_is_shut_or_crossed_stays_so_until_lips_come_apart_for_good(mean):
+    """A smile does not open a mouth; a mouth that is asked to open does."""
     own = mean.copy()
     own[13, 1], own[14, 1] = own[14, 1] + 0.001, own[13, 1] - 0.001
     np.testing.assert_array_equal(without_crossings(own, own), own)
-
-
-def test_shut_lips_stay_shut_until_they_come_apart_for_good(mean):
-    """A smile does not open a mouth; a mouth that is asked to open does."""
     own, upper, lower = mean.copy(), UPPER[:3], LOWER[:3]
     own[upper] = own[lower] = own[PAIRS[:3]].mean(axis=1)
     for apart, stays in ((0.004, True), (0.06, False)):

@@ -23,20 +23,13 @@ from glow_app.faces.opening import list_pictures
 
 pytest_plugins = ["tests.full_size_faces"]
 
-needs_mediapipe = pytest.mark.skipif(not finder.available(), reason="mediapipe is not installed")
+pytestmark = pytest.mark.skipif(not finder.available(), reason="mediapipe is not installed")
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "glow_app" / "examples"
 SKIN, BEHIND = (205, 150, 125), (200, 30, 30)
 INNER = [33, 133, 362, 263, 468, 473, 61, 291, 4, 1, 13, 14, 105, 334]  # eyes, brows, nose, lips
 
 
-@pytest.fixture(scope="module")
-def examples(released: Editor) -> list[Face]:
-    return [released.prepare(EXAMPLES / f"face_{number}.jpg") for number in (1, 3, 4, 8)]
-
-
-@needs_mediapipe
-def test_a_look_has_its_landmarks_at_the_mean_shape(released, examples):
+def test_a_look_has_its_landmarks_at_the_mean_shape_and_comes_back(released, examples, portraits):
     mean = landmarks.mean_shape()
     assert released.model.coding == Coding()
     for face in examples:
@@ -46,14 +39,11 @@ def test_a_look_has_its_landmarks_at_the_mean_shape(released, examples):
         found = find_shape(resized(look, 256))
         assert np.abs(found - mean)[INNER].max() < 0.02
         assert np.abs(face.shape - mean)[INNER].max() > 0.02  # where they were
-
-
-@needs_mediapipe
-def test_looks_come_back_to_the_byte(released, examples, portraits):
     looks = np.stack([released.model.looks.of(face) for face in examples + portraits])
     np.testing.assert_array_equal(released.model.decode(released.model.encode(looks)), looks)
-    assert released.read(examples[0]).roundtrip_max_levels == 0
-    assert released.read(examples[0]) == released.read(looks[0])  # it is the look that is read
+    reading = released.read(examples[0])
+    assert reading.roundtrip_max_levels == 0
+    assert reading == released.read(looks[0])  # it is the look that is read
 
 
 def test_a_look_is_made_once_for_each_model_and_coded_like_its_training_pictures(painted):
@@ -114,11 +104,10 @@ def test_weights_say_their_frame():
             ReferenceFrame.from_facts(wrong)
 
 
-def frame_of(folder: Path) -> ReferenceFrame:
-    return ReferenceFrame.of_pictures(folder, list_pictures(folder))
-
-
 def test_folders_say_their_frame(tmp_path):
+    def frame_of(folder: Path) -> ReferenceFrame:
+        return ReferenceFrame.of_pictures(folder, list_pictures(folder))
+
     for name in ("a/1", "a/2/b", "c"):
         (tmp_path / name).mkdir(parents=True)
         Image.new("RGB", (16, 16)).save(tmp_path / name / "x.png")
@@ -159,27 +148,19 @@ def test_a_face_of_one_picture_is_all_there_is(monkeypatch):
     assert face.shape.dtype == np.float64 and np.array_equal(face.shape, known)
 
 
-def test_how_far_the_lips_are_apart(painted):
-    narrow, wide = (painted(SKIN, BEHIND, mouth=m) for m in (0.0, 0.05))
-    assert wide.mouth - narrow.mouth == pytest.approx(0.05)
-
-
 def test_pictures_are_resized_as_everywhere():
     picture = np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8)
     assert resized(picture, 60) is picture
-    image = Image.fromarray(picture)
-    small, large = (
-        np.asarray(image.resize((n, n), how))
-        for n, how in ((30, Image.Resampling.LANCZOS), (90, Image.Resampling.BICUBIC))
-    )
-    assert np.array_equal(resized(picture, 30), small)
-    assert np.array_equal(resized(picture, 90), large)
+    for side, how in ((30, Image.Resampling.LANCZOS), (90, Image.Resampling.BICUBIC)):
+        wanted = np.asarray(Image.fromarray(picture).resize((side, side), how))
+        assert np.array_equal(resized(picture, side), wanted)
 
 
 def test_codes_of_faces_are_those_of_their_looks(released, painted):
     """Where all can be warped; where one cannot, and alone, those of the crops as they are."""
     a = painted(SKIN, BEHIND, scale=0.95)
-    b = painted((120, 85, 65), (30, 160, 40))
+    b = painted((120, 85, 65), (30, 160, 40), scale=0.95, mouth=0.05)
+    assert b.mouth - a.mouth == pytest.approx(0.05 * 0.95)
     looks = released.model.encode(np.stack([released.model.looks.of(face) for face in (a, b)]))
     crops = released.model.encode(np.stack([a.pixels, b.pixels]))
     assert not torch.allclose(looks[0], crops[0], atol=0.1)

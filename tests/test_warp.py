@@ -40,9 +40,9 @@ def texture() -> np.ndarray:
     return np.asarray(coarse.resize((128, 128), Image.Resampling.BICUBIC))
 
 
-def grid(low: float = 0.2, high: float = 0.8, count: int = 5) -> np.ndarray:
+def grid(count: int = 5) -> np.ndarray:
     """(count², 2)"""
-    t = np.linspace(low, high, count)
+    t = np.linspace(0.2, 0.8, count)
     return np.stack(np.meshgrid(t, t), -1).reshape(-1, 2)
 
 
@@ -106,10 +106,7 @@ def test_where_nothing_moves_the_picture_is_the_very_one(texture, shapes):
     before = texture.copy()  # and what is warped stays as it was
     assert not np.array_equal(moved(texture, shapes[0], shapes[1]), before)
     assert np.array_equal(texture, before)
-
-
-def test_what_lies_among_points_that_stay_keeps_its_bits(texture):
-    """One point moves; beyond its triangles nothing does."""
+    # One point moves; beyond its triangles nothing does.
     t = (np.arange(6) + 0.5) / 6
     points = np.stack(np.meshgrid(t, t), -1).reshape(-1, 2)
     to = points.copy()
@@ -198,16 +195,6 @@ def test_points_far_outside_and_undefined_ones_are_not_used(texture, lost):
             assert np.array_equal(mesh.warp(texture, points, bad), expected)
 
 
-def test_points_that_fold_are_left_out_and_no_others():
-    points = grid(count=5)
-    to = points.copy()
-    to[12] += 0.4, 0.02  # the middle one, beyond two of its neighbours
-    mesh = Triangulation([points, to])
-    assert mesh.used.tolist() == [k != 12 for k in range(25)]
-    to[12] = points[12] + (0.05, 0.02)  # as far as a third of the way to the next one
-    assert Triangulation([points, to]).used.all()
-
-
 def test_no_triangle_is_turned_in_any_shape(shapes):
     everything = Triangulation(shapes)
     for shape in shapes:
@@ -219,35 +206,45 @@ def test_no_triangle_is_turned_in_any_shape(shapes):
             area = areas(mesh, a + t * (b - a))
             # Together they cover all that lies between the fixed points, once.
             assert area.min() > -1e-6 and area.sum() == pytest.approx(1.44)
+    first, second = (
+        mesh.points(shape)[:16] for shape in (a, b)
+    )  # about the crop, where they stay
+    assert np.array_equal(first, second)
+    assert first.min() == pytest.approx(-0.1) and first.max() == pytest.approx(1.1)
+    assert not ((first > 0) & (first < 1)).all(axis=1).any()
     rng = np.random.default_rng(7)
     for count in (5, 40):  # thrown about
         thrown = [rng.uniform(0, 1, (count, 2)) for _ in range(3)]
         mesh = Triangulation(thrown)
         moving = (mesh.triangles >= 16).any(axis=1)
         assert all(areas(mesh, shape)[moving].min() > 0 for shape in thrown)
+    # Points that fold are left out, and no others.
+    points = grid()
+    to = points.copy()
+    to[12] += 0.4, 0.02  # the middle one, beyond two of its neighbours
+    assert Triangulation([points, to]).used.tolist() == [k != 12 for k in range(25)]
+    to[12] = points[12] + (0.05, 0.02)  # as far as a third of the way to the next one
+    assert Triangulation([points, to]).used.all()
 
 
-@pytest.mark.parametrize(
-    "to",
-    [
+def test_unclean_shapes_give_a_picture(texture):
+    points = np.random.default_rng(4).uniform(0.1, 0.9, (20, 2))
+    for to in (
         np.full((20, 2), np.nan),
+        np.full((20, 2), np.inf),
         np.full((20, 2), 0.5),  # all in one spot
         np.stack([np.linspace(0.1, 0.9, 20), np.full(20, 0.5)], -1),  # on one line
         np.random.default_rng(5).uniform(-1, 2, (20, 2)),
         np.random.default_rng(6).uniform(0, 1, (20, 2)),  # all thrown about: folds
-        np.full((20, 2), np.inf),
-    ],
-)
-def test_unclean_shapes_give_a_picture(texture, to):
-    points = np.random.default_rng(4).uniform(0.1, 0.9, (20, 2))
-    for start, end in ((points, to), (to, points), (to, to)):
-        assert moved(texture, start, end).shape == texture.shape
-        mesh = Triangulation([start, end])
-        sources = mesh.sources(mesh.points(start), mesh.points(end), 128)
-        assert np.isfinite(sources).all()
-        # Hardly anything comes from beyond the fixed points: slivers may, at single pixels.
-        beyond = (sources < -0.15 * 128) | (sources > 1.15 * 128)
-        assert beyond.mean() < 0.01
+    ):
+        for start, end in ((points, to), (to, points), (to, to)):
+            assert moved(texture, start, end).shape == texture.shape
+            mesh = Triangulation([start, end])
+            sources = mesh.sources(mesh.points(start), mesh.points(end), 128)
+            assert np.isfinite(sources).all()
+            # Hardly anything comes from beyond the fixed points: slivers may, at single pixels.
+            beyond = (sources < -0.15 * 128) | (sources > 1.15 * 128)
+            assert beyond.mean() < 0.01
     still = moved(texture, np.empty((0, 2)), np.empty((0, 2)))
     assert (still == texture).all()
 
@@ -264,11 +261,3 @@ def test_a_warped_face_has_the_landmarks_asked_for(crops, shapes):
         assert again is not None
         off = np.abs(again[SHAPE_POINTS] - middle).mean()
         assert off < 0.6 * np.abs(own - middle).mean()
-
-
-def test_the_fixed_points_lie_about_the_crop_and_stay(shapes):
-    mesh = between(*shapes[:2])
-    first, second = (mesh.points(shape)[:16] for shape in shapes[:2])
-    assert np.array_equal(first, second)
-    assert first.min() == pytest.approx(-0.1) and first.max() == pytest.approx(1.1)
-    assert not ((first > 0) & (first < 1)).all(axis=1).any()
