@@ -5,6 +5,9 @@ those of the endpoint, and Gradio publishes them. The annotation of an argument 
 type, words for the documentation and the check that makes of any value what the method gets.
 """
 
+# pyright: reportInvalidTypeForm=false
+# (functions make the types of arguments, for Gradio to publish)
+
 from __future__ import annotations
 
 import functools
@@ -194,7 +197,8 @@ class Api:
         if not isinstance(weights, list) or len(weights) != levels:
             raise UserError(f"weights must be a list of {levels} numbers, finest level first.")
         row = [limits.between(weight, "A weight", *limits.BEYOND) for weight in weights]
-        mixed = self._editor.mix(*self._prepared(photo_a=photo_a, photo_b=photo_b), row, shape)
+        a, b = self._prepared(photo_a=photo_a, photo_b=photo_b)
+        mixed = self._editor.mix(a, b, row, shape)
         picture = self._picture(mixed, size, "mix", 2, weights=tuple(row), shape=shape)
         shapes = [shape[1:] for shape in self._editor.model.level_shapes]
         return picture, {"clamped": mixed.clamped, "levels": shapes}
@@ -214,7 +218,8 @@ class Api:
         Returns [0] the picture (PNG); [1] facts: clamped (share of colours that were clipped).
         """
         moves = self._moves(strengths)
-        edited = self._editor.edit(*self._prepared(photo=photo), moves, toward=toward)
+        (face,) = self._prepared(photo=photo)
+        edited = self._editor.edit(face, moves, toward=toward)
         named = tuple((direction.name, strength) for direction, strength in moves)
         picture = self._picture(edited, size, "edit", 1, directions=named, toward=toward)
         return picture, {"clamped": edited.clamped}
@@ -240,7 +245,7 @@ class Api:
             raise UserError("Give strengths or photo_b, not both.")
         if photo_b:
             faces = self._prepared(photo_a=photo_a, photo_b=photo_b)
-            result = self._editor.morph_frames(*faces, [t])
+            result = self._editor.morph_frames(faces[0], faces[1], [t])
             recipe = self._recipe("morph", 2, way="photos", t=t)
         else:
             faces = self._prepared(photo_a=photo_a)

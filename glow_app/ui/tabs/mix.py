@@ -70,8 +70,12 @@ class MixScene(Scene):
             for level, shape in enumerate(shapes)
         ]
         if editor.have_landmarks(a, b):
-            words = {"detail": "both are warped to it", "low": "A", "high": "B"}
-            sliders.append(Slider(SHAPE_ID, "Shape of the face", percent=True, **words))
+            detail = "both are warped to it"
+            sliders.append(
+                Slider(
+                    SHAPE_ID, "Shape of the face", detail=detail, low="A", high="B", percent=True
+                )
+            )
         return cls(editor, (a, b), tuple(sliders))
 
     @property
@@ -79,8 +83,8 @@ class MixScene(Scene):
         return len(self.editor.model.level_shapes)
 
     def render(self, values: list[float]) -> Still:
-        weights, shape = self._parts(values)
-        return self.editor.mix(*self.faces, weights, shape)
+        (a, b), (weights, shape) = self.faces, self._parts(values)
+        return self.editor.mix(a, b, weights, shape)
 
     def recipe(self, values: list[float], **more: Any) -> Recipe:
         weights, shape = self._parts(values)

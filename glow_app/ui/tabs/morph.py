@@ -116,7 +116,7 @@ def build_morph_tab(demo: gr.Blocks, context: PageContext) -> MorphTab:
 def _options() -> tuple[Any, ...]:
     """Add and return the options: way, ground, kappa, path, beyond, steady, temperature."""
 
-    def words(name: str) -> dict[str, str]:
+    def words(name: str) -> dict[str, Any]:
         label, info = _WORDS[name]
         return {"label": label, "info": info, "elem_id": name}
 
